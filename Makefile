@@ -1,0 +1,45 @@
+# make install   .venv with everything development needs (nothing to do when it is current)
+# make demo      install, then the whole pipeline on made-up voices
+# make test      install, then lint, types and tests
+PYTHON ?= python3
+PIP_ARGS ?=
+SPEECH ?= ../shared/corpora
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install demo test lint docs bench model clean
+
+install: $(STAMP)
+
+# torch first and alone: the constraint names the tested version, and nothing else may pull another one in.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,web,dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/voxtrait demo --out build/demo
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+docs: $(STAMP)
+	$(BIN)/python docs/generate_cli.py
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/bench.py
+
+# retrains the shipped bundle from real speech: make model SPEECH=DIR
+model: $(STAMP)
+	$(BIN)/python -m voxtrait.training.shipped $(SPEECH) build/model
+	cp build/model/report/model-card.md docs/model-card.md
+
+clean:
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

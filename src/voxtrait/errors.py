@@ -1,0 +1,85 @@
+"""Everything voxtrait raises on purpose, as one tree.
+
+::
+
+    VoxtraitError
+    ├── OptionError (ValueError)         an argument or option out of its range
+    ├── AudioError (ValueError)          audio that cannot be used
+    │   ├── AudioMissingError (FileNotFoundError)   no such file
+    │   ├── DecodeError                  a file that is empty, damaged or no audio
+    │   └── SignalError                  an array that is no signal
+    ├── ManifestError (ValueError)       a table that is no manifest
+    │   └── LeakageError                 a split or a use that would share speakers
+    ├── CorpusError (ValueError)         a folder in no known layout
+    ├── BundleError (ValueError)         a model folder that cannot be trusted
+    ├── RecipeError (ValueError)         a recipe with unknown or ill-typed keys
+    ├── NothingToDoError (LookupError)   no input was found
+    ├── WorkerError (RuntimeError)       no process could be started to work in
+    └── MissingExtraError (ImportError)  an optional dependency is not installed
+
+Each class also subclasses the built-in exception that fits, so callers may catch either. A message says what was
+got, what was expected and what to do.
+"""
+
+
+class VoxtraitError(Exception):
+    """Root of the tree: catch this to catch everything voxtrait raises on purpose."""
+
+
+class OptionError(VoxtraitError, ValueError):
+    """An argument or option has a value outside its range."""
+
+
+class AudioError(VoxtraitError, ValueError):
+    """Audio that cannot be used."""
+
+
+class AudioMissingError(AudioError, FileNotFoundError):
+    """There is no such audio file."""
+
+    def __str__(self) -> str:
+        # FileNotFoundError would print "[Errno …]"; the message alone is meant for people.
+        return str(self.args[0]) if self.args else ""
+
+
+class DecodeError(AudioError):
+    """A file is empty, damaged, or not audio at all."""
+
+
+class SignalError(AudioError):
+    """An array is not a signal: wrong type, wrong shape, or not finite."""
+
+
+class ManifestError(VoxtraitError, ValueError):
+    """A table is not a manifest."""
+
+
+class LeakageError(ManifestError):
+    """A split, or the use of one, would let the same speaker stand on both sides."""
+
+
+class CorpusError(VoxtraitError, ValueError):
+    """A folder is in no layout that is known."""
+
+
+class BundleError(VoxtraitError, ValueError):
+    """A model folder is incomplete, changed, or made for another version."""
+
+
+class RecipeError(VoxtraitError, ValueError):
+    """A recipe has unknown keys, or values of the wrong type."""
+
+
+class NothingToDoError(VoxtraitError, LookupError):
+    """No input was found to work on."""
+
+
+class WorkerError(VoxtraitError, RuntimeError):
+    """No worker process could start."""
+
+
+class MissingExtraError(VoxtraitError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra [{extra}]: pip install 'voxtrait[{extra}]'")
