@@ -1,0 +1,389 @@
+"""Any audio file to a float32 signal, at the rate asked for, and back to a 16-bit WAV.
+
+libsndfile decodes wav, mp3, flac, ogg and opus faster than anything else measured (docs/results.md) and soxr
+resamples; PyAV (the extra ``[media]``) opens only what libsndfile cannot: m4a, webm and the sound of videos.
+
+A *signal* is a float32 array in [-1, 1]: ``(samples,)`` when mono, ``(channels, samples)`` otherwise.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from voxtrait.errors import (
+    AudioMissingError,
+    DecodeError,
+    MissingExtraError,
+    NothingToDoError,
+    OptionError,
+    SignalError,
+)
+
+Signal: TypeAlias = npt.NDArray[np.float32]
+Source: TypeAlias = str | os.PathLike[str] | BytesIO
+
+SAMPLING_RATE: Final = 16_000  # Hz, what every model here listens to
+BLOCK_S: Final = 60.0  # seconds decoded at a time, so that an hour at 48 kHz stereo is never in memory at once
+WAV_BYTES: Final = 2**32 - 1024  # of samples in a WAV, whose sizes are 32-bit numbers
+SUFFIXES: Final = frozenset(
+    [
+        ".wav",
+        ".mp3",
+        ".flac",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".m4a",
+        ".mp4",
+        ".webm",
+        ".aac",
+        ".aif",
+        ".aiff",
+        ".au",
+        ".caf",
+        ".wma",
+        ".mka",
+        ".mkv",
+        ".mov",
+        ".amr",
+    ]
+)
+"""File endings that are taken for audio when a folder is searched."""
+
+_MEDIA_MAGIC: Final = (
+    (4, b"ftyp"),
+    (0, b"\x1aE\xdf\xa3"),
+    (0, b"#!AMR"),
+    (0, b"0&\xb2u"),
+)  # mp4, Matroska/webm, AMR, ASF
+
+
+def audio_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the audio files of a folder and its subfolders, sorted by path; hidden ones are left out.
+
+    Raises:
+        NothingToDoError: if there is none.
+    """
+    root = Path(folder)
+    found = []
+    for here, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(here, name) for name in names if Path(name).suffix.lower() in SUFFIXES and name[0] != "."]
+    if not found:
+        raise NothingToDoError(
+            f"no audio in {root}: expected files ending in .mp3, .wav, .flac, .ogg, .opus, .m4a or .webm"
+        )
+    return sorted(found)
+
+
+def check_signal(signal: npt.ArrayLike) -> Signal:
+    """Admit an array as a signal: the one gate for arrays that come from outside.
+
+    Args:
+        signal: ``(samples,)`` or ``(channels, samples)``; floats in [-1, 1], or integers, which are scaled by their
+            type's range.
+
+    Returns:
+        The same samples as float32.
+
+    Raises:
+        SignalError: if it is empty, has more than two dimensions, is laid out ``(samples, channels)``, or holds NaN
+            or infinity.
+
+    Examples:
+        >>> check_signal(np.array([0, 16384], np.int16))
+        array([0. , 0.5], dtype=float32)
+    """
+    array = np.asarray(signal)
+    if array.dtype.kind in "iu":
+        info = np.iinfo(array.dtype)
+        middle = 0.0 if info.min < 0 else (info.max + 1) / 2
+        array = (array.astype(np.float64) - middle) / ((float(info.max) + 1) if info.min < 0 else middle)
+    if array.dtype.kind != "f":
+        raise SignalError(f"got an array of {array.dtype}, expected floats in [-1, 1] or integers")
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise SignalError(f"got an array of shape {array.shape}, expected (samples,) or (channels, samples), not empty")
+    if array.ndim == 2 and array.shape[0] > 64 and array.shape[0] > array.shape[1]:
+        raise SignalError(f"got an array of shape {array.shape}, expected (channels, samples): transpose it")
+    if not np.isfinite(array).all():
+        raise SignalError("got a signal with NaN or infinity in it, expected finite samples in [-1, 1]")
+    return array.astype(np.float32, copy=False)
+
+
+def to_mono(signal: Signal) -> Signal:
+    """Average the channels: ``(channels, samples)`` → ``(samples,)``; a mono signal is returned as it is."""
+    if signal.ndim == 1:
+        return signal
+    return np.asarray(signal[0] if signal.shape[0] == 1 else signal.mean(axis=0, dtype=np.float32))
+
+
+def resample(signal: Signal, rate: float, new_rate: float) -> Signal:
+    """Resample along the last axis with soxr's high quality; the same rate returns the signal itself.
+
+    Args:
+        signal: ``(samples,)`` or ``(channels, samples)``.
+        rate: its sampling rate in Hz.
+        new_rate: the rate wanted, in Hz.
+
+    Raises:
+        OptionError: if a rate is not positive.
+    """
+    if rate <= 0 or new_rate <= 0:
+        raise OptionError(f"got sampling rates of {rate} and {new_rate} Hz, expected positive numbers")
+    if rate == new_rate:
+        return signal
+    import soxr
+
+    out: Signal = soxr.resample(signal.T, rate, new_rate, quality="HQ").T
+    return np.ascontiguousarray(out, dtype=np.float32)
+
+
+def load(source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: bool = True) -> tuple[Signal, int]:
+    """Decode a file of any kind.
+
+    Args:
+        source: a path, or a ``BytesIO`` with the bytes of a file.
+        sampling_rate: the rate wanted in Hz; ``None`` keeps the file's own.
+        mono: average the channels.
+
+    Returns:
+        The signal, ``(samples,)`` when mono, else ``(channels, samples)``, and its sampling rate in Hz.
+
+    Raises:
+        AudioMissingError: if there is no such file.
+        DecodeError: if it is empty, damaged or no audio.
+        MissingExtraError: if only PyAV could open it and PyAV is not installed.
+
+    Examples:
+        >>> data = BytesIO()
+        >>> write_wav(data, np.zeros(8000, np.float32), 8000)
+        >>> signal, rate = load(data)
+        >>> signal.shape, rate
+        ((16000,), 16000)
+    """
+    parts = []
+    rate = 0
+    for part, rate in blocks(source, sampling_rate, mono=mono):  # noqa: B007 - the rate is the same for every block
+        parts.append(part)
+    signal = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1) if parts else np.zeros(0, np.float32)
+    if signal.shape[-1] == 0:
+        raise DecodeError(f"{_name(source)} holds no samples: the file is a header without sound")
+    return signal, rate
+
+
+def blocks(
+    source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: bool = True
+) -> Iterator[tuple[Signal, int]]:
+    """Decode a file block by block, each up to a minute long, so that memory does not grow with length.
+
+    The blocks laid end to end are what :func:`load` returns; arguments and errors are the same.
+    """
+    _check_source(source)
+    import soundfile
+    import soxr
+
+    stream = None
+    try:
+        reader = soundfile.SoundFile(_open(source))
+    except soundfile.LibsndfileError as error:
+        yield from _resampled(_av_blocks(source, error), sampling_rate, mono)
+        return
+    with reader:
+        rate = reader.samplerate
+        target = rate if sampling_rate is None else sampling_rate
+        size = int(BLOCK_S * rate)
+        left = reader.frames
+        # soundfile seeks after each read to where it is anyway; in an mp3 libsndfile then starts with an empty bit
+        # reservoir, and every block begins with a moment of garbage: a file that cannot be sought is spared that
+        reader.seekable = lambda: False
+        first = True
+        try:
+            while True:
+                block = reader.read(min(size, left), dtype="float32", always_2d=True).T
+                left -= block.shape[1]
+                last = block.shape[1] < size
+                signal = to_mono(block) if mono or block.shape[0] == 1 else block
+                if first and last:  # a clip: one call is a little faster and a little better than a stream
+                    yield resample(signal, rate, target), target
+                    return
+                if target != rate:
+                    stream = stream or soxr.ResampleStream(
+                        rate, target, 1 if signal.ndim == 1 else signal.shape[0], "float32"
+                    )
+                    signal = stream.resample_chunk(np.ascontiguousarray(signal.T), last=last).T
+                yield np.ascontiguousarray(signal), target
+                first = False
+                if last:
+                    return
+        except soundfile.LibsndfileError as error:
+            raise DecodeError(f"{_name(source)} is damaged: decoding stopped with {_reason(error)!r}") from None
+
+
+def _resampled(
+    parts: Iterator[tuple[Signal, int]], sampling_rate: int | None, mono: bool
+) -> Iterator[tuple[Signal, int]]:
+    """Bring PyAV's small frames to one rate, gathered into one block: containers without libsndfile are rare and
+    short."""
+    gathered, rate = [], 0
+    for part, rate in parts:  # noqa: B007
+        gathered.append(part)
+    signal = np.concatenate(gathered, axis=1)
+    signal = to_mono(signal) if mono or signal.shape[0] == 1 else signal
+    target = rate if sampling_rate is None else sampling_rate
+    yield resample(np.ascontiguousarray(signal), rate, target), target
+
+
+def _av_blocks(source: Source, first_error: Exception) -> Iterator[tuple[Signal, int]]:
+    """Decode with PyAV what libsndfile refused, if it looks like a container that PyAV knows."""
+    head = _head(source)
+    if not any(head[at : at + len(magic)] == magic for at, magic in _MEDIA_MAGIC):
+        raise DecodeError(
+            f"{_name(source)} is not audio that can be read ({_describe(head)}): "
+            "expected wav, mp3, flac, ogg, opus, m4a or webm"
+        )
+    try:
+        import av
+    except ImportError:
+        raise MissingExtraError(f"reading {_name(source)}", "media") from None
+    try:
+        with av.open(_open(source)) as container:
+            if not container.streams.audio:
+                raise DecodeError(f"{_name(source)} has no sound in it: it is a container without an audio stream")
+            stream = container.streams.audio[0]
+            resampler = av.AudioResampler(format="fltp", rate=stream.rate)
+            for frame in container.decode(stream):
+                for out in resampler.resample(frame):
+                    yield out.to_ndarray().astype(np.float32, copy=False), out.sample_rate
+            for out in resampler.resample(None):
+                yield out.to_ndarray().astype(np.float32, copy=False), out.sample_rate
+    except av.error.FFmpegError as error:
+        raise DecodeError(
+            f"{_name(source)} is damaged: {error.strerror} (libsndfile said {_reason(first_error)!r})"
+        ) from None
+
+
+def to_pcm16(signal: Signal) -> npt.NDArray[np.int16]:
+    """Round to 16 bits; what is over full scale is clipped, never wrapped.
+
+    Examples:
+        >>> to_pcm16(np.array([0.0, 1.0, -1.5, 0.5], np.float32))
+        array([     0,  32767, -32768,  16384], dtype=int16)
+    """
+    scaled = np.rint(signal * 32768.0)  # a power of two: exact in float32
+    return np.asarray(np.clip(scaled, -32768, 32767), dtype=np.int16)
+
+
+def write_wav(target: Source, signal: Signal, sampling_rate: int) -> None:
+    """Write a 16-bit PCM WAV; a file appears under its name only when it is whole.
+
+    Args:
+        target: a path, whose folder must exist, or a ``BytesIO``.
+        signal: ``(samples,)`` or ``(channels, samples)``.
+        sampling_rate: in Hz.
+    """
+    import soundfile
+
+    samples = to_pcm16(check_signal(signal)).T
+    if isinstance(target, BytesIO):
+        soundfile.write(target, samples, sampling_rate, format="WAV", subtype="PCM_16")
+        target.seek(0)
+        return
+    with atomic_path(target) as part:
+        soundfile.write(part, samples, sampling_rate, format="WAV", subtype="PCM_16")
+
+
+def write_wav_blocks(target: str | os.PathLike[str], parts: Iterable[tuple[Signal, int]]) -> float:
+    """Write a 16-bit PCM WAV block by block, so that memory does not grow with its length.
+
+    Args:
+        target: a path, whose folder must exist; the file appears there only when it is whole.
+        parts: blocks with their sampling rate, as :func:`blocks` gives them, all of one rate and shape.
+
+    Returns:
+        Its length in seconds.
+
+    Raises:
+        DecodeError: if there are no samples, or more than a WAV can hold.
+        SignalError: if a block holds NaN or infinity.
+    """
+    import wave  # not soundfile, which waits for the disk (fsync) whenever it closes a file
+
+    frames, rate, file = 0, 0, None
+    with atomic_path(target) as part, contextlib.ExitStack() as stack:
+        for signal, rate in parts:
+            if not signal.shape[-1]:
+                continue
+            samples = to_pcm16(check_signal(signal)).T
+            channels = 1 if samples.ndim == 1 else samples.shape[1]
+            if file is None:
+                file = stack.enter_context(wave.open(str(part), "wb"))
+                file.setparams((channels, 2, rate, 0, "NONE", ""))
+            frames += len(samples)
+            if frames * channels * 2 > WAV_BYTES:
+                raise DecodeError(f"{target} would be over 4 GB, which a WAV cannot hold: cut the recording first")
+            file.writeframesraw(samples.astype("<i2").tobytes())
+        stack.close()
+        if not frames:
+            raise DecodeError(f"no samples for {target}: the file is a header without sound")
+    return frames / rate
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Lend a hidden name beside ``target`` to write to; it is renamed to ``target`` only if all went well."""
+    final = Path(target)
+    part = final.with_name(f".{final.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(final)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _check_source(source: Source) -> None:
+    if isinstance(source, BytesIO):
+        if not source.getbuffer().nbytes:
+            raise DecodeError("the input is empty: expected the bytes of an audio file")
+        return
+    path = Path(source)
+    if not path.exists():
+        raise AudioMissingError(f"no such file: {path}")
+    if path.is_dir():
+        raise DecodeError(f"{path} is a folder, expected an audio file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise DecodeError(f"{path} is empty (0 bytes)")
+
+
+def _open(source: Source) -> Any:
+    if isinstance(source, BytesIO):
+        source.seek(0)
+        return source
+    return os.fspath(source)
+
+
+def _head(source: Source) -> bytes:
+    if isinstance(source, BytesIO):
+        return bytes(source.getbuffer()[:64])
+    with Path(source).open("rb") as file:
+        return file.read(64)
+
+
+def _describe(head: bytes) -> str:
+    try:
+        return "it is a text file" if head.decode("ascii").isprintable() or b"\n" in head else "unknown format"
+    except UnicodeDecodeError:
+        return "unknown format or damaged"
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "error_string", error)).rstrip(".")
+
+
+def _name(source: Source) -> str:
+    return "the input" if isinstance(source, BytesIO) else os.fspath(source)

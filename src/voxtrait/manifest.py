@@ -1,0 +1,155 @@
+"""The manifest: one table, one row a clip. Schema, reading, writing, and what it needs to be valid.
+
+The columns of :data:`SCHEMA` are always there, in this order and with these types; extra columns of a corpus follow
+under their own names. Unknown values are null, never an empty string.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from voxtrait.audio import atomic_path
+from voxtrait.errors import ManifestError
+from voxtrait.labels import AGE_GROUPS, SPLITS
+
+SCHEMA: Final[dict[str, type[pl.DataType]]] = {
+    "clip_id": pl.String,  # corpus/release/locale/stem, unique
+    "path": pl.String,  # relative to the manifest's folder, or absolute
+    "speaker_id": pl.String,  # null where the corpus has none
+    "gender": pl.String,  # female, male, or a self-description verbatim
+    "age_group": pl.String,  # one of labels.AGE_GROUPS
+    "age_years": pl.Float64,  # years
+    "split": pl.String,  # train, validation, test
+    "corpus": pl.String,
+    "release": pl.String,
+    "locale": pl.String,
+    "accent": pl.String,
+    "duration_s": pl.Float64,  # seconds
+    "sentence": pl.String,
+}
+SPLIT_UNIT: Final = "split_unit"
+"""Extra column: ``clip`` marks a split made without speaker ids (``--allow-leak``), and so everything made from it."""
+
+
+def conform(table: pl.DataFrame) -> pl.DataFrame:
+    """Give a table the manifest's columns, order and types; empty strings become null, extra columns follow.
+
+    Raises:
+        ManifestError: if a column cannot be cast, a ``clip_id`` is missing or repeated, or a ``split`` or
+            ``age_group`` is unknown.
+    """
+    if "path" not in table.columns:
+        raise ManifestError(
+            f"no column 'path' among {table.columns[:12]}: expected a manifest as 'voxtrait corpus import' writes it"
+        )
+    if "clip_id" not in table.columns:
+        table = table.with_columns(clip_id=pl.col("path").cast(pl.String).str.replace(r"\.[^./]+$", ""))
+    missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in table.columns]
+    table = table.with_columns(missing)
+    extra = [name for name in table.columns if name not in SCHEMA]
+    try:
+        table = table.select(
+            [pl.col(name).cast(kind) for name, kind in SCHEMA.items()] + [pl.col(name) for name in extra]
+        )
+    except pl.exceptions.PolarsError as error:
+        raise ManifestError(f"a column has values of another type than a manifest's: {_first_line(error)}") from None
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    table = table.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in texts)
+    _refuse_unknown(table, "split", SPLITS)
+    _refuse_unknown(table, "age_group", AGE_GROUPS)
+    for column in ("clip_id", "path"):
+        if table[column].null_count():
+            raise ManifestError(f"{table[column].null_count()} rows have no {column}")
+    if table["clip_id"].n_unique() != table.height:
+        repeated = table.filter(pl.col("clip_id").is_duplicated())["clip_id"][0]
+        raise ManifestError(f"clip_id {repeated!r} stands on more than one row, expected each once")
+    return table
+
+
+def _refuse_unknown(table: pl.DataFrame, column: str, known: tuple[str, ...]) -> None:
+    unknown = table.filter(pl.col(column).is_not_null() & ~pl.col(column).is_in(known))[column]
+    if unknown.len():
+        raise ManifestError(f"got {column} {unknown[0]!r}, expected one of {', '.join(known)}, or nothing")
+
+
+def read(path: str | os.PathLike[str]) -> pl.DataFrame:
+    """Read a manifest by its file ending: ``.parquet``, ``.csv`` or ``.tsv``.
+
+    Returns:
+        The table with ``path`` still as written: see :func:`with_absolute_paths`.
+
+    Raises:
+        ManifestError: if there is no such file, the ending is another one, or the table is no manifest.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise ManifestError(f"no such manifest: {file} (make one with: voxtrait corpus import SOURCE {file.name})")
+    try:
+        match file.suffix.lower():
+            case ".parquet":
+                table = pl.read_parquet(file)
+            case ".csv":
+                table = pl.read_csv(file, infer_schema=False)
+            case ".tsv":
+                table = pl.read_csv(file, separator="\t", infer_schema=False)
+            case other:
+                raise ManifestError(f"got a manifest ending in {other!r}, expected .parquet, .csv or .tsv")
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ManifestError(f"{file} cannot be read as a manifest: {_first_line(error)}") from None
+    return conform(table)
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that no manifest can be written under, before any work is done.
+
+    Raises:
+        ManifestError: if the ending is not ``.parquet``, ``.csv`` or ``.tsv``.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in (".parquet", ".csv", ".tsv"):
+        raise ManifestError(f"got the manifest name {os.fspath(path)!r}, expected one ending in .parquet, .csv or .tsv")
+
+
+def write(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a manifest by its file ending; the file appears only when it is whole, and its bytes depend on the table
+    alone.
+
+    Raises:
+        ManifestError: if the ending is not ``.parquet``, ``.csv`` or ``.tsv``.
+    """
+    check_name(path)
+    file = Path(path)
+    table = conform(table)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(file) as part:
+        match file.suffix.lower():
+            case ".parquet":
+                table.write_parquet(part)
+            case ".csv":
+                table.write_csv(part)
+            case _:
+                table.write_csv(part, separator="\t")
+
+
+def with_absolute_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> pl.DataFrame:
+    """Resolve ``path`` against the manifest's folder; absolute paths stay."""
+    base = str(Path(folder).resolve())
+    absolute = pl.col("path").str.starts_with("/") | pl.col("path").str.contains(r"^[A-Za-z]:[\\/]")
+    return table.with_columns(
+        path=pl.when(absolute).then(pl.col("path")).otherwise(pl.lit(base + "/") + pl.col("path"))
+    )
+
+
+def with_relative_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> pl.DataFrame:
+    """Make absolute ``path``s relative to the folder that the manifest will lie in; those not below it stay."""
+    path = pl.col("path")
+    for base in (os.path.abspath(folder), os.path.realpath(folder)):  # noqa: PTH100 - with links kept, then followed
+        path = path.str.strip_prefix(base.rstrip("/") + "/")
+    return table.with_columns(path=path)
+
+
+def _first_line(error: Exception) -> str:
+    """Leave out what Polars adds about its own expressions."""
+    return str(error).partition("\n")[0]

@@ -1,0 +1,270 @@
+"""Figures of merit as pure functions on arrays, and their bootstrap over speakers.
+
+Every figure here is a function of sums over clips: UAR of hits and counts a class, MAE of absolute errors and a count.
+A :class:`Figure` keeps what each clip adds to those sums, so that ``.value`` is the plain number and :func:`bootstrap`
+sums over clips once a speaker, not once a draw: a thousand draws over a million clips take seconds.
+
+Clips of one speaker are alike, so the bootstrap draws speakers, with all of their clips (the cluster bootstrap:
+Field & Welsh, J. R. Statist. Soc. B 69, 2007). Intervals are percentiles.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+DRAWS: Final = 1000
+CONFIDENCE: Final = 0.95
+CALIBRATION_BINS: Final = 10  # of P(female), each 0.1 wide
+_CHUNK: Final = 4_000_000  # speakers × draws in memory at a time
+
+
+class Interval(NamedTuple):
+    """A figure with its confidence interval: all ``None`` where it is undefined, bounds ``None`` below two speakers."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Figure:
+    """A figure of merit as a function of sums over clips."""
+
+    parts: Floats  # (sums, clips): what each clip adds to each sum
+    of: Callable[[Floats], Any]  # sums (sums, …) → the figure (…)
+
+    @property
+    def value(self) -> float:
+        """The figure over all clips; NaN where it is undefined."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return float(self.of(self.parts.sum(axis=1)))
+
+    def weighted(self, weights: npt.ArrayLike) -> "Figure":
+        """Let each clip count as much as ``weights`` ``(clips,)`` says.
+
+        Examples:
+            >>> mean([1.0, 4.0]).weighted([2, 1]).value
+            2.0
+        """
+        return Figure(self.parts * np.asarray(weights, dtype=np.float64), self.of)
+
+
+def mean(values: npt.ArrayLike) -> Figure:
+    """Average: Σ values / n, for values ``(clips,)``.
+
+    Examples:
+        >>> mean([True, False]).value
+        0.5
+    """
+    column = np.asarray(values, dtype=np.float64)
+    return Figure(np.stack([column, np.ones_like(column)]), _ratio)
+
+
+def accuracy(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
+    """Share of right answers: #(predicted = truth) / n, for class indices ``(clips,)``.
+
+    Examples:
+        >>> accuracy([0, 1, 1, 1], [0, 1, 0, 0]).value
+        0.5
+    """
+    return mean(np.asarray(truth) == np.asarray(predicted))
+
+
+def per_class_recall(truth: npt.ArrayLike, predicted: npt.ArrayLike, n_classes: int) -> list[Figure]:
+    """Recall of each class ``k``: #(truth = predicted = k) / #(truth = k); NaN for a class that does not occur.
+
+    Args:
+        truth: ``(clips,)``, class indices; a negative one for a clip that does not count.
+        predicted: ``(clips,)``, class indices; a negative one for an answer that is none of the classes.
+        n_classes: how many there are.
+
+    Examples:
+        >>> [recall.value for recall in per_class_recall([0, 1, 1, 1], [0, 1, 0, 0], 2)]
+        [1.0, 0.3333333333333333]
+    """
+    return [_recall(truth, predicted, k) for k in range(n_classes)]
+
+
+def uar(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
+    """Unweighted average recall (balanced accuracy): the mean of the recalls of the classes that occur in ``truth``.
+
+    The figure of the paralinguistic challenges (Schuller et al., Interspeech 2009): always guessing one of K classes
+    gives 1/K, however unequal the classes are. In the bootstrap, draws in which a class is missing do not count.
+
+    Args:
+        truth: ``(clips,)``, class indices; a negative one for a clip that does not count.
+        predicted: ``(clips,)``, class indices; a negative one for an answer that is none of the classes.
+
+    Examples:
+        >>> uar([0, 1, 1, 1], [0, 1, 0, 0]).value
+        0.6666666666666666
+    """
+    true = np.asarray(truth)
+    recalls = [_recall(true, predicted, k) for k in np.unique(true[true >= 0])]
+    parts = np.concatenate([recall.parts for recall in recalls] or [np.zeros((2, len(true)))])
+    return Figure(parts, lambda sums: (sums[0::2] / sums[1::2]).mean(axis=0))
+
+
+def confusion(truth: npt.ArrayLike, predicted: npt.ArrayLike, n_classes: int) -> npt.NDArray[np.int64]:
+    """Count clips by true class (rows) and predicted class (columns): ``(n_classes, n_classes)``.
+
+    Examples:
+        >>> confusion([0, 1, 1, 1], [0, 1, 0, 0], 2).tolist()
+        [[1, 0], [2, 1]]
+    """
+    cells = np.asarray(truth, dtype=np.int64) * n_classes + np.asarray(predicted, dtype=np.int64)
+    return np.asarray(np.bincount(cells, minlength=n_classes**2)).reshape(n_classes, n_classes)
+
+
+def mae(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
+    """Mean absolute error: Σ |predicted - truth| / n, in the unit of its input (years).
+
+    Examples:
+        >>> mae([20.0, 40.0], [25.0, 30.0]).value
+        7.5
+    """
+    return mean(np.abs(np.asarray(predicted, dtype=np.float64) - np.asarray(truth, dtype=np.float64)))
+
+
+def pearson(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
+    """Pearson correlation r = cov(truth, predicted) / (sd(truth) sd(predicted)); NaN where one of them does not vary.
+
+    Examples:
+        >>> round(pearson([1, 2, 3], [2, 4, 7]).value, 4)
+        0.9934
+    """
+    x, y = (np.asarray(values, dtype=np.float64) for values in (truth, predicted))
+    x, y = (v - v.mean() if v.size else v for v in (x, y))  # r does not change, and the squares stay exact
+    return Figure(np.stack([np.ones_like(x), x, y, x * x, y * y, x * y]), _correlation)
+
+
+def calibration_bins(is_female: npt.ArrayLike, p_female: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> Floats:
+    """Gather clips by their predicted probability, for a reliability diagram.
+
+    Args:
+        is_female: ``(clips,)``, bool.
+        p_female: ``(clips,)``, in [0, 1].
+        bins: of equal width; bin ``b`` is ``[b / bins, (b + 1) / bins)``, the last one closed.
+
+    Returns:
+        ``(3, bins)``: clips, sum of ``p_female``, sum of ``is_female``.
+    """
+    return np.asarray(ece(is_female, p_female, bins).parts.sum(axis=1).reshape(3, bins))
+
+
+def ece(is_female: npt.ArrayLike, p_female: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> Figure:
+    """Expected calibration error: Σ_b (n_b / n) |mean p_female in b - share of female in b|.
+
+    The bins b divide ``p_female`` evenly. With few clips it is over 0 even for perfect probabilities, and resamples
+    have more of it than the sample.
+
+    Args:
+        is_female: ``(clips,)``, bool.
+        p_female: ``(clips,)``, in [0, 1].
+        bins: of equal width in [0, 1].
+
+    Examples:
+        >>> round(ece([True, True, False, True], [0.9, 0.9, 0.2, 0.2]).value, 2)
+        0.2
+    """
+    p = np.asarray(p_female, dtype=np.float64)
+    at = np.minimum((p * bins).astype(np.int64), bins - 1)
+    inside = (at == np.arange(bins)[:, None]).astype(np.float64)
+    parts = np.concatenate([inside, inside * p, inside * np.asarray(is_female, dtype=np.float64)])
+
+    def error(sums: Floats) -> Any:
+        n, predicted, true = sums.reshape(3, bins, *sums.shape[1:])
+        return np.abs(predicted - true).sum(axis=0) / n.sum(axis=0)
+
+    return Figure(parts, error)
+
+
+def interval_coverage(truth: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> Figure:
+    """Share of intervals that hold the truth: #(low ≤ truth ≤ high) / n.
+
+    Examples:
+        >>> interval_coverage([30.0, 50.0], [25.0, 20.0], [35.0, 45.0]).value
+        0.5
+    """
+    value = np.asarray(truth, dtype=np.float64)
+    return mean((np.asarray(low) <= value) & (value <= np.asarray(high)))
+
+
+def bootstrap(
+    figures: Mapping[str, Figure],
+    speakers: npt.ArrayLike,
+    *,
+    draws: int = DRAWS,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Give figures their confidence intervals by drawing speakers with replacement; all figures see the same draws.
+
+    Args:
+        figures: by name, all over the same clips.
+        speakers: ``(clips,)``, integers or strings that say whose each clip is.
+        draws: how many times to draw as many speakers as there are.
+        confidence: of the interval.
+        seed: of the draws.
+
+    Returns:
+        The intervals by name. A bound is moved to the value where the value lies outside, as it may for :func:`ece`.
+
+    Examples:
+        >>> bootstrap({"mae": mean([1.0, 1.0, 3.0])}, [0, 0, 1])["mae"]
+        Interval(value=1.6666666666666667, low=1.0, high=3.0)
+    """
+    names, index = np.unique(np.asarray(speakers), return_inverse=True)
+    n = len(names)
+    if n < 2 or not figures:
+        return {name: Interval(_finite(figure.value), None, None) for name, figure in figures.items()}
+    rows = [row for figure in figures.values() for row in figure.parts]
+    sums = np.stack([np.bincount(index, weights=row, minlength=n) for row in rows], axis=1)  # (speakers, all sums)
+    drawn = np.concatenate([times @ sums for times in _draws(n, draws, seed)])  # (draws, all sums)
+    intervals, at = {}, 0
+    for name, figure in figures.items():
+        part, at = drawn[:, at : at + len(figure.parts)], at + len(figure.parts)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = figure.of(part.T)
+        intervals[name] = _interval(figure.value, values[np.isfinite(values)], confidence)
+    return intervals
+
+
+def _draws(n: int, draws: int, seed: int) -> Iterator[Floats]:
+    """Yield how often each of n speakers is drawn, ``(some draws, n)``, until there are enough."""
+    rng = np.random.default_rng(seed)
+    step = max(1, _CHUNK // n)
+    for start in range(0, draws, step):
+        some = min(step, draws - start)
+        cells = rng.integers(0, n, (some, n)) + n * np.arange(some)[:, None]
+        yield np.bincount(cells.ravel(), minlength=some * n).reshape(some, n).astype(np.float64)
+
+
+def _interval(value: float, values: Floats, confidence: float) -> Interval:
+    if not np.isfinite(value) or not values.size:
+        return Interval(_finite(value), None, None)
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(value, min(float(low), value), max(float(high), value))
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _recall(truth: npt.ArrayLike, predicted: npt.ArrayLike, k: int) -> Figure:
+    inside = np.asarray(truth) == k
+    return Figure(np.stack([inside & (np.asarray(predicted) == k), inside]).astype(np.float64), _ratio)
+
+
+def _ratio(sums: Floats) -> Any:
+    return sums[0] / sums[1]
+
+
+def _correlation(sums: Floats) -> Any:
+    n, x, y, xx, yy, xy = sums
+    return (n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y))

@@ -1,0 +1,27 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voxtrait import audio
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    """The folder of real speech; tests that need it are skipped where it is not."""
+    folder = Path(os.environ.get("VOXTRAIT_SPEECH") or HERE.parent.parent / "shared" / "corpora")
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"no real speech at {folder}: set VOXTRAIT_SPEECH to the folder of corpora")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech_clips(speech: Path) -> list[tuple[Path, np.ndarray]]:
+    """Sixty real clips of many languages, decoded at 16 kHz."""
+    paths = sorted((speech / "cv-corpus-6.1-2020-12-11").glob("*/clips/*.mp3"))
+    return [(path, audio.load(path)[0]) for path in paths[:: max(1, len(paths) // 60)]]
