@@ -1,0 +1,181 @@
+r"""Mozilla Common Voice, scripted speech, every release from 1 on.
+
+Source: https://commonvoice.mozilla.org (since 2025 at the Mozilla Data Collective). Licence: CC0 1.0.
+
+Tree::
+
+    cv-corpus-6.1-2020-12-11/          the release: its name becomes ``release``
+        en/                            the locale (up to release 4 the tables lie in the release folder itself)
+            validated.tsv  invalidated.tsv  other.tsv      every clip is in exactly one of these
+            train.tsv  dev.tsv  test.tsv                   the official split, a part of validated.tsv; deltas have none
+            clip_durations.tsv         since 16.1, milliseconds; times.txt in 14 and 15
+            clips/common_voice_en_123.mp3
+
+Known dirt:
+
+- The tables have 8 columns up to release 4, 10 from 5, 11 from 13 (``variant``), 13 from 17 (``sentence_id``,
+  ``sentence_domain``); ``accent`` became ``accents`` in 8, once twice in one header; 5.0 has its columns in another
+  order. So: by header names only.
+- TSV without quoting: a bare ``"`` is a letter.
+- ``path`` has no ``.mp3`` in the first releases; ``locale`` comes with 5.
+- ``fourties``, always; ``male_masculine`` and ``female_feminine`` since 17; 6.0 has lost the label ``male``.
+- Labels are stored with the clip since 6.1, so one speaker may have several ages, and a few have both genders.
+- Clips of 0 bytes, clips in the tables that are not in the archive.
+- ``client_id`` is the same in all releases and locales; clips are numbered once for all releases, so that a clip that
+  comes again in a later release has the same file name there.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from voxtrait.audio import SUFFIXES
+from voxtrait.corpora import delimited
+from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, file_name, rename, without_suffix
+from voxtrait.errors import CorpusError
+
+LAYOUT: Final = "Common Voice"
+EXPECTED: Final = "Common Voice: validated.tsv (or train, dev, test, other, invalidated) beside clips/"
+CLIP_TABLES: Final = ("validated", "train", "dev", "test", "other", "invalidated")
+OFFICIAL: Final = {"train": "train", "dev": "validation", "test": "test"}  # a clip in several counts for the last
+ODD_RELEASES: Final = {
+    "5.0": "the columns of its train, dev and test tables are in disorder and some rows have no audio; 5.1 mends that",
+    "6.0": "it has lost the label 'male'; use 6.1",
+    "12.0": "its English accents are all empty",
+}
+NUMBERED: Final = r"^common_voice_.+_\d+$"  # file names, without ending, that are the same clip in every release
+
+_COLUMNS: Final = {
+    "file": ("path",),
+    "speaker_id": ("client_id",),
+    "gender": ("gender",),
+    "age": ("age",),
+    "locale": ("locale",),
+    "accent": ("accents", "accent"),
+    "sentence": ("sentence",),
+}
+_RELEASE: Final = re.compile(r"cv-corpus-(\d+(?:\.\d+)?)(?:-delta)?(?:-\d{4}-\d{2}-\d{2})?")
+_LOCALE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z]+)*")
+_HAS_SUFFIX: Final = r"(?i)\.(" + "|".join(sorted(suffix[1:] for suffix in SUFFIXES)) + r")$"
+
+
+def find(listing: Listing) -> Source | None:
+    """Recognise a locale folder: one with a table of clips, or with any TSV beside ``clips/``."""
+    tables = {f"{name}.tsv" for name in CLIP_TABLES} & listing.files
+    if not tables and not ("clips" in listing.folders and any(name.endswith(".tsv") for name in listing.files)):
+        return None
+    folder = listing.folder
+    release, locale = _release_of(folder)
+    if _LOCALE.fullmatch(folder.name):
+        locale = folder.name
+    return Source(LAYOUT, folder, "common-voice", release, locale)
+
+
+def _release_of(folder: Path) -> tuple[str | None, str | None]:
+    """Take the release, and a locale that ends its name, from a folder or its parent, links kept or followed."""
+    for path in (folder, folder.parent, folder.resolve(), folder.resolve().parent):
+        if match := _RELEASE.match(path.name):
+            rest = path.name[match.end() :].lstrip("-_")  # cv-corpus-1_en, up to release 4
+            return (match[0], rest) if _LOCALE.fullmatch(rest) else (path.name, None)
+    return None, None
+
+
+def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
+    """Read the tables of a locale.
+
+    Args:
+        source: as :func:`find` gives it.
+        tables: names of tables, without ``.tsv``; ``None`` takes ``validated``, or the official ``train``, ``dev`` and
+            ``test`` where there is no ``validated``.
+
+    Raises:
+        CorpusError: if a table has no column ``path``, or is no table.
+    """
+    there = [name for name in (tables or CLIP_TABLES) if (source.folder / f"{name}.tsv").is_file()]
+    if tables is None:
+        there = ["validated"] if "validated" in there else [name for name in there if name in OFFICIAL]
+    if not there:
+        found = ", ".join(sorted(path.name for path in source.folder.glob("*.tsv")))
+        wanted = ", ".join(tables or ("validated", *OFFICIAL))
+        return Rows(
+            complete(pl.DataFrame()), notes=[f"has none of the tables {wanted}; it has {found}: choose with --tables"]
+        )
+    parts = []
+    dropped: dict[str, int] = {}
+    for rank, name in enumerate(there):
+        table, unreadable = _read_table(source.folder / f"{name}.tsv")
+        parts.append(table.with_columns(table_rank=pl.lit(rank, pl.Int32)))
+        dropped["unreadable row"] = dropped.get("unreadable row", 0) + unreadable
+    rows, nameless = drop_nameless(
+        rename(pl.concat(parts, how="diagonal"), {**_COLUMNS, "table_rank": ("table_rank",)})
+    )
+    named = pl.when(pl.col("file").str.contains(_HAS_SUFFIX)).then(pl.col("file")).otherwise(pl.col("file") + ".mp3")
+    rows = rows.with_columns(file=named.str.replace(r"^clips/", "")).with_columns(stem=without_suffix("file"))
+    rows = rows.with_columns(locale=_locale(source.locale))
+    rows, lost = _with_split(rows, source.folder)
+    notes = (
+        [f"has {lost} clips of the official split that are not in its validated table"]
+        if lost and tables is None
+        else []
+    )
+    rows = _with_durations(rows, source.folder).with_columns(file="clips/" + pl.col("file"))
+    number = _RELEASE.match(source.release or "")
+    if number and number[1] in ODD_RELEASES:
+        notes.append(f"is release {number[1]}: {ODD_RELEASES[number[1]]}")
+    return Rows(complete(rows), there, {**dropped, **nameless}, notes)
+
+
+def _read_table(path: Path) -> tuple[pl.DataFrame, int]:
+    table, unreadable = delimited.read(path)
+    if "path" not in table.columns:
+        raise CorpusError(
+            f"{path} has the columns {delimited.shown(table.columns)}, expected Common Voice's 'client_id', 'path', "
+            "'sentence', …: unpack the release again, or leave this table out with --tables"
+        )
+    return table, unreadable
+
+
+def _locale(folder: str | None) -> pl.Expr:
+    from_name = pl.col("file").str.extract(r"^common_voice_([A-Za-z-]+)_\d+\.")
+    return pl.coalesce(pl.col("locale").str.strip_chars().replace("", None), pl.lit(folder, pl.String), from_name)
+
+
+def _with_split(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, int]:
+    """Fill ``split`` from the official tables that are there, and count their clips that are not among the rows.
+
+    A clip that is in several of them by mistake is kept out of training.
+    """
+    parts = []
+    for name, split in OFFICIAL.items():
+        if (path := folder / f"{name}.tsv").is_file():
+            table, _ = _read_table(path)
+            named = (
+                pl.when(pl.col("path").str.contains(_HAS_SUFFIX))
+                .then(pl.col("path"))
+                .otherwise(pl.col("path") + ".mp3")
+            )
+            parts.append(table.select(file=named.str.replace(r"^clips/", ""), split=pl.lit(split)))
+    if not parts:
+        return rows.with_columns(split=pl.lit(None, pl.String)), 0
+    official = pl.concat(parts).drop_nulls("file").unique("file", keep="last", maintain_order=True)
+    lost = official.join(rows, on="file", how="anti").height
+    return rows.join(official, on="file", how="left", maintain_order="left"), lost
+
+
+def _with_durations(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    path = next((folder / name for name in ("clip_durations.tsv", "times.txt") if (folder / name).is_file()), None)
+    if path is None:
+        return rows.with_columns(duration_s=pl.lit(None, pl.Float64))
+    table, _ = delimited.read(path)
+    if table.width < 2:
+        return rows.with_columns(duration_s=pl.lit(None, pl.Float64))
+    first, second = table.columns[:2]
+    # times.txt has no header: its first clip became one, and is put back
+    lines = pl.concat([pl.DataFrame({"file": [first], "ms": [second]}), table.select(file=first, ms=second)])
+    seconds = pl.col("ms").cast(pl.Float64, strict=False) / 1000
+    known = lines.select(file_name("file"), duration_s=seconds).filter(pl.col("duration_s") > 0)
+    known = known.unique("file", keep="first", maintain_order=True)
+    return rows.join(known, on="file", how="left", maintain_order="left")

@@ -1,0 +1,151 @@
+"""What every layout gives: a corpus that was found on disk, and its rows in one shape."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from voxtrait.manifest import SCHEMA, SPLIT_UNIT
+
+ROW_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
+    "file": pl.String,  # below the corpus's folder, or absolute
+    "stem": pl.String,  # what names the clip in this corpus
+    "speaker_id": pl.String,
+    "gender": pl.String,  # in the corpus's own spelling
+    "age": pl.String,  # in the corpus's own spelling: a decade, or years
+    "split": pl.String,  # one of labels.SPLITS
+    "locale": pl.String,
+    "accent": pl.String,
+    "duration_s": pl.Float64,  # seconds
+    "sentence": pl.String,
+    "table_rank": pl.Int32,  # of a clip in several tables, the one of the lowest rank counts
+}
+"""The columns that every layout gives; a corpus's other columns follow as text."""
+
+_WORKING: Final = ("_source", "_key", "_present", "_measured")  # columns that the import adds and takes away again
+_TAKEN: Final = frozenset({*SCHEMA, *ROW_SCHEMA, SPLIT_UNIT, *_WORKING})
+
+
+@dataclass(frozen=True)
+class Source:
+    """One corpus in one folder, as a layout recognised it.
+
+    Attributes:
+        layout: name of the layout.
+        folder: absolute path that ``file`` is relative to.
+        corpus: first part of the clip ids.
+        release: second part, or ``None``.
+        locale: third part where the rows do not name their own, or ``None``.
+    """
+
+    layout: str
+    folder: Path
+    corpus: str
+    release: str | None = None
+    locale: str | None = None
+
+
+@dataclass
+class Rows:
+    """What a layout read from a source.
+
+    Attributes:
+        table: the rows that could be read, with the columns of :data:`ROW_SCHEMA` and those of the corpus.
+        tables: names of the tables that were read.
+        dropped: reason → number of rows that are not in ``table``.
+        notes: what a person should know about this source.
+    """
+
+    table: pl.DataFrame
+    tables: list[str] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The names in one folder, hidden ones left out; lower-case lookups are the layout's own business."""
+
+    folder: Path
+    files: frozenset[str]
+    folders: frozenset[str]
+
+    @classmethod
+    def of(cls, folder: Path) -> "Listing":
+        """List a folder; one that may not be entered counts as empty."""
+        files: set[str] = set()
+        folders: set[str] = set()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.name.startswith("."):
+                        (folders if entry.is_dir() else files).add(entry.name)
+        except PermissionError:
+            pass
+        return cls(folder, frozenset(files), frozenset(folders))
+
+
+def rename(table: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFrame:
+    """Bring a corpus's columns under the names of :data:`ROW_SCHEMA`.
+
+    Args:
+        table: text columns under the corpus's names.
+        names: name here → the corpus's names for it in lower case; where several are there, the first value that is
+            not null counts.
+
+    Returns:
+        The same rows; a corpus's own column whose name means something else in a manifest is called ``source_…``.
+    """
+    by_lower: dict[str, str] = {}
+    for name in table.columns:
+        by_lower.setdefault(name.lower(), name)
+    used: set[str] = set()
+    made = []
+    for name, spellings in names.items():
+        there = [by_lower[spelling] for spelling in spellings if spelling in by_lower]
+        used.update(there)
+        made.append((pl.coalesce(there) if there else pl.lit(None, pl.String)).alias(name))
+    taken = {*_TAKEN, *names, *table.columns}
+    rest = []
+    for name in (name for name in table.columns if name not in used):
+        own = name
+        while own in taken and (own != name or name in _TAKEN or name in names):
+            own = f"source_{own}"
+        rest.append(pl.col(name).alias(own))
+    return table.select(*made, *rest)
+
+
+def drop_nameless(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Take out the rows that name no file, and count them."""
+    named = table.filter(pl.col("file").str.strip_chars() != "")
+    lost = table.height - named.height
+    return named, {"no file name": lost} if lost else {}
+
+
+def complete(table: pl.DataFrame) -> pl.DataFrame:
+    """Give a table all columns of :data:`ROW_SCHEMA` in order, with their types; the corpus's other columns follow."""
+    missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in ROW_SCHEMA.items() if name not in table.columns]
+    table = table.with_columns(missing)
+    own = [name for name in table.columns if name not in ROW_SCHEMA]
+    return table.select(*(pl.col(name).cast(kind, strict=False) for name, kind in ROW_SCHEMA.items()), *own)
+
+
+def without_suffix(column: str) -> pl.Expr:
+    """Cut the file ending off a column of names or relative paths."""
+    return pl.col(column).str.replace(r"\.[^./]+$", "")
+
+
+def file_name(column: str) -> pl.Expr:
+    """Keep the last part of a column of paths."""
+    return pl.col(column).str.replace(r"^.*/", "")
+
+
+def is_text(path: str) -> bool:
+    """Tell whether a file's name is UTF-8.
+
+    Python stands surrogates in for the bytes of others, which no table can hold.
+    """
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)

@@ -1,0 +1,296 @@
+"""Split a manifest by speakers, and tell from the table alone whether a split leaks.
+
+The unit of a split is the speaker: clips of one person on both sides are how this field gets its 99 % ages. Where a
+corpus has no speaker ids, a split by clips has to be asked for, and every row of it is marked.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypedDict
+
+import polars as pl
+
+from voxtrait.errors import LeakageError, OptionError
+from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
+from voxtrait.manifest import SPLIT_UNIT
+
+SIZES: Final = (80.0, 10.0, 10.0)  # per cent of the speakers in train, validation and test
+NO_LEAK: Final = "none"
+NO_SPLIT: Final = "no split"
+UNKNOWN_LEAK: Final = "unknown: no speaker ids"
+
+_OTHER: Final = "other"  # all self-descriptions together: one alone has too few speakers to stratify by
+
+
+class Leakage(TypedDict):
+    """What :func:`leakage` tells; all but ``verdict`` are counts."""
+
+    verdict: str
+    n_shared_speakers: int
+    n_shared_sentences: int
+    n_without_speaker: int
+
+
+def parse_sizes(text: str) -> tuple[float, float, float]:
+    """Read sizes such as ``80/10/10``: shares of train, validation and test, in any unit.
+
+    Returns:
+        The three shares; they sum to 1.
+
+    Raises:
+        OptionError: if these are not three numbers from 0 up, with something for train.
+
+    Examples:
+        >>> parse_sizes("80/10/10")
+        (0.8, 0.1, 0.1)
+    """
+    try:
+        train, validation, test = (float(part) for part in text.split("/"))
+    except ValueError:
+        raise OptionError(f"got the sizes {text!r}, expected three numbers such as 80/10/10") from None
+    total = train + validation + test
+    if not (train > 0 and validation >= 0 and test >= 0 and total < float("inf")):
+        raise OptionError(f"got the sizes {text!r}, expected numbers from 0 up such as 80/10/10, and some for train")
+    return train / total, validation / total, test / total
+
+
+def split(
+    table: pl.DataFrame,
+    sizes: Sequence[float] = SIZES,
+    *,
+    seed: int = 0,
+    allow_leak: bool = False,
+) -> pl.DataFrame:
+    """Split a manifest so that no speaker is in two splits.
+
+    Speakers are shared out within each class, which is the gender and the age group that most of a speaker's labelled
+    clips have (the first in alphabetical order, or the younger, where two have as many). A gender, an age group, or a
+    gender in an age group with at least 3 speakers is in every split that has a size above 0. Of a smaller class train
+    has the first speaker and test the second.
+
+    Args:
+        table: a manifest; what its ``split`` held is replaced.
+        sizes: shares of the speakers for train, validation and test, in any unit.
+        seed: another seed is another split; the same one gives the same split on every machine, whatever the order of
+            the rows.
+        allow_leak: split rows without speaker id clip by clip, and mark all rows in the column ``split_unit`` with
+            ``clip`` or ``speaker``.
+
+    Raises:
+        LeakageError: if there are rows without speaker id and ``allow_leak`` is not given.
+        OptionError: if the sizes are no sizes.
+
+    Examples:
+        >>> speakers = {"clip_id": ["a", "b"], "speaker_id": ["x", "x"], "gender": ["male"] * 2}
+        >>> table = pl.DataFrame(speakers | {"age_group": [None, "teens"]})
+        >>> split(table)["split"].to_list()
+        ['train', 'train']
+    """
+    shares = parse_sizes("/".join(map(str, sizes)))
+    nameless = table["speaker_id"].null_count()
+    if nameless and not allow_leak:
+        raise LeakageError(
+            f"{nameless} of {table.height} clips have no speaker id, so the same person could be in two splits: "
+            "leave those clips out, or accept it with --allow-leak, which marks everything made from this split"
+        )
+    is_clip = pl.col("speaker_id").is_null()
+    unit = pl.when(is_clip).then("clip:" + pl.col("clip_id")).otherwise("speaker:" + pl.col("speaker_id"))
+    table = table.with_columns(pl.lit(None, pl.String).alias("split"), _unit=unit).drop(SPLIT_UNIT, strict=False)
+    assigned = _assign(_units(table), shares, seed)
+    joined = table.join(assigned, on="_unit", how="left", maintain_order="left")
+    table = joined.with_columns(split="split_right").drop("_unit", "split_right")
+    if allow_leak:
+        table = table.with_columns(pl.when(is_clip).then(pl.lit("clip")).otherwise(pl.lit("speaker")).alias(SPLIT_UNIT))
+    return table
+
+
+def leakage(table: pl.DataFrame) -> Leakage:
+    """Tell from a manifest alone whether its splits share speakers or sentences.
+
+    Returns:
+        ``verdict``: ``"none"``, ``"unknown: no speaker ids"`` (some clips in a split have none), ``"3 speakers in more
+        than one split"``, or ``"no split"``; and the counts behind it. Shared sentences do not change the verdict.
+
+    Examples:
+        >>> table = pl.DataFrame({"speaker_id": ["a", "a"], "sentence": ["x", None], "split": ["train", "test"]})
+        >>> leakage(table)["verdict"]
+        '1 speaker in more than one split'
+    """
+    rows = table.filter(pl.col("split").is_not_null())
+    speakers, sentences = _shared(rows, "speaker_id"), _shared(rows, "sentence")
+    nameless = rows["speaker_id"].null_count()
+    if not rows.height:
+        verdict = NO_SPLIT
+    elif speakers:
+        verdict = f"{speakers} speaker{'s' if speakers > 1 else ''} in more than one split"
+    else:
+        verdict = UNKNOWN_LEAK if nameless else NO_LEAK
+    return Leakage(
+        verdict=verdict, n_shared_speakers=speakers, n_shared_sentences=sentences, n_without_speaker=nameless
+    )
+
+
+def summary(table: pl.DataFrame) -> list[dict[str, Any]]:
+    """Count clips and speakers of a split manifest: all, by gender, and by gender and age group.
+
+    Returns:
+        One row a class, the largest kinds first: ``class``, then ``train_clips``, ``train_speakers``,
+        ``validation_clips`` … A label counts as it stands on the clip; speakers are ``None`` where no clip has a
+        speaker id.
+    """
+    gender = pl.col("gender").fill_null("unknown")
+    joint = pl.when(pl.col("age_group").is_not_null()).then(pl.concat_str(gender, pl.col("age_group"), separator="_"))
+    known = table["speaker_id"].count() > 0
+    out: list[dict[str, Any]] = []
+    for rank, name in enumerate((pl.lit("all"), gender, joint)):
+        counts = table.with_columns(name.alias("class")).filter(
+            pl.col("class").is_not_null() & pl.col("split").is_not_null()
+        )
+        counts = counts.group_by("class", "split").agg(
+            clips=pl.len(), speakers=pl.col("speaker_id").drop_nulls().n_unique()
+        )
+        rows: dict[str, dict[str, Any]] = defaultdict(
+            lambda: {f"{s}_{what}": 0 for s in SPLITS for what in ("clips", "speakers")}
+        )
+        for row in counts.iter_rows(named=True):
+            rows[row["class"]] |= {
+                f"{row['split']}_clips": row["clips"],
+                f"{row['split']}_speakers": row["speakers"] if known else None,
+            }
+        order = sorted(rows, key=_class_order) if rank else list(rows)
+        out += [{"class": value, **rows[value]} for value in order]
+    return out
+
+
+def _class_order(name: str) -> tuple[int, str, int]:
+    gender = next((g for g in GENDERS if name == g or name.startswith(f"{g}_")), None)
+    if gender is not None:
+        group = name[len(gender) + 1 :]
+        return 0, gender, AGE_GROUPS.index(group) if group in AGE_GROUPS else -1
+    group = next((g for g in AGE_GROUPS if name.endswith(f"_{g}")), "")
+    return 1, name.removesuffix(f"_{group}"), AGE_GROUPS.index(group) if group else -1
+
+
+def _shared(rows: pl.DataFrame, column: str) -> int:
+    splits = rows.filter(pl.col(column).is_not_null()).group_by(column).agg(pl.col("split").n_unique())
+    return int((splits["split"] > 1).sum())
+
+
+def _units(table: pl.DataFrame) -> pl.DataFrame:
+    """Give each unit the gender and the age group that most of its labelled clips have."""
+    gender = pl.col("gender")
+    known = pl.when(gender.is_null() | gender.is_in(GENDERS)).then(gender).otherwise(pl.lit(_OTHER))
+    units = table.select("_unit").unique().sort("_unit")
+    for column, label in (("gender", known), ("age_group", pl.col("age_group").cast(pl.Enum(AGE_GROUPS)))):
+        votes = table.select("_unit", label.alias(column)).drop_nulls().group_by("_unit", column).len()
+        most = votes.sort("_unit", "len", column, descending=[False, True, False]).unique(
+            "_unit", keep="first", maintain_order=True
+        )
+        units = units.join(
+            most.select("_unit", pl.col(column).cast(pl.String)), on="_unit", how="left", maintain_order="left"
+        )
+    return units
+
+
+def _assign(units: pl.DataFrame, shares: Sequence[float], seed: int) -> pl.DataFrame:
+    """Share the units out.
+
+    Tiny classes first, then each class by its quota, rounding towards what the whole still lacks.
+    """
+    names = units["_unit"].to_list()
+    order = sorted(names, key=lambda name: hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=16).digest())
+    label = dict(zip(names, zip(units["gender"], units["age_group"], strict=True), strict=True))
+    classes: dict[tuple[str | None, str | None], list[str]] = defaultdict(list)
+    for name in order:
+        classes[label[name]].append(name)
+    active = [at for at, share in enumerate(shares) if share > 0]
+    small = {key: members for key, members in classes.items() if len(members) < 3}
+    where = _assign_small(small, classes, active)
+    used = Counter(where.values())
+    done = len(where)
+    for key in sorted(classes.keys() - small.keys(), key=lambda key: (len(classes[key]), str(key))):
+        members = classes[key]
+        done += len(members)
+        counts = _quota(len(members), shares, active, [share * done - used[at] for at, share in enumerate(shares)])
+        at_member = 0
+        for at, count in enumerate(counts):
+            where |= dict.fromkeys(members[at_member : at_member + count], at)
+            at_member += count
+            used[at] += count
+    found = {"_unit": names, "split": [SPLITS[where[name]] for name in names]}
+    return pl.DataFrame(found, schema={"_unit": pl.String, "split": pl.String})
+
+
+def _quota(n: int, shares: Sequence[float], active: Sequence[int], lacking: Sequence[float]) -> list[int]:
+    """Round ``n`` times the shares to whole numbers.
+
+    At least 1 in each active split, what is over to where most is lacking.
+    """
+    counts = [int(n * share + 1e-9) for share in shares]
+    uneven = [at for at in active if n * shares[at] - counts[at] > 1e-9]
+    for at in sorted(uneven, key=lambda at: (counts[at] - lacking[at], at))[: n - sum(counts)]:
+        counts[at] += 1
+    counts[active[0]] += n - sum(counts)  # nothing, unless shares such as 1/3 round badly
+    for at in active:
+        while counts[at] < 1:
+            counts[at] += 1
+            counts[counts.index(max(counts))] -= 1
+    return counts
+
+
+def _assign_small(
+    small: Mapping[tuple[str | None, str | None], list[str]],
+    classes: Mapping[tuple[str | None, str | None], list[str]],
+    active: Sequence[int],
+) -> dict[str, int]:
+    """Assign the speakers of classes with one or two of them.
+
+    Each stands for an edge between a gender and an age group. A gender or an age group that has at least 3 speakers,
+    and no class of 3 that brings it into every split already, takes as many of its edges as there are splits, and
+    needs them in different colours: a bipartite graph with no vertex of more than k edges can be coloured so with k
+    colours (Kőnig 1916).
+    """
+    speakers = [(name, key) for key, members in sorted(small.items(), key=str) for name in members]
+    safe = {(side, key[side]) for key, members in classes.items() if len(members) >= 3 for side in (0, 1)}
+    degree = Counter((side, key[side]) for _, key in speakers for side in (0, 1))
+    taken: Counter[tuple[int, str | None]] = Counter()
+    edges: dict[str, tuple[Any, Any]] = {}
+    for name, key in speakers:
+        ends = []
+        for side in (0, 1):
+            vertex = (side, key[side])
+            needs = key[side] is not None and vertex not in safe and degree[vertex] >= 3 and taken[vertex] < len(active)
+            taken[vertex] += needs
+            ends.append(vertex if needs else (side, name))  # a speaker that is not needed there gets an end of its own
+        edges[name] = (ends[0], ends[1])
+    first_second = {
+        name: active[0] if at == 0 else active[-1] for members in small.values() for at, name in enumerate(members)
+    }
+    coloured = _colour({name: edge for name, edge in edges.items() if edge != ((0, name), (1, name))}, active)
+    return first_second | coloured
+
+
+def _colour(edges: Mapping[str, tuple[Any, Any]], colours: Sequence[int]) -> dict[str, int]:
+    """Colour the edges of a bipartite graph so that no two at a vertex are alike, by alternating paths."""
+    at: dict[Any, dict[int, str]] = defaultdict(dict)  # vertex → colour → edge
+    for name, (left, right) in edges.items():
+        free_left = next(colour for colour in colours if colour not in at[left])
+        free_right = next(colour for colour in colours if colour not in at[right])
+        if (
+            free_left != free_right
+        ):  # free free_left at the right end too: swap both colours along the path that starts there
+            path, vertex, colour = [], right, free_left
+            while (edge := at[vertex].get(colour)) is not None:
+                path.append((edge, colour))
+                vertex = edges[edge][0] if edges[edge][1] == vertex else edges[edge][1]
+                colour = free_right if colour == free_left else free_left
+            for edge, colour in path:
+                for end in edges[edge]:
+                    if at[end].get(colour) == edge:
+                        del at[end][colour]
+            for edge, colour in path:
+                for end in edges[edge]:
+                    at[end][free_right if colour == free_left else free_left] = edge
+        at[left][free_left] = at[right][free_left] = name
+    return {edge: colour for by_colour in at.values() for colour, edge in by_colour.items()}
