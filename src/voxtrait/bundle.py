@@ -1,0 +1,200 @@
+"""A bundle: the folder that holds one trained model and everything needed to use it. Data, never code.
+
+::
+
+    voxtrait-diary/
+        model.onnx      the graph: one input (batch, *front_end.input_shape), one output of logits a task
+        bundle.json     front end, labels, calibration, scores, data, licence, versions, hashes of the other files
+        speakers.txt    hashes of the speakers it was trained and chosen on, so that nobody is evaluated on them by
+        accident
+
+Loading trusts nothing: a missing or unknown key, a label out of order, a changed file, each is an error.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from voxtrait.audio import atomic_path
+from voxtrait.errors import BundleError, OptionError
+from voxtrait.features import FrontEnd
+from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES
+
+FORMAT: Final = 1
+DEFAULT: Final = "voxtrait-diary"
+SHIPPED: Final = Path(__file__).parent / "bundles"
+TASKS: Final = {"gender": (GENDERS,), "age": (JOINT_CLASSES, AGE_GROUPS)}
+"""What a graph may put out, and the vocabularies its labels may come from."""
+CALIBRATION: Final = {"gender": {"temperature", "bias", "unsure"}, "age": {"temperature", "bias", "tail"}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """What ``bundle.json`` says, checked; ``folder`` is where it lies."""
+
+    folder: Path
+    name: str
+    version: str
+    description: str
+    front_end: FrontEnd
+    outputs: Mapping[str, tuple[str, ...]]  # task → labels in the order of the graph's output of that name
+    calibration: Mapping[str, Mapping[str, Any]]  # task → the keys of CALIBRATION
+    scores: Mapping[str, Any]  # figures of its own evaluation, for people to read
+    data: tuple[Mapping[str, Any], ...]  # corpora it was trained on, each with its licence
+    licence: str
+    made_with: Mapping[str, str]  # versions and recipe
+
+    @property
+    def model(self) -> Path:
+        """The graph's file."""
+        return self.folder / "model.onnx"
+
+    @property
+    def title(self) -> str:
+        """Name and version, as a prediction states them."""
+        return f"{self.name} {self.version}"
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of ``bundle.json``, and so of everything: it holds the hashes of the other files."""
+        return hashlib.sha256((self.folder / "bundle.json").read_bytes()).hexdigest()
+
+    def speakers(self) -> frozenset[str]:
+        """Hashes of the speakers that this bundle was trained or chosen on: compare with :func:`hash_speaker`."""
+        file = self.folder / "speakers.txt"
+        return frozenset(file.read_text("utf-8").split())
+
+
+def hash_speaker(speaker_id: str) -> str:
+    """Hash a speaker id as ``speakers.txt`` does: 16 hexadecimal digits of BLAKE2b.
+
+    Examples:
+        >>> hash_speaker("speaker-1")
+        '8aa86ad9e1092b04'
+    """
+    return hashlib.blake2b(speaker_id.encode(), digest_size=8).hexdigest()
+
+
+def shipped() -> list[Path]:
+    """List the bundles that are part of the package."""
+    return sorted(folder.parent for folder in SHIPPED.glob("*/bundle.json"))
+
+
+def load(which: str | os.PathLike[str] | None = None) -> Bundle:
+    """Load a bundle by folder, or a shipped one by name.
+
+    Args:
+        which: a folder, a name such as ``voxtrait-diary``, or ``None`` for the default.
+
+    Raises:
+        BundleError: if there is none, or it is not exactly what a bundle must be.
+    """
+    text = os.fspath(which) if which is not None else DEFAULT
+    folder = Path(text)
+    if not (folder / "bundle.json").is_file():
+        folder = SHIPPED / text
+    if os.sep in text or not (folder / "bundle.json").is_file():
+        folder = Path(text)
+    if not (folder / "bundle.json").is_file():
+        names = ", ".join(path.name for path in shipped()) or "none"
+        raise BundleError(f"no bundle at {text}: expected a folder with bundle.json, or a shipped name ({names})")
+    values = _read_json(folder / "bundle.json")
+    try:
+        return _parse(folder, values)
+    except (AttributeError, KeyError, OptionError, TypeError) as error:
+        raise BundleError(f"{folder}/bundle.json has a value of another kind than expected: {error}") from None
+
+
+def write(bundle: Bundle, graph: bytes, speakers: Iterable[str]) -> None:
+    """Write a bundle into its folder, ``bundle.json`` last, so that a killed run leaves no bundle that loads.
+
+    Args:
+        bundle: everything but the graph.
+        graph: the serialised ONNX model.
+        speakers: the ids of all speakers it was trained or chosen on; only hashes are written.
+    """
+    bundle.folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "model.onnx": graph,
+        "speakers.txt": "".join(f"{digest}\n" for digest in sorted({hash_speaker(one) for one in speakers})).encode(),
+    }
+    for name, data in contents.items():
+        with atomic_path(bundle.folder / name) as part:
+            part.write_bytes(data)
+    values = dataclasses.asdict(bundle) | {"front_end": bundle.front_end.to_dict(), "format": FORMAT}
+    del values["folder"]
+    values["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    _parse(bundle.folder, json.loads(json.dumps(values)))
+    with atomic_path(bundle.folder / "bundle.json") as part:
+        part.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except (ValueError, OSError) as error:
+        raise BundleError(f"{file} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise BundleError(f"{file} holds {type(values).__name__}, expected an object")
+    return values
+
+
+def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
+    if values.get("format") != FORMAT:
+        raise BundleError(f"{folder} has format {values.get('format')!r}, expected {FORMAT}: made for another version")
+    expected = {field.name for field in dataclasses.fields(Bundle)} - {"folder"} | {"format", "files"}
+    if set(values) != expected:
+        raise BundleError(
+            f"{folder}/bundle.json lacks {sorted(expected - set(values))} "
+            f"and has unknown {sorted(set(values) - expected)}"
+        )
+    if set(values["files"]) != {"model.onnx", "speakers.txt"}:
+        raise BundleError(f"{folder} lists {sorted(values['files'])}, expected model.onnx and speakers.txt")
+    for name, digest in values["files"].items():
+        file = folder / name
+        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
+            raise BundleError(f"{file} is missing or is not the file that bundle.json was written for")
+    outputs = {task: tuple(labels) for task, labels in values["outputs"].items()}
+    _check_outputs(folder, outputs, values["calibration"])
+    kept = {key: values[key] for key in expected - {"format", "files", "front_end", "outputs", "data"}}
+    return Bundle(
+        folder=folder,
+        front_end=FrontEnd.from_dict(values["front_end"]),
+        outputs=outputs,
+        data=tuple(values["data"]),
+        **kept,
+    )
+
+
+def _check_outputs(folder: Path, outputs: dict[str, tuple[str, ...]], calibration: dict[str, Any]) -> None:
+    if not outputs or set(outputs) - set(TASKS) or set(calibration) != set(outputs):
+        raise BundleError(
+            f"{folder} has outputs {sorted(outputs)} and calibrations {sorted(calibration)}, "
+            f"expected of {sorted(TASKS)}"
+        )
+    for task, labels in outputs.items():
+        if not any(list(labels) == [label for label in known if label in labels] for known in TASKS[task]):
+            raise BundleError(
+                f"{folder} has {task} labels {labels}: unknown, repeated, or out of the order of voxtrait.labels"
+            )
+        if not labels or (task == "gender" and labels != GENDERS):
+            raise BundleError(f"{folder} has {task} labels {labels}, expected {', '.join(TASKS[task][0])}")
+        values = calibration[task]
+        if set(values) != CALIBRATION[task]:
+            raise BundleError(
+                f"{folder} has a {task} calibration of {sorted(values)}, expected {sorted(CALIBRATION[task])}"
+            )
+        bias = values["bias"]
+        if len(bias) != len(labels) or not all(math.isfinite(v) for v in (*bias, values["temperature"])):
+            raise BundleError(f"{folder} has a {task} calibration that is not finite, or not one bias a label")
+        if values["temperature"] <= 0:
+            raise BundleError(f"{folder} has a {task} temperature of {values['temperature']}, expected more than 0")
+        if task == "gender" and not 0 <= values["unsure"][0] <= 0.5 <= values["unsure"][1] <= 1:
+            raise BundleError(f"{folder} is unsure within {values['unsure']}, expected two probabilities around 0.5")
+        if task == "age" and not 0 < values["tail"] < 0.5:
+            raise BundleError(f"{folder} has an age tail of {values['tail']}, expected a share between 0 and 0.5")

@@ -1,0 +1,102 @@
+"""The command line: one console script, one file a command group, everything heavy imported inside the commands.
+
+Results go to standard output, talk to standard error. Exit status: 0 all well, 1 some inputs failed, 2 wrong usage
+or nothing to do.
+"""
+
+import importlib
+import sys
+from typing import Any, Final
+
+import click
+
+from voxtrait.errors import VoxtraitError
+
+COMMANDS: Final = {
+    "predict": "voxtrait.cli.predict:predict",
+    "corpus": "voxtrait.cli.corpus:corpus",
+    "convert": "voxtrait.cli.convert:convert",
+    "images": "voxtrait.cli.images:images",
+    "train": "voxtrait.cli.train:train",
+    "evaluate": "voxtrait.cli.evaluate:evaluate",
+    "demo": "voxtrait.cli.demo:demo",
+    "models": "voxtrait.cli.models:models",
+}
+
+
+class Stop(click.ClickException):
+    """A user's mistake, as one line on standard error and exit status 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Print the message, without click's own prefix."""
+        click.echo(f"voxtrait: {self.format_message()}", err=True)
+
+
+class CommandGroup(click.Group):
+    """Loads a command's module only when it is asked for, and takes ``voxtrait FILE`` for ``voxtrait predict FILE``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name the commands in the order of the work, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command and hand the command over."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``predict`` before arguments that start with no command."""
+        if args and args[0] not in (*COMMANDS, "--help", "-h", "--version"):
+            args = ["predict", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Turn what voxtrait raises on purpose, and a full disk or a forbidden folder, into one line."""
+        try:
+            return super().invoke(ctx)
+        except VoxtraitError as error:
+            raise Stop(str(error)) from None
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            sys.stderr.close()
+            ctx.exit(0)
+        except OSError as error:
+            raise Stop(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from None
+
+
+@click.group(
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="First: voxtrait clip.mp3        All of it on made-up voices: voxtrait demo",
+)
+@click.version_option(package_name="voxtrait", prog_name="voxtrait")
+def root() -> None:
+    """Tell the gender and the age a voice presents as.
+
+    \b
+    voxtrait clip.mp3                              answer for a file, a folder, or - (standard input)
+    voxtrait corpus import cv-corpus-*/ all.parquet   a corpus becomes a table
+    voxtrait train diary-gender --data all.parquet --out run
+
+    `voxtrait FILE...` is short for `voxtrait predict FILE...`.
+    """
+
+
+def main() -> None:
+    """Run the console script."""
+    from voxtrait.batch import silence_decoders
+
+    silence_decoders()
+    try:
+        status = root.main(prog_name="voxtrait", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("voxtrait: stopped; what was done is kept, nothing is half-written", err=True)
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    sys.exit(status if isinstance(status, int) else 0)

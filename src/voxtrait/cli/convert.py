@@ -1,0 +1,55 @@
+"""``voxtrait convert``: any number of mp3 (or other) files to WAV."""
+
+from typing import Literal
+
+import click
+
+from voxtrait.cli.options import format_option, jobs_option, label, quiet_option
+
+
+@click.command(
+    short_help="mp3 (or any audio) → 16-bit WAV, any number of files.",
+    epilog="Example: voxtrait convert cv-corpus-6.1/en/clips wav --jobs 8",
+)
+@click.argument("source", metavar="SRC", type=click.Path())
+@click.argument("out_dir", metavar="OUT_DIR", type=click.Path())
+@click.option("--rate", type=int, default=16_000, show_default=True, help="Sampling rate of the WAV files, in Hz.")
+@click.option(
+    "--channels",
+    type=click.Choice(["1", "keep"]),
+    default="1",
+    show_default=True,
+    help="Average the channels to one, or keep them.",
+)
+@click.option("--overwrite", is_flag=True, help="Make every file again, whatever OUT_DIR holds.")
+@jobs_option
+@format_option("text", "json", "csv")
+@quiet_option
+def convert(
+    source: str,
+    out_dir: str,
+    rate: int,
+    channels: Literal["1", "keep"],
+    overwrite: bool,
+    jobs: int | None,
+    format_: str,
+    quiet: bool,
+) -> None:
+    """Convert the clips of SRC, a folder or a manifest, to 16-bit PCM WAV in OUT_DIR.
+
+    Folders are kept. A second run does only what is missing. What fails stands in OUT_DIR/failures.csv.
+    """
+    from voxtrait import batch
+    from voxtrait.cli.derived import print_summary
+    from voxtrait.convert import convert as run
+
+    summary = run(
+        source,
+        out_dir,
+        rate=rate,
+        channels=channels,
+        jobs=jobs or batch.default_jobs(),
+        label=label("convert", quiet),
+        overwrite=overwrite,
+    )
+    print_summary(summary, format_, quiet)

@@ -1,0 +1,211 @@
+"""``voxtrait corpus``: corpora become a manifest; a manifest is checked, split and counted."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from voxtrait.cli.options import (
+    finish,
+    format_option,
+    jobs_option,
+    label,
+    note,
+    print_csv,
+    print_json,
+    print_table,
+    quiet_option,
+)
+
+if TYPE_CHECKING:
+    from voxtrait.corpora import Import
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group(
+    short_help="Import, check, split and count corpora.",
+    epilog="First: voxtrait corpus import cv-corpus-6.1-2020-12-11/ all.parquet",
+)
+def corpus() -> None:
+    """Turn corpora into a manifest, check it, split it, count it."""
+
+
+@corpus.command("import")
+@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=PATH)
+@click.argument("out", type=PATH)
+@click.option(
+    "--tables",
+    help="Tables to read, with commas between: validated, other, invalidated, train, dev, test.  [default: validated]",
+)
+@click.option(
+    "--tables-only", is_flag=True, help="Touch no audio: no look at which files are there, nor how long they are."
+)
+@jobs_option
+@format_option("text", "json")
+@quiet_option
+def import_(
+    sources: tuple[Path, ...],
+    out: Path,
+    tables: str | None,
+    tables_only: bool,
+    jobs: int | None,
+    format_: str,
+    quiet: bool,
+) -> None:
+    """Read corpora in any layout that is known into one manifest OUT (.parquet, .csv, .tsv).
+
+    A source is a Common Voice locale, release or folder of releases, Kaggle's Common Voice of 2017, a folder with
+    metadata.csv, or a tree of class folders; the layout is found by itself. What is printed is the funnel: where every
+    row went. Every row stays but those that cannot be read and clips that come again, of which the first source wins.
+
+    \b
+    Example: voxtrait corpus import cv-corpus-*/ my-recordings/ all.parquet
+    """
+    from functools import partial
+
+    from voxtrait import batch, corpora, manifest
+    from voxtrait.errors import NothingToDoError
+
+    manifest.check_name(out)
+    measure = partial(
+        batch.run,
+        corpora.duration_of,
+        jobs=jobs or batch.default_jobs(),
+        on_crash=lambda path, why: None,
+        label=label("lengths", quiet),
+    )
+    chosen = None if tables is None else tables.split(",")
+    result = corpora.import_corpora(sources, tables=chosen, tables_only=tables_only, measure=measure)
+    for line in [*result.layouts(), *result.notes]:
+        note(line, quiet)
+    if not result.table.height:
+        raise NothingToDoError(f"no row to import from {', '.join(map(str, sources))}: the tables are empty")
+    manifest.write(manifest.with_relative_paths(result.table, out.parent), out)
+    print_json(result.to_dict()) if format_ == "json" else _print_funnel(result)
+    note(f"{result.table.height} clips in {out}", quiet)
+
+
+def _print_funnel(result: "Import") -> None:
+    print_table(result.rows())
+    for reason, count in sorted(result.total.dropped.items()):
+        click.echo(f"dropped: {count} {reason}")
+
+
+@corpus.command()
+@click.argument("manifest", type=PATH)
+@click.option("--images", type=PATH, help="Hold this folder of pictures against the manifest too.")
+@click.option("--wav", type=PATH, help="Hold this folder of converted audio against the manifest too.")
+@click.option("--tables-only", is_flag=True, help="Touch no audio: only what the table itself tells.")
+@jobs_option
+@format_option("text", "json", "csv")
+@quiet_option
+def check(
+    manifest: Path,
+    images: Path | None,
+    wav: Path | None,
+    tables_only: bool,
+    jobs: int | None,
+    format_: str,
+    quiet: bool,
+) -> None:
+    """Check a manifest's files, labels and splits; exit status 1 where something is fatal.
+
+    \b
+    Example: voxtrait corpus check all.parquet --images pictures
+    """
+    from voxtrait import batch, integrity
+
+    report = integrity.check(
+        manifest,
+        tables_only=tables_only,
+        images=images,
+        wav=wav,
+        jobs=jobs or batch.default_jobs(),
+        label=label("check", quiet),
+    )
+    rows = [row | {"examples": _shown(row["examples"], brief=format_ == "text")} for row in report.rows()]
+    value = report.to_dict() if format_ == "json" else rows
+    _print_rows(value, ("problem", "severity", "count", "examples"), format_)
+    if format_ == "text" and not rows:
+        note("no problem found", quiet)
+    finish(report.fatal)
+
+
+@corpus.command()
+@click.argument("manifest", metavar="MANIFEST", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--sizes", default="80/10/10", show_default=True, help="Shares of the speakers in train/validation/test.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed is another split.")
+@click.option(
+    "--allow-leak", is_flag=True, help="Split clips without speaker id one by one, and mark all that is made from it."
+)
+@format_option("text", "json", "csv")
+@quiet_option
+def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, format_: str, quiet: bool) -> None:
+    """Split a manifest into train, validation and test so that no speaker is in two of them.
+
+    Stratified by gender and age group; a class with at least 3 speakers is in all three. A split that is there already
+    is replaced.
+
+    \b
+    Example: voxtrait corpus split all.parquet split.parquet --sizes 80/10/10 --seed 1
+    """
+    from voxtrait import manifest as manifests
+    from voxtrait import splitting
+
+    manifests.check_name(out)
+    shares = splitting.parse_sizes(sizes)
+    table = manifests.read(manifest)
+    if before := table["split"].count():
+        note(f"replaces the split that {before} of {table.height} clips have", quiet)
+    table = splitting.split(
+        manifests.with_absolute_paths(table, manifest.parent), shares, seed=seed, allow_leak=allow_leak
+    )
+    manifests.write(manifests.with_relative_paths(table, out.parent).sort("clip_id"), out)
+    rows = splitting.summary(table)
+    _print_rows(rows, tuple(rows[0]) if rows else ("class",), format_)
+    note(f"leakage: {splitting.leakage(table)['verdict']}", quiet)
+
+
+@corpus.command()
+@click.argument("manifest", type=PATH)
+@click.option("--plot", type=PATH, help="Draw it: a .png, .svg, .pdf or .jpg.")
+@format_option("text", "json", "csv")
+@quiet_option
+def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
+    """Count clips, speakers and hours by split, gender, age group and locale.
+
+    \b
+    Example: voxtrait corpus stats all.parquet --plot all.png
+    """
+    from voxtrait import corpora
+    from voxtrait import manifest as manifests
+
+    if plot is not None:
+        corpora.check_picture(plot)
+    table = manifests.read(manifest)
+    if plot is not None:
+        corpora.picture(table, plot)
+        note(f"picture in {plot}", quiet)
+    if unknown := table["duration_s"].null_count():
+        note(f"{unknown} of {table.height} clips have no known length and count as none in the hours", quiet)
+    _print_rows(corpora.stats(table), ("by", "value", "clips", "speakers", "hours"), format_)
+
+
+def _print_rows(value: Any, columns: tuple[str, ...], format_: str) -> None:
+    match format_:
+        case "json":
+            print_json(value)
+        case "csv":
+            print_csv(value, columns)
+        case _:
+            print_table(value, columns)
+
+
+def _shown(examples: Any, brief: bool) -> str:
+    """Join examples into one field; on a screen there is room for three, and not for all of a speaker's 128 letters."""
+    texts = [examples] if isinstance(examples, str) else [str(example) for example in examples]
+    if brief:
+        texts = [text if len(text) <= 60 else f"{text[:20]}…{text[-36:]}" for text in texts[:3]]
+    return "; ".join(texts)

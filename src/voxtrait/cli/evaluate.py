@@ -1,0 +1,61 @@
+"""``voxtrait evaluate``."""
+
+from pathlib import Path
+
+import click
+
+from voxtrait.cli.options import finish, format_option, jobs_option, label, note, print_json, print_table, quiet_option
+
+
+@click.command(
+    short_help="Measure a bundle on held-out speakers: report and card.",
+    epilog="Example: voxtrait evaluate run/bundle all.parquet --out report",
+)
+@click.argument("bundle")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test", "all"]),
+    help="Which clips.  [default: test where the manifest has splits, else all]",
+)
+@click.option("--allow-leak", is_flag=True, help="Measure on speakers the bundle knows too, and mark the report.")
+@format_option("text", "json")
+@jobs_option
+@quiet_option
+def evaluate(
+    bundle: str,
+    manifest: Path,
+    out: Path,
+    split: str | None,
+    allow_leak: bool,
+    format_: str,
+    jobs: int | None,
+    quiet: bool,
+) -> None:
+    """Measure BUNDLE (a folder, or the name of a shipped one) on the labelled clips of MANIFEST.
+
+    Writes report.json (the truth), report.html, model-card.md and predictions.csv. A killed run goes on when started
+    again. Clips of speakers that the bundle was trained or chosen on are refused.
+    """
+    from voxtrait.batch import default_jobs
+    from voxtrait.evaluate import evaluate as measure
+    from voxtrait.evaluate.page import summary
+
+    report = measure(
+        bundle,
+        manifest,
+        out,
+        split=split,
+        allow_leak=allow_leak,
+        jobs=jobs or default_jobs(),
+        label=label("evaluate", quiet),
+    )
+    for banner in report["banners"]:
+        note(f"warning: {banner}")
+    if format_ == "json":
+        print_json(report)
+    else:
+        print_table(summary(report))
+    note(f"{report['n_clips']} clips, leakage: {report['leakage']}; read {out / 'report.html'}", quiet)
+    finish(report["statuses"]["error"] > 0)

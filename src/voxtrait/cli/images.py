@@ -1,0 +1,58 @@
+"""``voxtrait images``: clips to spectrogram pictures."""
+
+from typing import Literal
+
+import click
+
+from voxtrait.cli.options import format_option, jobs_option, label, quiet_option
+
+
+def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
+    """Read a width and a height, written ``432x288``."""
+    width, _, height = value.lower().replace("×", "x").partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise click.BadParameter(f"got {value!r}, expected a width and a height such as 432x288", ctx, param)
+    return int(width), int(height)
+
+
+@click.command(
+    short_help="Clips → mel-spectrogram pictures in class folders.",
+    epilog="Example: voxtrait images all.parquet pictures --jobs 8",
+)
+@click.argument("source", metavar="SRC", type=click.Path())
+@click.argument("out_dir", metavar="OUT_DIR", type=click.Path())
+@click.option("--size", callback=parse_size, default="432x288", show_default=True, help="Width and height in pixels.")
+@click.option(
+    "--fit",
+    type=click.Choice(["middle", "stretch"]),
+    default="middle",
+    show_default=True,
+    help="A column is 10 ms, longer clips cut and shorter ones padded; or the whole clip fills the width.",
+)
+@click.option("--overwrite", is_flag=True, help="Draw every picture again, whatever OUT_DIR holds.")
+@jobs_option
+@format_option("text", "json", "csv")
+@quiet_option
+def images(
+    source: str,
+    out_dir: str,
+    size: tuple[int, int],
+    fit: Literal["middle", "stretch"],
+    overwrite: bool,
+    jobs: int | None,
+    format_: str,
+    quiet: bool,
+) -> None:
+    """Draw the clips of SRC as mel spectrograms (PNG, no axes, no border) in OUT_DIR.
+
+    From a manifest: class folders such as train/gender/female and train/age/female_fifties, and manifest.csv, which
+    says whose the pictures are. From a folder: the same folders. A second run draws only what is missing, and moves
+    pictures whose split has changed. What fails stands in OUT_DIR/failures.csv.
+    """
+    from voxtrait import batch, pictures
+    from voxtrait.cli.derived import print_summary
+
+    jobs = jobs or batch.default_jobs()
+    text = label("images", quiet)
+    summary = pictures.draw(source, out_dir, size=size, fit=fit, jobs=jobs, label=text, overwrite=overwrite)
+    print_summary(summary, format_, quiet)

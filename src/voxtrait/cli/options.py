@@ -1,0 +1,84 @@
+"""Options and ways of output that every command shares."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def format_option(*formats: str) -> Callable[[Command], Command]:
+    """``--format`` with the first choice as the default; the parameter is called ``format_``."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How the result is printed.",
+    )
+
+
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no notes on standard error.")
+
+
+def jobs_option(command: Command) -> Command:
+    """``--jobs``: processes; the default is the number of usable cores."""
+    help_ = "Processes to work in.  [default: all cores]"
+    return click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help=help_)(command)
+
+
+def label(text: str, quiet: bool) -> str | None:
+    """Give the label of a progress line, or ``None`` where the user wants none."""
+    return None if quiet else text
+
+
+def note(message: str, quiet: bool = False) -> None:
+    """Say something on standard error, unless the user wants quiet."""
+    if not quiet:
+        click.echo(message, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value, readable, UTF-8."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as CSV with a header; ``None`` is an empty field."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    click.echo(out.getvalue(), nl=False)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Print rows as aligned columns; numbers to the right."""
+    if not rows:
+        return
+    names = list(columns or rows[0])
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    widths = [max(len(name), *(len(line[at]) for line in cells)) for at, name in enumerate(names)]
+    right = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
+    for line in [names, *cells]:
+        parts = [text.rjust(w) if r else text.ljust(w) for text, w, r in zip(line, widths, right, strict=True)]
+        click.echo("  ".join(parts).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def finish(failed: bool) -> None:
+    """End a command: status 1 when some inputs failed, after all of its output."""
+    sys.stdout.flush()
+    if failed:
+        click.get_current_context().exit(1)

@@ -1,0 +1,223 @@
+"""``voxtrait predict``, which is also ``voxtrait FILE...``."""
+
+import csv
+import difflib
+import io
+import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from voxtrait.cli.options import finish, format_option, jobs_option, label, note, quiet_option
+from voxtrait.errors import NothingToDoError, OptionError
+
+if TYPE_CHECKING:
+    from voxtrait.recognize import Recognizer
+
+WORTH_PROCESSES: Final = 200  # files from which starting processes costs less than it saves
+WORTH_PROGRESS: Final = 20  # files from which a progress line is worth its noise
+WIDEST: Final = 60  # characters that a file name may push the answers to the right
+
+Item = str | BytesIO
+Row = dict[str, Any]
+
+
+class PredictCommand(click.Command):
+    """Takes a first argument that is nearly a command, and no file, for a slip of the keyboard."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Ask for the command that may have been meant, before its options are found unknown here."""
+        from voxtrait.cli import COMMANDS, Stop
+
+        word = args[0] if args else ""
+        if word and not set(word) & {".", "-", os.sep} and not Path(word).exists():
+            for command in difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7):
+                raise Stop(f"no file and no command is called '{word}': did you mean 'voxtrait {command}'?")
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    cls=PredictCommand,
+    short_help="Gender and age of files and folders (the default).",
+    epilog="Example: voxtrait recordings/ --format csv > voices.csv",
+)
+@click.argument("inputs", nargs=-1, metavar="FILE...")
+@click.option("--model", metavar="BUNDLE", help="A bundle's folder or name.  [default: the shipped one]")
+@format_option("text", "json", "jsonl", "csv")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A .parquet, .csv or .jsonl instead; resumable."
+)
+@click.option("--engine", type=click.Choice(["local", "ray", "dask"]), default="local", show_default=True)
+@jobs_option
+@quiet_option
+def predict(
+    inputs: tuple[str, ...],
+    model: str | None,
+    format_: str,
+    out: Path | None,
+    engine: str,
+    jobs: int | None,
+    quiet: bool,
+) -> None:
+    """Tell the gender and the age that the voice in each FILE presents as; a folder stands for its audio, - for
+    standard input.
+
+    A file that cannot be used has an answer of its own that says why, and the status is then 1.
+    """
+    from voxtrait.batch import default_jobs
+    from voxtrait.recognize import load
+
+    if engine != "local":
+        raise OptionError(f"the engine {engine} is not there yet: --engine local works on all cores of this machine")
+    items, many = find_inputs(inputs, quiet)
+    recognizer = load(model)
+    jobs = jobs or (default_jobs() if len(items) >= WORTH_PROCESSES else 1)
+    if out is not None:
+        failed = predict_into(out, recognizer, items, jobs, quiet)
+    else:
+        said = label("predict", quiet or len(items) < WORTH_PROGRESS or sys.stdout.isatty())
+        answers = recognizer.predict_many(items, jobs=jobs, label=said)
+        failed = print_answers((one.to_dict() for one in answers), format_, many, _widest(items))
+    finish(failed)
+
+
+def find_inputs(inputs: Sequence[str], quiet: bool = False) -> tuple[list[Item], bool]:
+    """Make a list of files out of the arguments, and say whether a list is what the user expects.
+
+    A folder becomes its audio files, ``-`` the bytes of standard input. What cannot be used stays, for its own row.
+
+    Raises:
+        NothingToDoError: if there is no argument, or no audio in any of them.
+    """
+    from voxtrait.audio import audio_files
+
+    items: list[Item] = []
+    empty: dict[str, str] = {}
+    for text in inputs:
+        if text == "-":
+            items.append(BytesIO(sys.stdin.buffer.read()))
+        elif Path(text).is_dir():
+            try:
+                items += map(str, audio_files(text))
+            except NothingToDoError as error:
+                items.append(text)
+                empty[text] = str(error)
+        else:
+            items.append(text)
+    if len(items) == len(empty):
+        reasons = "; ".join(empty.values())
+        raise NothingToDoError(reasons or "no file given: name files or folders, or - for standard input")
+    for message in empty.values():
+        note(f"warning: {message}", quiet)
+    return items, len(inputs) > 1 or Path(inputs[0]).is_dir()
+
+
+def predict_into(out: Path, recognizer: "Recognizer", items: Sequence[Item], jobs: int, quiet: bool) -> bool:
+    """Predict into a file; a killed run goes on where it was. Says whether something failed."""
+    import polars as pl
+
+    from voxtrait.recognize import check_table_name, write_table
+
+    check_table_name(out)
+    parts = out.with_name(f".{out.name}.parts")
+    shards = recognizer.predict_shards(items, parts, jobs=jobs, label=label("predict", quiet))
+    counts = dict(pl.scan_parquet(shards).group_by("status").len().sort("status").collect().iter_rows())
+    write_table(shards, out)
+    shutil.rmtree(parts)
+    note(f"{out}: {', '.join(f'{count} {status}' for status, count in counts.items())}", quiet)
+    return "error" in counts
+
+
+def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> bool:
+    """Print predictions as they come; says whether one of them is an error."""
+    failed = False
+
+    def seen() -> Iterator[Row]:
+        nonlocal failed
+        for row in rows:
+            failed |= row["status"] == "error"
+            yield row | {"path": row["path"] or "-"}
+
+    writers: dict[str, Callable[[Iterable[Row]], Iterator[str]]] = {
+        "text": lambda all_: (text_line(row, width) for row in all_),
+        "jsonl": lambda all_: (json.dumps(row, ensure_ascii=False) for row in all_),
+        "csv": _csv_lines,
+        "json": _json_list if many else _json_object,
+    }
+    for line in writers[format_](seen()):
+        click.echo(line)
+    return failed
+
+
+def text_line(row: Row, width: int = 0) -> str:
+    """Say a prediction in one line.
+
+    Examples:
+        >>> row = {"path": "clip.mp3", "status": "ok", "gender": "female", "p_female": 0.973, "age_years": 34.2,
+        ...        "age_low": 24.0, "age_high": 47.0, "age_group": "thirties", "speech_s": 3.9}
+        >>> text_line(row)
+        'clip.mp3  female (p 0.97)  34 years (24–47), thirties  3.9 s speech'
+        >>> text_line({"path": "clip.mp3", "status": "no_speech", "message": "no speech was found"})
+        'clip.mp3  no_speech: no speech was found'
+    """
+    name = _one_line(row["path"]).ljust(width)
+    if row["status"] != "ok":
+        return f"{name}  {row['status']}: {_one_line(row['message'])}"
+    cells = [name]
+    if row["gender"] is not None:
+        p = row["p_female"] if row["gender"] != "male" else 1 - row["p_female"]
+        stated = f"p_female {p:.2f}" if row["gender"] == "unsure" else f"p {p:.2f}"
+        cells.append(f"{row['gender']} ({stated})".ljust(22 if width else 0))
+    if row["age_years"] is not None:
+        years = f"{row['age_years']:.0f} years ({row['age_low']:.0f}–{row['age_high']:.0f})"
+        cells.append(f"{years}, {row['age_group'].replace('_', ' ')}".ljust(28 if width else 0))
+    if row["speech_s"] is not None:
+        cells.append(f"{row['speech_s']:.1f} s speech")
+    return "  ".join(cells).rstrip()
+
+
+def _csv_lines(rows: Iterable[Row]) -> Iterator[str]:
+    from voxtrait.recognize import CSV_FIELDS
+
+    out = io.StringIO()
+    writer = csv.DictWriter(out, CSV_FIELDS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(row)
+        yield out.getvalue().removesuffix("\n")
+        out.seek(0)
+        out.truncate()
+
+
+def _json_object(rows: Iterable[Row]) -> Iterator[str]:
+    return (json.dumps(row, ensure_ascii=False, indent=2) for row in rows)
+
+
+def _json_list(rows: Iterable[Row]) -> Iterator[str]:
+    """Write a list piece by piece, so that a million answers are not held in memory."""
+    yield "["
+    last = None
+    for row in rows:
+        if last is not None:
+            yield last + ","
+        last = textwrap.indent(json.dumps(row, ensure_ascii=False, indent=2), "  ")
+    if last is not None:
+        yield last
+    yield "]"
+
+
+def _widest(items: Sequence[Item]) -> int:
+    if len(items) == 1:
+        return 0
+    return min(WIDEST, max(1 if isinstance(item, BytesIO) else len(item) for item in items))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split("\n"))

@@ -1,0 +1,56 @@
+"""``voxtrait train``."""
+
+from pathlib import Path
+
+import click
+
+from voxtrait.cli.options import format_option, jobs_option, label, note, print_json, print_table, quiet_option
+
+
+@click.command(
+    short_help="Train a recipe to a bundle and its report.",
+    epilog="Example: voxtrait train diary-gender --data manifest.parquet --out runs/gender",
+)
+@click.argument("recipe")
+@click.option(
+    "--data", required=True, type=click.Path(path_type=Path), help="A manifest with splits, or an images folder."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out after a stop or a kill.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable."
+)
+@jobs_option
+@format_option("text", "json")
+@quiet_option
+def train(
+    recipe: str,
+    data: Path,
+    out: Path,
+    resume: bool,
+    overrides: tuple[str, ...],
+    jobs: int | None,
+    format_: str,
+    quiet: bool,
+) -> None:
+    """Train RECIPE (diary-gender, diary-age, or a TOML file) to a bundle and its report.
+
+    Writes OUT/bundle, OUT/report/report.html, OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
+    """
+    from voxtrait.batch import default_jobs
+    from voxtrait.errors import NothingToDoError
+    from voxtrait.training import require_extra
+    from voxtrait.training.recipe import load
+
+    settings = load(recipe, overrides)
+    if not data.exists():
+        raise NothingToDoError(f"no data at {data}: expected a manifest or an images folder")
+    require_extra()
+    from voxtrait.training.fit import train as run
+
+    outcome = run(settings, data, out, resume=resume, jobs=jobs or default_jobs(), label=label(settings.name, quiet))
+    if format_ == "json":
+        print_json({"bundle": str(outcome.bundle), "report": str(outcome.report), "figures": outcome.figures})
+        return
+    print_table([{"split": split, **values} for split, values in outcome.figures.items()])
+    note(f"bundle {outcome.bundle}    report {outcome.report / 'report.html'}    curve {out / 'curves.png'}", quiet)

@@ -1,0 +1,115 @@
+"""Any number of mp3 (or other) files to 16-bit PCM WAV, in parallel, resumable, in flat memory."""
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import soundfile
+
+from voxtrait import audio, batch, derived
+from voxtrait.derived import CONVERT_SETTINGS, Outcome, Summary
+from voxtrait.errors import OptionError, VoxtraitError
+
+CHANNELS: Final = ("1", "keep")
+_HARMLESS: Final = (VoxtraitError, OSError, RuntimeError, MemoryError)  # fails a file, not the run; libsndfile: Runtime
+
+
+def convert(
+    source: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    *,
+    rate: int = audio.SAMPLING_RATE,
+    channels: Literal["1", "keep"] | int = "1",
+    jobs: int = 1,
+    label: str | None = None,
+    overwrite: bool = False,
+) -> Summary:
+    """Convert the clips of a folder or manifest to WAV, in the same folders below ``out_dir``.
+
+    A WAV that is there and whole is kept; what fails gets a row in ``out_dir/failures.csv``. Samples over full scale
+    are clipped, never wrapped.
+
+    Args:
+        source: a folder, which is searched with its subfolders, a manifest, or an audio file.
+        out_dir: where the files go; made if need be.
+        rate: of the WAV files, in Hz.
+        channels: ``"1"`` averages the channels, ``"keep"`` leaves them.
+        jobs: processes.
+        label: of a progress line on standard error; ``None`` shows none.
+        overwrite: make every file again, whatever is there.
+
+    Raises:
+        NothingToDoError: if there is no clip in the source.
+        OptionError: if an option is out of its range, if ``out_dir`` was made with other settings, or if a WAV would
+            stand in its source's place.
+        ManifestError: if the table is no manifest.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     audio.write_wav(f"{folder}/a.wav", np.zeros((2, 8000), np.float32), 8000)
+        ...     summary = convert(folder, f"{folder}/wav")
+        >>> summary.done, summary.failed, summary.audio_s
+        (1, 0, 1.0)
+    """
+    if not 1000 <= rate <= 384_000:
+        raise OptionError(f"got a rate of {rate} Hz, expected 1000 to 384000")
+    if str(channels) not in CHANNELS:
+        raise OptionError(f"got channels {channels!r}, expected {' or '.join(CHANNELS)}")
+    out = Path(out_dir).resolve()
+    clips = derived.sources(source, out_dir)
+    table = clips.table.select("path", target=derived.mirrored_names(clips.table["path"], clips.root, ".wav"))
+    in_place = table.filter(table["path"] == f"{out}/" + table["target"])
+    if in_place.height:
+        raise OptionError(f"{in_place['path'][0]} would be replaced by its own WAV: write to another folder")
+    settings = {"rate": rate, "channels": str(channels), "source": clips.root}
+    again = derived.claim(out, CONVERT_SETTINGS, settings, overwrite=overwrite)
+    job = _Convert(str(out), rate, str(channels) == "1", again)
+    summary = Summary(os.fspath(out_dir))
+    derived.gather(batch.run(job, derived.Rows(table), jobs=jobs, on_crash=_crashed, label=label), summary)
+    if again:
+        derived.finished(out, CONVERT_SETTINGS, settings)
+    return summary
+
+
+@dataclasses.dataclass(frozen=True)
+class _Convert:
+    """The job: one clip, ``(path, target)``, to one WAV."""
+
+    out_dir: str
+    rate: int
+    mono: bool
+    again: bool
+
+    def __call__(self, item: tuple[str, str]) -> Outcome:
+        path, name = item
+        target = Path(self.out_dir, name)
+        try:
+            if not self.again and target.exists() and _is_whole(target):
+                self._check_kept(target)
+                return Outcome("kept", path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return Outcome("done", path, audio.write_wav_blocks(target, audio.blocks(path, self.rate, mono=self.mono)))
+        except _HARMLESS as error:
+            return Outcome("failed", path, reason=str(error) or type(error).__name__)
+
+    def _check_kept(self, target: Path) -> None:
+        info = soundfile.info(target)
+        if info.samplerate != self.rate or (self.mono and info.channels != 1):
+            raise OptionError(
+                f"{target} was there before, with {info.samplerate} Hz and {info.channels} channels, "
+                f"expected {self.rate} Hz{' mono' if self.mono else ''}: move it away, or use --overwrite"
+            )
+
+
+def _is_whole(wav: Path) -> bool:
+    """Tell a finished WAV from one that a power cut left: a rename may reach the disk before the samples do."""
+    with wav.open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"WAVE" and int.from_bytes(head[4:8], "little") + 8 == wav.stat().st_size
+
+
+def _crashed(item: tuple[Any, ...], reason: str) -> Outcome:
+    return Outcome("failed", item[0], reason=f"{item[0]}: {reason}")

@@ -1,0 +1,362 @@
+"""Folders derived from clips, of WAV files or of pictures: names, settings, and what failed.
+
+A derived folder holds, beside its files, the settings it was made with (``convert.json``, ``pictures.json``), so that
+nothing made in another way is mixed in, and ``failures.csv`` with a row for every clip that failed in the last run.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, overload
+
+import polars as pl
+
+from voxtrait import manifest
+from voxtrait.audio import SUFFIXES, atomic_path, audio_files
+from voxtrait.errors import NothingToDoError, OptionError
+from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
+
+FAILURES: Final = "failures.csv"
+CONVERT_SETTINGS: Final = "convert.json"
+PICTURES_SETTINGS: Final = "pictures.json"
+MANIFESTS: Final = (".parquet", ".csv", ".tsv")
+UNSPLIT: Final = "unsplit"  # where clips without a split lie
+_UNFINISHED: Final = "overwriting"  # key in the settings while files of older settings may still lie there
+_PLAIN: Final = r"^[\w+=.-]+(/[\w+=.-]+)*$"  # a clip_id that is a file name once its slashes are replaced
+_DOUBTFUL: Final = r"^[._]|_/|/_|__"  # two of these could meet under one name, or hide
+_PART: Final = re.compile(r"\.\d+\.part$")
+_LONGEST: Final = 180  # bytes of a name; disks take 255, and an ending and a hash are still to come
+
+
+class Outcome(NamedTuple):
+    """What became of one clip."""
+
+    status: str  # done, kept, moved, failed
+    path: str
+    seconds: float = 0.0  # of audio that was worked through
+    reason: str = ""
+
+
+@dataclasses.dataclass
+class Summary:
+    """What a run over a derived folder did."""
+
+    out_dir: str
+    done: int = 0  # made in this run
+    kept: int = 0  # whole from before
+    failed: int = 0
+    audio_s: float = 0.0  # seconds of audio worked through in this run
+    elapsed_s: float = 0.0
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio in a second of time."""
+        return self.audio_s / self.elapsed_s if self.elapsed_s else 0.0
+
+    def failures(self) -> Iterator[dict[str, str]]:
+        """Read the clips that failed and why: ``path`` and ``reason``."""
+        file = Path(self.out_dir, FAILURES)
+        if self.failed and file.is_file():
+            with file.open(encoding="utf-8", newline="") as lines:
+                yield from csv.DictReader(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the figures as JSON-ready values."""
+        figures = dataclasses.asdict(self)
+        return {
+            **figures,
+            "audio_s": round(self.audio_s, 3),
+            "elapsed_s": round(self.elapsed_s, 3),
+            "speed": round(self.speed, 1),
+        }
+
+
+class Rows(Sequence[tuple[Any, ...]]):
+    """The rows of a table as tuples, made only when they are asked for: millions of them cost no Python object."""
+
+    def __init__(self, table: pl.DataFrame) -> None:
+        self.table = table
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[Any, ...]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[tuple[Any, ...]]: ...
+    def __getitem__(self, at: int | slice) -> tuple[Any, ...] | list[tuple[Any, ...]]:
+        """Make one row, or a list of them."""
+        if isinstance(at, slice):
+            return self.table[at].rows()
+        if at >= self.table.height:
+            raise IndexError(at)
+        return self.table.row(at)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Make the rows a few hundred at a time."""
+        return self.table.iter_rows(buffer_size=512)
+
+
+class Sources(NamedTuple):
+    """The clips that something is derived from."""
+
+    table: pl.DataFrame  # ``path`` absolute; with the manifest's other columns, if it came from one
+    root: str  # the folder that names are relative to
+    labelled: bool  # it came from a manifest
+
+
+def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> Sources:
+    """Find the clips of a folder, of a manifest, or a single file.
+
+    Args:
+        source: a folder, which is searched with its subfolders, a manifest, or an audio file.
+        out_dir: the derived folder; what lies in it is no source.
+
+    Raises:
+        NothingToDoError: if there is no such source, or no clip in it.
+        OptionError: if the derived folder is the source itself, or a file.
+        ManifestError: if the table is no manifest.
+    """
+    place, out = Path(source), Path(out_dir)
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"got {out} as the folder to write to, but it is a file: expected a folder or a new name")
+    if place.is_dir():
+        if out.resolve() == place.resolve():
+            raise OptionError(f"got {out} as source and as the folder to write to, expected two folders")
+        inner = f"{out.resolve()}{os.sep}"
+        paths = pl.Series("path", [str(file) for file in audio_files(place.resolve())], dtype=pl.String)
+        table = pl.DataFrame([paths]).filter(~pl.col("path").str.starts_with(inner))
+        found = Sources(table, str(place.resolve()), False)
+    elif place.suffix.lower() in MANIFESTS and place.is_file():
+        found = labelled_clips(place)
+    elif place.is_file() and place.suffix.lower() in SUFFIXES:
+        found = Sources(pl.DataFrame({"path": [str(place.resolve())]}), str(place.resolve().parent), False)
+    elif place.is_file():
+        raise NothingToDoError(f"got {place}, expected a folder, a manifest ({', '.join(MANIFESTS)}) or an audio file")
+    else:
+        raise NothingToDoError(f"no such file or folder: {place}")
+    if not found.table.height:
+        raise NothingToDoError(f"no clip in {place}: the table has no rows, or all files are in {out}")
+    return found
+
+
+def labelled_clips(source: str | os.PathLike[str]) -> Sources:
+    """Read the clips of a manifest, with absolute paths.
+
+    Raises:
+        ManifestError: if the table is no manifest.
+    """
+    home = Path(source).resolve().parent
+    table = _normalized(manifest.with_absolute_paths(manifest.read(source), home))
+    return Sources(table, _root(table, home), True)
+
+
+def _normalized(table: pl.DataFrame) -> pl.DataFrame:
+    """Resolve ``..`` in paths, folder by folder, for there are far fewer folders than files."""
+    folder = table["path"].str.extract(r"^(.*)/[^/]*$").fill_null("")
+    unique = folder.unique()
+    clean = pl.Series([os.path.normpath(name) for name in unique], dtype=pl.String)
+    return table.with_columns(
+        path=folder.replace_strict(unique, clean, return_dtype=pl.String)
+        + "/"
+        + table["path"].str.extract(r"([^/]*)$").fill_null("")
+    )
+
+
+def _root(table: pl.DataFrame, home: Path) -> str:
+    """The manifest's own folder if all clips lie in it, else the deepest folder that holds them all."""
+    folders = table["path"].str.extract(r"^(.*)/[^/]*$").unique().to_list()
+    shared = os.path.commonpath(folders) if folders else str(home)
+    return str(home) if f"{shared}/".startswith(f"{home}/") else shared
+
+
+def mirrored_names(paths: pl.Series, root: str, suffix: str) -> pl.Series:
+    """Name derived files after their sources, in the same folders: ``a/b.mp3`` → ``a/b.wav``.
+
+    Where two sources would meet under one name (``b.mp3`` and ``b.ogg``, or ``B.mp3`` on a disk that does not tell them
+    apart), each of them keeps its ending: ``b.mp3.wav``, ``b.ogg.wav``.
+
+    Args:
+        paths: absolute paths of the sources.
+        root: the folder that names are relative to.
+        suffix: the new ending, such as ``.wav``.
+
+    Examples:
+        >>> mirrored_names(pl.Series(["/c/a.mp3", "/c/a.ogg", "/c/x/d.mp3"]), "/c", ".wav").to_list()
+        ['a.mp3.wav', 'a.ogg.wav', 'x/d.wav']
+    """
+    full = paths.str.strip_prefix(root.rstrip("/") + "/").str.strip_prefix("/")
+    names = full.str.replace(r"(.)\.[^./]+$", "${1}") + suffix
+    while (meeting := names.str.to_lowercase().is_duplicated() & (names != full + suffix)).any():
+        names = names.zip_with(~meeting, full + suffix)
+    return names
+
+
+def clip_names(clip_ids: pl.Series, suffix: str) -> pl.Series:
+    """Name files by their clip: readable, unique, the same whatever else is in the table, and fit for any disk.
+
+    Slashes become ``__``. An id that would not be told apart from another one so, or that no disk takes, gets part of
+    its hash.
+
+    Examples:
+        >>> clip_names(pl.Series(["cv/6.1/ab/clip_1", "cv/6.1/ab/clip 2?"]), ".png").to_list()
+        ['cv__6.1__ab__clip_1.png', 'cv__6.1__ab__clip_2_-9e80549878.png']
+    """
+    names = clip_ids.str.replace_all("/", "__")
+    plain = clip_ids.str.contains(_PLAIN) & ~clip_ids.str.contains(_DOUBTFUL)
+    plain &= clip_ids.str.len_bytes() <= _LONGEST
+    if not plain.all():
+        odd = clip_ids.filter(~plain).unique()
+        named = pl.Series([_hashed_name(clip_id) for clip_id in odd], dtype=pl.String)
+        names = plain.to_frame("plain").select(
+            pl.when("plain").then(names).otherwise(clip_ids.replace_strict(odd, named, default=None))
+        )[:, 0]
+    return (names + suffix).alias("name")
+
+
+def _hashed_name(clip_id: str) -> str:
+    readable = re.sub(r"[^\w+=.-]", "_", clip_id.replace("/", "__")).lstrip("._")
+    while len(readable.encode()) > _LONGEST:
+        readable = readable[:-1]
+    return f"{readable}-{hashlib.blake2b(clip_id.encode(), digest_size=5).hexdigest()}"
+
+
+def class_folders(table: pl.DataFrame) -> pl.DataFrame:
+    """Say where the pictures of a manifest's clips belong.
+
+    Returns:
+        One row a clip, in the table's order: ``clip_id``; ``name``, of the file; ``gender_at``, such as
+        ``train/gender/female``, and ``age_at``, such as ``train/age/female_fifties``: null where the label is missing
+        or the gender is neither ``female`` nor ``male``.
+    """
+    split = pl.col("split").fill_null(UNSPLIT)
+    gendered = pl.col("gender").is_in(GENDERS)
+    aged = gendered & pl.col("age_group").is_in(AGE_GROUPS)
+    return table.select(
+        "clip_id",
+        clip_names(table["clip_id"], ".png"),
+        pl.when(gendered).then(split + "/gender/" + pl.col("gender")).alias("gender_at"),
+        pl.when(aged).then(split + "/age/" + pl.col("gender") + "_" + pl.col("age_group")).alias("age_at"),
+    )
+
+
+def places_of(wanted: pl.DataFrame) -> pl.DataFrame:
+    """Lay out what :func:`class_folders` gave as one row a place: ``name`` and ``at``."""
+    return pl.concat(wanted.select("name", at=column).drop_nulls() for column in ("gender_at", "age_at"))
+
+
+def find_pictures(out_dir: str | os.PathLike[str]) -> pl.DataFrame:
+    """List the files in the class folders of ``out_dir``: ``at``, such as ``train/gender/female``, and ``name``."""
+    parts = [
+        pl.DataFrame({"name": pl.Series(names, dtype=pl.String)}).select(at=pl.lit(at), name="name")
+        for at, names in walk_class_folders(out_dir)
+    ]
+    return pl.concat(parts) if parts else pl.DataFrame(schema={"at": pl.String, "name": pl.String})
+
+
+def walk_class_folders(out_dir: str | os.PathLike[str]) -> Iterator[tuple[str, list[str]]]:
+    """Walk the class folders of ``out_dir`` with the names of the files in each."""
+    for split in (*SPLITS, UNSPLIT):
+        for kind in ("gender", "age"):
+            folder = Path(out_dir, split, kind)
+            if folder.is_dir():
+                for place in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
+                    with os.scandir(folder / place) as entries:
+                        yield f"{split}/{kind}/{place}", [entry.name for entry in entries if entry.is_file()]
+
+
+def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] | None:
+    """Read the settings that a derived folder was made with; ``None`` where it has none yet.
+
+    Raises:
+        OptionError: if they cannot be read.
+    """
+    file = Path(out_dir, name)
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise OptionError(f"{file} cannot be read ({error}): delete the folder, or use --overwrite") from None
+    if not isinstance(settings, dict):
+        raise OptionError(f"{file} holds no settings: delete the folder, or use --overwrite")
+    return settings
+
+
+def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any], *, overwrite: bool = False) -> bool:
+    """Make a derived folder, or admit one that was made with the same settings; what a killed run left is cleared away.
+
+    Returns:
+        Whether the files in it have to be made again: with ``overwrite``, or when a run with it was stopped.
+
+    Raises:
+        OptionError: if it was made with other settings, naming each difference.
+    """
+    folder = Path(out_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = None if overwrite else read_settings(folder, name)
+    again = overwrite or bool(before and before.get(_UNFINISHED))
+    if before is not None:
+        flat_before, flat_now = _flat({key: before[key] for key in before if key != _UNFINISHED}), _flat(settings)
+        differences = [
+            f"{key}: {flat_before.get(key)} there, {flat_now.get(key)} now"
+            for key in sorted(flat_before.keys() | flat_now.keys())
+            if flat_before.get(key) != flat_now.get(key)
+        ]
+        if differences:
+            raise OptionError(
+                f"{folder} was made with other settings ({'; '.join(differences)}): use another folder, or --overwrite"
+            )
+    clear_unfinished(folder)
+    _write_settings(folder / name, {**settings, _UNFINISHED: True} if again else settings)
+    return again
+
+
+def clear_unfinished(out_dir: str | os.PathLike[str]) -> None:
+    """Remove the half-written files that a killed run left: see :func:`voxtrait.audio.atomic_path`."""
+    for here, _, names in os.walk(out_dir):
+        for name in names:
+            if name[0] == "." and _PART.search(name):
+                Path(here, name).unlink(missing_ok=True)
+
+
+def finished(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
+    """Record that everything in a derived folder has these settings."""
+    _write_settings(Path(out_dir, name), settings)
+
+
+def _write_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    with atomic_path(file) as part:
+        part.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay nested settings flat, so that a difference is named by its own key."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update(_flat(value) if isinstance(value, Mapping) else {key: value})
+    return flat
+
+
+def gather(outcomes: Iterable[Outcome], summary: Summary) -> None:
+    """Count outcomes into a summary as they come, and write ``failures.csv``, or remove it where nothing failed."""
+    file = Path(summary.out_dir, FAILURES)
+    start = time.perf_counter()
+    with atomic_path(file) as part:
+        with part.open("w", encoding="utf-8", newline="") as lines:
+            writer = csv.writer(lines, lineterminator="\n")
+            writer.writerow(("path", "reason"))
+            for outcome in outcomes:
+                setattr(summary, outcome.status, getattr(summary, outcome.status) + 1)
+                summary.audio_s += outcome.seconds
+                if outcome.status == "failed":
+                    writer.writerow((outcome.path, outcome.reason))
+        summary.elapsed_s += time.perf_counter() - start
+    if not summary.failed:
+        file.unlink()

@@ -1,0 +1,86 @@
+"""A bundle and a manifest become a report: figures, page, model card, predictions; always through the recogniser.
+
+::
+
+    manifest ─ clips.choose ─► clips ─ Recognizer.predict_shards ─► predictions ─ report.build ─► report.json
+                                                                                      ├─ page.html ─► report.html
+                                                                                      └─ page.card ─► model-card.md
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from voxtrait.audio import atomic_path
+from voxtrait.errors import NothingToDoError
+from voxtrait.evaluate import clips, page, report
+from voxtrait.manifest import read, with_absolute_paths
+from voxtrait.recognize import load
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    bundle: str | os.PathLike[str] | None,
+    manifest: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    allow_leak: bool = False,
+    jobs: int = 1,
+    label: str | None = None,
+) -> dict[str, Any]:
+    """Measure a bundle on the labelled clips of a manifest and write the report; a killed run goes on where it was.
+
+    Args:
+        bundle: a folder, the name of a shipped bundle, or ``None`` for the default one.
+        manifest: the table.
+        out: the folder for ``report.json``, ``report.html``, ``model-card.md`` and ``predictions.csv``.
+        split: which rows; ``None`` means ``test`` where the manifest has splits and else ``all``.
+        allow_leak: measure although the bundle knows some of the speakers; the report says so.
+        jobs: processes.
+        label: of a progress line on standard error; ``None`` for none.
+
+    Returns:
+        What ``report.json`` says: see :func:`voxtrait.evaluate.report.build`.
+
+    Raises:
+        BundleError: if the bundle cannot be trusted.
+        ManifestError: if the table is no manifest.
+        LeakageError: if the bundle was made with speakers of these clips, or they stand in another split too.
+        NothingToDoError: if there is no clip with a label that this bundle answers.
+    """
+    recognizer = load(bundle)
+    whole = read(manifest)
+    chosen, name = clips.choose(whole, split)
+    labelled = clips.with_truth(chosen, tuple(recognizer.bundle.outputs))
+    if not labelled.height:
+        tasks = " or ".join(recognizer.bundle.outputs)
+        raise NothingToDoError(f"none of the {chosen.height} clips of split '{name}' has a label of {tasks}")
+    leakage = clips.examine(labelled, whole, name, recognizer.bundle, allow_leak=allow_leak)
+    folder = Path(out)
+    parts = folder / ".parts"
+    paths = with_absolute_paths(labelled, Path(manifest).parent)["path"].to_list()
+    shards = recognizer.predict_shards(paths, parts, jobs=jobs, label=label)
+    answered = pl.concat([labelled, pl.read_parquet(shards).drop("path", "age_groups")], how="horizontal")
+    here = f"{Path(manifest).parent.resolve()}/"  # a report goes to others, to whom this machine's folders say nothing
+    answered = answered.with_columns(pl.col("message").str.replace_all(here, "", literal=True))
+    figures = report.build(
+        answered, recognizer.bundle, split=name, leakage=leakage, n_unlabelled=chosen.height - len(paths)
+    )
+    _write(folder / "report.json", json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
+    _write(folder / "report.html", page.html(figures, answered))
+    _write(folder / "model-card.md", page.card(figures))
+    with atomic_path(folder / "predictions.csv") as part:
+        answered.select(clips.PREDICTION_COLUMNS).write_csv(part)
+    shutil.rmtree(parts)
+    return figures
+
+
+def _write(file: Path, text: str) -> None:
+    with atomic_path(file) as part:
+        part.write_text(text, "utf-8")

@@ -1,0 +1,136 @@
+"""Which clips are evaluated, what is true of them, and whether the bundle may know their speakers."""
+
+import dataclasses
+from typing import Final
+
+import polars as pl
+
+from voxtrait.bundle import Bundle, hash_speaker
+from voxtrait.errors import LeakageError, NothingToDoError, OptionError
+from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS, SPLITS
+from voxtrait.manifest import SPLIT_UNIT
+
+ALL: Final = "all"
+PREDICTION_COLUMNS: Final = (
+    *("clip_id", "path", "true_gender", "true_age_group", "true_age_years", "status", "message"),
+    *("duration_s", "speech_s", "gender", "p_female", "age_years", "age_low", "age_high", "age_group"),
+    *("joint_class", "model"),
+)
+"""Columns of ``predictions.csv``: what was true, then a prediction's own fields."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Leakage:
+    """What is known about speakers that the bundle may have heard before."""
+
+    verdict: str  # "none", or "unknown: …", or "shared: …"
+    banners: tuple[str, ...]  # sentences that no reader of the report may miss
+
+
+def choose(table: pl.DataFrame, split: str | None) -> tuple[pl.DataFrame, str]:
+    """Take the rows of a split.
+
+    Args:
+        table: a manifest.
+        split: ``train``, ``validation``, ``test``, ``all``, or ``None``: ``test`` where there are splits, else ``all``.
+
+    Returns:
+        The rows and the name of what they are.
+
+    Raises:
+        OptionError: if ``split`` is none of these.
+        NothingToDoError: if there is no such row.
+    """
+    if split not in (None, ALL, *SPLITS):
+        raise OptionError(f"got the split {split!r}, expected one of {', '.join((*SPLITS, ALL))}")
+    name = split or ("test" if table["split"].null_count() < table.height else ALL)
+    rows = table if name == ALL else table.filter(pl.col("split") == name)
+    if not rows.height:
+        found = ", ".join(table["split"].drop_nulls().unique().sort()) or "none"
+        raise NothingToDoError(f"no clip of split '{name}' in the manifest (it has: {found}): choose with --split")
+    return rows, name
+
+
+def with_truth(table: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
+    """Keep the rows with a label of one of the tasks, and say in columns of one spelling what is true of them.
+
+    Years come from ``age_years`` where known and else from the middle of the age group. The clips of a person
+    share ``speaker``, a number; a clip without a speaker id is taken for a person of its own.
+
+    Returns:
+        ``clip_id path speaker_id corpus release locale true_gender true_age_group true_age_years speaker``, and
+        ``split_unit`` where the manifest has it.
+    """
+    years = pl.col("age_years").is_between(0, 130, closed="left")
+    middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
+    decade = (pl.col("true_age_years") // 10).clip(0, len(AGE_GROUPS) - 1).cast(pl.Int64)
+    kept = table.with_columns(
+        pl.when(pl.col("gender").is_in(GENDERS)).then("gender").alias("true_gender"),
+        pl.when(years).then("age_years").otherwise(middle).alias("true_age_years"),
+        pl.coalesce("speaker_id", pl.lit("\0") + pl.col("clip_id")).rank("dense").cast(pl.Int64).alias("speaker"),
+    ).with_columns(
+        decade.replace_strict(range(len(AGE_GROUPS)), AGE_GROUPS, default=None, return_dtype=pl.String).alias(
+            "true_age_group"
+        )
+    )
+    truths = {"gender": "true_gender", "age": "true_age_years"}
+    labelled = kept.filter(pl.any_horizontal(pl.col(truths[task]).is_not_null() for task in tasks))
+    names = ["clip_id", "path", "speaker_id", "corpus", "release", "locale"]
+    more = [SPLIT_UNIT] if SPLIT_UNIT in table.columns else []
+    return labelled.select(*names, "true_gender", "true_age_group", "true_age_years", "speaker", *more)
+
+
+def examine(clips: pl.DataFrame, whole: pl.DataFrame, split: str, bundle: Bundle, *, allow_leak: bool) -> Leakage:
+    """Find out whether the bundle may have heard these people before.
+
+    Args:
+        clips: those to be evaluated, with ``speaker_id``.
+        whole: the manifest they come from.
+        split: their name in it.
+        bundle: knows the hashes of the speakers it was trained and chosen on.
+        allow_leak: report what is shared instead of refusing.
+
+    Raises:
+        LeakageError: if a speaker is shared and ``allow_leak`` is not given.
+    """
+    known = bundle.speakers()
+    ids = clips["speaker_id"].drop_nulls().unique()
+    heard = ids.filter(pl.Series([hash_speaker(one) in known for one in ids], dtype=pl.Boolean))
+    elsewhere = whole.filter(pl.col("split") != split)["speaker_id"] if split != ALL else pl.Series([], dtype=pl.String)
+    both = ids.filter(ids.is_in(elsewhere.drop_nulls().unique().implode()))
+    shared = [
+        _count(clips, heard) + f" that {bundle.title} was trained or chosen on" if heard.len() else "",
+        _count(clips, both) + " who are in another split of the manifest too" if both.len() else "",
+    ]
+    found = [text for text in shared if text]
+    if found and not allow_leak:
+        raise LeakageError(
+            f"{'; '.join(found)}: figures on people a model knows are too good to be true. Choose other clips with "
+            "--split, or say --allow-leak to get a report that is marked"
+        )
+    doubts = _doubts(clips, known)
+    verdict = f"shared: {'; '.join(found)}" if found else f"unknown: {doubts[0]}" if doubts else "none"
+    banners = [f"These figures are too good to be true: {text}." for text in found]
+    banners += [
+        f"Nobody can say whether the model knows these voices ({text}): figures may be too good." for text in doubts
+    ]
+    return Leakage(verdict, tuple(banners))
+
+
+def _count(clips: pl.DataFrame, speakers: pl.Series) -> str:
+    n = clips.filter(pl.col("speaker_id").is_in(speakers.implode())).height
+    return f"{n} of {clips.height} clips are of {speakers.len()} speaker{'s' if speakers.len() != 1 else ''}"
+
+
+def _doubts(clips: pl.DataFrame, known: frozenset[str]) -> list[str]:
+    doubts = []
+    without = clips["speaker_id"].null_count()
+    if without:
+        doubts.append(
+            "no speaker ids" if without == clips.height else f"{without} of {clips.height} clips have no speaker id"
+        )
+    if not known:
+        doubts.append("the bundle lists no speakers")
+    if SPLIT_UNIT in clips.columns and (clips[SPLIT_UNIT] == "clip").any():
+        doubts.append("the manifest was split by clip, not by speaker")
+    return doubts

@@ -1,0 +1,67 @@
+"""The check as a whole: the table, then its files, then what was derived from them."""
+
+import os
+from pathlib import Path
+
+from voxtrait import derived
+from voxtrait.errors import NothingToDoError
+from voxtrait.integrity.folders import check_pictures, check_wav
+from voxtrait.integrity.recordings import check_recordings, check_strays
+from voxtrait.integrity.report import Report
+from voxtrait.integrity.tables import check_table
+
+
+def check(
+    manifest_path: str | os.PathLike[str],
+    *,
+    tables_only: bool = False,
+    images: str | os.PathLike[str] | None = None,
+    wav: str | os.PathLike[str] | None = None,
+    jobs: int = 1,
+    label: str | None = None,
+) -> Report:
+    """Check a manifest, its files, and folders derived from it.
+
+    Fatal are absent, empty, truncated and undecodable files, a speaker with both genders or with decades more than one
+    apart, and speakers or file contents shared between splits; in derived folders everything that a training on them
+    would learn wrongly or miss. The rest is reported: neighbouring decades, shared sentences, classes missing from a
+    split, silent files, files that are not in the table.
+
+    Args:
+        manifest_path: the manifest.
+        tables_only: open no audio, and no picture.
+        images: a folder that ``voxtrait images`` made.
+        wav: a folder that ``voxtrait convert`` made.
+        jobs: processes.
+        label: of the progress lines on standard error; ``None`` shows none.
+
+    Raises:
+        ManifestError: if the table is no manifest.
+        NothingToDoError: if it has no rows.
+        OptionError: if a derived folder is not there.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "all.csv").write_text("path,gender,speaker_id\\na.mp3,male,x\\nb.mp3,female,x\\n")
+        ...     report = check(f"{folder}/all.csv")
+        >>> for row in report.rows():
+        ...     print(row["severity"], row["count"], row["problem"])
+        fatal 1 speakers with both genders
+        fatal 2 files absent
+    """
+    clips = derived.labelled_clips(manifest_path)
+    if not clips.table.height:
+        raise NothingToDoError(f"{manifest_path} has no rows")
+    report = Report(os.fspath(manifest_path), clips.table.height)
+    check_table(clips.table, report)
+    if not tables_only:
+        check_recordings(clips.table, report, jobs=jobs, label=label)
+        check_strays(clips.table, report)
+    if images is not None:
+        check_pictures(
+            clips, Path(images), report, jobs=jobs, label=label and f"{label} pictures", look=not tables_only
+        )
+    if wav is not None:
+        check_wav(clips, Path(wav), report, jobs=jobs, label=label and f"{label} WAV")
+    return report

@@ -1,0 +1,81 @@
+"""What a manifest says against itself: labels that contradict, splits that share, classes that are lacking."""
+
+import polars as pl
+
+from voxtrait import splitting
+from voxtrait.integrity.report import FATAL, REPORTED, Report
+from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
+
+
+def check_table(table: pl.DataFrame, report: Report) -> None:
+    """Look at the table alone, whatever its size, without a file being opened."""
+    _check_genders(table, report)
+    _check_decades(table, report)
+    _check_leakage(table, report)
+    _check_classes(table, report)
+
+
+def crossing(table: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Find the values of a column that stand in more than one split: one row a value, with ``splits`` as text."""
+    rows = table.filter(pl.col(key).is_not_null() & pl.col("split").is_not_null())
+    found = rows.group_by(key).agg(splits=pl.col("split").unique()).filter(pl.col("splits").list.len() > 1)
+    return found.sort(key).with_columns(pl.col("splits").list.sort().list.join(", "))
+
+
+def _check_genders(table: pl.DataFrame, report: Report) -> None:
+    rows = table.filter(pl.col("speaker_id").is_not_null() & pl.col("gender").is_in(GENDERS))
+    counts = [(pl.col("gender") == gender).sum().alias(gender) for gender in GENDERS]
+    both = rows.group_by("speaker_id").agg(counts).filter(pl.all_horizontal(pl.col(GENDERS) > 0)).sort("speaker_id")
+    parts = [pl.format("{} {}", pl.lit(gender), pl.col(gender)) for gender in GENDERS]
+    report.add("speakers with both genders", FATAL, _texts(both, pl.concat_str(parts, separator=", ")))
+
+
+def _check_decades(table: pl.DataFrame, report: Report) -> None:
+    rows = table.filter(pl.col("speaker_id").is_not_null() & pl.col("age_group").is_not_null())
+    decade = pl.col("age_group").cast(pl.Enum(AGE_GROUPS))
+    ages = rows.group_by("speaker_id").agg(
+        youngest=decade.min(),
+        oldest=decade.max(),
+        apart=decade.to_physical().cast(pl.Int8).max() - decade.to_physical().min(),
+    )
+    for name, severity, chosen in (
+        ("speakers with decades more than one apart", FATAL, pl.col("apart") > 1),
+        ("speakers with neighbouring decades", REPORTED, pl.col("apart") == 1),
+    ):
+        found = ages.filter(chosen).sort("speaker_id")
+        report.add(name, severity, _texts(found, pl.format("{} to {}", "youngest", "oldest")))
+
+
+def _check_leakage(table: pl.DataFrame, report: Report) -> None:
+    leakage = splitting.leakage(table)
+    for column, severity, count in (
+        ("speaker_id", FATAL, leakage["n_shared_speakers"]),
+        ("sentence", REPORTED, leakage["n_shared_sentences"]),
+    ):
+        if count:
+            what = "speakers" if column == "speaker_id" else "sentences"
+            cases = crossing(table, column).head(5)
+            report.add(f"{what} shared between splits", severity, _texts(cases, pl.col("splits"), column), count)
+    if leakage["n_without_speaker"]:
+        nameless = table.filter(pl.col("speaker_id").is_null() & pl.col("split").is_not_null())["clip_id"].head(5)
+        problem = "clips in a split without speaker id: shared speakers cannot be told"
+        report.add(problem, REPORTED, nameless, leakage["n_without_speaker"])
+
+
+def _check_classes(table: pl.DataFrame, report: Report) -> None:
+    """Name the genders and joint classes that one split has and another one lacks."""
+    gender = pl.when(pl.col("gender").is_in(GENDERS)).then(pl.col("gender"))
+    joint = gender + "_" + pl.col("age_group")
+    rows = table.filter(pl.col("split").is_not_null())
+    present = rows["split"].unique()
+    if rows.height:
+        report.add("splits without a clip", REPORTED, [name for name in SPLITS if name not in present])
+    for what, label in (("genders", gender), ("joint classes", joint)):
+        seen = rows.select("split", label=label).drop_nulls().unique()
+        every = seen.select("label").unique().join(present.to_frame(), how="cross")
+        lacking = every.join(seen, on=["label", "split"], how="anti").sort("label", "split")
+        report.add(f"{what} missing from a split", REPORTED, _texts(lacking, pl.col("split"), "label"))
+
+
+def _texts(found: pl.DataFrame, note: pl.Expr, key: str = "speaker_id") -> pl.Series:
+    return found.select(pl.format("{} ({})", key, note))[:, 0]

@@ -1,0 +1,231 @@
+"""Clips → spectrogram pictures in class folders, straight from mp3, in parallel, resumable, in flat memory.
+
+The tree, for a manifest::
+
+    OUT_DIR/{train,validation,test,unsplit}/gender/{female,male}/CLIP.png
+    OUT_DIR/{train,validation,test,unsplit}/age/{female_fifties,male_fifties,…}/CLIP.png    the same file, hard-linked
+    OUT_DIR/pictures.json     how they were drawn
+    OUT_DIR/manifest.csv      whose they are: a manifest of the pictures, with the speakers
+
+For a folder of clips the pictures stand in the same folders below ``OUT_DIR``.
+"""
+
+import dataclasses
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from voxtrait import audio, batch, derived, features, manifest
+from voxtrait.audio import atomic_path
+from voxtrait.derived import PICTURES_SETTINGS, Outcome, Rows
+from voxtrait.errors import OptionError, VoxtraitError
+from voxtrait.features import FrontEnd
+
+MANIFEST: Final = "manifest.csv"
+_TAIL: Final = b"IEND\xaeB`\x82"  # the end of every whole PNG
+_HARMLESS: Final = (VoxtraitError, OSError, RuntimeError, MemoryError)  # fails a clip, not the run; libsndfile: Runtime
+
+
+@dataclasses.dataclass
+class Summary(derived.Summary):
+    """What a run of :func:`draw` did."""
+
+    moved: int = 0  # drawn before, now under another split or label
+    removed: int = 0  # files under a split or label that is no longer theirs
+    unlabelled: int = 0  # clips that are neither ``female`` nor ``male``: not drawn
+    unknown: int = 0  # files in the class folders that belong to no clip: left alone
+
+
+def draw(
+    source: str | os.PathLike[str],
+    out_dir: str | os.PathLike[str],
+    *,
+    size: tuple[int, int] = features.PICTURE_SIZE,
+    fit: features.Fit = "middle",
+    front_end: FrontEnd | None = None,
+    jobs: int = 1,
+    label: str | None = None,
+    overwrite: bool = False,
+) -> Summary:
+    """Draw the clips of a manifest into class folders, or those of a folder into the same folders below ``out_dir``.
+
+    Every picture is drawn once. One that is there and whole is kept; where a clip's split or label has changed, its
+    picture is moved. Only pictures of the manifest's clips are ever moved or removed.
+
+    Args:
+        source: a manifest, a folder, which is searched with its subfolders, or an audio file.
+        out_dir: where the pictures go; made if need be.
+        size: width and height in pixels.
+        fit: ``middle`` or ``stretch``: see :func:`voxtrait.features.picture`.
+        front_end: all parameters at once, instead of ``size`` and ``fit``.
+        jobs: processes.
+        label: of a progress line on standard error; ``None`` shows none.
+        overwrite: draw every picture again, whatever is there.
+
+    Raises:
+        NothingToDoError: if there is no clip in the source.
+        OptionError: if an option is out of its range, or ``out_dir`` was made with other settings.
+        ManifestError: if the table is no manifest.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     audio.write_wav(f"{folder}/a.wav", np.zeros(8000, np.float32), 8000)
+        ...     row = {"path": "a.wav", "gender": "female", "age_group": "fifties", "split": "train"}
+        ...     manifest.write(pl.DataFrame([row]), f"{folder}/all.csv")
+        ...     summary = draw(f"{folder}/all.csv", f"{folder}/out")
+        ...     sorted(path.parent.name for path in Path(folder, "out").rglob("*.png"))
+        ['female', 'female_fifties']
+        >>> summary.done, summary.kept, summary.failed
+        (1, 0, 0)
+    """
+    start = time.perf_counter()
+    front_end = front_end or features.picture_front_end(size, fit=fit)
+    out = Path(out_dir).resolve()
+    clips = derived.sources(source, out_dir)
+    settings = settings_of(front_end, None if clips.labelled else clips.root)
+    again = derived.claim(out, PICTURES_SETTINGS, settings, overwrite=overwrite)
+    job = _Draw(str(out), front_end, again)
+    summary = Summary(os.fspath(out_dir))
+    if clips.labelled:
+        wanted = pl.concat([clips.table.select("path"), derived.class_folders(clips.table)], how="horizontal")
+        there = derived.find_pictures(out)
+        items = _items(wanted, there)
+        summary.unlabelled = wanted.height - items.height
+    else:
+        names = derived.mirrored_names(clips.table["path"], clips.root, ".png")
+        items = clips.table.select("path", first=names, second=pl.lit(None, pl.String), there=pl.lit(None, pl.String))
+    derived.gather(batch.run(job, Rows(items), jobs=jobs, on_crash=_crashed, label=label, unit="clip"), summary)
+    if clips.labelled:
+        _tidy(out, wanted, there, summary)
+        _write_manifest(out, clips.table, summary)
+    if again:
+        derived.finished(out, PICTURES_SETTINGS, settings)
+    summary.elapsed_s = time.perf_counter() - start
+    return summary
+
+
+def settings_of(front_end: FrontEnd, source: str | None = None) -> dict[str, Any]:
+    """Give what ``pictures.json`` says of pictures drawn with a front end.
+
+    ``shrink`` is left at 1: it changes what a network makes of a picture, not the picture.
+    """
+    layout = {"layout": "classes"} if source is None else {"layout": "flat", "source": source}
+    return {**layout, "front_end": dataclasses.replace(front_end, shrink=1).to_dict()}
+
+
+def front_end_of(out_dir: str | os.PathLike[str]) -> FrontEnd:
+    """Read the front end that the pictures of a folder were drawn with.
+
+    Raises:
+        OptionError: if the folder has no readable ``pictures.json``.
+        BundleError: if the front end in it is of another version.
+    """
+    settings = derived.read_settings(out_dir, PICTURES_SETTINGS)
+    if settings is None or not isinstance(settings.get("front_end"), dict):
+        raise OptionError(f"{out_dir} has no {PICTURES_SETTINGS}: expected a folder that 'voxtrait images' made")
+    return FrontEnd.from_dict(settings["front_end"])
+
+
+def _items(wanted: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
+    """Make the job's rows: source, where its picture belongs (one or two paths), and where one is already, if any."""
+    places = there.group_by("name").agg(pl.col("at").min())
+    labelled = wanted.filter(pl.col("gender_at").is_not_null())
+    items = labelled.join(places, on="name", how="left", maintain_order="left")
+    return items.select(
+        "path",
+        first=pl.col("gender_at") + "/" + pl.col("name"),
+        second=pl.col("age_at") + "/" + pl.col("name"),
+        there=pl.col("at") + "/" + pl.col("name"),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draw:
+    """The job: one clip, ``(path, first, second, there)``, to one picture under one or two names."""
+
+    out_dir: str
+    front_end: FrontEnd
+    again: bool
+
+    def __call__(self, item: tuple[str, str, str | None, str | None]) -> Outcome:
+        path, first, second, there = item
+        try:
+            targets = [Path(self.out_dir, at) for at in (first, second) if at]
+            known = [*targets, *([Path(self.out_dir, there)] if there else [])]
+            whole = None if self.again else next((file for file in known if _is_whole(file)), None)
+            seconds = 0.0
+            if whole is None:
+                seconds = self._draw(path, targets[0])
+                whole, status = targets[0], "done"
+            else:
+                status = "kept" if whole in targets else "moved"
+            for target in targets:
+                if target != whole and (status == "done" or not _is_whole(target)):
+                    _link(whole, target)
+            return Outcome(status, path, seconds)
+        except _HARMLESS as error:
+            return Outcome("failed", path, reason=str(error) or type(error).__name__)
+
+    def _draw(self, path: str, target: Path) -> float:
+        signal, rate = audio.load(path, self.front_end.sampling_rate)
+        png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target) as part:
+            part.write_bytes(png)
+        return len(signal) / rate
+
+
+def _link(file: Path, target: Path) -> None:
+    """Give a picture a second name, or a second copy where the disk has no hard links."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        with atomic_path(target) as part:
+            shutil.copyfile(file, part)
+
+
+def _is_whole(png: Path) -> bool:
+    try:
+        with png.open("rb") as file:
+            file.seek(-len(_TAIL), os.SEEK_END)
+            return file.read() == _TAIL
+    except OSError:  # absent, or shorter than its own tail
+        return False
+
+
+def _crashed(item: tuple[Any, ...], reason: str) -> Outcome:
+    return Outcome("failed", item[0], reason=f"{item[0]}: {reason}")
+
+
+def _tidy(out: Path, wanted: pl.DataFrame, there: pl.DataFrame, summary: Summary) -> None:
+    """Remove the names that a clip's picture had under another split or label, and class folders that are empty now."""
+    wrong = there.join(derived.places_of(wanted), on=["at", "name"], how="anti")
+    stale = wrong.join(wanted, on="name", how="semi")
+    for at, name in stale.iter_rows():
+        Path(out, at, name).unlink(missing_ok=True)
+    summary.removed, summary.unknown = stale.height, wrong.height - stale.height
+    for at, names in list(derived.walk_class_folders(out)):
+        if not names:
+            folder = Path(out, at)
+            while folder != out and not any(folder.iterdir()):
+                folder.rmdir()
+                folder = folder.parent
+
+
+def _write_manifest(out: Path, table: pl.DataFrame, summary: Summary) -> None:
+    """Write whose the pictures are, as a manifest whose paths are the pictures."""
+    failed = pl.Series([row["path"] for row in summary.failures()], dtype=pl.String)
+    places = derived.class_folders(table)
+    drawn = table.with_columns(path=places["gender_at"] + "/" + places["name"]).filter(
+        places["gender_at"].is_not_null() & ~table["path"].is_in(failed.implode())
+    )
+    kept = [name for name in (*manifest.SCHEMA, manifest.SPLIT_UNIT) if name in drawn.columns and name != "sentence"]
+    manifest.write(drawn.select(kept), out / MANIFEST)

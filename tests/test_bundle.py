@@ -1,0 +1,123 @@
+"""A bundle is data that is trusted only when every part of it is as expected."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import models
+from voxtrait import bundle as bundles
+from voxtrait.errors import BundleError
+from voxtrait.labels import JOINT_CLASSES
+
+
+def test_what_is_written_is_what_is_loaded(tmp_path: Path) -> None:
+    made = models.make_bundle(tmp_path / "b", age_labels=JOINT_CLASSES[2:6], speakers=["one", "two"])
+    again = bundles.load(tmp_path / "b")
+    assert again == made
+    assert again.front_end == models.FRONT_END
+    assert again.outputs == {"gender": ("female", "male"), "age": JOINT_CLASSES[2:6]}
+    assert again.speakers() == {bundles.hash_speaker("one"), bundles.hash_speaker("two")}
+    assert again.title == "tiny 1.0"
+    assert sorted(file.name for file in (tmp_path / "b").iterdir()) == ["bundle.json", "model.onnx", "speakers.txt"]
+    assert "one" not in (tmp_path / "b" / "speakers.txt").read_text()
+
+
+def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
+    prints = {
+        models.make_bundle(tmp_path / "a").fingerprint,
+        models.make_bundle(tmp_path / "b").fingerprint,
+        models.make_bundle(tmp_path / "c", speakers=["one"]).fingerprint,
+        models.make_bundle(tmp_path / "d", tasks=("gender",)).fingerprint,
+    }
+    assert len(prints) == 3
+
+
+def _delete(key: str) -> Callable[[dict[str, Any]], Any]:
+    return lambda values: values.pop(key)
+
+
+def _set(*path: Any) -> Callable[[dict[str, Any]], Any]:
+    *keys, last, value = path
+
+    def change(values: Any) -> None:
+        for key in keys:
+            values = values[key]
+        values[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("format", 2), "has format 2, expected 1"),
+        (_delete("licence"), r"lacks \['licence'\]"),
+        (_set("secret", 1), r"unknown \['secret'\]"),
+        (_delete("calibration"), r"lacks \['calibration'\]"),
+        (_set("outputs", "gender", ["male", "female"]), "out of the order"),
+        (_set("outputs", "gender", ["female"]), "expected female, male"),
+        (_set("outputs", "age", ["teens", "robots"]), "unknown, repeated"),
+        (_set("outputs", "age", []), "has age labels"),
+        (_set("outputs", "mood", ["glad"]), "has outputs"),
+        (_set("outputs", None), "another kind than expected"),
+        (_set("calibration", "gender", "temperature", 0), "temperature of 0"),
+        (_set("calibration", "gender", "bias", [0.0]), "not one bias a label"),
+        (_set("calibration", "gender", "bias", [0.0, "x"]), "another kind than expected"),
+        (_set("calibration", "gender", "unsure", [0.6, 0.9]), "around 0.5"),
+        (_set("calibration", "age", "tail", 0.5), "an age tail of 0.5"),
+        (_set("calibration", "age", "mood", 1), "has a age calibration"),
+        (_set("front_end", "n_mels", 0), "another kind than expected"),
+        (_set("front_end", "n_mels", "many"), "another kind than expected"),
+        (_set("front_end", "gain", 1), r"unknown \['gain'\]"),
+        (_set("files", {"model.onnx": "00", "speakers.txt": "00"}), "is not the file"),
+        (_set("files", "../escape", "00"), "expected model.onnx and speakers.txt"),
+    ],
+)
+def test_whatever_is_not_as_expected_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], Any], message: str
+) -> None:
+    models.make_bundle(tmp_path)
+    values = json.loads((tmp_path / "bundle.json").read_text())
+    change(values)
+    (tmp_path / "bundle.json").write_text(json.dumps(values))
+    with pytest.raises(BundleError, match=message):
+        bundles.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "\ufeff{}", '{"format": NaN}'])
+def test_a_description_that_is_no_json_object(tmp_path: Path, content: str) -> None:
+    (tmp_path / "bundle.json").write_text(content)
+    with pytest.raises(BundleError):
+        bundles.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "speakers.txt"])
+def test_a_changed_or_missing_file_is_refused(tmp_path: Path, name: str) -> None:
+    models.make_bundle(tmp_path)
+    (tmp_path / name).write_bytes(b"something else")
+    with pytest.raises(BundleError, match=name):
+        bundles.load(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(BundleError, match=name):
+        bundles.load(tmp_path)
+
+
+def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle at nowhere: expected a folder"):
+        bundles.load("nowhere")
+    with pytest.raises(BundleError, match="no bundle at"):
+        bundles.load(tmp_path)
+
+
+def test_a_write_that_would_not_load_writes_no_description(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="probabilities around"):
+        models.make_bundle(tmp_path, unsure=(0.7, 0.8))
+    assert not (tmp_path / "bundle.json").exists()
+
+
+def test_every_shipped_bundle_loads() -> None:
+    for folder in bundles.shipped():
+        assert bundles.load(folder.name).folder == folder
