@@ -1,0 +1,51 @@
+"""What microphones, rooms and codecs do to a picture, made up on the fly; never a shift in frequency, which would
+change the label."""
+
+import torch
+from torch import Tensor
+
+from voxtrait.training.recipe import Recipe
+
+
+def augment(pictures: Tensor, recipe: Recipe, decibels: float, generator: torch.Generator) -> Tensor:
+    """Change each picture of a batch at random.
+
+    Gain, spectral tilt and a noise floor act as they would on sound, for a pixel is a level; then a shift in time,
+    stripes of black in time and in frequency (Park et al., "SpecAugment", Interspeech 2019), and a black top for
+    telephones.
+
+    Args:
+        pictures: ``(n, 1, height, width)``, float32 in [0, 1]; row 0 is the highest band.
+        recipe: says how much of each.
+        decibels: from black to white.
+        generator: the only source of chance, so that an epoch can be repeated.
+
+    Returns:
+        New pictures of the same shape.
+    """
+    n, _, height, width = pictures.shape
+    device = pictures.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return (low + (high - low) * torch.rand(shape or (n, 1, 1, 1), generator=generator)).to(device)
+
+    inside = (pictures > 0).any(dim=2, keepdim=True)  # columns of black are padding and stay black
+    top_down = torch.linspace(0.5, -0.5, height, device=device).view(1, 1, height, 1)
+    level = uniform(-recipe.gain_db, recipe.gain_db) + top_down * uniform(-recipe.tilt_db, recipe.tilt_db)
+    changed = pictures + level / decibels
+    floor = uniform(0, recipe.noise_db) * (uniform(0, 1) < 0.5) / decibels
+    grain = floor + 0.04 * torch.randn(pictures.shape, generator=generator).to(device)
+    changed = torch.maximum(changed, grain * (floor > 0)).clamp(0, 1) * inside
+
+    rows = torch.arange(height, device=device).view(1, 1, height, 1)
+    columns = torch.arange(width, device=device).view(1, 1, 1, width)
+    cut = uniform(0.05, 0.6) * height * (uniform(0, 1) < recipe.lowpass)
+    changed = changed * (rows >= cut)
+    for _ in range(recipe.band_masks):
+        size, start = uniform(0, recipe.band_mask) * height, uniform(0, 1) * height
+        changed = changed * ~((rows >= start) & (rows < start + size))
+    for _ in range(recipe.time_masks):
+        size, start = uniform(0, recipe.time_mask) * width, uniform(0, 1) * width
+        changed = changed * ~((columns >= start) & (columns < start + size))
+    shift = (uniform(-recipe.time_shift, recipe.time_shift) * width).long()
+    return torch.gather(changed, 3, ((columns + shift) % width).expand(n, 1, height, width))

@@ -1,0 +1,68 @@
+"""The curve of a training: one row an epoch as a table and as a picture, kept through kills."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import polars as pl
+
+from voxtrait.audio import atomic_path
+
+FIGURES: Final = (
+    "train_loss",
+    "validation_loss",
+    "train_accuracy",
+    "validation_accuracy",
+    "train_uar",
+    "validation_uar",
+)
+
+
+class Curves(lightning.Callback):
+    """Writes ``curves.csv`` and ``curves.png`` after each epoch; its rows travel in the checkpoint, so a resumed
+    curve is whole."""
+
+    def __init__(self, folder: Path, title: str) -> None:
+        self.folder, self.title = folder, title
+        self.rows: list[dict[str, float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the rows to the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the rows from the checkpoint."""
+        self.rows = state_dict["rows"]
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add the epoch's row and write table and picture."""
+        figures = {name: float(trainer.callback_metrics[name]) for name in FIGURES}
+        self.rows.append({"epoch": float(trainer.current_epoch)} | figures)
+        with atomic_path(self.folder / "curves.csv") as part:
+            pl.DataFrame(self.rows).with_columns(pl.col("epoch").cast(pl.Int64)).write_csv(part, float_precision=6)
+        draw(self.rows, self.folder / "curves.png", self.title)
+
+
+def draw(rows: list[dict[str, float]], file: Path, title: str) -> None:
+    """Draw loss and unweighted average recall by epoch for training and validation."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=110)
+    epochs = [row["epoch"] + 1 for row in rows]
+    panels = figure.subplots(1, 3)
+    for panel, name, words in zip(
+        panels, ("loss", "accuracy", "uar"), ("loss", "accuracy", "average recall"), strict=True
+    ):
+        panel.plot(epochs, [row[f"train_{name}"] for row in rows], label="train (augmented)", color="#888888")
+        panel.plot(epochs, [row[f"validation_{name}"] for row in rows], label="validation", color="#1f6feb")
+        best = min(rows, key=lambda row: row["validation_loss"])
+        panel.axvline(best["epoch"] + 1, color="#1f6feb", linewidth=0.8, linestyle=":")
+        panel.set_title(words, fontsize=10)
+        panel.set_xlabel("epoch")
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.grid(alpha=0.25)
+    panels[0].legend(fontsize=8, frameon=False)
+    figure.suptitle(f"{title}: dotted is the epoch that was kept", fontsize=11)
+    with atomic_path(file) as part:
+        figure.savefig(part, format="png")

@@ -1,0 +1,175 @@
+"""Class folders of pictures as a table, and the table as batches.
+
+The folder is what ``voxtrait images`` makes: ``{train,validation,test}/gender/{female,male}/*.png`` and
+``…/age/{female_fifties,…}/*.png``, with ``manifest.csv`` beside them for the speakers. Without that file the
+speakers are unknown, and every report says so.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from voxtrait import manifest
+from voxtrait.errors import ManifestError
+from voxtrait.features import Array, FrontEnd, decode_png, network_input
+from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, SPLITS, parts_of
+from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
+from voxtrait.training.recipe import Recipe
+
+NAMES: Final = {"gender": GENDERS, "age": JOINT_CLASSES}
+
+
+def read_folder(folder: Path, task: str) -> pl.DataFrame:
+    """List the pictures of a task.
+
+    Returns:
+        Columns ``path``, ``label``, ``split``, and ``clip_id``, ``speaker_id``, ``age_years`` (null where unknown),
+        sorted by path.
+
+    Raises:
+        ManifestError: if the folder has no pictures of this task for training or for validation.
+    """
+    parts = []
+    for split in SPLITS:
+        for label in NAMES[task]:
+            paths = [str(file) for file in sorted((folder / split / task / label).glob("*.png"))]
+            parts.append(
+                pl.DataFrame({"path": paths}, schema={"path": pl.String}).with_columns(
+                    label=pl.lit(label), split=pl.lit(split), name=pl.col("path").str.split("/").list.last()
+                )
+            )
+    table = pl.concat(parts)
+    found = set(table["split"])
+    if not {"train", "validation"} <= found:
+        raise ManifestError(
+            f"no pictures in {folder}/{{train,validation}}/{task}/CLASS/*.png, found only {sorted(found) or 'none'}: "
+            "make a split with 'voxtrait corpus split', then draw with 'voxtrait images'"
+        )
+    known = folder / PICTURES_MANIFEST
+    if known.is_file():
+        rows = manifest.read(known).select(
+            "clip_id", "speaker_id", "age_years", name=pl.col("path").str.split("/").list.last()
+        )
+        table = table.join(rows, on="name", how="left", maintain_order="left")
+    else:
+        unknown = pl.lit(None, dtype=pl.String)
+        table = table.with_columns(clip_id=unknown, speaker_id=unknown, age_years=pl.lit(None, dtype=pl.Float64))
+    return table.drop("name").sort("path")
+
+
+def choose_classes(table: pl.DataFrame, recipe: Recipe) -> tuple[str, ...]:
+    """Choose the classes to train: both genders, or the joint classes that enough speakers stand for.
+
+    Without speaker ids a clip counts as a speaker.
+
+    Raises:
+        ManifestError: if fewer than two classes remain.
+    """
+    speakers = table.with_columns(who=pl.coalesce("speaker_id", "path")).group_by("label").agg(pl.col("who").n_unique())
+    count = dict(zip(speakers["label"], speakers["who"], strict=True))
+    least = 1 if recipe.task == "gender" else recipe.min_speakers
+    training = set(table.filter(pl.col("split") == "train")["label"])
+    classes = tuple(name for name in NAMES[recipe.task] if count.get(name, 0) >= least and name in training)
+    if len(classes) < 2:
+        raise ManifestError(
+            f"got {len(classes)} classes of {recipe.task} with at least {least} speakers, expected 2 or more: "
+            f"speakers a class are {count}; lower it with --set min_speakers=N"
+        )
+    return classes
+
+
+def example_weights(table: pl.DataFrame, recipe: Recipe) -> Array:
+    """Weigh clips so that neither a class nor a speaker with many clips dominates; the mean is 1.
+
+    Returns:
+        ``(rows,)``, float32.
+    """
+    who = table.with_columns(who=pl.coalesce("speaker_id", "path"))
+    by_speaker = who.select(1.0 / pl.len().over("who", "label") ** recipe.speaker_balance).to_series()
+    who = who.with_columns(weight=by_speaker)
+    total = who.select(pl.col("weight").sum().over("label") ** recipe.class_balance).to_series()
+    weights = (by_speaker / total).to_numpy()
+    return np.asarray(weights / weights.mean(), dtype=np.float32)
+
+
+def soft_targets(classes: tuple[str, ...], recipe: Recipe) -> Array:
+    """Spread each class's target over the classes that it is likely to be confused with.
+
+    Returns:
+        ``(classes, classes)``, float32; row ``i`` is the target of class ``i`` and sums to 1.
+    """
+    n = len(classes)
+    targets = np.eye(n)
+    if recipe.task == "age" and recipe.neighbour_smoothing:
+        for row, one in enumerate(classes):
+            gender, group = parts_of(one)
+            near = [
+                column
+                for column, other in enumerate(classes)
+                if parts_of(other)[0] == gender
+                and abs(AGE_GROUPS.index(parts_of(other)[1]) - AGE_GROUPS.index(group)) == 1
+            ]
+            targets[row, row] -= recipe.neighbour_smoothing * len(near) / 2
+            targets[row, near] = recipe.neighbour_smoothing / 2
+    return np.asarray((1 - recipe.label_smoothing) * targets + recipe.label_smoothing / n, dtype=np.float32)
+
+
+class Pictures(Dataset[tuple[Tensor, int, float]]):
+    """Pictures as the network sees them, with class index and weight.
+
+    Args:
+        table: ``path`` and ``label``.
+        classes: their order is the class index; rows of other classes must have been left out.
+        weights: ``(rows,)``.
+        front_end: says size and shrinking.
+        keep: hold all pictures in memory, read once.
+    """
+
+    def __init__(
+        self, table: pl.DataFrame, classes: tuple[str, ...], weights: Array, front_end: FrontEnd, keep: bool
+    ) -> None:
+        self.paths = table["path"].to_list()
+        self.labels = [classes.index(label) for label in table["label"]]
+        self.weights = weights
+        self.front_end = front_end
+        self.kept = torch.stack([self._read(at) for at in range(len(self.paths))]) if keep and self.paths else None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, at: int) -> tuple[Tensor, int, float]:
+        picture = self._read(at) if self.kept is None else self.kept[at]
+        return picture, self.labels[at], float(self.weights[at])
+
+    def _read(self, at: int) -> Tensor:
+        drawn = decode_png(Path(self.paths[at]).read_bytes())
+        return torch.from_numpy(network_input(drawn, self.front_end))
+
+
+class EpochSampler(Sampler[int]):
+    """Shuffles by seed and ``epoch`` alone, so that a resumed run sees the order that an undisturbed one would.
+
+    ``epoch`` is set by the module; Lightning would call a ``set_epoch`` with another number after a resume.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.randperm(self.size, generator=torch.Generator().manual_seed(self.seed * 100_003 + self.epoch))
+        return iter(order.tolist())
+
+
+def fits_in_memory(n: int, recipe: Recipe) -> bool:
+    """Say whether ``n`` pictures may be kept in memory."""
+    return n * math.prod(recipe.front_end.input_shape) * 4 <= recipe.memory_mb * 1e6

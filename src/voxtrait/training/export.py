@@ -1,0 +1,119 @@
+"""From a torch network to the graph of a bundle, checked against the network; and two graphs into one."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import onnx.compose
+import torch
+from torch import nn
+
+from voxtrait.errors import BundleError
+
+OPSET: Final = 18
+TOLERANCE: Final = 1e-4  # of a logit
+
+
+def to_onnx(network: nn.Module, shape: tuple[int, int, int], task: str) -> bytes:
+    """Export a network with a free batch size.
+
+    Args:
+        network: maps ``(n, *shape)`` to logits ``(n, classes)``.
+        shape: of one input.
+        task: the name of the graph's output.
+
+    Returns:
+        The serialised model: input ``picture``, output named like the task.
+    """
+    network = network.cpu().eval()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns about its own internals
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(2, *shape),),
+            input_names=["picture"],
+            output_names=[task],
+            dynamic_shapes=({0: torch.export.Dim("n", min=1, max=65_536)},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    _forget_sources(model)
+    return bytes(model.SerializeToString())
+
+
+def check_parity(network: nn.Module, graph: bytes, inputs: np.ndarray, task: str) -> float:
+    """Compare graph and network on real pictures.
+
+    Args:
+        network: the network that was exported.
+        graph: the serialised model.
+        inputs: ``(n, 1, height, width)``, float32.
+        task: the output to compare.
+
+    Returns:
+        The largest difference of a logit.
+
+    Raises:
+        BundleError: if it is more than :data:`TOLERANCE`.
+    """
+    import onnxruntime
+
+    with torch.no_grad():
+        expected = network.cpu().eval()(torch.from_numpy(inputs)).numpy()
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (got,) = session.run([task], {"picture": inputs})
+    difference = float(np.abs(got - expected).max())
+    if not difference <= TOLERANCE:
+        raise BundleError(
+            f"the exported graph differs from the network by {difference:.2g}, expected at most {TOLERANCE}"
+        )
+    return difference
+
+
+def merge(graphs: Sequence[Path | bytes]) -> bytes:
+    """Join graphs that see the same input into one, with all of their outputs.
+
+    Raises:
+        BundleError: if their inputs differ.
+    """
+    models = [onnx.load_from_string(g) if isinstance(g, bytes) else onnx.load(g) for g in graphs]
+    shapes = {str(model.graph.input[0].type) for model in models}
+    parts = [
+        onnx.compose.add_prefix(model, f"g{at}_", rename_inputs=False, rename_outputs=False)
+        for at, model in enumerate(models)
+    ]
+    widths = [[d.dim_value for d in m.graph.input[0].type.tensor_type.shape.dim][1:] for m in models]
+    if any(width != widths[0] for width in widths):
+        raise BundleError(f"got graphs for inputs of {sorted(shapes)}, expected the same for all")
+    graph = onnx.helper.make_graph(
+        [node for part in parts for node in part.graph.node],
+        "voxtrait",
+        [parts[0].graph.input[0]],
+        [output for part in parts for output in part.graph.output],
+        [tensor for part in parts for tensor in part.graph.initializer],
+    )
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=models[0].ir_version
+    )
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _forget_sources(model: Any) -> None:
+    """Drop stack traces and paths of the machine that exported: a bundle is the same wherever it was made."""
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.graph.metadata_props[:]

@@ -1,0 +1,336 @@
+"""From a recipe and data to a bundle and its report: one function, top to bottom, that survives any kill."""
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import numpy as np
+import polars as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from voxtrait import bundle as bundles
+from voxtrait import manifest
+from voxtrait.audio import atomic_path
+from voxtrait.bundle import Bundle
+from voxtrait.corpora import licence_of
+from voxtrait.derived import PICTURES_SETTINGS
+from voxtrait.errors import OptionError
+from voxtrait.evaluate import evaluate
+from voxtrait.labels import GENDERS, SPLITS, age_middle, parts_of
+from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
+from voxtrait.pictures import draw as draw_pictures
+from voxtrait.pictures import front_end_of
+from voxtrait.training import calibration, export
+from voxtrait.training.curves import Curves
+from voxtrait.training.dataset import (
+    EpochSampler,
+    Pictures,
+    choose_classes,
+    example_weights,
+    fits_in_memory,
+    read_folder,
+    soft_targets,
+)
+from voxtrait.training.module import Training
+from voxtrait.training.recipe import Recipe
+
+PARITY_PICTURES: Final = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a training leaves behind."""
+
+    bundle: Path
+    report: Path
+    figures: dict[str, dict[str, float]]  # split → loss, accuracy, uar
+    evaluation: dict[str, Any]  # the report's figures on the test split
+
+
+def train(
+    recipe: Recipe,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    jobs: int = 1,
+    label: str | None = None,
+) -> Outcome:
+    """Train a recipe, export it, check the export, evaluate the bundle.
+
+    Args:
+        recipe: all settings.
+        data: a manifest with splits, or a folder that ``voxtrait images`` filled.
+        out: the run's folder: ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
+            ``checkpoints/``, and ``pictures/`` where ``data`` is a manifest.
+        resume: go on with the run that lies there; without one, start it.
+        jobs: processes that draw pictures and predict.
+        label: of progress lines on standard error; ``None`` for none.
+
+    Raises:
+        OptionError: if another run lies in ``out``.
+        ManifestError: if the data has no training or validation clips of two classes.
+    """
+    folder = Path(out)
+    _claim(folder, recipe, Path(data), resume)
+    with _calm():
+        pictures, table = _pictures(recipe, Path(data), folder, jobs, label)
+        classes = choose_classes(table, recipe)
+        table = table.filter(pl.col("label").is_in(classes))
+        parts = {split: table.filter(pl.col("split") == split) for split in SPLITS}
+        module, figures = _fit(recipe, classes, parts, folder, label)
+        logits = {split: _logits(module, recipe, classes, parts[split]) for split in ("train", "validation")}
+        made = _bundle(recipe, classes, parts, logits["validation"], folder)
+        graph = export.to_onnx(module.network, recipe.front_end.input_shape, recipe.task)
+        some = _dataset(recipe, classes, parts["validation"].head(PARITY_PICTURES), keep=False)
+        seen = np.stack([picture.numpy() for picture, _, _ in (some[at] for at in range(len(some)))])
+        export.check_parity(module.network, graph, seen, recipe.task)
+        speakers = pl.concat([parts["train"], parts["validation"]])["speaker_id"].drop_nulls().unique().to_list()
+        bundles.write(made, graph, speakers)
+        evaluated = Path(data) if Path(data).is_file() else _manifest_of(pictures, table, recipe.task, folder)
+        split = "test" if parts["test"].height else "validation"
+        report = evaluate(
+            made.folder, evaluated, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
+        )
+        bundles.write(dataclasses.replace(made, scores={"train": figures, **_headline(report)}), graph, speakers)
+    return Outcome(made.folder, folder / "report", figures, report)
+
+
+def _claim(folder: Path, recipe: Recipe, data: Path, resume: bool) -> None:
+    """Write down what this folder is for, or check that it is for the same."""
+    wanted = {"recipe": dataclasses.asdict(recipe), "data": str(data.resolve())}
+    wanted = json.loads(json.dumps(wanted))
+    note = folder / "run.json"
+    if note.is_file():
+        found = json.loads(note.read_text("utf-8"))
+        if not resume:
+            raise OptionError(f"a run lies in {folder} already: go on with it (--resume), or choose another --out")
+        if found != wanted:
+            differing = [key for key in wanted["recipe"] if found["recipe"].get(key) != wanted["recipe"][key]]
+            raise OptionError(
+                f"the run in {folder} has other settings ({', '.join(differing) or 'data'}): "
+                "resume with the same, or choose another --out"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(note) as part:
+        part.write_text(json.dumps(wanted, indent=1) + "\n", "utf-8")
+
+
+def _pictures(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | None) -> tuple[Path, pl.DataFrame]:
+    """Draw the pictures of a manifest, or take those of a folder if they were drawn as the recipe wants."""
+    drawn_as = dataclasses.replace(recipe.front_end, shrink=1)
+    if data.is_dir():
+        if (data / PICTURES_SETTINGS).is_file() and front_end_of(data) != drawn_as:
+            raise OptionError(
+                f"the pictures in {data} were drawn with another size, fit or range than recipe {recipe.name} wants: "
+                f"draw again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, or --set width, height, fit"
+            )
+        return data, read_folder(data, recipe.task)
+    draw_pictures(data, folder / "pictures", front_end=drawn_as, jobs=jobs, label=label and "pictures")
+    return folder / "pictures", read_folder(folder / "pictures", recipe.task)
+
+
+def _dataset(recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame, keep: bool) -> Pictures:
+    return Pictures(table, classes, example_weights(table, recipe), recipe.front_end, keep)
+
+
+def _loader(recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame, shuffle: bool) -> DataLoader[Any]:
+    keep = fits_in_memory(table.height, recipe)
+    dataset = _dataset(recipe, classes, table, keep)
+    workers = 0 if keep else recipe.workers
+    return DataLoader(
+        dataset,
+        batch_size=recipe.batch_size if shuffle else 64,
+        sampler=EpochSampler(len(dataset), recipe.seed) if shuffle else None,
+        drop_last=shuffle and len(dataset) > recipe.batch_size,  # batch normalisation cannot take a last batch of one
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+
+
+def _fit(
+    recipe: Recipe, classes: tuple[str, ...], parts: dict[str, pl.DataFrame], folder: Path, label: str | None
+) -> tuple[Training, dict[str, dict[str, float]]]:
+    """Train to the epoch of least validation loss, and measure it on every split."""
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    lightning.seed_everything(recipe.seed, workers=True, verbose=False)
+    training = _loader(recipe, classes, parts["train"], shuffle=True)
+    validation = _loader(recipe, classes, parts["validation"], shuffle=False)
+    targets = torch.from_numpy(soft_targets(classes, recipe))
+    module = Training(recipe, targets, steps=len(training) * recipe.max_epochs)
+    checkpoints = folder / "checkpoints"
+    best = ModelCheckpoint(checkpoints, "best", monitor="validation_loss", enable_version_counter=False)
+    last = ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    trainer = lightning.Trainer(
+        max_epochs=recipe.max_epochs,
+        accelerator="auto",
+        devices=1,
+        deterministic="warn",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        callbacks=[
+            EarlyStopping("validation_loss", patience=recipe.patience),
+            Curves(folder, recipe.name),
+            best,
+            last,
+            Talk(label, recipe.max_epochs),
+        ],
+    )
+    resumed = checkpoints / "last.ckpt"
+    trainer.fit(module, training, validation, ckpt_path=resumed if resumed.is_file() else None, weights_only=False)
+    state = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False)
+    module.load_state_dict(state["state_dict"])
+    figures: dict[str, dict[str, float]] = {}
+    for split, table in parts.items():
+        if table.height:
+            (found,) = trainer.test(module, _loader(recipe, classes, table, shuffle=False), verbose=False)
+            figures[split] = {name.removeprefix("test_"): value for name, value in found.items()}
+    with atomic_path(folder / "figures.json") as part:
+        part.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    return module, figures
+
+
+class Talk(Callback):
+    """One line an epoch on standard error, with the time left."""
+
+    def __init__(self, label: str | None, epochs: int) -> None:
+        self.label, self.epochs = label, epochs
+        self.bar: Any = None
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say how the epoch went."""
+        if self.label is None:
+            return
+        from tqdm import tqdm
+
+        done = trainer.current_epoch + 1
+        self.bar = self.bar or tqdm(total=self.epochs, initial=done - 1, desc=self.label, unit="epoch", file=sys.stderr)
+        seen = trainer.callback_metrics
+        self.bar.set_postfix_str(
+            f"loss {seen['train_loss']:.3f} validation {seen['validation_loss']:.3f} "
+            f"recall {seen['validation_uar']:.3f}",
+            refresh=False,
+        )
+        self.bar.update()
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """End the line."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _logits(module: Training, recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame) -> np.ndarray:
+    """Classify a table's pictures as they are: ``(rows, classes)``, float64."""
+    module = module.cpu().eval()
+    with torch.no_grad():
+        batches = [module(pictures) for pictures, _, _ in _loader(recipe, classes, table, shuffle=False)]
+    return np.asarray(torch.cat(batches).double().numpy())
+
+
+def _bundle(
+    recipe: Recipe, classes: tuple[str, ...], parts: dict[str, pl.DataFrame], logits: np.ndarray, folder: Path
+) -> Bundle:
+    """Calibrate on the validation speakers and describe the bundle; scores come after its evaluation."""
+    validation = parts["validation"]
+    truth = np.array([classes.index(label) for label in validation["label"]])
+    who = validation.with_columns(who=pl.coalesce("speaker_id", "path"))
+    weights = who.select(1.0 / pl.len().over("who")).to_series().to_numpy()
+    if recipe.task == "gender":
+        fitted = calibration.calibrate_gender(logits, truth, weights)
+    else:
+        middles = pl.Series([age_middle(parts_of(label)[1]) for label in validation["label"]])
+        years = pl.select(pl.coalesce(validation["age_years"], middles)).to_series().to_numpy()
+        prior = _prior(parts["train"], classes)
+        fitted = calibration.calibrate_age(logits, truth, weights, classes, prior, years)
+    return Bundle(
+        folder=folder / "bundle",
+        name=recipe.name,
+        version="1.0",
+        description=recipe.description,
+        front_end=recipe.front_end,
+        outputs={recipe.task: classes},
+        calibration={recipe.task: fitted},
+        scores={},
+        data=tuple(_data_of(pl.concat([parts["train"], parts["validation"]]))),
+        licence="Apache-2.0",
+        made_with={
+            "voxtrait": version("voxtrait"),
+            "torch": torch.__version__,
+            "recipe": json.dumps(dataclasses.asdict(recipe)),
+        },
+    )
+
+
+def _prior(table: pl.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
+    """Share of speakers a class in training."""
+    who = table.with_columns(who=pl.coalesce("speaker_id", "path")).group_by("label").agg(pl.col("who").n_unique())
+    count = dict(zip(who["label"], who["who"], strict=True))
+    shares = np.array([count[name] for name in classes], dtype=np.float64)
+    return np.asarray(shares / shares.sum())
+
+
+def _data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Name the corpora of a table with licence, clips and speakers."""
+    place = pl.col("clip_id").str.split("/").list
+    named = table.with_columns(corpus=place.get(0, null_on_oob=True), release=place.get(1, null_on_oob=True))
+    for (corpus, release), rows in sorted(named.group_by("corpus", "release"), key=lambda pair: str(pair[0])):
+        yield {
+            "corpus": corpus or "unknown",
+            "release": None if release == "-" else release,
+            "licence": licence_of(corpus),
+            "clips": rows.height,
+            "speakers": rows["speaker_id"].n_unique() if rows["speaker_id"].null_count() == 0 else None,
+        }
+
+
+def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, folder: Path) -> Path:
+    """Give a manifest whose files are the pictures themselves, for data that came as class folders."""
+    if (pictures / PICTURES_MANIFEST).is_file():
+        return pictures / PICTURES_MANIFEST
+    labels = table["label"].to_list()
+    genders = labels if task == "gender" else [parts_of(label)[0] for label in labels]
+    groups = [None] * len(labels) if task == "gender" else [parts_of(label)[1] for label in labels]
+    assert set(genders) <= set(GENDERS)
+    rows = table.select(
+        pl.coalesce("clip_id", "path").alias("clip_id"), "path", "speaker_id", "split", "age_years"
+    ).with_columns(pl.Series("gender", genders), pl.Series("age_group", groups, dtype=pl.String))
+    file = folder / "pictures.csv"
+    manifest.write(rows, file)
+    return file
+
+
+def _headline(report: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a report that travel in the bundle."""
+    return {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage", "gender", "age") if key in report}
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Keep Lightning's advice off standard error; errors still pass."""
+    names = ("lightning", "lightning.pytorch", "lightning.fabric")
+    before = {name: logging.getLogger(name).level for name in names}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(lightning|torch|torchmetrics)\b.*")
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in before.items():
+                logging.getLogger(name).setLevel(level)

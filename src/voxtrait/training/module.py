@@ -1,0 +1,117 @@
+"""The Lightning module: loss, optimiser, and the figures of an epoch."""
+
+import math
+from typing import Any, Final
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassRecall
+
+from voxtrait.training.augmentation import augment
+from voxtrait.training.networks import PictureNetwork
+from voxtrait.training.recipe import Recipe
+
+Batch = tuple[Tensor, Tensor, Tensor]
+STAGES: Final = {
+    "train": "on_train",
+    "validation": "on_validation",
+    "test": "on_test",
+}  # "train" alone is taken in a module
+
+
+class Training(lightning.LightningModule):
+    """A network with its weighted loss.
+
+    Args:
+        recipe: all settings.
+        targets: ``(classes, classes)``, float32, the soft target of each class.
+        steps: optimiser steps of all epochs together, which the learning rate's cosine spans.
+    """
+
+    def __init__(self, recipe: Recipe, targets: Tensor, steps: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.steps = steps
+        classes = len(targets)
+        self.network = PictureNetwork(recipe, recipe.front_end.input_shape, classes)
+        self.targets: Tensor
+        self.register_buffer("targets", targets)
+        figures = MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(classes, average="micro"),
+                "uar": MulticlassRecall(classes, average="macro"),  # unweighted average recall
+            }
+        )
+        self.figures = nn.ModuleDict({name: figures.clone() for name in STAGES.values()})
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Map pictures ``(n, 1, height, width)`` to logits ``(n, classes)``."""
+        logits: Tensor = self.network(pictures)
+        return logits
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
+        self.trainer.train_dataloader.sampler.epoch = self.current_epoch
+
+    def training_step(self, batch: Batch, at: int) -> Tensor:
+        """Augment, classify, and give the weighted loss."""
+        pictures, labels, weights = batch
+        # augmentation and dropout depend on seed, epoch and batch alone: loaders draw from torch's own generator too,
+        # and more often in a run that was resumed
+        chance = torch.manual_seed((self.recipe.seed * 1_000_003 + self.current_epoch) * 100_003 + at)
+        decibels = self.recipe.front_end.ceiling_db - self.recipe.front_end.floor_db
+        return self._step("train", (augment(pictures, self.recipe, decibels, chance), labels, weights))
+
+    def validation_step(self, batch: Batch, at: int) -> None:
+        """Measure a batch of validation pictures."""
+        self._step("validation", batch)
+
+    def test_step(self, batch: Batch, at: int) -> None:
+        """Measure a batch of pictures after training."""
+        self._step("test", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Close the figures of the epoch's training and validation; validation runs last in an epoch."""
+        self._close("train", "validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Close the figures of a test."""
+        self._close("test")
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a warm-up over the first twentieth of the steps, then a cosine to zero."""
+        optimiser = torch.optim.AdamW(
+            self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        )
+        warm = max(1, self.steps // 20)
+
+        def rate(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, self.steps - warm))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _step(self, stage: str, batch: Batch) -> Tensor:
+        pictures, labels, weights = batch
+        logits = self(pictures)
+        losses = nn.functional.cross_entropy(logits, self.targets[labels], reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
+        self._figures(stage).update(logits.detach(), labels)
+        # weighted by the batch's weight, the epoch's figure is the weighted mean over all clips whatever the batches
+        self.log(f"{stage}_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=weights.sum())
+        return loss
+
+    def _figures(self, stage: str) -> MetricCollection:
+        figures = self.figures[STAGES[stage]]
+        assert isinstance(figures, MetricCollection)
+        return figures
+
+    def _close(self, *stages: str) -> None:
+        for stage in stages:
+            figures = self._figures(stage)
+            self.log_dict({f"{stage}_{name}": value for name, value in figures.compute().items()})
+            figures.reset()

@@ -1,0 +1,166 @@
+"""A recipe: every setting of a training, typed, as a TOML file. Two ship: ``diary-gender`` and ``diary-age``.
+
+This module imports no torch, so that a wrong key is named at once.
+"""
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, get_type_hints
+
+from voxtrait.errors import OptionError, RecipeError
+from voxtrait.features import FrontEnd, picture_front_end
+
+SHIPPED: Final = Path(__file__).parent.parent / "recipes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All settings, each with its unit; the TOML keys are the field names."""
+
+    name: str  # of the recipe, and of the bundle it makes
+    task: str  # gender, or age: the joint classes such as female_fifties
+    description: str = ""  # one sentence, which the bundle carries
+
+    # pictures
+    width: int = 432  # pixels
+    height: int = 288  # pixels
+    fit: str = "middle"  # middle or stretch, as `voxtrait images --fit`
+    shrink: int = 3  # the network sees means of shrink × shrink pixels
+
+    # network
+    channels: tuple[int, ...] = (16, 32, 64, 64)  # filters of each stage of convolutions
+    hidden: int = 64  # units between pooling and classes
+    dropout: float = 0.15  # probability
+    spectrum: bool = False  # let the long-term average spectrum go past the convolutions to the classes
+
+    # optimisation
+    seed: int = 1  # of weights, order and augmentation
+    max_epochs: int = 16  # times that every clip is seen, at most
+    batch_size: int = 32  # clips
+    learning_rate: float = 1e-3  # AdamW, warmed up over the first twentieth, then along a cosine to 0
+    weight_decay: float = 0.02  # AdamW's
+    patience: int = 6  # epochs without a lower validation loss before training stops
+    class_balance: float = 1.0  # exponent of class weights: 0 none, 1 every class weighs the same
+    speaker_balance: float = 0.5  # exponent of speaker weights: 0 every clip, 1 every speaker weighs the same
+    label_smoothing: float = 0.05  # share of the target spread over all classes: 1 to 2 % of labels are wrong
+    neighbour_smoothing: float = 0.0  # share of the target given to neighbouring age groups of the same gender
+    min_speakers: int = 20  # joint classes with fewer speakers are left out
+
+    # augmentation, on pictures; never a shift in frequency, which would change the label
+    gain_db: float = 10.0  # dB louder or quieter, at most
+    tilt_db: float = 10.0  # dB from the lowest to the highest band, at most: microphones and rooms
+    noise_db: float = 50.0  # dB above black up to which a noise floor may rise
+    time_shift: float = 0.25  # of the width, at most
+    time_masks: int = 2  # stretches of time that go black in a picture
+    time_mask: float = 0.12  # of the width, at most
+    band_masks: int = 2  # ranges of frequency that go black in a picture
+    band_mask: float = 0.1  # of the height, at most
+    lowpass: float = 0.2  # share of pictures whose top goes black above a random band: telephones, codecs
+
+    # machine
+    threads: int = 0  # of torch; 0 leaves it to torch
+    workers: int = 2  # processes that read pictures when they do not fit in memory
+    memory_mb: int = 1500  # pictures are kept in memory if they need no more than this
+
+    @property
+    def front_end(self) -> FrontEnd:
+        """How a clip becomes what the network sees."""
+        sized = picture_front_end((self.width, self.height), fit=self.fit)  # type: ignore[arg-type]
+        return dataclasses.replace(sized, shrink=self.shrink)
+
+
+def shipped() -> list[str]:
+    """Name the recipes that are part of the package."""
+    return sorted(file.stem for file in SHIPPED.glob("*.toml"))
+
+
+def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        which: the name of a shipped recipe, or a TOML file.
+        overrides: ``key=value`` strings, each replacing one value.
+
+    Raises:
+        RecipeError: if there is no such recipe, or a key is unknown, or a value has another type or no sense.
+
+    Examples:
+        >>> load("diary-gender", ["max_epochs=3"]).max_epochs
+        3
+    """
+    text = os.fspath(which)
+    file = Path(text) if text.endswith(".toml") else SHIPPED / f"{text}.toml"
+    if not file.is_file():
+        raise RecipeError(f"no recipe {text!r}: expected a .toml file or one of {', '.join(shipped())}")
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file} is not TOML: {error}") from None
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise RecipeError(f"got --set {override!r}, expected key=value such as max_epochs=10")
+        try:
+            values[key.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            values[key.strip()] = value.strip()
+    return from_dict(values)
+
+
+def from_dict(values: Mapping[str, Any]) -> Recipe:
+    """Check the keys and types of a recipe's values.
+
+    Raises:
+        RecipeError: naming the key, what was got and what was expected.
+    """
+    hints = get_type_hints(Recipe)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise RecipeError(f"unknown key {', '.join(unknown)}: a recipe knows {', '.join(hints)}")
+    missing = sorted({"name", "task"} - set(values))
+    if missing:
+        raise RecipeError(f"a recipe needs {', '.join(missing)}")
+    recipe = Recipe(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
+    _check(recipe)
+    return recipe
+
+
+def _typed(key: str, value: Any, kind: Any) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind == tuple[int, ...]:
+        if isinstance(value, list | tuple) and all(isinstance(one, int) for one in value):
+            return tuple(value)
+        raise RecipeError(f"{key}: got {value!r}, expected a list of whole numbers")
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        raise RecipeError(f"{key}: got {value!r}, expected {kind.__name__}")
+    return value
+
+
+def _check(recipe: Recipe) -> None:
+    if recipe.task not in ("gender", "age"):
+        raise RecipeError(f"task: got {recipe.task!r}, expected gender or age")
+    limits = {
+        "max_epochs": (1, 100_000), "batch_size": (2, 65_536), "patience": (1, 100_000), "min_speakers": (1, 1_000_000),
+        "dropout": (0, 0.95), "label_smoothing": (0, 0.5), "neighbour_smoothing": (0, 0.9), "class_balance": (0, 1),
+        "speaker_balance": (0, 1), "learning_rate": (1e-8, 10), "time_shift": (0, 1), "time_mask": (0, 1),
+        "band_mask": (0, 1), "lowpass": (0, 1), "gain_db": (0, 100), "tilt_db": (0, 100), "noise_db": (0, 100),
+        "threads": (0, 1024), "workers": (0, 1024), "memory_mb": (0, 10_000_000), "hidden": (1, 65_536),
+        "time_masks": (0, 100), "band_masks": (0, 100), "weight_decay": (0, 10), "seed": (0, 2**32 - 1),
+    }  # fmt: skip
+    for key, (low, high) in limits.items():
+        value = getattr(recipe, key)
+        if not low <= value <= high:
+            raise RecipeError(f"{key}: got {value}, expected {low} to {high}")
+    if not recipe.channels or min(recipe.channels) < 1:
+        raise RecipeError(f"channels: got {recipe.channels}, expected at least one positive number")
+    try:
+        recipe.front_end  # noqa: B018 - building it checks it
+    except OptionError as error:
+        raise RecipeError(str(error)) from None
+    _, height, width = recipe.front_end.input_shape
+    if min(height, width) < 2 ** (len(recipe.channels) + 1):
+        raise RecipeError(f"channels: {len(recipe.channels)} stages halve {width}×{height} pixels to nothing")

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from voxtrait import decision
+from voxtrait.training import calibration
+
+
+def test_temperature_is_found_again():
+    chance = np.random.default_rng(0)
+    logits = chance.normal(0, 2, (20_000, 2))
+    truth = (chance.random(20_000) > decision.probabilities(logits)[:, 0]).astype(np.int64)
+    found = calibration.temperature_of(3 * logits, truth, np.ones(20_000))
+    assert found == pytest.approx(3.0, rel=0.05)
+
+
+def test_the_band_is_empty_when_all_are_right():
+    band = calibration.unsure_band(np.array([0.9, 0.6, 0.1]), np.array([True, True, False]), np.ones(3))
+    assert band == (0.5, 0.5)
+
+
+def test_the_band_covers_the_doubtful_wrong_ones():
+    p = np.concatenate([np.full(97, 0.99), [0.52, 0.53, 0.54]])
+    truth = np.concatenate([np.ones(97, bool), [False, False, True]])
+    # 98 of 100 are right already: no band; with one more wrong the two most doubtful are given up
+    assert calibration.unsure_band(p, truth, np.ones(100)) == (0.5, 0.5)
+    truth[0] = False
+    low, high = calibration.unsure_band(p, truth, np.ones(100))
+    assert (low, high) == pytest.approx((0.47, 0.53))
+
+
+def test_the_band_never_holds_more_than_its_share():
+    chance = np.random.default_rng(1)
+    p = chance.random(1000)
+    low, high = calibration.unsure_band(p, chance.random(1000) < 0.5, np.ones(1000))
+    assert 0.03 < ((p > low) & (p < high)).mean() <= calibration.UNSURE_SHARE
+
+
+def test_the_interval_covers_eighty_percent_of_the_clips_it_was_fitted_on():
+    chance = np.random.default_rng(2)
+    groups = chance.dirichlet(np.ones(10), 2000)
+    years = chance.uniform(10, 80, 2000)
+    tail = calibration.tail_of(groups, years, np.ones(2000))
+    inside = (decision.years_at(groups, tail) <= years) & (years <= decision.years_at(groups, 1 - tail))
+    wider = (decision.years_at(groups, tail + 0.0025) <= years) & (years <= decision.years_at(groups, 0.9975 - tail))
+    assert inside.mean() >= 0.8 > wider.mean()
+
+
+def test_talkative_speakers_weigh_no_more():
+    logits = np.array([[2.0, 0.0]] * 9 + [[2.0, 0.0]])
+    truth = np.array([0] * 9 + [1])
+    alone = calibration.temperature_of(logits[8:], truth[8:], np.ones(2))
+    weighted = calibration.temperature_of(logits, truth, np.array([1 / 9] * 9 + [1.0]))
+    assert weighted == pytest.approx(alone, rel=1e-3)
+
+
+def test_the_prior_comes_back_where_the_validation_speakers_follow_it():
+    chance = np.random.default_rng(3)
+    labels = ["male_twenties", "male_sixties"]
+    truth = (chance.random(3000) < 0.1).astype(np.int64)
+    logits = chance.normal(0, 0.5, (3000, 2))
+    logits[np.arange(3000), truth] += 0.5  # balanced evidence, as class weights make it
+    fitted = calibration.calibrate_age(logits, truth, np.ones(3000), labels, np.array([0.9, 0.1]), 25.0 + 40 * truth)
+    assert set(fitted) == {"temperature", "bias", "tail"}
+    assert fitted["bias"][0] > fitted["bias"][1]
+    shares = decision.probabilities(logits, fitted["temperature"], fitted["bias"])
+    assert shares[:, 1].mean() == pytest.approx(0.1, abs=0.03)

@@ -1,0 +1,71 @@
+import dataclasses
+
+import pytest
+
+from voxtrait.errors import RecipeError
+from voxtrait.training import recipe
+
+
+def test_shipped_recipes_load_and_name_their_task():
+    assert recipe.shipped() == ["diary-age", "diary-gender"]
+    assert [recipe.load(name).task for name in recipe.shipped()] == ["age", "gender"]
+
+
+def test_the_network_sees_a_third_of_the_diarys_picture():
+    assert recipe.load("diary-gender").front_end.input_shape == (1, 96, 144)
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "value"),
+    [
+        ("max_epochs=3", "max_epochs", 3),
+        ("learning_rate=1", "learning_rate", 1.0),
+        ("channels=[4, 8]", "channels", (4, 8)),
+        ("fit=stretch", "fit", "stretch"),
+        ("description = a = b", "description", "a = b"),
+    ],
+)
+def test_set_replaces_one_typed_value(override, field, value):
+    changed = recipe.load("diary-gender", [override])
+    assert getattr(changed, field) == value
+    assert type(getattr(changed, field)) is type(value)
+    assert dataclasses.replace(changed, **{field: getattr(recipe.load("diary-gender"), field)}) == recipe.load(
+        "diary-gender"
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epochs=3", r"unknown key epochs: a recipe knows name, task, .*max_epochs"),
+        ("max_epochs=many", r"max_epochs: got 'many', expected int"),
+        ("max_epochs=true", r"max_epochs: got True, expected int"),
+        ("max_epochs=0", r"max_epochs: got 0, expected 1 to"),
+        ("dropout=1.5", r"dropout: got 1.5, expected 0 to 0.95"),
+        ("channels=3", r"channels: got 3, expected a list"),
+        ("task=accent", r"task: got 'accent', expected gender or age"),
+        ("shrink=5", r"got shrink 5, expected a divisor"),
+        ("fit=squeeze", r"got fit 'squeeze', expected one of middle, stretch"),
+        ("channels=[1,1,1,1,1,1]", r"channels: 6 stages halve 144×96 pixels to nothing"),
+        ("max_epochs", r"got --set 'max_epochs', expected key=value"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(override, message):
+    with pytest.raises(RecipeError, match=message):
+        recipe.load("diary-gender", [override])
+
+
+def test_a_recipe_file_of_ones_own(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\ntask = "gender"\nmax_epochs = 2\n')
+    assert recipe.load(file).max_epochs == 2
+    file.write_text("name = ")
+    with pytest.raises(RecipeError, match="is not TOML"):
+        recipe.load(file)
+    file.write_text('name = "mine"\n')
+    with pytest.raises(RecipeError, match="a recipe needs task"):
+        recipe.load(file)
+    with pytest.raises(
+        RecipeError, match=r"no recipe 'diary-accent': expected a \.toml file or one of diary-age, diary-gender"
+    ):
+        recipe.load("diary-accent")
