@@ -1,0 +1,97 @@
+"""Write what documents take from the code: docs/cli.md from the commands, docs/recipes.md from the recipe's fields.
+
+``make docs`` runs this; a test fails where a document is older than the code.
+"""
+
+import ast
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from voxtrait.cli import root
+from voxtrait.training import recipe
+
+DOCS = Path(__file__).resolve().parent
+WIDTH = 100  # characters of the help, whatever the terminal
+MADE = "<!-- made by docs/generate_cli.py: change the code, then run `make docs` -->"
+
+
+def main() -> None:
+    """Write the documents."""
+    for name, text in documents().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+
+
+def documents() -> dict[str, str]:
+    """The name and the text of every document made here."""
+    return {"cli.md": "\n".join(cli_lines()), "recipes.md": "\n".join(recipe_lines())}
+
+
+def cli_lines() -> Iterator[str]:
+    """The lines of docs/cli.md."""
+    yield from ("# The command line", "", MADE, "")
+    yield "Results go to standard output, everything else to standard error. Exit status: 0 all well; 1 some inputs"
+    yield "failed, the rest was done; 2 wrong usage, or nothing to do."
+    for name, help_ in commands():
+        yield from ("", f"## {name}", "", "```text", help_, "```")
+    yield ""
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every command by its full name, with its help."""
+    yield from _below(root, click.Context(root, info_name="voxtrait", terminal_width=WIDTH, **root.context_settings))
+
+
+def _below(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    help_ = command.get_help(context)
+    yield context.command_path, "\n".join(line.rstrip() for line in help_.splitlines())
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from _below(inner, click.Context(inner, parent=context, info_name=name, terminal_width=WIDTH))
+
+
+def recipe_lines() -> Iterator[str]:
+    """The lines of docs/recipes.md."""
+    yield from ("# Recipes", "", MADE, "")
+    yield "A recipe is a TOML file with the keys below; a key that is not here is an error. Two ship:"
+    yield " and ".join(f"[`{name}`](../src/voxtrait/recipes/{name}.toml)" for name in recipe.shipped()) + "."
+    yield "`voxtrait train --set key=value` replaces one value, a file of your own all of them:"
+    yield from ("", "```text", "voxtrait train diary-gender --data split.parquet --out run --set max_epochs=20")
+    yield from ("voxtrait train my-recipe.toml --data split.parquet --out run", "```", "")
+    yield from ("| part | key | default | what it is |", "|---|---|---|---|")
+    before = ""
+    for part, key, default, meaning in settings():
+        shown = f"`{default}`" if default else "must be given"
+        yield f"| {'' if part == before else part} | `{key}` | {shown} | {meaning} |"
+        before = part
+    yield ""
+
+
+def settings() -> Iterator[tuple[str, str, str, str]]:
+    """Every key of a recipe: the part it belongs to, the key, its default as TOML, and the comment behind it."""
+    source = Path(recipe.__file__).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    (cls,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "Recipe")
+    fields = {node.lineno: node for node in cls.body if isinstance(node, ast.AnnAssign)}
+    part = "recipe"
+    for number in range(cls.lineno, max(fields) + 1):
+        line = lines[number - 1].strip()
+        if line.startswith("# "):
+            part = line[2:].partition(",")[0].partition(";")[0]
+        if node := fields.get(number):
+            comment = lines[(node.end_lineno or number) - 1][node.end_col_offset or 0 :].partition("#")[2]
+            default = "" if node.value is None else _toml(ast.literal_eval(node.value))
+            yield part, ast.unparse(node.target), default, comment.strip().replace("|", "\\|")
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,359 @@
+"""The tour: every command of the house, one after the other, on made-up voices, each with its command line.
+
+It runs the functions that the commands run. A second run in the same folder takes up what is there: clips, WAV files,
+pictures and trainings that are whole are kept. Where the folder was made by another version or with other settings, the
+demo removes what it made there, and nothing else, and starts anew.
+"""
+
+import dataclasses
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from voxtrait import batch, bundle, convert, corpora, integrity, manifest, pictures, recognize, splitting, synthetic
+from voxtrait.audio import atomic_path
+from voxtrait.derived import Summary as Derived
+from voxtrait.errors import OptionError
+from voxtrait.evaluate import evaluate
+from voxtrait.training import recipe as recipes
+from voxtrait.training import require_extra
+
+STAMP: Final = "demo.json"
+RELEASE: Final = "cv-corpus-0.1-synthetic"
+_OURS: Final = (RELEASE, "all.parquet", "split.parquet", "stats.png", "wav", "pictures", "gender", "age", "report")
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How much of everything; the defaults take under two minutes on two cores."""
+
+    speakers: int = 84  # six a gender and decade
+    clips: int = 4  # a speaker
+    seconds: tuple[float, float] = (3.0, 4.5)  # of a clip
+    seed: int = 1
+    sizes: str = "50/20/30"  # more voices to test on than usual: 25, so that one or two do not decide
+    # as `voxtrait train --set`: small pictures and batches, for there is little to learn from and little time; one
+    # thread, for with such a small network two wait for each other on a busy machine
+    gender: tuple[str, ...] = ("max_epochs=10", "shrink=4", "batch_size=16", "dropout=0.1", "threads=1")
+    age: tuple[str, ...] = ("max_epochs=12", "shrink=4", "batch_size=16", "dropout=0.1", "threads=1", "min_speakers=5")
+    shown: int = 4  # clips that are predicted at the end
+    least_uar: float = 0.9  # of gender, on unseen voices
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One command and what came of it."""
+
+    title: str
+    command: str | None
+    result: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a tour found, and where it lies."""
+
+    out: str
+    passed: bool
+    verdict: str
+    gender_uar: dict[str, float]  # value, low, high: on the test voices, by the bundle
+    least_uar: float
+    age_group_uar: dict[str, float] | None
+    paths: dict[str, str]
+    predictions: list[dict[str, Any]]
+    steps: list[Step]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as JSON-ready values."""
+        return dataclasses.asdict(self)
+
+    def rows(self) -> list[dict[str, str]]:
+        """Give what matters as rows for a person: ``what`` and ``value``."""
+        uar = self.gender_uar
+        rows = [
+            ("gender UAR", f"{uar['value']:.3f} ({uar['low']:.3f} to {uar['high']:.3f}), at least {self.least_uar}")
+        ]
+        if self.age_group_uar:
+            rows.append(("age group UAR", f"{self.age_group_uar['value']:.3f}"))
+        rows += [*self.paths.items(), ("passed", "yes" if self.passed else "no")]
+        return [{"what": what, "value": value} for what, value in rows]
+
+
+def run(
+    out_dir: str | Path,
+    *,
+    jobs: int = 1,
+    say: Say = lambda line: None,
+    progress: bool = False,
+    plan: Plan | None = None,
+) -> Summary:
+    """Go the whole way, from made-up voices to predictions.
+
+    Args:
+        out_dir: where everything goes; made if need be.
+        jobs: processes.
+        say: is told each line of the tour.
+        progress: show progress lines on standard error.
+        plan: how much of everything.
+
+    Raises:
+        MissingExtraError: if torch and Lightning are not installed.
+        OptionError: if ``out_dir`` holds something that no demo made.
+    """
+    require_extra()
+    plan = plan or Plan()
+    out = Path(out_dir)
+    kept = _claim(out, plan)
+    tour = _Tour(out, plan, jobs, say, progress)
+    say("Synthetic voices prove that the pipeline works, and nothing about its accuracy on real ones.")
+    if kept:
+        say(f"{out} holds a demo already: what is whole there is kept.")
+    return tour.go()
+
+
+def _claim(out: Path, plan: Plan) -> bool:
+    """Take a folder for this plan; whether it had been before."""
+    trainings = {
+        task: dataclasses.asdict(recipes.load(f"diary-{task}", getattr(plan, task))) for task in ("gender", "age")
+    }
+    wanted = {
+        "voxtrait": version("voxtrait"),
+        "folder": str(out.resolve()),  # trainings know where their data lay
+        "plan": {key: value for key, value in dataclasses.asdict(plan).items() if key not in ("least_uar", "shown")},
+        "recipes": trainings,
+    }
+    text = json.dumps(wanted, indent=1) + "\n"
+    stamp = out / STAMP
+    if stamp.is_file():
+        if stamp.read_text("utf-8") == text:
+            return True
+        for name in _OURS:
+            path = out / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    elif out.exists() and any(out.iterdir()):
+        raise OptionError(f"{out} is not empty, and no demo made it: choose another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(stamp) as part:
+        part.write_text(text, "utf-8")
+    return False
+
+
+class _Tour:
+    """The steps, in order, and what they leave for the next."""
+
+    def __init__(self, out: Path, plan: Plan, jobs: int, say: Say, progress: bool) -> None:
+        self.out, self.plan, self.jobs, self.say, self.progress = out, plan, jobs, say, progress
+        self.steps: list[Step] = []
+        self.problems: list[str] = []
+        self.figures: dict[str, Any] = {}  # task → what its training's own report says
+        self.all, self.split = out / "all.parquet", out / "split.parquet"
+
+    def go(self) -> Summary:
+        """Take all steps."""
+        start = time.perf_counter()
+        self.make_voices()
+        self.import_corpus()
+        self.split_speakers()
+        self.check()
+        self.count()
+        self.convert()
+        self.draw()
+        self.check_derived()
+        for task in ("gender", "age"):
+            self.train(task)
+        report = self.evaluate()
+        predictions = self.predict()
+        return self.summary(report, predictions, time.perf_counter() - start)
+
+    def make_voices(self) -> None:
+        plan = self.plan
+        with self.step(f"Make up {plan.speakers} voices in Common Voice's layout", None) as tell:
+            voices = synthetic.cohort(plan.speakers, plan.seed)
+            release = synthetic.write_common_voice(
+                self.out, voices, plan.clips, plan.seed, RELEASE, jobs=self.jobs, seconds=plan.seconds
+            )
+            tell(f"{plan.speakers * plan.clips} mp3 in {release}; in place of it put a real release, unpacked")
+
+    def import_corpus(self) -> None:
+        release = self.out / RELEASE
+        with self.step("Read the release into one table", ["corpus", "import", release, self.all]) as tell:
+            measure = partial(batch.run, corpora.duration_of, jobs=1, on_crash=lambda path, why: None)
+            found = corpora.import_corpora([release], measure=measure)
+            manifest.write(manifest.with_relative_paths(found.table, self.out), self.all)
+            total = found.total
+            tell(f"{total.rows} rows, {total.kept} kept, {total.gender} with gender, {total.age} with age: {self.all}")
+
+    def split_speakers(self) -> None:
+        sizes, seed = self.plan.sizes, self.plan.seed
+        command = ["corpus", "split", self.all, self.split, "--sizes", sizes, "--seed", seed]
+        with self.step("Split it by speakers", command) as tell:
+            table = splitting.split(manifest.read(self.all), splitting.parse_sizes(sizes), seed=seed)
+            manifest.write(table, self.split)
+            speakers = table.group_by("split").agg(pl.col("speaker_id").n_unique())
+            counts = dict(speakers.iter_rows())
+            shares = ", ".join(f"{counts[name]} {name}" for name in ("train", "validation", "test") if name in counts)
+            tell(f"speakers: {shares}; leakage: {splitting.leakage(table)['verdict']}: {self.split}")
+
+    def check(self) -> None:
+        with self.step("Check files, labels and splits", ["corpus", "check", self.split]) as tell:
+            self.judge(integrity.check(self.split, jobs=self.jobs, label=self.label("check")), tell)
+
+    def count(self) -> None:
+        plot = self.out / "stats.png"
+        with self.step("Count", ["corpus", "stats", self.split, "--plot", plot]) as tell:
+            table = manifest.read(self.split)
+            corpora.picture(table, plot)
+            hours = float(table["duration_s"].sum()) / 3600
+            tell(f"{table.height} clips, {table['speaker_id'].n_unique()} speakers, {hours:.2f} hours: {plot}")
+
+    def convert(self) -> None:
+        wav = self.out / "wav"
+        with self.step("mp3 to WAV", ["convert", self.split, wav]) as tell:
+            tell(self.derived(convert.convert(self.split, wav, jobs=self.jobs, label=self.label("convert"))))
+
+    def draw(self) -> None:
+        folder = self.out / "pictures"
+        with self.step("Draw spectrograms, straight from mp3", ["images", self.split, folder]) as tell:
+            tell(self.derived(pictures.draw(self.split, folder, jobs=self.jobs, label=self.label("images"))))
+
+    def check_derived(self) -> None:
+        wav, folder = self.out / "wav", self.out / "pictures"
+        command = ["corpus", "check", self.split, "--tables-only", "--wav", wav, "--images", folder]
+        with self.step("Hold what was made against the table", command) as tell:
+            self.judge(integrity.check(self.split, tables_only=True, wav=wav, images=folder, jobs=self.jobs), tell)
+
+    def train(self, task: str) -> None:
+        from voxtrait.training.fit import train
+
+        name, folder, settings = f"diary-{task}", self.out / task, getattr(self.plan, task)
+        overrides = [word for setting in settings for word in ("--set", setting)]
+        command = ["train", name, "--data", self.out / "pictures", "--out", folder, *overrides, "--resume"]
+        with self.step(f"Train the diary's network for {task}", command) as tell:
+            settled = recipes.load(name, settings)
+            made = train(settled, self.out / "pictures", folder, resume=True, jobs=self.jobs, label=self.label(name))
+            self.figures[task] = made.evaluation[task]
+            recall = ", ".join(f"{split} {values['uar']:.3f}" for split, values in made.figures.items())
+            tell(f"recall {recall}: {made.bundle}, {folder / 'curves.png'}")
+
+    def evaluate(self) -> dict[str, Any]:
+        model, folder = self.out / "gender" / "bundle", self.out / "report"
+        command = ["evaluate", model, self.split, "--out", folder]
+        with self.step("Evaluate the bundle on the voices it never heard", command) as tell:
+            report = evaluate(model, self.split, folder, split="test", jobs=self.jobs, label=self.label("evaluate"))
+            uar = report["gender"]["uar"]
+            tell(f"{report['n_speakers']} voices, gender UAR {uar['value']:.3f}: {folder / 'report.html'}")
+        return dict(report)
+
+    def predict(self) -> list[dict[str, Any]]:
+        clips = self.some_clips()
+        paths = clips["path"].to_list()
+        answers = []
+        asked: list[tuple[str, Path | None]] = [("Ask the bundle just trained", self.out / "gender" / "bundle")]
+        if bundle.shipped():  # none yet in a source tree whose bundle is still to be made
+            asked.append(("Ask the bundle that ships, which has heard only real voices", None))
+        for title, model in asked:
+            options = [] if model is None else ["--model", model]
+            with self.step(title, [*paths, *options]) as tell:
+                found = list(recognize.load(model).predict_many(paths))
+                tell("\n".join(map(_line, clips.iter_rows(named=True), found)))
+                answers += [answer.to_dict() for answer in found]
+        self.say("\nYour own recordings:\n    $ voxtrait my-recording.mp3")
+        return answers
+
+    def some_clips(self) -> pl.DataFrame:
+        """One clip of each of a few test voices, women and men in turn."""
+        table = manifest.with_absolute_paths(manifest.read(self.split), self.out)
+        table = table.filter((pl.col("split") == "test") & pl.col("gender").is_not_null()).sort("clip_id")
+        table = table.unique("speaker_id", keep="first", maintain_order=True)
+        turn = pl.int_range(pl.len()).over("gender")
+        chosen = table.with_columns(turn=turn).sort("turn", "gender").head(self.plan.shown)
+        here = pl.lit(str(self.out)) + pl.col("path").str.strip_prefix(str(self.out.resolve()))
+        return chosen.select(here.alias("path"), "gender", "age_group")
+
+    def summary(self, report: dict[str, Any], predictions: list[dict[str, Any]], seconds: float) -> Summary:
+        uar, least = report["gender"]["uar"], self.plan.least_uar
+        if uar["value"] < least:
+            self.problems.append(f"gender UAR {uar['value']:.3f} on unseen synthetic voices, expected at least {least}")
+        verdict = "; ".join(self.problems) or f"all steps done in {seconds:.0f} s; gender UAR {uar['value']:.3f}"
+        paths = {
+            "release": self.out / RELEASE,
+            "manifest": self.split,
+            "statistics": self.out / "stats.png",
+            "wav": self.out / "wav",
+            "pictures": self.out / "pictures",
+            "gender bundle": self.out / "gender" / "bundle",
+            "age bundle": self.out / "age" / "bundle",
+            "report": self.out / "report" / "report.html",
+        }
+        return Summary(
+            out=str(self.out),
+            passed=not self.problems,
+            verdict=verdict,
+            gender_uar=uar,
+            least_uar=least,
+            age_group_uar=self.figures["age"]["group_uar"],
+            paths={name: str(path) for name, path in paths.items()},
+            predictions=predictions,
+            steps=self.steps,
+            seconds=round(seconds, 1),
+        )
+
+    @contextmanager
+    def step(self, title: str, command: Sequence[Any] | None) -> Iterator[Say]:
+        """Announce a step with its command, and afterwards its result and how long it took."""
+        line = None if command is None else shlex.join(["voxtrait", *map(str, command)])
+        self.say(f"\n{len(self.steps) + 1}. {title}")
+        if line:
+            self.say(f"    $ {line}")
+        start = time.perf_counter()
+        results: list[str] = []
+        yield results.append
+        seconds = time.perf_counter() - start
+        result = "\n".join(results)
+        self.say("\n".join(f"    {line}" for line in result.splitlines()) + f"    [{seconds:.1f} s]")
+        self.steps.append(Step(title, line, result, round(seconds, 2)))
+
+    def label(self, text: str) -> str | None:
+        return text if self.progress else None
+
+    def judge(self, report: integrity.Report, tell: Say) -> None:
+        """Tell what a check found; what is fatal fails the tour."""
+        rows = report.rows()
+        if report.fatal:
+            self.problems.append("corpus check found " + ", ".join(f"{row['count']} {row['problem']}" for row in rows))
+        tell(", ".join(f"{row['problem']}: {row['count']} ({row['severity']})" for row in rows) or "no problem found")
+
+    def derived(self, summary: Derived) -> str:
+        """Describe a derived folder; what failed fails the tour."""
+        if summary.failed:
+            self.problems.append(f"{summary.failed} clips failed: {summary.out_dir}/failures.csv")
+        return f"{summary.done} made, {summary.kept} kept, {summary.failed} failed: {summary.out_dir}"
+
+
+def _line(clip: dict[str, Any], answer: recognize.Prediction) -> str:
+    """Set what a voice was made as beside what was heard."""
+    made = f"{clip['gender']}, {clip['age_group'] or 'age unknown'}"
+    if answer.gender is None:
+        return f"made as {made}: {answer.status}, {answer.message}"
+    age = (
+        ""
+        if answer.age_years is None
+        else f", {answer.age_years:.0f} years ({answer.age_low:.0f} to {answer.age_high:.0f})"
+    )
+    return f"made as {made}: heard as {answer.gender} (p_female {answer.p_female:.3f}){age}"

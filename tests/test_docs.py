@@ -1,0 +1,149 @@
+"""The documents are as new as the code, their links lead somewhere, and the commands in them exist."""
+
+import dataclasses
+import importlib.util
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from test_architecture import LAYERS
+from voxtrait.cli import COMMANDS, root
+from voxtrait.training.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+SKIPPED = {".venv", ".git", "build", "node_modules", ".pytest_cache"}
+LINK = re.compile(r"!?\[[^\]]*\]\(<?([^)\s>]+)>?[^)]*\)")
+FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def markdown() -> list[Path]:
+    found = []
+    for here, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in SKIPPED]
+        found += [Path(here, name) for name in names if name.endswith(".md")]
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs" / "generate_cli.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["cli.md", "recipes.md"])
+def test_generated_documents_are_as_new_as_the_code(name: str, generator: ModuleType) -> None:
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generator.documents()[name], "run: make docs"
+
+
+def test_every_command_has_a_help_with_an_example(generator: ModuleType) -> None:
+    helps = dict(generator.commands())
+    assert {f"voxtrait {name}" for name in COMMANDS} <= set(helps)
+    assert [name for name, text in helps.items() if not re.search(r"(Example|First): voxtrait", text)] == []
+
+
+def test_help_does_not_depend_on_the_terminal(generator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = generator.documents()
+    monkeypatch.setenv("COLUMNS", "41")
+    assert generator.documents() == before
+    assert max(len(line) for line in before["cli.md"].splitlines()) <= 120
+
+
+def test_every_key_of_a_recipe_is_explained(generator: ModuleType) -> None:
+    explained = {key: meaning for _, key, _, meaning in generator.settings()}
+    assert list(explained) == [field.name for field in dataclasses.fields(Recipe)]
+    assert [key for key, meaning in explained.items() if not meaning] == []
+
+
+def slugs(text: str) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ +(.+?) *$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(file: Path) -> Iterator[str]:
+    text = file.read_text(encoding="utf-8")
+    for link in LINK.findall(FENCE.sub("", text)):
+        target, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", link):
+            continue
+        place = file.parent / target if target else file
+        if not place.exists():
+            yield f"{file.relative_to(ROOT)}: no {link}"
+        elif anchor and place.suffix == ".md" and anchor not in slugs(place.read_text(encoding="utf-8")):
+            yield f"{file.relative_to(ROOT)}: no heading for {link}"
+
+
+def test_links_lead_somewhere() -> None:
+    assert [broken for file in markdown() for broken in broken_links(file)] == []
+
+
+def test_a_broken_link_would_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    file = tmp_path / "a.md"
+    file.write_text("# One two\n[a](a.md#one-two) [b](b.md) ![c](<c.png>)\n[d](#three) [e](https://nowhere.invalid)\n")
+    assert list(broken_links(file)) == ["a.md: no b.md", "a.md: no c.png", "a.md: no heading for #three"]
+
+
+def command_lines(text: str) -> Iterator[list[str]]:
+    """The words of every ``voxtrait …`` line in the code blocks of a document."""
+    for block in FENCE.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            if found := re.match(r"\s*(?:\$ |! ?)?voxtrait (.+)", line):
+                words = shlex.split(found[1], comments=True) if found[1].count("'") % 2 == 0 else []
+                yield list(words)
+
+
+def unknown_options(words: list[str]) -> list[str]:
+    """The options of a command line that its command does not have."""
+    command: click.Command = root
+    if words and words[0] not in (*COMMANDS, "--help", "--version"):
+        words = ["predict", *words]
+    at = 0
+    while isinstance(command, click.Group) and at < len(words):
+        inner = command.get_command(click.Context(command), words[at])
+        if inner is None:
+            break
+        command, at = inner, at + 1
+    known = {name for parameter in command.params for name in parameter.opts} | {"--help", "-h"}
+    return [word for word in words[at:] if word.startswith("-") and word != "-" and word.partition("=")[0] not in known]
+
+
+def test_commands_in_documents_exist() -> None:
+    wrong = []
+    for file in markdown():
+        if file.name == "cli.md":  # made from the commands themselves
+            continue
+        for words in command_lines(file.read_text(encoding="utf-8")):
+            wrong += [f"{file.name}: voxtrait {shlex.join(words)}: {option}" for option in unknown_options(words)]
+    assert wrong == []
+
+
+def test_an_option_that_is_not_there_would_be_found() -> None:
+    assert unknown_options(["a.mp3", "--format", "json", "--nonsense=1"]) == ["--nonsense=1"]
+    assert unknown_options(["corpus", "split", "a", "b", "--sizes", "80/10/10", "--size", "3"]) == ["--size"]
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    headings = re.findall(r"^## +(\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0] == version
+
+
+def test_the_drawing_of_the_layers_is_the_one_enforced() -> None:
+    (drawing,) = [
+        block for block in FENCE.findall((ROOT / "CONTRIBUTING.md").read_text("utf-8")) if "errors  " in block
+    ]
+    drawn = [set(re.findall(r"[a-z]+", line.split("—")[0])) for line in drawing.splitlines() if line.strip()]
+    there = {place.name for place in (ROOT / "src" / "voxtrait").iterdir()}
+    enforced = [{name for name in layer if {name, f"{name}.py"} & there} for layer in LAYERS]
+    assert drawn[::-1] == enforced
