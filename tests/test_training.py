@@ -156,6 +156,32 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(run, release, tmp_path):
         assert figures[split] == pytest.approx(values, abs=1e-3)
 
 
+def test_ctrl_c_is_an_interrupt_and_resume_goes_on(drawn, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    settings = recipe.load("diary-gender", (*QUICK, "max_epochs=2"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "on_validation_epoch_start", interrupt, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, drawn, tmp_path / "run")
+    assert not (tmp_path / "run" / "bundle").exists()
+    assert train(settings, drawn, tmp_path / "run", resume=True).bundle.is_dir()
+
+
+def test_a_clip_that_cannot_be_drawn_is_told(release, tmp_path, capsys):
+    table = manifest.with_absolute_paths(manifest.read(release), release.parent)
+    (tmp_path / "bad.mp3").write_text("no sound")
+    first = pl.col("clip_id") == table.filter(split="train", gender="male")["clip_id"][0]
+    table = table.with_columns(path=pl.when(first).then(pl.lit(str(tmp_path / "bad.mp3"))).otherwise("path"))
+    manifest.write(table, tmp_path / "all.parquet")
+    train(
+        recipe.load("diary-gender", (*QUICK, "max_epochs=1")), tmp_path / "all.parquet", tmp_path / "run", label="run"
+    )
+    assert "1 clips could not be drawn: see" in capsys.readouterr().err
+    assert "is a text file" in (tmp_path / "run" / "pictures" / "failures.csv").read_text()
+
+
 def test_resume_with_other_settings_is_refused(run, release):
     with pytest.raises(OptionError, match=r"has other settings \(dropout\)"):
         train(recipe.load("diary-gender", (*QUICK, "dropout=0.5")), release, run.bundle.parent, resume=True)

@@ -138,7 +138,9 @@ def _pictures(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | 
                 f"draw again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, or --set width, height, fit"
             )
         return data, read_folder(data, recipe.task)
-    draw_pictures(data, folder / "pictures", front_end=drawn_as, jobs=jobs, label=label and "pictures")
+    drawn = draw_pictures(data, folder / "pictures", front_end=drawn_as, jobs=jobs, label=label and "pictures")
+    if drawn.failed and label:
+        print(f"{drawn.failed} clips could not be drawn: see {folder / 'pictures' / 'failures.csv'}", file=sys.stderr)
     return folder / "pictures", read_folder(folder / "pictures", recipe.task)
 
 
@@ -193,7 +195,10 @@ def _fit(
         ],
     )
     resumed = checkpoints / "last.ckpt"
-    trainer.fit(module, training, validation, ckpt_path=resumed if resumed.is_file() else None, weights_only=False)
+    try:
+        trainer.fit(module, training, validation, ckpt_path=resumed if resumed.is_file() else None, weights_only=False)
+    except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
+        raise KeyboardInterrupt from None
     state = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False)
     module.load_state_dict(state["state_dict"])
     figures: dict[str, dict[str, float]] = {}
