@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from factories import tiny_release
+from factories import clips_of, tiny_release
 from voxtrait import bundle, corpora, manifest, pictures, recognize, splitting
 from voxtrait.cli import root
 from voxtrait.errors import BundleError, ManifestError, OptionError
@@ -154,6 +154,24 @@ def test_killed_and_resumed_is_the_same_as_undisturbed(run, release, tmp_path):
     figures = json.loads((folder / "figures.json").read_text())
     for split, values in run.figures.items():
         assert figures[split] == pytest.approx(values, abs=1e-3)
+
+
+def test_resuming_a_run_that_stopped_early_adds_no_epoch(drawn, tmp_path):
+    settings = recipe.load("diary-gender", (*QUICK, "max_epochs=12", "patience=1", "learning_rate=0.03"))
+    first = train(settings, drawn, tmp_path / "run")
+    curve = (tmp_path / "run" / "curves.csv").read_bytes()
+    assert 1 < len(curve.splitlines()) - 1 < 12, "this training must stop early for the test"
+    again = train(settings, drawn, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "curves.csv").read_bytes() == curve
+    assert again.figures == first.figures
+
+
+def test_no_bundle_is_made_from_corpora_with_fatal_findings(tmp_path):
+    release = tiny_release(tmp_path / "speech", speakers=12, clips=1)
+    clips_of(release)[0].write_bytes(b"")
+    with pytest.raises(ManifestError, match="fatal findings"):
+        shipped.build(tmp_path / "speech", tmp_path / "out")
+    assert not (tmp_path / "out" / "pictures").exists()
 
 
 def test_ctrl_c_is_an_interrupt_and_resume_goes_on(drawn, tmp_path, monkeypatch):

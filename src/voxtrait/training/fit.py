@@ -103,7 +103,7 @@ def train(
         report = evaluate(
             made.folder, evaluated, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
         )
-        bundles.write(dataclasses.replace(made, scores={"train": figures, **_headline(report)}), graph, speakers)
+        bundles.write(dataclasses.replace(made, scores={"train": figures, **headline(report)}), graph, speakers)
     return Outcome(made.folder, folder / "report", figures, report)
 
 
@@ -195,10 +195,12 @@ def _fit(
         ],
     )
     resumed = checkpoints / "last.ckpt"
-    try:
-        trainer.fit(module, training, validation, ckpt_path=resumed if resumed.is_file() else None, weights_only=False)
-    except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
-        raise KeyboardInterrupt from None
+    if not _stopped_early(resumed):
+        try:
+            start = resumed if resumed.is_file() else None
+            trainer.fit(module, training, validation, ckpt_path=start, weights_only=False)
+        except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
+            raise KeyboardInterrupt from None
     state = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False)
     module.load_state_dict(state["state_dict"])
     figures: dict[str, dict[str, float]] = {}
@@ -209,6 +211,15 @@ def _fit(
     with atomic_path(folder / "figures.json") as part:
         part.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     return module, figures
+
+
+def _stopped_early(checkpoint: Path) -> bool:
+    """Say whether a run had run out of patience at its last checkpoint: Lightning would train one more epoch first."""
+    if not checkpoint.is_file():
+        return False
+    callbacks = torch.load(checkpoint, map_location="cpu", weights_only=False)["callbacks"]
+    (stopping,) = (state for name, state in callbacks.items() if name.startswith("EarlyStopping"))
+    return bool(stopping["wait_count"] >= stopping["patience"])
 
 
 class Talk(Callback):
@@ -320,8 +331,8 @@ def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, folder: Path) -
     return file
 
 
-def _headline(report: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a report that travel in the bundle."""
+def headline(report: dict[str, Any]) -> dict[str, Any]:
+    """Pick the figures of a report that travel in the bundle."""
     return {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage", "gender", "age") if key in report}
 
 

@@ -22,12 +22,12 @@ from voxtrait.batch import default_jobs
 from voxtrait.bundle import Bundle
 from voxtrait.corpora import import_corpora
 from voxtrait.corpora.detect import find
-from voxtrait.errors import BundleError, NothingToDoError
+from voxtrait.errors import BundleError, ManifestError, NothingToDoError
 from voxtrait.evaluate import evaluate
 from voxtrait.pictures import draw
 from voxtrait.splitting import split
 from voxtrait.training import export, recipe
-from voxtrait.training.fit import train
+from voxtrait.training.fit import headline, train
 
 NAME: Final = bundles.DEFAULT
 SEED: Final = 1
@@ -48,12 +48,15 @@ def build(speech: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int =
 
     Raises:
         NothingToDoError: if there is no Common Voice in the folder.
+        ManifestError: if the check of the manifest finds something fatal.
     """
     table = out / "manifest.parquet"
     if not table.is_file():
         manifest.write(split(common_voice(speech), seed=SEED), table)
     checked = integrity.check(table, jobs=jobs, label=label and "check")
     print(json.dumps(checked.to_dict(), indent=1), file=sys.stderr)
+    if checked.fatal:
+        raise ManifestError(f"{table} has fatal findings, which stand above: mend the corpora before a bundle is made")
     draw(table, out / "pictures", jobs=jobs, label=label and "pictures")
     runs = []
     for name in ("diary-gender", "diary-age"):
@@ -66,8 +69,7 @@ def build(speech: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int =
     speakers = rows["speaker_id"].drop_nulls().unique().to_list()
     bundles.write(made, graph, speakers)
     report = evaluate(made.folder, table, out / "report", split="test", jobs=jobs, label=label and "evaluate")
-    scores = {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage", "gender", "age")}
-    made = dataclasses.replace(made, scores=scores)
+    made = dataclasses.replace(made, scores=headline(report))
     bundles.write(made, graph, speakers)
     return made
 
