@@ -16,7 +16,8 @@ FRAME_S: Final = 0.03
 AGGRESSIVENESS: Final = 2  # of 0 to 3: how readily a frame is called noise
 QUIETEST_DBFS: Final = -70.0  # a frame below this is silence whatever the detector says
 DEEPEST_DB: Final = 35.0  # … and so is one this far below the clip's loud frames
-# Syllables move the level of speech by 7 dB and more (the least of about 550 real clips), noise, hum and tones by under 2 dB.
+# Syllables move the level of speech by 7 dB and more (the least of about 550 real clips), noise, hum and tones by
+# under 2 dB.
 STEADIEST_DB: Final = 5.0
 SYLLABLES_FRAMES: Final = 33  # a second: in less there may be one syllable only
 PART_FRAMES: Final = 2000  # a minute
