@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint docs bench model clean
+.PHONY: install demo test lint docs bench model choosing clean
 
 install: $(STAMP)
 
@@ -17,6 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,web,dev]'
+# only the weights of this package are read, at training time: what it depends on is not wanted
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt --no-deps resemblyzer
 	@touch $@
 
 demo: $(STAMP)
@@ -36,10 +38,17 @@ docs: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 
-# retrains the shipped bundle from real speech: make model SPEECH=DIR
+# retrains a shipped bundle from real speech: make model SPEECH=DIR, or with BUNDLE=diary the diary's
+BUNDLE ?= base
 model: $(STAMP)
-	$(BIN)/python -m voxtrait.training.shipped $(SPEECH) build/model
-	cp build/model/report/model-card.md docs/model-card.md
+	$(BIN)/python -m voxtrait.training.shipped $(SPEECH) build/model --bundle $(BUNDLE)
+	test $(BUNDLE) != base || cp build/model/base/report/model-card.md docs/model-card.md
+
+# after make model: the recipe on corpora left out in turn, changes of it, and the test speakers; prints tables
+choosing: $(STAMP)
+	$(BIN)/python -m voxtrait.training.choosing build/model/base
+	$(BIN)/python -m voxtrait.training.choosing build/model/base --trials
+	$(BIN)/python -m voxtrait.training.choosing build/model/base --test
 
 clean:
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

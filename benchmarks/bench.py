@@ -23,8 +23,6 @@ import threadpoolctl
 
 from voxtrait import recognize
 from voxtrait.batch import default_jobs
-from voxtrait.errors import BundleError
-from voxtrait.recognize import Recognizer
 
 
 class Row(NamedTuple):
@@ -103,25 +101,31 @@ def measure(clips: list[Path], many: list[Path], work: Path, size: Size) -> Iter
     yield compare(ways[0], ways[2], 4)
     yield compare(ways[1], ways[2], 7)
 
-    recognizer, name = some_bundle(work)
+    recognizer = recognize.load()
     ways = speed.predict_ways(clips, recognizer)
     speed.measure(ways, size.rounds, work)
+    seconds = sum(recognizer.predict(clip).duration_s or 0 for clip in clips) / len(clips)
     yield Row(
-        f"{ways[0].name}, {name}",
+        f"{ways[0].name}, {recognizer.bundle.name}",
         milliseconds(ways[0]),
         f"{ways[1].name} {milliseconds(ways[1])}",
         f"{ways[0].ms / ways[1].ms:.2f}× as long",
-        "",
+        "≤ 6",
     )
+    real_time = 1000 * seconds / ways[0].ms
+    yield Row("… of clips of", f"{seconds:.2f} s each", "", f"{real_time:.0f}× real time", "≥ 150")
+    (first,) = memory.start_s([["-m", "voxtrait", str(clips[0])]], size.rounds)
+    yield Row("voxtrait clip.mp3, from nothing", f"{first:.2f} s", "", "", "≤ 2 s")
+    alone = memory.peak_mb([str(clips[0])])
+    yield Row("peak memory of voxtrait clip.mp3", f"{alone:.0f} MB", "", "", "≤ 400 MB")
 
     few, lot = (memory.folder_of(clips, count, work / f"of{count}") for count in size.memory)
-    model = ["--model", str(recognizer.bundle.folder)]
-    for command, options in (("convert", []), ("images", []), ("predict", model)):
+    for command in ("convert", "images", "predict"):
         peaks = []
         for source in (few, lot):
             out = work / f"{command}-{source.name}"
             target = ["--out", f"{out}.csv"] if command == "predict" else [str(out)]
-            peaks.append(memory.peak_mb([command, str(source), *target, *options, "--quiet", "--jobs", "2"]))
+            peaks.append(memory.peak_mb([command, str(source), *target, "--quiet", "--jobs", "2"]))
         yield Row(
             f"peak memory of {command}, {size.memory[1]} files, driver + 2 workers",
             f"{peaks[1]:.0f} MB",
@@ -142,35 +146,6 @@ def compare(ours: speed.Way, other: speed.Way, target: int) -> Row:
 
 def milliseconds(way: speed.Way) -> str:
     return f"{way.ms:.2f} ms a clip"
-
-
-def some_bundle(work: Path) -> tuple[Recognizer, str]:
-    """The bundle that ships, or else the diary's network as it is before training, which costs the same."""
-    try:
-        return recognize.load(), "the shipped bundle"
-    except BundleError:
-        from voxtrait import bundle
-        from voxtrait.labels import GENDERS
-        from voxtrait.training import export, networks, recipe
-
-        diary = recipe.load("diary-gender")
-        shape = diary.front_end.input_shape
-        graph = export.to_onnx(networks.PictureNetwork(diary, shape, len(GENDERS)), shape, "gender")
-        made = bundle.Bundle(
-            folder=work / "bundle",
-            name="untrained",
-            version="0",
-            description="the diary's network with random weights",
-            front_end=diary.front_end,
-            outputs={"gender": GENDERS},
-            calibration={"gender": {"temperature": 1.0, "bias": [0.0, 0.0], "unsure": [0.4, 0.6]}},
-            scores={},
-            data=(),
-            licence="Apache-2.0",
-            made_with={},
-        )
-        bundle.write(made, graph, [])
-        return recognize.load(made.folder), "an untrained bundle of the diary's size"
 
 
 def table(rows: list[Row]) -> list[str]:

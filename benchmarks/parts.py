@@ -61,11 +61,15 @@ def main() -> None:
         model = recognize.load()
         signals = timed("decode and resample", lambda file: audio.load(file)[0], files)
         timed("speech detection", speech.speech_seconds, signals)
-        inputs = timed("picture and network input", model.inputs, signals)
+        audible = [signal for signal in signals if speech.speech_seconds(signal) > 0]
+        inputs = timed("speech detection and windows", model.inputs, audible)
+        front_end = model.bundle.front_end
+        spoken = [speech.spoken(signal) for signal in audible]
+        timed("windows alone", lambda signal: features.windows(signal, front_end), spoken)
         logits = timed("graphs", model.run, inputs)
         timed("decision", model.decide, logits)
         timed("all of a prediction", model.predict, files)
-        drawn = [features.picture(signal) for signal in signals]
+        drawn = timed("picture", features.picture, signals)
         ours = timed("PNG, ours", features.encode_png, drawn)
         theirs = timed("PNG, Pillow", with_pillow, drawn)
         print(f"bytes of a PNG, ours over Pillow's: {sum(map(len, ours)) / sum(map(len, theirs)):.2f}")

@@ -16,6 +16,10 @@ from voxtrait.training import recipe
 
 DOCS = Path(__file__).resolve().parent
 WIDTH = 100  # characters of the help, whatever the terminal
+KINDS = {
+    "encoder": ("EncoderRecipe", "Heads on a pretrained speaker encoder, gender and age together: `base`."),
+    "pictures": ("Recipe", "A network on mel-spectrogram pictures, one task: the diary's. `kind` may be left out."),
+}
 MADE = "<!-- made by docs/generate_cli.py: change the code, then run `make docs` -->"
 
 
@@ -58,25 +62,28 @@ def _below(command: click.Command, context: click.Context) -> Iterator[tuple[str
 def recipe_lines() -> Iterator[str]:
     """The lines of docs/recipes.md."""
     yield from ("# Recipes", "", MADE, "")
-    yield "A recipe is a TOML file with the keys below; a key that is not here is an error. Two ship:"
-    yield " and ".join(f"[`{name}`](../src/voxtrait/recipes/{name}.toml)" for name in recipe.shipped()) + "."
+    yield "A recipe is a TOML file with the keys below; a key that is not here is an error. These ship:"
+    yield ", ".join(f"[`{name}`](../src/voxtrait/recipes/{name}.toml)" for name in recipe.shipped()) + "."
     yield "`voxtrait train --set key=value` replaces one value, a file of your own all of them:"
-    yield from ("", "```text", "voxtrait train diary-gender --data split.parquet --out run --set max_epochs=20")
-    yield from ("voxtrait train my-recipe.toml --data split.parquet --out run", "```", "")
-    yield from ("| part | key | default | what it is |", "|---|---|---|---|")
-    before = ""
-    for part, key, default, meaning in settings():
-        shown = f"`{default}`" if default else "must be given"
-        yield f"| {'' if part == before else part} | `{key}` | {shown} | {meaning} |"
-        before = part
+    yield from ("", "```text", "voxtrait train base --data split.parquet --out run")
+    yield "voxtrait train diary-gender --data split.parquet --out run --set max_epochs=20"
+    yield from ("voxtrait train my-recipe.toml --data split.parquet --out run", "```")
+    for kind, (cls, words) in KINDS.items():
+        yield from ("", f'## `kind = "{kind}"`', "", words, "")
+        yield from ("| part | key | default | what it is |", "|---|---|---|---|")
+        before = ""
+        for part, key, default, meaning in settings(cls):
+            shown = f"`{default}`" if default else "must be given"
+            yield f"| {'' if part == before else part} | `{key}` | {shown} | {meaning} |"
+            before = part
     yield ""
 
 
-def settings() -> Iterator[tuple[str, str, str, str]]:
-    """Every key of a recipe: the part it belongs to, the key, its default as TOML, and the comment behind it."""
+def settings(name: str) -> Iterator[tuple[str, str, str, str]]:
+    """Every key of a kind of recipe: the part it belongs to, the key, its default as TOML, the comment behind it."""
     source = Path(recipe.__file__).read_text(encoding="utf-8")
     lines = source.splitlines()
-    (cls,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "Recipe")
+    (cls,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
     fields = {node.lineno: node for node in cls.body if isinstance(node, ast.AnnAssign)}
     part = "recipe"
     for number in range(cls.lineno, max(fields) + 1):

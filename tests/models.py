@@ -1,26 +1,43 @@
-"""Tiny bundles with a graph made by hand, whose answers can be worked out on paper, and the files to ask them about.
+"""Tiny bundles with graphs made by hand, whose answers can be worked out on paper, and the files to ask them about.
 
-The graph sees the mean brightness ``m`` of a picture, in [0, 1]: :func:`grey` makes a picture of any brightness. Then
+:func:`make_bundle` makes one of pictures. The graph sees the mean brightness ``m`` of a picture, in [0, 1]:
+:func:`grey` makes a picture of any brightness. Then
 
 - ``gender``: P(female) = 1 / (1 + exp(-20 (m - 0.5))), a logit of ±10 (m - 0.5);
 - ``age``: the class of group ``k`` has the logit -2 (k - 10 m)², so that the group next to 10 m is the most probable;
   joint classes add the same logit of gender.
+
+:func:`make_encoder_bundle` makes one of windows. The encoder gives the mean and the standard deviation over the frames
+of the logarithm of each band (:func:`summary_of`); the heads see the tilt ``x`` of the mean (:func:`tilt_of`). Then
+
+- ``gender``: P(female) = 1 / (1 + exp(-4 x));
+- ``age``: years are normal about 40 + 10 x with a standard deviation of 8;
+- ``embedding``: a fixed random projection of the summary, of length 1.
 """
 
-from collections.abc import Iterable, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 from onnx import TensorProto, helper
 
 from voxtrait import bundle as bundles
+from voxtrait import synthetic
 from voxtrait.bundle import Bundle
-from voxtrait.features import FrontEnd, encode_png
-from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, parts_of
+from voxtrait.features import FrontEnd, encode_png, encoder_front_end
+from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS, parts_of
 
 FRONT_END = FrontEnd(n_mels=16, columns=24, n_fft=1024, window_length=512, shrink=2)
 SHARPNESS = 2.0
+SPREAD = 8.0  # years
+QUIET = 1e-6  # power that is added before the logarithm
+TILT = np.repeat([-0.02, 0.02, 0.0], [20, 20, 40]).astype(np.float32)  # upper less lower bands, of 80 values
+OFFSET = 2.0  # brings the tilt of a voice near to 0
+PROJECTION = np.random.default_rng(0).normal(0, 1, (80, 256)).astype(np.float32)
 
 
 def p_female(m: float) -> float:
@@ -35,28 +52,59 @@ def make_bundle(
     speakers: Iterable[str] = (),
     unsure: tuple[float, float] = (0.4, 0.6),
     tail: float = 0.1,
+    evidence: float = 0.0,
     name: str = "tiny",
 ) -> Bundle:
-    """Write a bundle into ``folder`` and load it."""
-    labels = {"gender": GENDERS, "age": tuple(age_labels)}
-    calibrations = {"gender": {"unsure": list(unsure)}, "age": {"tail": tail}}
-    made = Bundle(
+    """Write a bundle of pictures into ``folder`` and load it."""
+    labels = {task: {"gender": GENDERS, "age": tuple(age_labels)}[task] for task in tasks}
+    calibration = {"gender": {"unsure": list(unsure), "childhood": 0.0}, "age": {"tail": tail}}
+    made = _describe(folder, name, FRONT_END, labels, calibration, evidence)
+    bundles.write(made, graph(labels), speakers)
+    return bundles.load(folder)
+
+
+def make_encoder_bundle(
+    folder: Path,
+    *,
+    tasks: Sequence[str] = ("gender", "age"),
+    evidence: float = 0.0,
+    childhood: float = 0.0,
+    name: str = "small",
+) -> Bundle:
+    """Write a bundle of windows into ``folder`` and load it."""
+    labels = {task: {"gender": GENDERS, "age": YEARS}[task] for task in tasks}
+    calibration = {"gender": {"unsure": [0.5, 0.5], "childhood": childhood}, "age": {"tail": 0.1}}
+    made = _describe(folder, name, encoder_front_end(), labels, calibration, evidence)
+    made = dataclasses.replace(made, pretrained=({"name": "nothing", "source": "made up", "licence": "CC0-1.0"},))
+    bundles.write(made, encoder_graph(), ["one", "two"], head_graph(labels))
+    return bundles.load(folder)
+
+
+def _describe(
+    folder: Path,
+    name: str,
+    front_end: FrontEnd,
+    labels: dict[str, tuple[str, ...]],
+    calibration: dict[str, dict[str, Any]],
+    evidence: float,
+) -> Bundle:
+    fitted = {
+        task: {"temperature": 1.0, "evidence": evidence, "bias": [0.0] * len(names)} | calibration[task]
+        for task, names in labels.items()
+    }
+    return Bundle(
         folder=folder,
         name=name,
         version="1.0",
-        description="A graph made by hand.",
-        front_end=FRONT_END,
-        outputs={task: labels[task] for task in tasks},
-        calibration={
-            task: {"temperature": 1.0, "bias": [0.0] * len(labels[task])} | calibrations[task] for task in tasks
-        },
+        description="Graphs made by hand.",
+        front_end=front_end,
+        outputs=labels,
+        calibration=fitted,
         scores={},
         data=({"corpus": "made up", "licence": "CC0-1.0", "clips": 4, "speakers": 2},),
         licence="Apache-2.0",
         made_with={"voxtrait": "0.1.0"},
     )
-    bundles.write(made, graph({task: labels[task] for task in tasks}), speakers)
-    return bundles.load(folder)
 
 
 def graph(outputs: dict[str, Sequence[str]]) -> bytes:
@@ -79,6 +127,80 @@ def graph(outputs: dict[str, Sequence[str]]) -> bytes:
         helper.make_tensor_value_info(task, TensorProto.FLOAT, ["n", len(labels)]) for task, labels in outputs.items()
     ]
     seen = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", *FRONT_END.input_shape])
+    return _serialised(nodes, tensors, seen, values)
+
+
+def encoder_graph(size: int = 80, *, frames: int = 160, name: str = "windows") -> bytes:
+    """Make the encoder described above: windows ``(n, 160, 40)`` → summary ``(n, 80)``, or less of it."""
+    constants = {"quiet": np.float32(QUIET), "frames": [1], "from": [0], "to": [size]}
+    nodes = [
+        helper.make_node("Add", [name, "quiet"], ["power"]),
+        helper.make_node("Log", ["power"], ["log"]),
+        helper.make_node("ReduceMean", ["log", "frames"], ["middle"], keepdims=1),
+        helper.make_node("Sub", ["log", "middle"], ["deviation"]),
+        helper.make_node("Mul", ["deviation", "deviation"], ["square"]),
+        helper.make_node("ReduceMean", ["square", "frames"], ["variance"], keepdims=0),
+        helper.make_node("Sqrt", ["variance"], ["spread"]),
+        helper.make_node("Squeeze", ["middle", "frames"], ["mean"]),
+        helper.make_node("Concat", ["mean", "spread"], ["both"], axis=1),
+        helper.make_node("Slice", ["both", "from", "to", "frames"], ["summary"]),
+    ]
+    seen = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", frames, 40])
+    given = helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["n", size])
+    return _serialised(nodes, _tensors(constants), seen, [given])
+
+
+def head_graph(labels: Mapping[str, Sequence[str]], embedding: str = "embedding") -> bytes:
+    """Make the heads described above: summary ``(m, 80)`` → gender ``(m, 2)``, age ``(m, 100)``, embedding ``(m,
+    256)``."""
+    years = np.arange(100) + 0.5
+    lines = {
+        "gender": (np.array([2.0, -2.0]), np.zeros(2)),
+        "age": (10 * years / SPREAD**2, (40 * years - years**2 / 2) / SPREAD**2),
+    }
+    constants = {"tilt": TILT[:, None], "offset": np.float32(OFFSET), "projection": PROJECTION, "last": [1]}
+    nodes = [
+        helper.make_node("MatMul", ["summary", "tilt"], ["falling"]),
+        helper.make_node("Add", ["falling", "offset"], ["x"]),
+        helper.make_node("MatMul", ["summary", "projection"], ["raw"]),
+        helper.make_node("ReduceL2", ["raw", "last"], ["length"], keepdims=1),
+        helper.make_node("Div", ["raw", "length"], [embedding]),
+    ]
+    values = [helper.make_tensor_value_info(embedding, TensorProto.FLOAT, ["m", 256])]
+    for task, names in labels.items():
+        slope, shift = (values[: len(names)].astype(np.float32) for values in lines[task])
+        constants |= {f"{task}_slope": slope[None], f"{task}_shift": shift}
+        nodes += [
+            helper.make_node("MatMul", ["x", f"{task}_slope"], [f"{task}_product"]),
+            helper.make_node("Add", [f"{task}_product", f"{task}_shift"], [task]),
+        ]
+        values.append(helper.make_tensor_value_info(task, TensorProto.FLOAT, ["m", len(names)]))
+    seen = helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["m", 80])
+    return _serialised(nodes, _tensors(constants), seen, values)
+
+
+def summary_of(windows: np.ndarray) -> np.ndarray:
+    """What the encoder says of windows ``(n, 160, 40)``, averaged: ``(80,)``, float64."""
+    log = np.log(windows.astype(np.float64) + QUIET)
+    return np.concatenate([log.mean(axis=1), log.std(axis=1)], axis=1).mean(axis=0)
+
+
+def tilt_of(windows: np.ndarray) -> float:
+    """What the heads make of it."""
+    return float(summary_of(windows) @ TILT) + OFFSET
+
+
+def _tensors(constants: Mapping[str, Any]) -> list[onnx.TensorProto]:
+    arrays = {name: np.asarray(value) for name, value in constants.items()}
+    return [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+
+
+def _serialised(
+    nodes: list[onnx.NodeProto],
+    tensors: list[onnx.TensorProto],
+    seen: onnx.ValueInfoProto,
+    values: list[onnx.ValueInfoProto],
+) -> bytes:
     model = helper.make_model(
         helper.make_graph(nodes, "tiny", [seen], values, tensors), opset_imports=[helper.make_opsetid("", 18)]
     )
@@ -107,8 +229,7 @@ def grey(path: Path, m: float) -> Path:
     return path
 
 
-def buzz(seconds: float, rate: int = 16_000, channels: int = 1) -> np.ndarray:
-    """Make a sound that the speech detector takes for speech: 120 Hz with its harmonics, ``(samples, channels)``."""
-    t = np.arange(int(seconds * rate)) / rate
-    wave = sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20)) * (1 + 0.5 * np.sin(2 * np.pi * 4 * t))
-    return np.repeat((0.2 * wave / np.abs(wave).max())[:, None], channels, axis=1).astype(np.float32)
+def voice(seconds: float, rate: int = 16_000, channels: int = 1, seed: int = 1) -> np.ndarray:
+    """Let a made-up woman of 34 speak, ``(samples, channels)``, at a level that the graph of pictures is unsure of."""
+    wave = synthetic.speak(synthetic.draw_voice("female", 34, seed=seed), seconds, seed=1, sampling_rate=rate)
+    return np.repeat((0.125 * wave / np.abs(wave).max())[:, None], channels, axis=1).astype(np.float32)

@@ -33,7 +33,7 @@ ONLY_IN = {
     "torchmetrics": ("training/",),
     "lightning": ("training/",),
     "onnx": ("training/",),
-    "onnxruntime": ("recognize.py", "speech.py", "training/export.py"),
+    "onnxruntime": ("recognize/graph.py", "speech/network.py", "training/export.py"),
     "click": ("cli/",),
     "fastapi": ("web/",),
     "starlette": ("web/",),

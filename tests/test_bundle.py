@@ -1,6 +1,8 @@
 """A bundle is data that is trusted only when every part of it is as expected."""
 
+import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ import pytest
 import models
 from voxtrait import bundle as bundles
 from voxtrait.errors import BundleError
-from voxtrait.labels import JOINT_CLASSES
+from voxtrait.features import FrontEnd, encoder_front_end
+from voxtrait.labels import JOINT_CLASSES, YEARS
 
 
 def test_what_is_written_is_what_is_loaded(tmp_path: Path) -> None:
@@ -23,6 +26,36 @@ def test_what_is_written_is_what_is_loaded(tmp_path: Path) -> None:
     assert again.title == "tiny 1.0"
     assert sorted(file.name for file in (tmp_path / "b").iterdir()) == ["bundle.json", "model.onnx", "speakers.txt"]
     assert "one" not in (tmp_path / "b" / "speakers.txt").read_text()
+
+
+def test_a_bundle_of_windows_has_a_head(tmp_path: Path) -> None:
+    made = models.make_encoder_bundle(tmp_path / "b")
+    assert bundles.load(tmp_path / "b") == made
+    assert made.head == tmp_path / "b" / "head.onnx" and made.head.is_file()
+    assert made.front_end == encoder_front_end()
+    assert made.outputs["age"] == YEARS
+    assert made.pretrained == ({"name": "nothing", "source": "made up", "licence": "CC0-1.0"},)
+    pictures = models.make_bundle(tmp_path / "p")
+    assert (pictures.head, pictures.pretrained) == (None, ())
+    made.head.write_bytes(b"something else")
+    with pytest.raises(BundleError, match=r"head\.onnx is missing or is not the file"):
+        bundles.load(tmp_path / "b")
+
+
+def test_a_head_stands_where_there_are_windows_and_nowhere_else(tmp_path: Path) -> None:
+    made = models.make_encoder_bundle(tmp_path / "b")
+    without = dataclasses.replace(made, folder=tmp_path / "c")
+    with pytest.raises(BundleError, match=r"expected head\.onnx and model\.onnx and speakers\.txt .* fit 'windows'"):
+        bundles.write(without, b"graph", [])
+    pictures = dataclasses.replace(made, folder=tmp_path / "d", front_end=FrontEnd())
+    with pytest.raises(BundleError, match=r"expected model\.onnx and speakers\.txt for .* fit 'middle'"):
+        bundles.write(pictures, b"graph", [], b"head")
+    assert not (tmp_path / "c" / "bundle.json").exists() and not (tmp_path / "d" / "bundle.json").exists()
+
+
+def test_childhood_needs_ages(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="a childhood of 12 years, expected 0, or up to 100 where it tells ages"):
+        models.make_encoder_bundle(tmp_path, tasks=("gender",), childhood=12)
 
 
 def test_the_fingerprint_changes_with_any_file(tmp_path: Path) -> None:
@@ -53,7 +86,7 @@ def _set(*path: Any) -> Callable[[dict[str, Any]], Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("format", 2), "has format 2, expected 1"),
+        (_set("format", 1), "has format 1, expected 2"),
         (_delete("licence"), r"lacks \['licence'\]"),
         (_set("secret", 1), r"unknown \['secret'\]"),
         (_delete("calibration"), r"lacks \['calibration'\]"),
@@ -61,9 +94,16 @@ def _set(*path: Any) -> Callable[[dict[str, Any]], Any]:
         (_set("outputs", "gender", ["female"]), "expected female, male"),
         (_set("outputs", "age", ["teens", "robots"]), "unknown, repeated"),
         (_set("outputs", "age", []), "has age labels"),
+        (_set("outputs", "age", list(YEARS[:99])), "has 99 years as age labels, expected all of 0 to 99"),
+        (_set("outputs", "age", ["30", "thirties"]), "unknown, repeated"),
         (_set("outputs", "mood", ["glad"]), "has outputs"),
         (_set("outputs", None), "another kind than expected"),
         (_set("calibration", "gender", "temperature", 0), "temperature of 0"),
+        (_set("calibration", "gender", "evidence", -0.1), "has gender evidence of -0.1, expected 0 or more"),
+        (_set("calibration", "age", "evidence", math.inf), "has age evidence of inf"),
+        (_set("calibration", "age", "evidence", None), "another kind than expected"),
+        (_set("calibration", "gender", "childhood", -1.0), "a childhood of -1.0 years"),
+        (_set("calibration", "gender", "childhood", 101.0), "a childhood of 101.0 years"),
         (_set("calibration", "gender", "bias", [0.0]), "not one bias a label"),
         (_set("calibration", "gender", "bias", [0.0, "x"]), "another kind than expected"),
         (_set("calibration", "gender", "unsure", [0.6, 0.9]), "around 0.5"),
@@ -74,6 +114,10 @@ def _set(*path: Any) -> Callable[[dict[str, Any]], Any]:
         (_set("front_end", "gain", 1), r"unknown \['gain'\]"),
         (_set("files", {"model.onnx": "00", "speakers.txt": "00"}), "is not the file"),
         (_set("files", "../escape", "00"), "expected model.onnx and speakers.txt"),
+        (_set("files", "head.onnx", "00"), "expected model.onnx and speakers.txt for a front end with fit 'middle'"),
+        (_set("pretrained", [{"name": "x", "source": "y"}]), r"expected texts \['licence', 'name', 'source'\] of each"),
+        (_set("pretrained", [{"name": "x", "source": "y", "licence": None}]), "expected texts"),
+        (_set("pretrained", [7]), "another kind than expected"),
     ],
 )
 def test_whatever_is_not_as_expected_is_refused(

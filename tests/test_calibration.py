@@ -60,7 +60,7 @@ def test_the_prior_comes_back_where_the_validation_speakers_follow_it():
     logits = chance.normal(0, 0.5, (3000, 2))
     logits[np.arange(3000), truth] += 0.5  # balanced evidence, as class weights make it
     fitted = calibration.calibrate_age(logits, truth, np.ones(3000), labels, np.array([0.9, 0.1]), 25.0 + 40 * truth)
-    assert set(fitted) == {"temperature", "bias", "tail"}
+    assert set(fitted) == {"temperature", "evidence", "bias", "tail"}
     assert fitted["bias"][0] > fitted["bias"][1]
     shares = decision.probabilities(logits, fitted["temperature"], fitted["bias"])
     assert shares[:, 1].mean() == pytest.approx(0.1, abs=0.03)

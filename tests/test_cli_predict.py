@@ -27,8 +27,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "voices" / "inner").mkdir(parents=True)
-    soundfile.write(tmp_path / "voices" / "a.wav", models.buzz(2), 16_000)
-    soundfile.write(tmp_path / "voices" / "inner" / "b.flac", models.buzz(1.5, 44_100, 2), 44_100)
+    soundfile.write(tmp_path / "voices" / "a.wav", models.voice(2), 16_000)
+    soundfile.write(tmp_path / "voices" / "inner" / "b.flac", models.voice(1.5, 44_100, 2), 44_100)
     (tmp_path / "voices" / "notes.txt").write_text("no audio")
     return tmp_path / "voices"
 
@@ -42,7 +42,7 @@ def run(*arguments: str | Path, stdin: bytes | None = None) -> Result:
 def test_one_line_a_file(bundle: str, folder: Path) -> None:
     result = run(folder / "a.wav", "--model", bundle)
     assert (result.exit_code, result.stderr) == (0, "")
-    line = r"unsure \(p_female 0\.\d\d\)  \d\d years \(\d\d–\d\d\), [a-z]+  2\.0 s speech\n"
+    line = r"unsure \(p_female 0\.\d\d\)  \d\d years \(\d\d–\d\d\), [a-z]+  1\.\d s speech\n"
     assert re.fullmatch(re.escape(str(folder / "a.wav")) + "  " + line, result.stdout)
 
 
@@ -164,8 +164,29 @@ def test_models(bundle: str, tmp_path: Path) -> None:
     (described,) = json.loads(run("models", bundle, "--format", "json").stdout)
     assert (described["name"], described["licence"]) == ("tiny", "Apache-2.0")
     assert described["tasks"]["gender"] == ["female", "male"]
+    assert described["pretrained"] == []
     broken = run("models", tmp_path)
     assert (broken.exit_code, broken.stdout) == (2, "")
+
+
+def test_models_name_what_they_started_from(tmp_path: Path) -> None:
+    folder = models.make_encoder_bundle(tmp_path / "b").folder
+    text = run("models", str(folder)).stdout
+    assert "nothing (CC0-1.0)" in text and "started from" in text
+    (described,) = json.loads(run("models", str(folder), "--format", "json").stdout)
+    assert described["pretrained"] == [{"name": "nothing", "source": "made up", "licence": "CC0-1.0"}]
+    assert described["tasks"]["age"][:2] == ["0", "1"]
+    assert described["size_mb"] == round(sum(file.stat().st_size for file in folder.iterdir()) / 1e6, 2)
+
+
+def test_a_bundle_of_windows_answers(folder: Path, tmp_path: Path) -> None:
+    other = str(models.make_encoder_bundle(tmp_path / "b").folder)
+    row = json.loads(run(folder / "a.wav", "--model", other, "--format", "json").stdout)
+    assert (row["status"], row["model"]) == ("ok", "small 1.0")
+    assert tuple(row) == FIELDS
+    out = tmp_path / "out.csv"
+    assert run(folder, "--model", other, "--out", out, "--quiet").exit_code == 0
+    assert pl.read_csv(out)["p_female"][0] == row["p_female"]
 
 
 def test_a_reader_that_stops_early_is_no_failure(bundle: str, folder: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voxtrait import decision
-from voxtrait.labels import AGE_GROUPS, JOINT_CLASSES
+from voxtrait.labels import AGE_GROUPS, JOINT_CLASSES, YEARS
 
 THIRTIES = np.eye(10)[3]
 
@@ -22,6 +22,59 @@ def test_joint_classes_add_up_to_their_groups() -> None:
     shares = np.full(20, 0.05)
     assert decision.group_probabilities(shares, JOINT_CLASSES) == pytest.approx([0.1] * 10)
     assert decision.group_probabilities([0.3, 0.7], ["teens", "fifties"]).tolist() == [0, 0.3, 0, 0, 0, 0.7, 0, 0, 0, 0]
+
+
+def test_years_add_up_to_their_groups() -> None:
+    shares = np.zeros(100)
+    shares[[9, 10, 19, 99]] = 0.1, 0.2, 0.3, 0.4
+    assert decision.group_probabilities(shares, YEARS) == pytest.approx([0.1, 0.5, 0, 0, 0, 0, 0, 0, 0, 0.4])
+
+
+def test_a_distribution_of_age_keeps_its_years() -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(100), 3)
+    np.testing.assert_array_equal(decision.age_shares(shares, YEARS), shares)
+    assert decision.age_shares([0.3, 0.7], ["teens", "fifties"]).tolist() == [0, 0.3, 0, 0, 0, 0.7, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("level", [0.05, 0.1, 0.5, 0.77, 0.9])
+def test_groups_and_years_of_the_same_ages_have_the_same_quantiles(level: float) -> None:
+    groups = np.random.default_rng(1).dirichlet(np.ones(10), 20)
+    years = np.repeat(groups / 10, 10, axis=1)  # uniform inside each decade
+    np.testing.assert_allclose(decision.years_at(years, level), decision.years_at(groups, level))
+    np.testing.assert_allclose(decision.expected_years(years), decision.expected_years(groups))
+
+
+def test_a_year_of_age_is_a_year_wide() -> None:
+    quarters = (np.eye(100)[30] + np.eye(100)[31] + np.eye(100)[50] + np.eye(100)[59]) / 4
+    assert [float(decision.years_at(quarters, level)) for level in (0.125, 0.25, 0.5, 0.625)] == [30.5, 31, 32, 50.5]
+    assert float(decision.expected_years(quarters)) == (30.5 + 31.5 + 50.5 + 59.5) / 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        *((4.0, 2.0), (None, 2.0), (16.0, 1.0), (1.0, 4.0), (0.7, 2 * 0.175**-0.5), (0.0, 2 * 0.175**-0.5)),
+        *((30.0, 2 * 7.5**-0.5), (3600.0, 2 * 7.5**-0.5)),
+    ],
+)
+def test_more_speech_makes_surer(seconds: float | None, expected: float) -> None:
+    assert decision.temperature_at({"temperature": 2.0, "evidence": 0.5}, seconds) == pytest.approx(expected)
+    assert decision.temperature_at({"temperature": 2.0, "evidence": 0.0}, seconds) == 2.0
+
+
+def test_each_clip_has_its_own_temperature() -> None:
+    temperatures = decision.temperature_at({"temperature": 1.0, "evidence": 0.5}, [4.0, 16.0])
+    shares = decision.probabilities([[math.log(3), 0]] * 2, temperatures[:, None])
+    np.testing.assert_allclose(shares, [[0.75, 0.25], [0.9, 0.1]])
+
+
+@pytest.mark.parametrize(("childhood", "child"), [(0.0, 0.0), (10.0, 0.2), (15.0, 0.4), (20.0, 0.6), (100.0, 1.0)])
+def test_a_childs_voice_presents_no_gender(childhood: float, child: float) -> None:
+    groups = np.array([0.2, 0.4, 0.4, 0, 0, 0, 0, 0, 0, 0])
+    for ages in (groups, np.repeat(groups / 10, 10)):
+        assert float(decision.without_childhood(0.9, ages, childhood)) == pytest.approx(0.5 + 0.4 * (1 - child**2) ** 4)
+    both = decision.without_childhood([0.9, 0.1], np.stack([groups, groups]), childhood)
+    assert both.sum() == pytest.approx(1)
 
 
 def test_years_are_uniform_inside_a_group() -> None:
@@ -60,3 +113,11 @@ def test_an_age_answer() -> None:
     assert (answer["age_low"], answer["age_high"]) == pytest.approx((25, 40 + 10 * 0.2 / 0.3))
     assert list(answer["age_groups"]) == list(AGE_GROUPS)
     assert sum(answer["age_groups"].values()) == pytest.approx(1)
+
+
+def test_an_age_answer_from_years() -> None:
+    answer = decision.age_answer(0.5 * np.eye(100)[29] + 0.3 * np.eye(100)[31] + 0.2 * np.eye(100)[32], 0.1)
+    assert answer["age_group"] == "twenties"  # half of it; the thirties have as much, and the younger one is named
+    assert answer["age_years"] == pytest.approx(30)
+    assert (answer["age_low"], answer["age_high"]) == pytest.approx((29.2, 32.5))
+    assert answer["age_groups"] == pytest.approx(dict.fromkeys(AGE_GROUPS, 0.0) | {"twenties": 0.5, "thirties": 0.5})

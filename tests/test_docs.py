@@ -18,7 +18,7 @@ import pytest
 
 from test_architecture import LAYERS
 from voxtrait.cli import COMMANDS, root
-from voxtrait.training.recipe import Recipe
+from voxtrait.training.recipe import EncoderRecipe, Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 SKIPPED = {".venv", ".git", "build", "node_modules", ".pytest_cache"}
@@ -69,9 +69,10 @@ def test_help_does_not_depend_on_the_terminal(generator: ModuleType, monkeypatch
     assert max(len(line) for line in before["cli.md"].splitlines()) <= 120
 
 
-def test_every_key_of_a_recipe_is_explained(generator: ModuleType) -> None:
-    explained = {key: meaning for _, key, _, meaning in generator.settings()}
-    assert list(explained) == [field.name for field in dataclasses.fields(Recipe)]
+@pytest.mark.parametrize("kind", [Recipe, EncoderRecipe])
+def test_every_key_of_a_recipe_is_explained(generator: ModuleType, kind: type[Recipe] | type[EncoderRecipe]) -> None:
+    explained = {key: meaning for _, key, _, meaning in generator.settings(kind.__name__)}
+    assert list(explained) == [field.name for field in dataclasses.fields(kind)]
     assert [key for key, meaning in explained.items() if not meaning] == []
 
 

@@ -71,6 +71,7 @@ def test_every_figure(tmp_path: Path, manifest: Path) -> None:
     assert value(gender["accuracy"]) == pytest.approx(5 / 6, abs=1e-6)
     assert value(gender["unsure"]) == pytest.approx(1 / 6, abs=1e-6)
     assert value(gender["uar_sure"]) == pytest.approx(5 / 6, abs=1e-6)
+    assert value(gender["wrong_sure"]) == pytest.approx(1 / 6, abs=1e-6)
     assert value(gender["uar_by_speaker"]) == 0.75
     p2, p7, p8 = (models.p_female(round(255 * m) / 255) for m in (0.2, 0.7, 0.8))
     p5 = models.p_female(128 / 255)
@@ -81,6 +82,7 @@ def test_every_figure(tmp_path: Path, manifest: Path) -> None:
     assert value(age["mae_female"]) == pytest.approx(20 / 3, abs=0.2)
     assert value(age["mae_by_speaker"]) == pytest.approx((0 + 50 + 0 + 10) / 4, abs=0.1)
     assert value(age["coverage80"]) == pytest.approx(4 / 6, abs=1e-6)
+    assert value(age["interval_width_constant"]) == 60  # from 25, the lowest of six ages, to 85, the highest
     assert value(age["group_uar"]) == pytest.approx((1 + 0 + 1 + 0.5) / 4)
     assert age["joint_uar"] is None  # no joint classes in this bundle
     assert report["confusion"]["gender"] == {"labels": ["female", "male"], "counts": [[3, 0], [1, 2]]}
@@ -99,7 +101,8 @@ def test_every_figure(tmp_path: Path, manifest: Path) -> None:
 
 def test_slices(tmp_path: Path, manifest: Path) -> None:
     slices = evaluate(models.make_bundle(tmp_path / "b").folder, manifest, tmp_path / "out")["slices"]
-    assert set(slices) == {"gender", "age_group", "gender_age_group", "locale", "release", "corpus", "duration"}
+    kinds = ["gender", "age_group", "gender_age_group", "children", "locale_group", "locale", "corpus", "release"]
+    assert list(slices) == [*kinds, "duration", "snr"]
     assert {name: row["n_clips"] for name, row in slices["locale"].items()} == {"en": 4, "fr": 2}
     assert slices["locale"]["en"]["gender"]["uar"]["value"] == pytest.approx((1 + 2 / 3) / 2, abs=1e-6)
     assert slices["locale"]["fr"]["gender"]["accuracy"] == {"value": 1, "low": None, "high": None}  # one speaker
@@ -107,7 +110,14 @@ def test_slices(tmp_path: Path, manifest: Path) -> None:
     assert slices["gender"]["male"]["gender"]["uar"] is None
     assert list(slices["age_group"]) == ["twenties", "thirties", "seventies", "eighties"]
     assert slices["gender_age_group"]["male_thirties"]["age"]["bias"]["value"] == pytest.approx(50, abs=0.1)
-    assert slices["release"] == {}
+    assert {name: row["n_clips"] for name, row in slices["locale_group"].items()} == {"Germanic": 4, "Romance": 2}
+    assert slices["release"] == slices["duration"] == slices["snr"] == {}  # pictures have neither length nor noise
+    # the lost file is a French woman's: 1 of 3 French clips, 1 of 4 women's; it is in no other figure
+    assert slices["locale_group"]["Romance"]["unanswered"]["error"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert slices["gender"]["female"]["unanswered"]["n_clips"] == 4
+    assert value(slices["gender"]["female"]["unanswered"]["error"]) == 0.25
+    # the constant guess by group is that of all clips: 55 years
+    assert slices["gender"]["female"]["age"]["mae_constant"]["value"] == pytest.approx((30 + 20 + 20) / 3, abs=1e-6)
 
 
 def test_joint_classes_without_a_gender_output(tmp_path: Path, manifest: Path) -> None:
@@ -150,7 +160,7 @@ def test_the_files(tmp_path: Path, manifest: Path) -> None:
     ]
     assert json.loads((out / "report.json").read_text("utf-8")) == report
     page = (out / "report.html").read_text("utf-8")
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
     assert "<script" not in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
     assert set(re.findall(r"https?://[\w./]+", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
@@ -161,6 +171,10 @@ def test_the_files(tmp_path: Path, manifest: Path) -> None:
     card = (out / "model-card.md").read_text("utf-8")
     for words in ("the gender the voice presents as", "## Out of scope", "Identifying people", "made up | CC0-1.0"):
         assert words in card
+    for words in ("Deciding anything about a person", "No weights of others", "| Germanic | 4 |", "is 60.0 years wide"):
+        assert words in card
+    for sentence in report["limits"]:
+        assert sentence in card
     assert "| gender: accuracy | 83.3 % (" in card
     assert not re.search(r"^\|[^\n]*\n\n\|-", card, re.MULTILINE)  # a table's head and rule stand together
     predictions = pl.read_csv(out / "predictions.csv")

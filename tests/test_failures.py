@@ -26,12 +26,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one of everything that goes wrong, and of what must not."""
     folder = tmp_path_factory.mktemp("here")
-    sound = models.buzz(2)
+    sound = models.voice(2)
     (folder / "text.mp3").write_text("This is no music.\n")
     (folder / "empty.mp3").touch()
     (folder / "nothing").mkdir()
-    soundfile.write(folder / "short.wav", models.buzz(0.1), 16_000)
-    soundfile.write(folder / "eight.wav", models.buzz(2, 96_000, 8), 96_000, subtype="PCM_24")
+    soundfile.write(folder / "short.wav", models.voice(0.1), 16_000)
+    soundfile.write(folder / "eight.wav", models.voice(2, 96_000, 8), 96_000, subtype="PCM_24")
     (folder / CYRILLIC).parent.mkdir()
     soundfile.write(folder / CYRILLIC, sound, 16_000)
     soundfile.write(folder / "silent.wav", np.zeros(32_000), 16_000)
@@ -98,7 +98,7 @@ def test_all_of_it_at_once_as_a_user_would(bundle: str, here: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read(bundle: str, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", models.buzz(1), 16_000)
+    soundfile.write(tmp_path / "a.wav", models.voice(1), 16_000)
     (tmp_path / "a.wav").chmod(0)
     result = run(str(tmp_path / "a.wav"), "--model", bundle)
     assert result.exit_code == 1
@@ -132,7 +132,7 @@ def test_evaluate_and_models_with_a_bad_bundle(bundle: str, tmp_path: Path) -> N
     for arguments in (["evaluate", str(tmp_path), "m.csv", "--out", "out"], ["models", str(tmp_path)]):
         result = run(*arguments)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert "has format None, expected 1" in result.stderr
+        assert "has format None, expected 2" in result.stderr
 
 
 def test_an_output_that_cannot_be_written(bundle: str, here: Path, tmp_path: Path) -> None:

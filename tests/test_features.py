@@ -1,5 +1,7 @@
 """The mel code against numbers done by hand, against librosa, and the promises about pictures."""
 
+import dataclasses
+import math
 import tracemalloc
 from io import BytesIO
 
@@ -13,7 +15,8 @@ from voxtrait import features
 from voxtrait.errors import BundleError, DecodeError, OptionError, SignalError
 from voxtrait.features import FrontEnd, picture
 
-RESEMBLYZER = FrontEnd(n_fft=400, window_length=400, n_mels=40, norm="area", compression="none", scaled=False)
+ENCODER = features.encoder_front_end()
+RESEMBLYZER = dataclasses.replace(ENCODER, level_db=None, fit="middle")
 
 
 def noise(seconds: float, level: float = 0.1, seed: int = 0) -> np.ndarray:
@@ -192,11 +195,59 @@ def test_what_is_no_signal_is_refused() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(length=st.integers(1, 100_000), fit=st.sampled_from(features.FITS), gain=st.floats(0, 100))
+@given(length=st.integers(1, 100_000), fit=st.sampled_from(features.PICTURE_FITS), gain=st.floats(0, 100))
 def test_any_signal_gives_a_picture(length: int, fit: features.Fit, gain: float) -> None:
     signal = np.random.default_rng(length).uniform(-gain, gain, length)
     drawn = picture(signal, size=(48, 32), fit=fit)
     assert drawn.shape == (32, 48) and drawn.dtype == np.uint8
+
+
+# --- windows
+
+
+def test_the_encoders_front_end_is_resemblyzers() -> None:
+    assert ENCODER.input_shape == (160, 40)
+    assert (ENCODER.hop_length, ENCODER.sampling_rate, ENCODER.level_db, ENCODER.shrink) == (160, 16_000, -30.0, 1)
+    assert FrontEnd.from_dict(ENCODER.to_dict()) == ENCODER
+
+
+@pytest.mark.parametrize(
+    ("frames", "starts"),
+    [(160, [0]), (200, [0]), (201, [0, 41]), (360, [0, 200]), (361, [0, 100, 201]), (501, [0, 170, 341])],
+)
+def test_windows_are_spread_from_the_first_frame_to_the_last(frames: int, starts: list[int]) -> None:
+    signal = noise((frames - 1) / 100)
+    power = features.mel_power(signal, ENCODER).T
+    assert len(power) == frames
+    cut = features.windows(signal, ENCODER)
+    assert cut.shape == (math.ceil(frames / 160 - 0.25), 160, 40) and cut.dtype == np.float32
+    np.testing.assert_array_equal(cut, np.stack([power[start : start + 160] for start in starts]))
+
+
+def test_a_signal_of_less_than_a_window_is_repeated() -> None:
+    signal = noise(0.7)
+    power = features.mel_power(signal, ENCODER).T
+    (window,) = features.windows(signal, ENCODER)
+    np.testing.assert_array_equal(window[:71], power)
+    np.testing.assert_array_equal(window[71:142], power)
+    np.testing.assert_array_equal(window[142:], power[:18])
+    assert not features.windows(np.zeros(0, np.float32), ENCODER).any()
+
+
+def test_windows_are_brought_to_one_level_and_compressed() -> None:
+    quiet, loud = (features.windows(noise(2.0, level), ENCODER) for level in (0.001, 0.3))
+    np.testing.assert_allclose(quiet, loud, rtol=1e-3)
+    log = features.windows(noise(2.0), dataclasses.replace(ENCODER, compression="log"))
+    np.testing.assert_allclose(log, np.log(features.windows(noise(2.0), ENCODER)), rtol=1e-6)
+
+
+def test_pictures_and_windows_are_not_taken_for_each_other() -> None:
+    with pytest.raises(OptionError, match="fit 'windows', expected one of middle, stretch"):
+        picture(noise(1.0), front_end=ENCODER)
+    with pytest.raises(OptionError, match="fit 'windows', expected one of middle, stretch"):
+        features.picture_front_end(fit="windows")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="fit 'middle', expected 'windows'"):
+        features.windows(noise(1.0), FrontEnd())
 
 
 # --- PNG and the network's input
@@ -266,7 +317,8 @@ def test_a_key_too_many_or_too_few_is_refused() -> None:
         ({"hop_length": 0}, "positive hop_length"),
         ({"f_max": 9000.0}, "half the rate"),
         ({"f_min": 8000.0}, "f_min < f_max"),
-        ({"fit": "squeeze"}, "one of middle, stretch"),
+        ({"fit": "squeeze"}, "one of middle, stretch, windows"),
+        ({"fit": "windows", "shrink": 2}, "got shrink 2 for windows, expected 1"),
         ({"shrink": 5}, "a divisor of 432 and of 288"),
         ({"floor_db": -10.0}, "the floor below the ceiling"),
         ({"scale": "bark"}, "scale"),

@@ -40,6 +40,11 @@ def test_middles_lie_in_their_groups() -> None:
     assert [age_group_of(age_middle(group)) for group in AGE_GROUPS] == list(AGE_GROUPS)
 
 
+def test_years_are_ten_to_a_group() -> None:
+    assert labels.YEARS[:2] == ("0", "1") and labels.YEARS[-1] == "99"
+    assert [age_group_of(int(year)) for year in labels.YEARS] == [group for group in AGE_GROUPS for _ in range(10)]
+
+
 def test_joint_classes_are_named_and_taken_apart() -> None:
     assert len(JOINT_CLASSES) == len(set(JOINT_CLASSES)) == 20
     assert JOINT_CLASSES[:2] == ("female_under_ten", "female_teens")

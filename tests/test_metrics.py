@@ -38,6 +38,34 @@ def test_years() -> None:
     assert math.isnan(metrics.pearson([1, 2, 3], [5, 5, 5]).value)
 
 
+def test_quantile_range_is_between_values_that_occur() -> None:
+    ages = [15.0] * 5 + [25.0] * 60 + [35.0] * 25 + [55.0] * 10
+    assert metrics.quantile_range(ages, 0.1, 0.9).value == 35 - 25
+    assert metrics.quantile_range(ages, 0.05, 0.95).value == 55 - 15
+    assert metrics.quantile_range(ages, 0.0, 1.0).value == 55 - 15
+    assert math.isnan(metrics.quantile_range([], 0.1, 0.9).value)
+    rng = np.random.default_rng(0)
+    for n in (1, 7, 10, 30, 100):
+        many = rng.integers(0, 100, n).astype(float)
+        low, high = np.quantile(many, [0.1, 0.9], method="inverted_cdf")
+        assert metrics.quantile_range(many, 0.1, 0.9).value == high - low
+
+
+def test_quantile_range_drawn_is_that_of_the_drawn_speakers() -> None:
+    figure = metrics.quantile_range([20.0, 20.0, 60.0], 0.1, 0.9)
+    assert figure.of(np.array([[2.0, 1.0, 0.0], [1.0, 0.0, 0.0]])).tolist()[:2] == [40.0, 0.0]
+    assert bootstrap({"width": figure}, [0, 0, 1])["width"] == Interval(40.0, 0.0, 40.0)
+
+
+def test_a_difference_is_drawn_together() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=100)
+    apart = metrics.difference(metrics.mean(values + 1), metrics.mean(values))
+    found = bootstrap({"difference": apart}, np.arange(100))["difference"]
+    assert found == pytest.approx((1.0, 1.0, 1.0))
+    assert metrics.difference(metrics.mean([0.0]), metrics.mean([2.0])).value == -2
+
+
 def test_pearson_of_numbers_far_from_zero() -> None:
     x = np.random.default_rng(0).normal(size=50)
     assert metrics.pearson(1e7 + x, x).value == pytest.approx(1, abs=1e-6)

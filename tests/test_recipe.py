@@ -7,8 +7,10 @@ from voxtrait.training import recipe
 
 
 def test_shipped_recipes_load_and_name_their_task():
-    assert recipe.shipped() == ["diary-age", "diary-gender"]
-    assert [recipe.load(name).task for name in recipe.shipped()] == ["age", "gender"]
+    assert recipe.shipped() == ["base", "diary-age", "diary-gender"]
+    assert [recipe.load(name).task for name in recipe.shipped()[1:]] == ["age", "gender"]
+    assert isinstance(recipe.load("base"), recipe.EncoderRecipe)
+    assert recipe.load("base").name == "voxtrait-base"
 
 
 def test_the_network_sees_a_third_of_the_diarys_picture():
@@ -55,6 +57,20 @@ def test_a_wrong_value_is_named_with_what_was_expected(override, message):
         recipe.load("diary-gender", [override])
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("channels=[4,8]", r"unknown key channels: a recipe knows name, kind, .*members"),
+        ("members=1", r"members: got 1, expected 2 to 100"),
+        ("kind=tape", r"kind: got 'tape', expected one of pictures, encoder"),
+        ("room=2", r"room: got 2.0, expected 0 to 1"),
+    ],
+)
+def test_the_other_kind_has_keys_of_its_own(override, message):
+    with pytest.raises(RecipeError, match=message):
+        recipe.load("base", [override])
+
+
 def test_a_recipe_file_of_ones_own(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('name = "mine"\ntask = "gender"\nmax_epochs = 2\n')
@@ -66,6 +82,6 @@ def test_a_recipe_file_of_ones_own(tmp_path):
     with pytest.raises(RecipeError, match="a recipe needs task"):
         recipe.load(file)
     with pytest.raises(
-        RecipeError, match=r"no recipe 'diary-accent': expected a \.toml file or one of diary-age, diary-gender"
+        RecipeError, match=r"no recipe 'diary-accent': expected a \.toml file or one of base, diary-age, diary-gender"
     ):
         recipe.load("diary-accent")

@@ -1,10 +1,12 @@
 import json
 
-import polars as pl
+import numpy as np
 import pytest
 
-from voxtrait import audio, bundle, features, manifest, recognize, synthetic
+from voxtrait import audio, bundle, manifest, recognize, synthetic
 from voxtrait.evaluate import evaluate
+from voxtrait.labels import YEARS
+from voxtrait.synthetic import sounds
 from voxtrait.training import recipe, shipped
 
 
@@ -13,45 +15,98 @@ def model() -> recognize.Recognizer:
     return recognize.load()
 
 
-def test_it_is_the_default_and_small_and_knows_both_tasks(model):
-    assert model.bundle.name == bundle.DEFAULT == "voxtrait-diary"
+def test_the_default_is_small_and_knows_gender_and_years(model):
+    assert model.bundle.name == bundle.DEFAULT == "voxtrait-base"
     assert set(model.bundle.outputs) == {"gender", "age"}
-    assert sum(file.stat().st_size for file in model.bundle.folder.iterdir()) <= 5e6
-    assert {entry["licence"] for entry in model.bundle.data} == {"CC0-1.0"}
+    assert model.bundle.outputs["age"] == YEARS
+    assert sum(file.stat().st_size for file in model.bundle.folder.iterdir()) <= 12e6
+    assert {entry["licence"] for entry in model.bundle.data} == {"CC0-1.0", "CC-BY-4.0", "MIT"}
+    assert {entry["licence"] for entry in model.bundle.pretrained} == {"Apache-2.0"}
 
 
-def test_it_was_made_by_the_recipes_that_ship(model):
-    for name in recipe.shipped():
-        made = recipe.from_dict(json.loads(model.bundle.made_with[f"recipe {name}"]))
-        assert made == recipe.load(name)
+def test_the_bundles_were_made_by_the_recipes_that_ship():
+    base = bundle.load("voxtrait-base").made_with
+    assert recipe.from_dict(json.loads(base["recipe"])) == recipe.load("base")
+    diary = bundle.load("voxtrait-diary").made_with
+    for name in ("diary-age", "diary-gender"):
+        assert recipe.from_dict(json.loads(diary[f"recipe {name}"])) == recipe.load(name)
 
 
-def test_it_tells_made_up_voices_apart(model):
+@pytest.mark.parametrize("name", ["voxtrait-base", "voxtrait-diary"])
+def test_it_tells_made_up_voices_apart(name):
+    model = recognize.load(name)
     voices = [voice for voice in synthetic.cohort(28, seed=5) if 20 <= voice.age_years < 60]
     answers = [model.predict(synthetic.speak(voice, 4.0, seed=5), 16_000).p_female for voice in voices]
     right = [(p >= 0.5) == (voice.gender == "female") for p, voice in zip(answers, voices, strict=True)]
     assert sum(right) >= 0.85 * len(voices) > 10
 
 
-def test_a_recording_sounds_the_same_from_any_file(model, speech_clips, tmp_path):
-    for path, signal in speech_clips[::12]:
-        answer = model.predict(path)
+def test_sounds_that_are_no_speech_get_no_gender(model):
+    rng = np.random.default_rng(11)
+    made = [sounds.sound(sounds.KINDS[at % len(sounds.KINDS)], 2.0 + at % 5, rng) for at in range(200)]
+    answered = [signal for signal in made if model.predict(signal, 16_000).gender in ("female", "male")]
+    assert len(answered) <= 4
+
+
+def test_real_speech_is_not_refused(model, speech_clips):
+    # digital silence stands in the corpora too; single words may be shorter than 0.7 s
+    audible = [path for path, signal in speech_clips if np.abs(signal).max() > 1e-3 and len(signal) > 2 * 16_000]
+    refused = [path for path in audible if model.predict(path).status != "ok"]
+    assert len(refused) <= 0.01 * len(audible) + 1
+    assert len(audible) > 30
+
+
+def test_a_recording_says_the_same_in_any_form(model, speech_clips, tmp_path):
+    """As mp3, WAV, stereo, 8 kHz, 20 dB quieter, behind two seconds of silence: gender stays, age moves little."""
+    flipped, moved, compared = 0, [], 0
+    for path, signal in speech_clips[::2]:
+        first = model.predict(path)
+        if first.status != "ok":
+            continue
+        compared += 1
         audio.write_wav(tmp_path / "clip.wav", signal, 16_000)
-        (tmp_path / "clip.png").write_bytes(features.encode_png(features.picture(signal)))
-        for other in ("clip.wav", "clip.png"):
-            again = model.predict(tmp_path / other)
-            assert again.p_female == pytest.approx(answer.p_female, abs=1e-3)
-            assert again.age_years == pytest.approx(answer.age_years, abs=0.1)
+        audio.write_wav(tmp_path / "narrow.wav", audio.resample(signal, 16_000, 8_000), 8_000)
+        forms = [
+            model.predict(tmp_path / "clip.wav"),
+            model.predict(tmp_path / "narrow.wav"),
+            model.predict(np.stack([signal, signal]), 16_000),
+            model.predict(0.1 * signal, 16_000),
+            model.predict(np.concatenate([np.zeros(32_000, np.float32), signal]), 16_000),
+        ]
+        flipped += any({first.gender, form.gender} == {"female", "male"} for form in forms)
+        moved += [abs(first.age_years - form.age_years) for form in forms]
+    assert compared > 20
+    assert flipped <= 0.05 * compared
+    assert np.quantile(moved, 0.5) <= 3
+    assert np.quantile(moved, 0.9) <= 6
+
+
+def test_the_interval_narrows_with_evidence(model, speech_clips):
+    """A clip's first seconds alone against the whole of it, said twice over."""
+    widths = []
+    for _, signal in speech_clips:
+        whole = model.predict(np.concatenate([signal, signal, signal]), 16_000)
+        part = model.predict(signal[: 2 * 16_000], 16_000)
+        if whole.status == part.status == "ok":
+            widths.append((part.age_high - part.age_low, whole.age_high - whole.age_low))
+    short, long = np.mean(widths, axis=0)
+    assert len(widths) > 30
+    assert long < short
 
 
 @pytest.mark.slow
-def test_gender_on_speakers_it_never_heard(model, speech, tmp_path):
-    table = shipped.common_voice(speech).filter(pl.col("gender").is_in(["female", "male"]))
+def test_figures_on_speakers_it_never_heard(model, speech, tmp_path):
+    table = shipped.speakers_split(speech)
     known = model.bundle.speakers()
-    test = table.filter([bundle.hash_speaker(one) not in known for one in table["speaker_id"]])
+    test = table.filter([one is None or bundle.hash_speaker(one) not in known for one in table["speaker_id"]])
     manifest.write(test, tmp_path / "test.parquet")
-    report = evaluate(None, tmp_path / "test.parquet", tmp_path / "report", jobs=2)
+    report = evaluate(None, tmp_path / "test.parquet", tmp_path / "report", split="all", jobs=2)
     assert report["leakage"] == "none"
-    assert report["n_speakers"] > 150
-    assert report["gender"]["uar"]["value"] >= 0.92  # 0.931 when it was made: docs/results.md
-    assert report["age"]["joint_uar"]["value"] >= 0.19  # 0.218, chance is 0.091
+    assert report["n_speakers"] > 180
+    grown = report["slices"]["children"]["adults"]
+    # what it was when it was made stands in docs/results.md; these are what must not be lost
+    assert grown["gender"]["uar"]["value"] >= 0.96
+    assert report["age"]["mae"]["value"] <= report["age"]["mae_constant"]["value"] - 1.0
+    assert 0.72 <= report["age"]["coverage80"]["value"] <= 0.88
+    assert report["age"]["interval_width"]["value"] < report["age"]["interval_width_constant"]["value"]
+    assert report["gender"]["ece"]["value"] <= 0.05

@@ -324,7 +324,7 @@ def test_the_shipped_bundle_can_be_rebuilt_from_a_folder_of_corpora(tmp_path, mo
     speech = Path("speech")  # relative, as make gives it
     tiny_release(speech, speakers=36, clips=2)
     quick = [one for one in QUICK if not one.startswith(("width", "height", "shrink"))]
-    made = shipped.build(speech, tmp_path / "out", overrides=[*quick, "shrink=6", "max_epochs=1"])
+    made = shipped.build(speech, tmp_path / "out", bundle="diary", overrides=[*quick, "shrink=6", "max_epochs=1"])
     loaded = bundle.load(made.folder)
     assert (loaded.name, set(loaded.outputs)) == ("voxtrait-diary", {"gender", "age"})
     assert recognize.load(made.folder).predict(np.zeros(16000), 16000).status == "no_speech"

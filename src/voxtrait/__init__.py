@@ -3,7 +3,7 @@
 >>> import voxtrait
 >>> model = voxtrait.load()                       # the shipped bundle, or voxtrait.load("path/to/bundle")
 >>> model.bundle.name
-'voxtrait-diary'
+'voxtrait-base'
 
 ``model.predict("clip.mp3")`` gives a :class:`Prediction`. Everything heavy is loaded on first use.
 """

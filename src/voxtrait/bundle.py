@@ -2,13 +2,18 @@
 
 ::
 
-    voxtrait-diary/
-        model.onnx      the graph: one input (batch, *front_end.input_shape), one output of logits a task
+    voxtrait-diary/     a classifier of pictures
+        model.onnx      the graph: one input (n, *front_end.input_shape), one output of logits (n, classes) a task
         bundle.json     front end, labels, calibration, scores, data, licence, versions, hashes of the other files
         speakers.txt    hashes of the speakers it was trained and chosen on, so that nobody is evaluated on them by
-        accident
+                        accident
+    voxtrait-base/      a speaker encoder over windows of speech, and heads on the mean of what it says of a clip
+        model.onnx      the encoder: "windows" (n, *front_end.input_shape) → "summary" (n, f)
+        head.onnx       the heads: "summary" (m, f) → one output of logits (m, classes) a task, and "embedding" (m, d)
+        bundle.json, speakers.txt
 
-Loading trusts nothing: a missing or unknown key, a label out of order, a changed file, each is an error.
+The front end says which of the two kinds it is: fit "windows" is the second, any other the first. Loading trusts
+nothing: a missing or unknown key, a label out of order, a changed file, each is an error.
 """
 
 import dataclasses
@@ -23,14 +28,18 @@ from typing import Any, Final
 from voxtrait.audio import atomic_path
 from voxtrait.errors import BundleError, OptionError
 from voxtrait.features import FrontEnd
-from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES
+from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS
 
-FORMAT: Final = 1
-DEFAULT: Final = "voxtrait-diary"
+FORMAT: Final = 2
+DEFAULT: Final = "voxtrait-base"
 SHIPPED: Final = Path(__file__).parent / "bundles"
-TASKS: Final = {"gender": (GENDERS,), "age": (JOINT_CLASSES, AGE_GROUPS)}
+TASKS: Final = {"gender": (GENDERS,), "age": (JOINT_CLASSES, AGE_GROUPS, YEARS)}
 """What a graph may put out, and the vocabularies its labels may come from."""
-CALIBRATION: Final = {"gender": {"temperature", "bias", "unsure"}, "age": {"temperature", "bias", "tail"}}
+CALIBRATION: Final = {
+    "gender": {"temperature", "evidence", "bias", "unsure", "childhood"},
+    "age": {"temperature", "evidence", "bias", "tail"},
+}
+PRETRAINED: Final = {"name", "source", "licence"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,11 +57,17 @@ class Bundle:
     data: tuple[Mapping[str, Any], ...]  # corpora it was trained on, each with its licence
     licence: str
     made_with: Mapping[str, str]  # versions and recipe
+    pretrained: tuple[Mapping[str, Any], ...] = ()  # weights it started from, each with name, source and licence
 
     @property
     def model(self) -> Path:
         """The graph's file."""
         return self.folder / "model.onnx"
+
+    @property
+    def head(self) -> Path | None:
+        """The file of the second graph, which bundles of windows have."""
+        return self.folder / "head.onnx" if self.front_end.fit == "windows" else None
 
     @property
     def title(self) -> str:
@@ -89,7 +104,7 @@ def load(which: str | os.PathLike[str] | None = None) -> Bundle:
     """Load a bundle by folder, or a shipped one by name.
 
     Args:
-        which: a folder, a name such as ``voxtrait-diary``, or ``None`` for the default.
+        which: a folder, a name such as ``voxtrait-base``, or ``None`` for the default.
 
     Raises:
         BundleError: if there is none, or it is not exactly what a bundle must be.
@@ -110,17 +125,22 @@ def load(which: str | os.PathLike[str] | None = None) -> Bundle:
         raise BundleError(f"{folder}/bundle.json has a value of another kind than expected: {error}") from None
 
 
-def write(bundle: Bundle, graph: bytes, speakers: Iterable[str]) -> None:
+def write(bundle: Bundle, graph: bytes, speakers: Iterable[str], head: bytes | None = None) -> None:
     """Write a bundle into its folder, ``bundle.json`` last, so that a killed run leaves no bundle that loads.
 
     Args:
-        bundle: everything but the graph.
+        bundle: everything but the graphs.
         graph: the serialised ONNX model.
         speakers: the ids of all speakers it was trained or chosen on; only hashes are written.
+        head: the second ONNX model, for a bundle of windows and only for that.
+
+    Raises:
+        BundleError: if what would be written could not be loaded.
     """
     bundle.folder.mkdir(parents=True, exist_ok=True)
     contents = {
         "model.onnx": graph,
+        **({"head.onnx": head} if head is not None else {}),
         "speakers.txt": "".join(f"{digest}\n" for digest in sorted({hash_speaker(one) for one in speakers})).encode(),
     }
     for name, data in contents.items():
@@ -153,20 +173,29 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
             f"{folder}/bundle.json lacks {sorted(expected - set(values))} "
             f"and has unknown {sorted(set(values) - expected)}"
         )
-    if set(values["files"]) != {"model.onnx", "speakers.txt"}:
-        raise BundleError(f"{folder} lists {sorted(values['files'])}, expected model.onnx and speakers.txt")
+    front_end = FrontEnd.from_dict(values["front_end"])
+    files = {"model.onnx", "speakers.txt"} | ({"head.onnx"} if front_end.fit == "windows" else set())
+    if set(values["files"]) != files:
+        raise BundleError(
+            f"{folder} lists {sorted(values['files'])}, expected {' and '.join(sorted(files))} "
+            f"for a front end with fit {front_end.fit!r}"
+        )
     for name, digest in values["files"].items():
         file = folder / name
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
             raise BundleError(f"{file} is missing or is not the file that bundle.json was written for")
     outputs = {task: tuple(labels) for task, labels in values["outputs"].items()}
     _check_outputs(folder, outputs, values["calibration"])
-    kept = {key: values[key] for key in expected - {"format", "files", "front_end", "outputs", "data"}}
+    pretrained = tuple(values["pretrained"])
+    if any(set(part) != PRETRAINED or not all(isinstance(part[key], str) for key in PRETRAINED) for part in pretrained):
+        raise BundleError(f"{folder} started from {list(pretrained)}, expected texts {sorted(PRETRAINED)} of each")
+    kept = {key: values[key] for key in expected - {"format", "files", "front_end", "outputs", "data", "pretrained"}}
     return Bundle(
         folder=folder,
-        front_end=FrontEnd.from_dict(values["front_end"]),
+        front_end=front_end,
         outputs=outputs,
         data=tuple(values["data"]),
+        pretrained=pretrained,
         **kept,
     )
 
@@ -184,6 +213,8 @@ def _check_outputs(folder: Path, outputs: dict[str, tuple[str, ...]], calibratio
             )
         if not labels or (task == "gender" and labels != GENDERS):
             raise BundleError(f"{folder} has {task} labels {labels}, expected {', '.join(TASKS[task][0])}")
+        if labels[0] in YEARS and labels != YEARS:
+            raise BundleError(f"{folder} has {len(labels)} years as {task} labels, expected all of 0 to 99")
         values = calibration[task]
         if set(values) != CALIBRATION[task]:
             raise BundleError(
@@ -194,7 +225,13 @@ def _check_outputs(folder: Path, outputs: dict[str, tuple[str, ...]], calibratio
             raise BundleError(f"{folder} has a {task} calibration that is not finite, or not one bias a label")
         if values["temperature"] <= 0:
             raise BundleError(f"{folder} has a {task} temperature of {values['temperature']}, expected more than 0")
+        if not (math.isfinite(values["evidence"]) and values["evidence"] >= 0):
+            raise BundleError(f"{folder} has {task} evidence of {values['evidence']}, expected 0 or more")
         if task == "gender" and not 0 <= values["unsure"][0] <= 0.5 <= values["unsure"][1] <= 1:
             raise BundleError(f"{folder} is unsure within {values['unsure']}, expected two probabilities around 0.5")
+        if task == "gender" and not (values["childhood"] == 0 or (0 < values["childhood"] <= 100 and "age" in outputs)):
+            raise BundleError(
+                f"{folder} has a childhood of {values['childhood']} years, expected 0, or up to 100 where it tells ages"
+            )
         if task == "age" and not 0 < values["tail"] < 0.5:
             raise BundleError(f"{folder} has an age tail of {values['tail']}, expected a share between 0 and 0.5")

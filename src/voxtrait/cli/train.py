@@ -33,21 +33,18 @@ def train(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Train RECIPE (diary-gender, diary-age, or a TOML file) to a bundle and its report.
+    """Train RECIPE (base, diary-gender, diary-age, or a TOML file) to a bundle and its report.
 
     Writes OUT/bundle, OUT/report/report.html, OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
     """
     from voxtrait.batch import default_jobs
     from voxtrait.errors import NothingToDoError
-    from voxtrait.training import require_extra
+    from voxtrait.training import train as run
     from voxtrait.training.recipe import load
 
     settings = load(recipe, overrides)
     if not data.exists():
         raise NothingToDoError(f"no data at {data}: expected a manifest or an images folder")
-    require_extra()
-    from voxtrait.training.fit import train as run
-
     outcome = run(settings, data, out, resume=resume, jobs=jobs or default_jobs(), label=label(settings.name, quiet))
     if format_ == "json":
         print_json({"bundle": str(outcome.bundle), "report": str(outcome.report), "figures": outcome.figures})

@@ -14,7 +14,7 @@ ALL: Final = "all"
 PREDICTION_COLUMNS: Final = (
     *("clip_id", "path", "true_gender", "true_age_group", "true_age_years", "status", "message"),
     *("duration_s", "speech_s", "gender", "p_female", "age_years", "age_low", "age_high", "age_group"),
-    *("joint_class", "model"),
+    *("joint_class", "snr_db", "model"),
 )
 """Columns of ``predictions.csv``: what was true, then a prediction's own fields."""
 
@@ -58,8 +58,8 @@ def with_truth(table: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
     share ``speaker``, a number; a clip without a speaker id is taken for a person of its own.
 
     Returns:
-        ``clip_id path speaker_id corpus release locale true_gender true_age_group true_age_years speaker``, and
-        ``split_unit`` where the manifest has it.
+        ``clip_id path speaker_id corpus release locale true_gender true_age_group true_age_years years_known speaker``,
+        and ``split_unit`` where the manifest has it. ``years_known`` says whether the years are not a middle.
     """
     years = pl.col("age_years").is_between(0, 130, closed="left")
     middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
@@ -67,6 +67,7 @@ def with_truth(table: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
     kept = table.with_columns(
         pl.when(pl.col("gender").is_in(GENDERS)).then("gender").alias("true_gender"),
         pl.when(years).then("age_years").otherwise(middle).alias("true_age_years"),
+        years.fill_null(False).alias("years_known"),
         pl.coalesce("speaker_id", pl.lit("\0") + pl.col("clip_id")).rank("dense").cast(pl.Int64).alias("speaker"),
     ).with_columns(
         decade.replace_strict(range(len(AGE_GROUPS)), AGE_GROUPS, default=None, return_dtype=pl.String).alias(
@@ -77,7 +78,8 @@ def with_truth(table: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
     labelled = kept.filter(pl.any_horizontal(pl.col(truths[task]).is_not_null() for task in tasks))
     names = ["clip_id", "path", "speaker_id", "corpus", "release", "locale"]
     more = [SPLIT_UNIT] if SPLIT_UNIT in table.columns else []
-    return labelled.select(*names, "true_gender", "true_age_group", "true_age_years", "speaker", *more)
+    truth = ["true_gender", "true_age_group", "true_age_years", "years_known"]
+    return labelled.select(*names, *truth, "speaker", *more)
 
 
 def examine(clips: pl.DataFrame, whole: pl.DataFrame, split: str, bundle: Bundle, *, allow_leak: bool) -> Leakage:

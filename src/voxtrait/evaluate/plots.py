@@ -57,6 +57,38 @@ def recalls(rows: Mapping[str, Mapping[str, Any]], chance: float | None = None) 
     return _svg(figure, f"recalls-{len(names)}-{names[0]}")
 
 
+def fairness(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """Draw the recall of female and of male voices in each age group with its interval, one below the other."""
+    figure, axes = _axes(5.0, 1.2 + 0.42 * len(groups))
+    for at, row in enumerate(groups.values()):
+        for gender, colour, shift in (("female", _BLUE, -0.16), ("male", _ORANGE, 0.16)):
+            one, y = row[gender], at + shift
+            if one["low"] is not None:
+                axes.plot(
+                    [one["low"], one["high"]], [y, y], color=colour, linewidth=4, alpha=0.35, solid_capstyle="butt"
+                )
+            if one["value"] is not None:
+                axes.plot(one["value"], y, "o" if gender == "female" else "s", color=colour, markersize=5)
+    labels = [
+        f"{name}  ({' / '.join(_people(row[gender]).split()[0] for gender in ('female', 'male'))})"
+        for name, row in groups.items()
+    ]
+    lowest = min(
+        (one["value"] if one["low"] is None else one["low"])
+        for row in groups.values()
+        for one in (row["female"], row["male"])
+        if one["value"] is not None
+    )
+    left = max(0.0, np.floor(10 * lowest) / 10)
+    axes.set(xlim=(left - 0.02 * (1 - left) - 0.005, 1.005 + 0.02 * (1 - left)), ylim=(len(groups) - 0.5, -1.0))
+    axes.set(xlabel=f"recall, from {left:g}  (female / male speakers)" if left else "recall  (female / male speakers)")
+    axes.text(left, -0.75, "● female", color=_BLUE, fontsize=9, va="center")
+    axes.text(left + 0.22 * (1 - left), -0.75, "■ male", color=_ORANGE, fontsize=9, va="center")
+    axes.set_yticks(range(len(groups)), labels)
+    axes.grid(axis="x", color=_INK, alpha=0.15)
+    return _svg(figure, "fairness")
+
+
 def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     """Draw how often voices called female with a probability are labelled female, over how many clips there are."""
     figure, axes = _axes(4.4, 4.4)

@@ -1,9 +1,11 @@
 """Calibration on validation speakers: temperature, abstention band, and the tails of the age interval.
 
-Every clip weighs one over the number of its speaker's clips, so that no talkative speaker decides.
+Of the diary's recipes every clip weighs one over the number of its speaker's clips, so that no talkative speaker
+decides; of ``base`` all weigh the same.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,10 +14,16 @@ import scipy.optimize
 
 from voxtrait import decision
 from voxtrait.decision import Floats
+from voxtrait.labels import YEARS
 
 COVERAGE: Final = 0.80  # share of true ages inside the interval
+COVERAGE_ABROAD: Final = 0.82  # … where the people asked about are of other corpora than those of the calibration
 UNSURE_SHARE: Final = 0.05  # share of validation clips inside the abstention band, at most
 SURE_ENOUGH: Final = 0.98  # share of right answers outside the band, where the band above allows it
+
+UNSURE_GROWN: Final = 0.025  # share of grown-ups' clips inside the band of a bundle that tells the age too
+GROWN_YEARS: Final = 18.0
+WIDEST: Final = 0.4  # half of the widest band: nine in ten is sure
 
 
 def temperature_of(logits: Floats, truth: npt.NDArray[np.int64], weights: Floats) -> float:
@@ -53,17 +61,18 @@ def unsure_band(p_female: Floats, truth_female: npt.NDArray[np.bool_], weights: 
     return 0.5 - width, 0.5 + width
 
 
-def tail_of(groups: Floats, years: Floats, weights: Floats) -> float:
-    """Choose the interval's tail: the largest at which 80 % of the validation clips' ages lie inside.
+def tail_of(groups: Floats, years: Floats, weights: Floats, coverage: float = COVERAGE) -> float:
+    """Choose the interval's tail: the largest at which the wanted share of the validation clips' ages lie inside.
 
     Args:
-        groups: ``(n, 10)``, calibrated probabilities of the age groups.
+        groups: ``(n, 10)`` or ``(n, 100)``, calibrated probabilities of the age groups or of years.
         years: ``(n,)``, true ages, or the middle of the age group where only that is known.
         weights: ``(n,)``.
+        coverage: the wanted share.
     """
     for tail in np.arange(0.25, 0.0, -0.0025):
         inside = (decision.years_at(groups, tail) <= years) & (years <= decision.years_at(groups, 1 - tail))
-        if (weights * inside).sum() / weights.sum() >= COVERAGE:
+        if (weights * inside).sum() / weights.sum() >= coverage:
             return float(tail)
     return 0.0025
 
@@ -72,7 +81,8 @@ def calibrate_gender(logits: Floats, truth: npt.NDArray[np.int64], weights: Floa
     """Fit the calibration of gender logits ``(n, 2)``: the keys that a bundle holds."""
     temperature = temperature_of(logits, truth, weights)
     p_female = decision.female_probability(decision.probabilities(logits, temperature))
-    return {"temperature": temperature, "bias": [0.0, 0.0], "unsure": unsure_band(p_female, truth == 0, weights)}
+    band = unsure_band(p_female, truth == 0, weights)
+    return {"temperature": temperature, "evidence": 0.0, "bias": [0.0, 0.0], "unsure": band, "childhood": 0.0}
 
 
 def calibrate_age(
@@ -102,4 +112,104 @@ def calibrate_age(
     assert best is not None
     _, temperature, bias = best
     groups = decision.group_probabilities(decision.probabilities(logits, temperature, bias), labels)
-    return {"temperature": temperature, "bias": [float(b) for b in bias], "tail": tail_of(groups, years, weights)}
+    tail = tail_of(groups, years, weights)
+    return {"temperature": temperature, "evidence": 0.0, "bias": [float(b) for b in bias], "tail": tail}
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """Answers of members about speakers they never heard, for as long as the speech was: one row a clip."""
+
+    female_logit: Floats  # (n,)
+    year_logits: Floats  # (n, 100)
+    seconds: Floats  # (n,), of speech
+    female: Floats  # (n,), 1, 0 or NaN
+    years: Floats  # (n,), NaN unknown
+    weight: Floats  # (n,)
+
+
+def calibrate_years(heard: Sequence[Heard]) -> dict[str, Any]:
+    """Fit the calibration of a distribution over years.
+
+    Temperature and evidence are those under which the true age groups are most probable, over stretches of speech of
+    all lengths; the tail is chosen on the first set, whole clips.
+
+    Args:
+        heard: whole clips first, then other lengths.
+    """
+    known = [_only(one, ~np.isnan(one.years)) for one in heard]
+    groups = [np.minimum(one.years // 10, 9).astype(np.int64) for one in known]
+
+    def loss(at: Floats) -> float:
+        total = 0.0
+        for one, group in zip(known, groups, strict=True):
+            shares = decision.group_probabilities(_years(one, _setting(at)), YEARS)
+            chance = shares[np.arange(len(group)), group]
+            total -= float((one.weight * np.log(chance + 1e-9)).sum() / one.weight.sum())
+        return total
+
+    setting = _setting(_minimum(loss))
+    tail = tail_of(_years(known[0], setting), known[0].years, known[0].weight, COVERAGE_ABROAD)
+    return {**setting, "bias": [0.0] * len(YEARS), "tail": tail}
+
+
+def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], childhood: float) -> dict[str, Any]:
+    """Fit the calibration of gender where the age is told too: a child's voice presents none, and says so.
+
+    Temperature and evidence make the true genders most probable, children and contradicted labels included. The band
+    of ``unsure`` is the widest symmetric one that holds at most :data:`UNSURE_GROWN` of the grown-ups' whole clips.
+
+    Args:
+        heard: whole clips first, then other lengths.
+        age: what :func:`calibrate_years` gave.
+        childhood: years below which a voice does not tell the gender.
+    """
+    known = [_only(one, ~np.isnan(one.female)) for one in heard]
+    shares = [_years(one, age) for one in known]
+
+    def answer(one: Heard, years: Floats, setting: dict[str, float]) -> Floats:
+        temperature = temperatures(setting, one.seconds)
+        p_female = 1 / (1 + np.exp(-one.female_logit / temperature))
+        return decision.without_childhood(p_female, years, childhood)
+
+    def loss(at: Floats) -> float:
+        total = 0.0
+        for one, years in zip(known, shares, strict=True):
+            p_female = answer(one, years, _setting(at))
+            chance = np.where(one.female == 1, p_female, 1 - p_female)
+            total -= float((one.weight * np.log(chance + 1e-6)).sum() / one.weight.sum())
+        return total
+
+    setting = _setting(_minimum(loss))
+    whole = known[0]
+    distance = np.abs(answer(whole, shares[0], setting) - 0.5)
+    grown = ~(whole.years < GROWN_YEARS)
+    order = np.argsort(distance[grown])
+    share = np.cumsum(whole.weight[grown][order]) / whole.weight[grown].sum()
+    inside = distance[grown][order][share <= UNSURE_GROWN]
+    width = min(float(inside[-1]) if len(inside) else 0.0, WIDEST)
+    return {**setting, "bias": [0.0, 0.0], "unsure": [0.5 - width, 0.5 + width], "childhood": childhood}
+
+
+def _years(one: Heard, setting: dict[str, Any]) -> Floats:
+    return decision.probabilities(one.year_logits / temperatures(setting, one.seconds)[:, None])
+
+
+def temperatures(setting: dict[str, Any], seconds: Floats) -> Floats:
+    """Give the temperature of each clip: :func:`voxtrait.decision.temperature_at` for an array of seconds."""
+    return np.array([decision.temperature_at(setting, one) for one in seconds])
+
+
+def _only(one: Heard, rows: npt.NDArray[np.bool_]) -> Heard:
+    return Heard(**{field.name: getattr(one, field.name)[rows] for field in dataclasses.fields(Heard)})
+
+
+def _setting(at: Floats) -> dict[str, float]:
+    return {"temperature": float(np.exp(at[0])), "evidence": float(at[1])}
+
+
+def _minimum(loss: Callable[[Floats], float]) -> Floats:
+    """Minimise over the logarithm of the temperature (0.25 to 10) and the evidence (0 to 1)."""
+    bounds = [(np.log(0.25), np.log(10.0)), (0.0, 1.0)]
+    found = scipy.optimize.minimize(loss, np.array([0.0, 0.1]), method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x)

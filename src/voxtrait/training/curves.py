@@ -8,22 +8,15 @@ import polars as pl
 
 from voxtrait.audio import atomic_path
 
-FIGURES: Final = (
-    "train_loss",
-    "validation_loss",
-    "train_accuracy",
-    "validation_accuracy",
-    "train_uar",
-    "validation_uar",
-)
+TITLES: Final = {"loss": "loss", "accuracy": "accuracy", "uar": "average recall"}
 
 
 class Curves(lightning.Callback):
     """Writes ``curves.csv`` and ``curves.png`` after each epoch; its rows travel in the checkpoint, so a resumed
     curve is whole."""
 
-    def __init__(self, folder: Path, title: str) -> None:
-        self.folder, self.title = folder, title
+    def __init__(self, folder: Path, title: str, figures: tuple[str, ...] = tuple(TITLES)) -> None:
+        self.folder, self.title, self.figures = folder, title, figures
         self.rows: list[dict[str, float]] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -36,7 +29,8 @@ class Curves(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the epoch's row and write table and picture."""
-        figures = {name: float(trainer.callback_metrics[name]) for name in FIGURES}
+        names = [f"{split}_{name}" for name in self.figures for split in ("train", "validation")]
+        figures = {name: float(trainer.callback_metrics[name]) for name in names}
         self.rows.append({"epoch": float(trainer.current_epoch)} | figures)
         with atomic_path(self.folder / "curves.csv") as part:
             pl.DataFrame(self.rows).with_columns(pl.col("epoch").cast(pl.Int64)).write_csv(part, float_precision=6)
@@ -44,21 +38,20 @@ class Curves(lightning.Callback):
 
 
 def draw(rows: list[dict[str, float]], file: Path, title: str) -> None:
-    """Draw loss and unweighted average recall by epoch for training and validation."""
+    """Draw the figures of training and validation by epoch: loss, and where they are there accuracy and recall."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=110)
+    names = [name for name in TITLES if f"train_{name}" in rows[0]]
+    figure = Figure(figsize=(3 * len(names), 3.4), layout="constrained", dpi=110)
     epochs = [row["epoch"] + 1 for row in rows]
-    panels = figure.subplots(1, 3)
-    for panel, name, words in zip(
-        panels, ("loss", "accuracy", "uar"), ("loss", "accuracy", "average recall"), strict=True
-    ):
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=True):
         panel.plot(epochs, [row[f"train_{name}"] for row in rows], label="train (augmented)", color="#888888")
         panel.plot(epochs, [row[f"validation_{name}"] for row in rows], label="validation", color="#1f6feb")
         best = min(rows, key=lambda row: row["validation_loss"])
         panel.axvline(best["epoch"] + 1, color="#1f6feb", linewidth=0.8, linestyle=":")
-        panel.set_title(words, fontsize=10)
+        panel.set_title(TITLES[name], fontsize=10)
         panel.set_xlabel("epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.25)

@@ -43,7 +43,7 @@ from voxtrait.training.dataset import (
     soft_targets,
 )
 from voxtrait.training.module import Training
-from voxtrait.training.recipe import Recipe
+from voxtrait.training.recipe import EncoderRecipe, Recipe
 
 PARITY_PICTURES: Final = 64
 
@@ -83,8 +83,8 @@ def train(
         ManifestError: if the data has no training or validation clips of two classes.
     """
     folder = Path(out)
-    _claim(folder, recipe, Path(data), resume)
-    with _calm():
+    claim(folder, recipe, Path(data), resume)
+    with calm():
         pictures, table = _pictures(recipe, Path(data), folder, jobs, label)
         classes = choose_classes(table, recipe)
         table = table.filter(pl.col("label").is_in(classes))
@@ -107,7 +107,7 @@ def train(
     return Outcome(made.folder, folder / "report", figures, report)
 
 
-def _claim(folder: Path, recipe: Recipe, data: Path, resume: bool) -> None:
+def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool) -> None:
     """Write down what this folder is for, or check that it is for the same."""
     wanted = {"recipe": dataclasses.asdict(recipe), "data": str(data.resolve())}
     wanted = json.loads(json.dumps(wanted))
@@ -239,8 +239,8 @@ class Talk(Callback):
         self.bar = self.bar or tqdm(total=self.epochs, initial=done - 1, desc=self.label, unit="epoch", file=sys.stderr)
         seen = trainer.callback_metrics
         self.bar.set_postfix_str(
-            f"loss {seen['train_loss']:.3f} validation {seen['validation_loss']:.3f} "
-            f"recall {seen['validation_uar']:.3f}",
+            f"loss {seen['train_loss']:.3f} validation {seen['validation_loss']:.3f}"
+            + (f" recall {seen['validation_uar']:.3f}" if "validation_uar" in seen else ""),
             refresh=False,
         )
         self.bar.update()
@@ -283,7 +283,7 @@ def _bundle(
         outputs={recipe.task: classes},
         calibration={recipe.task: fitted},
         scores={},
-        data=tuple(_data_of(pl.concat([parts["train"], parts["validation"]]))),
+        data=tuple(data_of(pl.concat([parts["train"], parts["validation"]]))),
         licence="Apache-2.0",
         made_with={
             "voxtrait": version("voxtrait"),
@@ -301,8 +301,8 @@ def _prior(table: pl.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
     return np.asarray(shares / shares.sum())
 
 
-def _data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """Name the corpora of a table with licence, clips and speakers."""
+def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Name the corpora of a table's clips with licence, clips and speakers."""
     place = pl.col("clip_id").str.split("/").list
     named = table.with_columns(corpus=place.get(0, null_on_oob=True), release=place.get(1, null_on_oob=True))
     for (corpus, release), rows in sorted(named.group_by("corpus", "release"), key=lambda pair: str(pair[0])):
@@ -337,7 +337,7 @@ def headline(report: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
+def calm() -> Iterator[None]:
     """Keep Lightning's advice off standard error; errors still pass."""
     names = ("lightning", "lightning.pytorch", "lightning.fabric")
     before = {name: logging.getLogger(name).level for name in names}

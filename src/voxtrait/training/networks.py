@@ -22,7 +22,7 @@ class PictureNetwork(nn.Module):
         classes: number of logits.
     """
 
-    def __init__(self, recipe: Recipe, shape: tuple[int, int, int], classes: int) -> None:
+    def __init__(self, recipe: Recipe, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
         stages: list[nn.Module] = []
         before = shape[0]

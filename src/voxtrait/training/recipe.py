@@ -1,4 +1,4 @@
-"""A recipe: every setting of a training, typed, as a TOML file. Two ship: ``diary-gender`` and ``diary-age``.
+"""A recipe: every setting of a training, typed, as a TOML file. ``base`` ships, and ``diary-gender`` and ``diary-age``.
 
 This module imports no torch, so that a wrong key is named at once.
 """
@@ -18,7 +18,7 @@ SHIPPED: Final = Path(__file__).parent.parent / "recipes"
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """All settings, each with its unit; the TOML keys are the field names."""
+    """All settings of a network on pictures, each with its unit; the TOML keys are the field names."""
 
     name: str  # of the recipe, and of the bundle it makes
     task: str  # gender, or age: the joint classes such as female_fifties
@@ -72,12 +72,71 @@ class Recipe:
         return dataclasses.replace(sized, shrink=self.shrink)
 
 
+@dataclasses.dataclass(frozen=True)
+class EncoderRecipe:
+    """All settings of heads on a frozen speaker encoder, for gender and age together."""
+
+    name: str  # of the recipe, and of the bundle it makes
+    kind: str = "encoder"  # says which of the two tables of keys holds
+    description: str = ""  # one sentence, which the bundle carries
+
+    # what is heard
+    views: int = 7  # of each clip: whole as recorded, 1.6 s as recorded, the others disturbed
+    longest_s: float = 20.0  # seconds at the start of a clip that are used
+    crop: float = 0.3  # share of disturbed views that are a shorter stretch of the clip, from 1.5 s
+    room: float = 0.3  # probability of reverberation
+    colour: float = 0.5  # … of another microphone
+    noise: float = 0.45  # … of noise
+    babble: float = 0.15  # … of other voices behind
+    clip: float = 0.05  # … of overload
+    telephone: float = 0.2  # … of 8 kHz, by itself or with GSM or µ-law
+    codec: float = 0.3  # … of mp3 or Opus
+
+    # heads
+    members: int = 10  # of the ensemble, and folds of speakers
+    hidden: int = 128  # units of each member
+    dropout: float = 0.5  # probability, of hidden units
+    input_dropout: float = 0.5  # … of a summary's values
+
+    # optimisation
+    seed: int = 1  # of weights, order, folds and disturbances
+    max_epochs: int = 30  # times that every clip is seen
+    batch_size: int = 256  # clips
+    learning_rate: float = 1e-3  # AdamW, warmed up over the first tenth, then along a cosine to 0
+    weight_decay: float = 0.2  # AdamW's
+    speaker_balance: float = 0.7  # exponent of speaker weights: 0 every clip, 1 every speaker weighs the same
+    group_balance: float = 0.0  # exponent of age-group weights in the age loss: 0 as they come, 1 all the same
+    label_smoothing: float = 0.02  # of gender
+    contradiction: float = 0.9  # probability from which an adult's gender label counts as contradicted by the voice
+    age_share: float = 0.3  # weight of the age loss beside gender's
+    likelihood: float = 1.0  # weight of the log-likelihood in the age loss
+    ranked: float = 0.5  # weight of the continuous ranked probability score in the age loss
+
+    # machine
+    threads: int = 0  # of torch; 0 leaves it to torch
+
+
+KINDS: Final = {"pictures": Recipe, "encoder": EncoderRecipe}
+LIMITS: Final = {
+    "max_epochs": (1, 100_000), "batch_size": (2, 65_536), "patience": (1, 100_000), "min_speakers": (1, 1_000_000),
+    "dropout": (0, 0.95), "label_smoothing": (0, 0.45), "neighbour_smoothing": (0, 0.9), "class_balance": (0, 1),
+    "speaker_balance": (0, 1), "learning_rate": (1e-8, 10), "time_shift": (0, 1), "time_mask": (0, 1),
+    "band_mask": (0, 1), "lowpass": (0, 1), "gain_db": (0, 100), "tilt_db": (0, 100), "noise_db": (0, 100),
+    "threads": (0, 1024), "workers": (0, 1024), "memory_mb": (0, 10_000_000), "hidden": (1, 65_536),
+    "time_masks": (0, 100), "band_masks": (0, 100), "weight_decay": (0, 10), "seed": (0, 2**32 - 1),
+    "views": (2, 1000), "longest_s": (2, 600), "crop": (0, 1), "room": (0, 1), "colour": (0, 1), "noise": (0, 1),
+    "babble": (0, 1), "clip": (0, 1), "telephone": (0, 1), "codec": (0, 1), "members": (2, 100),
+    "input_dropout": (0, 0.95), "group_balance": (0, 1), "contradiction": (0.5, 1), "age_share": (0, 100),
+    "likelihood": (0, 100), "ranked": (0, 100),
+}  # fmt: skip
+
+
 def shipped() -> list[str]:
     """Name the recipes that are part of the package."""
     return sorted(file.stem for file in SHIPPED.glob("*.toml"))
 
 
-def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe | EncoderRecipe:
     """Read a recipe.
 
     Args:
@@ -110,21 +169,30 @@ def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe
     return from_dict(values)
 
 
-def from_dict(values: Mapping[str, Any]) -> Recipe:
-    """Check the keys and types of a recipe's values.
+def from_dict(values: Mapping[str, Any]) -> Recipe | EncoderRecipe:
+    """Check the keys and types of a recipe's values; ``kind`` says which recipe it is, pictures where it is absent.
 
     Raises:
         RecipeError: naming the key, what was got and what was expected.
     """
-    hints = get_type_hints(Recipe)
+    known: Any = KINDS.get(values.get("kind", "pictures"))
+    if known is None:
+        raise RecipeError(f"kind: got {values['kind']!r}, expected one of {', '.join(KINDS)}")
+    if known is Recipe:
+        values = {key: value for key, value in values.items() if key != "kind"}
+    hints = get_type_hints(known)
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise RecipeError(f"unknown key {', '.join(unknown)}: a recipe knows {', '.join(hints)}")
-    missing = sorted({"name", "task"} - set(values))
-    if missing:
+    needed = {field.name for field in dataclasses.fields(known) if field.default is dataclasses.MISSING}
+    if missing := sorted(needed - set(values)):
         raise RecipeError(f"a recipe needs {', '.join(missing)}")
-    recipe = Recipe(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
-    _check(recipe)
+    recipe: Recipe | EncoderRecipe = known(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
+    for key, (low, high) in LIMITS.items():
+        if hasattr(recipe, key) and not low <= getattr(recipe, key) <= high:
+            raise RecipeError(f"{key}: got {getattr(recipe, key)}, expected {low} to {high}")
+    if isinstance(recipe, Recipe):
+        _check(recipe)
     return recipe
 
 
@@ -143,18 +211,6 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
 def _check(recipe: Recipe) -> None:
     if recipe.task not in ("gender", "age"):
         raise RecipeError(f"task: got {recipe.task!r}, expected gender or age")
-    limits = {
-        "max_epochs": (1, 100_000), "batch_size": (2, 65_536), "patience": (1, 100_000), "min_speakers": (1, 1_000_000),
-        "dropout": (0, 0.95), "label_smoothing": (0, 0.5), "neighbour_smoothing": (0, 0.9), "class_balance": (0, 1),
-        "speaker_balance": (0, 1), "learning_rate": (1e-8, 10), "time_shift": (0, 1), "time_mask": (0, 1),
-        "band_mask": (0, 1), "lowpass": (0, 1), "gain_db": (0, 100), "tilt_db": (0, 100), "noise_db": (0, 100),
-        "threads": (0, 1024), "workers": (0, 1024), "memory_mb": (0, 10_000_000), "hidden": (1, 65_536),
-        "time_masks": (0, 100), "band_masks": (0, 100), "weight_decay": (0, 10), "seed": (0, 2**32 - 1),
-    }  # fmt: skip
-    for key, (low, high) in limits.items():
-        value = getattr(recipe, key)
-        if not low <= value <= high:
-            raise RecipeError(f"{key}: got {value}, expected {low} to {high}")
     if not recipe.channels or min(recipe.channels) < 1:
         raise RecipeError(f"channels: got {recipe.channels}, expected at least one positive number")
     try:

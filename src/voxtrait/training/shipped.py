@@ -1,8 +1,8 @@
-"""Rebuild the bundle that ships, from a folder of real speech: ``make model SPEECH=DIR``.
+"""Rebuild the bundles that ship, from a folder of real speech: ``make model SPEECH=DIR``.
 
-Every Common Voice in the folder is joined into one manifest and split by speaker; the two recipes of the diary are
-trained on the pictures; their graphs become one bundle, ``voxtrait-diary``, which is evaluated on the test speakers
-and put into the package.
+All corpora of the folder become one manifest, split by speaker. ``voxtrait-base`` is trained on all of them by the
+recipe ``base``; ``voxtrait-diary`` (``make model SPEECH=DIR BUNDLE=diary``) on the pictures of Common Voice by the two
+recipes of the diary, whose graphs become one bundle. Both are evaluated on the same test speakers.
 """
 
 import argparse
@@ -26,23 +26,33 @@ from voxtrait.errors import BundleError, ManifestError, NothingToDoError
 from voxtrait.evaluate import evaluate
 from voxtrait.pictures import draw
 from voxtrait.splitting import split
-from voxtrait.training import export, recipe
-from voxtrait.training.fit import headline, train
+from voxtrait.training import export, recipe, train
+from voxtrait.training.fit import headline
 
-NAME: Final = bundles.DEFAULT
-SEED: Final = 1
+DIARY: Final = "voxtrait-diary"
 DESCRIPTION: Final = (
     "The two networks of the diary in one bundle, on one picture: gender, and gender with decade of age"
 )
+SEED: Final = 1
+COMMON_VOICE: Final = ("common-voice", "cv-")
 
 
-def build(speech: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int = 1, label: str | None = None) -> Bundle:
-    """Run the whole way from a folder of corpora to the bundle.
+def build(
+    speech: Path,
+    out: Path,
+    *,
+    bundle: str = "base",
+    overrides: Sequence[str] = (),
+    jobs: int = 1,
+    label: str | None = None,
+) -> Bundle:
+    """Run the whole way from a folder of corpora to a bundle.
 
     Args:
-        speech: holds Common Voice releases; corpora of other kinds are left out.
+        speech: holds corpora.
         out: working folder; a second run goes on where the first was stopped.
-        overrides: ``key=value`` for both recipes.
+        bundle: ``base`` or ``diary``.
+        overrides: ``key=value`` for the recipes.
         jobs: processes.
         label: of progress lines; ``None`` for none.
 
@@ -52,34 +62,54 @@ def build(speech: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int =
     """
     table = out / "manifest.parquet"
     if not table.is_file():
-        manifest.write(split(common_voice(speech), seed=SEED), table)
+        manifest.write(speakers_split(speech), table)
     checked = integrity.check(table, jobs=jobs, label=label and "check")
     print(json.dumps(checked.to_dict(), indent=1), file=sys.stderr)
     if checked.fatal:
         raise ManifestError(f"{table} has fatal findings, which stand above: mend the corpora before a bundle is made")
-    draw(table, out / "pictures", jobs=jobs, label=label and "pictures")
+    if bundle == "diary":
+        return diary(table, out, overrides=overrides, jobs=jobs, label=label)
+    outcome = train(recipe.load("base", overrides), table, out / "base", resume=True, jobs=jobs, label=label)
+    return bundles.load(outcome.bundle)
+
+
+def speakers_split(speech: Path) -> pl.DataFrame:
+    """Join every corpus of a folder into one table and split it by speaker: Common Voice as a whole, whose speakers
+    occur in several releases, and then the others, so that neither moves the other's test speakers.
+
+    Raises:
+        NothingToDoError: if there is no Common Voice in the folder.
+    """
+    folders = {True: [], False: []}  # type: dict[bool, list[Path]]
+    for source in find(speech):
+        folders[source.corpus.startswith(COMMON_VOICE)].append(source.folder)
+    if not folders[True]:
+        raise NothingToDoError(f"no Common Voice in {speech}: expected folders such as cv-corpus-6.1-2020-12-11")
+    parts = [split(import_corpora(some).table, seed=SEED) for some in folders.values() if some]
+    return pl.concat(parts, how="diagonal_relaxed")
+
+
+def diary(table: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int = 1, label: str | None = None) -> Bundle:
+    """Train the two recipes of the diary on the pictures of Common Voice and join them; arguments as for
+    :func:`build`."""
+    is_common_voice = pl.any_horizontal(pl.col("corpus").str.starts_with(name) for name in COMMON_VOICE)
+    rows = manifest.read(table).filter(is_common_voice)
+    own = out / "common-voice.parquet"
+    manifest.write(rows, own)
+    draw(own, out / "pictures", jobs=jobs, label=label and "pictures")
     runs = []
     for name in ("diary-gender", "diary-age"):
         settings = recipe.load(name, overrides)
         train(settings, out / "pictures", out / name, resume=True, jobs=jobs, label=label and name)
         runs.append(bundles.load(out / name / "bundle"))
     graph = export.merge([run.model for run in runs])
-    made = join(runs, out / NAME)
-    rows = manifest.read(table).filter(pl.col("split").is_in(["train", "validation"]))
-    speakers = rows["speaker_id"].drop_nulls().unique().to_list()
-    bundles.write(made, graph, speakers)
-    report = evaluate(made.folder, table, out / "report", split="test", jobs=jobs, label=label and "evaluate")
+    made = join(runs, out / DIARY)
+    heard = rows.filter(pl.col("split").is_in(["train", "validation"]))["speaker_id"].drop_nulls().unique().to_list()
+    bundles.write(made, graph, heard)
+    report = evaluate(made.folder, own, out / "report", split="test", jobs=jobs, label=label and "evaluate")
     made = dataclasses.replace(made, scores=headline(report))
-    bundles.write(made, graph, speakers)
+    bundles.write(made, graph, heard)
     return made
-
-
-def common_voice(speech: Path) -> pl.DataFrame:
-    """Join every Common Voice of a folder into one table."""
-    folders = [source.folder for source in find(speech) if source.corpus.startswith(("common-voice", "cv-"))]
-    if not folders:
-        raise NothingToDoError(f"no Common Voice in {speech}: expected folders such as cv-corpus-6.1-2020-12-11")
-    return import_corpora(folders).table
 
 
 def join(runs: Sequence[Bundle], folder: Path) -> Bundle:
@@ -101,7 +131,7 @@ def join(runs: Sequence[Bundle], folder: Path) -> Bundle:
     return dataclasses.replace(
         first,
         folder=folder,
-        name=NAME,
+        name=DIARY,
         description=DESCRIPTION,
         outputs=outputs,
         calibration=calibration,
@@ -116,12 +146,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Rebuild the bundle that ships.")
     parser.add_argument("speech", type=Path, help="folder of corpora")
     parser.add_argument("out", type=Path, help="working folder")
+    parser.add_argument("--bundle", choices=("base", "diary"), default="base")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     arguments = parser.parse_args()
-    jobs = default_jobs()
-    made = build(arguments.speech, arguments.out, overrides=arguments.overrides, jobs=jobs, label="model")
-    shutil.copytree(made.folder, bundles.SHIPPED / NAME, dirs_exist_ok=True)
-    print(f"{bundles.SHIPPED / NAME}  {json.dumps(made.scores)}")
+    made = build(
+        arguments.speech,
+        arguments.out,
+        bundle=arguments.bundle,
+        overrides=arguments.overrides,
+        jobs=default_jobs(),
+        label="model",
+    )
+    target = bundles.SHIPPED / made.name
+    shutil.copytree(made.folder, target, dirs_exist_ok=True)
+    print(f"{target}  {json.dumps(made.scores)}")
 
 
 if __name__ == "__main__":

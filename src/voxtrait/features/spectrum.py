@@ -1,0 +1,166 @@
+"""From a signal to mel bands: powers, a spectrogram, and the windows that a speaker encoder sees."""
+
+import functools
+import math
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+import scipy.sparse
+
+from voxtrait.audio import Signal, check_signal, resample, to_mono
+from voxtrait.errors import OptionError
+from voxtrait.features.front_end import FrontEnd
+
+Array = npt.NDArray[np.float32]
+
+FRAMES: Final = 64  # transformed at a time: they stay in the processor's cache, and memory does not grow with length
+
+
+def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64] | None = None) -> Array:
+    """Compute mel band powers.
+
+    Args:
+        signal: mono, ``(samples,)``, at the front end's rate.
+        front_end: the parameters.
+        centres: the samples that columns are centred on; ``None`` means every hop from 0 to the end.
+
+    Returns:
+        ``(n_mels, frames)``, linear power, lowest band first.
+
+    Examples:
+        >>> import numpy as np
+        >>> sine = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32)
+        >>> power = mel_power(sine, FrontEnd())
+        >>> power.shape, bool(power[:, 50].max() > 0.9)
+        ((288, 101), True)
+    """
+    if centres is None:
+        centres = np.arange(0, len(signal) + 1, front_end.hop_length)
+    if front_end.level_db is not None:
+        rms = float(np.sqrt(np.mean(np.square(signal, dtype=np.float64)))) if len(signal) else 0.0
+        if rms > 0:
+            signal = signal * np.float32(10 ** (front_end.level_db / 20) / rms)
+    window, bank = _window(front_end), _bank(front_end)
+    half = front_end.window_length // 2
+    # only the stretch that the frames touch is padded and cut into frames, however long the signal is
+    start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
+    inside = signal[max(start, 0) : max(stop, 0)]
+    padded = np.pad(inside, (max(-start, 0), max(stop - max(start, 0) - len(inside), 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
+    first = centres - half - start
+    out = np.empty((front_end.n_mels, len(first)), dtype=np.float32)
+    frames = np.zeros((min(FRAMES, len(first)), front_end.n_fft), dtype=np.float32)
+    for at in range(0, len(first), FRAMES):
+        some = first[at : at + FRAMES]
+        np.multiply(windows[some], window, out=frames[: len(some), : front_end.window_length])
+        spectrum = scipy.fft.rfft(frames[: len(some)], axis=1)
+        squares = spectrum.view(np.float32)  # real and imaginary parts in turn
+        squares *= squares
+        power = np.add(squares[:, ::2].T, squares[:, 1::2].T, order="C")  # bins before frames, as the product reads it
+        out[:, at : at + len(some)] = bank @ power
+    return out
+
+
+def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: FrontEnd | None = None) -> Array:
+    """Compute a mel spectrogram with the front end's compression, of any signal.
+
+    Args:
+        signal: ``(samples,)`` or ``(channels, samples)``, in [-1, 1].
+        sampling_rate: of the signal, in Hz; another rate than the front end's is resampled.
+        front_end: the parameters; by default those of the diary's pictures.
+
+    Returns:
+        ``(n_mels, frames)`` in dB relative to a full-scale sine (or as ``compression`` says), lowest band first.
+
+    Raises:
+        SignalError: if the array is no signal.
+
+    Examples:
+        >>> import numpy as np
+        >>> log_mel(np.zeros(16000, np.float32)).shape
+        (288, 101)
+    """
+    front_end = front_end or FrontEnd()
+    mono = to_mono(check_signal(signal))
+    return _compress(mel_power(resample(mono, sampling_rate, front_end.sampling_rate), front_end), front_end)
+
+
+def windows(signal: Signal, front_end: FrontEnd) -> Array:
+    """Cut a mel spectrogram into windows of one length that cover it evenly, as a speaker encoder sees them.
+
+    Args:
+        signal: mono, ``(samples,)``, at the front end's rate, usually nothing but speech.
+        front_end: with ``fit="windows"``; ``columns`` says how many frames a window has.
+
+    Returns:
+        ``(n, columns, n_mels)`` float32, compressed as the front end says. A signal of less than a window is repeated
+        from its start; one of ``f`` frames has ``ceil(f / columns - 0.25)`` windows, spread from the first frame to
+        the last, which overlap where ``f`` is no multiple of ``columns``, or leave out at most a quarter of a window
+        in all.
+
+    Raises:
+        OptionError: if the front end is one of pictures.
+
+    Examples:
+        >>> import numpy as np
+        >>> from voxtrait.features.front_end import encoder_front_end
+        >>> windows(np.zeros(5 * 16000, np.float32), encoder_front_end()).shape
+        (3, 160, 40)
+    """
+    if front_end.fit != "windows":
+        raise OptionError(f"got a front end with fit {front_end.fit!r}, expected 'windows'")
+    frames = _compress(mel_power(signal, front_end), front_end).T
+    columns = front_end.columns
+    if len(frames) < columns:
+        return np.resize(frames, (1, columns, front_end.n_mels))
+    count = max(1, math.ceil(len(frames) / columns - 0.25))
+    starts = np.linspace(0, len(frames) - columns, count).astype(int)
+    return np.ascontiguousarray(frames[starts[:, None] + np.arange(columns)])
+
+
+def _compress(power: Array, front_end: FrontEnd) -> Array:
+    match front_end.compression:
+        case "db":
+            return np.asarray(10 * np.log10(np.maximum(power, front_end.floor)), dtype=np.float32)
+        case "log":
+            return np.asarray(np.log(np.maximum(power, front_end.floor)), dtype=np.float32)
+        case _:
+            return power
+
+
+@functools.lru_cache(maxsize=8)
+def _window(front_end: FrontEnd) -> Array:
+    n = front_end.window_length
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)).astype(np.float32)  # periodic Hann
+    return np.asarray(window / (window.sum() / 2), dtype=np.float32) if front_end.scaled else window
+
+
+@functools.lru_cache(maxsize=8)
+def _bank(front_end: FrontEnd) -> scipy.sparse.csr_array:
+    """Triangular filters, ``(n_mels, n_fft / 2 + 1)``; sparse, for most of a dense bank is zeros."""
+    edges = _to_hz(
+        np.linspace(
+            _to_mel(front_end.f_min, front_end.scale), _to_mel(front_end.f_max, front_end.scale), front_end.n_mels + 2
+        ),
+        front_end.scale,
+    )
+    bins = np.fft.rfftfreq(front_end.n_fft, 1 / front_end.sampling_rate)
+    low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    bank = np.maximum(0, np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)))
+    if front_end.norm == "area":
+        bank *= 2 / (high - low)
+    return scipy.sparse.csr_array(bank.astype(np.float32))
+
+
+def _to_mel(hz: float, scale: str) -> float:
+    if scale == "htk":
+        return float(2595 * np.log10(1 + hz / 700))
+    return hz / (200 / 3) if hz < 1000 else 15 + 27 * float(np.log(hz / 1000) / np.log(6.4))
+
+
+def _to_hz(mel: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
+    if scale == "htk":
+        return np.asarray(700 * (10 ** (mel / 2595) - 1))
+    return np.where(mel < 15, mel * (200 / 3), 1000 * np.exp((mel - 15) * np.log(6.4) / 27))

@@ -1,0 +1,29 @@
+"""The one inference path: a signal, a file or many files to predictions, by a bundle's front end, graphs and decision.
+
+::
+
+    file ─ audio.blocks ─► Clip ─ speech ─► inputs ─► array ─ run ─► logits ─ decide ─► answers ─► Prediction
+
+A bundle of pictures is asked about one picture of the clip. A bundle of windows hears nothing but the speech: its
+encoder sums each window up, and its heads answer to the mean of all of the clip. Files are read block by block, in
+memory that does not grow with their length.
+"""
+
+from voxtrait.recognize.clip import SHORTEST_S, Clip
+from voxtrait.recognize.prediction import CSV_FIELDS, FIELDS, Prediction
+from voxtrait.recognize.recognizer import Recognizer, load
+from voxtrait.recognize.table import TABLE_SUFFIXES, check_table_name, table_schema, write_table
+
+__all__ = [
+    "CSV_FIELDS",
+    "FIELDS",
+    "SHORTEST_S",
+    "TABLE_SUFFIXES",
+    "Clip",
+    "Prediction",
+    "Recognizer",
+    "check_table_name",
+    "load",
+    "table_schema",
+    "write_table",
+]

@@ -1,0 +1,137 @@
+"""A clip while it is listened to, block by block: how long it is, where its speech is, and how far that stands out."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+
+from voxtrait import decision, speech
+from voxtrait.audio import SAMPLING_RATE, Signal
+
+SHORTEST_S: Final = decision.EVIDENCE_S[0]  # 0.7 seconds of speech, below which no answer is given
+STRETCH_S: Final = 60.0  # seconds looked at in one piece, so that memory does not grow with length
+REST_S: Final = 0.2  # seconds without speech below which their level says nothing
+QUIETEST: Final = 1e-10  # mean square of 16-bit rounding, -100 dBFS: silence made by a machine counts as this
+
+_FRAME: Final = round(speech.FRAME_S * SAMPLING_RATE)
+_STRETCH: Final = round(STRETCH_S * SAMPLING_RATE)
+
+
+class Clip:
+    """What is known of a clip; true of all of it once :meth:`stretches` or :meth:`beginning` has gone through it.
+
+    How the signal is cut into blocks changes nothing.
+
+    Examples:
+        >>> clip = Clip()
+        >>> list(clip.stretches(np.zeros(8000, np.float32) for _ in range(4)))
+        []
+        >>> clip.duration_s, clip.speech_s, clip.snr_db, clip.refusal
+        (2.0, 0.0, None, ('no_speech', 'no speech was found'))
+    """
+
+    def __init__(self) -> None:
+        self._detector = speech.Detector()
+        self._samples = 0
+        self._rest = np.zeros(0, np.float32)  # less than a frame, whose end is in the next block
+        self._powers = np.zeros(0)  # of the frames that the detector has not decided
+        self._frames = {True: 0, False: 0}  # with speech, and without
+        self._sums = {True: 0.0, False: 0.0}  # of their powers
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds heard."""
+        return self._samples / SAMPLING_RATE
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech among them."""
+        return self._frames[True] * speech.FRAME_S
+
+    @property
+    def snr_db(self) -> float | None:
+        """Mean power of the frames with speech over that of the others, in dB; ``None`` where there are less than 0.2
+        s of one of them."""
+        if min(self._frames.values()) * speech.FRAME_S < REST_S:
+            return None
+        loud, quiet = (max(self._sums[kind] / self._frames[kind], QUIETEST) for kind in (True, False))
+        return float(10 * np.log10(loud / quiet))
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """Status and message of a clip that gets no answer, or ``None``."""
+        spoken = self.speech_s
+        if self.duration_s < SHORTEST_S or 0 < spoken < SHORTEST_S:
+            heard = min(spoken, self.duration_s)
+            return "too_short", f"{heard:.2f} s of speech, expected at least {SHORTEST_S} s"
+        return None if spoken else ("no_speech", "no speech was found")
+
+    def stretches(self, blocks: Iterable[Signal]) -> Iterator[Signal]:
+        """Listen, and give the speech without what is between.
+
+        Args:
+            blocks: mono at 16 kHz, ``(samples,)`` each.
+
+        Yields:
+            Speech, ``(samples,)``: one piece of a clip with up to two minutes of it, and of a longer one a minute each
+            and what is left, up to two.
+        """
+        waiting = np.zeros(0, np.float32)
+        for part in self._listen(blocks):
+            waiting = np.concatenate([waiting, part])
+            while len(waiting) > 2 * _STRETCH:
+                yield waiting[:_STRETCH]
+                waiting = waiting[_STRETCH:].copy()
+        if len(waiting):
+            yield waiting
+
+    def beginning(self, blocks: Iterable[Signal]) -> Signal:
+        """Listen, and give the piece that stands for the whole in a picture.
+
+        Args:
+            blocks: mono at 16 kHz, ``(samples,)`` each.
+
+        Returns:
+            The signal as it is, ``(samples,)``, up to a minute; of a longer one the first minute of its speech.
+        """
+        first: list[Signal] = []
+        spoken: list[Signal] = []
+
+        def kept() -> Iterator[Signal]:
+            for block in blocks:
+                if sum(map(len, first)) <= _STRETCH:
+                    first.append(block)
+                yield block
+
+        for part in self._listen(kept()):
+            if sum(map(len, spoken)) < _STRETCH:
+                spoken.append(part)
+        return np.concatenate([np.zeros(0, np.float32), *(first if self._samples <= _STRETCH else spoken)])[:_STRETCH]
+
+    def _listen(self, blocks: Iterable[Signal]) -> Iterator[Signal]:
+        """Pass the blocks to the detector, count, and give the speech as it is found."""
+        for block in blocks:
+            self._samples += len(block)
+            self._measure(block)
+            yield self._count(self._detector.feed(block))
+        yield self._count(self._detector.close())
+
+    def _measure(self, block: Signal) -> None:
+        joined = np.concatenate([self._rest, block])
+        frames = joined[: len(joined) - len(joined) % _FRAME].reshape(-1, _FRAME)
+        powers = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / _FRAME
+        self._powers = np.concatenate([self._powers, powers])
+        self._rest = joined[frames.size :].copy()  # a view would keep the block in memory
+
+    def _count(self, heard: speech.Heard) -> Signal:
+        decided, self._powers = np.split(self._powers, [len(heard.frames)])
+        for kind, which in ((True, heard.frames), (False, ~heard.frames)):
+            self._frames[kind] += int(which.sum())
+            self._sums[kind] += float(decided[which].sum())
+        return heard.speech
+
+
+def cut(signal: Signal) -> Iterator[Signal]:
+    """Cut a mono signal ``(samples,)`` into blocks of a minute, as a file is read."""
+    for at in range(0, len(signal), _STRETCH):
+        yield signal[at : at + _STRETCH]

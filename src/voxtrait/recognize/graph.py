@@ -1,0 +1,87 @@
+"""ONNX graphs: opened when they are first asked, and only if they are what the bundle says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from voxtrait.errors import BundleError
+from voxtrait.features import Array
+
+
+class Graph:
+    """A graph with one input.
+
+    Args:
+        file: of the serialised model.
+        takes: shape of one row of the input, without the batch.
+        gives: names of the outputs, and how many values a row of each has; ``None`` where any number will do.
+        name: of the input; ``None`` where any will do.
+        threads: of the runtime.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        takes: Sequence[int | None],
+        gives: Mapping[str, int | None],
+        *,
+        name: str | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.file = file
+        self.takes = tuple(takes)
+        self.gives = dict(gives)
+        self.name = name
+        self.threads = threads
+        self._session: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process without the session, which is opened there."""
+        return self.__dict__ | {"_session": None}
+
+    def __call__(self, rows: Array) -> dict[str, Array]:
+        """Run: ``(n, *takes)`` → each output, ``(n, values)``.
+
+        Raises:
+            BundleError: if the file is no graph, or not the one described, or does not take these rows.
+        """
+        if self._session is None:
+            self._session = self._open()
+        names = list(self.gives)
+        try:
+            found = self._session.run(names, {self._session.get_inputs()[0].name: rows})
+        except Exception as error:  # the runtime has a dozen kinds, none of them public
+            raise BundleError(f"{self.file} cannot work on an input of {rows.shape}: {error}") from None
+        return dict(zip(names, found, strict=True))
+
+    def _open(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            session = onnxruntime.InferenceSession(self.file, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime has a dozen kinds, none of them public
+            raise BundleError(f"{self.file} is no graph that ONNX Runtime can open: {error}") from None
+        outputs = {one.name: one.shape for one in session.get_outputs()}
+        if set(outputs) != set(self.gives):
+            raise BundleError(f"the graph {self.file} puts out {sorted(outputs)}, expected {sorted(self.gives)}")
+        for name, size in self.gives.items():
+            if not _fits(outputs[name], [size]):
+                raise BundleError(f"the graph {self.file} puts out {name} of {outputs[name]}, expected (n, {size})")
+        inputs = {one.name: one.shape for one in session.get_inputs()}
+        if len(inputs) != 1 or self.name not in (None, *inputs):
+            raise BundleError(f"the graph {self.file} takes {sorted(inputs)}, expected {self.name or 'one input'}")
+        for name, shape in inputs.items():
+            if not _fits(shape, self.takes):
+                raise BundleError(f"the graph {self.file} takes {name} of {shape}, expected (n, {self.takes})")
+        return session
+
+
+def _fits(shape: Sequence[int | str | None], row: Sequence[int | None]) -> bool:
+    """Whether a graph's shape is that of a batch of such rows; a size that either does not name fits any."""
+    return len(shape) == 1 + len(row) and all(
+        have == want or want is None or not isinstance(have, int) for have, want in zip(shape[1:], row, strict=True)
+    )

@@ -1,0 +1,56 @@
+"""What is said of one clip: the record, its fields and their order."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a voice presents as in one clip; the fields and their order are the contract's.
+
+    ``status`` is ``ok``, ``no_speech``, ``too_short`` or ``error``; all but ``ok`` leave the fields from ``gender``
+    to ``age_groups`` ``None`` and say why in ``message``. What a bundle cannot tell is ``None`` too. The fields after
+    ``model`` are for evaluation, and not printed.
+
+    Examples:
+        >>> answer = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 1.0")
+        >>> list(answer.to_dict())[:5]
+        ['path', 'status', 'message', 'duration_s', 'speech_s']
+    """
+
+    path: str | None
+    status: str
+    message: str | None
+    duration_s: float | None  # seconds
+    speech_s: float | None  # seconds
+    gender: str | None  # female, male, or unsure
+    p_female: float | None  # calibrated
+    age_years: float | None
+    age_low: float | None  # 80 % interval, years
+    age_high: float | None
+    age_group: str | None
+    age_groups: Mapping[str, float] | None  # sums to 1
+    model: str
+    joint_class: str | None = None  # the class that an age network of joint classes names
+    snr_db: float | None = None  # level of the speech over the rest of the clip, where there is enough of the rest
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields in the contract's order, probabilities to 4 digits, seconds and years to 2."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        if self.path is not None:  # a name that is not UTF-8 could not be printed or stored
+            values["path"] = os.fsencode(self.path).decode("utf-8", "replace")
+        for name, value in values.items():
+            if isinstance(value, float):
+                values[name] = round(value, 4 if name == "p_female" else 2)
+        if self.age_groups is not None:
+            values["age_groups"] = {group: round(share, 4) for group, share in self.age_groups.items()}
+        return values
+
+
+UNPRINTED: Final = ("joint_class", "snr_db")
+FIELDS: Final = tuple(field.name for field in dataclasses.fields(Prediction) if field.name not in UNPRINTED)
+CSV_FIELDS: Final = tuple(name for name in FIELDS if name != "age_groups")
+ANSWERS: Final = FIELDS[FIELDS.index("gender") : FIELDS.index("model")]
+"""What is ``None`` in a prediction without an answer."""

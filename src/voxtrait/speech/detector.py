@@ -1,0 +1,261 @@
+"""From probabilities to decisions: which frames of a signal are speech, for clips and for recordings of any length.
+
+::
+
+    blocks ─► windows of 33 s, each brought to one level ─► network ─► probabilities ─► stretches ─► frames
+
+The network is Silero's; what is decided here is when to believe it. A stretch of speech begins where the probability
+passes ``ON`` and ends where it stays below ``OFF``; pauses shorter than ``BRIDGE_FRAMES`` belong to it. It counts
+only with evidence: ``SURE_FRAMES`` as probable as ``SURE``, which music and knocking rarely reach. The numbers were
+chosen on some sounds and half of the real clips, and are checked on others in ``docs/speech.md``.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from voxtrait.audio import SAMPLING_RATE, Signal
+from voxtrait.errors import SignalError
+from voxtrait.speech import network
+
+Frames = npt.NDArray[np.bool_]
+Array = npt.NDArray[np.float32]
+
+FRAME_S: Final = network.FRAME / SAMPLING_RATE  # 0.032
+
+ON: Final = 0.5  # a stretch has frames as probable as this
+OFF: Final = 0.15  # … and goes on to both sides as far as they are as probable as this
+SURE: Final = 0.9
+SURE_FRAMES: Final = 7  # a stretch with less than 0.2 s over SURE is no speech
+BRIDGE_FRAMES: Final = 9  # a gap of up to 0.3 s inside speech counts as speech
+MARGIN_FRAMES: Final = 3  # 0.1 s before and after: the network hears a soft beginning late
+
+QUIETEST_DBFS: Final = -80.0  # a window without a frame over this is silence: dither, or the noise of a converter
+TARGET_DBFS: Final = -16.0  # of a window's loud frames; 20 dB more or less change nothing in the answers
+LOUD_FRAMES: Final = 16  # "loud" is the level that half a second reaches, so that a knock on the microphone is not …
+BRIEF_FRAMES: Final = 4  # … but a word of less than that is found too: at most 20 dB below the loudest eighth
+BRIEF_DB: Final = 20.0
+
+WINDOW_FRAMES: Final = 1024  # 33 s brought to one level, and through the network in one call
+PAUSE_FRAMES: Final = BRIDGE_FRAMES + 2 * MARGIN_FRAMES + 1  # what lies before such a pause can be decided
+
+
+class Heard(NamedTuple):
+    """A part of a signal, decided."""
+
+    frames: Frames  # (n,): is there speech in these 32 ms?
+    speech: Signal  # (512 * frames.sum(),): the samples of those in which there is
+
+
+class Detector:
+    """Finds speech in a signal that comes in blocks, in memory that does not grow with its length.
+
+    How the signal is cut into blocks does not change the answer. Parts are answered at pauses, at most 66 s late; the
+    rest when the signal ends. Level is brought up window by window, so a loud minute does not hide a quiet one.
+
+    Examples:
+        >>> detector = Detector()
+        >>> parts = [detector.feed(np.zeros(8000, np.float32)) for _ in range(3)] + [detector.close()]
+        >>> sum(len(part.frames) for part in parts), sum(len(part.speech) for part in parts)
+        (46, 0)
+    """
+
+    def __init__(self) -> None:
+        self._state = network.start()
+        self._waiting: list[Signal] = []  # samples that the network has not heard
+        self._samples = np.zeros(0, np.float32)  # … that it has, and that are not decided
+        self._shares = np.zeros(0, np.float32)  # its probabilities for them
+
+    def feed(self, signal: Signal) -> Heard:
+        """Take the next block, and give what can be decided by now.
+
+        Args:
+            signal: mono at 16 kHz, ``(samples,)``, of any length.
+
+        Returns:
+            The next part of the signal, often an empty one; the parts laid end to end have ``samples // 512`` frames.
+
+        Raises:
+            SignalError: if the block is not mono.
+        """
+        if signal.ndim != 1:
+            raise SignalError(f"got a block of shape {signal.shape}, expected (samples,): average the channels first")
+        self._waiting.append(signal)
+        window = WINDOW_FRAMES * network.FRAME
+        if sum(map(len, self._waiting)) < window:
+            return _empty()
+        signal = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+        parts = []
+        end = len(signal) - len(signal) % window
+        for at in range(0, end, window):
+            self._hear(signal[at : at + window])
+            parts.append(self._decide(self._decidable()))
+        self._waiting = [signal[end:].copy()]
+        return _joined(parts)
+
+    def close(self) -> Heard:
+        """End the signal, and give what was left to decide; less than 32 ms at its end are dropped."""
+        left = np.concatenate(self._waiting) if self._waiting else np.zeros(0, np.float32)
+        self._waiting = []
+        frames = len(left) // network.FRAME
+        if frames:
+            self._hear(left[: frames * network.FRAME])
+        return self._decide(len(self._shares))
+
+    def _hear(self, signal: Signal) -> None:
+        """Run the network over a window, ``(n * 512,)``."""
+        level = _loud_dbfs(signal)
+        if level < QUIETEST_DBFS:
+            shares = np.zeros(len(signal) // network.FRAME, np.float32)
+            self._state = network.start()
+        else:
+            gain = 10 ** ((TARGET_DBFS - level) / 20)
+            shares, self._state = network.probabilities(signal, self._state, gain)
+        self._shares = np.concatenate([self._shares, shares])
+        self._samples = np.concatenate([self._samples, signal])
+
+    def _decidable(self) -> int:
+        """Count the frames that later ones cannot change: those before the last pause. If there was no pause for two
+        windows, all of them, for memory must not grow; that costs a word in a minute at most."""
+        for start, stop in reversed(_runs(self._shares < OFF)):
+            if stop - start >= PAUSE_FRAMES:
+                return stop - MARGIN_FRAMES
+        return len(self._shares) if len(self._shares) >= 2 * WINDOW_FRAMES else 0
+
+    def _decide(self, count: int) -> Heard:
+        frames = decide(self._shares[:count])
+        samples = count * network.FRAME
+        speech = self._samples[:samples].reshape(-1, network.FRAME)[frames].ravel()
+        self._shares = self._shares[count:].copy()  # a view would keep all of it in memory
+        self._samples = self._samples[samples:].copy()
+        return Heard(frames, speech)
+
+
+def decide(shares: npt.ArrayLike) -> Frames:
+    """Decide which frames are speech from the network's probabilities.
+
+    Args:
+        shares: ``(n,)``, in [0, 1].
+
+    Returns:
+        ``(n,)`` bool.
+
+    Examples:
+        >>> decide([0.0] * 10 + [0.99] * 7 + [0.2] + [0.0] * 10).nonzero()[0].tolist()
+        [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]
+        >>> bool(decide([0.0] * 10 + [0.8] * 20 + [0.0] * 10).any())  # never sure
+        False
+    """
+    values = np.asarray(shares, np.float32)
+    stretches: list[tuple[int, int]] = []
+    for start, stop in _runs(values >= OFF):
+        if values[start:stop].max() < ON:
+            continue
+        if stretches and start - stretches[-1][1] <= BRIDGE_FRAMES:
+            start = stretches.pop()[0]
+        stretches.append((start, stop))
+    frames = np.zeros(len(values), bool)
+    for start, stop in stretches:
+        if (values[start:stop] >= SURE).sum() >= SURE_FRAMES:
+            frames[max(0, start - MARGIN_FRAMES) : stop + MARGIN_FRAMES] = True
+    return frames
+
+
+def listen(blocks: Iterable[Signal]) -> Iterator[Heard]:
+    """Find the speech in a signal that comes in blocks, as ``audio.blocks`` decodes a file.
+
+    Args:
+        blocks: mono at 16 kHz, ``(samples,)`` each.
+
+    Yields:
+        The parts of the signal in order, none of them empty.
+
+    Examples:
+        >>> [len(part.frames) for part in listen(np.zeros(16000, np.float32) for _ in range(40))]
+        [1021, 229]
+    """
+    detector = Detector()
+    for block in blocks:
+        part = detector.feed(block)
+        if len(part.frames):
+            yield part
+    part = detector.close()
+    if len(part.frames):
+        yield part
+
+
+def speech_frames(signal: Signal) -> Frames:
+    """Say for each 32 ms whether there is speech.
+
+    Args:
+        signal: mono at 16 kHz, ``(samples,)``, as loud or quiet as it may be.
+
+    Returns:
+        ``(samples // 512,)``, bool.
+
+    Raises:
+        SignalError: if it is not mono.
+
+    Examples:
+        >>> int(speech_frames(np.zeros(16000, np.float32)).sum())
+        0
+    """
+    return _heard(signal).frames
+
+
+def speech_seconds(signal: Signal) -> float:
+    """Measure how much speech there is in a mono signal at 16 kHz, in seconds; pauses of up to 0.3 s count."""
+    return float(_heard(signal).frames.sum() * FRAME_S)
+
+
+def spoken(signal: Signal) -> Signal:
+    """Cut everything but speech out of a mono signal at 16 kHz.
+
+    Args:
+        signal: ``(samples,)``.
+
+    Returns:
+        The samples of the frames that :func:`speech_frames` calls speech, joined: ``(512 * frames,)`` float32, the
+        level unchanged.
+
+    Examples:
+        >>> spoken(np.zeros(16000, np.float32)).shape
+        (0,)
+    """
+    return _heard(signal).speech
+
+
+def _heard(signal: Signal) -> Heard:
+    detector = Detector()
+    return _joined([detector.feed(signal), detector.close()])
+
+
+def _empty() -> Heard:
+    return Heard(np.zeros(0, bool), np.zeros(0, np.float32))
+
+
+def _joined(parts: list[Heard]) -> Heard:
+    full = [part for part in parts if len(part.frames)]
+    if len(full) == 1:
+        return full[0]
+    if not full:
+        return _empty()
+    return Heard(np.concatenate([part.frames for part in full]), np.concatenate([part.speech for part in full]))
+
+
+def _loud_dbfs(signal: Signal) -> float:
+    """Measure the level of a window's loud frames, ``(n * 512,)`` → dBFS."""
+    frames = signal.reshape(-1, network.FRAME)
+    power = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / network.FRAME
+    levels = np.sort(10 * np.log10(power + 1e-12))[::-1]
+    loud = levels[min(LOUD_FRAMES, len(levels)) - 1]
+    brief = levels[min(BRIEF_FRAMES, len(levels)) - 1]
+    return float(max(loud, brief - BRIEF_DB)) if brief >= QUIETEST_DBFS else float(brief)
+
+
+def _runs(values: Frames) -> list[tuple[int, int]]:
+    """Where values are true, as (first, past the last)."""
+    edges = np.flatnonzero(np.diff(values.astype(np.int8), prepend=0, append=0))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

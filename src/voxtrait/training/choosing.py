@@ -1,0 +1,265 @@
+"""How well the recipe does on corpora that it was not trained on, beside a pitch threshold and a constant guess.
+
+``python -m voxtrait.training.choosing RUN`` reads the summaries that a training of ``base`` left in its folder, takes
+train and validation speakers only, leaves out one corpus or release after the other, and prints a table.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+
+from voxtrait import batch, decision, manifest, metrics, speech
+from voxtrait.audio import SAMPLING_RATE, atomic_path, check_signal
+from voxtrait.audio import load as load_audio
+from voxtrait.errors import ManifestError, VoxtraitError
+from voxtrait.evaluate import evaluate
+from voxtrait.labels import GENDERS
+from voxtrait.training import baselines, recipe
+from voxtrait.training.ensemble import learn, unheard
+from voxtrait.training.examples import Clips, clips_of
+from voxtrait.training.fit import calm
+from voxtrait.training.recipe import EncoderRecipe
+from voxtrait.training.views import summarise
+
+GROWN_YEARS: Final = 18.0
+TRIALS: Final[dict[str, dict[str, Any]]] = {
+    "as it is": {},
+    "clips as recorded only": {"views": 2},
+    "hidden=64": {"hidden": 64},
+    "input_dropout=0.7": {"input_dropout": 0.7},
+    "max_epochs=15": {"max_epochs": 15},
+    "learning_rate=0.0003": {"learning_rate": 3e-4},
+    "group_balance=0.3": {"group_balance": 0.3},
+    "ranked=0.1": {"ranked": 0.1},
+    "contradicted labels learnt": {"contradiction": 1.0},
+}
+"""Changes of the recipe that were weighed, each measured on speakers unheard."""
+LONGEST_S: Final = 20.0
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pitch:
+    """The job: a file → the median pitch of its speech in Hz, ``None`` where there is none."""
+
+    def __call__(self, path: str) -> float | None:
+        """Measure one file."""
+        try:
+            signal = check_signal(load_audio(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]
+            return baselines.median_pitch(speech.spoken(signal))
+        except (VoxtraitError, OSError):
+            return None
+
+
+def held_out(table: pl.DataFrame) -> dict[str, Bools]:
+    """Name what is left out: every corpus, and of Common Voice every release of its own, small late ones together."""
+    release = pl.col("release").fill_null("")
+    sets = {
+        "Common Voice 6.1": release.str.contains("corpus-6.1") | (pl.col("corpus") == "cv-6.1-en-more"),
+        "Common Voice 13": release.str.contains("corpus-13"),
+        "Common Voice 17": release.str.contains("corpus-17"),
+        "Common Voice 18 to 20": release.str.contains("corpus-(18|19|20)"),
+    }
+    others = table.filter(~pl.col("corpus").str.starts_with("c"))["corpus"].unique().sort()
+    sets |= {name: pl.col("corpus") == name for name in others}
+    masks = {name: table.select(rule).to_series().to_numpy() for name, rule in sets.items()}
+    return {name: mask for name, mask in masks.items() if mask.any()}
+
+
+def compare(
+    settings: EncoderRecipe, clips: Clips, pitches: Floats, folder: Path, *, label: str | None = None
+) -> list[dict[str, Any]]:
+    """Measure the recipe and the baselines on speakers unheard, and on everything that is left out in turn.
+
+    Args:
+        settings: the recipe.
+        clips: those of train and validation speakers.
+        pitches: ``(n,)``, median pitch in Hz, NaN unknown.
+        folder: for the trainings.
+        label: of progress lines.
+
+    Returns:
+        A row a set: its clips and speakers, gender UAR and age error of recipe and baselines, 95 % intervals.
+    """
+    rows = []
+    masks = held_out(clips.table)
+    network, _ = learn(settings, clips, folder / "all", label=label and "all corpora")
+    inside = [unheard(network, clips, clips.summaries[view]) for view in (0, 2)]
+    everything = np.ones(len(clips.speaker), dtype=bool)
+    rows.append(_row("all, speakers unheard", clips, everything, everything, inside[0], pitches))
+    rows.append(_row("… each clip disturbed", clips, everything, everything, inside[1], pitches))
+    for name, mask in masks.items():
+        rows.append(_row(f"{name}, speakers unheard", clips, mask, everything, inside[0], pitches))
+    for name, mask in masks.items():
+        # a speaker of this set may have clips in another one
+        rest = ~mask & ~np.isin(clips.speaker, clips.speaker[mask])
+        network, _ = learn(settings, clips.take(rest), folder / name.replace(" ", "-"), label=label and f"no {name}")
+        rows.append(_row(f"{name}, left out", clips, mask, rest, _mean(network, clips), pitches))
+    return rows
+
+
+def weigh(
+    settings: EncoderRecipe, clips: Clips, pitches: Floats, folder: Path, *, label: str | None = None
+) -> list[dict[str, Any]]:
+    """Measure each of :data:`TRIALS` on speakers unheard; arguments and rows as for :func:`compare`."""
+    rows, everything = [], np.ones(len(clips.speaker), dtype=bool)
+    for name, changes in TRIALS.items():
+        tried = dataclasses.replace(settings, **changes)
+        cut = dataclasses.replace(clips, summaries=clips.summaries[: tried.views])
+        network, _ = learn(tried, cut, folder / name.replace(" ", "-"), label=label and name)
+        rows.append(_row(name, clips, everything, everything, unheard(network, clips), pitches))
+    return rows
+
+
+def final(
+    run: Path, source: Path, clips: Clips, pitches: Floats, *, jobs: int = 1, label: str | None = None
+) -> list[dict[str, Any]]:
+    """Measure the run's bundle, the diary's and the baselines on the test speakers, which nothing was chosen on.
+
+    Args:
+        run: folder of the training.
+        source: its manifest.
+        clips: those of train and validation speakers, which the baselines are fitted to.
+        pitches: ``(n,)``, theirs.
+        jobs: processes.
+        label: of progress lines.
+
+    Returns:
+        A row a way to answer, with the keys of :func:`compare` as far as it answers.
+    """
+    rows = []
+    for name, which in (("voxtrait-base", run / "bundle"), ("voxtrait-diary", "voxtrait-diary")):
+        report = evaluate(which, source, run / f"test-{name}", split="test", jobs=jobs, label=label and name)
+        gender, age = report["gender"], report["age"]
+        rows.append(
+            {"set": name, "clips": report["n_clips"], "speakers": report["n_speakers"], "uar": gender["uar"]}
+            | {"uar_grown": report["slices"]["children"]["adults"]["gender"]["uar"]}
+            | {key: age[key] for key in ("mae", "mae_constant", "pearson")}
+        )
+    test = manifest.with_absolute_paths(manifest.read(source), source.parent)
+    test = test.filter(pl.col("split") == "test", pl.col("gender").is_in(GENDERS))
+    found = batch.run(Pitch(), test["path"].to_list(), jobs=jobs, on_crash=lambda path, why: None, label=label)
+    heard = np.array([float("nan") if hz is None else hz for hz in found])
+    threshold = _threshold(clips, pitches, np.ones(len(pitches), dtype=bool))
+    truth = np.array([GENDERS.index(one) for one in test["gender"]])
+    answered = np.where(np.nan_to_num(heard) >= threshold, GENDERS.index("female"), GENDERS.index("male"))
+    speaker = test.select(pl.coalesce("speaker_id", "clip_id").rank("dense")).to_series().to_numpy()
+    uar = metrics.bootstrap({"uar": metrics.uar(truth, answered)}, speaker)["uar"]._asdict()
+    name = f"pitch of {threshold:.0f} Hz or more is female"
+    return [*rows, {"set": name, "clips": test.height, "speakers": len(np.unique(speaker)), "uar": uar}]
+
+
+def _threshold(clips: Clips, pitches: Floats, trained: Bools) -> float:
+    weight = np.bincount(clips.speaker)[clips.speaker] ** -1.0
+    heard = trained & ~np.isnan(clips.female) & ~np.isnan(pitches) & ~(clips.years < GROWN_YEARS)
+    return baselines.fit_threshold(pitches[heard], clips.female[heard] == 1, weight[heard])
+
+
+def _mean(network: Any, clips: Clips) -> tuple[Floats, Floats]:
+    with torch.no_grad():
+        gender, age, _ = network(torch.from_numpy(clips.summaries[0]))
+    return (2 * gender[:, GENDERS.index("female")]).double().numpy(), age.double().numpy()
+
+
+def _row(
+    name: str, clips: Clips, tested: Bools, trained: Bools, answers: tuple[Floats, Floats], pitches: Floats
+) -> dict[str, Any]:
+    female, years = answers
+    weight = np.bincount(clips.speaker)[clips.speaker] ** -1.0
+    gendered, aged = tested & ~np.isnan(clips.female), tested & ~np.isnan(clips.years)
+    threshold = _threshold(clips, pitches, trained)
+    known = trained & ~np.isnan(clips.years)
+    constant = baselines.constant_years(clips.years[known].astype(np.float64), weight[known])
+    guess = decision.years_at(decision.probabilities(years), 0.5)
+    truth = clips.years.astype(np.float64)
+
+    def uar(rows: Bools, is_female: Bools) -> metrics.Figure:
+        index = np.where(clips.female[rows] == 1, GENDERS.index("female"), GENDERS.index("male"))
+        return metrics.uar(index, np.where(is_female[rows], GENDERS.index("female"), GENDERS.index("male")))
+
+    grown = gendered & ~(truth < GROWN_YEARS)
+    figures: list[tuple[str, Bools, Callable[[Bools], metrics.Figure]]] = [
+        ("uar", gendered, lambda rows: uar(rows, female >= 0)),
+        ("uar_grown", grown, lambda rows: uar(rows, female >= 0)),
+        ("uar_pitch", gendered, lambda rows: uar(rows, np.nan_to_num(pitches) >= threshold)),
+        ("mae", aged, lambda rows: metrics.mae(truth[rows], guess[rows])),
+        ("mae_constant", aged, lambda rows: metrics.mae(truth[rows], np.full(int(rows.sum()), constant))),
+        ("pearson", aged, lambda rows: metrics.pearson(truth[rows], guess[rows])),
+    ]
+    found: dict[str, Any] = {
+        "set": name,
+        "clips": int(tested.sum()),
+        "speakers": len(np.unique(clips.speaker[tested])),
+        "pitch_threshold_hz": round(float(threshold), 1),
+        "constant_years": float(constant),
+    }
+    for key, rows, measure in figures:
+        if rows.any():
+            found[key] = metrics.bootstrap({key: measure(rows)}, clips.speaker[rows])[key]._asdict()
+    return found
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """Write the rows as a table of Markdown."""
+    heads = {
+        "uar": "gender UAR", "uar_grown": "… grown-ups", "uar_pitch": "… by pitch alone", "mae": "age MAE",
+        "mae_constant": "… constant guess", "pearson": "correlation",
+    }  # fmt: skip
+    lines = ["| tested on | clips | speakers | " + " | ".join(heads.values()) + " |", "|---" * (3 + len(heads)) + "|"]
+    for row in rows:
+        cells = [row["set"], f"{row['clips']:,}", f"{row['speakers']:,}"]
+        for key in heads:
+            one = row.get(key)
+            digits = 1 if key.startswith("mae") else 2 if key == "pearson" else 3
+            cells.append("–" if one is None or one["value"] is None else f"{one['value']:.{digits}f}")
+            if key in ("uar", "mae") and one and one["low"] is not None:
+                cells[-1] += f" ({one['low']:.{digits}f}–{one['high']:.{digits}f})"
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print the table and keep it as ``choosing.json``, ``trials.json``, ``test.json``."""
+    parser = argparse.ArgumentParser(description="Leave corpora out, one after the other, and print a table.")
+    parser.add_argument("run", type=Path, help="folder of a training of the recipe base, which holds its summaries")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--trials", action="store_true", help="weigh changes of the recipe instead")
+    kinds.add_argument("--test", action="store_true", help="measure bundles and baselines on the test speakers instead")
+    arguments = parser.parse_args()
+    run = json.loads((arguments.run / "run.json").read_text("utf-8"))
+    settings = recipe.from_dict(run["recipe"])
+    if not isinstance(settings, EncoderRecipe):
+        raise ManifestError(f"{arguments.run} is a run of {settings.name}, expected one of the recipe base")
+    jobs, source = batch.default_jobs(), Path(run["data"])
+    table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
+    known = table.filter(pl.col("split").is_in(["train", "validation"]))
+    graph = arguments.run / "encoder.onnx"
+    clips = clips_of(summarise(known, graph, settings, arguments.run / "summaries", jobs=jobs, label="views"), settings)
+    shards = batch.run_sharded(
+        Pitch(), clips.table["path"].to_list(), arguments.run / "pitches", row=lambda hz: {"hz": hz},
+        schema={"hz": pl.Float64}, settings="median pitch", jobs=jobs, on_crash=lambda path, why: None, label="pitch",
+    )  # fmt: skip
+    pitches = pl.read_parquet(shards)["hz"].fill_null(float("nan")).to_numpy()
+    with calm():
+        if arguments.test:
+            name, rows = "test", final(arguments.run, source, clips, pitches, jobs=jobs, label="test")
+        else:
+            measure, name = (weigh, "trials") if arguments.trials else (compare, "choosing")
+            rows = measure(settings, clips, pitches, arguments.run / name, label=name)
+    with atomic_path(arguments.run / f"{name}.json") as part:
+        part.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    sys.stdout.write(markdown(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""The recipe ``base``: heads on a frozen speaker encoder, from a manifest to a bundle and its report.
+
+Folds of speakers take the place of one validation split: clips of ``train`` and ``validation`` together are cut into
+as many folds as the ensemble has members, and calibration is fitted to the answers that each speaker gets from the
+member that never heard that speaker. ``test`` speakers are heard by nobody before the report.
+"""
+
+import dataclasses
+import json
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from voxtrait import bundle as bundles
+from voxtrait import features, manifest, speech
+from voxtrait.audio import atomic_path
+from voxtrait.audio import load as load_audio
+from voxtrait.bundle import Bundle
+from voxtrait.errors import ManifestError, VoxtraitError
+from voxtrait.evaluate import evaluate
+from voxtrait.features import Array
+from voxtrait.labels import GENDERS, YEARS
+from voxtrait.training import calibration, encoder, export
+from voxtrait.training.calibration import Heard
+from voxtrait.training.curves import Curves
+from voxtrait.training.dataset import EpochSampler
+from voxtrait.training.examples import Clips, clips_of, contradictions, examples_of
+from voxtrait.training.fit import Outcome, Talk, calm, claim, data_of, headline
+from voxtrait.training.heads import Examples, Heads, HeadTraining
+from voxtrait.training.recipe import EncoderRecipe
+from voxtrait.training.views import SHORT_S, summarise
+
+PARITY_CLIPS: Final = 48
+HEAD_OUTPUTS: Final = ("gender", "age", "embedding")
+CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/results.md)
+
+
+def train(
+    recipe: EncoderRecipe,
+    data: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    jobs: int = 1,
+    label: str | None = None,
+) -> Outcome:
+    """Train the recipe, export it, check the export, evaluate the bundle.
+
+    Args:
+        recipe: all settings.
+        data: a manifest with splits.
+        out: the run's folder: ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
+            ``summaries/``, ``contradicted.csv``.
+        resume: go on with the run that lies there; without one, start it.
+        jobs: processes that hear the clips and predict.
+        label: of progress lines on standard error; ``None`` for none.
+
+    Raises:
+        OptionError: if another run lies in ``out``.
+        ManifestError: if the data is no manifest with training clips.
+        PretrainedMissingError: if the package with the encoder's weights is not installed.
+    """
+    folder, source = Path(out), Path(data)
+    if source.is_dir():
+        raise ManifestError(f"got the folder {source}, expected a manifest: recipe {recipe.name} hears the clips")
+    claim(folder, recipe, source, resume)
+    with calm():
+        table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
+        known = table.filter(pl.col("split").is_in(["train", "validation"]))
+        if not known.height:
+            raise ManifestError(f"no clip of {source} is of split train or validation: 'voxtrait corpus split' first")
+        graph = encoder_graph(known, folder)
+        heard = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "views")
+        clips = clips_of(heard, recipe)
+        network, contradicted = learn(recipe, clips, folder, label=label)
+        made = describe(recipe, clips, answers(network, clips), folder / "bundle")
+        head = export.to_onnx(network, (encoder.SUMMARY,), *HEAD_OUTPUTS, name="summary")
+        export.check_parity(network, head, clips.summaries[0, :PARITY_CLIPS], *HEAD_OUTPUTS, name="summary")
+        speakers = clips.table["speaker_id"].drop_nulls().unique().to_list()
+        bundles.write(made, graph.read_bytes(), speakers, head=head)
+        clips.table.filter(pl.Series(contradicted)).select("clip_id", "speaker_id", "gender").write_csv(
+            folder / "contradicted.csv"
+        )
+        split = "test" if (table["split"] == "test").any() else "validation"
+        report = evaluate(
+            made.folder, source, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
+        )
+        scores = {"contradicted": int(contradicted.sum()), **headline(report)}
+        bundles.write(dataclasses.replace(made, scores=scores), graph.read_bytes(), speakers, head=head)
+    figures = {"speakers unheard": json.loads((folder / "figures.json").read_text("utf-8"))}
+    return Outcome(made.folder, folder / "report", figures, report)
+
+
+def encoder_graph(table: pl.DataFrame, folder: Path) -> Path:
+    """Write the encoder's graph into the run's folder, checked on real clips; once, for its bytes name the shards."""
+    file = folder / "encoder.onnx"
+    if not file.is_file():
+        real: list[Array] = []
+        for path in table["path"]:
+            try:
+                spoken = speech.spoken(load_audio(path)[0])
+            except (VoxtraitError, OSError):
+                continue
+            if len(spoken):
+                real.append(features.windows(spoken, features.encoder_front_end()))
+            if len(real) == PARITY_CLIPS:
+                break
+        graph = encoder.graph(encoder.pretrained(), np.concatenate(real))
+        with atomic_path(file) as part:
+            part.write_bytes(graph)
+    return file
+
+
+def learn(
+    recipe: EncoderRecipe, clips: Clips, folder: Path, *, label: str | None = None
+) -> tuple[Heads, npt.NDArray[np.bool_]]:
+    """Train twice: once to find contradicted gender labels, then without them.
+
+    Returns:
+        The heads, and ``(n,)`` which clips' gender labels were left out.
+    """
+    first = fit(recipe, examples_of(clips, recipe), folder / "first", label=label and f"{recipe.name}, labels")
+    contradicted = contradictions(clips, unheard(first, clips)[0], recipe)
+    if label:
+        print(f"{int(contradicted.sum())} clips have a gender label that the voice contradicts", file=sys.stderr)
+    network = fit(recipe, examples_of(clips, recipe, contradicted), folder, label=label and recipe.name)
+    figures = figures_of(clips, *unheard(network, clips))
+    with atomic_path(folder / "figures.json") as part:
+        part.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    return network, contradicted
+
+
+def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str | None = None) -> Heads:
+    """Train the heads for all epochs; a killed run goes on from its last epoch.
+
+    Args:
+        recipe: all settings.
+        examples: what is learnt from.
+        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
+        label: of a progress line on standard error.
+    """
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    lightning.seed_everything(recipe.seed, workers=True, verbose=False)
+    rows = torch.from_numpy(np.flatnonzero(examples.gender_weight + examples.age_weight > 0))
+    loader: DataLoader[Any] = DataLoader(
+        rows,  # type: ignore[arg-type]
+        batch_size=recipe.batch_size,
+        sampler=EpochSampler(len(rows), recipe.seed),
+        drop_last=len(rows) > recipe.batch_size,
+    )
+    module = HeadTraining(recipe, examples, len(loader) * recipe.max_epochs)
+    folder.mkdir(parents=True, exist_ok=True)
+    last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    with calm():
+        trainer = lightning.Trainer(
+            max_epochs=recipe.max_epochs,
+            accelerator="auto",
+            devices=1,
+            deterministic="warn",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=folder,
+            callbacks=[Curves(folder, recipe.name, ("loss",)), last, Talk(label, recipe.max_epochs)],
+        )
+    resumed = folder / "checkpoints" / "last.ckpt"
+    try:
+        start = resumed if resumed.is_file() else None
+        whole: DataLoader[Any] = DataLoader(rows, batch_size=1024)  # type: ignore[arg-type]
+        with calm():
+            trainer.fit(module, loader, whole, ckpt_path=start, weights_only=False)
+    except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
+        raise KeyboardInterrupt from None
+    return module.network.cpu().eval()
+
+
+def unheard(
+    network: Heads, clips: Clips, summaries: npt.NDArray[np.float32] | None = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Give each clip the answer of the member that never heard its speaker: ``(n,)`` and ``(n, 100)`` logits."""
+    with torch.no_grad():
+        female, years = network.members(torch.from_numpy(clips.summaries[0] if summaries is None else summaries))
+    rows = np.arange(len(clips.fold))
+    logs = torch.log_softmax(years, 2)
+    return female.double().numpy()[clips.fold, rows], logs.double().numpy()[clips.fold, rows]
+
+
+def answers(network: Heads, clips: Clips) -> list[Heard]:
+    """Collect what calibration is fitted to: whole clips, short stretches, and all clips of a speaker together."""
+    seconds = clips.table["speech_s"].to_numpy()
+    count = np.bincount(clips.speaker)
+    weight = np.ones(len(seconds))  # as in the figures that users read, every clip counts the same
+    truth = {"female": clips.female.astype(np.float64), "years": clips.years.astype(np.float64)}
+    several = count[clips.speaker] > 1
+    together = np.zeros((len(count), clips.summaries.shape[2]))
+    np.add.at(together, clips.speaker, clips.summaries[0] * seconds[:, None])
+    total = np.bincount(clips.speaker, seconds)
+    pooled = (together / total[:, None]).astype(np.float32)[clips.speaker]
+    sets = (
+        (clips.summaries[0], seconds, weight),
+        (clips.summaries[1], np.minimum(seconds, SHORT_S), weight),
+        (pooled, total[clips.speaker], np.where(several, weight, 0.0)),
+    )
+    return [
+        Heard(*unheard(network, clips, summaries), seconds=np.asarray(long), weight=np.asarray(weights), **truth)
+        for summaries, long, weights in sets
+    ]
+
+
+def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Measure answers about speakers that were not heard: recall and error, every clip counting the same."""
+    from voxtrait import decision, metrics
+
+    known = ~np.isnan(clips.female)
+    truth = np.where(clips.female[known] == 1, GENDERS.index("female"), GENDERS.index("male"))
+    answered = np.where(female[known] >= 0, GENDERS.index("female"), GENDERS.index("male"))
+    aged = ~np.isnan(clips.years)
+    guessed = decision.years_at(decision.probabilities(years[aged]), 0.5)
+    return {
+        "uar": float(metrics.uar(truth, answered).value or 0.0),
+        "mae": float(metrics.mae(clips.years[aged].astype(np.float64), guessed).value or 0.0),
+    }
+
+
+def describe(recipe: EncoderRecipe, clips: Clips, heard: list[Heard], folder: Path) -> Bundle:
+    """Calibrate and describe the bundle; scores come after its evaluation."""
+    age = calibration.calibrate_years(heard)
+    return Bundle(
+        folder=folder,
+        name=recipe.name,
+        version="1.0",
+        description=recipe.description,
+        front_end=features.encoder_front_end(),
+        outputs={"gender": GENDERS, "age": YEARS},
+        calibration={"gender": calibration.calibrate_presented_gender(heard, age, CHILDHOOD_YEARS), "age": age},
+        scores={},
+        data=tuple(data_of(clips.table)),
+        pretrained=(encoder.PRETRAINED,),
+        licence="Apache-2.0",
+        made_with={
+            "voxtrait": version("voxtrait"),
+            "torch": torch.__version__,
+            "recipe": json.dumps(dataclasses.asdict(recipe)),
+        },
+    )

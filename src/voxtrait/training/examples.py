@@ -1,0 +1,122 @@
+"""A manifest's labels and the summaries of its clips become what the heads learn from: folds, weights, targets."""
+
+import dataclasses
+import hashlib
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES
+from voxtrait.training.encoder import SUMMARY
+from voxtrait.training.heads import Examples
+from voxtrait.training.recipe import EncoderRecipe
+
+GROWN_YEARS: Final = 20.0  # from this age a voice that contradicts its gender label is taken for a wrong label
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """Labelled clips with their summaries, row for row."""
+
+    table: pl.DataFrame  # clip_id, speaker_id, corpus, …, speech_s
+    summaries: npt.NDArray[np.float32]  # (views, n, 768)
+    female: npt.NDArray[np.float32]  # (n,), 1, 0 or NaN
+    years: npt.NDArray[np.float32]  # (n,), middles of age groups where no more is known; NaN
+    exact: Bools  # (n,)
+    speaker: npt.NDArray[np.int64]  # (n,), numbers; a clip without an id is a speaker of its own
+    fold: npt.NDArray[np.int64]  # (n,)
+
+    def take(self, rows: Bools) -> "Clips":
+        """Keep some rows."""
+        cut = {field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)[2:]}
+        return Clips(self.table.filter(pl.Series(rows)), self.summaries[:, rows], **cut)
+
+
+def clips_of(table: pl.DataFrame, recipe: EncoderRecipe) -> Clips:
+    """Read labels and summaries of a table that :func:`voxtrait.training.views.summarise` gave.
+
+    Clips without a summary, or with neither a gender of the two nor an age, are left out.
+    """
+    middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
+    known = pl.col("age_years").is_between(0, 99)
+    rows = table.with_columns(
+        female=pl.col("gender").replace_strict(["female", "male"], [1.0, 0.0], default=None, return_dtype=pl.Float64),
+        years=pl.when(known).then("age_years").otherwise(middle),
+        exact=known.fill_null(False),
+        who=pl.coalesce("speaker_id", pl.lit("\0") + pl.col("clip_id")),
+    ).filter(pl.col("summaries").is_not_null(), pl.any_horizontal(pl.col("female", "years").is_not_null()))
+    values = rows["summaries"].explode().to_numpy().reshape(rows.height, -1, SUMMARY)
+    return Clips(
+        rows.drop("summaries", "female", "years", "exact", "who"),
+        np.ascontiguousarray(values.transpose(1, 0, 2), dtype=np.float32),
+        rows["female"].cast(pl.Float32).fill_null(float("nan")).to_numpy(writable=True),
+        rows["years"].cast(pl.Float32).fill_null(float("nan")).to_numpy(writable=True),
+        rows["exact"].to_numpy(writable=True),
+        rows["who"].rank("dense").cast(pl.Int64).to_numpy() - 1,
+        np.array([fold_of(who, recipe) for who in rows["who"]], dtype=np.int64),
+    )
+
+
+def fold_of(speaker: str, recipe: EncoderRecipe) -> int:
+    """Assign a speaker to a fold by a hash, so that more or fewer speakers beside them change nothing.
+
+    Examples:
+        >>> fold_of("speaker-1", EncoderRecipe("base"))
+        3
+    """
+    digest = hashlib.blake2b(f"{recipe.seed} {speaker}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % recipe.members
+
+
+def examples_of(clips: Clips, recipe: EncoderRecipe, contradicted: Bools | None = None) -> Examples:
+    """Weigh clips: speakers with many do not dominate, and both genders weigh the same.
+
+    Args:
+        clips: those that may be learnt from.
+        recipe: says how much is balanced.
+        contradicted: ``(n,)``, clips whose gender label is not to be learnt.
+    """
+    n = len(clips.speaker)
+    female = clips.female if contradicted is None else np.where(contradicted, np.float32("nan"), clips.female)
+    weight = np.bincount(clips.speaker)[clips.speaker] ** -recipe.speaker_balance
+    by_gender = np.zeros(n)
+    for value in (0.0, 1.0):
+        own = female == value
+        if own.any():
+            by_gender[own] = weight[own] / weight[own].sum()
+    by_age = np.where(np.isnan(clips.years), 0.0, weight)
+    group = (np.nan_to_num(clips.years) // 10).astype(np.int64)
+    total = np.bincount(group, by_age)[group]
+    by_age = by_age / np.maximum(total, 1e-9) ** recipe.group_balance
+    return Examples(
+        clips.summaries, female, clips.years, clips.exact, _to_mean_one(by_gender), _to_mean_one(by_age), clips.fold
+    )
+
+
+def contradictions(clips: Clips, female_logit: npt.NDArray[np.float64], recipe: EncoderRecipe) -> Bools:
+    """Find clips of grown-up speakers whose gender label their voice strongly contradicts.
+
+    Confident learning (Northcutt, Jiang & Chuang, "Confident learning: estimating uncertainty in dataset labels",
+    JAIR 2021), by speaker: the mean logit of the member that never heard the speaker says the other gender with at
+    least ``recipe.contradiction``. Such labels are left out of the gender loss; nothing else of the clip is, and they
+    stay in every figure.
+
+    Args:
+        clips: all of them.
+        female_logit: ``(n,)``, of the member that never heard the clip's speaker.
+        recipe: says from which probability.
+    """
+    count = np.bincount(clips.speaker)
+    mean = np.bincount(clips.speaker, female_logit) / np.maximum(count, 1)
+    p_female = 1 / (1 + np.exp(-mean[clips.speaker]))
+    other = np.where(clips.female == 1, 1 - p_female, p_female)
+    grown = ~(clips.years < GROWN_YEARS)  # unknown ages too
+    return np.asarray((other >= recipe.contradiction) & grown & ~np.isnan(clips.female))
+
+
+def _to_mean_one(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    mean = weights.mean()
+    return np.asarray(weights / mean if mean > 0 else weights, dtype=np.float32)

