@@ -24,8 +24,8 @@ from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import GENDERS
 from voxtrait.training import baselines, recipe
-from voxtrait.training.ensemble import learn, unheard
-from voxtrait.training.examples import Clips, clips_of
+from voxtrait.training.ensemble import fit, learn, unheard
+from voxtrait.training.examples import Clips, clips_of, examples_of
 from voxtrait.training.fit import calm
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.views import summarise
@@ -113,10 +113,13 @@ def weigh(
 ) -> list[dict[str, Any]]:
     """Measure each of :data:`TRIALS` on speakers unheard; arguments and rows as for :func:`compare`."""
     rows, everything = [], np.ones(len(clips.speaker), dtype=bool)
+    _, contradicted = learn(settings, clips, folder / "labels", label=label and "labels")
     for name, changes in TRIALS.items():
         tried = dataclasses.replace(settings, **changes)
         cut = dataclasses.replace(clips, summaries=clips.summaries[: tried.views])
-        network, _ = learn(tried, cut, folder / name.replace(" ", "-"), label=label and name)
+        left_out = contradicted if tried.contradiction < 1 else None
+        home = folder / name.replace(" ", "-")
+        network = fit(tried, examples_of(cut, tried, left_out), home, label=label and name)
         rows.append(_row(name, clips, everything, everything, unheard(network, clips), pitches))
     return rows
 

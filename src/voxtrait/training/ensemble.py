@@ -30,7 +30,7 @@ from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.features import Array
 from voxtrait.labels import GENDERS, YEARS
-from voxtrait.training import calibration, encoder, export
+from voxtrait.training import calibration, encoder, export, schedule
 from voxtrait.training.calibration import Heard
 from voxtrait.training.curves import Curves
 from voxtrait.training.dataset import EpochSampler
@@ -163,24 +163,15 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
     folder.mkdir(parents=True, exist_ok=True)
     last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
     with calm():
-        trainer = lightning.Trainer(
-            max_epochs=recipe.max_epochs,
-            accelerator="auto",
-            devices=1,
-            deterministic="warn",
-            logger=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            default_root_dir=folder,
-            callbacks=[Curves(folder, recipe.name, ("loss",)), last, Talk(label, recipe.max_epochs)],
+        running = schedule.trainer(
+            recipe.max_epochs, folder, [Curves(folder, recipe.name, ("loss",)), last, Talk(label, recipe.max_epochs)]
         )
     resumed = folder / "checkpoints" / "last.ckpt"
     try:
         start = resumed if resumed.is_file() else None
         whole: DataLoader[Any] = DataLoader(rows, batch_size=1024)  # type: ignore[arg-type]
         with calm():
-            trainer.fit(module, loader, whole, ckpt_path=start, weights_only=False)
+            running.fit(module, loader, whole, ckpt_path=start, weights_only=False)
     except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
         raise KeyboardInterrupt from None
     return module.network.cpu().eval()

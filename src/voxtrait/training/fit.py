@@ -23,7 +23,7 @@ from voxtrait import bundle as bundles
 from voxtrait import manifest
 from voxtrait.audio import atomic_path
 from voxtrait.bundle import Bundle
-from voxtrait.corpora import licence_of
+from voxtrait.corpora import licence_of, source_of
 from voxtrait.derived import PICTURES_SETTINGS
 from voxtrait.errors import OptionError
 from voxtrait.evaluate import evaluate
@@ -31,7 +31,7 @@ from voxtrait.labels import GENDERS, SPLITS, age_middle, parts_of
 from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
 from voxtrait.pictures import draw as draw_pictures
 from voxtrait.pictures import front_end_of
-from voxtrait.training import calibration, export
+from voxtrait.training import calibration, export, schedule
 from voxtrait.training.curves import Curves
 from voxtrait.training.dataset import (
     EpochSampler,
@@ -176,17 +176,10 @@ def _fit(
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(checkpoints, "best", monitor="validation_loss", enable_version_counter=False)
     last = ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    trainer = lightning.Trainer(
-        max_epochs=recipe.max_epochs,
-        accelerator="auto",
-        devices=1,
-        deterministic="warn",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=folder,
-        callbacks=[
+    running = schedule.trainer(
+        recipe.max_epochs,
+        folder,
+        [
             EarlyStopping("validation_loss", patience=recipe.patience),
             Curves(folder, recipe.name),
             best,
@@ -198,7 +191,7 @@ def _fit(
     if not _stopped_early(resumed):
         try:
             start = resumed if resumed.is_file() else None
-            trainer.fit(module, training, validation, ckpt_path=start, weights_only=False)
+            running.fit(module, training, validation, ckpt_path=start, weights_only=False)
         except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
             raise KeyboardInterrupt from None
     state = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False)
@@ -206,7 +199,7 @@ def _fit(
     figures: dict[str, dict[str, float]] = {}
     for split, table in parts.items():
         if table.height:
-            (found,) = trainer.test(module, _loader(recipe, classes, table, shuffle=False), verbose=False)
+            (found,) = running.test(module, _loader(recipe, classes, table, shuffle=False), verbose=False)
             figures[split] = {name.removeprefix("test_"): value for name, value in found.items()}
     with atomic_path(folder / "figures.json") as part:
         part.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
@@ -310,6 +303,7 @@ def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
             "corpus": corpus or "unknown",
             "release": None if release == "-" else release,
             "licence": licence_of(corpus),
+            "source": source_of(corpus),
             "clips": rows.height,
             "speakers": rows["speaker_id"].n_unique() if rows["speaker_id"].null_count() == 0 else None,
         }

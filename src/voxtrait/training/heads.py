@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from voxtrait.labels import YEARS
 from voxtrait.training.recipe import EncoderRecipe
+from voxtrait.training.schedule import cosine
 
 EMBEDDING: Final = 256  # leading values of a summary: the encoder's own speaker embedding
 KNOTS: Final = 34  # of the smooth distributions over years
@@ -141,18 +142,7 @@ class HeadTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, warmed up over the first tenth of the steps, then a cosine to zero."""
-        optimiser = torch.optim.AdamW(
-            self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
-        )
-        warm = max(1, self.steps // 10)
-
-        def rate(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, self.steps - warm))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return cosine(self.parameters(), self.recipe.learning_rate, self.recipe.weight_decay, self.steps, warm=1 / 10)
 
     def _loss(self, summary: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         device = self.device

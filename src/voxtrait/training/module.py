@@ -1,6 +1,5 @@
 """The Lightning module: loss, optimiser, and the figures of an epoch."""
 
-import math
 from typing import Any, Final
 
 import lightning
@@ -12,6 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassRecall
 from voxtrait.training.augmentation import augment
 from voxtrait.training.networks import PictureNetwork
 from voxtrait.training.recipe import Recipe
+from voxtrait.training.schedule import cosine
 
 Batch = tuple[Tensor, Tensor, Tensor]
 STAGES: Final = {
@@ -82,18 +82,7 @@ class Training(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up over the first twentieth of the steps, then a cosine to zero."""
-        optimiser = torch.optim.AdamW(
-            self.parameters(), lr=self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
-        )
-        warm = max(1, self.steps // 20)
-
-        def rate(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, self.steps - warm))))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return cosine(self.parameters(), self.recipe.learning_rate, self.recipe.weight_decay, self.steps, warm=1 / 20)
 
     def _step(self, stage: str, batch: Batch) -> Tensor:
         pictures, labels, weights = batch
