@@ -115,9 +115,16 @@ def test_an_age_answer() -> None:
     assert sum(answer["age_groups"].values()) == pytest.approx(1)
 
 
+def test_the_age_group_is_that_of_the_years_and_not_the_likeliest() -> None:
+    shares = 0.4 * np.eye(100)[25] + 0.25 * np.eye(100)[35] + 0.35 * np.eye(100)[36]
+    answer = decision.age_answer(shares, 0.1)
+    assert (answer["age_group"], int(answer["age_years"] // 10)) == ("thirties", 3)
+    assert decision.age_answer(np.eye(100)[99], 0.1)["age_group"] == "nineties"
+
+
 def test_an_age_answer_from_years() -> None:
     answer = decision.age_answer(0.5 * np.eye(100)[29] + 0.3 * np.eye(100)[31] + 0.2 * np.eye(100)[32], 0.1)
-    assert answer["age_group"] == "twenties"  # half of it; the thirties have as much, and the younger one is named
+    assert answer["age_group"] == "thirties"  # the group of the years
     assert answer["age_years"] == pytest.approx(30)
     assert (answer["age_low"], answer["age_high"]) == pytest.approx((29.2, 32.5))
     assert answer["age_groups"] == pytest.approx(dict.fromkeys(AGE_GROUPS, 0.0) | {"twenties": 0.5, "thirties": 0.5})

@@ -176,10 +176,12 @@ def age_answer(ages: Floats, tail: float) -> dict[str, Any]:
     """Give years, interval, age group and group probabilities of one distribution over age groups ``(10,)`` or years
     ``(100,)``."""
     groups = ages.reshape(len(AGE_GROUPS), -1).sum(axis=1)
+    years = float(years_at(ages, 0.5))
     return {
-        "age_years": float(years_at(ages, 0.5)),
+        "age_years": years,
         "age_low": float(years_at(ages, tail)),
         "age_high": float(years_at(ages, 1 - tail)),
-        "age_group": AGE_GROUPS[int(np.argmax(groups))],
+        # the group of the years, not the likeliest one: "51 years, sixties" would read as a mistake
+        "age_group": AGE_GROUPS[min(int(years // 10), len(AGE_GROUPS) - 1)],
         "age_groups": dict(zip(AGE_GROUPS, (float(share) for share in groups), strict=True)),
     }
