@@ -15,8 +15,10 @@ class Curves(lightning.Callback):
     """Writes ``curves.csv`` and ``curves.png`` after each epoch; its rows travel in the checkpoint, so a resumed
     curve is whole."""
 
-    def __init__(self, folder: Path, title: str, figures: tuple[str, ...] = tuple(TITLES)) -> None:
-        self.folder, self.title, self.figures = folder, title, figures
+    def __init__(
+        self, folder: Path, title: str, figures: tuple[str, ...] = tuple(TITLES), *, keeps_best: bool = True
+    ) -> None:
+        self.folder, self.title, self.figures, self.keeps_best = folder, title, figures, keeps_best
         self.rows: list[dict[str, float]] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -34,28 +36,30 @@ class Curves(lightning.Callback):
         self.rows.append({"epoch": float(trainer.current_epoch)} | figures)
         with atomic_path(self.folder / "curves.csv") as part:
             pl.DataFrame(self.rows).with_columns(pl.col("epoch").cast(pl.Int64)).write_csv(part, float_precision=6)
-        draw(self.rows, self.folder / "curves.png", self.title)
+        draw(self.rows, self.folder / "curves.png", self.title, keeps_best=self.keeps_best)
 
 
-def draw(rows: list[dict[str, float]], file: Path, title: str) -> None:
+def draw(rows: list[dict[str, float]], file: Path, title: str, *, keeps_best: bool = True) -> None:
     """Draw the figures of training and validation by epoch: loss, and where they are there accuracy and recall."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     names = [name for name in TITLES if f"train_{name}" in rows[0]]
-    figure = Figure(figsize=(3 * len(names), 3.4), layout="constrained", dpi=110)
+    figure = Figure(figsize=(max(5, 3 * len(names)), 3.4), layout="constrained", dpi=110)
     epochs = [row["epoch"] + 1 for row in rows]
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
         panel.plot(epochs, [row[f"train_{name}"] for row in rows], label="train (augmented)", color="#888888")
         panel.plot(epochs, [row[f"validation_{name}"] for row in rows], label="validation", color="#1f6feb")
-        best = min(rows, key=lambda row: row["validation_loss"])
-        panel.axvline(best["epoch"] + 1, color="#1f6feb", linewidth=0.8, linestyle=":")
+        if keeps_best:
+            best = min(rows, key=lambda row: row["validation_loss"])
+            panel.axvline(best["epoch"] + 1, color="#1f6feb", linewidth=0.8, linestyle=":")
         panel.set_title(TITLES[name], fontsize=10)
         panel.set_xlabel("epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.25)
     panels[0].legend(fontsize=8, frameon=False)
-    figure.suptitle(f"{title}: dotted is the epoch that was kept", fontsize=11)
+    kept = "dotted is the epoch that was kept" if keeps_best else "the last epoch was kept"
+    figure.suptitle(f"{title}: {kept}", fontsize=11)
     with atomic_path(file) as part:
         figure.savefig(part, format="png")

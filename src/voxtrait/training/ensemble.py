@@ -164,7 +164,9 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
     last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
     with calm():
         running = schedule.trainer(
-            recipe.max_epochs, folder, [Curves(folder, recipe.name, ("loss",)), last, Talk(label, recipe.max_epochs)]
+            recipe.max_epochs,
+            folder,
+            [Curves(folder, recipe.name, ("loss",), keeps_best=False), last, Talk(label, recipe.max_epochs)],
         )
     resumed = folder / "checkpoints" / "last.ckpt"
     try:
