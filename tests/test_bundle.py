@@ -42,6 +42,13 @@ def test_a_bundle_of_windows_has_a_head(tmp_path: Path) -> None:
         bundles.load(tmp_path / "b")
 
 
+def test_a_head_of_another_bundle_does_not_stay(tmp_path: Path) -> None:
+    models.make_encoder_bundle(tmp_path / "b")
+    models.make_bundle(tmp_path / "b")
+    assert not (tmp_path / "b" / "head.onnx").exists()
+    assert bundles.load(tmp_path / "b").head is None
+
+
 def test_a_head_stands_where_there_are_windows_and_nowhere_else(tmp_path: Path) -> None:
     made = models.make_encoder_bundle(tmp_path / "b")
     without = dataclasses.replace(made, folder=tmp_path / "c")

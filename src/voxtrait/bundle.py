@@ -146,6 +146,8 @@ def write(bundle: Bundle, graph: bytes, speakers: Iterable[str], head: bytes | N
     for name, data in contents.items():
         with atomic_path(bundle.folder / name) as part:
             part.write_bytes(data)
+    if head is None:  # of another bundle that was written here before
+        (bundle.folder / "head.onnx").unlink(missing_ok=True)
     values = dataclasses.asdict(bundle) | {"front_end": bundle.front_end.to_dict(), "format": FORMAT}
     del values["folder"]
     values["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}

@@ -168,7 +168,7 @@ def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], chil
     shares = [_years(one, age) for one in known]
 
     def answer(one: Heard, years: Floats, setting: dict[str, float]) -> Floats:
-        temperature = temperatures(setting, one.seconds)
+        temperature = decision.temperature_at(setting, one.seconds)
         p_female = 1 / (1 + np.exp(-one.female_logit / temperature))
         return decision.without_childhood(p_female, years, childhood)
 
@@ -192,12 +192,7 @@ def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], chil
 
 
 def _years(one: Heard, setting: dict[str, Any]) -> Floats:
-    return decision.probabilities(one.year_logits / temperatures(setting, one.seconds)[:, None])
-
-
-def temperatures(setting: dict[str, Any], seconds: Floats) -> Floats:
-    """Give the temperature of each clip: :func:`voxtrait.decision.temperature_at` for an array of seconds."""
-    return np.array([decision.temperature_at(setting, one) for one in seconds])
+    return decision.probabilities(one.year_logits / decision.temperature_at(setting, one.seconds)[:, None])
 
 
 def _only(one: Heard, rows: npt.NDArray[np.bool_]) -> Heard:

@@ -24,13 +24,13 @@ from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import GENDERS
 from voxtrait.training import baselines, recipe
+from voxtrait.training.calibration import GROWN_YEARS
 from voxtrait.training.ensemble import fit, learn, unheard
 from voxtrait.training.examples import Clips, clips_of, examples_of
 from voxtrait.training.fit import calm
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.views import summarise
 
-GROWN_YEARS: Final = 18.0
 TRIALS: Final[dict[str, dict[str, Any]]] = {
     "as it is": {},
     "clips as recorded only": {"views": 2},

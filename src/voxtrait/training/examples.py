@@ -13,7 +13,8 @@ from voxtrait.training.encoder import SUMMARY
 from voxtrait.training.heads import Examples
 from voxtrait.training.recipe import EncoderRecipe
 
-GROWN_YEARS: Final = 20.0  # from this age a voice that contradicts its gender label is taken for a wrong label
+# voices break and settle before it; from this age a voice that contradicts its gender label is taken for a wrong label
+SETTLED_YEARS: Final = 20.0
 Bools = npt.NDArray[np.bool_]
 
 
@@ -113,8 +114,8 @@ def contradictions(clips: Clips, female_logit: npt.NDArray[np.float64], recipe: 
     mean = np.bincount(clips.speaker, female_logit) / np.maximum(count, 1)
     p_female = 1 / (1 + np.exp(-mean[clips.speaker]))
     other = np.where(clips.female == 1, 1 - p_female, p_female)
-    grown = ~(clips.years < GROWN_YEARS)  # unknown ages too
-    return np.asarray((other >= recipe.contradiction) & grown & ~np.isnan(clips.female))
+    settled = ~(clips.years < SETTLED_YEARS)  # unknown ages too
+    return np.asarray((other >= recipe.contradiction) & settled & ~np.isnan(clips.female))
 
 
 def _to_mean_one(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
