@@ -2,9 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Protocol
 
 from voxtrait.corpora import audio_folder, class_folders, common_voice, kaggle
 from voxtrait.corpora.source import Listing, Rows, Source
@@ -15,46 +15,72 @@ MAX_DEPTH: Final = (
 )
 
 
-class Layout(NamedTuple):
-    """One layout: how it is recognised, how it is read, and what it looks like in a word."""
+class Layout(Protocol):
+    """What the module of a layout has: its name, its looks in a word, how it is recognised, and how it is read."""
 
-    find: Callable[[Listing], Source | None]
-    read: Callable[[Source, Sequence[str] | None], Rows]
-    expected: str
+    LAYOUT: str
+    EXPECTED: str
 
-
-LAYOUTS: Final = {
-    common_voice.LAYOUT: Layout(common_voice.find, common_voice.read, common_voice.EXPECTED),
-    kaggle.LAYOUT: Layout(kaggle.find, kaggle.read, kaggle.EXPECTED),
-    audio_folder.LAYOUT: Layout(audio_folder.find, audio_folder.read, audio_folder.EXPECTED),
-    class_folders.LAYOUT: Layout(class_folders.find, class_folders.read, class_folders.EXPECTED),
-}
-"""The layouts in the order in which a folder is held against them."""
+    def find(self, listing: Listing, /) -> Source | None: ...  # noqa: D102 - the layouts say it
+    def read(self, source: Source, tables: Sequence[str] | None = None, /) -> Rows: ...  # noqa: D102
 
 
-def find(folder: str | os.PathLike[str]) -> list[Source]:
-    """Find every corpus in a folder.
+class FileLayout(Protocol):
+    """What the module of a layout has whose corpora may be a single file."""
+
+    LAYOUT: str
+    EXPECTED_FILE: str
+
+    def find_file(self, path: Path, /) -> Source | None: ...  # noqa: D102
+    def read(self, source: Source, tables: Sequence[str] | None = None, /) -> Rows: ...  # noqa: D102
+
+
+LAYOUTS: Final[tuple[Layout, ...]] = (
+    common_voice,
+    kaggle,
+    audio_folder,
+    class_folders,
+)
+"""The layouts in the order in which a folder is held against them: the more particular first."""
+
+FILE_LAYOUTS: Final[tuple[FileLayout, ...]] = ()
+"""The layouts of a single file, in the order in which a file is held against them."""
+
+
+def find(path: str | os.PathLike[str]) -> list[Source]:
+    """Find every corpus in a folder, or the one that a file is.
 
     A folder that is in a known layout is one corpus and is not searched further; otherwise the folders in it are tried
     in the order of their names, numbers as numbers (release 6.1 before 17.0).
 
     Raises:
-        CorpusError: if there is no such folder, or nothing in it is in a known layout.
+        CorpusError: if there is no such folder or file, or nothing in it is in a known layout.
     """
-    root = Path(os.path.abspath(folder))  # noqa: PTH100 - links stay as they are: a release's name may be a link's
+    root = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are: a release's name may be a link's
+    if root.is_file():
+        return [_find_file(root)]
     if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise CorpusError(f"{folder} {what}, expected the folder of a corpus (unpack an archive first)")
+        raise CorpusError(f"{path} does not exist, expected the folder of a corpus, or a file that is one")
     found = list(_search(root, MAX_DEPTH, set()))
     if not found:
         here = Listing.of(root)
         names = [f"{name}/" for name in sorted(here.folders)] + sorted(here.files)
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         raise CorpusError(
-            f"no corpus in {folder}: found {shown or 'nothing'}; expected one of "
-            + " | ".join(layout.expected for layout in LAYOUTS.values())
+            f"no corpus in {path}: found {shown or 'nothing'}; expected one of these layouts, in it or up to "
+            f"{MAX_DEPTH} folders below:" + "".join(f"\n  {layout.EXPECTED}" for layout in LAYOUTS)
         )
     return found
+
+
+def _find_file(path: Path) -> Source:
+    for layout in FILE_LAYOUTS:
+        if (source := layout.find_file(path)) is not None:
+            return source
+    raise CorpusError(
+        f"{path} is a file in no known layout; expected the folder of a corpus, a Common Voice .tar.gz, or one of:"
+        + "".join(f"\n  {layout.EXPECTED_FILE}" for layout in FILE_LAYOUTS)
+    )
 
 
 def _search(folder: Path, depth: int, seen: set[Path]) -> Iterator[Source]:
@@ -63,7 +89,7 @@ def _search(folder: Path, depth: int, seen: set[Path]) -> Iterator[Source]:
         return
     seen.add(real)
     listing = Listing.of(folder)
-    for layout in LAYOUTS.values():
+    for layout in LAYOUTS:
         if (source := layout.find(listing)) is not None:
             yield source
             return
@@ -89,4 +115,7 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read a source with the layout that recognised it; errors are the layout's."""
-    return LAYOUTS[source.layout].read(source, tables)
+    readers = {layout.LAYOUT: layout.read for layout in FILE_LAYOUTS} | {
+        layout.LAYOUT: layout.read for layout in LAYOUTS
+    }
+    return readers[source.layout](source, tables)

@@ -131,7 +131,7 @@ def import_corpora(
     names = None if tables is None else [name.strip().removesuffix(".tsv").removesuffix(".csv") for name in tables]
     read = [detect.read(source, names) for source in sources]
     if not any(rows.tables for rows in read):
-        raise CorpusError(f"{sources[0].folder} {read[0].notes[0]}")
+        raise CorpusError(f"{sources[0].shown} {read[0].notes[0]}")
     funnels = [_start_funnel(source, rows) for source, rows in zip(sources, read, strict=True)]
     table = pl.concat(
         [_locate(at, source, rows.table) for at, (source, rows) in enumerate(zip(sources, read, strict=True))],
@@ -163,27 +163,27 @@ def _start_funnel(source: Source, rows: Rows) -> Funnel:
     dropped = {reason: count for reason, count in rows.dropped.items() if count}
     total = rows.table.height + sum(dropped.values())
     parts = (source.corpus, source.release, source.locale)
-    return Funnel(str(source.folder), source.layout, *parts, tables=rows.tables, rows=total, dropped=dropped)
+    return Funnel(source.shown, source.layout, *parts, tables=rows.tables, rows=total, dropped=dropped)
 
 
 def _notes(sources: Sequence[Source], read: Sequence[Rows]) -> list[str]:
-    return [f"{source.folder} {note}" for source, rows in zip(sources, read, strict=True) for note in rows.notes]
+    return [f"{source.shown} {note}" for source, rows in zip(sources, read, strict=True) for note in rows.notes]
 
 
 def _locate(at: int, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     file = pl.col("file")
-    base = source.folder.as_posix().rstrip("/")
+    base = source.base.as_posix().rstrip("/")
     return rows.with_columns(
         _source=pl.lit(at, pl.Int32),
         path=pl.when(file.str.starts_with("/")).then(file).otherwise(pl.lit(f"{base}/") + file),
-        corpus=pl.lit(source.corpus),
-        release=pl.lit(source.release, pl.String),
+        corpus=pl.coalesce("corpus", pl.lit(source.corpus)),
+        release=pl.coalesce("release", pl.lit(source.release, pl.String)),
     ).drop("file")
 
 
 def _with_clip_id(table: pl.DataFrame) -> pl.DataFrame:
     parts = [pl.col(name).fill_null("-") for name in ("corpus", "release", "locale")]
-    return table.with_columns(clip_id=pl.concat_str(*parts, "stem", separator="/"))
+    return table.with_columns(clip_id=pl.coalesce("clip_id", pl.concat_str(*parts, "stem", separator="/")))
 
 
 def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame:

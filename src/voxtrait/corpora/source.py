@@ -13,6 +13,9 @@ from voxtrait.manifest import SCHEMA, SPLIT_UNIT
 ROW_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "file": pl.String,  # below the corpus's folder, or absolute
     "stem": pl.String,  # what names the clip in this corpus
+    "clip_id": pl.String,  # only where the rows were a manifest's before; so are the next two
+    "corpus": pl.String,
+    "release": pl.String,
     "speaker_id": pl.String,
     "gender": pl.String,  # in the corpus's own spelling
     "age": pl.String,  # in the corpus's own spelling: a decade, or years
@@ -35,10 +38,13 @@ class Source:
 
     Attributes:
         layout: name of the layout.
-        folder: absolute path that ``file`` is relative to.
+        folder: absolute path where the tables lie.
         corpus: first part of the clip ids.
         release: second part, or ``None``.
         locale: third part where the rows do not name their own, or ``None``.
+        file: the one file that the corpus is, for layouts of a single file, or ``None``.
+        home: absolute path that the rows' ``file`` is relative to, where that is not ``folder`` (an archive's tables
+            are read somewhere else than its clips will lie), or ``None``.
     """
 
     layout: str
@@ -46,6 +52,18 @@ class Source:
     corpus: str
     release: str | None = None
     locale: str | None = None
+    file: Path | None = None
+    home: Path | None = None
+
+    @property
+    def base(self) -> Path:
+        """The folder that the rows' ``file`` is relative to."""
+        return self.home or self.folder
+
+    @property
+    def shown(self) -> str:
+        """What to call the source to a person: the path that was given, or found."""
+        return str(self.file or self.base)
 
 
 @dataclass
@@ -57,12 +75,14 @@ class Rows:
         tables: names of the tables that were read.
         dropped: reason → number of rows that are not in ``table``.
         notes: what a person should know about this source.
+        examples: reason → where the first few of those rows stand, such as ``validated.tsv:17``.
     """
 
     table: pl.DataFrame
     tables: list[str] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    examples: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
