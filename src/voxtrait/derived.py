@@ -159,6 +159,8 @@ def labelled_clips(source: str | os.PathLike[str]) -> Sources:
 
 def _normalized(table: pl.DataFrame) -> pl.DataFrame:
     """Resolve ``..`` in paths, folder by folder, for there are far fewer folders than files."""
+    if not table["path"].str.contains(r"//|/\.\.?(/|$)").any():
+        return table
     folder = table["path"].str.extract(r"^(.*)/[^/]*$").fill_null("")
     unique = folder.unique()
     clean = pl.Series([os.path.normpath(name) for name in unique], dtype=pl.String)

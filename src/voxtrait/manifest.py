@@ -5,6 +5,7 @@ under their own names. Unknown values are null, never an empty string.
 """
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -47,25 +48,37 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
     if "clip_id" not in table.columns:
         table = table.with_columns(clip_id=pl.col("path").cast(pl.String).str.replace(r"\.[^./]+$", ""))
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in SCHEMA.items() if name not in table.columns]
-    table = table.with_columns(missing)
-    extra = [name for name in table.columns if name not in SCHEMA]
+    return _typed(table.with_columns(missing), SCHEMA)
+
+
+def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+    """Give columns their types, empty strings as null, and look whether the values may be there."""
+    extra = [name for name in table.columns if name not in schema]
     try:
         table = table.select(
-            [pl.col(name).cast(kind) for name, kind in SCHEMA.items()] + [pl.col(name) for name in extra]
+            [pl.col(name).cast(kind) for name, kind in schema.items()] + [pl.col(name) for name in extra]
         )
     except pl.exceptions.PolarsError as error:
         raise ManifestError(f"a column has values of another type than a manifest's: {_first_line(error)}") from None
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
-    table = table.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in texts)
-    _refuse_unknown(table, "split", SPLITS)
-    _refuse_unknown(table, "age_group", AGE_GROUPS)
-    for column in ("clip_id", "path"):
+    blank = [name for name in texts if (table[name] == "").any()]  # most columns have none, and need no copy
+    table = table.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in blank)
+    for column, known in (("split", SPLITS), ("age_group", AGE_GROUPS)):
+        if column in table.columns:
+            _refuse_unknown(table, column, known)
+    for column in {"clip_id", "path"} & set(table.columns):
         if table[column].null_count():
             raise ManifestError(f"{table[column].null_count()} rows have no {column}")
-    if table["clip_id"].n_unique() != table.height:
+    if "clip_id" in table.columns and not _is_unique(table["clip_id"]):
         repeated = table.filter(pl.col("clip_id").is_duplicated())["clip_id"][0]
         raise ManifestError(f"clip_id {repeated!r} stands on more than one row, expected each once")
     return table
+
+
+def _is_unique(names: pl.Series) -> bool:
+    if names.is_sorted():  # as 'corpus import' and 'corpus split' leave them
+        return not (names == names.shift()).any()
+    return names.n_unique() == len(names)
 
 
 def _refuse_unknown(table: pl.DataFrame, column: str, known: tuple[str, ...]) -> None:
@@ -74,8 +87,13 @@ def _refuse_unknown(table: pl.DataFrame, column: str, known: tuple[str, ...]) ->
         raise ManifestError(f"got {column} {unknown[0]!r}, expected one of {', '.join(known)}, or nothing")
 
 
-def read(path: str | os.PathLike[str]) -> pl.DataFrame:
+def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -> pl.DataFrame:
     """Read a manifest by its file ending: ``.parquet``, ``.csv`` or ``.tsv``.
+
+    Args:
+        path: the file.
+        columns: of :data:`SCHEMA`, read only these; the others are neither read nor looked at. ``None`` reads all, and
+            the extra ones too.
 
     Returns:
         The table with ``path`` still as written: see :func:`with_absolute_paths`.
@@ -89,16 +107,22 @@ def read(path: str | os.PathLike[str]) -> pl.DataFrame:
     try:
         match file.suffix.lower():
             case ".parquet":
-                table = pl.read_parquet(file)
+                rows = pl.scan_parquet(file)
             case ".csv":
-                table = pl.read_csv(file, infer_schema=False)
+                rows = pl.scan_csv(file, infer_schema=False)
             case ".tsv":
-                table = pl.read_csv(file, separator="\t", infer_schema=False)
+                rows = pl.scan_csv(file, separator="\t", infer_schema=False)
             case other:
                 raise ManifestError(f"got a manifest ending in {other!r}, expected .parquet, .csv or .tsv")
+        there = rows.collect_schema().names()
+        if columns is None or not {"path", "clip_id"} <= set(there):
+            return conform(rows.collect()) if columns is None else conform(rows.collect()).select(columns)
+        table = rows.select(name for name in there if name in columns).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ManifestError(f"{file} cannot be read as a manifest: {_first_line(error)}") from None
-    return conform(table)
+    wanted = {name: SCHEMA[name] for name in SCHEMA if name in columns}
+    missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in wanted.items() if name not in there]
+    return _typed(table.with_columns(missing), wanted)
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -133,6 +157,19 @@ def write(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
                 table.write_csv(part, separator="\t")
 
 
+def lookup(table: pl.DataFrame, other: pl.DataFrame, on: str, column: str) -> pl.Series:
+    """Look a column up in another table where ``on`` is unique: one value a row of ``table``, null where it has none.
+
+    A join of the whole table would copy all of its columns.
+
+    Examples:
+        >>> ages = pl.DataFrame({"speaker_id": ["b"], "age": [30]})
+        >>> lookup(pl.DataFrame({"speaker_id": ["a", "b", None]}), ages, "speaker_id", "age").to_list()
+        [None, 30, None]
+    """
+    return table.select(on).join(other.select(on, column), on=on, how="left", maintain_order="left")[column]
+
+
 def with_absolute_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> pl.DataFrame:
     """Resolve ``path`` against the manifest's folder; absolute paths stay."""
     base = str(Path(folder).resolve())
@@ -148,6 +185,13 @@ def with_relative_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> 
     for base in (os.path.abspath(folder), os.path.realpath(folder)):  # noqa: PTH100 - with links kept, then followed
         path = path.str.strip_prefix(base.rstrip("/") + "/")
     return table.with_columns(path=path)
+
+
+def moved(table: pl.DataFrame, here: str | os.PathLike[str], there: str | os.PathLike[str]) -> pl.DataFrame:
+    """Make the paths of a manifest that lies in one folder right for another one."""
+    if Path(here).resolve() == Path(there).resolve():
+        return table
+    return with_relative_paths(with_absolute_paths(table, here), there)
 
 
 def _first_line(error: Exception) -> str:

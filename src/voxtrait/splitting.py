@@ -11,15 +11,20 @@ from typing import Any, Final, TypedDict
 
 import polars as pl
 
+from voxtrait import manifest
 from voxtrait.errors import LeakageError, OptionError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest import SPLIT_UNIT
+
+LOOKED_AT: Final = ("clip_id", "speaker_id", "gender", "age_group", "split", "sentence")
+"""The columns of a manifest that a split, its summary and its leakage depend on."""
 
 SIZES: Final = (80.0, 10.0, 10.0)  # per cent of the speakers in train, validation and test
 NO_LEAK: Final = "none"
 NO_SPLIT: Final = "no split"
 UNKNOWN_LEAK: Final = "unknown: no speaker ids"
 
+_CLIP: Final = "\0"  # before the clip_id where it stands for a speaker
 _OTHER: Final = "other"  # all self-descriptions together: one alone has too few speakers to stratify by
 
 
@@ -95,14 +100,19 @@ def split(
             "leave those clips out, or accept it with --allow-leak, which marks everything made from this split"
         )
     is_clip = pl.col("speaker_id").is_null()
-    unit = pl.when(is_clip).then("clip:" + pl.col("clip_id")).otherwise("speaker:" + pl.col("speaker_id"))
-    table = table.with_columns(pl.lit(None, pl.String).alias("split"), _unit=unit).drop(SPLIT_UNIT, strict=False)
-    assigned = _assign(_units(table), shares, seed)
-    joined = table.join(assigned, on="_unit", how="left", maintain_order="left")
-    table = joined.with_columns(split="split_right").drop("_unit", "split_right")
+    key = pl.coalesce("speaker_id", _CLIP + pl.col("clip_id")) if nameless else pl.col("speaker_id")
+    rows = table.select("gender", "age_group", _key=key)
+    assigned = _assign(_units(rows), shares, seed)
+    table = table.with_columns(manifest.lookup(rows, assigned, "_key", "split")).drop(SPLIT_UNIT, strict=False)
     if allow_leak:
         table = table.with_columns(pl.when(is_clip).then(pl.lit("clip")).otherwise(pl.lit("speaker")).alias(SPLIT_UNIT))
     return table
+
+
+def replaced(table: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
+    """Give a manifest the split of another table with the same rows in the same order, sorted by ``clip_id``."""
+    table = table.drop(SPLIT_UNIT, strict=False).with_columns(made.get_columns())
+    return table if table["clip_id"].is_sorted() else table.sort("clip_id")
 
 
 def leakage(table: pl.DataFrame) -> Leakage:
@@ -178,18 +188,26 @@ def _shared(rows: pl.DataFrame, column: str) -> int:
 
 
 def _units(table: pl.DataFrame) -> pl.DataFrame:
-    """Give each unit the gender and the age group that most of its labelled clips have."""
+    """Give each unit the gender and the age group that most of its labelled clips have.
+
+    Args:
+        table: ``_key`` (a speaker id, or a marked clip_id), ``gender``, ``age_group``.
+
+    Returns:
+        ``_key``, ``_unit`` (what it is called in the drawing of lots), ``gender``, ``age_group``.
+    """
     gender = pl.col("gender")
     known = pl.when(gender.is_null() | gender.is_in(GENDERS)).then(gender).otherwise(pl.lit(_OTHER))
-    units = table.select("_unit").unique().sort("_unit")
+    is_clip = pl.col("_key").str.starts_with(_CLIP)
+    unit = (
+        pl.when(is_clip).then("clip:" + pl.col("_key").str.strip_prefix(_CLIP)).otherwise("speaker:" + pl.col("_key"))
+    )
+    units = table.select("_key").unique().with_columns(_unit=unit).sort("_unit")
     for column, label in (("gender", known), ("age_group", pl.col("age_group").cast(pl.Enum(AGE_GROUPS)))):
-        votes = table.select("_unit", label.alias(column)).drop_nulls().group_by("_unit", column).len()
-        most = votes.sort("_unit", "len", column, descending=[False, True, False]).unique(
-            "_unit", keep="first", maintain_order=True
-        )
-        units = units.join(
-            most.select("_unit", pl.col(column).cast(pl.String)), on="_unit", how="left", maintain_order="left"
-        )
+        votes = table.select("_key", label.alias(column)).drop_nulls().group_by("_key", column).len()
+        most = votes.sort("_key", "len", column, descending=[False, True, False])
+        most = most.filter(pl.col("_key").is_first_distinct()).with_columns(pl.col(column).cast(pl.String))
+        units = units.with_columns(manifest.lookup(units, most, "_key", column))
     return units
 
 
@@ -218,8 +236,7 @@ def _assign(units: pl.DataFrame, shares: Sequence[float], seed: int) -> pl.DataF
             where |= dict.fromkeys(members[at_member : at_member + count], at)
             at_member += count
             used[at] += count
-    found = {"_unit": names, "split": [SPLITS[where[name]] for name in names]}
-    return pl.DataFrame(found, schema={"_unit": pl.String, "split": pl.String})
+    return units.select("_key", split=pl.Series([SPLITS[where[name]] for name in names], dtype=pl.String))
 
 
 def _quota(n: int, shares: Sequence[float], active: Sequence[int], lacking: Sequence[float]) -> list[int]:

@@ -156,16 +156,18 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
 
     manifests.check_name(out)
     shares = splitting.parse_sizes(sizes)
-    table = manifests.read(manifest)
+    table = manifests.read(manifest, splitting.LOOKED_AT)
     if before := table["split"].count():
         note(f"replaces the split that {before} of {table.height} clips have", quiet)
-    table = splitting.split(
-        manifests.with_absolute_paths(table, manifest.parent), shares, seed=seed, allow_leak=allow_leak
+    table = splitting.split(table, shares, seed=seed, allow_leak=allow_leak)
+    rows, verdict = splitting.summary(table), splitting.leakage(table)["verdict"]
+    made = table.select("split", *(name for name in table.columns if name == manifests.SPLIT_UNIT))
+    del table  # two tables of millions of rows at a time are too much for a laptop
+    manifests.write(
+        manifests.moved(splitting.replaced(manifests.read(manifest), made), manifest.parent, out.parent), out
     )
-    manifests.write(manifests.with_relative_paths(table, out.parent).sort("clip_id"), out)
-    rows = splitting.summary(table)
     _print_rows(rows, tuple(rows[0]) if rows else ("class",), format_)
-    note(f"leakage: {splitting.leakage(table)['verdict']}", quiet)
+    note(f"leakage: {verdict}", quiet)
 
 
 @corpus.command()
@@ -184,7 +186,7 @@ def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
 
     if plot is not None:
         corpora.check_picture(plot)
-    table = manifests.read(manifest)
+    table = manifests.read(manifest, corpora.COUNTED)
     if plot is not None:
         corpora.picture(table, plot)
         note(f"picture in {plot}", quiet)

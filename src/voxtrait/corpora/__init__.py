@@ -2,9 +2,10 @@
 
 from voxtrait.corpora.importing import Funnel, Import, duration_of, import_corpora
 from voxtrait.corpora.licences import licence_of, source_of
-from voxtrait.corpora.stats import check_picture, picture, stats
+from voxtrait.corpora.stats import COUNTED, check_picture, picture, stats
 
 __all__ = [
+    "COUNTED",
     "Funnel",
     "Import",
     "check_picture",

@@ -26,7 +26,7 @@ Known dirt:
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,8 +34,19 @@ import polars as pl
 
 from voxtrait.audio import SUFFIXES
 from voxtrait.corpora import delimited
-from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, file_name, rename, without_suffix
+from voxtrait.corpora.source import (
+    UNREADABLE,
+    Listing,
+    Rows,
+    Source,
+    complete,
+    drop_nameless,
+    file_name,
+    rename,
+    without_suffix,
+)
 from voxtrait.errors import CorpusError
+from voxtrait.manifest import lookup
 
 LAYOUT: Final = "Common Voice"
 EXPECTED: Final = "Common Voice: validated.tsv (or train, dev, test, other, invalidated) beside clips/"
@@ -47,6 +58,8 @@ ODD_RELEASES: Final = {
     "12.0": "its English accents are all empty",
 }
 NUMBERED: Final = r"^common_voice_.+_\d+$"  # file names, without ending, that are the same clip in every release
+
+LONG: Final = ("client_id", "accents")  # columns whose long values stand on many rows
 
 _COLUMNS: Final = {
     "file": ("path",),
@@ -103,17 +116,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         return Rows(
             complete(pl.DataFrame()), notes=[f"has none of the tables {wanted}; it has {found}: choose with --tables"]
         )
-    parts = []
-    dropped: dict[str, int] = {}
-    for rank, name in enumerate(there):
-        table, unreadable = _read_table(source.folder / f"{name}.tsv")
-        parts.append(table.with_columns(table_rank=pl.lit(rank, pl.Int32)))
-        dropped["unreadable row"] = dropped.get("unreadable row", 0) + unreadable
-    rows, nameless = drop_nameless(
-        rename(pl.concat(parts, how="diagonal"), {**_COLUMNS, "table_rank": ("table_rank",)})
-    )
-    named = pl.when(pl.col("file").str.contains(_HAS_SUFFIX)).then(pl.col("file")).otherwise(pl.col("file") + ".mp3")
-    rows = rows.with_columns(file=named.str.replace(r"^clips/", "")).with_columns(stem=without_suffix("file"))
+    rows, dropped, examples = _clips(source.folder, there)
     rows = rows.with_columns(locale=_locale(source.locale))
     rows, lost = _with_split(rows, source.folder)
     notes = (
@@ -125,11 +128,40 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     number = _RELEASE.match(source.release or "")
     if number and number[1] in ODD_RELEASES:
         notes.append(f"is release {number[1]}: {ODD_RELEASES[number[1]]}")
-    return Rows(complete(rows), there, {**dropped, **nameless}, notes)
+    return Rows(complete(rows), there, dropped, notes, {UNREADABLE: examples})
 
 
-def _read_table(path: Path) -> tuple[pl.DataFrame, int]:
-    table, unreadable = delimited.read(path)
+def _clips(folder: Path, names: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int], list[str]]:
+    """Read the tables of clips: their rows, the counts of those left out, and where the first of these stand."""
+    parts: list[pl.DataFrame] = []
+    examples: list[str] = []
+    unreadable = 0
+    for rank, name in enumerate(names):
+        lines: list[int] = []
+        part, bad = _read_table(folder / f"{name}.tsv", lines)
+        parts.append(part.with_columns(table_rank=pl.lit(rank, pl.Int32)))
+        unreadable += bad
+        examples += [f"{name}.tsv:{line}" for line in lines]
+    del part  # the columns are large: what is not needed any more goes before the next copy is made
+    rows = rename(pl.concat(parts, how="diagonal"), {**_COLUMNS, "table_rank": ("table_rank",)})
+    parts.clear()
+    rows, nameless = drop_nameless(rows)
+    rows = rows.with_columns(file=_file_name(rows["file"])).with_columns(stem=without_suffix("file"))
+    return rows, {UNREADABLE: unreadable, **nameless}, examples
+
+
+def _file_name(paths: pl.Series) -> pl.Series:
+    """Give the clips' names below ``clips/``; the first releases leave ``.mp3`` out."""
+    if not (bare := ~paths.str.contains(_HAS_SUFFIX)).any():
+        return paths.str.strip_prefix("clips/") if paths.str.starts_with("clips/").any() else paths
+    named = pl.when(bare).then(pl.col(paths.name) + ".mp3").otherwise(pl.col(paths.name))
+    return paths.to_frame().select(named.str.strip_prefix("clips/")).to_series()
+
+
+def _read_table(
+    path: Path, bad_lines: list[int] | None = None, columns: Collection[str] | None = None
+) -> tuple[pl.DataFrame, int]:
+    table, unreadable = delimited.read(path, columns=columns, repeated=LONG, bad_lines=bad_lines)
     if "path" not in table.columns:
         raise CorpusError(
             f"{path} has the columns {delimited.shown(table.columns)}, expected Common Voice's 'client_id', 'path', "
@@ -151,18 +183,13 @@ def _with_split(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, int]:
     parts = []
     for name, split in OFFICIAL.items():
         if (path := folder / f"{name}.tsv").is_file():
-            table, _ = _read_table(path)
-            named = (
-                pl.when(pl.col("path").str.contains(_HAS_SUFFIX))
-                .then(pl.col("path"))
-                .otherwise(pl.col("path") + ".mp3")
-            )
-            parts.append(table.select(file=named.str.replace(r"^clips/", ""), split=pl.lit(split)))
+            table, _ = _read_table(path, columns=("path",))
+            parts.append(pl.DataFrame({"file": _file_name(table["path"]), "split": split}))
     if not parts:
         return rows.with_columns(split=pl.lit(None, pl.String)), 0
     official = pl.concat(parts).drop_nulls("file").unique("file", keep="last", maintain_order=True)
     lost = official.join(rows, on="file", how="anti").height
-    return rows.join(official, on="file", how="left", maintain_order="left"), lost
+    return rows.with_columns(lookup(rows, official, "file", "split")), lost
 
 
 def _with_durations(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
@@ -177,5 +204,5 @@ def _with_durations(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
     lines = pl.concat([pl.DataFrame({"file": [first], "ms": [second]}), table.select(file=first, ms=second)])
     seconds = pl.col("ms").cast(pl.Float64, strict=False) / 1000
     known = lines.select(file_name("file"), duration_s=seconds).filter(pl.col("duration_s") > 0)
-    known = known.unique("file", keep="first", maintain_order=True)
-    return rows.join(known, on="file", how="left", maintain_order="left")
+    known = known.filter(pl.col("file").is_first_distinct())
+    return rows.with_columns(lookup(rows, known, "file", "duration_s"))

@@ -13,6 +13,7 @@ from voxtrait.corpora import common_voice, detect, spellings
 from voxtrait.corpora.source import Rows, Source, is_text
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS
+from voxtrait.manifest import lookup
 
 Measure: TypeAlias = Callable[[Sequence[str]], Iterable[float | None]]
 
@@ -173,17 +174,18 @@ def _notes(sources: Sequence[Source], read: Sequence[Rows]) -> list[str]:
 def _locate(at: int, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     file = pl.col("file")
     base = source.base.as_posix().rstrip("/")
+    named = {"corpus": pl.lit(source.corpus), "release": pl.lit(source.release, pl.String)}
     return rows.with_columns(
-        _source=pl.lit(at, pl.Int32),
-        path=pl.when(file.str.starts_with("/")).then(file).otherwise(pl.lit(f"{base}/") + file),
-        corpus=pl.coalesce("corpus", pl.lit(source.corpus)),
-        release=pl.coalesce("release", pl.lit(source.release, pl.String)),
+        pl.lit(at, pl.Int32).alias("_source"),
+        pl.when(file.str.starts_with("/")).then(file).otherwise(pl.lit(f"{base}/") + file).alias("path"),
+        *(pl.coalesce(name, value) if name in rows.columns else value.alias(name) for name, value in named.items()),
     ).drop("file")
 
 
 def _with_clip_id(table: pl.DataFrame) -> pl.DataFrame:
     parts = [pl.col(name).fill_null("-") for name in ("corpus", "release", "locale")]
-    return table.with_columns(clip_id=pl.coalesce("clip_id", pl.concat_str(*parts, "stem", separator="/")))
+    made = pl.concat_str(*parts, "stem", separator="/").alias("clip_id")
+    return table.with_columns(pl.coalesce("clip_id", made) if "clip_id" in table.columns else made)
 
 
 def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame:
@@ -193,11 +195,12 @@ def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame
     """
     is_numbered = (pl.col("corpus") == "common-voice") & pl.col("stem").str.contains(common_voice.NUMBERED)
     across = pl.concat_str(pl.col("locale").fill_null("-"), "stem", separator="/")
-    table = table.with_columns(_key=pl.when(is_numbered).then(across).otherwise(pl.col("clip_id")))
+    key = pl.when(is_numbered).then(across).otherwise(pl.col("clip_id"))
+    if table.select(key.hash().n_unique()).item() == table.height:  # no two alike, as nearly always
+        return table.drop("stem")
+    table = table.with_columns(_key=key)
     repeated = pl.col("_key").is_duplicated()
     again = table.filter(repeated)
-    if not again.height:
-        return table.drop("_key", "stem")
     rest = sorted(set(table.columns) - {"_key", "_source", "table_rank"})
     again = again.sort("_key", "_source", "table_rank", *rest, nulls_last=True, maintain_order=True)
     first = again.unique("_key", keep="first", maintain_order=True)
@@ -228,9 +231,7 @@ def _with_present(table: pl.DataFrame) -> pl.DataFrame:
         if listed
         else pl.DataFrame(schema={"path": pl.String, "_present": pl.Boolean})
     )
-    return table.join(there, on="path", how="left", maintain_order="left").with_columns(
-        pl.col("_present").fill_null(False)
-    )
+    return table.with_columns(lookup(table, there, "path", "_present").fill_null(False))
 
 
 def _files_in(folder: str) -> list[str]:
@@ -247,8 +248,8 @@ def _with_durations(table: pl.DataFrame, measure: Measure) -> pl.DataFrame:
     if not wanted.len():
         return table
     known = pl.DataFrame({"path": wanted, "_measured": pl.Series(list(measure(wanted.to_list())), dtype=pl.Float64)})
-    joined = table.join(known.unique("path"), on="path", how="left", maintain_order="left")
-    return joined.with_columns(pl.coalesce("duration_s", "_measured").alias("duration_s")).drop("_measured")
+    measured = lookup(table, known.unique("path"), "path", "_measured")
+    return table.with_columns(pl.col("duration_s").fill_null(measured))
 
 
 def _count(table: pl.DataFrame, funnels: list[Funnel]) -> None:

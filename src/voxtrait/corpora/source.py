@@ -13,9 +13,6 @@ from voxtrait.manifest import SCHEMA, SPLIT_UNIT
 ROW_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "file": pl.String,  # below the corpus's folder, or absolute
     "stem": pl.String,  # what names the clip in this corpus
-    "clip_id": pl.String,  # only where the rows were a manifest's before; so are the next two
-    "corpus": pl.String,
-    "release": pl.String,
     "speaker_id": pl.String,
     "gender": pl.String,  # in the corpus's own spelling
     "age": pl.String,  # in the corpus's own spelling: a decade, or years
@@ -27,6 +24,12 @@ ROW_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "table_rank": pl.Int32,  # of a clip in several tables, the one of the lowest rank counts
 }
 """The columns that every layout gives; a corpus's other columns follow as text."""
+
+NAMES: Final = ("clip_id", "corpus", "release")
+"""Columns that rows may bring along which were a manifest's before; where they are null, the source names the clip."""
+
+UNREADABLE: Final = "unreadable row"
+"""The reason of a row with another number of fields than the header, or not in UTF-8."""
 
 _WORKING: Final = ("_source", "_key", "_present", "_measured")  # columns that the import adds and takes away again
 _TAKEN: Final = frozenset({*SCHEMA, *ROW_SCHEMA, SPLIT_UNIT, *_WORKING})
@@ -140,9 +143,9 @@ def rename(table: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFr
 
 def drop_nameless(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     """Take out the rows that name no file, and count them."""
-    named = table.filter(pl.col("file").str.strip_chars() != "")
-    lost = table.height - named.height
-    return named, {"no file name": lost} if lost else {}
+    named = table.select((pl.col("file").str.strip_chars() != "").fill_null(False))[:, 0]
+    lost = table.height - int(named.sum())
+    return (table.filter(named), {"no file name": lost}) if lost else (table, {})
 
 
 def complete(table: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,9 @@ from voxtrait.errors import OptionError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 
 BY: Final = ("split", "gender", "age_group", "locale")
+COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")
+"""The columns that counts and picture look at."""
+
 PICTURES: Final = (".png", ".svg", ".pdf", ".jpg")
 LARGEST: Final = 15  # locales that the picture has room for
 
