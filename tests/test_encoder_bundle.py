@@ -86,6 +86,20 @@ def test_file_bytes_and_array_agree(model: Recognizer, sound: np.ndarray, tmp_pa
     np.testing.assert_array_equal(model.embed(data), vector)
 
 
+def test_one_hearing_gives_the_prediction_and_the_embedding(
+    model: Recognizer, sound: np.ndarray, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", sound, 16_000, subtype="FLOAT")
+    for source, rate in ((sound, 16_000), (tmp_path / "a.wav", None)):
+        said, vector = model.hear(source, rate)
+        assert said == model.predict(source, rate)
+        np.testing.assert_array_equal(vector, model.embed(source, rate))
+    for silent in (np.zeros(16_000, np.float32), sound[:3000]):
+        said, vector = model.hear(silent, 16_000)
+        assert (said, vector) == (model.predict(silent, 16_000), None)
+    assert (model.hear(tmp_path / "none.wav")[0].status, model.hear(tmp_path / "none.wav")[1]) == ("error", None)
+
+
 # --- long recordings
 
 

@@ -122,17 +122,39 @@ class Recognizer:
             SignalError: if an array is no signal.
             ValueError: if an array comes without its sampling rate.
         """
+        return self.hear(source, sampling_rate)[0]
+
+    def hear(self, source: Source | npt.ArrayLike, sampling_rate: int | None = None) -> tuple[Prediction, Array | None]:
+        """Say what a voice presents as and give its embedding, in one go through the sound.
+
+        Args:
+            source: as for :meth:`predict`.
+            sampling_rate: of a signal, in Hz; needed there and only there.
+
+        Returns:
+            What :meth:`predict` gives, and what :meth:`embed` gives, ``(256,)``; ``None`` where the bundle has no
+            embedding, or the prediction is not ``ok``.
+
+        Raises:
+            SignalError: if an array is no signal.
+            ValueError: if an array comes without its sampling rate.
+
+        Examples:
+            >>> answer, embedding = load().hear(np.zeros(32000), sampling_rate=16000)
+            >>> answer.status, embedding is None
+            ('no_speech', True)
+        """
         if not isinstance(source, str | os.PathLike | BytesIO):
-            return self._predict_blocks(None, _blocks(source, sampling_rate))
+            return self._hear_blocks(None, _blocks(source, sampling_rate))
         path = None if isinstance(source, BytesIO) else os.fspath(source)
         try:
             if path is not None and path.lower().endswith(PICTURE_SUFFIX):
-                return self._predict_picture(path)
-            return self._predict_blocks(path, _blocks(source, sampling_rate))
+                return self._predict_picture(path), None
+            return self._hear_blocks(path, _blocks(source, sampling_rate))
         except BundleError:  # no fault of the file, and the same for the next one
             raise
         except (VoxtraitError, OSError) as error:
-            return self._without_answer(path, "error", str(error))
+            return self._without_answer(path, "error", str(error)), None
 
     def predict_many(self, paths: Sequence[Source], *, jobs: int = 1, label: str | None = None) -> Iterator[Prediction]:
         """Predict files in order, in processes, with memory that does not grow with their number.
@@ -200,20 +222,24 @@ class Recognizer:
             raise SignalError(f"no embedding: {clip.refusal[1]}")
         return np.asarray(self._head(summary)["embedding"][0])
 
-    def _predict_blocks(self, path: str | None, blocks: Iterable[Signal]) -> Prediction:
+    def _hear_blocks(self, path: str | None, blocks: Iterable[Signal]) -> tuple[Prediction, Array | None]:
         clip = Clip()
+        found: dict[str, Array] = {}
         if self._head is None:
             signal = clip.beginning(blocks)
-            logits = {} if clip.refusal else self._model(self._drawn(signal))
+            if not clip.refusal:
+                found = self._model(self._drawn(signal))
         else:
             summary = self._summary(self._heard(clip, blocks))
-            logits = {} if clip.refusal else self._heads(summary)
+            if not clip.refusal:
+                found = self._head(summary)
         if clip.refusal:
-            return self._without_answer(path, *clip.refusal, clip)
-        (answer,) = self.decide(logits, clip.speech_s)
-        return Prediction(
+            return self._without_answer(path, *clip.refusal, clip), None
+        (answer,) = self.decide(found, clip.speech_s)
+        said = Prediction(
             path, "ok", None, clip.duration_s, clip.speech_s, model=self.bundle.title, snr_db=clip.snr_db, **answer
         )
+        return said, found["embedding"][0] if self._head is not None else None
 
     def _predict_picture(self, path: str) -> Prediction:
         if not Path(path).is_file():
