@@ -1,0 +1,184 @@
+"""A recording becomes signs to compare it by, and keys to find it by; the package says how and after whom."""
+
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from voxtrait.audio import Signal, to_mono
+
+Words: TypeAlias = npt.NDArray[np.uint16]
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+RATE: Final = 8_000  # Hz: a telephone's, so that a copy from there has lost nothing that is looked at
+WINDOW: Final = 512  # samples: 64 ms
+HOP: Final = 128  # samples: 16 ms between frames
+STEP: Final = 2  # frames a word: 32 ms
+LONGEST_S: Final = 60.0  # of a recording that is looked at, in s
+F_MIN, F_MAX = 300.0, 3000.0  # Hz: what a telephone and a bad codec leave
+BANDS: Final = 17
+SMOOTH: Final = 10  # frames: two running means of this length, a triangle of 0.3 s
+LAG: Final = 10  # frames: each sign compares 160 ms before with 160 ms after
+MOMENTS: Final = (-18, -6, 6, 18)  # frames of the four bytes of a key
+FLOOR: Final = 3e-3  # of a loud frame's strongest band: below it all is one; noise at 10 dB turns few signs over
+QUIET: Final = 10**-2.5  # of a loud frame's power: a frame below is silence
+INAUDIBLE: Final = 10**-7.5  # power under which nothing is speech: -75 dBFS
+STEADY: Final = 0.05  # mean change of log energy under which a frame is hum: its signs are chance, as in silence
+APART: Final = 3  # frames at least between two keys
+KEYS: Final = 32  # of a clip up to 8 s; of a longer one 4 a second
+
+
+class Fingerprint(NamedTuple):
+    """What is kept of one recording.
+
+    Attributes:
+        words: uint16 ``(frames,)``, one every 32 ms, a bit a band; 0 where there is silence.
+        keys: uint32 ``(k,)``.
+        at: uint16 ``(k,)``, the frames (16 ms) of the keys, ascending.
+    """
+
+    words: Words
+    keys: npt.NDArray[np.uint32]
+    at: Words
+
+
+def fingerprint(signal: Signal, rate: float) -> Fingerprint:
+    """Take the fingerprint of a recording's first minute.
+
+    Args:
+        signal: ``(samples,)`` or ``(channels, samples)``, float32 in [-1, 1].
+        rate: its sampling rate in Hz.
+
+    Returns:
+        The fingerprint; empty for silence, hum, and for less than 64 ms. Without keys it is like no other.
+
+    Examples:
+        >>> from voxtrait.synthetic import cohort, speak
+        >>> speech = speak(cohort(1, seed=1)[0], 4.0, 1, 16_000)
+        >>> taken = fingerprint(speech, 16_000)
+        >>> taken.words.size, taken.keys.size > 5
+        (124, True)
+        >>> fingerprint(np.zeros(16_000, np.float32), 16_000).keys.size
+        0
+    """
+    energies = _energies(_narrow(signal, rate))
+    if len(energies) < 2 * LAG + 1:
+        return _EMPTY
+    loudest = _loud(energies.max(axis=1))
+    power = _running_mean(energies.sum(axis=1, keepdims=True))[:, 0]
+    heard = power > max(QUIET * _loud(power), INAUDIBLE)
+    if not heard.any():
+        return _EMPTY
+    logs = _running_mean(_running_mean(np.log(energies + np.float32(FLOOR * loudest + 1e-20))))
+    changes = _changes(logs)
+    heard &= np.abs(changes).mean(axis=1) >= STEADY
+    words = np.packbits(changes > 0, axis=1, bitorder="little").view(np.uint16)[:, 0]
+    words = np.where(heard, np.maximum(words, 1), 0).astype(np.uint16)
+    keys, at = _keys(_changes(logs @ _wide_bands()), heard)
+    return Fingerprint(words[::STEP], keys, at)
+
+
+_EMPTY: Final = Fingerprint(np.zeros(0, np.uint16), np.zeros(0, np.uint32), np.zeros(0, np.uint16))
+
+
+def _narrow(signal: Signal, rate: float) -> Signal:
+    """Bring a recording's first minute to :data:`RATE`, in half of the time that a resampler for listening takes."""
+    part = to_mono(signal[..., : round(LONGEST_S * rate)])
+    if (fold := int(rate) // (2 * RATE)) > 1:  # means of 2 or 3 samples: what folds into our bands lay above 13 kHz
+        whole = part[: part.size // fold * fold]
+        part = np.add.reduce([whole[at::fold] for at in range(fold)]) * np.float32(1 / fold)
+        rate /= fold
+    if rate == 2 * RATE:
+        return _halved(part)
+    if rate == RATE:
+        return part
+    import soxr
+
+    return np.asarray(soxr.resample(part, rate, RATE, quality="MQ"), np.float32)
+
+
+def _halved(signal: Signal) -> Signal:
+    """Keep every second sample, behind a half-band filter of 23 taps: 50 dB down on what would fold into our bands."""
+    reach = np.arange(1, 12, 2)
+    taps = np.sin(np.pi / 2 * reach) / (np.pi * reach) * (0.54 + 0.46 * np.cos(np.pi / 11 * reach))
+    n = -(-signal.size // 2)
+    padded = np.concatenate([np.zeros(12, np.float32), signal, np.zeros(13, np.float32)])
+    even, odd = padded[::2], np.ascontiguousarray(padded[1::2])
+    out = np.float32(0.5) * even[6 : 6 + n]
+    for at, tap in enumerate(taps.astype(np.float32)):
+        out += tap * (odd[5 - at : 5 - at + n] + odd[6 + at : 6 + at + n])
+    return out
+
+
+def _energies(signal: Signal) -> Floats:
+    """Give the power in each band, ``(frames, BANDS)``; a full-scale sine has about 1 in all."""
+    import scipy.fft
+
+    if signal.size < WINDOW:
+        return np.zeros((0, BANDS), np.float32)
+    window, bank = _window_and_bank()
+    frames = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::HOP] * window
+    spectrum = scipy.fft.rfft(frames, axis=1)[:, : len(bank)]
+    return np.asarray((spectrum.real**2 + spectrum.imag**2) @ bank, np.float32)
+
+
+@lru_cache(maxsize=1)
+def _window_and_bank() -> tuple[Floats, Floats]:
+    window = np.hanning(WINDOW)
+    centres = F_MIN * (F_MAX / F_MIN) ** (np.arange(-0.5, BANDS + 1) / BANDS)
+    low, middle, high = centres[:-2], centres[1:-1], centres[2:]
+    hertz = np.arange(int(high[-1] * WINDOW / RATE) + 2)[:, None] * RATE / WINDOW
+    bank = np.clip(np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)), 0, None)
+    return (window * 2 / window.sum()).astype(np.float32), bank.astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _wide_bands() -> Floats:
+    """Give the weights ``(BANDS, 9)`` that make every second band a wide one, overlapping its neighbours."""
+    away = np.abs(np.arange(BANDS)[:, None] - np.arange(0, BANDS, 2))
+    weights = np.clip(2.0 - away, 0, None)
+    return np.asarray(weights / weights.sum(axis=0), np.float32)
+
+
+def _loud(values: Floats) -> float:
+    """Give the value that 5 % are over: not the peak, which may be a click that is cut off in a copy."""
+    at = int(0.95 * (values.size - 1))
+    return float(np.partition(values, at)[at])
+
+
+def _running_mean(values: Floats) -> Floats:
+    """Smooth along time; at the ends over what is there."""
+    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
+    middle = np.arange(len(values))
+    low, high = np.maximum(middle - SMOOTH // 2, 0), np.minimum(middle + SMOOTH - SMOOTH // 2, len(values))
+    return np.asarray((sums[high] - sums[low]) / (high - low)[:, None], np.float32)
+
+
+def _changes(logs: Floats) -> Floats:
+    """Give how the slope of the spectrum changes over time, ``(frames, bands - 1)``; 0 where it cannot be told."""
+    slopes = logs[:, :-1] - logs[:, 1:]
+    changes = np.zeros_like(slopes)
+    changes[LAG:-LAG] = slopes[2 * LAG :] - slopes[: -2 * LAG]
+    return changes
+
+
+def _keys(changes: Floats, heard: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint32], Words]:
+    from scipy.ndimage import maximum_filter1d
+
+    edge = LAG + MOMENTS[-1]
+    middle = np.arange(edge, len(changes) - edge)
+    if not middle.size:
+        return _EMPTY.keys, _EMPTY.at
+    sizes = np.abs(changes)
+    level = sizes.mean(axis=1)
+    taps = middle[:, None] + np.array(MOMENTS)
+    # how sure the eight least sure of the 32 signs are: a moment where they are clear is one in every copy
+    clear = (sizes / (level + 1e-9)[:, None])[taps].reshape(len(middle), -1)
+    score = np.partition(clear, 8, axis=1)[:, :8].mean(axis=1)
+    score[~heard[middle] | (level[taps].min(axis=1) < 2 * STEADY)] = 0
+    chosen = np.flatnonzero((score == maximum_filter1d(score, 2 * APART + 1)) & (score > 0))
+    most = max(KEYS, len(changes) * HOP // (2 * RATE) * 8)
+    at = np.sort(chosen[np.argsort(-score[chosen], kind="stable")][:most])
+    signs = np.packbits(changes > 0, axis=1, bitorder="little")[:, 0]
+    return np.ascontiguousarray(signs[taps[at]]).view("<u4")[:, 0].astype(np.uint32), middle[at].astype(np.uint16)
