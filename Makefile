@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint docs bench model choosing clean
+.PHONY: install demo test lint docs bench bench-corpus model choosing clean
 
 install: $(STAMP)
 
@@ -37,6 +37,10 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+
+# tables of the size of Common Voice 25.0 English, made up; GROWTH=--growth goes from 10 thousand to 10 million rows
+bench-corpus: $(STAMP)
+	$(BIN)/python benchmarks/corpus.py $(GROWTH)
 
 # retrains a shipped bundle from real speech: make model SPEECH=DIR, or with BUNDLE=diary the diary's
 BUNDLE ?= base

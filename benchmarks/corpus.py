@@ -3,21 +3,26 @@ split and stats; time and memory of each step, on tables of growing size.
 
     python benchmarks/corpus.py                      # 1.9 million rows, 100,000 speakers
     python benchmarks/corpus.py --growth             # 10 thousand to 10 million rows
+    python benchmarks/corpus.py --archive            # a packed release: MB of .tar.gz a second
 
 Every step runs in a process of its own, as a user would start it; memory is the peak of resident memory of that
 process.
 """
 
 import argparse
+import io
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+
+from voxtrait.corpora import archives
 
 ROWS, SPEAKERS = 1_900_000, 100_000  # 1,881,067 validated clips in English 25.0; 99,724 client ids
 # shares of clips in English 25.0, as its statistics give them
@@ -138,13 +143,36 @@ def show(rows: int, speakers: int, found: dict[str, dict[str, float]]) -> None:
     )
 
 
+def measure_archive(folder: Path, clips: int) -> None:
+    """Time the pass over a .tar.gz of recordings, which like mp3 cannot be compressed."""
+    path = folder / "cv-corpus-25.0-2026-03-09-en.tar.gz"
+    rng = np.random.default_rng(0)
+    with tarfile.open(path, "w:gz", compresslevel=6) as tar:
+        for number in range(clips):
+            member = tarfile.TarInfo(f"cv-corpus-25.0-2026-03-09/en/clips/common_voice_en_{number}.mp3")
+            data = rng.bytes(30_000)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    start = time.perf_counter()
+    with archives.opened(path) as archive:
+        found = archive.clips.height
+    seconds = time.perf_counter() - start
+    size = path.stat().st_size / 1e6
+    print(f"{found:,} recordings, {size:.0f} MB: {seconds:.2f} s, {size / seconds:.0f} MB/s")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--speakers", type=int, default=SPEAKERS)
     parser.add_argument("--growth", action="store_true", help="10 thousand, 100 thousand, 1 million, 10 million rows")
+    parser.add_argument("--archive", action="store_true", help="only: how fast a packed release is looked through")
     parser.add_argument("--keep", type=Path, help="write the tables there and leave them")
     options = parser.parse_args()
+    if options.archive:
+        with tempfile.TemporaryDirectory() as folder:
+            measure_archive(Path(folder), 20_000)
+        return
     sizes = [(options.rows, options.speakers)]
     if options.growth:
         sizes = [(rows, max(1, rows * SPEAKERS // ROWS)) for rows in (10_000, 100_000, 1_000_000, 10_000_000)]

@@ -91,7 +91,10 @@ def test_official_tables_fill_split_and_tables_chooses(tmp_path: Path) -> None:
     tsv(folder / "reported.tsv", ["sentence", "reason"])
     result = import_corpora([folder], tables_only=True)
     assert result.table["split"].to_list() == ["train", "validation", "test", "test"]
-    assert result.notes == [f"{folder} has 1 clips of the official split that are not in its validated table"]
+    assert result.notes == [
+        f"{folder} has 1 clips in more than one of train, dev and test; each counts for the last of them",
+        f"{folder} has 1 clips of the official split that are not in its validated table",
+    ]
     chosen = import_corpora([folder], tables=["other.tsv", "invalidated"], tables_only=True)
     assert [row["clip_id"][-1] for row in chosen.table.to_dicts()] == ["8", "9"]
     assert chosen.sources[0].tables == ["other", "invalidated"]

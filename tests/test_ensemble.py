@@ -100,6 +100,8 @@ def test_a_run_leaves_a_bundle_that_answers(run, speech_like):
     assert pl.read_csv(folder / "curves.csv").columns == ["epoch", "train_loss", "validation_loss"]
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert set(run.figures["speakers unheard"]) == {"uar", "mae"}
+    funnel = pl.read_csv(run.report / "funnel.csv")
+    assert funnel["what"][-1] == "kept" and funnel["clips"][:-1].sum() == funnel["clips"][-1] > 0
 
 
 def test_the_bundle_hears_what_the_training_heard(run, release, speech_like):

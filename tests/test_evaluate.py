@@ -229,6 +229,34 @@ def test_speakers_in_two_splits_are_refused(tmp_path: Path) -> None:
     assert evaluate(bundle, manifest, tmp_path / "out", split="all")["leakage"] == "none"
 
 
+def test_clips_with_the_same_bytes_in_another_split_are_in_the_verdict(tmp_path: Path) -> None:
+    sentence = pl.Series(["a", "b", "c", "c", None, "d", "e", "a"])
+    manifest = write_manifest(tmp_path, split=pl.Series([*["test"] * 7, "train"]), sentence=sentence)
+    bundle = models.make_bundle(tmp_path / "b", speakers=["x"]).folder
+    report = evaluate(bundle, manifest, tmp_path / "out")  # two clips are the same grey as the one in train
+    assert report["leakage"] == "shared: 2 of 7 clips have the same bytes in another split"
+    assert report["banners"] == [f"These figures are too good to be true: {report['leakage'][8:]}."]
+    others = ["other splits of the manifest"]
+    assert report["leakage_checks"] == {
+        "speakers": {"compared_with": ["speakers of tiny 1.0", *others], "shared": 0, "unknown": 0},
+        "contents": {"compared_with": others, "shared": 2, "unknown": 1},  # one file is lost
+        "sentences": {"compared_with": others, "shared": 1, "unknown": 1},
+    }
+    alone = evaluate(bundle, manifest, tmp_path / "alone", split="all")
+    assert alone["leakage"] == "none"
+    assert alone["leakage_checks"]["contents"] == {"compared_with": [], "shared": None, "unknown": None}
+
+
+def test_files_of_one_size_are_not_one_content(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, split=pl.Series([*["test"] * 7, "train"]))
+    table = pl.read_parquet(manifest)
+    size = (tmp_path / "clips/1.png").stat().st_size
+    (tmp_path / "clips/own.png").write_bytes(bytes(size))
+    table.with_columns(path=pl.Series([*table["path"][:7], "clips/own.png"])).write_parquet(manifest)
+    report = evaluate(models.make_bundle(tmp_path / "b", speakers=["x"]).folder, manifest, tmp_path / "out")
+    assert (report["leakage"], report["leakage_checks"]["contents"]["shared"]) == ("none", 0)
+
+
 def test_without_speaker_ids_leakage_is_unknown(tmp_path: Path) -> None:
     nobody = pl.lit(None, dtype=pl.String)
     manifest = write_manifest(tmp_path, speaker_id=nobody, split_unit=pl.lit("clip"))

@@ -431,9 +431,11 @@ def test_wav_files(labelled: Path, clips: Path, tmp_path: Path, from_manifest: b
 def test_no_false_alarms_on_real_speech(speech: Path, tmp_path: Path) -> None:
     clips = [*sorted(speech.glob("cv-corpus-*/*/clips/*.mp3"))[::15], *sorted(speech.glob("*/audio/*.ogg"))[::30]]
     assert len(clips) > 300
-    manifest.write(pl.DataFrame({"path": [str(clip) for clip in clips]}), tmp_path / "all.parquet")
+    lengths = [soundfile.info(clip).duration for clip in clips]
+    manifest.write(pl.DataFrame({"path": map(str, clips), "duration_s": lengths}), tmp_path / "all.parquet")
     report = integrity.check(tmp_path / "all.parquet", jobs=2)
-    assert not report.fatal, report.rows()
+    known = {"files silent", "audio files that are not in the table"}  # the folder holds more, and a clip says nothing
+    assert set(found(report)) == known, report.rows()
     assert report.files == len(clips)
 
 

@@ -73,6 +73,17 @@ def test_a_run_leaves_everything_it_promises(run):
     assert (report["split"], report["leakage"]) == ("test", "none")
 
 
+def test_the_funnel_adds_up_to_the_clips_learnt_from(run, release):
+    table = manifest.read(release)
+    learnt = table.filter(pl.col("gender").is_in(["female", "male"]), pl.col("split") != "test").height
+    lines = pl.read_csv(run.report / "funnel.csv")
+    assert lines["what"][0] == "rows" and lines["clips"][0] == table.height
+    assert lines["what"][-1] == "kept" and lines["clips"][-1] == learnt
+    assert lines["clips"][:-1].sum() == learnt
+    assert "kept for the test" in lines["what"]
+    assert (run.report / "funnel.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_bundle_knows_its_speakers_and_data(run, release):
     made = bundle.load(run.bundle)
     table = manifest.read(release).filter(pl.col("gender").is_in(["female", "male"]))

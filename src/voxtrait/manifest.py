@@ -5,14 +5,16 @@ under their own names. Unknown values are null, never an empty string.
 """
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from voxtrait import funnel
 from voxtrait.audio import atomic_path
 from voxtrait.errors import ManifestError
+from voxtrait.funnel import Step
 from voxtrait.labels import AGE_GROUPS, SPLITS
 
 SCHEMA: Final[dict[str, type[pl.DataType]]] = {
@@ -32,6 +34,8 @@ SCHEMA: Final[dict[str, type[pl.DataType]]] = {
 }
 SPLIT_UNIT: Final = "split_unit"
 """Extra column: ``clip`` marks a split made without speaker ids (``--allow-leak``), and so everything made from it."""
+
+_HISTORY: Final = "voxtrait.funnel"  # key of a Parquet file's own metadata
 
 
 def conform(table: pl.DataFrame) -> pl.DataFrame:
@@ -136,9 +140,24 @@ def check_name(path: str | os.PathLike[str]) -> None:
         raise ManifestError(f"got the manifest name {os.fspath(path)!r}, expected one ending in .parquet, .csv or .tsv")
 
 
-def write(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
+def history(path: str | os.PathLike[str]) -> list[Step]:
+    """Read the funnel that a manifest carries: empty for CSV and TSV, which have no place for one."""
+    if Path(path).suffix.lower() != ".parquet":
+        return []
+    try:
+        return funnel.decode(pl.read_parquet_metadata(Path(path)).get(_HISTORY))
+    except (pl.exceptions.PolarsError, OSError):
+        return []
+
+
+def write(table: pl.DataFrame, path: str | os.PathLike[str], steps: Sequence[Step] = ()) -> None:
     """Write a manifest by its file ending; the file appears only when it is whole, and its bytes depend on the table
-    alone.
+    and its funnel alone.
+
+    Args:
+        table: the manifest.
+        path: of the file.
+        steps: the funnel that the manifest is to carry, where its format can.
 
     Raises:
         ManifestError: if the ending is not ``.parquet``, ``.csv`` or ``.tsv``.
@@ -150,7 +169,7 @@ def write(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     with atomic_path(file) as part:
         match file.suffix.lower():
             case ".parquet":
-                table.write_parquet(part)
+                table.write_parquet(part, metadata={_HISTORY: funnel.encode(steps)} if steps else None)
             case ".csv":
                 table.write_csv(part)
             case _:

@@ -1,18 +1,23 @@
 """``voxtrait corpus``: corpora become a manifest; a manifest is checked, split and counted."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from voxtrait.cli.audit import audit
+from voxtrait.cli.export import export
+from voxtrait.cli.funnel import funnel
+from voxtrait.cli.imported import manifest_of
+from voxtrait.cli.leakage import leakage, shown
 from voxtrait.cli.options import (
     finish,
     format_option,
     jobs_option,
     label,
     note,
-    print_csv,
     print_json,
+    print_rows,
     print_table,
     quiet_option,
 )
@@ -41,6 +46,9 @@ def corpus() -> None:
 @click.option(
     "--tables-only", is_flag=True, help="Touch no audio: no look at which files are there, nor how long they are."
 )
+@click.option("--decisions", type=PATH, help="Apply what people decided after 'corpus audit', or wrote themselves.")
+@click.option("--extract", type=PATH, help="Write audio that lies inside a dataset's tables to files in this folder.")
+@click.option("--plot", type=PATH, help="Draw the funnel: a .png, .svg, .pdf or .jpg.")
 @jobs_option
 @format_option("text", "json")
 @quiet_option
@@ -49,15 +57,20 @@ def import_(
     out: Path,
     tables: str | None,
     tables_only: bool,
+    decisions: Path | None,
+    extract: Path | None,
+    plot: Path | None,
     jobs: int | None,
     format_: str,
     quiet: bool,
 ) -> None:
     """Read corpora in any layout that is known into one manifest OUT (.parquet, .csv, .tsv).
 
-    A source is a Common Voice locale, release or folder of releases, Kaggle's Common Voice of 2017, a folder with
-    metadata.csv, or a tree of class folders; the layout is found by itself. What is printed is the funnel: where every
-    row went. Every row stays but those that cannot be read and clips that come again, of which the first source wins.
+    A source is a Common Voice locale, release, folder of releases or .tar.gz that stays packed, another public corpus
+    (LibriSpeech, VoxCeleb, TIMIT, VCTK, ...), a Kaldi, Lhotse, audformat or Hugging Face dataset, a folder with
+    metadata.csv, a tree of class folders, or a table; the layout is found by itself. What is printed is the funnel:
+    where every row went. Every row stays but those that cannot be read and clips that come again, of which the first
+    source wins.
 
     \b
     Example: voxtrait corpus import cv-corpus-*/ my-recordings/ all.parquet
@@ -65,9 +78,12 @@ def import_(
     from functools import partial
 
     from voxtrait import batch, corpora, manifest
+    from voxtrait import funnel as funnels
     from voxtrait.errors import NothingToDoError
 
     manifest.check_name(out)
+    if plot is not None:
+        funnels.check_picture(plot)
     measure = partial(
         batch.run,
         corpora.duration_of,
@@ -76,20 +92,33 @@ def import_(
         label=label("lengths", quiet),
     )
     chosen = None if tables is None else tables.split(",")
-    result = corpora.import_corpora(sources, tables=chosen, tables_only=tables_only, measure=measure)
+    result = corpora.import_corpora(
+        sources,
+        tables=chosen,
+        tables_only=tables_only,
+        decisions=decisions,
+        extract=extract,
+        measure=measure,
+        label=label("reading", quiet),
+    )
     for line in [*result.layouts(), *result.notes]:
         note(line, quiet)
     if not result.table.height:
         raise NothingToDoError(f"no row to import from {', '.join(map(str, sources))}: the tables are empty")
-    manifest.write(manifest.with_relative_paths(result.table, out.parent), out)
+    manifest.write(manifest.with_relative_paths(result.table, out.parent), out, result.steps())
+    if plot is not None:
+        funnels.picture(result.steps(), plot)
+        note(f"picture in {plot}", quiet)
     print_json(result.to_dict()) if format_ == "json" else _print_funnel(result)
     note(f"{result.table.height} clips in {out}", quiet)
 
 
 def _print_funnel(result: "Import") -> None:
     print_table(result.rows())
-    for reason, count in sorted(result.total.dropped.items()):
-        click.echo(f"dropped: {count} {reason}")
+    examples = [one.examples for one in result.sources]
+    for reason, count in sorted({**result.total.dropped, **result.decided}.items()):
+        cases = [case for some in examples for case in some.get(reason, [])][:3]
+        click.echo(f"dropped: {count} {reason}" + (f" (the first: {', '.join(cases)})" if cases else ""))
 
 
 @corpus.command()
@@ -97,6 +126,7 @@ def _print_funnel(result: "Import") -> None:
 @click.option("--images", type=PATH, help="Hold this folder of pictures against the manifest too.")
 @click.option("--wav", type=PATH, help="Hold this folder of converted audio against the manifest too.")
 @click.option("--tables-only", is_flag=True, help="Touch no audio: only what the table itself tells.")
+@click.option("--cache", type=PATH, help="Keep what is heard of each file in this folder, and open only new ones.")
 @jobs_option
 @format_option("text", "json", "csv")
 @quiet_option
@@ -105,28 +135,36 @@ def check(
     images: Path | None,
     wav: Path | None,
     tables_only: bool,
+    cache: Path | None,
     jobs: int | None,
     format_: str,
     quiet: bool,
 ) -> None:
     """Check a manifest's files, labels and splits; exit status 1 where something is fatal.
 
+    In its place may stand a corpus, or a packed Common Voice release, of which the tables are checked.
+
     \b
     Example: voxtrait corpus check all.parquet --images pictures
     """
     from voxtrait import batch, integrity
 
-    report = integrity.check(
-        manifest,
-        tables_only=tables_only,
-        images=images,
-        wav=wav,
-        jobs=jobs or batch.default_jobs(),
-        label=label("check", quiet),
-    )
-    rows = [row | {"examples": _shown(row["examples"], brief=format_ == "text")} for row in report.rows()]
+    with manifest_of(manifest, quiet) as given:
+        if given.packed and not tables_only:
+            note(f"{manifest} is packed: only its tables are checked", quiet)
+        report = integrity.check(
+            given.manifest,
+            tables_only=tables_only or given.packed,
+            images=images,
+            wav=wav,
+            jobs=jobs or batch.default_jobs(),
+            label=label("check", quiet),
+            cache=cache,
+        )
+    report.manifest = str(manifest)
+    rows = [row | {"examples": shown(row["examples"], brief=format_ == "text")} for row in report.rows()]
     value = report.to_dict() if format_ == "json" else rows
-    _print_rows(value, ("problem", "severity", "count", "examples"), format_)
+    print_rows(value, ("problem", "severity", "count", "examples"), format_)
     if format_ == "text" and not rows:
         note("no problem found", quiet)
     finish(report.fatal)
@@ -164,9 +202,11 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
     made = table.select("split", *(name for name in table.columns if name == manifests.SPLIT_UNIT))
     del table  # two tables of millions of rows at a time are too much for a laptop
     manifests.write(
-        manifests.moved(splitting.replaced(manifests.read(manifest), made), manifest.parent, out.parent), out
+        manifests.moved(splitting.replaced(manifests.read(manifest), made), manifest.parent, out.parent),
+        out,
+        manifests.history(manifest),
     )
-    _print_rows(rows, tuple(rows[0]) if rows else ("class",), format_)
+    print_rows(rows, tuple(rows[0]) if rows else ("class",), format_)
     note(f"leakage: {verdict}", quiet)
 
 
@@ -178,36 +218,26 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
 def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
     """Count clips, speakers and hours by split, gender, age group and locale.
 
+    In the place of a manifest may stand a corpus, or a packed Common Voice release.
+
     \b
     Example: voxtrait corpus stats all.parquet --plot all.png
     """
     from voxtrait import corpora
+    from voxtrait import funnel as funnels
     from voxtrait import manifest as manifests
 
     if plot is not None:
-        corpora.check_picture(plot)
-    table = manifests.read(manifest, corpora.COUNTED)
+        funnels.check_picture(plot)
+    with manifest_of(manifest, quiet) as given:
+        table = manifests.read(given.manifest, corpora.COUNTED)
     if plot is not None:
         corpora.picture(table, plot)
         note(f"picture in {plot}", quiet)
     if unknown := table["duration_s"].null_count():
         note(f"{unknown} of {table.height} clips have no known length and count as none in the hours", quiet)
-    _print_rows(corpora.stats(table), ("by", "value", "clips", "speakers", "hours"), format_)
+    print_rows(corpora.stats(table), ("by", "value", "clips", "speakers", "hours"), format_)
 
 
-def _print_rows(value: Any, columns: tuple[str, ...], format_: str) -> None:
-    match format_:
-        case "json":
-            print_json(value)
-        case "csv":
-            print_csv(value, columns)
-        case _:
-            print_table(value, columns)
-
-
-def _shown(examples: Any, brief: bool) -> str:
-    """Join examples into one field; on a screen there is room for three, and not for all of a speaker's 128 letters."""
-    texts = [examples] if isinstance(examples, str) else [str(example) for example in examples]
-    if brief:
-        texts = [text if len(text) <= 60 else f"{text[:20]}…{text[-36:]}" for text in texts[:3]]
-    return "; ".join(texts)
+for command in (export, audit, leakage, funnel):
+    corpus.add_command(command)

@@ -71,6 +71,17 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
         click.echo("  ".join(parts).rstrip())
 
 
+def print_rows(value: Any, columns: Sequence[str], format_: str) -> None:
+    """Print a table in the format that was asked for: ``json``, ``csv``, or ``text`` for people."""
+    match format_:
+        case "json":
+            print_json(value)
+        case "csv":
+            print_csv(value, columns)
+        case _:
+            print_table(value, columns)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "–"

@@ -35,7 +35,8 @@ def train(
 ) -> None:
     """Train RECIPE (base, diary-gender, diary-age, or a TOML file) to a bundle and its report.
 
-    Writes OUT/bundle, OUT/report/report.html, OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
+    Writes OUT/bundle, OUT/report/report.html, OUT/report/funnel.png and .csv (which clips were learnt from, and why not
+    the others), OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
     """
     from voxtrait.batch import default_jobs
     from voxtrait.errors import NothingToDoError

@@ -1,16 +1,20 @@
 """Where data comes from: one file a corpus layout, and the way from any of them to a manifest."""
 
+from voxtrait.corpora.archives import is_archive
+from voxtrait.corpora.exporting import Export, export
 from voxtrait.corpora.importing import Funnel, Import, duration_of, import_corpora
 from voxtrait.corpora.licences import licence_of, source_of
-from voxtrait.corpora.stats import COUNTED, check_picture, picture, stats
+from voxtrait.corpora.stats import COUNTED, picture, stats
 
 __all__ = [
     "COUNTED",
+    "Export",
     "Funnel",
     "Import",
-    "check_picture",
     "duration_of",
+    "export",
     "import_corpora",
+    "is_archive",
     "licence_of",
     "picture",
     "source_of",

@@ -5,11 +5,13 @@ Source: https://huggingface.co/docs/datasets/audio_dataset#audiofolder; used by 
 Tree::
 
     my-corpus/                       its name becomes ``corpus``
-        metadata.csv                 or metadata.tsv; or one in each of train/, validation/, test/
+        metadata.csv                 or .tsv, .jsonl, .parquet; or one in each of train/, validation/, test/, unsplit/
         audio/one.ogg                ``file_name`` is relative to the table
 
-Columns: ``file_name``; ``gender``, ``age`` and ``speaker_id`` where they are known, ``split``, ``locale``, ``accent``,
-``sentence`` (or ``text``, ``transcription``), ``duration_s``. ``age`` may be a decade in any spelling or exact years.
+Columns: ``file_name`` (in the newer convention also ``audio_file_name``); ``gender``, ``age`` and ``speaker_id`` where
+they are known, ``split``, ``locale``, ``accent``, ``sentence`` (or ``text``, ``transcription``), ``duration_s``.
+``age`` may be a decade in any spelling or exact years.
+Where all columns of a manifest are there, as ``corpus export`` writes them, its clips come back under their own names.
 
 Known dirt:
 
@@ -26,42 +28,35 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.corpora import delimited, spellings
-from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, file_name, rename, without_suffix
+from voxtrait.audio import atomic_path
+from voxtrait.corpora import delimited, placing, spellings, table
+from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless
 from voxtrait.errors import CorpusError
 
 LAYOUT: Final = "AudioFolder"
-EXPECTED: Final = "AudioFolder: metadata.csv or metadata.tsv with a column file_name, beside audio"
-TABLES: Final = ("metadata.csv", "metadata.tsv")
-
-_COLUMNS: Final = {
-    "file": ("file_name", "filename", "file", "path"),
-    "speaker_id": ("speaker_id", "speaker", "client_id"),
-    "gender": ("gender", "sex"),
-    "age": ("age_years", "age", "age_group"),
-    "split": ("split",),
-    "locale": ("locale", "language"),
-    "accent": ("accent", "accents"),
-    "duration_s": ("duration_s", "duration"),
-    "sentence": ("sentence", "text", "transcription", "transcript"),
-}
+EXPECTED: Final = "AudioFolder: metadata.csv (.tsv, .jsonl, .parquet) with a column file_name, beside audio"
+TABLES: Final = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
+WRITTEN: Final = "metadata.parquet"
+FILES: Final = ("file_name", "audio_file_name", "filename", "file", "path")
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise a folder with ``metadata.csv``, or with one in each split's folder."""
+    """Recognise a folder with a table of metadata, or with one in each split's folder."""
     return Source(LAYOUT, listing.folder, listing.folder.name) if _tables(listing) else None
 
 
 def _tables(listing: Listing) -> list[Path]:
     here = [listing.folder / name for name in TABLES if name in listing.files][:1]
-    splits = sorted(name for name in listing.folders if name.lower() in spellings.SPLIT_SPELLINGS)
+    splits = sorted(name for name in listing.folders if _is_part(name))
     below = [
-        listing.folder / split / name
+        next((listing.folder / split / name for name in TABLES if (listing.folder / split / name).is_file()), None)
         for split in splits
-        for name in TABLES
-        if (listing.folder / split / name).is_file()
     ]
-    return here or below
+    return here or [path for path in below if path is not None]
+
+
+def _is_part(folder: str) -> bool:
+    return folder.lower() in (*spellings.SPLIT_SPELLINGS, placing.UNSPLIT)
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
@@ -76,29 +71,46 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """
     parts, unreadable, names = [], 0, []
     for path in _tables(Listing.of(source.folder)):
-        table, bad = delimited.read(path)
+        metadata, bad = table.read_any(path)
         unreadable += bad
-        if not {name.lower() for name in table.columns} & set(_COLUMNS["file"]):
+        if not {name.lower() for name in metadata.columns} & set(FILES):
             raise CorpusError(
-                f"{path} has the columns {delimited.shown(table.columns)}, expected 'file_name', 'gender', 'age', …"
+                f"{path} has the columns {delimited.shown(metadata.columns)}, expected 'file_name', 'gender', 'age', …"
             )
         below = path.parent.relative_to(source.folder).as_posix()
         names.append(path.relative_to(source.folder).as_posix())
-        renamed = rename(table, _COLUMNS).with_columns(pl.col("file").str.strip_chars().str.replace(r"^\./", ""))
+        renamed = table.renamed(metadata, FILES)
         if below != ".":
-            split = pl.coalesce(spellings.split("split"), pl.lit(spellings.SPLIT_SPELLINGS[below.lower()]))
-            renamed = renamed.with_columns(file=pl.lit(f"{below}/") + pl.col("file"), split=split)
+            of_folder = pl.lit(spellings.SPLIT_SPELLINGS.get(below.lower()), pl.String)
+            file = pl.when(pl.col("file").str.starts_with("/")).then("file").otherwise(f"{below}/" + pl.col("file"))
+            renamed = renamed.with_columns(file=file, split=pl.coalesce(spellings.split("split"), of_folder))
         parts.append(renamed)
     rows, nameless = drop_nameless(pl.concat(parts, how="diagonal"))
     first_folder = pl.col("file").str.extract(r"^([^/]+)/").str.to_lowercase()
     from_folder = first_folder.replace_strict(spellings.SPLIT_SPELLINGS, default=None, return_dtype=pl.String)
     rows = rows.with_columns(split=pl.coalesce(spellings.split("split"), from_folder))
-    return Rows(complete(_with_stem(rows)), names, {"unreadable row": unreadable, **nameless})
+    return Rows(complete(table.with_stem(rows)), names, {"unreadable row": unreadable, **nameless})
 
 
-def _with_stem(rows: pl.DataFrame) -> pl.DataFrame:
-    stems = rows.select("file").unique().select("file", stem=without_suffix("file")).with_columns(file_name("stem"))
-    stems = stems.with_columns(
-        stem=pl.when(pl.col("stem").is_duplicated()).then(pl.col("file")).otherwise(pl.col("stem"))
-    )
-    return rows.join(stems, on="file", how="left", maintain_order="left")
+def write(rows: pl.DataFrame, out: Path) -> list[str]:
+    """Write ``metadata.parquet``, one in each split's folder where clips have splits, as ``datasets`` wants them.
+
+    Not as CSV: ``datasets`` guesses its types anew in each file, so that a column without values in one split is of
+    another type there, which it refuses, and an id such as ``0001`` a number.
+
+    Args:
+        rows: of a manifest, with ``place``, the clip's file below ``out``.
+        out: the folder.
+
+    Returns:
+        The tables, relative to ``out``.
+    """
+    written = []
+    for split, part in placing.by_split(rows, {}):
+        folder = out / split
+        folder.mkdir(parents=True, exist_ok=True)
+        below = pl.col("place").str.strip_prefix(f"{split}/")
+        with atomic_path(folder / WRITTEN) as unfinished:
+            part.select(below.alias("file_name"), pl.exclude("path", "place", "split")).write_parquet(unfinished)
+        written.append(f"{split}/{WRITTEN}".lstrip("/"))
+    return written

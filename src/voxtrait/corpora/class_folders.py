@@ -29,7 +29,7 @@ import polars as pl
 from voxtrait.audio import SUFFIXES
 from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete, is_text
-from voxtrait.labels import GENDERS
+from voxtrait.labels import AGE_GROUPS, GENDERS
 
 LAYOUT: Final = "class folders"
 EXPECTED: Final = (
@@ -97,6 +97,29 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
         "same clip under another axis, labels joined": table.height - merged.height,
     }
     return Rows(complete(merged), ["folders"], dropped, ["has no speaker ids"])
+
+
+def places(rows: pl.DataFrame) -> pl.DataFrame:
+    """Say where clips belong, in the folders that ``voxtrait images`` makes too.
+
+    Args:
+        rows: of a manifest, with ``name``, the file's.
+
+    Returns:
+        One row a place, in the order of the clips: ``at``, the clip's number; and ``place``, such as
+        ``train/gender/female/a.mp3`` and ``train/age/female_fifties/a.mp3``. A clip whose gender is neither ``female``
+        nor ``male`` and that has no age group has none; one without a split has places right below the root.
+    """
+    split = pl.when(pl.col("split").is_not_null()).then(pl.col("split") + "/").otherwise(pl.lit(""))
+    gender = pl.when(pl.col("gender").is_in(GENDERS)).then("gender")
+    group = pl.when(pl.col("age_group").is_in(AGE_GROUPS)).then("age_group")
+    age = pl.coalesce(gender + "_" + group, group)
+    axes = (("gender", gender), ("age", age))
+    parts = [
+        rows.with_row_index("at").select("at", place=split + f"{axis}/" + one + "/" + pl.col("name"))
+        for axis, one in axes
+    ]
+    return pl.concat(parts).drop_nulls().sort("at", maintain_order=True)
 
 
 def _audio(root: Path, suffixes: Collection[str]) -> Iterator[str]:

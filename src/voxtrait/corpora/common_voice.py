@@ -4,8 +4,8 @@ Source: https://commonvoice.mozilla.org (since 2025 at the Mozilla Data Collecti
 
 Tree::
 
-    cv-corpus-6.1-2020-12-11/          the release: its name becomes ``release``
-        en/                            the locale (up to release 4 the tables lie in the release folder itself)
+    cv-corpus-6.1-2020-12-11/          the release, a delta or a singleword segment: its name becomes ``release``
+        en/                            the locale; up to release 4 cv-corpus-4-2019-12-10_en/ itself has the tables
             validated.tsv  invalidated.tsv  other.tsv      every clip is in exactly one of these
             train.tsv  dev.tsv  test.tsv                   the official split, a part of validated.tsv; deltas have none
             clip_durations.tsv         since 16.1, milliseconds; times.txt in 14 and 15
@@ -53,9 +53,12 @@ EXPECTED: Final = "Common Voice: validated.tsv (or train, dev, test, other, inva
 CLIP_TABLES: Final = ("validated", "train", "dev", "test", "other", "invalidated")
 OFFICIAL: Final = {"train": "train", "dev": "validation", "test": "test"}  # a clip in several counts for the last
 ODD_RELEASES: Final = {
-    "5.0": "the columns of its train, dev and test tables are in disorder and some rows have no audio; 5.1 mends that",
-    "6.0": "it has lost the label 'male'; use 6.1",
-    "12.0": "its English accents are all empty",
+    "5": "the columns of its train, dev and test tables are in disorder and some rows have no audio; 5.1 mends that",
+    "12": "its English accents are all empty",
+}
+REFUSED: Final = {
+    "6": "which has lost the label 'male': its men count as unlabelled and its women do not. Use 6.1, the same clips "
+    "with all labels, or leave this folder out",
 }
 NUMBERED: Final = r"^common_voice_.+_\d+$"  # file names, without ending, that are the same clip in every release
 
@@ -105,8 +108,12 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
             ``test`` where there is no ``validated``.
 
     Raises:
-        CorpusError: if a table has no column ``path``, or is no table.
+        CorpusError: if a table has no column ``path``, or is no table; or if this is a release that cannot be used.
     """
+    match = _RELEASE.match(source.release or "")
+    number = match[1].removesuffix(".0") if match else ""
+    if number in REFUSED:
+        raise CorpusError(f"{source.shown} is Common Voice {number}.0, {REFUSED[number]}")
     there = [name for name in (tables or CLIP_TABLES) if (source.folder / f"{name}.tsv").is_file()]
     if tables is None:
         there = ["validated"] if "validated" in there else [name for name in there if name in OFFICIAL]
@@ -118,16 +125,10 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         )
     rows, dropped, examples = _clips(source.folder, there)
     rows = rows.with_columns(locale=_locale(source.locale))
-    rows, lost = _with_split(rows, source.folder)
-    notes = (
-        [f"has {lost} clips of the official split that are not in its validated table"]
-        if lost and tables is None
-        else []
-    )
+    rows, notes = _with_split(rows, source.folder, count_lost=tables is None)
     rows = _with_durations(rows, source.folder).with_columns(file="clips/" + pl.col("file"))
-    number = _RELEASE.match(source.release or "")
-    if number and number[1] in ODD_RELEASES:
-        notes.append(f"is release {number[1]}: {ODD_RELEASES[number[1]]}")
+    if number in ODD_RELEASES:
+        notes.append(f"is release {number}: {ODD_RELEASES[number]}")
     return Rows(complete(rows), there, dropped, notes, {UNREADABLE: examples})
 
 
@@ -175,8 +176,8 @@ def _locale(folder: str | None) -> pl.Expr:
     return pl.coalesce(pl.col("locale").str.strip_chars().replace("", None), pl.lit(folder, pl.String), from_name)
 
 
-def _with_split(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, int]:
-    """Fill ``split`` from the official tables that are there, and count their clips that are not among the rows.
+def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.DataFrame, list[str]]:
+    """Fill ``split`` from the official tables that are there, and note what is odd about them.
 
     A clip that is in several of them by mistake is kept out of training.
     """
@@ -186,10 +187,15 @@ def _with_split(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, int]:
             table, _ = _read_table(path, columns=("path",))
             parts.append(pl.DataFrame({"file": _file_name(table["path"]), "split": split}))
     if not parts:
-        return rows.with_columns(split=pl.lit(None, pl.String)), 0
-    official = pl.concat(parts).drop_nulls("file").unique("file", keep="last", maintain_order=True)
-    lost = official.join(rows, on="file", how="anti").height
-    return rows.with_columns(lookup(rows, official, "file", "split")), lost
+        return rows.with_columns(split=pl.lit(None, pl.String)), []
+    listed = pl.concat(parts).drop_nulls("file")
+    official = listed.filter(pl.col("file").is_last_distinct())
+    notes = []
+    if official.height < listed.height and (again := listed.unique().height - official.height):
+        notes.append(f"has {again} clips in more than one of train, dev and test; each counts for the last of them")
+    if count_lost and (lost := official.join(rows.select("file"), on="file", how="anti").height):
+        notes.append(f"has {lost} clips of the official split that are not in its validated table")
+    return rows.with_columns(lookup(rows, official, "file", "split")), notes
 
 
 def _with_durations(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:

@@ -6,7 +6,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from voxtrait.corpora import audio_folder, class_folders, common_voice, kaggle
+from voxtrait.corpora import (
+    agender,
+    audformat,
+    audio_folder,
+    audiomnist,
+    class_folders,
+    common_voice,
+    crema_d,
+    hugging_face,
+    kaggle,
+    kaldi,
+    lhotse,
+    librispeech,
+    speech_accent_archive,
+    spontaneous,
+    table,
+    timit,
+    vctk,
+    voxceleb,
+)
 from voxtrait.corpora.source import Listing, Rows, Source
 from voxtrait.errors import CorpusError
 
@@ -37,21 +56,39 @@ class FileLayout(Protocol):
 
 LAYOUTS: Final[tuple[Layout, ...]] = (
     common_voice,
+    spontaneous,
     kaggle,
+    librispeech,
+    speech_accent_archive,
+    audiomnist,
+    crema_d,
+    voxceleb,
+    timit,
+    vctk,
+    audformat,
+    hugging_face,
+    lhotse,
+    kaldi,
+    agender,
     audio_folder,
+    table,
     class_folders,
 )
 """The layouts in the order in which a folder is held against them: the more particular first."""
 
-FILE_LAYOUTS: Final[tuple[FileLayout, ...]] = ()
+FILE_LAYOUTS: Final[tuple[FileLayout, ...]] = (agender, lhotse, hugging_face, table)
 """The layouts of a single file, in the order in which a file is held against them."""
 
 
-def find(path: str | os.PathLike[str]) -> list[Source]:
+def find(path: str | os.PathLike[str], *, name: str | os.PathLike[str] | None = None) -> list[Source]:
     """Find every corpus in a folder, or the one that a file is.
 
     A folder that is in a known layout is one corpus and is not searched further; otherwise the folders in it are tried
     in the order of their names, numbers as numbers (release 6.1 before 17.0).
+
+    Args:
+        path: the folder or file.
+        name: what to call it in an error, where that is something else.
 
     Raises:
         CorpusError: if there is no such folder or file, or nothing in it is in a known layout.
@@ -67,7 +104,7 @@ def find(path: str | os.PathLike[str]) -> list[Source]:
         names = [f"{name}/" for name in sorted(here.folders)] + sorted(here.files)
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         raise CorpusError(
-            f"no corpus in {path}: found {shown or 'nothing'}; expected one of these layouts, in it or up to "
+            f"no corpus in {name or path}: found {shown or 'nothing'}; expected one of these layouts, in it or up to "
             f"{MAX_DEPTH} folders below:" + "".join(f"\n  {layout.EXPECTED}" for layout in LAYOUTS)
         )
     return found

@@ -3,15 +3,19 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import polars as pl
 
 from voxtrait import manifest
-from voxtrait.corpora import common_voice, detect, spellings
+from voxtrait.corpora import archives, common_voice, detect, hugging_face, spellings, spontaneous
+from voxtrait.corpora import decisions as decision_files
+from voxtrait.corpora.archives import Archive
 from voxtrait.corpora.source import Rows, Source, is_text
 from voxtrait.errors import CorpusError
+from voxtrait.funnel import Step
 from voxtrait.labels import GENDERS
 from voxtrait.manifest import lookup
 
@@ -34,6 +38,7 @@ class Funnel:
         tables: the tables that were read.
         rows: lines of the tables.
         dropped: reason → rows.
+        examples: reason → the first few of these, such as ``validated.tsv:17``, where it is known.
         kept: rows in the manifest.
         present: of these, with their file there; ``None`` where nobody looked.
         gender: of these, female or male.
@@ -50,6 +55,7 @@ class Funnel:
     tables: list[str] = field(default_factory=list)
     rows: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     kept: int = 0
     present: int | None = None
     gender: int = 0
@@ -60,11 +66,12 @@ class Funnel:
 
 @dataclass
 class Import:
-    """A manifest's table, the funnel of each source, and notes for a person."""
+    """A manifest's table, the funnel of each source, notes for a person, and what a person's decisions removed."""
 
     table: pl.DataFrame
     sources: list[Funnel]
     notes: list[str]
+    decided: dict[str, int] = field(default_factory=dict)  # reason → rows
 
     @property
     def total(self) -> Funnel:
@@ -97,56 +104,106 @@ class Import:
             )
         return out
 
+    def steps(self) -> list[Step]:
+        """Give what became of the rows as the first steps of the manifest's funnel."""
+        steps = [Step("import", self.total.rows, self.total.dropped)]
+        return [*steps, Step("decisions", steps[0].kept, self.decided)] if self.decided else steps
+
     def to_dict(self) -> dict[str, Any]:
-        """Give the funnel as plain values: ``total``, ``sources`` and ``notes``."""
-        return {"total": asdict(self.total), "sources": [asdict(one) for one in self.sources], "notes": self.notes}
+        """Give the funnel as plain values: ``total``, ``sources``, ``notes``, and ``decided`` where somebody did."""
+        found = {"total": asdict(self.total), "sources": [asdict(one) for one in self.sources], "notes": self.notes}
+        return found | ({"decided": self.decided} if self.decided else {})
 
 
 def import_corpora(
-    folders: Sequence[str | os.PathLike[str]],
+    sources: Sequence[str | os.PathLike[str]],
     *,
     tables: Sequence[str] | None = None,
     tables_only: bool = False,
+    decisions: str | os.PathLike[str] | None = None,
+    extract: str | os.PathLike[str] | None = None,
     measure: Measure | None = None,
+    label: str | None = None,
 ) -> Import:
-    """Read every corpus in some folders into one manifest.
+    """Read every corpus in some folders, files and archives into one manifest.
 
-    Rows without labels stay, and so do rows whose file is absent or broken. Only rows that cannot be read and clips
-    that come again are left out: the first source wins, within a source the first table, and then the row with more in
-    it, so that the order of a table's rows does not matter.
+    Rows without labels stay, and so do rows whose file is absent or broken. Only rows that cannot be read, clips that
+    come again, and those that a person decided to remove are left out. Of clips that come again the first source wins,
+    within a source the first table, and then the row with more in it, so that the order of a table's rows does not
+    matter.
 
     Args:
-        folders: corpora, or folders that hold corpora.
+        sources: corpora, folders that hold corpora, single files that are one, and archives of Common Voice.
         tables: the tables to read, for layouts that have several; ``None`` takes the validated ones.
         tables_only: touch no audio: nobody looks which files are there, and ``duration_s`` is only what the tables say.
+        decisions: a file of decisions to apply: see :mod:`voxtrait.corpora.decisions`.
+        extract: a folder to write audio to that lies inside a source's tables; ``None`` leaves it there.
         measure: absolute paths → length in seconds of each, ``None`` where it cannot be told; :func:`duration_of` one
             by one unless given.
+        label: of progress lines on standard error; ``None`` for none.
 
     Returns:
         The manifest, sorted by ``clip_id``, with absolute paths, and its funnel.
 
     Raises:
-        CorpusError: if a folder is in no known layout, a table is no table, or no corpus has any of the tables.
+        CorpusError: if a source is in no known layout, a table is no table, or no corpus has any of the tables.
     """
-    sources = [source for folder in folders for source in detect.find(folder)]
     names = None if tables is None else [name.strip().removesuffix(".tsv").removesuffix(".csv") for name in tables]
-    read = [detect.read(source, names) for source in sources]
-    if not any(rows.tables for rows in read):
-        raise CorpusError(f"{sources[0].shown} {read[0].notes[0]}")
-    funnels = [_start_funnel(source, rows) for source, rows in zip(sources, read, strict=True)]
-    table = pl.concat(
-        [_locate(at, source, rows.table) for at, (source, rows) in enumerate(zip(sources, read, strict=True))],
-        how="diagonal",
-    )
-    notes = _notes(sources, read)
-    del read
-    table = _without_repeats(_with_clip_id(table), funnels)
-    table = _with_labels(table)
+    decided = None if decisions is None else decision_files.read(decisions)  # before any work is done
+    found: list[tuple[Source, Rows]] = []
+    listed: list[pl.Series] = []
+    for path in sources:
+        if archives.is_archive(path):
+            with archives.opened(path, label=label and f"{label} {Path(path).name}") as archive:
+                found += [_read_archived(source, archive, names) for source in detect.find(archive.tables, name=path)]
+                listed.append(f"{archive.home.as_posix()}/" + archive.clips["file"])
+        else:
+            found += [_read(source, names, extract, label) for source in detect.find(path)]
+    if not any(rows.tables for _, rows in found):
+        raise CorpusError(f"{found[0][0].shown} {found[0][1].notes[0]}")
+    funnels = [_start_funnel(source, rows) for source, rows in found]
+    table = pl.concat([_locate(at, source, rows.table) for at, (source, rows) in enumerate(found)], how="diagonal")
+    notes = [f"{source.shown} {note}" for source, rows in found for note in rows.notes]
+    del found
+    table = _with_labels(_without_repeats(_with_clip_id(table), funnels))
     if not tables_only:
-        table = _with_durations(_with_present(table), measure or (lambda paths: map(duration_of, paths)))
+        table = _with_durations(_with_present(table, listed), measure or (lambda paths: map(duration_of, paths)))
     _count(table, funnels)
-    table = manifest.conform(table.drop("_source", "table_rank", "_present", strict=False))
-    return Import(table.sort("clip_id"), funnels, notes)
+    table = manifest.conform(table.drop("_source", "table_rank", "_present", "_on_disk", strict=False))
+    dropped: dict[str, int] = {}
+    if decided is not None:
+        applied = decision_files.apply(table, decided)
+        table, dropped = applied.table, applied.dropped
+        said = {"kept": "found right: {} clips", "matched nothing": "about no clip of these sources: {} decisions"}
+        notes += [
+            f"{os.fspath(decisions or '')} " + said.get(what, f"changed {what}: {{}} clips").format(n)
+            for what, n in applied.changed.items()
+            if n
+        ]
+    return Import(table.sort("clip_id"), funnels, notes, dropped)
+
+
+def _read(
+    source: Source, names: Sequence[str] | None, extract: str | os.PathLike[str] | None, label: str | None
+) -> Any:
+    if extract is not None and source.layout == hugging_face.LAYOUT:
+        home = Path(os.path.abspath(extract), source.folder.name)  # noqa: PTH100 - links stay as they are
+        hugging_face.extract(source, home, label)
+        source = replace(source, home=home)
+    return source, detect.read(source, names)
+
+
+def _read_archived(source: Source, archive: Archive, names: Sequence[str] | None) -> tuple[Source, Rows]:
+    """Read a source whose tables were taken out of an archive; its rows lead to where the clips will lie."""
+    home = archive.home / source.folder.relative_to(archive.tables)
+    rows = detect.read(replace(source, home=home), names)
+    command = f"tar -xf {archive.path.name}"
+    if archive.home != archive.path.parent:
+        command = f"mkdir {archive.home.name} && {command} -C {archive.home.name}"
+    rows.notes.append(f"is still in {archive.path.name}; its clips get the paths that they have after: {command}")
+    if empty := archive.clips.filter(pl.col("bytes") == 0).height:
+        rows.notes.append(f"has {empty} recordings of 0 bytes in {archive.path.name}")
+    return replace(source, home=home), rows
 
 
 def duration_of(path: str) -> float | None:
@@ -155,7 +212,7 @@ def duration_of(path: str) -> float | None:
 
     try:
         info = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError):
+    except (soundfile.LibsndfileError, OSError, TypeError):  # the last for headerless .raw, whose rate nobody knows
         return None
     return info.frames / info.samplerate if info.frames > 0 and info.samplerate > 0 else None
 
@@ -163,12 +220,11 @@ def duration_of(path: str) -> float | None:
 def _start_funnel(source: Source, rows: Rows) -> Funnel:
     dropped = {reason: count for reason, count in rows.dropped.items() if count}
     total = rows.table.height + sum(dropped.values())
+    examples = {reason: cases for reason, cases in rows.examples.items() if cases}
     parts = (source.corpus, source.release, source.locale)
-    return Funnel(source.shown, source.layout, *parts, tables=rows.tables, rows=total, dropped=dropped)
-
-
-def _notes(sources: Sequence[Source], read: Sequence[Rows]) -> list[str]:
-    return [f"{source.shown} {note}" for source, rows in zip(sources, read, strict=True) for note in rows.notes]
+    return Funnel(
+        source.shown, source.layout, *parts, tables=rows.tables, rows=total, dropped=dropped, examples=examples
+    )
 
 
 def _locate(at: int, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
@@ -178,7 +234,15 @@ def _locate(at: int, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(
         pl.lit(at, pl.Int32).alias("_source"),
         pl.when(file.str.starts_with("/")).then(file).otherwise(pl.lit(f"{base}/") + file).alias("path"),
-        *(pl.coalesce(name, value) if name in rows.columns else value.alias(name) for name, value in named.items()),
+        # what was a manifest before keeps what it said of itself, also that it said nothing
+        *(
+            pl.when(pl.col("clip_id").is_null()).then(pl.coalesce(name, value)).otherwise(name).alias(name)
+            if "clip_id" in rows.columns and name in rows.columns
+            else pl.coalesce(name, value)
+            if name in rows.columns
+            else value.alias(name)
+            for name, value in named.items()
+        ),
     ).drop("file")
 
 
@@ -193,7 +257,9 @@ def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame
 
     Common Voice numbers its clips once for all releases, so there the same locale and file name are the same clip.
     """
-    is_numbered = (pl.col("corpus") == "common-voice") & pl.col("stem").str.contains(common_voice.NUMBERED)
+    is_numbered = pl.col("corpus").is_in(["common-voice", "common-voice-spontaneous"]) & pl.col("stem").str.contains(
+        f"{common_voice.NUMBERED}|{spontaneous.NUMBERED}"
+    )
     across = pl.concat_str(pl.col("locale").fill_null("-"), "stem", separator="/")
     key = pl.when(is_numbered).then(across).otherwise(pl.col("clip_id"))
     if table.select(key.hash().n_unique()).item() == table.height:  # no two alike, as nearly always
@@ -222,29 +288,31 @@ def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
     return table if table["age"].count() else table.drop("age")
 
 
-def _with_present(table: pl.DataFrame) -> pl.DataFrame:
-    """Mark the rows whose file is there, listing each folder once: a stat a clip takes minutes on a network disk."""
+def _with_present(table: pl.DataFrame, listed: Sequence[pl.Series]) -> pl.DataFrame:
+    """Mark the rows whose file is there, listing each folder once: a stat a clip takes minutes on a network disk.
+
+    ``_on_disk`` are those that can be opened; ``_present`` are these and those that an archive lists.
+    """
     folders = table["path"].str.replace(r"/[^/]*$", "").unique().to_list()
-    listed = [pl.Series("path", _files_in(folder), pl.String) for folder in folders]
-    there = (
-        pl.concat(listed).to_frame().with_columns(_present=pl.lit(True))
-        if listed
-        else pl.DataFrame(schema={"path": pl.String, "_present": pl.Boolean})
-    )
-    return table.with_columns(lookup(table, there, "path", "_present").fill_null(False))
+    on_disk = pl.concat([pl.Series("path", dtype=pl.String), *(_files_in(folder) for folder in folders)])
+    archived = pl.concat([pl.Series("path", dtype=pl.String), *(names.rename("path") for names in listed)])
+    there = on_disk.to_frame().with_columns(_on_disk=pl.lit(True))
+    table = table.with_columns(lookup(table, there, "path", "_on_disk").fill_null(False))
+    packed = archived.unique().to_frame().with_columns(_present=pl.lit(True))
+    return table.with_columns(lookup(table, packed, "path", "_present").fill_null(False) | table["_on_disk"])
 
 
-def _files_in(folder: str) -> list[str]:
+def _files_in(folder: str) -> pl.Series:
     try:
         with os.scandir(folder or "/") as entries:
             names = [entry.name for entry in entries if entry.is_file()]
     except (OSError, ValueError):
-        return []
-    return [f"{folder}/{name}" for name in names if is_text(name)]
+        names = []
+    return pl.Series("path", [f"{folder}/{name}" for name in names if is_text(name)], dtype=pl.String)
 
 
 def _with_durations(table: pl.DataFrame, measure: Measure) -> pl.DataFrame:
-    wanted = table.filter(pl.col("_present") & pl.col("duration_s").is_null())["path"]
+    wanted = table.filter(pl.col("_on_disk") & pl.col("duration_s").is_null())["path"]
     if not wanted.len():
         return table
     known = pl.DataFrame({"path": wanted, "_measured": pl.Series(list(measure(wanted.to_list())), dtype=pl.Float64)})

@@ -15,6 +15,7 @@ GENDER_SPELLINGS: Final = {
     "female": "female",
     "female_feminine": "female",  # Common Voice since 17.0
     "m": "male",
+    "famale": "female",  # Speech Accent Archive, once
     "male": "male",
     "male_masculine": "male",
 }

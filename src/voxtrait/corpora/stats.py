@@ -7,14 +7,13 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait.audio import atomic_path
-from voxtrait.errors import OptionError
+from voxtrait.funnel import check_picture
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 
 BY: Final = ("split", "gender", "age_group", "locale")
 COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")
 """The columns that counts and picture look at."""
 
-PICTURES: Final = (".png", ".svg", ".pdf", ".jpg")
 LARGEST: Final = 15  # locales that the picture has room for
 
 _COLORS: Final = {"female": "#8e5ba6", "male": "#2f8f83", "other": "#d98c3f", "unknown": "#c9ccd1"}
@@ -94,16 +93,6 @@ def picture(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as part:
         figure.savefig(part, dpi=120, format=file.suffix[1:].lower())
-
-
-def check_picture(path: Path) -> None:
-    """Refuse a name that ends in no kind of picture, before any work is done.
-
-    Raises:
-        OptionError: if it does.
-    """
-    if path.suffix.lower() not in PICTURES:
-        raise OptionError(f"got a picture's name ending in {path.suffix!r}, expected one of {', '.join(PICTURES)}")
 
 
 def _one_gender_each(table: pl.DataFrame) -> pl.DataFrame:

@@ -61,7 +61,8 @@ def evaluate(
     if not labelled.height:
         tasks = " or ".join(recognizer.bundle.outputs)
         raise NothingToDoError(f"none of the {chosen.height} clips of split '{name}' has a label of {tasks}")
-    leakage = clips.examine(labelled, whole, name, recognizer.bundle, allow_leak=allow_leak)
+    home = Path(manifest).parent
+    leakage = clips.examine(labelled, whole, name, recognizer.bundle, allow_leak=allow_leak, folder=home)
     folder = Path(out)
     parts = folder / ".parts"
     paths = with_absolute_paths(labelled, Path(manifest).parent)["path"].to_list()

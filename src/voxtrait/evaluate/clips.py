@@ -1,14 +1,17 @@
 """Which clips are evaluated, what is true of them, and whether the bundle may know their speakers."""
 
+import contextlib
 import dataclasses
-from typing import Final
+import hashlib
+from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 
 from voxtrait.bundle import Bundle, hash_speaker
 from voxtrait.errors import LeakageError, NothingToDoError, OptionError
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS, SPLITS
-from voxtrait.manifest import SPLIT_UNIT
+from voxtrait.manifest import SPLIT_UNIT, with_absolute_paths
 
 ALL: Final = "all"
 PREDICTION_COLUMNS: Final = (
@@ -21,10 +24,13 @@ PREDICTION_COLUMNS: Final = (
 
 @dataclasses.dataclass(frozen=True)
 class Leakage:
-    """What is known about speakers that the bundle may have heard before."""
+    """What is known about speakers and clips that the bundle may have heard before."""
 
     verdict: str  # "none", or "unknown: …", or "shared: …"
     banners: tuple[str, ...]  # sentences that no reader of the report may miss
+    checks: dict[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # speakers, contents, sentences: with what, how many
 
 
 def choose(table: pl.DataFrame, split: str | None) -> tuple[pl.DataFrame, str]:
@@ -82,8 +88,19 @@ def with_truth(table: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
     return labelled.select(*names, *truth, "speaker", *more)
 
 
-def examine(clips: pl.DataFrame, whole: pl.DataFrame, split: str, bundle: Bundle, *, allow_leak: bool) -> Leakage:
-    """Find out whether the bundle may have heard these people before.
+def examine(
+    clips: pl.DataFrame,
+    whole: pl.DataFrame,
+    split: str,
+    bundle: Bundle,
+    *,
+    allow_leak: bool,
+    folder: Path | None = None,
+) -> Leakage:
+    """Find out whether the bundle may have heard these people, or these very clips, before.
+
+    Files of another split with the same bytes are told in the verdict and in a banner; sentences that another split
+    has too are counted. Copies under other bytes are what ``voxtrait corpus leakage`` is for.
 
     Args:
         clips: those to be evaluated, with ``speaker_id``.
@@ -91,6 +108,7 @@ def examine(clips: pl.DataFrame, whole: pl.DataFrame, split: str, bundle: Bundle
         split: their name in it.
         bundle: knows the hashes of the speakers it was trained and chosen on.
         allow_leak: report what is shared instead of refusing.
+        folder: of the manifest, which relative paths start from; ``None`` opens no file.
 
     Raises:
         LeakageError: if a speaker is shared and ``allow_leak`` is not given.
@@ -98,8 +116,8 @@ def examine(clips: pl.DataFrame, whole: pl.DataFrame, split: str, bundle: Bundle
     known = bundle.speakers()
     ids = clips["speaker_id"].drop_nulls().unique()
     heard = ids.filter(pl.Series([hash_speaker(one) in known for one in ids], dtype=pl.Boolean))
-    elsewhere = whole.filter(pl.col("split") != split)["speaker_id"] if split != ALL else pl.Series([], dtype=pl.String)
-    both = ids.filter(ids.is_in(elsewhere.drop_nulls().unique().implode()))
+    others = whole.filter(pl.col("split") != split) if split != ALL else whole.clear()
+    both = ids.filter(ids.is_in(others["speaker_id"].drop_nulls().unique().implode()))
     shared = [
         _count(clips, heard) + f" that {bundle.title} was trained or chosen on" if heard.len() else "",
         _count(clips, both) + " who are in another split of the manifest too" if both.len() else "",
@@ -110,13 +128,61 @@ def examine(clips: pl.DataFrame, whole: pl.DataFrame, split: str, bundle: Bundle
             f"{'; '.join(found)}: figures on people a model knows are too good to be true. Choose other clips with "
             "--split, or say --allow-leak to get a report that is marked"
         )
+    where = ["other splits of the manifest"] if others.height else []
+    trained = [f"speakers of {bundle.title}"] if known else []
+    n_speakers = pl.concat([heard, both]).n_unique() if trained or where else None
+    checks = {
+        "speakers": {
+            "compared_with": trained + where, "shared": n_speakers, "unknown": clips["speaker_id"].null_count()
+        },
+        "contents": _contents(clips, others, folder) | {"compared_with": where if folder else []},
+        "sentences": _sentences(clips, whole, others) | {"compared_with": where},
+    }  # fmt: skip
+    if same := checks["contents"]["shared"]:
+        found.append(f"{same} of {clips.height} clips {'has' if same == 1 else 'have'} the same bytes in another split")
     doubts = _doubts(clips, known)
     verdict = f"shared: {'; '.join(found)}" if found else f"unknown: {doubts[0]}" if doubts else "none"
     banners = [f"These figures are too good to be true: {text}." for text in found]
     banners += [
         f"Nobody can say whether the model knows these voices ({text}): figures may be too good." for text in doubts
     ]
-    return Leakage(verdict, tuple(banners))
+    return Leakage(verdict, tuple(banners), checks)
+
+
+def _contents(clips: pl.DataFrame, others: pl.DataFrame, folder: Path | None) -> dict[str, Any]:
+    """Count the clips whose bytes stand in the other splits too; only files of one size are read at all."""
+    if folder is None or not others.height:
+        return {"shared": None, "unknown": None}
+    here, there = (
+        with_absolute_paths(table.select("path"), folder).with_columns(
+            size=pl.col("path").map_elements(_size, return_dtype=pl.Int64)
+        )
+        for table in (clips, others)
+    )
+    mine = here.filter(pl.col("size") > 0).join(there, on="size", how="semi")
+    theirs = there.join(mine, on="size", how="semi").unique("path")
+    contents = {_digest(path) for path in theirs["path"]} - {None}
+    shared = sum(_digest(path) in contents for path in mine["path"]) if contents else 0
+    return {"shared": shared, "unknown": here["size"].null_count()}
+
+
+def _size(path: str) -> int | None:
+    with contextlib.suppress(OSError):
+        return Path(path).stat().st_size
+    return None
+
+
+def _digest(path: str) -> bytes | None:
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
+    return None
+
+
+def _sentences(clips: pl.DataFrame, whole: pl.DataFrame, others: pl.DataFrame) -> dict[str, Any]:
+    """Count the sentences of these clips that are read in the other splits too."""
+    read = whole.join(clips, on="clip_id", how="semi")["sentence"]
+    shared = read.drop_nulls().unique().is_in(others["sentence"].drop_nulls().unique().implode()).sum()
+    return {"shared": int(shared) if others.height else None, "unknown": read.null_count()}
 
 
 def _count(clips: pl.DataFrame, speakers: pl.Series) -> str:

@@ -50,14 +50,15 @@ def build(clips: pl.DataFrame, bundle: Bundle, *, split: str, leakage: Leakage, 
         clips: a row a clip: the columns of :func:`voxtrait.evaluate.clips.with_truth` and the fields of its prediction.
         bundle: what answered.
         split: name of the clips in their manifest.
-        leakage: what is known about shared speakers.
+        leakage: what is known about shared speakers and clips.
         n_unlabelled: clips of the split without a label that the bundle answers.
 
     Returns:
         ``n_clips n_speakers split leakage gender age slices`` as in the contract, beside ``fairness``, ``recall``,
         ``confusion``, ``reliability``, ``age_by_group``, ``worst``, ``statuses``, ``failures``, ``banners``,
-        ``limits``, ``children``, ``notes`` and what the bundle says of itself. A figure is ``{"value", "low", "high"}``
-        or ``None``.
+        ``limits``, ``children``, ``notes``, ``leakage_checks`` and what the bundle says of itself. A figure is
+        ``{"value", "low", "high"}`` or ``None``. ``leakage_checks`` says with what ``speakers``, ``contents`` and
+        ``sentences`` were compared, how many are shared, and of how many clips that is unknown.
     """
     gender, age = figures.gender_clips(clips), figures.age_clips(clips)
     statuses = dict.fromkeys(figures.STATUSES, 0)
@@ -75,6 +76,7 @@ def build(clips: pl.DataFrame, bundle: Bundle, *, split: str, leakage: Leakage, 
         "evaluated_with": f"voxtrait {importlib.metadata.version('voxtrait')}",
         "split": split,
         "leakage": leakage.verdict,
+        "leakage_checks": leakage.checks,
         "banners": list(leakage.banners),
     }
     found |= figures.counts(clips) | {

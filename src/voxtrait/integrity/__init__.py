@@ -1,11 +1,13 @@
 """Files held against tables: what is missing, broken, contradictory, or on both sides of a split.
 
 ``report`` says what a finding is and how grave; ``tables`` looks at the table alone, ``containers`` tells a truncated
-file by its bytes, ``recordings`` opens every clip, ``folders`` looks at what was derived.
+file by its bytes, ``hearing`` opens every clip, ``recordings`` holds them against the table and each other, ``leaks``
+looks at what two sides share, ``folders`` at what was derived.
 """
 
 from voxtrait.integrity.checking import check
 from voxtrait.integrity.containers import truncation
+from voxtrait.integrity.leaks import Leakage, leakage
 from voxtrait.integrity.report import FATAL, REPORTED, Problem, Report
 
-__all__ = ["FATAL", "REPORTED", "Problem", "Report", "check", "truncation"]
+__all__ = ["FATAL", "REPORTED", "Leakage", "Problem", "Report", "check", "leakage", "truncation"]

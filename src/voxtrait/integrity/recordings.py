@@ -1,64 +1,36 @@
-"""Every clip of a table, opened: absent, empty, truncated, undecodable, silent, or the same as another one."""
+"""What the files of a table are held against: their state, each other, the table's lengths, and what lies beside."""
 
 import contextlib
-import hashlib
-import mmap
-from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import polars as pl
 
-from voxtrait import audio, batch
-from voxtrait.derived import Rows
-from voxtrait.errors import AudioError, MissingExtraError
-from voxtrait.integrity.containers import flac_samples, truncation
+from voxtrait import audio
+from voxtrait.fingerprint import near_duplicates
+from voxtrait.integrity.hearing import STATES, Heard, hear
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report, Severity
 from voxtrait.integrity.tables import crossing
 
-SILENCE: Final = 1e-4  # peak: -80 dBFS, a microphone that was off
-DIGEST: Final = 16  # bytes of hash a file
-STATES: Final[dict[str, Severity | None]] = {
-    "whole": None,
-    "absent": "fatal",
-    "empty": "fatal",
-    "truncated": "fatal",
-    "undecodable": "fatal",
-    "silent": "reported",
-    "not looked into": "reported",  # an extra is not installed
-}
+LENGTH_S: Final = 0.3  # by which file and table may differ: some tools count an mp3's padding, up to 0.28 s at 8 kHz
+LENGTH_SHARE: Final = 0.01  # … and this much of the length, for clocks and for frames counted by bytes
 
 
-class State(NamedTuple):
-    """What became of one clip's file."""
-
-    state: str
-    path: str
-    digest: bytes = bytes(DIGEST)
-    seconds: float = 0.0
-    reason: str = ""
-
-
-def check_recordings(table: pl.DataFrame, report: Report, *, jobs: int, label: str | None) -> None:
+def check_recordings(
+    table: pl.DataFrame, report: Report, *, jobs: int, label: str | None, cache: Path | None = None
+) -> None:
     """Open every file of a table; ``path`` is absolute."""
-    digests, states = bytearray(), bytearray()
-    names = list(STATES)
-    counts: Counter[str] = Counter()
-    cases: defaultdict[str, list[str]] = defaultdict(list)
-    items = Rows(table.select("path"))
-    for found in batch.run(examine, items, jobs=jobs, on_crash=_crashed, label=label):
-        digests += found.digest
-        states.append(names.index(found.state))
-        report.seconds += found.seconds
-        counts[found.state] += 1
-        if STATES[found.state] and len(cases[found.state]) < EXAMPLES:
-            cases[found.state].append(f"{found.path} ({found.reason})" if found.reason else found.path)
-    report.files = table.height - counts["absent"]
+    heard = hear(table["path"], jobs=jobs, label=label, cache=cache)
+    report.files = table.height - heard.counts["absent"]
+    report.seconds = sum(heard.seconds)
     for state, severity in STATES.items():
         if severity:
-            report.add(f"files {state}", severity, cases[state], counts[state])
-    _check_contents(table, digests, states, report)
+            report.add(f"files {state}", severity, heard.cases[state], heard.counts[state])
+    rows = table.select("clip_id", "path", "split", "duration_s").with_columns(**heard.columns())
+    _check_lengths(rows, report)
+    _check_contents(rows, report)
+    _check_near_duplicates(rows, heard, report)
 
 
 def check_strays(table: pl.DataFrame, report: Report) -> None:
@@ -77,63 +49,78 @@ def check_strays(table: pl.DataFrame, report: Report) -> None:
     report.add("audio files that are not in the table", REPORTED, found, count)
 
 
-def examine(item: tuple[str]) -> State:
-    """Look into one file, ``(path,)``."""
-    (path,) = item
-    file = Path(path)
-    try:
-        if not file.is_file():
-            return State("absent", path)
-        if not file.stat().st_size:
-            return State("empty", path)
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            digest = hashlib.blake2b(data, digest_size=DIGEST).digest()
-            cut, declared = truncation(data), flac_samples(data)
-    except OSError as error:
-        return State("undecodable", path, reason=str(error))
-    samples, peak, rate, finite, state, reason = 0, 0.0, 1, True, "whole", ""
-    try:
-        for block, rate in audio.blocks(path, None, mono=False):  # noqa: B007 - the rate is the same for every block
-            samples += block.shape[-1]
-            peak = float(np.fmax(peak, np.abs(block).max(initial=0)))
-            finite = finite and bool(np.isfinite(block).all())
-    except MissingExtraError as error:
-        state, reason = "not looked into", str(error)
-    except (AudioError, RuntimeError, MemoryError, OSError) as error:
-        state, reason = "undecodable", str(error)
-    if cut is None and declared and samples < declared:
-        cut = f"it has {samples} of {declared} samples"
-    if cut is not None:
-        state, reason = "truncated", cut
-    elif state == "whole" and not samples:
-        state, reason = "undecodable", "no samples"
-    elif state == "whole" and not finite:
-        state, reason = "undecodable", "NaN or infinity among the samples"
-    elif state == "whole" and peak < SILENCE:
-        state, reason = "silent", f"peak {20 * np.log10(max(peak, 1e-10)):.0f} dBFS"
-    return State(state, path, digest, samples / rate, reason)
+def with_contents(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add ``content``, a number for each file's bytes (rows with the same bytes have the same), null where unread.
 
-
-def _crashed(item: tuple[str], reason: str) -> State:
-    return State("undecodable", item[0], reason=reason)
-
-
-def _check_contents(table: pl.DataFrame, digests: bytearray, states: bytearray, report: Report) -> None:
-    """Find files with the same bytes: fatal in two splits, else only reported."""
-    halves = np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
-    rows = table.select("clip_id", "split").with_columns(
-        first=pl.Series(halves[:, 0]),
-        second=pl.Series(halves[:, 1]),
-        state=pl.Series(np.frombuffer(states, dtype=np.uint8)),
-    )
+    Examples:
+        >>> rows = pl.DataFrame({"state": [0, 0, 1, 0], "first": [7, 7, 0, 7], "second": [1, 1, 0, 2]})
+        >>> with_contents(rows)["content"].to_list()
+        [0, 0, None, 3]
+    """
     unread = [at for at, state in enumerate(STATES) if state in ("absent", "empty")]
-    rows = rows.filter(~pl.col("state").is_in(unread) & (pl.col("first") != 0))
-    groups = rows.filter(pl.struct("first", "second").is_duplicated()).with_columns(
-        content=pl.col("clip_id").sort().str.join(" = ").over("first", "second")
+    read = ~pl.col("state").is_in(unread) & (pl.col("first") != 0)
+    numbered = rows.with_row_index("content").with_columns(pl.col("content").cast(pl.Int64))
+    return numbered.select(*rows.columns, pl.when(read).then(pl.col("content").min().over("first", "second")))
+
+
+def near_duplicate_groups(rows: pl.DataFrame, heard: Heard) -> pl.DataFrame:
+    """Find the rows whose files are one recording under different bytes.
+
+    Args:
+        rows: a row a file, with the ``content`` of :func:`with_contents`.
+        heard: the same files.
+
+    Returns:
+        The rows of recordings that are there under two contents or more, with ``recording``, the number of the first
+        of them, and all rows of these contents.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    firsts = rows.select(pl.col("content").is_first_distinct() & pl.col("content").is_not_null())["content"].to_numpy()
+    pairs = near_duplicates(heard.prints, among=firsts)
+    if not pairs:
+        return rows.clear().with_columns(recording=pl.lit(None, pl.Int64))
+    ends = np.array([pair[:2] for pair in pairs])
+    names, where = np.unique(ends, return_inverse=True)
+    left, right = where.reshape(-1, 2).T
+    _, group = connected_components(coo_array((np.ones(len(pairs)), (left, right)), shape=(len(names),) * 2))
+    first_of = np.full(group.max() + 1, len(rows))
+    np.minimum.at(first_of, group, names)
+    found = pl.DataFrame({"content": names.astype(np.int64), "recording": first_of[group].astype(np.int64)})
+    return rows.join(found, on="content", how="inner", maintain_order="left")
+
+
+def _check_lengths(rows: pl.DataFrame, report: Report) -> None:
+    """Name files that were swapped or replaced, as far as their length betrays it."""
+    sound = [at for at, state in enumerate(STATES) if state in ("whole", "silent")]
+    said, found = pl.col("duration_s"), pl.col("seconds")
+    wrong = rows.filter(
+        pl.col("state").is_in(sound) & said.is_finite() & ((found - said).abs() > LENGTH_S + LENGTH_SHARE * said)
     )
-    shared = crossing(groups, "content")
+    texts = pl.format("{} ({} s, the table says {} s)", "path", found.round(2), said.round(2))
+    report.add("files whose length contradicts the table", REPORTED, wrong.select(texts)[:, 0])
+
+
+def _check_contents(rows: pl.DataFrame, report: Report) -> None:
+    """Find files with the same bytes: fatal in two splits, else only reported."""
+    rows = with_contents(rows)
+    groups = rows.filter(pl.col("content").is_not_null() & pl.col("content").is_duplicated())
+    _report_groups(groups, "content", "file contents shared between splits", FATAL, "file contents repeated", report)
+
+
+def _check_near_duplicates(rows: pl.DataFrame, heard: Heard, report: Report) -> None:
+    groups = near_duplicate_groups(with_contents(rows), heard)
+    names = ("near-duplicate recordings shared between splits", "near-duplicate recordings")
+    _report_groups(groups, "recording", names[0], REPORTED, names[1], report)
+
+
+def _report_groups(
+    groups: pl.DataFrame, key: str, across: str, severity: Severity, within: str, report: Report
+) -> None:
+    named = groups.select("split", group=pl.col("clip_id").sort().str.join(" = ").over(key))
+    shared = crossing(named, "group")
+    report.add(across, severity, shared.select(pl.format("{} ({})", "group", "splits"))[:, 0])
     report.add(
-        "file contents shared between splits", FATAL, shared.select(pl.format("{} ({})", "content", "splits"))[:, 0]
+        within, REPORTED, named.filter(~pl.col("group").is_in(shared["group"].implode()))["group"].unique().sort()
     )
-    repeated = groups.filter(~pl.col("content").is_in(shared["content"].implode()))["content"].unique().sort()
-    report.add("file contents repeated", REPORTED, repeated)

@@ -30,7 +30,7 @@ from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.features import Array
 from voxtrait.labels import GENDERS, YEARS
-from voxtrait.training import calibration, encoder, export, schedule
+from voxtrait.training import accounting, calibration, encoder, export, schedule
 from voxtrait.training.calibration import Heard
 from voxtrait.training.curves import Curves
 from voxtrait.training.dataset import EpochSampler
@@ -95,6 +95,7 @@ def train(
         report = evaluate(
             made.folder, source, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
         )
+        accounting.write(source, accounting.of_clips(table, heard, len(clips.speaker)), folder / "report")
         scores = {"contradicted": int(contradicted.sum()), **headline(report)}
         bundles.write(dataclasses.replace(made, scores=scores), graph.read_bytes(), speakers, head=head)
     figures = {"speakers unheard": json.loads((folder / "figures.json").read_text("utf-8"))}

@@ -31,7 +31,7 @@ from voxtrait.labels import GENDERS, SPLITS, age_middle, parts_of
 from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
 from voxtrait.pictures import draw as draw_pictures
 from voxtrait.pictures import front_end_of
-from voxtrait.training import calibration, export, schedule
+from voxtrait.training import accounting, calibration, export, schedule
 from voxtrait.training.curves import Curves
 from voxtrait.training.dataset import (
     EpochSampler,
@@ -87,6 +87,7 @@ def train(
     with calm():
         pictures, table = _pictures(recipe, Path(data), folder, jobs, label)
         classes = choose_classes(table, recipe)
+        drawn = table
         table = table.filter(pl.col("label").is_in(classes))
         parts = {split: table.filter(pl.col("split") == split) for split in SPLITS}
         module, figures = _fit(recipe, classes, parts, folder, label)
@@ -103,6 +104,9 @@ def train(
         report = evaluate(
             made.folder, evaluated, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
         )
+        whole = manifest.read(data, ("clip_id", "split")) if Path(data).is_file() else drawn
+        trained = parts["train"].height + parts["validation"].height
+        accounting.write(Path(data), accounting.of_pictures(whole, drawn, trained), folder / "report")
         bundles.write(dataclasses.replace(made, scores={"train": figures, **headline(report)}), graph, speakers)
     return Outcome(made.folder, folder / "report", figures, report)
 

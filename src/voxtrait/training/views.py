@@ -27,6 +27,7 @@ SHORTEST_S: Final = 0.4  # seconds of speech below which a clip teaches nothing
 SHORT_S: Final = 1.6  # seconds of view 1, as recorded: what calibration learns from about short clips
 SHORTEST_CROP_S: Final = 1.5
 LONGEST_VIEW_S: Final = 6.0  # of a disturbed view: a chain of codecs costs more than the encoder
+TOO_LITTLE: Final = "too little speech"
 BABBLERS: Final = 6  # other recordings at hand for babble
 SETTINGS: Final = (
     *("views", "longest_s", "crop", "room", "colour", "noise", "babble", "clip", "telephone", "codec", "seed"),
@@ -51,7 +52,7 @@ class Summarise:
             return {"speech_s": 0.0, "summaries": None, "message": str(error)}
         seconds = len(signal) / SAMPLING_RATE
         if seconds < SHORTEST_S:
-            return {"speech_s": seconds, "summaries": None, "message": "too little speech"}
+            return {"speech_s": seconds, "summaries": None, "message": TOO_LITTLE}
         made = [self.summary(signal), self.summary(_middle(signal, SHORT_S))]
         for view in range(2, self.recipe.views):
             made.append(self.summary(self.view(signal, view, path)))

@@ -1,0 +1,12 @@
+"""Labels that a model doubts, ids that are several people, people with several ids, and a page to listen and decide.
+
+::
+
+    manifest ─ hearing ─► predictions, embeddings ─┬─ heads ─ doubt ─► doubts.csv, speakers.csv ─┐
+                                                   └─ voices ────────► mixed.csv, same.csv ──────┴─ page ─► index.html
+    index.html ─ a person ─► decisions.csv ─ corpora.decisions ─► the next manifest
+"""
+
+from voxtrait.audit.auditing import TOP, Audit, audit
+
+__all__ = ["TOP", "Audit", "audit"]

@@ -1,0 +1,198 @@
+"""Which labels the others' labels contradict, clip by clip and speaker by speaker.
+
+The two tasks are never mixed into one order. A doubt of gender is a probability: that of the other label. A doubt of
+an age is a rank: the share of the other speakers whose label fits their voice better, because nobody can say an age
+from a voice to within a decade, and the oldest would always be furthest off.
+"""
+
+import dataclasses
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from voxtrait.audit import heads
+from voxtrait.audit.heads import Bools, Floats, Whole
+from voxtrait.audit.hearing import Heard
+from voxtrait.bundle import Bundle, hash_speaker
+from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS
+
+TASKS: Final = ("gender", "age")
+FEWEST: Final = 20  # labelled speakers (of either gender) below which heads would learn nothing
+CHILD: Final = 14.0  # years below which a voice says nothing reliable about gender: see voxtrait.labels
+LINE: Final = {"gender": 0.5, "age": 0.95}  # the doubt from which a clip is counted as doubted
+
+
+@dataclasses.dataclass(frozen=True)
+class People:
+    """Who says what: the columns of a manifest that doubt is about, ``(clips,)`` each.
+
+    A clip without a speaker id is taken for a person of its own.
+    """
+
+    name: pl.Series  # the speaker id, or the clip's with a mark before it
+    number: Whole  # of the person
+    female: Floats  # 1, 0, or NaN
+    years: Floats  # as stated, or the middle of the stated group, or NaN
+    child: Bools  # known to be under 14
+
+
+def people(table: pl.DataFrame) -> People:
+    """Read a manifest's labels.
+
+    Examples:
+        >>> from voxtrait.manifest import conform
+        >>> rows = {"path": ["a", "b"], "gender": ["female", "other"], "age_group": ["under_ten", "forties"]}
+        >>> found = people(conform(pl.DataFrame(rows)))
+        >>> found.female.tolist(), found.years.tolist(), found.child.tolist()
+        ([1.0, nan], [5.0, 45.0], [True, False])
+    """
+    stated = pl.col("age_years").is_between(0, 130, closed="left")
+    middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
+    gender = pl.col("gender").replace_strict(GENDERS, (1.0, 0.0), default=None, return_dtype=pl.Float64)
+    found = table.select(
+        pl.coalesce("speaker_id", pl.lit("\0") + pl.col("clip_id")).alias("name"),
+        gender.fill_null(np.nan).alias("female"),
+        pl.when(stated).then("age_years").otherwise(middle).fill_null(np.nan).alias("years"),
+    )
+    number = found["name"].rank("dense").cast(pl.Int64).to_numpy() - 1
+    years = found["years"].to_numpy()
+    return People(found["name"], number, found["female"].to_numpy(), years, years < CHILD)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What was found of one task."""
+
+    clips: pl.DataFrame  # row, label, answer, years, doubt, child, n_clips: ranked; row is that of the manifest
+    speakers: pl.DataFrame  # speaker (a number), rows, label, answer, years, doubt, child, n_clips: ranked
+    how: dict[str, Any]  # who judged, and whom not: for audit.json
+
+
+def judge(task: str, who: People, heard: Heard, bundle: Bundle, seed: int = 0) -> Judged:
+    """Find which labels of a task are doubted.
+
+    Args:
+        task: ``gender`` or ``age``.
+        who: the labels.
+        heard: what the recogniser heard.
+        bundle: of the recogniser.
+        seed: of the folds.
+
+    Returns:
+        The labelled clips and speakers, the most doubted first. Gender under 14 comes last: it is shown, and proves
+        nothing.
+    """
+    truth = who.female if task == "gender" else who.years
+    labelled = np.isfinite(truth)
+    n = _labelled_speakers(task, truth, who.number, heard.has)
+    if min(n.values()) >= FEWEST:
+        fold = heads.folds_of(who.name, seed)
+        head = heads.female_logits if task == "gender" else heads.years
+        answers = head(heard, truth, who.number, fold, seed)
+        how: dict[str, Any] = {"judge": "heads out of fold", "folds": heads.FOLDS, "speakers": n, "not_judged": 0}
+    else:
+        answers = _by_bundle(task, heard)
+        known = _known(who.name, bundle) & labelled
+        answers[known] = np.nan
+        few = ", ".join(f"{count} {name}" for name, count in n.items())
+        how = {
+            "judge": bundle.title,
+            "folds": 0,
+            "speakers": n,
+            "why": f"too few labelled speakers with an embedding to fit heads to ({few}; {FEWEST} are needed)",
+            "not_judged": int(np.unique(who.number[known]).size),  # speakers whom the bundle was trained on
+        }
+    rows = np.flatnonzero(labelled & np.isfinite(answers))
+    rank = _rank_gender if task == "gender" else _rank_age
+    return Judged(*rank(rows, answers[rows], truth[rows], who), how)
+
+
+def _labelled_speakers(task: str, truth: Floats, number: Whole, has: Bools) -> dict[str, int]:
+    def count(which: Bools) -> int:
+        return int(np.unique(number[which & has]).size)
+
+    if task == "gender":
+        return {name: count(truth == value) for name, value in zip(GENDERS, (1, 0), strict=True)}
+    spread = np.unique(truth[np.isfinite(truth) & has]).size
+    return {"with an age": count(np.isfinite(truth)) if spread > 1 else 0}
+
+
+def _by_bundle(task: str, heard: Heard) -> Floats:
+    """What the bundle itself says: logits of female, or years; NaN where nothing."""
+    if task == "age":
+        return heard.table["age_years"].fill_null(np.nan).to_numpy().copy()
+    p = heard.table["p_female"].fill_null(np.nan).clip(1e-6, 1 - 1e-6).to_numpy()
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def _known(names: pl.Series, bundle: Bundle) -> Bools:
+    """Whose clips the bundle was trained or chosen on."""
+    hashes, every = bundle.speakers(), names.unique()
+    heard = every.filter(pl.Series([hash_speaker(name) in hashes for name in every], dtype=pl.Boolean))
+    return names.is_in(heard.implode()).to_numpy()
+
+
+def _rank_gender(rows: Whole, logits: Floats, female: Floats, who: People) -> tuple[pl.DataFrame, pl.DataFrame]:
+    margin = np.where(female == 1, logits, -logits)  # logit of the label that is written there
+    clips = _frame(rows, who, pl.Series(np.where(female == 1, *GENDERS)), margin=margin)
+    speakers = clips.group_by("speaker", "label", maintain_order=True).agg(
+        pl.col("row").alias("rows"), pl.col("margin").mean(), pl.col("child").any(), pl.len().alias("n_clips")
+    )
+    other = pl.col("label").replace_strict(GENDERS, GENDERS[::-1])
+
+    def finish(table: pl.DataFrame) -> pl.DataFrame:
+        return table.with_columns(
+            answer=pl.when(pl.col("margin") < 0).then(other).otherwise("label"),
+            years=pl.lit(None, pl.Float64),
+            doubt=1 / (1 + pl.col("margin").exp()),
+        ).sort("child", "margin", maintain_order=True)
+
+    return _finished(finish(clips), finish(speakers))
+
+
+def _rank_age(rows: Whole, answers: Floats, years: Floats, who: People) -> tuple[pl.DataFrame, pl.DataFrame]:
+    label = pl.Series(AGE_GROUPS).gather(_decade(years))
+    if not len(rows):
+        off = years
+    else:
+        # how far labels usually are from what is heard, which is further for voices that sound older
+        size, weights = np.abs(years - answers), heads.weights_of(who.number[rows])
+        slope, shift = np.polyfit(answers, size, 1, w=np.sqrt(weights)) if np.ptp(answers) > 1 else (0.0, size.mean())
+        usual = np.maximum(slope * answers + shift, max(float(size.mean()) / 2, 1e-6))
+        off = (years - answers) / usual
+    clips = _frame(rows, who, label, off=off, years=answers)
+    speakers = clips.group_by("speaker", "label", maintain_order=True).agg(
+        pl.col("row").alias("rows"), pl.col("off", "years").mean(), pl.col("child").any(), pl.len().alias("n_clips")
+    )
+
+    def finish(table: pl.DataFrame) -> pl.DataFrame:
+        size = table["off"].abs().to_numpy()
+        each = 1 / table["n_clips"].to_numpy() if "row" in table.columns else np.ones(table.height)
+        order = np.argsort(size, kind="stable")
+        below = np.zeros(len(size))
+        below[order] = (each[order].cumsum() - each[order] / 2) / max(float(each.sum()), 1e-12)
+        decade = pl.Series(AGE_GROUPS).gather(_decade(table["years"].to_numpy()))
+        return table.with_columns(answer=decade, doubt=pl.Series(below), size=pl.Series(size)).sort(
+            "size", descending=True, maintain_order=True
+        )
+
+    return _finished(finish(clips), finish(speakers))
+
+
+def _decade(years: Floats) -> Whole:
+    return np.asarray(np.clip(years // 10, 0, len(AGE_GROUPS) - 1), dtype=np.int64)
+
+
+def _frame(rows: Whole, who: People, label: pl.Series, **more: Floats) -> pl.DataFrame:
+    table = pl.DataFrame(
+        {"row": rows, "speaker": who.number[rows], "label": label, "child": who.child[rows], **more},
+        schema_overrides={"label": pl.String},
+    )
+    return table.with_columns(n_clips=pl.len().over("speaker", "label"))
+
+
+def _finished(clips: pl.DataFrame, speakers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    shared = ("label", "answer", "years", "doubt", "child", "n_clips")
+    clips, speakers = (table.with_columns(pl.col("n_clips").cast(pl.Int64)) for table in (clips, speakers))
+    return clips.select("row", "speaker", *shared), speakers.select("speaker", "rows", *shared)

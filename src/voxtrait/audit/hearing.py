@@ -1,0 +1,123 @@
+"""Every clip heard once: what the recogniser says of it and its speaker embedding, in files that a killed run goes on
+from."""
+
+import importlib.metadata
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from voxtrait import batch
+from voxtrait.audio import atomic_path
+from voxtrait.features import Array
+from voxtrait.recognize import Prediction, Recognizer
+
+Embeddings = npt.NDArray[np.float16]
+
+SIZE: Final = 256  # values of an embedding
+FIELDS: Final = ("status", "message", "speech_s", "snr_db", "p_female", "age_years")
+EMBEDDINGS: Final = "embeddings.npy"
+
+
+class Heard:
+    """What was heard: a table with one row a clip, and the embeddings beside it.
+
+    Attributes:
+        table: :data:`FIELDS` of each clip, in the order of the paths.
+        embeddings: ``(clips, 256)`` of length 1, float16, mapped from ``embeddings.npy``: two million take a gigabyte
+            of disk, and no memory. Zeros where a clip has none.
+        has: ``(clips,)``, which clips have one.
+    """
+
+    def __init__(self, table: pl.DataFrame, embeddings: Embeddings, has: npt.NDArray[np.bool_]) -> None:
+        self.table = table
+        self.embeddings = embeddings
+        self.has = has
+
+    def rows(self, which: npt.NDArray[np.int64]) -> Array:
+        """Give some embeddings, ``(n, 256)``, float32."""
+        return np.asarray(self.embeddings[which], dtype=np.float32)
+
+
+def hear(
+    recognizer: Recognizer,
+    paths: Sequence[str],
+    folder: str | os.PathLike[str],
+    *,
+    jobs: int = 1,
+    label: str | None = None,
+) -> Heard:
+    """Hear clips, into Parquet shards ``folder/heard`` and ``folder/embeddings.npy``; a killed run goes on.
+
+    Args:
+        recognizer: what hears them; one whose bundle has no embedding gives none.
+        paths: of the clips.
+        folder: made if need be.
+        jobs: processes.
+        label: of a progress line on standard error; ``None`` for none.
+
+    Raises:
+        BundleError: if the graphs do not fit the bundle.
+    """
+    home = Path(folder)
+    bundle = recognizer.bundle
+    texts = ("status", "message", "path")
+    schema = {name: pl.String if name in texts else pl.Float64 for name in ("path", *FIELDS)}
+    shards = batch.run_sharded(
+        _Ear(recognizer),
+        paths,
+        home / "heard",
+        row=_row,
+        schema=schema | {"embedding": pl.Binary},
+        settings=f"audit 1, voxtrait {importlib.metadata.version('voxtrait')} {bundle.fingerprint}",
+        jobs=jobs,
+        on_crash=_Ear.crashed,
+        label=label,
+        unit="clip",
+    )
+    has = np.zeros(len(paths), dtype=np.bool_)
+    with atomic_path(home / EMBEDDINGS) as part:
+        target = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(paths), SIZE))
+        for at, some in _vectors(shards):
+            target[at] = np.frombuffer(b"".join(some), np.float16).reshape(-1, SIZE)
+            has[at] = True
+        target.flush()
+        del target
+    mapped = np.load(home / EMBEDDINGS, mmap_mode="r") if len(paths) else np.zeros((0, SIZE), np.float16)
+    return Heard(pl.read_parquet(shards, columns=list(FIELDS)), mapped, has)
+
+
+def _vectors(shards: Sequence[Path]) -> Iterator[tuple[npt.NDArray[np.int64], list[bytes]]]:
+    """Give the rows of each shard that have an embedding, and those."""
+    first = 0
+    for shard in shards:
+        column = pl.read_parquet(shard, columns=["embedding"])["embedding"]
+        at = first + column.is_not_null().arg_true().to_numpy().astype(np.int64)
+        if len(at):
+            yield at, column.drop_nulls().to_list()
+        first += column.len()
+
+
+class _Ear:
+    """The job of a worker: one path → what was heard."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.recognizer = recognizer
+
+    def __call__(self, path: str) -> tuple[Prediction, bytes | None]:
+        said, vector = self.recognizer.hear(path)
+        return said, None if vector is None else vector.astype("<f2").tobytes()
+
+    @staticmethod
+    def crashed(path: str, why: str) -> tuple[Prediction, bytes | None]:
+        nothing: dict[str, Any] = dict.fromkeys(Prediction.__dataclass_fields__)
+        return Prediction(**(nothing | {"path": path, "status": "error", "message": why, "model": ""})), None
+
+
+def _row(heard: tuple[Prediction, bytes | None]) -> Mapping[str, Any]:
+    said, vector = heard
+    return {"embedding": vector} | {name: getattr(said, name) for name in FIELDS} | {"path": said.to_dict()["path"]}

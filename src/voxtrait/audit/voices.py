@@ -1,0 +1,225 @@
+"""Ids that are several people, and people with several ids, by the likeness of speaker embeddings.
+
+Two embeddings are compared by their cosine, and the cosine is judged by the company of each: how far it stands above
+those of the nearest 2.5 % of other ids in a cohort drawn from the same manifest, in standard deviations, the mean of
+both sides (adaptive symmetric score normalisation: P. Matějka et al., "Analysis of score normalization in multilingual
+speaker recognition", Interspeech 2017). The cosine alone calls all children of one school and all callers on one line
+alike. Where to cut is measured in docs/audit.md; another encoder has other cosines, so the 0.354 at which Y. Zhang et
+al. (Interspeech 2025) cut VoxCeleb and Common Voice means nothing here.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from voxtrait.audit.heads import Bools, Floats, Whole, chunks
+from voxtrait.audit.hearing import Heard
+
+Reals = npt.NDArray[np.float32]
+
+COHORT: Final = 2000  # ids that every other is compared with
+NEAREST: Final = (0.025, 10)  # share of them that sets the measure, and how many at least: 50 of 2,000
+SKIPPED: Final = 2  # nearest ones left out: they may be the same person under another id
+FEWEST: Final = 100  # ids below which there is no company to measure by
+SAME: Final = 5.0  # likeness from which two ids are listed as perhaps one person
+SAME_DESPITE: Final = 6.0  # … where their gender labels differ
+APART: Final = {2: -5.0, 3: -5.0, 4: -2.0}  # clips of an id → likeness of its two halves below which it is listed
+NEAR: Final = 0.7  # cosine below which no pair is looked at: one person's ids are above it, most pairs below
+SAMPLE: Final = 60  # clips of an id that are compared with each other
+_BLOCK: Final = 2048  # ids compared at a time
+_TOGETHER: Final = 512  # ids whose halves are measured in one go
+
+
+@dataclasses.dataclass(frozen=True)
+class Voices:
+    """The pooled voice of every id.
+
+    Attributes:
+        vectors: ``(ids, 256)``, the mean of its clips, of length 1.
+        counts: ``(ids,)``, clips with an embedding; ids with none have no voice.
+        cohort: which ids the company is drawn from.
+    """
+
+    vectors: Reals
+    counts: Whole
+    cohort: Whole
+
+    def standing(self, vectors: Reals, owners: Whole, batch: int = 1024) -> tuple[Floats, Floats]:
+        """Measure the company of some vectors.
+
+        Args:
+            vectors: ``(n, 256)`` of length 1.
+            owners: ``(n,)``, the id of each, which is not its own company.
+            batch: how many at a time.
+
+        Returns:
+            Mean and standard deviation of the cosines to the nearest others, ``(n,)`` each.
+        """
+        company = self.vectors[self.cohort]
+        few = max(round(NEAREST[0] * len(company)), NEAREST[1])
+        mean, spread = np.zeros(len(vectors)), np.ones(len(vectors))
+        for at in range(0, len(vectors), batch):
+            near = vectors[at : at + batch] @ company.T
+            near[owners[at : at + batch, None] == self.cohort[None]] = -1
+            top = np.partition(near, -few - SKIPPED, axis=1)[:, -few - SKIPPED :]
+            top = np.sort(top, axis=1)[:, :few].astype(np.float64)
+            mean[at : at + batch], spread[at : at + batch] = top.mean(axis=1), np.maximum(top.std(axis=1), 1e-3)
+        return mean, spread
+
+
+def pool(heard: Heard, person: Whole, ids: int, seed: int = 0) -> Voices:
+    """Pool the clips of each id.
+
+    Args:
+        heard: the embeddings.
+        person: ``(clips,)``, the id of each clip as a number, -1 where it has none.
+        ids: how many there are.
+        seed: of the cohort.
+
+    Examples:
+        >>> clips = np.eye(3, 256, dtype=np.float16)
+        >>> pooled = pool(Heard(pl.DataFrame(), clips, np.array([True, True, False])), np.array([1, 1, 0]), 2)
+        >>> pooled.counts.tolist(), np.round(pooled.vectors[1, :3].astype(float), 2).tolist()
+        ([0, 2], [0.71, 0.71, 0.0])
+    """
+    from scipy.sparse import csr_array
+
+    total, counts = np.zeros((ids, heard.embeddings.shape[1]), np.float32), np.zeros(ids, np.int64)
+    for some in chunks(len(person)):
+        rows = some[heard.has[some] & (person[some] >= 0)]
+        where, at = np.unique(person[rows], return_inverse=True)
+        sums = csr_array((np.ones(len(rows), np.float32), (at, np.arange(len(rows)))), (len(where), len(rows)))
+        total[where] += sums @ heard.rows(rows)
+        counts += np.bincount(person[rows], minlength=ids)
+    voiced = np.flatnonzero(counts)
+    cohort = np.random.default_rng(seed).permutation(voiced)[:COHORT]
+    return Voices(_unit(total), counts, np.sort(cohort))
+
+
+def mixed(heard: Heard, person: Whole, voices: Voices, seed: int = 0) -> pl.DataFrame:
+    """Find ids whose clips fall into two groups no more alike than strangers.
+
+    The two groups are those of average linkage over the cosine; of an id with many clips also the clip least like the
+    rest is tried on its own.
+
+    Args:
+        heard: the embeddings.
+        person: as for :func:`pool`.
+        voices: as :func:`pool` gives them.
+        seed: of the clips that stand for an id with very many.
+
+    Returns:
+        ``speaker likeness cosine n_clips others``, least likely one person first; ``others`` are the rows of the
+        smaller group.
+    """
+    rows = np.flatnonzero(heard.has & (person >= 0))
+    rows = rows[np.argsort(person[rows], kind="stable")]
+    owners, first, counts = np.unique(person[rows], return_index=True, return_counts=True)
+    several = np.flatnonzero(counts > 1)
+    found: list[dict[str, Any]] = []
+    rng = np.random.default_rng(seed)
+    for at in range(0, len(several), _TOGETHER):
+        halves: list[tuple[int, int, float, Whole]] = []
+        sides: list[Reals] = []
+        for k in several[at : at + _TOGETHER]:
+            clips = rows[first[k] : first[k] + counts[k]]
+            x = heard.rows(clips)
+            for lesser in _partings(x, rng):
+                a, b = (_unit(x[side].mean(axis=0)[None])[0] for side in (~lesser, lesser))
+                halves.append((int(owners[k]), int(counts[k]), float(a @ b), clips[lesser]))
+                sides += [a, b]
+        whose = np.repeat([half[0] for half in halves], 2)
+        mean, spread = voices.standing(np.array(sides), whose)
+        cosine = np.repeat([half[2] for half in halves], 2)
+        likeness = ((cosine - mean) / spread).reshape(-1, 2).mean(axis=1)
+        for (owner, n, near, clips), value in zip(halves, likeness, strict=True):
+            if value < APART[min(n, max(APART))]:
+                found.append({"speaker": owner, "likeness": value, "cosine": near, "n_clips": n, "others": clips})
+    listed = [one | {"others": one["others"].tolist()} for one in found]
+    table = pl.DataFrame(listed, schema=no_mixed().schema)
+    return table.sort("likeness", maintain_order=True).unique("speaker", keep="first", maintain_order=True)
+
+
+def same(
+    voices: Voices,
+    female: Floats,
+    most: int,
+    *,
+    progress: Callable[[Iterator[int], int], Iterator[int]] = lambda blocks, n: blocks,
+) -> pl.DataFrame:
+    """Find pairs of ids that sound like one person.
+
+    Every id is compared with every other, a block at a time: time grows with the square of their number (a hundred
+    thousand take minutes), memory does not.
+
+    Args:
+        voices: as :func:`pool` gives them.
+        female: ``(ids,)``, 1, 0, or NaN: where the labels differ, more is asked for.
+        most: pairs to keep.
+        progress: wraps the numbers of the blocks.
+
+    Returns:
+        ``speaker other likeness cosine``, the likeliest first.
+    """
+    here = np.flatnonzero(voices.counts)
+    x = voices.vectors[here]
+    mean, spread = voices.standing(x, here)
+    gender = female[here]
+    kept = np.zeros((0, 4))
+    starts = range(0, len(here), _BLOCK)
+    for at in progress(iter(starts), len(starts)):
+        rows = slice(at, at + _BLOCK)
+        for to in range(at, len(here), _BLOCK):
+            near = x[rows] @ x[to : to + _BLOCK].T
+            i, j = np.nonzero(near >= NEAR)
+            a, b, cosine = i + at, j + to, near[i, j].astype(np.float64)
+            likeness = 0.5 * ((cosine - mean[a]) / spread[a] + (cosine - mean[b]) / spread[b])
+            differ: Bools = np.abs(gender[a] - gender[b]) == 1  # of NaN: false
+            good = (a < b) & (likeness >= np.where(differ, SAME_DESPITE, SAME))
+            kept = np.concatenate([kept, np.stack([a, b, likeness, cosine], axis=1)[good]])
+        kept = kept[np.argsort(-kept[:, 2], kind="stable")[:most]]
+    pairs = kept[:, :2].astype(np.int64)
+    return pl.DataFrame(
+        {"speaker": here[pairs[:, 0]], "other": here[pairs[:, 1]], "likeness": kept[:, 2], "cosine": kept[:, 3]}
+    )
+
+
+def no_mixed() -> pl.DataFrame:
+    """Give what :func:`mixed` gives where nothing is found."""
+    figures = {"likeness": pl.Float64, "cosine": pl.Float64, "n_clips": pl.Int64}
+    return pl.DataFrame(schema={"speaker": pl.Int64, **figures, "others": pl.List(pl.Int64)})
+
+
+def no_same() -> pl.DataFrame:
+    """Give what :func:`same` gives where nothing is found."""
+    return pl.DataFrame(schema={"speaker": pl.Int64, "other": pl.Int64, "likeness": pl.Float64, "cosine": pl.Float64})
+
+
+def _partings(x: Reals, rng: np.random.Generator) -> Iterator[Bools]:
+    """Give the ways to part the clips of an id, ``(n, 256)``, as the smaller group, ``(n,)`` each."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    n = len(x)
+    some = np.arange(n) if n <= SAMPLE else np.sort(rng.permutation(n)[:SAMPLE])
+    distance = 1 - np.clip(x[some] @ x[some].T, -1, 1)
+    np.fill_diagonal(distance, 0)
+    parted = fcluster(linkage(squareform(distance, checks=False), "average"), 2, "maxclust") == 1
+    if not parted.any() or parted.all():  # all clips the same
+        return
+    if n > SAMPLE:
+        sides = [_unit(x[some[side]].mean(axis=0)[None])[0] for side in (parted, ~parted)]
+        parted = x @ sides[0] > x @ sides[1]
+        rest = x.sum(axis=0) - x
+        alone = np.arange(n) == np.argmin(np.einsum("ij,ij->i", x, _unit(rest)))
+        yield alone
+    if parted.any() and not parted.all():
+        yield parted if parted.sum() <= n / 2 else ~parted
+
+
+def _unit(x: Reals) -> Reals:
+    return np.asarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9), dtype=np.float32)

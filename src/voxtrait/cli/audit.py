@@ -1,0 +1,99 @@
+"""``voxtrait corpus audit``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from voxtrait.cli.options import (
+    finish,
+    format_option,
+    jobs_option,
+    label,
+    note,
+    print_csv,
+    print_json,
+    print_table,
+    quiet_option,
+)
+
+if TYPE_CHECKING:
+    from voxtrait.audit import Audit
+
+PATH = click.Path(path_type=Path)
+SHOWN = 10  # speakers of each task on a screen
+
+
+@click.command(short_help="Find labels a model doubts, mixed and double ids, and listen.")
+@click.argument("manifest", type=PATH)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the audit.")
+@click.option("--model", help="Another bundle: a folder, or the name of a shipped one.")
+@click.option("--decisions", type=PATH, help="A file saved by the page: applied first, and not asked again.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=200, show_default=True, help="How many of each kind to show."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed is other folds of speakers.")
+@jobs_option
+@format_option("text", "json", "csv")
+@quiet_option
+def audit(
+    manifest: Path,
+    out: Path,
+    model: str | None,
+    decisions: Path | None,
+    top: int,
+    seed: int,
+    jobs: int | None,
+    format_: str,
+    quiet: bool,
+) -> None:
+    """Find the clips of MANIFEST whose label a model doubts, and make a page to look, listen and decide.
+
+    Every clip is judged by a model that never heard its speaker. Ids that sound like several people and people with
+    several ids are listed too. No label is changed: the page saves decisions, which import --decisions applies. A
+    killed run goes on when started again.
+
+    \b
+    Example: voxtrait corpus audit all.parquet --out audit
+    """
+    from voxtrait.audit import audit as examine
+    from voxtrait.batch import default_jobs
+
+    found = examine(
+        manifest,
+        out,
+        bundle=model,
+        decisions=decisions,
+        top=top,
+        seed=seed,
+        jobs=jobs or default_jobs(),
+        label=label("audit", quiet),
+    )
+    _print(found, format_, top)
+    for path, message in found.failed.iter_rows():
+        note(f"failed: {path}: {message}")
+    for text in found.summary["notes"]:
+        note(text, quiet)
+    note(f"listen and decide: {out / 'index.html'}", quiet)
+    finish(found.failed.height > 0)
+
+
+def _print(found: "Audit", format_: str, top: int) -> None:
+    import polars as pl
+
+    if format_ == "json":
+        print_json(found.summary)
+    elif format_ == "csv":
+        print_csv(found.doubts.filter(pl.col("rank") <= top).iter_rows(named=True), found.doubts.columns)
+    else:
+        best = found.speakers.filter(pl.col("rank") <= SHOWN).with_columns(
+            speaker=pl.coalesce("speaker_id", "clip_id").str.slice(0, 24)
+        )
+        columns = ("task", "rank", "speaker", "label", "answer", "doubt", "n_clips")
+        print_table(best.select(columns).to_dicts(), columns)
+        tasks = found.summary["tasks"]
+        for task in tasks:
+            counts = tasks[task]
+            click.echo(f"{task}: {counts['doubted_clips']} of {counts['clips']} labelled clips doubted")
+        click.echo(f"ids that may be several people: {found.summary['mixed']['ids']}")
+        click.echo(f"pairs of ids that may be one person: {found.summary['same']['pairs']}")

@@ -1,0 +1,91 @@
+"""``voxtrait corpus export``: a manifest in the format of another tool."""
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from voxtrait.cli.options import (
+    finish,
+    format_option,
+    jobs_option,
+    label,
+    note,
+    print_csv,
+    print_json,
+    print_table,
+    quiet_option,
+)
+
+if TYPE_CHECKING:
+    from voxtrait.corpora import Export
+
+TARGETS: Final = ("audiofolder", "kaldi", "lhotse", "audformat", "csv", "class-folders")
+COLUMNS: Final = ("clip_id", "path", "reason")
+SHOWN: Final = 20  # failures in the text; all of them are in failures.csv
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("manifest", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--to", required=True, type=click.Choice(TARGETS), help="The format.")
+@click.option(
+    "--audio",
+    type=click.Choice(["copy", "link", "reference"]),
+    help="Copy the files, link them, or leave them where they are.  [default: reference for kaldi, lhotse and csv]",
+)
+@click.option("--split", "splits", metavar="NAME", multiple=True, help="Only clips of this split; may come again.")
+@click.option("--tables-only", is_flag=True, help="Touch no audio: no look at which files are there.")
+@jobs_option
+@format_option("text", "json", "csv")
+@quiet_option
+def export(
+    manifest: Path,
+    out: Path,
+    to: str,
+    audio: str | None,
+    splits: tuple[str, ...],
+    tables_only: bool,
+    jobs: int | None,
+    format_: str,
+    quiet: bool,
+) -> None:
+    """Write MANIFEST in the format of another tool to OUT, a new folder; nothing is ever overwritten.
+
+    A run that was stopped is gone on with. Links are relative. What each format holds and loses: docs/export.md.
+
+    \b
+    Example: voxtrait corpus export all.parquet kaldi --to kaldi --split train --split test
+    """
+    from voxtrait import batch, corpora
+    from voxtrait import manifest as manifests
+
+    table = manifests.with_absolute_paths(manifests.read(manifest), manifest.parent)
+    jobs = jobs or batch.default_jobs()
+    text = label("export", quiet)
+    result = corpora.export(
+        table, out, to=to, audio=audio, splits=splits, tables_only=tables_only, jobs=jobs, label=text
+    )
+    _print(result, format_, quiet)
+
+
+def _print(result: "Export", format_: str, quiet: bool) -> None:
+    """Print what was written and every file that failed, and end with status 1 if any did."""
+    failures = result.failures.iter_rows(named=True)
+    if format_ == "json":
+        print_json(result.to_dict())
+    elif format_ == "csv":
+        print_csv(failures, COLUMNS)
+    else:
+        counts = {"clips": result.clips, "written": result.written, "failed": result.failed, **result.left_out}
+        print_table([{"what": name, "count": count} for name, count in counts.items()])
+        print_table(list(itertools.islice(failures, SHOWN)), COLUMNS)
+    for line in result.notes:
+        note(line, quiet)
+    if result.failed > SHOWN and format_ == "text":
+        note(f"{result.failed} files failed: {SHOWN} of them are shown, all with --format csv", quiet)
+    note(f"{result.written} clips in {result.out}: {', '.join(result.tables) or 'folders'}", quiet)
+    finish(bool(result.failed))

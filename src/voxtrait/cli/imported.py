@@ -1,0 +1,36 @@
+"""A corpus, or an archive of one, in the place of a manifest: it is imported on the way."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from voxtrait.cli.options import label, note
+
+
+class Given(NamedTuple):
+    """A manifest to work on."""
+
+    manifest: Path
+    packed: bool  # its clips are inside an archive: only the tables can be looked at
+
+
+@contextlib.contextmanager
+def manifest_of(path: Path, quiet: bool) -> Iterator[Given]:
+    """Give the manifest that was named, or one that is made of the corpus that was named and then goes."""
+    from voxtrait import corpora, manifest
+
+    packed = corpora.is_archive(path)
+    if not packed and not path.is_dir():
+        yield Given(path, False)
+        return
+    result = corpora.import_corpora([path], tables_only=packed, label=label("reading", quiet))
+    for line in [*result.layouts(), *result.notes]:
+        note(line, quiet)
+    for reason, count in sorted(result.total.dropped.items()):
+        note(f"dropped: {count} {reason}", quiet)
+    with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
+        file = Path(folder, "all.parquet")
+        manifest.write(result.table, file, result.steps())
+        yield Given(file, packed)

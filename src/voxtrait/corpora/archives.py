@@ -1,0 +1,159 @@
+"""Tables straight out of an archive: a release of 90 GB is looked into without being unpacked.
+
+One pass over the archive writes its tables to a folder and lists its recordings. Nothing of the audio is kept; the rows
+get the paths that their clips will have once the archive is unpacked beside itself.
+"""
+
+import contextlib
+import gzip
+import lzma
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
+
+import polars as pl
+
+from voxtrait import batch
+from voxtrait.audio import SUFFIXES as AUDIO
+from voxtrait.corpora.source import is_text
+from voxtrait.errors import CorpusError
+
+SUFFIXES: Final = (".tar.gz", ".tgz", ".tar", ".tar.tar", ".tar.bz2", ".tar.xz", ".zip")
+TABLES: Final = (".tsv", ".csv", ".txt")
+UNUSED: Final = ("validated_sentences.tsv", "unvalidated_sentences.tsv", "reported.tsv")  # large, and of no clip
+
+_MB: Final = 1 << 20
+_MANY: Final = 50_000
+_BROKEN: Final = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive that was looked into.
+
+    Attributes:
+        path: of it.
+        tables: the folder that its tables were written to, with the folders they lie in.
+        home: the folder that its files will lie in, once unpacked, as they lie in ``tables``.
+        clips: its recordings: ``file`` below ``home``, and ``bytes``.
+    """
+
+    path: Path
+    tables: Path
+    home: Path
+    clips: pl.DataFrame
+
+
+def is_archive(path: str | os.PathLike[str]) -> bool:
+    """Tell by the name whether a file is an archive that can be looked into."""
+    return os.fspath(path).lower().endswith(SUFFIXES) and Path(path).is_file()
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str], *, label: str | None = None) -> Iterator[Archive]:
+    """Look into an archive; its tables are there until the end of the ``with`` block.
+
+    Args:
+        path: a tar, compressed or not, or a zip.
+        label: of a progress line in MB of the archive on standard error; ``None`` for none.
+
+    Raises:
+        CorpusError: if the archive is cut off, damaged, or none.
+    """
+    archive = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are: a release's name may be a link's
+    ending = max((one for one in SUFFIXES if archive.name.lower().endswith(one)), key=len, default="")
+    with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
+        # releases 1 to 4 have their tables at the top: then the archive's own name is that of the release
+        root = Path(folder, archive.name.removesuffix(archive.name[len(archive.name) - len(ending) :]))
+        root.mkdir()
+        clips = _Clips()
+        try:
+            steps = _zipped(archive, root, clips) if ending == ".zip" else _tarred(archive, root, clips)
+            for _ in batch.progress(steps, -(-archive.stat().st_size // _MB), label, unit="MB"):
+                pass
+        except _BROKEN as error:
+            raise CorpusError(
+                f"{archive} is cut off or damaged ({error or type(error).__name__}): download it again, and compare "
+                "its size and checksum with what the download page says"
+            ) from None
+        at_top = any(child.suffix.lower() in (".tsv", ".csv") for child in root.iterdir())
+        yield Archive(archive, root, archive.parent / root.name if at_top else archive.parent, clips.table())
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is whole; tarfile alone takes a cut for the end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile, /) -> "_Member":
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":  # the block of zeros that ends an archive
+                raise
+            raise tarfile.ReadError(str(error)) from None
+
+
+class _Clips:
+    """The recordings of an archive: millions of names, of which only the last ones are Python objects."""
+
+    def __init__(self) -> None:
+        self.parts: list[pl.DataFrame] = []
+        self.last: list[tuple[str, int]] = []
+
+    def add(self, name: str, size: int) -> None:
+        self.last.append((name, size))
+        if len(self.last) >= _MANY:
+            self.table()
+
+    def table(self) -> pl.DataFrame:
+        schema = {"file": pl.String, "bytes": pl.Int64}
+        self.parts.append(pl.DataFrame(self.last, schema, orient="row"))
+        self.last = []
+        return pl.concat(self.parts) if len(self.parts) > 1 else self.parts[0]
+
+
+def _tarred(path: Path, root: Path, clips: _Clips) -> Iterator[None]:
+    """Write a tar's tables below ``root`` and list its recordings; yields once a MB read."""
+    done = 0
+    with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*", tarinfo=_Member) as tar:
+        for member in tar:
+            tar.members = []  # type: ignore[attr-defined]  # millions of them would be kept otherwise
+            if member.isfile():
+                _take(member.name, member.size, partial(tar.extractfile, member), root, clips)
+            yield from [None] * (raw.tell() // _MB - done)
+            done = raw.tell() // _MB
+    yield from [None] * (-(-path.stat().st_size // _MB) - done)
+
+
+def _zipped(path: Path, root: Path, clips: _Clips) -> Iterator[None]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if not member.is_dir():
+                _take(member.filename, member.file_size, partial(archive.open, member), root, clips)
+    yield from [None] * -(-path.stat().st_size // _MB)
+
+
+def _take(name: str, size: int, opener: Callable[[], IO[bytes] | None], root: Path, clips: _Clips) -> None:
+    """Write a member down if it is a table, list it if it is a recording.
+
+    Names that lead out of the archive are passed over, and so is what Macs add.
+    """
+    parts = [part for part in PurePosixPath(name).parts if part != "."]
+    if not parts or name.startswith("/") or ".." in parts or parts[0] == "__MACOSX" or parts[-1].startswith("."):
+        return
+    ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name, not a path
+    if ending in AUDIO and is_text(name):
+        clips.add("/".join(parts), size)
+    elif ending in TABLES and parts[-1] not in UNUSED and (file := opener()) is not None:
+        target = root.joinpath(*parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with file, target.open("wb") as out:
+            shutil.copyfileobj(file, out, _MB)

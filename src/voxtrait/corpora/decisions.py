@@ -1,0 +1,249 @@
+"""Decisions of people who listened: a small CSV that says of clips and speakers what becomes of their labels.
+
+::
+
+    scope,id,decision,value,note
+    speaker,3f9c…,gender,male,clearly
+    clip,common-voice/…/common_voice_en_1,keep,gender,
+    clip,common-voice/…/common_voice_en_2,remove,,a television
+
+``scope`` is ``clip`` or ``speaker``, ``id`` a ``clip_id`` or a ``speaker_id``, ``note`` is for people. The decisions:
+
+==============  ==========================================  ====================================================
+``decision``    ``value``                                   what becomes of the rows
+==============  ==========================================  ====================================================
+``keep``        ``gender``, ``age_group``, ``speaker``, or  nothing: what is written there is right (an empty
+                empty                                       value: all of it)
+``gender``      ``female``, ``male``, or empty              the label becomes this; empty is unknown
+``age_group``   a group such as ``forties``, or empty       likewise; ``age_years`` outside of it are forgotten
+``speaker``     another ``speaker_id``, or empty            the clips are of that person; empty is unknown
+``apart``       another ``speaker_id``                      nothing: these are two people, whatever they sound like
+``unsure``      as for ``keep``, or another ``speaker_id``  nothing: looked at, and nobody can tell
+``remove``      empty                                       they go
+==============  ==========================================  ====================================================
+
+The word about a clip wins over that about its speaker, also over a speaker's removal.
+"""
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from voxtrait.errors import CorpusError
+from voxtrait.labels import AGE_GROUPS, GENDERS
+from voxtrait.manifest import conform
+
+COLUMNS: Final = ("scope", "id", "decision", "value", "note")
+SCOPES: Final = ("clip", "speaker")
+DECIDED: Final = "decided"
+"""Extra column of a manifest: what a person decided of a row, such as ``gender: male → female``."""
+
+LABELS: Final = {"gender": "gender", "age_group": "age_group", "speaker": "speaker_id"}  # decision → column
+_ABOUT: Final = (*LABELS, "")
+_VALUES: Final[Mapping[str, tuple[str, ...] | None]] = {
+    "keep": _ABOUT,
+    "gender": (*GENDERS, ""),
+    "age_group": (*AGE_GROUPS, ""),
+    "speaker": None,  # any id
+    "apart": None,
+    "unsure": None,
+    "remove": ("",),
+}
+DECISIONS: Final = tuple(_VALUES)
+_SHOWN: Final = 5  # bad rows named in one error
+_SCHEMA: Final = {**dict.fromkeys(COLUMNS, pl.String), "line": pl.Int64}
+
+
+class Applied(NamedTuple):
+    """What :func:`apply` gives."""
+
+    table: pl.DataFrame
+    dropped: dict[str, int]  # reason → rows: for the funnel
+    changed: dict[str, int]  # gender, age_group, speaker_id → rows with another value; kept → rows found right;
+    #                          matched nothing → decisions whose id is in no row
+
+
+def read(path: str | os.PathLike[str]) -> pl.DataFrame:
+    """Read a file of decisions.
+
+    Returns:
+        One row a decision: ``scope id decision value note``, text, empty where there is nothing, and its ``line``.
+
+    Raises:
+        CorpusError: if it cannot be read, has other columns, or rows that mean nothing or contradict each other; they
+            are named by line.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "decisions.csv")
+        ...     _ = file.write_text("scope,id,decision,value,note\\nspeaker,s1,gender,male,\\n")
+        ...     read(file).drop("note", "line").rows()
+        [('speaker', 's1', 'gender', 'male')]
+    """
+    file = Path(path)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, strict=True)
+            header = next(reader, [])
+            _check_header(file, header)
+            rows = [(row, reader.line_num) for row in reader if row]
+    except FileNotFoundError:
+        raise CorpusError(f"no such file of decisions: {file}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{file} cannot be read as a CSV of decisions: {error}") from None
+    names = [name.strip() for name in header]
+    wrong, found, before = [], [], dict[tuple[str, str, str], tuple[str, int]]()
+    for row, line in rows:
+        if len(row) != len(names):
+            wrong.append(f"line {line}: {len(row)} fields, expected {len(names)}")
+            continue
+        one = {name: value for name, value in zip(names, row, strict=True) if name in COLUMNS}
+        one = {"note": "", **one, "decision": one["decision"].strip(), "scope": one["scope"].strip()}
+        if trouble := _trouble(one, line, before):
+            wrong.append(f"line {line}: {trouble}")
+        found.append({**one, "line": line})
+    if wrong:
+        more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        raise CorpusError(f"{file} has rows that are no decisions: {'; '.join(wrong[:_SHOWN])}{more}")
+    return pl.DataFrame(found, schema=_SCHEMA)
+
+
+def write(decisions: pl.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write decisions as :func:`read` reads them."""
+    decisions.select(COLUMNS).write_csv(Path(path))
+
+
+def apply(table: pl.DataFrame, decisions: pl.DataFrame) -> Applied:
+    """Apply decisions to a manifest; every changed row remembers it in the column ``decided``.
+
+    Args:
+        table: a manifest.
+        decisions: as :func:`read` gives them.
+
+    Returns:
+        The table without the removed rows, how many of them by reason, and how many rows were changed.
+
+    Examples:
+        >>> rows = [{"path": "a.mp3", "speaker_id": "s1", "gender": "male"}, {"path": "b.mp3", "speaker_id": "s1"}]
+        >>> decided = {"scope": "speaker", "id": "s1", "decision": "gender", "value": "female", "note": ""}
+        >>> applied = apply(conform(pl.DataFrame(rows)), pl.DataFrame([decided]))
+        >>> applied.table["gender"].to_list(), applied.table["decided"].to_list()
+        (['female', 'female'], ['gender: male → female', 'gender: unknown → female'])
+        >>> applied.changed["gender"], applied.dropped
+        (2, {})
+    """
+    columns = table.columns
+    if DECIDED not in columns:
+        table = table.with_columns(pl.lit(None, pl.String).alias(DECIDED))
+    asked = table.select("clip_id", "speaker_id")
+    words = {scope: _words(decisions, scope) for scope in SCOPES}
+    clip = asked.join(words["clip"], left_on="clip_id", right_on="id", how="left", maintain_order="left")
+    speaker = asked.join(words["speaker"], left_on="speaker_id", right_on="id", how="left", maintain_order="left")
+    changed, marks = {}, []
+    for name, column in LABELS.items():
+        own, general = clip[f"{name}?"].fill_null(False), speaker[f"{name}?"].fill_null(False)
+        new = pl.DataFrame({"new": clip[name]}).with_columns(
+            pl.when(own).then("new").otherwise(pl.when(~own & general).then(speaker[name])).alias("new")
+        )["new"]
+        # a clip that was found right is not changed by what is said of its speaker
+        right = clip[f"{name}="].fill_null(False)
+        spoken = (own | (general & ~right)).alias("spoken")
+        old = table[column]
+        differs = spoken & ~old.eq_missing(new)
+        changed[column] = int(differs.sum())
+        frame = pl.DataFrame({"old": old, "new": new, "differs": differs})
+        table = table.with_columns(frame.select(pl.when("differs").then("new").otherwise("old").alias(column)))
+        mark = pl.format(f"{name}: {{}} → {{}}", pl.col("old").fill_null("unknown"), pl.col("new").fill_null("unknown"))
+        marks.append(frame.select(pl.when("differs").then(mark).alias(name)))
+        if name == "age_group":
+            group = (pl.col("age_years") // 10).clip(0, len(AGE_GROUPS) - 1).cast(pl.Int64)
+            named = group.replace_strict(range(len(AGE_GROUPS)), AGE_GROUPS, default=None, return_dtype=pl.String)
+            known = spoken & table.select((named == pl.col("age_group")).fill_null(False)).to_series().not_()
+            table = table.with_columns(age_years=pl.when(known).then(None).otherwise("age_years"))
+    said = pl.concat_str([pl.col(DECIDED), *(frame.to_series() for frame in marks)], separator="; ", ignore_nulls=True)
+    table = table.with_columns(pl.when(said != "").then(said).alias(DECIDED))
+    gone = {
+        "removed by a decision on the clip": clip["remove?"].fill_null(False),
+        "removed by a decision on the speaker": speaker["remove?"].fill_null(False) & clip["spoken"].is_null(),
+    }
+    changed["kept"] = int((clip["kept"].fill_null(False) | speaker["kept"].fill_null(False)).sum())
+    changed["matched nothing"] = unmatched(table, asked, decisions).height
+    dropped = {reason: int(rows.sum()) for reason, rows in gone.items() if rows.any()}
+    left = ~(gone["removed by a decision on the clip"] | gone["removed by a decision on the speaker"])
+    return Applied(conform(table.filter(left)), dropped, changed)
+
+
+def unmatched(table: pl.DataFrame, asked: pl.DataFrame | None, decisions: pl.DataFrame) -> pl.DataFrame:
+    """Give the decisions whose id stands in no row.
+
+    Args:
+        table: a manifest.
+        asked: its ``clip_id speaker_id`` where they were others before; ``None`` for the table's own.
+        decisions: as :func:`read` gives them.
+    """
+    ids = table if asked is None else asked
+    known = {scope: ids[f"{scope}_id"].drop_nulls().unique().implode() for scope in SCOPES}
+    return decisions.filter(
+        ~(
+            ((pl.col("scope") == "clip") & pl.col("id").is_in(known["clip"]))
+            | ((pl.col("scope") == "speaker") & pl.col("id").is_in(known["speaker"]))
+        )
+    )
+
+
+def _words(decisions: pl.DataFrame, scope: str) -> pl.DataFrame:
+    """Give what is said of each id of a scope in one row: ``id``, ``spoken``, ``kept``, ``remove?``, and of each label
+    ``gender`` (the new value), ``gender?`` (whether there is one) and ``gender=`` (whether it was found right)."""
+    decision, value = pl.col("decision"), pl.col("value")
+    keeps = decision.is_in(["keep", "unsure"])
+    label = [
+        one
+        for name in LABELS
+        for one in (
+            value.filter(decision == name).last().replace("", None).alias(name),
+            (decision == name).any().alias(f"{name}?"),
+            (keeps & value.is_in([name, ""])).any().alias(f"{name}="),
+        )
+    ]
+    remove, kept = (decision == "remove").any().alias("remove?"), (decision == "keep").any().alias("kept")
+    some = decisions.filter(pl.col("scope") == scope)
+    return some.group_by("id").agg(remove, kept, *label, spoken=(decision != "remove").any().replace(False, None))
+
+
+def _check_header(file: Path, header: list[str]) -> None:
+    names = [name.strip() for name in header]
+    missing = [name for name in COLUMNS[:4] if name not in names]
+    if missing or len(set(names)) != len(names):
+        got = ", ".join(names[:8]) or "nothing"
+        raise CorpusError(f"{file} has the columns {got}, expected {', '.join(COLUMNS)}")
+
+
+def _trouble(one: Mapping[str, str], line: int, before: dict[tuple[str, str, str], tuple[str, int]]) -> str | None:
+    """Say what is wrong with a row, if something is, and remember it for the rows to come."""
+    decision, value = one["decision"], one["value"]
+    if one["scope"] not in SCOPES:
+        return f"got the scope {one['scope']!r}, expected {' or '.join(SCOPES)}"
+    if not one["id"]:
+        return "no id"
+    if decision not in _VALUES:
+        return f"got the decision {decision!r}, expected one of {', '.join(DECISIONS)}"
+    if decision == "apart" and (one["scope"] != "speaker" or not value or value == one["id"]):
+        return "apart needs two speakers: the scope speaker, and the other one as the value"
+    allowed = _VALUES[decision]
+    if allowed is not None and value not in allowed:
+        return f"got the value {value!r} for {decision}, expected {', '.join(filter(None, allowed)) or 'nothing'}"
+    if decision in ("apart", "unsure"):
+        return None
+    keeps_all = decision == "keep" and not value
+    for about in (*LABELS, "remove") if keeps_all else [value if decision == "keep" else decision]:
+        key = (one["scope"], one["id"], about)
+        word = f"{decision} {value}" if decision != "keep" else "keep"
+        earlier, where = before.setdefault(key, (word, line))
+        if earlier != word:
+            return f"says {word.strip()!r} where line {where} says {earlier.strip()!r} of the same {one['scope']}"
+    return None

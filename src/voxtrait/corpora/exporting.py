@@ -1,0 +1,268 @@
+"""A manifest → the formats of other tools: what is written, what failed, what a format cannot hold."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from voxtrait import manifest
+from voxtrait.audio import atomic_path
+from voxtrait.corpora import audformat, audio_folder, class_folders, kaldi, lhotse, placing
+from voxtrait.errors import NothingToDoError, OptionError
+from voxtrait.labels import SPLITS
+
+AUDIO: Final = ("copy", "link", "reference")
+TARGETS: Final = {
+    "audiofolder": "link",
+    "kaldi": "reference",
+    "lhotse": "reference",
+    "audformat": "link",
+    "csv": "reference",
+    "class-folders": "link",
+}
+"""The formats, and what each does with the audio unless told otherwise."""
+
+_FAILURE: Final = ("clip_id", "path", "reason")
+
+
+@dataclass
+class Export:
+    """What was exported: ``clips`` is ``written``, all of ``left_out``, and those failures that have no row.
+
+    Attributes:
+        to: the format.
+        out: the folder, or the table.
+        audio: ``copy``, ``link`` or ``reference``.
+        clips: rows of the manifest, of the chosen splits.
+        written: of these, in the export.
+        left_out: why the format cannot hold a clip → how many.
+        tables: what was written beside audio, relative to ``out``.
+        failures: ``clip_id``, ``path`` and ``reason`` of the clips whose file could not be used.
+        notes: for a person.
+        elapsed_s: seconds.
+    """
+
+    to: str
+    out: str
+    audio: str
+    clips: int = 0
+    written: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    tables: list[str] = field(default_factory=list)
+    failures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(_FAILURE, pl.String)))
+    notes: list[str] = field(default_factory=list)
+    elapsed_s: float = 0.0
+
+    @property
+    def failed(self) -> int:
+        """Clips whose file could not be used."""
+        return self.failures.height
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the figures and the failures as JSON-ready values."""
+        plain = {name: getattr(self, name) for name in ("to", "out", "audio", "clips", "written")}
+        rest = {"left_out": self.left_out, "tables": self.tables, "notes": self.notes}
+        return {
+            **plain, "failed": self.failed, **rest, "elapsed_s": round(self.elapsed_s, 2),
+            "failures": self.failures.to_dicts(),
+        }  # fmt: skip
+
+    def fail(self, rows: pl.DataFrame) -> None:
+        """Add rows to the failures, each with its ``reason``."""
+        if rows.height:
+            self.failures = pl.concat([self.failures, rows.select(_FAILURE)])
+
+
+def export(
+    table: pl.DataFrame,
+    out: str | os.PathLike[str],
+    *,
+    to: str,
+    audio: str | None = None,
+    splits: Sequence[str] = (),
+    tables_only: bool = False,
+    jobs: int = 1,
+    label: str | None = None,
+) -> Export:
+    """Write a manifest in the format of another tool.
+
+    What a format can hold comes back when the export is imported again: see ``docs/export.md``.
+
+    Args:
+        table: a manifest with absolute paths (:func:`voxtrait.manifest.with_absolute_paths`).
+        out: a new folder, or one where this very export was stopped, which is then gone on with; for ``csv`` also the
+            name of a table, ``.csv`` or ``.tsv``.
+        to: one of :data:`TARGETS`.
+        audio: ``copy`` or ``link`` the files into ``out``, or ``reference`` them where they are; ``None`` takes the
+            format's own way. Links are relative.
+        splits: only the clips of these; all of them unless given.
+        tables_only: touch no audio: nobody looks which files are there, nor at their headers.
+        jobs: processes that read headers, which Lhotse wants.
+        label: of the progress line, or ``None``.
+
+    Returns:
+        What was written. Files that are not there are failures: copied or linked they have no row in the export,
+        referenced they keep it.
+
+    Raises:
+        OptionError: if an argument is none of those named, or ``out`` holds anything else: nothing is overwritten.
+        NothingToDoError: if no clip is in the splits.
+        ManifestError: if the table is no manifest.
+        MissingExtraError: if audformat is not installed and asked for.
+
+    Examples:
+        >>> import tempfile
+        >>> table = pl.DataFrame({"clip_id": ["c/-/en/1"], "path": ["/clips/1.wav"], "gender": ["female"]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     export(table, f"{folder}/data", to="kaldi", tables_only=True).written
+        1
+    """
+    started = time.perf_counter()
+    how = _checked(to, audio, splits, tables_only)
+    place = Path(out)
+    rows = manifest.conform(table).drop("place", strict=False)
+    rows = rows.filter(pl.col("split").is_in(list(splits))) if splits else rows
+    if not rows.height:
+        raise NothingToDoError(f"no clip to export: the manifest has none in {', '.join(splits) or 'it'}")
+    if to == "audformat":
+        audformat.require()
+    result = Export(to, str(place), how, clips=rows.height)
+    rows = rows if rows["clip_id"].is_sorted() else rows.sort("clip_id")
+    if to == "csv" and place.suffix.lower() in (".csv", ".tsv"):
+        _write_table(rows, place, result, how, tables_only)
+    else:
+        placing.claim(place, {"to": to, "audio": how, "splits": sorted(splits)}, rows)
+        _write(rows, place, result, tables_only=tables_only, jobs=jobs, label=label)
+        _write_failures(result, place)
+    result.elapsed_s = time.perf_counter() - started
+    return result
+
+
+def _checked(to: str, audio: str | None, splits: Sequence[str], tables_only: bool) -> str:
+    if to not in TARGETS:
+        raise OptionError(f"got the format {to!r}, expected one of {', '.join(TARGETS)}")
+    how = audio or TARGETS[to]
+    if how not in AUDIO:
+        raise OptionError(f"got {how!r} for the audio, expected one of {', '.join(AUDIO)}")
+    if to in ("class-folders", "audiofolder") and how == "reference":
+        raise OptionError(f"{to} names only files inside its folder: choose --audio link or copy")
+    if tables_only and how != "reference":
+        raise OptionError(f"--tables-only touches no audio, but {to} is to {how} it: choose --audio reference")
+    if unknown := [split for split in splits if split not in SPLITS]:
+        raise OptionError(f"got the split {unknown[0]!r}, expected one of {', '.join(SPLITS)}")
+    return how
+
+
+def _write_table(rows: pl.DataFrame, out: Path, result: Export, how: str, tables_only: bool) -> None:
+    if how != "reference":
+        raise OptionError(f"got a table, {out}, to {how} audio to: give a folder, which gets manifest.csv and audio/")
+    if out.exists():
+        raise OptionError(f"{out} exists, and nothing is ever overwritten: choose another name, or delete it")
+    _find_absent(rows, result, tables_only)
+    manifest.write(manifest.with_relative_paths(rows, out.parent), out)
+    result.written, result.tables = rows.height, [out.name]
+
+
+def _find_absent(rows: pl.DataFrame, result: Export, tables_only: bool) -> pl.DataFrame:
+    """Make failures of the files that are not there, and leave their rows where they are."""
+    if tables_only:
+        return rows
+    missing = placing.absent(rows["path"])
+    result.fail(rows.filter(missing).with_columns(reason=pl.lit("no such file")))
+    return rows
+
+
+def _write(rows: pl.DataFrame, out: Path, result: Export, *, tables_only: bool, jobs: int, label: str | None) -> None:
+    if result.to == "class-folders":
+        _write_class_folders(rows, out, result, label)
+        return
+    if result.to == "kaldi":
+        rows = _for_kaldi(rows, result)
+    if result.audio == "reference":
+        rows = _find_absent(rows, result, tables_only).with_columns(place=pl.lit(None, pl.String))
+    else:
+        rows = _with_files(rows.with_columns(_places(rows, result.to)), out, result, label)
+    match result.to:
+        case "audiofolder":
+            result.tables = audio_folder.write(rows, out)
+        case "audformat":
+            result.tables = audformat.write(rows, out, out.resolve().name)
+        case "kaldi":
+            result.tables = kaldi.write(_moved(rows, out), out)
+        case "lhotse":
+            rows = _for_lhotse(_moved(rows, out), result, tables_only, jobs, label)
+            result.tables = lhotse.write(rows, out)
+        case _:
+            manifest.write(rows.with_columns(path=pl.coalesce("place", "path")).drop("place"), out / "manifest.csv")
+            result.tables = ["manifest.csv"]
+    result.written = rows.height
+
+
+def _places(rows: pl.DataFrame, to: str) -> pl.Expr:
+    """Say where the copies and links of clips lie: in ``audio/``, or in that of their split."""
+    names = placing.with_suffix(placing.safe_names(rows["clip_id"]), rows["path"])
+    folder = pl.lit("audio/")
+    if to == "audiofolder" and rows["split"].count():
+        folder = pl.col("split").fill_null(placing.UNSPLIT) + "/audio/"
+    return (folder + pl.lit(names)).alias("place")
+
+
+def _with_files(rows: pl.DataFrame, out: Path, result: Export, label: str | None) -> pl.DataFrame:
+    """Copy or link the files, and leave out the rows of those that cannot be."""
+    pairs = rows.select("path", "place").iter_rows(buffer_size=512)
+    failed = list(placing.put_all(pairs, rows.height, out, result.audio, label))
+    at = pl.Series([at for at, _ in failed], dtype=pl.UInt32)
+    lost = rows[at] if failed else rows.clear()
+    result.fail(lost.with_columns(reason=pl.Series([why for _, why in failed], dtype=pl.String)))
+    return rows.with_row_index("_at").filter(~pl.col("_at").is_in(at.implode())).drop("_at") if failed else rows
+
+
+def _moved(rows: pl.DataFrame, out: Path) -> pl.DataFrame:
+    """Let ``path`` be the copy's or the link's, absolute: these tools read paths from wherever they run."""
+    base = f"{Path(os.path.abspath(out)).as_posix()}/"  # noqa: PTH100 - links stay as they are
+    return rows.with_columns(path=pl.coalesce(base + pl.col("place"), "path")).drop("place")
+
+
+def _for_kaldi(rows: pl.DataFrame, result: Export) -> pl.DataFrame:
+    if result.audio != "reference":
+        return rows
+    held = rows.filter(kaldi.holds("path"))
+    if lost := rows.height - held.height:
+        result.left_out["path that a line of wav.scp cannot hold: use --audio link"] = lost
+    return held
+
+
+def _for_lhotse(rows: pl.DataFrame, result: Export, tables_only: bool, jobs: int, label: str | None) -> pl.DataFrame:
+    if tables_only and "sampling_rate" not in rows.columns:
+        result.notes.append("sampling rates are taken to be 16000 Hz: without --tables-only they come from the files")
+    if result.failed:
+        rows = rows.join(result.failures.select("clip_id"), on="clip_id", how="anti", maintain_order="left")
+    return lhotse.with_headers(
+        rows,
+        tables_only=tables_only, jobs=jobs, label=label, fail=result.fail,
+    )  # fmt: skip
+
+
+def _write_class_folders(rows: pl.DataFrame, out: Path, result: Export, label: str | None) -> None:
+    names = placing.with_suffix(placing.safe_names(rows["clip_id"]), rows["path"])
+    named = rows.with_columns(names.alias("name"))
+    places = class_folders.places(named)
+    if unlabelled := rows.height - places["at"].n_unique():
+        result.left_out["neither female nor male, and no age group: no folder says that"] = unlabelled
+    both = named.with_row_index("at").join(places, on="at", how="inner", maintain_order="right")
+    done = _with_files(both, out, result, label)
+    result.failures = result.failures.unique(maintain_order=True)
+    result.written = done["at"].n_unique()
+
+
+def _write_failures(result: Export, out: Path) -> None:
+    file = out / placing.FAILURES
+    if not result.failed:
+        file.unlink(missing_ok=True)
+        return
+    with atomic_path(file) as part:
+        result.failures.write_csv(part)

@@ -1,0 +1,405 @@
+r"""Data folders of Kaldi, and of what follows its habits (ESPnet, WeNet, icefall).
+
+Source: https://kaldi-asr.org/doc/data_prep.html. Licence: that of the clips.
+
+Tree::
+
+    data/
+        train/                    a split's name (train, dev, train_clean_5, …) fills ``split``
+            wav.scp               recording → file, or a command that ends in ``|``
+            segments              utterance → recording, start and end in seconds; none where each is a whole file
+            utt2spk  spk2utt      utterance → speaker, and back
+            spk2gender            speaker → m or f; utt2gender where it is the utterance's
+            text                  utterance → sentence
+            utt2dur  reco2dur     seconds
+            utt2age  spk2age      years, or a decade
+            utt2lang  spk2lang    language
+
+The corpus is named after the folder, or after the one above where the folder is a split (and above ``data/``).
+Other files of the form ``utt2…`` and ``spk2…`` become columns.
+
+Known dirt:
+
+- A command (``flac -c -d -s x.flac |``, ``sph2pipe … x.sph |``) counts as the one audio file that it names; one that
+  names none or several, and audio inside a Kaldi archive (``x.ark:123``), is no file, so such rows are dropped.
+- Relative paths are relative to where the recipe ran, often two folders up: the nearest folder from which the first
+  of them is there counts.
+- A clip is a file: of a recording with several utterances those labels stay in which all of them agree, and the
+  column ``utterances`` says how many there are.
+- A speaker who is called as the utterance is none: so Kaldi writes that nobody knows.
+- One line a value: of a sentence, line breaks and runs of blanks are lost.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote
+
+import polars as pl
+
+from voxtrait.audio import SUFFIXES, atomic_path
+from voxtrait.corpora import placing, spellings
+from voxtrait.corpora.source import Listing, Rows, Source, complete
+from voxtrait.corpora.table import as_text, with_stem
+from voxtrait.errors import CorpusError
+from voxtrait.labels import GENDERS
+from voxtrait.manifest import SCHEMA
+
+LAYOUT: Final = "Kaldi"
+EXPECTED: Final = "Kaldi data folder: wav.scp, with utt2spk, spk2gender, text … beside it"
+FOLDERS: Final = {"validation": "dev"}
+
+_CHUNK: Final = 1 << 26  # bytes of lines at a time
+_STANDARD: Final = ("spk", "gender", "age", "dur", "lang")
+_NO_LABELS: Final = ("num_frames", "uniq", "warp", "max_frames", "utt", "spk")
+_NAMES: Final = {
+    "lang": "locale",
+    "dur": "duration_s",
+    "spk": "speaker_id",
+    "age": "age",
+    "age_years": "age",
+    "age_group": "age",
+}
+_AUDIO: Final = r"(?i)\.(?:" + "|".join(sorted(suffix[1:] for suffix in {*SUFFIXES, ".sph"})) + r")$"
+_JSON_TEXT: Final = r'^"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-CefEF][0-9a-fA-F]|[dD][0-7])[0-9a-fA-F]{2})*"$'
+_ODD: Final = r'[\x00-\x1f\x7f]|^[\s"]|\s$'  # a value that a line would not give back
+_BLANKS: Final = r"[\s\x00-\x1f\x7f\x{0085}]+"  # what validate_text.pl refuses, and what splits a line elsewhere
+
+
+def find(listing: Listing) -> Source | None:
+    """Recognise a folder with ``wav.scp``."""
+    if "wav.scp" not in listing.files:
+        return None
+    folder = listing.folder
+    if _split_of(folder.name) is not None and folder.parent.name:
+        folder = folder.parent
+        folder = folder.parent if folder.name == "data" and folder.parent.name else folder
+    return Source(LAYOUT, listing.folder, folder.name)
+
+
+def _split_of(folder: str) -> str | None:
+    """Read a folder's name as a split: ``train``, ``dev_clean_2``, ``test-other``."""
+    return spellings.SPLIT_SPELLINGS.get(re.split(r"[-_.]", folder.lower())[0])
+
+
+def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
+    """Read the files of a data folder.
+
+    Args:
+        source: as :func:`find` gives it.
+        tables: has no meaning here.
+
+    Raises:
+        CorpusError: if ``wav.scp`` is empty or no text, or a file cannot be read.
+    """
+    there = Listing.of(source.folder).files
+    recordings, unreadable = _mapping(source.folder / "wav.scp", "reco", "file")
+    if not recordings.height:
+        raise CorpusError(f"{source.folder / 'wav.scp'} has no line with a recording and its file")
+    recordings, no_file = files_of(recordings)
+    utterances = _utterances(source.folder, there, recordings)
+    rows, shared = one_a_recording(utterances, "reco")
+    rows = recordings.join(rows, on="reco", how="left", maintain_order="left").rename({"reco": "stem"})
+    rows = _with_durations(rows, source.folder, there).with_columns(file=based("file", rows["file"], source.folder))
+    rows = rows.with_columns(split=pl.lit(_split_of(source.folder.name), pl.String))
+    notes = []
+    if shared:
+        notes.append(f"has {shared} recordings of several utterances: a clip is a file, and has what they agree in")
+    return Rows(complete(_named(rows)), ["wav.scp"], {"unreadable row": unreadable, **no_file}, notes)
+
+
+def _mapping(path: Path, key: str, value: str) -> tuple[pl.DataFrame, int]:
+    """Read lines of a key and the rest; of a key that comes again the first line counts."""
+    parts, unreadable = [], 0
+    try:
+        for text in _texts(path):
+            lines = pl.select(line=pl.lit(pl.Series([text]).str.split("\n").explode())).filter(
+                pl.col("line").str.strip_chars() != ""
+            )
+            good = lines.filter(~pl.col("line").str.contains("\ufffd", literal=True))
+            unreadable += lines.height - good.height
+            pair = good.select(
+                pl.col("line").str.extract(r"^[ \t\r]*([^ \t\r]+)").alias(key),
+                pl.col("line").str.extract(r"^[ \t\r]*[^ \t\r]+[ \t\r]+(.*?)[ \t\r]*$").alias(value),
+            )
+            parts.append(pair.with_columns(pl.when(pl.col(value) != "").then(pl.col(value)).alias(value)))
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}") from None
+    table = pl.concat(parts) if parts else pl.DataFrame(schema={key: pl.String, value: pl.String})
+    return table.unique(key, keep="first", maintain_order=True), unreadable
+
+
+def _texts(path: Path) -> Iterator[str]:
+    with path.open("rb") as data:
+        while chunk := data.read(_CHUNK):
+            yield (chunk + data.readline()).decode(errors="replace")
+
+
+def files_of(recordings: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Take the file out of each command in ``file``; drop and count the rows without one."""
+    value = pl.col("file")
+    tokens = value.str.extract_all(r"""'[^']*'|"[^"]*"|[^\s'"|<>]+""").list.eval(pl.element().str.strip_chars("'\""))
+    named = tokens.list.eval(pl.element().filter(pl.element().str.contains(_AUDIO))).list.unique()
+    is_command = value.str.ends_with("|")
+    in_archive = ~is_command & value.str.contains(r"(?i)\.ark:\d+$")
+    file = pl.when(is_command).then(pl.when(named.list.len() == 1).then(named.list.first())).otherwise(value)
+    table = recordings.with_columns(file=pl.when(~in_archive).then(file), _archive=in_archive, _none=value.is_null())
+    lost = table.filter(pl.col("file").is_null())
+    dropped = {
+        "no file name": lost["_none"].sum(),
+        "audio inside a Kaldi archive": lost["_archive"].fill_null(False).sum(),
+    }
+    dropped["command that does not name one audio file"] = lost.height - sum(dropped.values())
+    kept = table.filter(pl.col("file").is_not_null()).drop("_archive", "_none")
+    return kept, {why: int(count) for why, count in dropped.items() if count}
+
+
+def based(column: str, files: pl.Series, folder: Path) -> pl.Expr:
+    """Make relative paths absolute, from the nearest folder above from which the first one is there."""
+    first = files.filter(~files.str.starts_with("/"))
+    base = folder
+    if first.len():
+        base = next((up for up in (folder, *list(folder.parents)[:3]) if (up / first[0]).exists()), folder)
+    clean = pl.col(column).str.replace(r"^(?:\./)+", "")
+    prefix = f"{base.as_posix().rstrip('/')}/"
+    return pl.when(pl.col(column).str.starts_with("/")).then(pl.col(column)).otherwise(prefix + clean)
+
+
+def _utterances(folder: Path, there: frozenset[str], recordings: pl.DataFrame) -> pl.DataFrame:
+    """One row an utterance: its recording, and everything that is said of it or of its speaker."""
+    if "segments" in there:
+        table, _ = _mapping(folder / "segments", "utt", "reco")
+        table = table.with_columns(pl.col("reco").str.extract(r"^(\S+)"))
+    else:
+        table = recordings.select(utt="reco", reco="reco")
+    table = _joined(table, folder, there, "text", "utt", "sentence")
+    table = _joined(table, folder, there, "utt2spk", "utt", "speaker_id")
+    if "utt2spk" not in there and "spk2utt" in there:
+        pairs, _ = _mapping(folder / "spk2utt", "speaker_id", "utt")
+        pairs = pairs.with_columns(pl.col("utt").str.split(" ")).explode("utt").unique("utt", maintain_order=True)
+        table = table.drop("speaker_id").join(pairs, on="utt", how="left", maintain_order="left")
+    speaker = pl.when(pl.col("speaker_id") != pl.col("utt")).then("speaker_id")
+    for kind, key in (("utt", "utt"), ("spk", "speaker_id")):
+        for name in sorted(name for name in there if name.startswith(f"{kind}2")):
+            label = name.removeprefix(f"{kind}2")
+            if label not in _NO_LABELS and "." not in label:
+                column = _NAMES.get(label) or unquote(label)
+                column = column if column in _KEPT or column not in _WORKING else f"source_{column}"
+                table = _joined(table, folder, there, name, key, column)
+    table = table.with_columns(
+        speaker_id=pl.coalesce(pl.col("_speaker"), speaker) if "_speaker" in table.columns else speaker
+    )
+    return table.drop("utt", "_speaker", strict=False)
+
+
+_KEPT: Final = (*SCHEMA, "age", "_speaker")
+_WORKING: Final = ("utt", "reco", "file", "stem", "split", "path", "table_rank", "utterances")
+
+
+def _joined(table: pl.DataFrame, folder: Path, there: frozenset[str], name: str, key: str, column: str) -> pl.DataFrame:
+    """Add a column from a file, in front of what the column may hold from another one."""
+    if name not in there:
+        return table if column in table.columns else table.with_columns(pl.lit(None, pl.String).alias(column))
+    pairs, _ = _mapping(folder / name, key, "_value")
+    if name != "text":  # where a quotation mark is one
+        pairs = pairs.with_columns(pl.col("_value").map_batches(_plain, return_dtype=pl.String))
+    joined = table.join(pairs, on=key, how="left", maintain_order="left")
+    values = [one for one in (column, "_value") if one in joined.columns]
+    if name in ("utt2sentence", "utt2duration_s"):  # what the standard file could not say
+        values.reverse()
+    return joined.with_columns(pl.coalesce(values).alias(column)).drop("_value")
+
+
+def _plain(values: pl.Series) -> pl.Series:
+    """Read the values that :func:`_line` wrote as JSON."""
+    quoted = values.str.contains(_JSON_TEXT).fill_null(False)
+    if not quoted.any():
+        return values
+    return values.zip_with(~quoted, values.set(~quoted, '""').str.json_decode(pl.String))
+
+
+def one_a_recording(utterances: pl.DataFrame, key: str) -> tuple[pl.DataFrame, int]:
+    """Make one row a recording; what its utterances do not agree in becomes null.
+
+    Returns:
+        The rows, with ``utterances`` as text where any recording has several; and the number of those recordings.
+    """
+    several = utterances[key].is_duplicated()
+    count = utterances.filter(several)[key].n_unique()
+    if not count:
+        return utterances, 0
+    values = [name for name in utterances.columns if name != key]
+    agreed = [pl.when(pl.col(name).n_unique() == 1).then(pl.col(name).first()).alias(name) for name in values]
+    merged = utterances.filter(several).group_by(key, maintain_order=True).agg(
+        *agreed, utterances=pl.len().cast(pl.String)
+    )  # fmt: skip
+    return pl.concat([utterances.filter(~several), merged], how="diagonal"), count
+
+
+def _with_durations(rows: pl.DataFrame, folder: Path, there: frozenset[str]) -> pl.DataFrame:
+    """Take a file's length from ``reco2dur``, or from its only utterance where that is the whole file."""
+    if "duration_s" not in rows.columns or "segments" in there:
+        rows = rows.with_columns(duration_s=pl.lit(None, pl.String))
+    if "reco2dur" in there:
+        lengths, _ = _mapping(folder / "reco2dur", "stem", "_length")
+        rows = rows.join(lengths, on="stem", how="left", maintain_order="left")
+        rows = rows.with_columns(duration_s=pl.coalesce("duration_s", "_length")).drop("_length")
+    return rows.with_columns(pl.col("duration_s").cast(pl.Float64, strict=False))
+
+
+def _named(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give rows that were a manifest's their names back; corpus, release and locale are in them."""
+    if "clip_id" not in rows.columns:
+        return rows
+    known = pl.col("clip_id").is_not_null()
+    for at, name in enumerate(("corpus", "release", "locale")):
+        part = pl.col("clip_id").str.extract(r"^" + r"[^/]*/" * at + r"([^/]*)/")
+        if name not in rows.columns or (name == "locale" and not rows[name].count()):
+            rows = rows.with_columns(pl.when(known & (part != "-")).then(part).alias(name))
+    return with_stem(rows.drop("stem"))
+
+
+def write(rows: pl.DataFrame, out: Path) -> list[str]:
+    """Write data folders that ``utils/validate_data_dir.sh`` accepts: one a split, or ``out`` itself.
+
+    Utterances are named after speaker and clip. What Kaldi has no file for goes to ``utt2…`` files of its habit.
+
+    Args:
+        rows: of a manifest, with absolute ``path``; none of them with a line break or a bar at its end.
+        out: the folder.
+
+    Returns:
+        The ``wav.scp`` of each, relative to ``out``.
+    """
+    written = []
+    for split, part in placing.by_split(rows, FOLDERS):
+        folder = out / split
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_folder(_with_ids(part), folder)
+        written.append(f"{split}/wav.scp".lstrip("/"))
+    return written
+
+
+def holds(path: str) -> pl.Expr:
+    """Tell whether ``wav.scp`` can hold a path: it is one line, trimmed, and a bar at its end makes it a command."""
+    return ~pl.col(path).str.contains(r"[\n\r]|[ \t|]$|(?i)\.ark:\d+$")
+
+
+def _with_ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """Add ``_utt``, ``_spk`` and ``_at``, the place of the row where both rise: a speaker's id begins the utterance's.
+
+    The rows stay as they are: sorting each file by a number takes less memory than sorting the table by names.
+    """
+    names = placing.safe_names(rows["clip_id"])
+    for strict in (False, True):
+        ids = pl.DataFrame(
+            {"known": _tokens(rows["speaker_id"], strict), "alone": _tokens(names, strict), "name": names}
+        )
+        speaker = pl.coalesce("known", "alone")
+        ids = ids.select(
+            pl.coalesce(pl.col("known") + "-" + pl.col("name"), "alone").alias("_utt"), speaker.alias("_spk")
+        )
+        order = ids["_utt"].arg_sort()
+        if ids["_spk"].gather(order).is_sorted() and not ids["_utt"].is_duplicated().any():
+            break
+    places = pl.DataFrame({"row": order, "_at": pl.int_range(len(order), eager=True)}).sort("row")["_at"]
+    return rows.with_columns(*ids, places)
+
+
+def _tokens(ids: pl.Series, strict: bool) -> pl.Series:
+    """Make words of ids: only those of one word stay, and in the strict way only those whose letters all sort behind
+    the hyphen that follows them (``a`` and ``a-b``, each before ``-``, would be sorted otherwise than alone).
+    """
+    allowed = r"[^\w.=]" if strict else r"[^\w.=-]"
+    unique = ids.drop_nulls().unique()
+    odd = unique.filter(unique.str.contains(allowed) | (unique.str.len_bytes() > 64) | unique.str.contains(r"^[-.]"))
+    if not odd.len():
+        return ids
+    made = [placing.hashed_name(one, allowed, 24).replace("-", "_") for one in odd]
+    return ids.replace(odd, pl.Series(made, dtype=pl.String))
+
+
+def _write_folder(rows: pl.DataFrame, folder: Path) -> None:
+    spk = pl.col("_spk")
+    _write_known(rows, folder / "wav.scp", pl.col("path"), as_is=True)
+    _write_known(rows, folder / "utt2spk", spk)
+    _write(folder / "spk2utt", rows.group_by("_spk").agg(pl.col("_utt").sort().str.join(" ")).sort("_spk"), "_utt")
+    named = rows.select("_spk", "speaker_id").filter(pl.col("speaker_id") != spk).unique("_spk").sort("_spk")
+    if named.height:
+        _write(folder / "spk2_speaker", named.select("_spk", _line("speaker_id")), "speaker_id")
+    _write_gender(rows, folder)
+    years = pl.col("age_years").cast(pl.String)
+    _write_known(rows, folder / "utt2age", pl.coalesce(years, "age_group", *(["age"] if "age" in rows.columns else [])))
+    if rows["sentence"].count():
+        said = pl.col("sentence")
+        text = said.str.replace_all(_BLANKS, " ").str.strip_chars(" ").str.replace_all(r"<+(/?s)>+", "${1}")
+        text = text.str.replace_all("#0", "# 0", literal=True)
+        _write_known(rows, folder / "text", text.fill_null(""), as_is=True)
+        _write_known(rows, folder / "utt2sentence", pl.when(text != said).then(said))
+    if rows["duration_s"].count():
+        whole = not rows["duration_s"].has_nulls() and bool((rows["duration_s"] > 0).all())
+        _write_known(rows, folder / ("utt2dur" if whole else "utt2duration_s"), pl.col("duration_s"))
+    if rows["locale"].count():
+        whole = not rows["locale"].has_nulls() and not rows["locale"].str.contains(_ODD).any()
+        _write_known(rows, folder / ("utt2lang" if whole else "utt2locale"), pl.col("locale"))
+    parts = pl.concat_str([pl.col(name).fill_null("-") for name in ("corpus", "release", "locale")], separator="/")
+    if not rows.select(pl.col("clip_id").str.starts_with(parts + "/").all()).item():
+        for name in ("corpus", "release", *(() if rows["locale"].count() else ("locale",))):
+            _write_known(rows, folder / f"utt2{name}", pl.col(name), even_empty=True)
+    for name in (name for name in rows.columns if name not in _DONE):
+        _write_known(as_text(rows.select("_utt", "_at", name)), folder / f"utt2{_file_part(name)}", pl.col(name))
+
+
+_DONE: Final = (
+    "_utt", "_spk", "_at", "path", "place", "split", "speaker_id", "gender", "age_group", "age_years", "age",
+    "sentence", "duration_s", "locale", "corpus", "release",
+)  # fmt: skip
+
+
+def _write_gender(rows: pl.DataFrame, folder: Path) -> None:
+    """Write ``spk2gender`` where it can say m or f of every speaker; ``utt2gender`` where that is not all."""
+    letters = pl.col("gender").replace_strict({gender: gender[0] for gender in GENDERS}, default=None)
+    known = pl.col("gender").drop_nulls()
+    nulls = pl.col("gender").null_count()
+    speakers = rows.group_by("_spk").agg(letter=letters.drop_nulls().first(), kinds=known.n_unique(), nulls=nulls)
+    speakers = speakers.sort("_spk")
+    whole = not speakers["letter"].has_nulls() and (speakers["kinds"] == 1).all()
+    if whole:
+        _write(folder / "spk2gender", speakers, "letter")
+    if not whole or speakers["nulls"].sum():
+        _write_known(rows, folder / "utt2gender", pl.coalesce(letters, "gender"))
+
+
+def _file_part(column: str) -> str:
+    """Name a column in a file's name, so that no file of Kaldi's own is taken for it."""
+    text = quote(column, safe="").replace(".", "%2E")
+    reserved = (*_STANDARD, *_NO_LABELS, "sentence", "duration_s", "_speaker")
+    return f"%{ord(text[0]):02X}{text[1:]}" if column in reserved else text
+
+
+def _line(name: str) -> pl.Expr:
+    """Write values as one line each: those that a line would not give back as JSON texts."""
+    head = len(f'{{"{name}":')
+    encoded = pl.struct(pl.col(name).alias(name)).struct.json_encode().str.slice(head).str.strip_suffix("}")
+    return pl.when(pl.col(name).str.contains(_ODD)).then(encoded).otherwise(pl.col(name))
+
+
+def _write_known(
+    rows: pl.DataFrame, path: Path, value: pl.Expr, *, as_is: bool = False, even_empty: bool = False
+) -> None:
+    """Write a value an utterance, where it is known; ``as_is`` for files in which no value is JSON."""
+    known = rows.select("_utt", "_at", value.cast(pl.String).alias("_value")).filter(pl.col("_value").is_not_null())
+    if not known.height and not even_empty:
+        return
+    odd = not as_is and bool(known["_value"].str.contains(_ODD).any())
+    lines = known.select("_utt", "_at", _line("_value") if odd else "_value").sort("_at")
+    _write(path, lines.select("_utt", "_value"), "_value")
+
+
+def _write(path: Path, rows: pl.DataFrame, value: str) -> None:
+    """Write lines of a key, the first column, and a value."""
+    with atomic_path(path) as part:
+        rows.select(pl.concat_str(rows.columns[0], value, separator=" ")).write_csv(
+            part, include_header=False, quote_style="never", separator="\x1f"
+        )

@@ -1,0 +1,218 @@
+"""Where the clips of a manifest go when they leave: names of files, folders of splits, and the files themselves."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from voxtrait import batch
+from voxtrait.audio import atomic_path
+from voxtrait.errors import OptionError
+from voxtrait.labels import SPLITS
+
+MARK: Final = ".voxtrait-export.json"  # says what a folder is an export of; hidden, so that no loader takes it for data
+FAILURES: Final = "failures.csv"
+UNSPLIT: Final = "unsplit"  # where clips without a split lie beside clips with one
+LONGEST: Final = 180  # bytes of a name; disks take 255, and an ending and a hash are still to come
+
+_PLAIN: Final = r"^[\w+=.-]+(/[\w+=.-]+)*$"  # an id that is a file name once its slashes are replaced
+_DOUBTFUL: Final = r"^[._-]|_/|/_|__|/\.|\.$"  # two of these could meet under one name, hide, or look like an option
+_NO_LINKS: Final = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def safe_names(ids: pl.Series) -> pl.Series:
+    """Name files by their clip: readable, unique on any disk, the same whatever else is in the table.
+
+    Slashes become ``__``. An id that would not be told apart from another one so (also by a disk that takes ``A`` and
+    ``a`` for the same), or that no disk takes, gets part of its hash.
+
+    Args:
+        ids: unique names of clips, no nulls.
+
+    Examples:
+        >>> safe_names(pl.Series(["cv/6.1/ab/clip_1", "cv/6.1/ab/clip 2?", "x/A", "x/a"])).to_list()
+        ['cv__6.1__ab__clip_1', 'cv__6.1__ab__clip_2-9e80549878', 'x__A-5802710f4e', 'x__a-d2d719f574']
+    """
+    folded = ids.str.to_lowercase()
+    plain = ids.str.contains(_PLAIN) & ~ids.str.contains(_DOUBTFUL) & (ids.str.len_bytes() <= LONGEST)
+    plain &= ~folded.is_duplicated()
+    names = ids.str.replace_all("/", "__", literal=True)
+    if not plain.all():
+        odd = ids.filter(~plain)
+        named = pl.Series([hashed_name(one) for one in odd], dtype=pl.String)
+        names = names.to_frame("name").with_columns(plain=plain, id=ids).select(
+            pl.when("plain").then("name").otherwise(pl.col("id").replace_strict(odd, named, default=None))
+        )[:, 0]  # fmt: skip
+    return names.alias("name")
+
+
+def hashed_name(text: str, allowed: str = r"[^\w+=.-]", longest: int = LONGEST) -> str:
+    """Make a name of the letters that are allowed and of a hash, so that no two texts meet.
+
+    Examples:
+        >>> hashed_name("a b", r"[^a-z]")
+        'a_b-2847e54c57'
+    """
+    readable = re.sub(allowed, "_", text.replace("/", "__")).strip("._-")
+    while len(readable.encode()) > longest:
+        readable = readable[:-1]
+    return f"{readable}-{hashlib.blake2b(text.encode(), digest_size=5).hexdigest()}"
+
+
+def with_suffix(names: pl.Series, paths: pl.Series) -> pl.Series:
+    """Give names the endings of files; an odd ending is left off.
+
+    Examples:
+        >>> with_suffix(pl.Series(["a", "b"]), pl.Series(["/x/1.mp3", "/x.y/2"])).to_list()
+        ['a.mp3', 'b']
+    """
+    return names + paths.str.extract(r"[^/](\.[A-Za-z0-9]{1,5})$").fill_null("")
+
+
+def by_split(rows: pl.DataFrame, names: Mapping[str, str]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Cut a manifest by its splits, one after another: never are all parts in memory.
+
+    Args:
+        rows: with a column ``split``.
+        names: split → name of its folder; one that is missing here is called as in the manifest.
+
+    Yields:
+        Name of the folder and its rows; one with the name ``""`` where no clip has a split.
+    """
+    if not rows["split"].count():
+        if rows.height:
+            yield "", rows
+        return
+    for split in (*SPLITS, None):
+        part = rows.filter(pl.col("split").eq_missing(pl.lit(split, pl.String)))
+        if part.height:
+            yield (UNSPLIT if split is None else names.get(split, split)), part
+
+
+def claim(out: Path, settings: Mapping[str, Any], table: pl.DataFrame) -> None:
+    """Make a folder, or admit one that the same export began.
+
+    Raises:
+        OptionError: if it holds anything else; nothing in it is touched then.
+    """
+    digest = hashlib.blake2b(table.hash_rows().to_numpy().tobytes(), digest_size=8).hexdigest()
+    wanted = {**settings, "clips": table.height, "manifest": digest}
+    if out.exists() and not out.is_dir():
+        raise OptionError(f"got {out} as the folder to write to, but it is a file: choose a new name")
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if names and MARK not in names:
+        raise OptionError(
+            f"{out} holds other things ({', '.join(names[:5])}{' …' if len(names) > 5 else ''}), and nothing is ever "
+            "overwritten: choose a new folder, or empty this one"
+        )
+    if names:
+        _same_export(out, wanted)
+        _clear_unfinished(out)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out / MARK) as part:
+        part.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _same_export(out: Path, wanted: Mapping[str, Any]) -> None:
+    try:
+        before = json.loads((out / MARK).read_text(encoding="utf-8"))
+    except (ValueError, OSError):
+        before = None
+    if before != wanted:
+        old = before if isinstance(before, dict) else {}
+        differ = [f"{key}: {old.get(key)} there, {wanted[key]} now" for key in wanted if old.get(key) != wanted[key]]
+        raise OptionError(
+            f"{out} holds another export ({'; '.join(differ) or 'unknown'}), and nothing is ever overwritten: "
+            "choose a new folder, or delete that one"
+        )
+
+
+def _clear_unfinished(out: Path) -> None:
+    for here, _, names in os.walk(out):
+        for name in names:
+            if name[0] == "." and name.endswith(".part"):
+                Path(here, name).unlink(missing_ok=True)
+
+
+def put_all(
+    places: Iterable[tuple[str, str]], total: int, out: Path, how: str, label: str | None
+) -> Iterator[tuple[int, str]]:
+    """Copy or link files into a folder; those that are there from before stay.
+
+    Args:
+        places: absolute path of a file, and its place below ``out``.
+        total: how many.
+        out: a folder that :func:`claim` gave.
+        how: ``copy`` or ``link``; links are relative, so that folder and clips can move together.
+        label: of the progress line, or ``None``.
+
+    Yields:
+        Number and reason of each file that could not be put there.
+
+    Raises:
+        OptionError: if the disk takes no links, or is full.
+    """
+    real: dict[str, str] = {}  # folder below out → where it really is
+    for at, (source, place) in enumerate(batch.progress(places, total, label)):
+        folder, _, name = place.rpartition("/")
+        if folder not in real:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+            real[folder] = os.path.realpath(out / folder)
+        try:
+            (_link if how == "link" else _copy)(source, Path(real[folder], name))
+        except FileExistsError:
+            yield at, f"another file stands in its place, {place}"
+        except OSError as error:
+            if how == "link" and error.errno in _NO_LINKS:
+                raise OptionError(f"the disk of {out} takes no links: use --audio copy") from None
+            if error.errno in _NO_ROOM:
+                raise OptionError(f"{out} takes no more files: {error.strerror}") from None
+            yield at, "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
+
+
+def _link(source: str, target: Path) -> None:
+    if not os.path.isfile(source):  # noqa: PTH113 - called once a clip
+        raise FileNotFoundError(source)
+    text = os.path.relpath(source, target.parent)
+    if os.path.lexists(target):
+        if target.is_symlink() and os.readlink(target) == text:  # noqa: PTH115
+            return
+        raise FileExistsError(target)
+    os.symlink(text, target)  # noqa: PTH211 - appears whole or not at all
+
+
+def _copy(source: str, target: Path) -> None:
+    status = os.stat(source)  # noqa: PTH116
+    if os.path.lexists(target):
+        there = target.lstat()
+        # copy2 keeps the time, so a copy of this file can be told from another file
+        if (there.st_size, int(there.st_mtime)) == (status.st_size, int(status.st_mtime)):
+            return
+        raise FileExistsError(target)
+    with atomic_path(target) as part:
+        shutil.copy2(source, part)
+
+
+def absent(paths: pl.Series) -> pl.Series:
+    """Tell which files are not there, listing each folder once: a look a file takes minutes on a network disk."""
+    folder = paths.str.extract(r"^(.*)/[^/]*$").fill_null("")
+    parts = [pl.select(path=pl.lit(f"{one}/") + pl.Series(_files_in(one), dtype=pl.String)) for one in folder.unique()]
+    there = pl.concat(parts)["path"] if parts else pl.Series(dtype=pl.String)
+    return ~paths.is_in(there.implode())
+
+
+def _files_in(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder or "/") as entries:
+            return [entry.name for entry in entries if not entry.name.isascii() or entry.is_file()]
+    except OSError:
+        return []

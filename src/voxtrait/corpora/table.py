@@ -1,0 +1,247 @@
+"""A table with one row a clip: a manifest that voxtrait or anyone else wrote.
+
+Source: anyone; ``voxtrait corpus import`` and ``corpus export --to csv`` write such tables. Licence: that of the clips.
+
+Tree::
+
+    clips.csv                       or .tsv, .parquet, .jsonl: give the file itself
+    my-export/                      or a folder with manifest.csv, and nothing beside it but audio/
+        manifest.csv
+        audio/one.ogg
+
+Columns: the file of the clip in ``path``, ``file``, ``file_name``, ``filename``, ``audio``, ``audio_path`` or ``wav``,
+absolute or relative to the table; the others as in :mod:`voxtrait.corpora.audio_folder`. A table with all columns of a
+manifest is one: its clips come back under the very names, splits and extra columns that they had.
+
+Known dirt:
+
+- TSV is read without quotes, as Common Voice writes it, but a manifest's with them, as voxtrait writes it.
+- ``path`` may be a file that only the table's maker has; ``corpus check`` names those.
+- A table named after a split (``train.csv``) is that split, where it has no column for it.
+- Columns of numbers, lists and records become text; columns of bytes are left out.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Final
+
+import polars as pl
+
+from voxtrait.corpora import delimited, spellings
+from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, file_name, rename, without_suffix
+from voxtrait.errors import CorpusError
+from voxtrait.manifest import SCHEMA, SPLIT_UNIT
+
+LAYOUT: Final = "table"
+EXPECTED: Final = "table: manifest.csv (.tsv, .parquet, .jsonl) with nothing beside it but audio/"
+EXPECTED_FILE: Final = "a table of clips: .csv, .tsv, .parquet or .jsonl with a column path, file, file_name or audio"
+SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+FILES: Final = ("path", "file", "file_name", "filename", "audio", "audio_path", "wav")
+PLAIN_NAMES: Final = ("manifest", "metadata", "clips", "index", "all", "data", "files")  # that name no corpus
+
+_CHUNK: Final = 1 << 26  # bytes of JSON lines parsed at a time
+_OWN: Final = frozenset(SCHEMA) - {"path", "split"}
+_COLUMNS: Final = {
+    "speaker_id": ("speaker_id", "speaker", "client_id"),
+    "gender": ("gender", "sex"),
+    "age": ("age_years", "age", "age_group"),
+    "split": ("split",),
+    "locale": ("locale", "language"),
+    "accent": ("accent", "accents"),
+    "duration_s": ("duration_s", "duration"),
+    "sentence": ("sentence", "text", "transcription", "transcript"),
+}
+MANIFEST_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    **{name: (name,) for name in SCHEMA if name not in ("path", "age_group", "age_years")},
+    "age": ("age_years", "age_group", "age"),
+}
+
+
+def find(listing: Listing) -> Source | None:
+    """Recognise a folder with a manifest alone, or with the audio that was exported beside it."""
+    if not _manifests(listing) or listing.folders - {"audio"}:
+        return None
+    return Source(LAYOUT, listing.folder, listing.folder.name)
+
+
+def _manifests(listing: Listing) -> list[str]:
+    return [f"manifest{suffix}" for suffix in SUFFIXES if f"manifest{suffix}" in listing.files]
+
+
+def find_file(path: Path) -> Source | None:
+    """Recognise a file by its ending; the corpus is named after it, or after its folder where its name says nothing.
+
+    Raises:
+        CorpusError: if it is a table of Common Voice, whose clips only the whole folder leads to.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        return None
+    if path.suffix.lower() == ".tsv" and (path.parent / "clips").is_dir():
+        raise CorpusError(f"{path} is one table of a Common Voice release: give its folder, {path.parent}")
+    plain = path.stem.lower() in (*PLAIN_NAMES, *spellings.SPLIT_SPELLINGS)
+    return Source(LAYOUT, path.parent, path.parent.name if plain else path.stem, file=path)
+
+
+def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
+    """Read the table.
+
+    Args:
+        source: as :func:`find` or :func:`find_file` gives it.
+        tables: has no meaning here.
+
+    Raises:
+        CorpusError: if no column names a file, or it is no table.
+    """
+    path = source.file or source.folder / _manifests(Listing.of(source.folder))[0]
+    table, unreadable = read_any(path)
+    if not {name.lower() for name in table.columns} & set(FILES):
+        raise CorpusError(
+            f"{path} has the columns {delimited.shown(table.columns)}, expected one that names the clip's file: "
+            f"{', '.join(FILES)}"
+        )
+    rows, nameless = drop_nameless(renamed(table, FILES))
+    if path.stem.lower() in spellings.SPLIT_SPELLINGS and not rows["split"].count():
+        rows = rows.with_columns(split=pl.lit(spellings.SPLIT_SPELLINGS[path.stem.lower()]))
+    rows = with_stem(rows.with_columns(spellings.split("split")))
+    return Rows(complete(rows), [path.name], {"unreadable row": unreadable, **nameless})
+
+
+def is_manifest(columns: Sequence[str]) -> bool:
+    """Tell whether a table brings the columns of a manifest; ``path`` and ``split`` may stand elsewhere."""
+    return set(columns) >= _OWN
+
+
+def renamed(table: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
+    """Bring a table's columns under the names of :data:`~voxtrait.corpora.source.ROW_SCHEMA`.
+
+    A manifest's own columns are taken as they are, and so keep the clip's name; anyone else's by their usual names.
+
+    Args:
+        table: with columns of any type; what is no text becomes text.
+        files: the names, in lower case, that the column of files may have.
+    """
+    own = is_manifest(table.columns)
+    # what was split clip by clip stays marked so
+    unit: dict[str, tuple[str, ...]] = {SPLIT_UNIT: (SPLIT_UNIT,)} if SPLIT_UNIT in table.columns else {}
+    table = as_text(table)
+    if own and (kept := next((name for name in files if name in table.columns), None)):
+        files = (kept,)  # the other ones are extra columns of the manifest
+    rows = rename(table, {"file": tuple(files), **(MANIFEST_COLUMNS | unit if own else _COLUMNS)})
+    if own:
+        return rows
+    # people write ./a.wav and stray blanks; a manifest does not
+    return rows.with_columns(pl.col("file").str.strip_chars().str.replace(r"^\./", ""))
+
+
+def as_text(table: pl.DataFrame) -> pl.DataFrame:
+    """Make every column text: numbers as written, lists and records as JSON, lengths of time as seconds."""
+    out = []
+    for name, kind in table.schema.items():
+        column = pl.col(name)
+        if kind == pl.Binary or kind == pl.Object:
+            continue
+        if isinstance(kind, pl.List | pl.Array | pl.Struct):
+            out.append(json_text(name))
+        elif kind == pl.Duration:
+            out.append((column.dt.total_microseconds() / 1e6).cast(pl.String))
+        else:
+            out.append(column.cast(pl.String))
+    return table.select(out)
+
+
+def json_text(name: str) -> pl.Expr:
+    """Write a column's values as JSON, nulls staying null."""
+    head = len(json.dumps(name, ensure_ascii=False)) + 2  # {"name":
+    encoded = pl.struct(name).struct.json_encode().str.strip_suffix("}")
+    return pl.when(pl.col(name).is_not_null()).then(encoded.str.slice(head)).alias(name)
+
+
+def with_stem(rows: pl.DataFrame) -> pl.DataFrame:
+    """Name clips: by what their name in a manifest ends in, else by the file's name where that is unique in the table,
+    else by its path, ending included.
+    """
+    stems = rows.select("file").unique().select("file", stem=without_suffix("file")).with_columns(file_name("stem"))
+    stems = stems.with_columns(
+        stem=pl.when(pl.col("stem").is_duplicated()).then(pl.col("file")).otherwise(pl.col("stem"))
+    )
+    rows = rows.join(stems, on="file", how="left", maintain_order="left")
+    if "clip_id" not in rows.columns:
+        return rows
+    known = pl.col("clip_id").str.extract(r"(?s)^(?:[^/]*/){3}(.*)$")
+    return rows.with_columns(stem=pl.coalesce(known, "clip_id", "stem"))
+
+
+def read_any(path: Path) -> tuple[pl.DataFrame, int]:
+    """Read a table by its ending.
+
+    Returns:
+        The table, and the number of its rows that cannot be read.
+
+    Raises:
+        CorpusError: if it is no such table.
+    """
+    try:
+        match path.suffix.lower():
+            case ".parquet":
+                return pl.read_parquet(path), 0
+            case ".jsonl" | ".ndjson" | ".gz":
+                return read_json_lines(path)
+            case _:
+                return _read_text(path)
+    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+        raise CorpusError(f"{path} cannot be read as a table: {str(error).partition(chr(10))[0]}") from None
+
+
+def _read_text(path: Path) -> tuple[pl.DataFrame, int]:
+    separator = "," if path.suffix.lower() == ".csv" else "\t"
+    with path.open("rb") as data:
+        header = data.readline().decode(errors="replace").strip().split(separator)
+    if is_manifest([name.strip('"') for name in header]):
+        try:  # voxtrait wrote it, quotes where they must be: one pass, without a Python object a field
+            return pl.read_csv(path, separator=separator, infer_schema=False), 0
+        except pl.exceptions.PolarsError:
+            pass  # someone else has been at it: row by row, a damaged one costs itself alone
+    return delimited.read(path)
+
+
+def read_json_lines(path: Path) -> tuple[pl.DataFrame, int]:
+    """Read a file of one JSON object a line, plain or gzipped.
+
+    Returns:
+        The table, with a column for each key; and the number of lines that are no JSON object.
+
+    Raises:
+        CorpusError: if none of them is.
+        OSError: if the file cannot be read or unpacked.
+    """
+    parts, bad = [], 0
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as data:
+        for chunk in _chunks(data):
+            try:
+                parts.append(pl.read_ndjson(chunk, infer_schema_length=None))
+            except pl.exceptions.PolarsError:
+                lines = [line for line in chunk.split(b"\n") if line.strip()]
+                good = [line for line in lines if _is_object(line)]
+                bad += len(lines) - len(good)
+                if good:
+                    parts.append(pl.read_ndjson(BytesIO(b"\n".join(good)), infer_schema_length=None))
+    if not parts:
+        raise CorpusError(f"{path} has no line that is a JSON object, expected one a clip")
+    return pl.concat(parts, how="diagonal_relaxed"), bad
+
+
+def _chunks(data: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    while chunk := data.read(_CHUNK):
+        chunk += data.readline()
+        if chunk.strip():
+            yield chunk
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

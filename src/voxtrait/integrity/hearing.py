@@ -1,0 +1,201 @@
+"""Every clip opened once: what state its file is in, what its bytes are, how long it lasts, and how it sounds."""
+
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import mmap
+import uuid
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from voxtrait import audio, batch
+from voxtrait.derived import Rows
+from voxtrait.errors import AudioError, MissingExtraError
+from voxtrait.fingerprint import Fingerprint, Prints, fingerprint
+from voxtrait.integrity.containers import flac_samples, truncation
+from voxtrait.integrity.report import EXAMPLES, Severity
+
+SILENCE: Final = 1e-4  # peak: -80 dBFS, a microphone that was off
+DIGEST: Final = 16  # bytes of hash a file
+STATES: Final[dict[str, Severity | None]] = {
+    "whole": None,
+    "absent": "fatal",
+    "empty": "fatal",
+    "truncated": "fatal",
+    "undecodable": "fatal",
+    "silent": "reported",
+    "not looked into": "reported",  # an extra is not installed
+}
+UNHEARD: Final = ("absent", "empty", "undecodable", "not looked into")
+NOTHING: Final = Fingerprint(np.zeros(0, np.uint16), np.zeros(0, np.uint32), np.zeros(0, np.uint16))
+VERSION: Final = "1"  # of what is kept in a cache: another number is another cache
+_STATUS: Final = {"path": pl.String, "size": pl.Int64, "changed": pl.Int64}  # bytes, and ns since 1970
+_KEPT: Final = {
+    **_STATUS,
+    "state": pl.String,
+    "digest": pl.Binary,
+    "seconds": pl.Float64,
+    "reason": pl.String,
+    "words": pl.Binary,
+    "keys": pl.Binary,
+    "at": pl.Binary,
+}
+
+
+class State(NamedTuple):
+    """What became of one clip's file."""
+
+    state: str
+    path: str
+    digest: bytes = bytes(DIGEST)
+    seconds: float = 0.0
+    reason: str = ""
+    taken: Fingerprint = NOTHING
+
+
+@dataclasses.dataclass
+class Heard:
+    """What was found in many files, one after the other."""
+
+    states: bytearray = dataclasses.field(default_factory=bytearray)  # a number of STATES each
+    digests: bytearray = dataclasses.field(default_factory=bytearray)
+    seconds: list[float] = dataclasses.field(default_factory=list)
+    prints: Prints = dataclasses.field(default_factory=Prints)
+    counts: Counter[str] = dataclasses.field(default_factory=Counter)
+    cases: defaultdict[str, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
+
+    def add(self, found: State) -> None:
+        """Add the next file."""
+        self.states.append(_NUMBERS[found.state])
+        self.digests += found.digest
+        self.seconds.append(found.seconds)
+        self.prints.add(found.taken)
+        self.counts[found.state] += 1
+        if STATES[found.state] and len(self.cases[found.state]) < EXAMPLES:
+            self.cases[found.state].append(f"{found.path} ({found.reason})" if found.reason else found.path)
+
+    def columns(self) -> dict[str, pl.Series]:
+        """Give ``state``, ``first`` and ``second`` (the halves of the digest) and ``seconds``, a row a file."""
+        halves = np.frombuffer(self.digests, dtype="<u8").reshape(-1, 2)
+        return {
+            "state": pl.Series(np.frombuffer(self.states, dtype=np.uint8)),
+            "first": pl.Series(halves[:, 0]),
+            "second": pl.Series(halves[:, 1]),
+            "seconds": pl.Series(self.seconds, dtype=pl.Float64),
+        }
+
+
+_NUMBERS: Final = {state: at for at, state in enumerate(STATES)}
+
+
+def hear(paths: pl.Series, *, jobs: int, label: str | None, cache: Path | None = None) -> Heard:
+    """Open files and keep what a check asks of them.
+
+    Args:
+        paths: absolute.
+        jobs: processes.
+        label: of the progress line; ``None`` shows none.
+        cache: a folder that keeps what was heard of each file, by path, size and time of change, so that a killed run
+            goes on and a later one opens only what is new. Any number of manifests may share it.
+    """
+    heard = Heard()
+    table = pl.DataFrame([paths.alias("path")])
+    if cache is None:
+        for found in batch.run(examine, Rows(table), jobs=jobs, on_crash=_crashed, label=label):
+            heard.add(found)
+        return heard
+    statuses = pl.DataFrame([_status(path) for path in paths], schema=_STATUS, orient="row")
+    left = statuses.filter(pl.col("size") > 0).unique(maintain_order=True)
+    left = left.join(_kept(cache, [*_STATUS]), on=[*_STATUS], how="anti", maintain_order="left")
+    _hear_into(cache, left, jobs, label)
+    known = statuses.join(_kept(cache, [*_KEPT]), on=[*_STATUS], how="left", maintain_order="left")
+    for row in known.iter_rows(named=True, buffer_size=512):
+        heard.add(_state(row) if row["state"] is not None else examine((row["path"],)))
+    return heard
+
+
+def _status(path: str) -> tuple[str, int | None, int | None]:
+    with contextlib.suppress(OSError):
+        status = Path(path).stat()
+        return path, status.st_size, status.st_mtime_ns
+    return path, None, None
+
+
+def _kept(cache: Path, columns: list[str]) -> pl.DataFrame:
+    """Read what earlier runs heard; a file that is no cache of ours is left alone."""
+    shards = sorted(cache.glob(f"heard-{VERSION}-*.parquet"))
+    if not shards:
+        return pl.DataFrame(schema={name: _KEPT[name] for name in columns})
+    return pl.read_parquet(shards, columns=columns).unique([*_STATUS], keep="last")
+
+
+def _hear_into(cache: Path, left: pl.DataFrame, jobs: int, label: str | None) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    items = Rows(left.select("path"))
+    with contextlib.closing(batch.run(examine, items, jobs=jobs, on_crash=_crashed, label=label)) as results:
+        for at in range(0, left.height, batch.SHARD):
+            some = left[at : at + batch.SHARD]
+            rows = [
+                (*status, *found[:1], *found[2:5], *(array.tobytes() for array in found.taken))
+                for status, found in zip(some.iter_rows(), itertools.islice(results, some.height), strict=True)
+                if any(found.digest) and found.state != "not looked into"  # both may end otherwise another time
+            ]
+            with audio.atomic_path(cache / f"heard-{VERSION}-{uuid.uuid4().hex}.parquet") as part:
+                pl.DataFrame(rows, schema=_KEPT, orient="row").write_parquet(part)
+
+
+def _state(row: dict[str, Any]) -> State:
+    taken = Fingerprint(*(np.frombuffer(row[name], kind) for name, kind in _ARRAYS))
+    return State(row["state"], row["path"], row["digest"], row["seconds"], row["reason"], taken)
+
+
+_ARRAYS: Final[tuple[tuple[str, npt.DTypeLike], ...]] = (("words", np.uint16), ("keys", np.uint32), ("at", np.uint16))
+
+
+def examine(item: tuple[str]) -> State:
+    """Look into one file, ``(path,)``."""
+    (path,) = item
+    file = Path(path)
+    try:
+        if not file.is_file():
+            return State("absent", path)
+        if not file.stat().st_size:
+            return State("empty", path)
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            digest = hashlib.blake2b(data, digest_size=DIGEST).digest()
+            cut, declared = truncation(data), flac_samples(data)
+    except OSError as error:
+        return State("undecodable", path, reason=str(error))
+    samples, peak, rate, finite, state, reason, taken = 0, 0.0, 1, True, "whole", "", NOTHING
+    try:
+        for block, rate in audio.blocks(path, None, mono=False):
+            peak = float(np.fmax(peak, np.abs(block).max(initial=0)))
+            finite = finite and bool(np.isfinite(block).all())
+            if not samples and finite:
+                taken = fingerprint(block, rate)  # of the first block, a minute as a rule, is all that is looked at
+            samples += block.shape[-1]
+    except MissingExtraError as error:
+        state, reason = "not looked into", str(error)
+    except (AudioError, RuntimeError, MemoryError, OSError) as error:
+        state, reason = "undecodable", str(error)
+    if cut is None and declared and samples < declared:
+        cut = f"it has {samples} of {declared} samples"
+    if cut is not None:
+        state, reason = "truncated", cut
+    elif state == "whole" and not samples:
+        state, reason = "undecodable", "no samples"
+    elif state == "whole" and not finite:
+        state, reason = "undecodable", "NaN or infinity among the samples"
+    elif state == "whole" and peak < SILENCE:
+        state, reason = "silent", f"peak {20 * np.log10(max(peak, 1e-10)):.0f} dBFS"
+    return State(state, path, digest, samples / rate, reason, NOTHING if state in UNHEARD else taken)
+
+
+def _crashed(item: tuple[str], reason: str) -> State:
+    return State("undecodable", item[0], reason=reason)

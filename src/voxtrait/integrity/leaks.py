@@ -1,0 +1,214 @@
+"""What two sides share that must not meet: people, files, recordings, and the sentences they read."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from voxtrait import derived
+from voxtrait.errors import NothingToDoError
+from voxtrait.fingerprint import LONGEST_S
+from voxtrait.integrity.hearing import STATES, UNHEARD, Heard, hear
+from voxtrait.integrity.recordings import near_duplicate_groups, with_contents
+from voxtrait.integrity.report import EXAMPLES
+from voxtrait.labels import SPLITS
+from voxtrait.splitting import NO_LEAK, UNKNOWN_LEAK
+
+_NAMES: Final = {  # of what is shared: one, several
+    "speakers": ("speaker", "speakers"),
+    "clips": ("clip", "clips"),
+    "file contents": ("file content", "file contents"),
+    "near-duplicates": ("near-duplicate recording", "near-duplicate recordings"),
+    "sentences": ("sentence", "sentences"),
+}
+LEAKS: Final = ("speakers", "clips", "file contents", "near-duplicates")
+"""What must not be shared; sentences may, and are only reported."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """One kind of thing, as far as it stands on more than one side."""
+
+    what: str  # speakers, clips, file contents, near-duplicates, sentences
+    count: int | None  # of the things; None: not looked at
+    clips: int | None = None  # that are of them, on all sides
+    speakers: int | None = None  # whom these clips are of; None: no speaker ids
+    examples: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Leakage:
+    """What the splits of a manifest, or two manifests, share; see :func:`leakage`."""
+
+    sides: dict[str, int]  # clips on each
+    shared: tuple[Shared, ...]
+    nameless: int  # clips without speaker id
+    not_looked_at: tuple[str, ...]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether a figure measured on one side and trained on another would be too good to be true."""
+        return any(one.count for one in self.shared if one.what in LEAKS)
+
+    @property
+    def verdict(self) -> str:
+        """``none``, ``shared: 3 speakers, 1 clip``, or ``unknown: …`` where it cannot be told."""
+        found = [
+            f"{one.count} {_NAMES[one.what][one.count != 1]}" for one in self.shared if one.what in LEAKS and one.count
+        ]
+        clips = sum(self.sides.values())
+        if found:
+            return f"shared: {', '.join(found)}"
+        if self.nameless:
+            return (
+                UNKNOWN_LEAK
+                if self.nameless == clips
+                else f"unknown: {self.nameless} of {clips} clips have no speaker id"
+            )
+        return NO_LEAK if all(one.count is not None for one in self.shared) else "none in the tables"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give a row a kind: ``shared``, ``count``, ``clips``, ``speakers``, ``examples``; null is not known."""
+        return [
+            {"shared": one.what, **{name: getattr(one, name) for name in ("count", "clips", "speakers")}}
+            | {"examples": list(one.examples)}
+            for one in self.shared
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give everything as JSON-ready values."""
+        return {
+            "verdict": self.verdict,
+            "leaks": self.leaks,
+            "sides": self.sides,
+            "clips_without_speaker_id": self.nameless,
+            "shared": self.rows(),
+            "not_looked_at": list(self.not_looked_at),
+        }
+
+
+def leakage(
+    manifest: str | os.PathLike[str],
+    other: str | os.PathLike[str] | None = None,
+    *,
+    tables_only: bool = False,
+    jobs: int = 1,
+    label: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> Leakage:
+    """Find what the splits of a manifest share, or what two manifests do.
+
+    Speakers are told by their ids, clips by their paths, contents by their bytes, near-duplicates by how they sound
+    (:mod:`voxtrait.fingerprint`), sentences by their letters.
+
+    Args:
+        manifest: a manifest; its rows without a split stand on no side, unless there is ``other``.
+        other: a second manifest, against all of the first.
+        tables_only: open no audio: no contents and no near-duplicates.
+        jobs: processes.
+        label: of the progress line on standard error; ``None`` shows none.
+        cache: a folder that keeps what was heard of each file; :func:`voxtrait.integrity.check` may share it.
+
+    Raises:
+        ManifestError: if a table is no manifest.
+        NothingToDoError: if there are no two sides.
+
+    Examples:
+        >>> import tempfile
+        >>> rows = "path,speaker_id,sentence,split\\na.mp3,x,hello,train\\nb.mp3,x,hello,test\\nc.mp3,y,hello,test\\n"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "all.csv").write_text(rows)
+        ...     found = leakage(f"{folder}/all.csv", tables_only=True)
+        >>> found.verdict, found.leaks, found.sides
+        ('shared: 1 speaker', True, {'train': 1, 'test': 2})
+        >>> [(one.what, one.count, one.clips, one.speakers) for one in found.shared if one.count]
+        [('speakers', 1, 2, 1), ('sentences', 1, 3, 2)]
+    """
+    rows, sides = _sides(manifest, other)
+    unseen: list[str] = []
+    groups: dict[str, pl.DataFrame | None]
+    if tables_only:
+        unseen.append("the audio: file contents and near-duplicates")
+        groups = {"file contents": None, "near-duplicates": None}
+    else:
+        files = rows.select("path").unique(maintain_order=True)
+        heard = hear(files["path"], jobs=jobs, label=label, cache=Path(cache) if cache else None)
+        found = with_contents(files.with_columns(**heard.columns()))
+        unseen += _unheard(heard)
+        groups = {
+            "file contents": rows.join(found.select("path", key="content"), on="path", how="left"),
+            "near-duplicates": rows.join(
+                near_duplicate_groups(found, heard).select("path", key="recording"), on="path", how="left"
+            ),
+        }
+    tables = {name: rows.with_columns(key=pl.col(key)) for name, key in (("speakers", "speaker_id"), ("clips", "path"))}
+    sentences = {"sentences": rows.with_columns(key=pl.col("sentence"))}
+    shared = [_shared(name, table) for name, table in (tables | groups | sentences).items()]
+    nameless = rows["speaker_id"].null_count()
+    if nameless:
+        unseen.append(f"whether the speakers of {nameless} clips without speaker id stand on another side too")
+    if without := rows["sentence"].null_count():
+        unseen.append(f"the sentences of {without} clips, which the table does not give")
+    return Leakage(sides, tuple(shared), nameless, tuple(unseen))
+
+
+def _sides(
+    manifest: str | os.PathLike[str], other: str | os.PathLike[str] | None
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Give the rows with their ``side``, and how many stand on each."""
+    columns = ("clip_id", "path", "speaker_id", "sentence")
+    first = derived.labelled_clips(manifest).table
+    if other is None:
+        rows = first.select(*columns, side="split").filter(pl.col("side").is_not_null())
+        names = [name for name in SPLITS if name in rows["side"].unique()]
+        if len(names) < 2:
+            raise NothingToDoError(
+                f"{manifest} has {'one split' if names else 'no splits'}, and a leak needs two sides: "
+                "split it first (voxtrait corpus split), or name a second manifest"
+            )
+    else:
+        second = derived.labelled_clips(other).table
+        names = [Path(manifest).name, Path(other).name]
+        if names[0] == names[1]:
+            names = [
+                os.fspath(manifest),
+                f"{os.fspath(other)} (2)" if os.fspath(manifest) == os.fspath(other) else os.fspath(other),
+            ]
+        rows = pl.concat(
+            table.select(*columns, side=pl.lit(name)) for name, table in zip(names, (first, second), strict=True)
+        )
+        for name, table in zip((manifest, other), (first, second), strict=True):
+            if not table.height:
+                raise NothingToDoError(f"{name} has no rows")
+    counts = dict(rows.group_by("side").len().iter_rows())
+    return rows, {name: counts[name] for name in names}
+
+
+def _shared(what: str, table: pl.DataFrame | None) -> Shared:
+    """Count the values of ``key`` that stand on more than one side."""
+    if table is None:
+        return Shared(what, None)
+    known = table.filter(pl.col("key").is_not_null())
+    both = known.group_by("key").agg(sides=pl.col("side").unique()).filter(pl.col("sides").list.len() > 1)
+    clips = known.join(both, on="key", how="semi")
+    some = both.sort("key").head(EXAMPLES).with_columns(pl.col("sides").list.sort().list.join(", "))
+    speakers = clips["speaker_id"].drop_nulls().n_unique() if clips["speaker_id"].count() or not clips.height else None
+    return Shared(what, both.height, clips.height, speakers, tuple(_examples(what, some, clips)))
+
+
+def _examples(what: str, some: pl.DataFrame, clips: pl.DataFrame) -> Iterator[str]:
+    for key, sides in some.iter_rows():
+        if what in ("file contents", "near-duplicates"):  # their keys are numbers, which say nothing
+            key = " = ".join(clips.filter(pl.col("key") == key)["clip_id"].unique().sort().head(EXAMPLES))
+        yield f"{key} ({sides})"
+
+
+def _unheard(heard: Heard) -> Iterator[str]:
+    for state in STATES:
+        if state in UNHEARD and heard.counts[state]:
+            yield f"{heard.counts[state]} files {state}"
+    if long := sum(seconds > LONGEST_S for seconds in heard.seconds):
+        yield f"near-duplicates beyond the first {LONGEST_S:.0f} s of {long} recordings"

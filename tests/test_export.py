@@ -1,0 +1,406 @@
+"""``corpus export``: what goes out comes back, nothing is overwritten, and other tools accept it."""
+
+import errno
+import gzip
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from voxtrait import manifest
+from voxtrait.audio import write_wav
+from voxtrait.cli import root
+from voxtrait.corpora import Export, export, import_corpora
+from voxtrait.errors import MissingExtraError, NothingToDoError, OptionError
+from voxtrait.labels import AGE_GROUPS, age_group_of
+
+EXTRA = ("split_unit", "file_note", "Up votes", "spk", "dur", "text", "language", "clip", "transcription")
+LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
+WORDS = st.one_of(
+    st.sampled_from(['"stop', "a\tb", "a\nb", "a\r\nb", " led", "trail ", "né, 日本 ♥", "0001", "null", '"x"', "|"]),
+    st.text(LETTERS, min_size=1, max_size=8),
+)  # fmt: skip
+STEMS = st.one_of(
+    st.sampled_from(["a", "A", "a/b", "a__b", "a b", "a|", "common_voice_xx", "train/a", "a-b", "é"]),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="/"), min_size=1),
+)  # fmt: skip
+GENDERS = st.sampled_from([None, "female", "male", "non-binary", 'self "described", ♥', "do_not_wish_to_say"])
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> dict[str, Any]:
+    """One row of a manifest as an import would have written it, its clip still without a corpus."""
+    years = draw(st.one_of(st.none(), st.integers(0, 129).map(float), st.floats(0, 129.9)))
+    group = draw(st.sampled_from([None, *AGE_GROUPS])) if years is None else age_group_of(years)
+    unread = draw(st.one_of(st.none(), st.sampled_from(["old", "adult", "400", "-1"]))) if group is None else None
+    return {
+        "stem": draw(STEMS),
+        "corpus": draw(st.sampled_from(["one", "two words"])),
+        "release": draw(st.sampled_from([None, "r1", "r 2"])),
+        "locale": draw(st.sampled_from([None, "en", "ab"])),
+        "speaker_id": draw(st.one_of(st.none(), st.sampled_from(["s", "s-1", "s!", "S", "common", "x" * 128]), WORDS)),
+        "gender": draw(GENDERS),
+        "age_group": group,
+        "age_years": years,
+        "age": unread,
+        "split": draw(st.sampled_from([None, "train", "validation", "test"])),
+        "accent": draw(st.one_of(st.none(), WORDS)),
+        "duration_s": draw(st.one_of(st.none(), st.floats(0.01, 1e4))),
+        "sentence": draw(st.one_of(st.none(), WORDS)),
+        **{name: draw(st.one_of(st.none(), WORDS)) for name in EXTRA},
+    }
+
+
+def as_manifest(found: list[dict[str, Any]], names: list[str]) -> pl.DataFrame:
+    table = pl.DataFrame(
+        found, schema_overrides=dict.fromkeys(found[0], pl.String) | {"age_years": pl.Float64, "duration_s": pl.Float64}
+    )
+    parts = [pl.col(name).fill_null("-") for name in ("corpus", "release", "locale")]
+    table = table.with_columns(
+        clip_id=pl.concat_str(*parts, "stem", separator="/"),
+        path=pl.concat_str(pl.lit("/no/such folder/"), pl.int_range(pl.len()).cast(pl.String), pl.lit("/same.wav")),
+    ).unique("clip_id", keep="first", maintain_order=True)
+    return manifest.conform(table.drop("stem", *names)).sort("clip_id")
+
+
+manifests = st.builds(
+    as_manifest, st.lists(rows(), min_size=1, max_size=5), st.lists(st.sampled_from(EXTRA), unique=True)
+)
+again = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def there_and_back(table: pl.DataFrame, to: str, name: str = "out") -> tuple[pl.DataFrame, Export]:
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, name)
+        if to == "audiofolder":
+            clip = wav(Path(folder, "clip.wav"))
+            done = export(table.with_columns(path=pl.lit(str(clip))), out, to=to)
+        else:
+            done = export(table, out, to=to, tables_only=True, audio="reference")
+        return import_corpora([out], tables_only=True).table, done
+
+
+def known(table: pl.DataFrame, *lost: str) -> pl.DataFrame:
+    """The columns that say anything, in one order."""
+    names = sorted(name for name in table.columns if name not in lost and table[name].count())
+    return table.select(names).sort("clip_id")
+
+
+@pytest.mark.parametrize("to", ["csv", "audiofolder", "kaldi", "audformat"])
+def test_every_column_comes_back(to: str) -> None:
+    @again
+    @given(manifests)
+    def run(table: pl.DataFrame) -> None:
+        back, done = there_and_back(table, to)
+        assert done.written == table.height
+        lost = ("path",) if to == "audiofolder" else ()
+        assert_frame_equal(known(back, *lost), known(table, *lost))
+
+    run()
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv"])
+def test_a_table_is_a_manifest_and_comes_back(name: str) -> None:
+    @again
+    @given(manifests)
+    def run(table: pl.DataFrame) -> None:
+        assert_frame_equal(known(there_and_back(table, "csv", name)[0]), known(table))
+
+    run()
+
+
+def test_lhotse_gives_back_every_clip_of_known_length() -> None:
+    @again
+    @given(manifests)
+    def run(table: pl.DataFrame) -> None:
+        table = table.with_columns(pl.col("duration_s").fill_null(1.5))
+        assert_frame_equal(known(there_and_back(table, "lhotse")[0]), known(table))
+
+    run()
+
+
+def wav(path: Path, seconds: float = 0.5) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(path, np.full(int(8000 * seconds), 0.1, np.float32), 8000)
+    return path
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> pl.DataFrame:
+    """Five clips of three speakers, two of them with the same file name, and one whose file is not there."""
+    rows = [
+        {"clip_id": "c/r/en/a/1", "path": "a/1.wav", "speaker_id": "s1", "gender": "female", "age_group": "fifties",
+         "split": "train", "locale": "en", "sentence": "One,\ntwo", "duration_s": 0.5, "note": "x"},
+        {"clip_id": "c/r/en/b/1", "path": "b/1.wav", "speaker_id": "s1", "gender": "female", "split": "train",
+         "locale": "en", "duration_s": 0.5},
+        {"clip_id": "c/r/en/2", "path": "2.wav", "speaker_id": "s2", "gender": "male", "age_years": 31.5,
+         "age_group": "thirties", "split": "test", "locale": "en", "sentence": "three", "duration_s": 0.5},
+        {"clip_id": "c/r/en/3", "path": "3.wav", "gender": "non-binary", "locale": "en", "duration_s": 0.5},
+        {"clip_id": "c/r/en/gone", "path": "gone.wav", "speaker_id": "s3", "age_group": "teens", "gender": "male",
+         "split": "test", "locale": "en", "duration_s": 0.5},
+    ]  # fmt: skip
+    for row in rows[:4]:
+        wav(tmp_path / "clips" / str(row["path"]))
+    table = manifest.conform(
+        pl.DataFrame(rows, infer_schema_length=None).with_columns(corpus=pl.lit("c"), release=pl.lit("r"))
+    )
+    return manifest.with_absolute_paths(table, tmp_path / "clips")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".part"
+    }
+
+
+@pytest.mark.parametrize(
+    ("to", "audio"),
+    [
+        (to, audio)
+        for to in ("audiofolder", "kaldi", "lhotse", "audformat", "csv")
+        for audio in ("copy", "link", "reference")
+        if (to, audio) != ("audiofolder", "reference")  # is refused: see below
+    ],
+)
+def test_audio_comes_along_and_what_is_absent_is_named(
+    tmp_path: Path, clips: pl.DataFrame, to: str, audio: str
+) -> None:
+    out = tmp_path / "out"
+    done = export(clips, out, to=to, audio=audio)
+    assert done.failures.rows() == [("c/r/en/gone", f"{tmp_path}/clips/gone.wav", "no such file")]
+    stays = audio == "reference" and to != "lhotse"  # whose manifests want every file's sampling rate
+    assert (done.clips, done.written, done.failed) == (5, 5 if stays else 4, 1)
+    back = import_corpora([out]).table
+    wanted = clips if stays else clips.filter(pl.col("clip_id") != "c/r/en/gone")
+    assert_frame_equal(known(back, "path"), known(wanted, "path"))
+    if audio == "reference":
+        assert back["path"].to_list() == wanted.sort("clip_id")["path"].to_list()
+    else:
+        assert all(path.startswith(f"{out}/") for path in back["path"])
+        assert {Path(path).is_symlink() for path in back["path"]} == {audio == "link"}
+        assert all(Path(path).read_bytes() == (tmp_path / "clips" / "2.wav").read_bytes() for path in back["path"])
+    before = contents(out)
+    again = export(clips, out, to=to, audio=audio)
+    assert again.written == done.written
+    assert {name: data for name, data in contents(out).items() if not name.endswith("gz")} == {
+        name: data for name, data in before.items() if not name.endswith("gz")
+    }
+
+
+@pytest.mark.parametrize("audio", ["copy", "link"])
+def test_class_folders_hold_gender_age_and_split(tmp_path: Path, clips: pl.DataFrame, audio: str) -> None:
+    out = tmp_path / "out"
+    done = export(clips, out, to="class-folders", audio=audio)
+    assert (done.clips, done.written, done.failed) == (5, 3, 1)
+    assert done.left_out == {"neither female nor male, and no age group: no folder says that": 1}
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*.wav")}
+    assert names == {
+        "train/gender/female/c__r__en__a__1.wav",
+        "train/age/female_fifties/c__r__en__a__1.wav",
+        "train/gender/female/c__r__en__b__1.wav",
+        "test/gender/male/c__r__en__2.wav",
+        "test/age/male_thirties/c__r__en__2.wav",
+    }
+    back = import_corpora([out]).table
+    assert back.select("clip_id", "gender", "age_group", "split").rows() == [
+        ("out/-/-/c__r__en__2", "male", "thirties", "test"),
+        ("out/-/-/c__r__en__a__1", "female", "fifties", "train"),
+        ("out/-/-/c__r__en__b__1", "female", None, "train"),
+    ]
+
+
+def test_nothing_is_overwritten(tmp_path: Path, clips: pl.DataFrame) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("precious")
+    with pytest.raises(OptionError, match=r"mine holds other things \(notes\.txt\), and nothing is ever overwritten"):
+        export(clips, mine, to="kaldi")
+    assert contents(mine) == {"notes.txt": b"precious"}
+    export(clips, tmp_path / "out", to="audiofolder", audio="copy")
+    before = contents(tmp_path / "out")
+    with pytest.raises(OptionError, match=r"another export .*audio: copy there, link now"):
+        export(clips, tmp_path / "out", to="audiofolder", audio="link")
+    with pytest.raises(OptionError, match=r"another export .*manifest: "):
+        export(clips.with_columns(gender=pl.lit("male")), tmp_path / "out", to="audiofolder", audio="copy")
+    assert contents(tmp_path / "out") == before
+    (tmp_path / "all.csv").write_text("precious")
+    with pytest.raises(OptionError, match=r"all\.csv exists, and nothing is ever overwritten"):
+        export(clips, tmp_path / "all.csv", to="csv")
+    with pytest.raises(OptionError, match="but it is a file"):
+        export(clips, tmp_path / "all.csv", to="kaldi")
+
+
+def test_a_stopped_run_is_gone_on_with(tmp_path: Path, clips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    copies = []
+
+    def stopped(source: str, target: Path) -> None:
+        if len(copies) == 2:
+            Path(target).write_bytes(b"half")
+            raise KeyboardInterrupt
+        copies.append(shutil.copyfile(source, target))
+        shutil.copystat(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copy2", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            export(clips, out, to="audiofolder", audio="copy")
+    assert len(list(out.rglob("*.wav"))) == 2 and not list(out.rglob("metadata.*"))
+    (out / "train" / "audio" / ".x.wav.1.part").write_bytes(b"of a killed run")
+    whole = sorted(path.stat().st_ino for path in out.rglob("*.wav"))
+    assert export(clips, out, to="audiofolder", audio="copy").written == 4
+    assert set(whole) <= {path.stat().st_ino for path in out.rglob("*.wav")}
+    assert not list(out.rglob(".*.part"))
+
+
+def test_a_foreign_file_in_the_place_of_a_clip_is_a_failure(tmp_path: Path, clips: pl.DataFrame) -> None:
+    out = tmp_path / "out"
+    export(clips, out, to="csv", audio="link")
+    (out / "audio" / "c__r__en__2.wav").unlink()
+    (out / "audio" / "c__r__en__2.wav").write_text("precious")
+    done = export(clips, out, to="csv", audio="link")
+    assert done.failures["reason"].to_list() == [
+        "another file stands in its place, audio/c__r__en__2.wav",
+        "no such file",
+    ]
+    assert (out / "audio" / "c__r__en__2.wav").read_text() == "precious"
+    assert pl.read_csv(out / "failures.csv")["clip_id"].to_list() == ["c/r/en/2", "c/r/en/gone"]
+
+
+def test_a_disk_without_links_is_said(tmp_path: Path, clips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(text: str, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    with pytest.raises(OptionError, match="takes no links: use --audio copy"):
+        export(clips, tmp_path / "out", to="audiofolder")
+
+
+def test_links_are_relative_and_move_with_the_folder(tmp_path: Path, clips: pl.DataFrame) -> None:
+    (tmp_path / "both").mkdir()
+    (tmp_path / "clips").rename(tmp_path / "both" / "clips")
+    moved = clips.with_columns(pl.col("path").str.replace("/clips/", "/both/clips/", literal=True))
+    (tmp_path / "alias").symlink_to(tmp_path / "both")
+    export(moved, tmp_path / "alias" / "out", to="audformat")
+    (tmp_path / "both").rename(tmp_path / "elsewhere")
+    links = list((tmp_path / "elsewhere" / "out").rglob("*.wav"))
+    assert len(links) == 4 and all(link.is_file() for link in links)
+
+
+def test_splits_choose_and_wrong_arguments_are_refused(tmp_path: Path, clips: pl.DataFrame) -> None:
+    assert export(clips, tmp_path / "one", to="csv", splits=["train"]).clips == 2
+    with pytest.raises(NothingToDoError, match="none in validation"):
+        export(clips, tmp_path / "none", to="csv", splits=["validation"])
+    assert not (tmp_path / "none").exists()
+    for wrong, what in (
+        ({"to": "nothing"}, "got the format 'nothing', expected one of audiofolder"),
+        ({"to": "csv", "audio": "move"}, "got 'move' for the audio"),
+        ({"to": "csv", "splits": ["dev"]}, "got the split 'dev'"),
+        ({"to": "class-folders", "audio": "reference"}, "choose --audio link or copy"),
+        ({"to": "audiofolder", "audio": "reference"}, "names only files inside its folder"),
+        ({"to": "audformat", "tables_only": True}, "--tables-only touches no audio"),
+    ):
+        with pytest.raises(OptionError, match=what):
+            export(clips, tmp_path / "wrong", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="give a folder"):
+        export(clips, tmp_path / "x.csv", to="csv", audio="copy")
+
+
+def test_the_audformat_extra_is_asked_for_before_anything_is_written(
+    tmp_path: Path, clips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "audformat", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'voxtrait\[audformat\]'"):
+        export(clips, tmp_path / "out", to="audformat")
+    assert not (tmp_path / "out").exists()
+
+
+def test_lhotse_has_the_rates_of_the_files(tmp_path: Path, clips: pl.DataFrame) -> None:
+    export(clips, tmp_path / "out", to="lhotse")
+    with gzip.open(tmp_path / "out" / "recordings_train.jsonl.gz") as lines:
+        recording = json.loads(lines.readline())
+    source = {"type": "file", "channels": [0], "source": f"{tmp_path}/clips/a/1.wav"}
+    assert recording == {"id": "c/r/en/a/1", "sources": [source], "sampling_rate": 8000, "num_samples": 4000,
+                         "duration": 0.5, "channel_ids": [0]}  # fmt: skip
+    (tmp_path / "clips" / "3.wav").write_text("no audio")
+    done = export(clips, tmp_path / "two", to="lhotse")
+    assert done.failures["clip_id"].to_list() == ["c/r/en/gone", "c/r/en/3"]
+    assert "its length and sampling rate cannot be read" in done.failures["reason"][1]
+
+
+def test_kaldi_folders_obey_kaldis_rules(tmp_path: Path) -> None:
+    speakers = ["a", "a-b", "a!", "a b", "B", None, "a", "é"]
+    table = manifest.conform(
+        pl.DataFrame(
+            {
+                "clip_id": [f"c/-/-/{at}" for at in range(8)],
+                "corpus": ["c"] * 8,
+                "path": [f"/x/{at}.wav" for at in range(8)],
+                "speaker_id": speakers,
+                "gender": ["female", "male", "male", "female", "male", "female", "female", "male"],
+                "sentence": ["a  b", None, "<s> c", "d\u00a0e", "#0", "f\r\ng", " ", "h"],
+                "duration_s": [1.0] * 8,
+            }
+        )
+    )
+    out = tmp_path / "out"
+    assert export(table, out, to="kaldi", tables_only=True).written == 8
+    lines = {path.name: path.read_bytes().decode().splitlines() for path in out.iterdir() if path.name[0] != "."}
+    keys = {name: [line.split(" ")[0].encode() for line in text] for name, text in lines.items()}
+    assert all(found == sorted(set(found)) for found in keys.values())
+    by_speaker = sorted(lines["utt2spk"], key=lambda line: (line.split(" ")[1].encode(), line.encode()))
+    assert by_speaker == lines["utt2spk"]
+    for name in ("wav.scp", "text", "utt2dur"):
+        assert keys[name] == keys["utt2spk"]
+    assert keys["spk2gender"] == keys["spk2utt"] and {line[-2:] for line in lines["spk2gender"]} == {" f", " m"}
+    pairs = {(utt, line.split()[0]) for line in lines["spk2utt"] for utt in line.split()[1:]}
+    assert pairs == {tuple(line.split()) for line in lines["utt2spk"]}
+    texts = {line.partition(" ")[2] for line in lines["text"]}
+    assert texts == {"a b", "", "s c", "d e", "# 0", "f g", "h"}
+    assert_frame_equal(known(import_corpora([out], tables_only=True).table), known(table))
+
+
+def test_kaldi_leaves_out_paths_that_no_line_can_hold(tmp_path: Path) -> None:
+    paths = ["/x/a\nb.wav", "/x/c |", "/x/d e.wav"]
+    table = manifest.conform(pl.DataFrame({"clip_id": ["1", "2", "3"], "path": paths}))
+    done = export(table, tmp_path / "out", to="kaldi", tables_only=True)
+    assert done.left_out == {"path that a line of wav.scp cannot hold: use --audio link": 2}
+    assert (tmp_path / "out" / "wav.scp").read_text() == "3 /x/d e.wav\n"
+
+
+@pytest.mark.parametrize("to", ["audiofolder", "kaldi", "lhotse", "csv", "class-folders"])
+def test_an_export_of_absent_files_alone_names_each(tmp_path: Path, clips: pl.DataFrame, to: str) -> None:
+    gone = clips.filter(pl.col("clip_id") == "c/r/en/gone")
+    done = export(gone, tmp_path / "out", to=to, audio="link")
+    assert (done.written, done.failed) == (0, 1)
+    assert pl.read_csv(tmp_path / "out" / "failures.csv")["reason"].to_list() == ["no such file"]
+
+
+def test_command_line(tmp_path: Path, clips: pl.DataFrame) -> None:
+    manifest.write(manifest.with_relative_paths(clips, tmp_path), tmp_path / "all.parquet")
+    arguments = ["corpus", "export", str(tmp_path / "all.parquet")]
+    done = CliRunner().invoke(root, [*arguments, str(tmp_path / "out"), "--to", "audiofolder", "--format", "json"])
+    assert done.exit_code == 1, done.output
+    result = json.loads(done.stdout)
+    assert (result["clips"], result["written"], result["failed"], result["audio"]) == (5, 4, 1, "link")
+    assert result["failures"][0]["reason"] == "no such file"
+    text = CliRunner().invoke(root, [*arguments, str(tmp_path / "t"), "--to", "kaldi", "--split", "train", "-q"])
+    assert (text.exit_code, text.stderr) == (0, "")
+    assert text.stdout.splitlines()[0].split() == ["what", "count"]
+    rows = CliRunner().invoke(root, [*arguments, str(tmp_path / "c"), "--to", "csv", "--format", "csv", "-q"])
+    assert rows.stdout == f"clip_id,path,reason\nc/r/en/gone,{tmp_path}/clips/gone.wav,no such file\n"
+    taken = CliRunner().invoke(root, [*arguments, str(tmp_path / "clips"), "--to", "kaldi"])
+    assert taken.exit_code == 2 and "nothing is ever overwritten" in taken.stderr
