@@ -2,18 +2,23 @@
 
 import gzip
 import io
+import random as random_
+import re
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import TABLES, write_table
 from voxtrait import funnel, manifest
+from voxtrait.cli import root
 from voxtrait.corpora import archives, delimited, detect, import_corpora
 from voxtrait.errors import CorpusError
 
@@ -133,6 +138,65 @@ def test_release_6_0_is_refused_with_the_reason(tmp_path: Path) -> None:
         import_corpora([home], tables_only=True)
     with pytest.raises(CorpusError, match=r"6\.0"):
         import_corpora([packed(home, tmp_path / "x.tar.gz")])
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_imported(tmp_path: Path) -> None:
+    good = write_release(tmp_path, RELEASES[20])
+    bad = write_release(tmp_path, RELEASES[21])
+    refused = write_release(tmp_path, Release("cv-corpus-6.0-2020-12-11", TEN))
+    (bad / "cy" / "validated.tsv").write_text("client\tfile\nx\ty\n")
+    for name, text in {"dev.tsv": "client\tfile\nx\ty\n", "clip_durations.tsv": "", "test.tsv": "\xff\xfe"}.items():
+        (good / "cy" / name).write_text(text, encoding="latin-1")
+    result = import_corpora([tmp_path], tables_only=True)
+    assert result.table.height == 4
+    assert result.table["split"].to_list() == ["train", "train", None, None]
+    wanted = [
+        r"6\.0-2020-12-11.* is Common Voice 6\.0, which has lost the label 'male'",
+        r"validated\.tsv has the columns 'client, file', expected Common Voice's",
+        r"dev\.tsv has the columns 'client, file', expected Common Voice's",
+        r"test\.tsv is no UTF-8 text",
+        r"clip_durations\.tsv is empty, expected a table",
+    ]
+    assert len(result.failures) == len(wanted)
+    assert all(re.search(pattern, failure) for pattern, failure in zip(wanted, result.failures, strict=True))
+    done = CliRunner().invoke(
+        root, ["corpus", "import", str(tmp_path), str(tmp_path / "all.csv"), "--tables-only", "-q"]
+    )
+    assert (done.exit_code, done.stderr.count("voxtrait: ")) == (1, 5)
+    assert manifest.read(tmp_path / "all.csv").height == 4
+    assert refused.is_dir()
+
+
+def test_repeats_and_odd_ages_are_named(tmp_path: Path) -> None:
+    home = write_release(tmp_path, RELEASES[7]) / "cy"
+    lines = (home / "validated.tsv").read_text().splitlines()
+    odd = lines[1].replace("fourties", "fourtyish").replace("cy_0", "cy_9")
+    (home / "validated.tsv").write_text("\n".join([*lines, lines[2], odd]) + "\n")
+    result = import_corpora([home], tables_only=True)
+    assert result.sources[0].dropped == {"repeated clip": 1}
+    assert result.sources[0].examples["repeated clip"][0].endswith("common_voice_cy_1")
+    assert result.notes[-1] == "1 clips have an age that is neither a decade nor the years of a person: 'fourtyish'"
+    assert result.table["age"].drop_nulls().to_list() == ["fourtyish"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from(["a", "b"]), st.sampled_from(["", "teens", "fourties"])),
+        max_size=12,
+    ),
+    random=st.randoms(use_true_random=False),
+)
+def test_a_shuffled_table_gives_the_same_manifest(rows: list[tuple[int, str, str]], random: random_.Random) -> None:
+    tables = []
+    for _ in range(2):
+        with tempfile.TemporaryDirectory() as folder:
+            home = Path(folder, "cv-corpus-6.1-2020-12-11", "cy")
+            made = [{"client_id": who, "path": f"common_voice_cy_{n}.mp3", "age": age} for n, who, age in rows]
+            write_table(home / "validated.tsv", made, TEN)
+            tables.append(import_corpora([home], tables_only=True).table.drop("path"))
+        rows = random.sample(rows, len(rows))
+    assert tables[0].equals(tables[1])
 
 
 def test_of_a_packed_release_nothing_is_unpacked_and_everything_is_counted(tmp_path: Path) -> None:
@@ -262,8 +326,6 @@ def test_the_funnel_goes_with_the_manifest(tmp_path: Path) -> None:
     chunk=st.integers(1, 40),
 )
 def test_lines_are_kept_or_counted_wherever_the_pieces_are_cut(rows: list[list[str]], chunk: int) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "CHUNK", chunk)
         path = Path(folder, "t.tsv")

@@ -109,16 +109,19 @@ def import_(
     if plot is not None:
         funnels.picture(result.steps(), plot)
         note(f"picture in {plot}", quiet)
-    print_json(result.to_dict()) if format_ == "json" else _print_funnel(result)
+    print_json(result.to_dict()) if format_ == "json" else _print_funnel(result, quiet)
     note(f"{result.table.height} clips in {out}", quiet)
+    for failure in result.failures:
+        note(f"voxtrait: {failure}")
+    finish(bool(result.failures))
 
 
-def _print_funnel(result: "Import") -> None:
+def _print_funnel(result: "Import", quiet: bool) -> None:
     print_table(result.rows())
-    examples = [one.examples for one in result.sources]
     for reason, count in sorted({**result.total.dropped, **result.decided}.items()):
-        cases = [case for some in examples for case in some.get(reason, [])][:3]
-        click.echo(f"dropped: {count} {reason}" + (f" (the first: {', '.join(cases)})" if cases else ""))
+        click.echo(f"dropped: {count} {reason}")
+        if cases := [case for one in result.sources for case in one.examples.get(reason, [])][:3]:
+            note(f"  such as {', '.join(cases)}", quiet)
 
 
 @corpus.command()
@@ -167,7 +170,7 @@ def check(
     print_rows(value, ("problem", "severity", "count", "examples"), format_)
     if format_ == "text" and not rows:
         note("no problem found", quiet)
-    finish(report.fatal)
+    finish(report.fatal or given.failed)
 
 
 @corpus.command()
@@ -237,6 +240,7 @@ def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
     if unknown := table["duration_s"].null_count():
         note(f"{unknown} of {table.height} clips have no known length and count as none in the hours", quiet)
     print_rows(corpora.stats(table), ("by", "value", "clips", "speakers", "hours"), format_)
+    finish(given.failed)
 
 
 for command in (export, audit, leakage, funnel):

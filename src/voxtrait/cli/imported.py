@@ -14,6 +14,7 @@ class Given(NamedTuple):
 
     manifest: Path
     packed: bool  # its clips are inside an archive: only the tables can be looked at
+    failed: bool  # parts of the corpus could not be read
 
 
 @contextlib.contextmanager
@@ -23,14 +24,16 @@ def manifest_of(path: Path, quiet: bool) -> Iterator[Given]:
 
     packed = corpora.is_archive(path)
     if not packed and not path.is_dir():
-        yield Given(path, False)
+        yield Given(path, False, False)
         return
     result = corpora.import_corpora([path], tables_only=packed, label=label("reading", quiet))
     for line in [*result.layouts(), *result.notes]:
         note(line, quiet)
     for reason, count in sorted(result.total.dropped.items()):
         note(f"dropped: {count} {reason}", quiet)
+    for failure in result.failures:
+        note(f"voxtrait: {failure}")
     with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
         file = Path(folder, "all.parquet")
         manifest.write(result.table, file, result.steps())
-        yield Given(file, packed)
+        yield Given(file, packed, bool(result.failures))

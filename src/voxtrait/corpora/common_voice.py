@@ -125,11 +125,12 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         )
     rows, dropped, examples = _clips(source.folder, there)
     rows = rows.with_columns(locale=_locale(source.locale))
-    rows, notes = _with_split(rows, source.folder, count_lost=tables is None)
-    rows = _with_durations(rows, source.folder).with_columns(file="clips/" + pl.col("file"))
+    rows, notes, failures = _with_split(rows, source.folder, count_lost=tables is None)
+    rows, untimed = _with_durations(rows, source.folder)
+    rows = rows.with_columns(file="clips/" + pl.col("file"))
     if number in ODD_RELEASES:
         notes.append(f"is release {number}: {ODD_RELEASES[number]}")
-    return Rows(complete(rows), there, dropped, notes, {UNREADABLE: examples})
+    return Rows(complete(rows), there, dropped, notes, {UNREADABLE: examples}, [*failures, *untimed])
 
 
 def _clips(folder: Path, names: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int], list[str]]:
@@ -164,8 +165,9 @@ def _read_table(
 ) -> tuple[pl.DataFrame, int]:
     table, unreadable = delimited.read(path, columns=columns, repeated=LONG, bad_lines=bad_lines)
     if "path" not in table.columns:
+        found = delimited.shown(delimited.read(path)[0].columns)
         raise CorpusError(
-            f"{path} has the columns {delimited.shown(table.columns)}, expected Common Voice's 'client_id', 'path', "
+            f"{path} has the columns {found}, expected Common Voice's 'client_id', 'path', "
             "'sentence', …: unpack the release again, or leave this table out with --tables"
         )
     return table, unreadable
@@ -176,18 +178,22 @@ def _locale(folder: str | None) -> pl.Expr:
     return pl.coalesce(pl.col("locale").str.strip_chars().replace("", None), pl.lit(folder, pl.String), from_name)
 
 
-def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.DataFrame, list[str]]:
-    """Fill ``split`` from the official tables that are there, and note what is odd about them.
+def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.DataFrame, list[str], list[str]]:
+    """Fill ``split`` from the official tables that are there; note what is odd about them, and which cannot be read.
 
     A clip that is in several of them by mistake is kept out of training.
     """
-    parts = []
+    parts, failures = [], []
     for name, split in OFFICIAL.items():
         if (path := folder / f"{name}.tsv").is_file():
-            table, _ = _read_table(path, columns=("path",))
-            parts.append(pl.DataFrame({"file": _file_name(table["path"]), "split": split}))
+            try:
+                table, _ = _read_table(path, columns=("path",))
+            except CorpusError as error:
+                failures.append(str(error))
+            else:
+                parts.append(pl.DataFrame({"file": _file_name(table["path"]), "split": split}))
     if not parts:
-        return rows.with_columns(split=pl.lit(None, pl.String)), []
+        return rows.with_columns(split=pl.lit(None, pl.String)), [], failures
     listed = pl.concat(parts).drop_nulls("file")
     official = listed.filter(pl.col("file").is_last_distinct())
     notes = []
@@ -195,20 +201,28 @@ def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.
         notes.append(f"has {again} clips in more than one of train, dev and test; each counts for the last of them")
     if count_lost and (lost := official.join(rows.select("file"), on="file", how="anti").height):
         notes.append(f"has {lost} clips of the official split that are not in its validated table")
-    return rows.with_columns(lookup(rows, official, "file", "split")), notes
+    return rows.with_columns(lookup(rows, official, "file", "split")), notes, failures
 
 
-def _with_durations(rows: pl.DataFrame, folder: Path) -> pl.DataFrame:
+def _with_durations(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, list[str]]:
+    """Fill ``duration_s`` from the release's own table of lengths, if there is one; say why where it cannot be read."""
     path = next((folder / name for name in ("clip_durations.tsv", "times.txt") if (folder / name).is_file()), None)
-    if path is None:
-        return rows.with_columns(duration_s=pl.lit(None, pl.Float64))
-    table, _ = delimited.read(path)
+    table, failures = pl.DataFrame(), []
+    if path is not None:
+        try:
+            table, _ = delimited.read(path)
+        except CorpusError as error:
+            failures.append(str(error))
+        else:
+            if table.width < 2:
+                found = delimited.shown(table.columns)
+                failures.append(f"{path} has the columns {found}, expected a clip and its length in milliseconds")
     if table.width < 2:
-        return rows.with_columns(duration_s=pl.lit(None, pl.Float64))
+        return rows.with_columns(duration_s=pl.lit(None, pl.Float64)), failures
     first, second = table.columns[:2]
     # times.txt has no header: its first clip became one, and is put back
     lines = pl.concat([pl.DataFrame({"file": [first], "ms": [second]}), table.select(file=first, ms=second)])
     seconds = pl.col("ms").cast(pl.Float64, strict=False) / 1000
     known = lines.select(file_name("file"), duration_s=seconds).filter(pl.col("duration_s") > 0)
     known = known.filter(pl.col("file").is_first_distinct())
-    return rows.with_columns(lookup(rows, known, "file", "duration_s"))
+    return rows.with_columns(lookup(rows, known, "file", "duration_s")), failures

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -23,6 +24,7 @@ Measure: TypeAlias = Callable[[Sequence[str]], Iterable[float | None]]
 
 REPEATED: Final = "repeated clip"
 REPEATED_RELEASE: Final = "same clip in another release"
+EXAMPLES: Final = 5  # kept of each reason
 COUNTS: Final = ("present", "gender", "other_gender", "age", "both")
 
 
@@ -66,12 +68,14 @@ class Funnel:
 
 @dataclass
 class Import:
-    """A manifest's table, the funnel of each source, notes for a person, and what a person's decisions removed."""
+    """A manifest's table, the funnel of each source, notes for a person, what a person's decisions removed, and what
+    could not be read at all."""
 
     table: pl.DataFrame
     sources: list[Funnel]
     notes: list[str]
     decided: dict[str, int] = field(default_factory=dict)  # reason → rows
+    failures: list[str] = field(default_factory=list)  # what was got, what was expected, and what to do
 
     @property
     def total(self) -> Funnel:
@@ -110,8 +114,10 @@ class Import:
         return [*steps, Step("decisions", steps[0].kept, self.decided)] if self.decided else steps
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the funnel as plain values: ``total``, ``sources``, ``notes``, and ``decided`` where somebody did."""
-        found = {"total": asdict(self.total), "sources": [asdict(one) for one in self.sources], "notes": self.notes}
+        """Give the funnel as plain values: ``total``, ``sources``, ``notes``, ``failures``, and ``decided`` where
+        somebody did."""
+        found = {"total": asdict(self.total), "sources": [asdict(one) for one in self.sources]}
+        found |= {"notes": self.notes, "failures": self.failures}
         return found | ({"decided": self.decided} if self.decided else {})
 
 
@@ -146,26 +152,37 @@ def import_corpora(
         The manifest, sorted by ``clip_id``, with absolute paths, and its funnel.
 
     Raises:
-        CorpusError: if a source is in no known layout, a table is no table, or no corpus has any of the tables.
+        CorpusError: if a source is in no known layout, none of the corpora can be read, or none has any of the tables.
+            Where others can be read, it is among the ``failures``.
     """
     names = None if tables is None else [name.strip().removesuffix(".tsv").removesuffix(".csv") for name in tables]
     decided = None if decisions is None else decision_files.read(decisions)  # before any work is done
     found: list[tuple[Source, Rows]] = []
     listed: list[pl.Series] = []
+    errors: list[CorpusError] = []
     for path in sources:
         if archives.is_archive(path):
             with archives.opened(path, label=label and f"{label} {Path(path).name}") as archive:
-                found += [_read_archived(source, archive, names) for source in detect.find(archive.tables, name=path)]
+                for source in detect.find(archive.tables, name=path):
+                    _attempt(partial(_read_archived, source, archive, names), found, errors)
                 listed.append(f"{archive.home.as_posix()}/" + archive.clips["file"])
         else:
-            found += [_read(source, names, extract, label) for source in detect.find(path)]
+            for source in detect.find(path):
+                _attempt(partial(_read, source, names, extract, label), found, errors)
+    if not found:
+        raise errors[0]
     if not any(rows.tables for _, rows in found):
         raise CorpusError(f"{found[0][0].shown} {found[0][1].notes[0]}")
+    failures = [*map(str, errors), *(failure for _, rows in found for failure in rows.failures)]
     funnels = [_start_funnel(source, rows) for source, rows in found]
     table = pl.concat([_locate(at, source, rows.table) for at, (source, rows) in enumerate(found)], how="diagonal")
     notes = [f"{source.shown} {note}" for source, rows in found for note in rows.notes]
     del found
     table = _with_labels(_without_repeats(_with_clip_id(table), funnels))
+    if "age" in table.columns:
+        odd = table["age"].drop_nulls()
+        shown = ", ".join(map(repr, odd.unique().sort().head(EXAMPLES)))
+        notes.append(f"{len(odd)} clips have an age that is neither a decade nor the years of a person: {shown}")
     if not tables_only:
         table = _with_durations(_with_present(table, listed), measure or (lambda paths: map(duration_of, paths)))
     _count(table, funnels)
@@ -180,7 +197,17 @@ def import_corpora(
             for what, n in applied.changed.items()
             if n
         ]
-    return Import(table.sort("clip_id"), funnels, notes, dropped)
+    return Import(table.sort("clip_id"), funnels, notes, dropped, failures)
+
+
+def _attempt(
+    read: Callable[[], tuple[Source, Rows]], found: list[tuple[Source, Rows]], errors: list[CorpusError]
+) -> None:
+    """Read a source; one that cannot be read is no reason to leave out the others."""
+    try:
+        found.append(read())
+    except CorpusError as error:
+        errors.append(error)
 
 
 def _read(
@@ -273,8 +300,10 @@ def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame
     others = again.filter(~pl.col("_key").is_first_distinct()).select("_key", "clip_id", "_source")
     others = others.join(first.select("_key", first_id="clip_id"), on="_key", how="left")
     reason = pl.when(pl.col("clip_id") == pl.col("first_id")).then(pl.lit(REPEATED)).otherwise(pl.lit(REPEATED_RELEASE))
-    for source, why, count in others.group_by("_source", reason.alias("why")).len().sort("_source", "why").iter_rows():
+    counts = others.group_by("_source", reason.alias("why")).agg(pl.len(), pl.col("clip_id").sort().head(EXAMPLES))
+    for source, why, count, cases in counts.sort("_source", "why").iter_rows():
         funnels[source].dropped[why] = count
+        funnels[source].examples[why] = cases
     return pl.concat([table.filter(~repeated), first]).drop("_key", "stem")
 
 

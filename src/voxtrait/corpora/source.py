@@ -79,6 +79,7 @@ class Rows:
         dropped: reason → number of rows that are not in ``table``.
         notes: what a person should know about this source.
         examples: reason → where the first few of those rows stand, such as ``validated.tsv:17``.
+        failures: tables beside those of the rows that could not be read, and why.
     """
 
     table: pl.DataFrame
@@ -86,6 +87,7 @@ class Rows:
     dropped: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
