@@ -3,6 +3,7 @@ split and stats; time and memory of each step, on tables of growing size.
 
     python benchmarks/corpus.py                      # 1.9 million rows, 100,000 speakers
     python benchmarks/corpus.py --growth             # 10 thousand to 10 million rows
+    python benchmarks/corpus.py --export             # and what other tools get of it
     python benchmarks/corpus.py --archive            # a packed release: MB of .tar.gz a second
 
 Every step runs in a process of its own, as a user would start it; memory is the peak of resident memory of that
@@ -51,6 +52,10 @@ STEPS = {
     "check": ["corpus", "check", "{folder}/all.parquet", "--tables-only"],
     "split": ["corpus", "split", "{folder}/all.parquet", "{folder}/split.parquet"],
     "stats": ["corpus", "stats", "{folder}/split.parquet"],
+}
+EXPORTS = {
+    name: ["corpus", "export", "{folder}/split.parquet", f"{{folder}}/{name}", "--to", name, "--tables-only"]
+    for name in ("csv", "lhotse", "kaldi")
 }
 
 
@@ -112,11 +117,11 @@ def _write(table: pl.DataFrame, path: Path) -> None:
     table.write_csv(path, separator="\t", quote_style="never")
 
 
-def measure(folder: Path, rows: int, speakers: int) -> dict[str, dict[str, float]]:
+def measure(folder: Path, rows: int, speakers: int, steps: dict[str, list[str]]) -> dict[str, dict[str, float]]:
     """Run every step: ``{step: {"seconds", "mb"}}``."""
     release = write_release(folder, rows, speakers)
     found = {}
-    for name, words in STEPS.items():
+    for name, words in steps.items():
         command = [word.format(release=release, folder=folder) for word in words]
         code = (
             "import sys, resource; from voxtrait.cli import main\n"
@@ -166,6 +171,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--speakers", type=int, default=SPEAKERS)
     parser.add_argument("--growth", action="store_true", help="10 thousand, 100 thousand, 1 million, 10 million rows")
+    parser.add_argument("--export", action="store_true", help="export the tables, too")
     parser.add_argument("--archive", action="store_true", help="only: how fast a packed release is looked through")
     parser.add_argument("--keep", type=Path, help="write the tables there and leave them")
     options = parser.parse_args()
@@ -176,17 +182,18 @@ def main() -> None:
     sizes = [(options.rows, options.speakers)]
     if options.growth:
         sizes = [(rows, max(1, rows * SPEAKERS // ROWS)) for rows in (10_000, 100_000, 1_000_000, 10_000_000)]
+    steps = STEPS | (EXPORTS if options.export else {})
     print(f"{len(os.sched_getaffinity(0))} cores; seconds and peak MB of each step")
     print(
-        f"{'rows':>11} {'speakers':>9} " + " ".join(f"{name:>8} {'MB':>7}" for name in STEPS) + f" {'all':>8} {'MB':>7}"
+        f"{'rows':>11} {'speakers':>9} " + " ".join(f"{name:>8} {'MB':>7}" for name in steps) + f" {'all':>8} {'MB':>7}"
     )
     for rows, speakers in sizes:
         if options.keep:
             options.keep.mkdir(parents=True, exist_ok=True)
-            show(rows, speakers, measure(options.keep, rows, speakers))
+            show(rows, speakers, measure(options.keep, rows, speakers, steps))
             continue
         with tempfile.TemporaryDirectory() as folder:
-            show(rows, speakers, measure(Path(folder), rows, speakers))
+            show(rows, speakers, measure(Path(folder), rows, speakers, steps))
 
 
 if __name__ == "__main__":

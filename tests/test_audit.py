@@ -237,9 +237,15 @@ def test_a_small_corpus_end_to_end(release: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "a" / "pictures").iterdir())) == 12
     assert np.load(tmp_path / "a" / "embeddings.npy").shape == (12, SIZE)
     asked = run(release, "--out", tmp_path / "a", "--jobs", 1, "--format", "json")
-    assert json.loads(asked.stdout) == summary
+    answer = json.loads(asked.stdout)
+    assert {key: answer[key] for key in summary} == summary
     assert "listen and decide" in asked.stderr
     rows = pl.read_csv(run(release, "--out", tmp_path / "a", "-q", "--jobs", 1, "--format", "csv").stdout.encode())
+    assert [one["clip_id"] for one in answer["doubts"]] == rows["clip_id"].to_list()
+    assert {one["task"] for one in answer["speakers"]} == {"age", "gender"}
+    without = run(release, "--jobs", 1, "--format", "csv")
+    assert pl.read_csv(without.stdout.encode()).equals(rows)
+    assert "a page to listen and decide: --out FOLDER" in without.stderr
     assert rows.height == 24
     assert rows["task"].unique().sort().to_list() == ["age", "gender"]
 
@@ -300,6 +306,7 @@ def test_without_labels_and_without_ids_there_is_a_page_all_the_same(release: Pa
 
 def test_wrong_use(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(tmp_path / "none.parquet", "--out", tmp_path).exit_code == 2
+    assert run(tmp_path / "none.parquet").exit_code == 2
     assert run(release).exit_code == 2
     done = run(release, "--out", tmp_path, "--decisions", release)
     assert (done.exit_code, "cannot be read as a CSV" in done.stderr) == (2, True)

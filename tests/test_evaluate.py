@@ -159,8 +159,15 @@ def test_the_files(tmp_path: Path, manifest: Path) -> None:
         "report.json",
     ]
     assert json.loads((out / "report.json").read_text("utf-8")) == report
+    assert [line["what"] for line in report["funnel"]][:: len(report["funnel"]) - 1] == ["rows", "kept"]
+    assert report["funnel"][0]["clips"] == pl.read_parquet(manifest).height
+    assert (
+        sum(line["clips"] for line in report["funnel"][:-1])
+        == report["funnel"][-1]["clips"]
+        == report["statuses"]["ok"]
+    )
     page = (out / "report.html").read_text("utf-8")
-    assert page.count("<svg") == 7
+    assert page.count("<svg") == 8
     assert "<script" not in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
     assert set(re.findall(r"https?://[\w./]+", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}

@@ -97,7 +97,7 @@ def check_picture(path: str | os.PathLike[str]) -> None:
 
 
 def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:
-    """Draw a funnel from top to bottom: what is kept as bars, each drop as the piece that goes, with its number.
+    """Draw a funnel into a file.
 
     Args:
         steps: at least one.
@@ -111,28 +111,43 @@ def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:
 
     check_picture(path)
     lines = rows(steps)
-    most = max((line["clips"] for line in lines), default=1) or 1
-    figure = Figure(figsize=(9, 1.0 + 0.36 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(9, height(lines)), layout="constrained")
     FigureCanvasAgg(figure)
-    axis = figure.subplots()
+    axes = figure.subplots()
+    draw(axes, lines)
+    axes.set_title("clips, and why others were left out", loc="left", fontsize=11)
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(file) as part:
+        figure.savefig(part, dpi=120, format=file.suffix[1:].lower())
+
+
+def height(lines: Sequence[Mapping[str, Any]]) -> float:
+    """Give the height in inches that a drawing of these lines wants."""
+    return 1.0 + 0.36 * len(lines)
+
+
+def draw(axes: Any, lines: Sequence[Mapping[str, Any]], ink: str = "black") -> None:
+    """Draw a funnel from top to bottom: what is kept as bars, each drop as the piece that goes, with its number.
+
+    Args:
+        axes: of matplotlib.
+        lines: as :func:`rows` gives them.
+        ink: colour of the text.
+    """
+    most = max((line["clips"] for line in lines), default=1) or 1
     level = 0
     for at, line in enumerate(lines):
         is_drop = line["clips"] < 0
         level = level + line["clips"] if is_drop else line["clips"]
         share = "" if is_drop else f"  {level / most:.0%}"
-        axis.barh(
-            at, abs(line["clips"]), left=level if is_drop else 0, color=_DROPPED if is_drop else _KEPT, height=0.7
-        )
-        right = level - line["clips"] if is_drop else level
-        axis.text(right + most * 0.01, at, f"{line['clips']:,}{share}".replace("-", "−"), va="center", fontsize=9)
+        left = level if is_drop else 0
+        axes.barh(at, abs(line["clips"]), left=left, color=_DROPPED if is_drop else _KEPT, height=0.7)
+        text = f"{line['clips']:,}{share}".replace("-", "−")
+        axes.text(left + abs(line["clips"]) + most * 0.01, at, text, va="center", fontsize=9, color=ink)
     names = [line["what"] if line["clips"] < 0 else f"{line['step']}: {line['what']}" for line in lines]
-    axis.set_yticks(range(len(lines)), names, fontsize=9)
-    axis.invert_yaxis()
-    axis.set_xlim(0, most * 1.18)
-    axis.set_xticks([])
-    axis.spines[["top", "right", "bottom"]].set_visible(False)
-    axis.set_title("clips, and why others were left out", loc="left", fontsize=11)
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(file) as part:
-        figure.savefig(part, dpi=120, format=file.suffix[1:].lower())
+    axes.set_yticks(range(len(lines)), names, fontsize=9)
+    axes.invert_yaxis()
+    axes.set_xlim(0, most * 1.18)
+    axes.set_xticks([])
+    axes.spines[["top", "right", "bottom"]].set_visible(False)

@@ -1,5 +1,7 @@
 """``voxtrait corpus audit``."""
 
+import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,11 @@ SHOWN = 10  # speakers of each task on a screen
 
 @click.command(short_help="Find labels a model doubts, mixed and double ids, and listen.")
 @click.argument("manifest", type=PATH)
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the audit.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep everything in this folder: the tables, the page, and what was heard.",
+)
 @click.option("--model", help="Another bundle: a folder, or the name of a shipped one.")
 @click.option("--decisions", type=PATH, help="A file saved by the page: applied first, and not asked again.")
 @click.option(
@@ -38,7 +44,7 @@ SHOWN = 10  # speakers of each task on a screen
 @quiet_option
 def audit(
     manifest: Path,
-    out: Path,
+    out: Path | None,
     model: str | None,
     decisions: Path | None,
     top: int,
@@ -47,11 +53,11 @@ def audit(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Find the clips of MANIFEST whose label a model doubts, and make a page to look, listen and decide.
+    """Find the clips of MANIFEST whose label a model doubts, and with --out make a page to look, listen and decide.
 
     Every clip is judged by a model that never heard its speaker. Ids that sound like several people and people with
-    several ids are listed too. No label is changed: the page saves decisions, which import --decisions applies. A
-    killed run goes on when started again.
+    several ids are listed too. No label is changed: the page saves decisions, which import --decisions applies. With
+    --out a killed run goes on when started again.
 
     \b
     Example: voxtrait corpus audit all.parquet --out audit
@@ -59,34 +65,36 @@ def audit(
     from voxtrait.audit import audit as examine
     from voxtrait.batch import default_jobs
 
-    found = examine(
-        manifest,
-        out,
-        bundle=model,
-        decisions=decisions,
-        top=top,
-        seed=seed,
-        jobs=jobs or default_jobs(),
-        label=label("audit", quiet),
-    )
+    with nullcontext(out) if out is not None else tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
+        found = examine(
+            manifest,
+            folder,
+            bundle=model,
+            decisions=decisions,
+            top=top,
+            seed=seed,
+            jobs=jobs or default_jobs(),
+            label=label("audit", quiet),
+        )
     _print(found, format_, top)
     for path, message in found.failed.iter_rows():
         note(f"failed: {path}: {message}")
     for text in found.summary["notes"]:
         note(text, quiet)
-    note(f"listen and decide: {out / 'index.html'}", quiet)
+    note(f"listen and decide: {out / 'index.html'}" if out else "a page to listen and decide: --out FOLDER", quiet)
     finish(found.failed.height > 0)
 
 
 def _print(found: "Audit", format_: str, top: int) -> None:
     import polars as pl
 
+    doubts, speakers = (table.filter(pl.col("rank") <= top) for table in (found.doubts, found.speakers))
     if format_ == "json":
-        print_json(found.summary)
+        print_json(found.summary | {"doubts": doubts.to_dicts(), "speakers": speakers.to_dicts()})
     elif format_ == "csv":
-        print_csv(found.doubts.filter(pl.col("rank") <= top).iter_rows(named=True), found.doubts.columns)
+        print_csv(doubts.iter_rows(named=True), doubts.columns)
     else:
-        best = found.speakers.filter(pl.col("rank") <= SHOWN).with_columns(
+        best = speakers.filter(pl.col("rank") <= SHOWN).with_columns(
             speaker=pl.coalesce("speaker_id", "clip_id").str.slice(0, 24)
         )
         columns = ("task", "rank", "speaker", "label", "answer", "doubt", "n_clips")

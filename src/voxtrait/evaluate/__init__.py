@@ -18,7 +18,7 @@ import polars as pl
 from voxtrait.audio import atomic_path
 from voxtrait.errors import NothingToDoError
 from voxtrait.evaluate import clips, page, report
-from voxtrait.manifest import read, with_absolute_paths
+from voxtrait.manifest import history, read, with_absolute_paths
 from voxtrait.recognize import load
 
 __all__ = ["evaluate"]
@@ -71,7 +71,13 @@ def evaluate(
     here = f"{Path(manifest).parent.resolve()}/"  # a report goes to others, to whom this machine's folders say nothing
     answered = answered.with_columns(pl.col("message").str.replace_all(here, "", literal=True))
     figures = report.build(
-        answered, recognizer.bundle, split=name, leakage=leakage, n_unlabelled=chosen.height - len(paths)
+        answered,
+        recognizer.bundle,
+        split=name,
+        leakage=leakage,
+        n_unlabelled=chosen.height - len(paths),
+        n_elsewhere=whole.height - chosen.height,
+        steps=history(manifest),
     )
     _write(folder / "report.json", json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
     _write(folder / "report.html", page.html(figures, answered))

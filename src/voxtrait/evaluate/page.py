@@ -41,7 +41,7 @@ def summary(report: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _pictures(report: Mapping[str, Any], clips: pl.DataFrame) -> dict[str, str]:
     from markupsafe import Markup
 
-    pictures = {
+    pictures = {"funnel": plots.clips_left(report["funnel"])} | {
         f"confusion_{name}": plots.confusion(table["labels"], table["counts"])
         for name, table in report["confusion"].items()
         if table is not None

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from voxtrait import funnel
+
 _INK: Final = "#010203"  # stands for the page's text colour until the SVG is written
 _BLUE: Final = "#3b7dd8"
 _ORANGE: Final = "#d9731a"
@@ -55,6 +57,13 @@ def recalls(rows: Mapping[str, Mapping[str, Any]], chance: float | None = None) 
     axes.set_yticks(range(len(names)), labels)
     axes.grid(axis="x", color=_INK, alpha=0.15)
     return _svg(figure, f"recalls-{len(names)}-{names[0]}")
+
+
+def clips_left(lines: Sequence[Mapping[str, Any]]) -> str:
+    """Draw where the clips went: see :func:`voxtrait.funnel.draw`."""
+    figure, axes = _axes(7.0, funnel.height(lines))
+    funnel.draw(axes, lines, ink=_INK)
+    return _svg(figure, f"funnel-{len(lines)}")
 
 
 def fairness(groups: Mapping[str, Mapping[str, Any]]) -> str:

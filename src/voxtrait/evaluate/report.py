@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from voxtrait import metrics
+from voxtrait import funnel, metrics
 from voxtrait.bundle import Bundle
 from voxtrait.evaluate import figures, limits, slices
 from voxtrait.evaluate.clips import Leakage
 from voxtrait.evaluate.figures import AGE_FIGURES, GENDER_FIGURES
+from voxtrait.funnel import Step
 from voxtrait.labels import AGE_GROUPS, GENDERS
 
 WORST: Final = 20  # clips in a list of the worst
@@ -43,7 +44,16 @@ NOTES: Final = {
 }
 
 
-def build(clips: pl.DataFrame, bundle: Bundle, *, split: str, leakage: Leakage, n_unlabelled: int) -> dict[str, Any]:
+def build(
+    clips: pl.DataFrame,
+    bundle: Bundle,
+    *,
+    split: str,
+    leakage: Leakage,
+    n_unlabelled: int,
+    n_elsewhere: int = 0,
+    steps: Sequence[Step] = (),
+) -> dict[str, Any]:
     """Work out every figure.
 
     Args:
@@ -52,12 +62,14 @@ def build(clips: pl.DataFrame, bundle: Bundle, *, split: str, leakage: Leakage, 
         split: name of the clips in their manifest.
         leakage: what is known about shared speakers and clips.
         n_unlabelled: clips of the split without a label that the bundle answers.
+        n_elsewhere: clips of the manifest in other splits.
+        steps: the funnel that the manifest carries.
 
     Returns:
         ``n_clips n_speakers split leakage gender age slices`` as in the contract, beside ``fairness``, ``recall``,
         ``confusion``, ``reliability``, ``age_by_group``, ``worst``, ``statuses``, ``failures``, ``banners``,
-        ``limits``, ``children``, ``notes``, ``leakage_checks`` and what the bundle says of itself. A figure is
-        ``{"value", "low", "high"}`` or ``None``. ``leakage_checks`` says with what ``speakers``, ``contents`` and
+        ``limits``, ``children``, ``notes``, ``funnel``, ``leakage_checks`` and what the bundle says of itself. A figure
+        is ``{"value", "low", "high"}`` or ``None``. ``leakage_checks`` says with what ``speakers``, ``contents`` and
         ``sentences`` were compared, how many are shared, and of how many clips that is unknown.
     """
     gender, age = figures.gender_clips(clips), figures.age_clips(clips)
@@ -79,7 +91,11 @@ def build(clips: pl.DataFrame, bundle: Bundle, *, split: str, leakage: Leakage, 
         "leakage_checks": leakage.checks,
         "banners": list(leakage.banners),
     }
+    dropped = {"in another split": n_elsewhere, "no label that the model answers": n_unlabelled}
+    dropped |= {status.replace("_", " "): n for status, n in statuses.items() if status != "ok"}
+    measured = Step("evaluate", clips.height + n_unlabelled + n_elsewhere, dropped)
     found |= figures.counts(clips) | {
+        "funnel": funnel.rows([*steps, measured]),
         "n_unlabelled": n_unlabelled,
         "statuses": statuses,
         "gender": figures.counts(gender) | figures.intervals(gender, figures.gender_figures(gender), GENDER_FIGURES),
