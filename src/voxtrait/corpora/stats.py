@@ -15,6 +15,7 @@ COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")
 """The columns that counts and picture look at."""
 
 LARGEST: Final = 15  # locales that the picture has room for
+FEWEST: Final = 8  # bars that it keeps room for
 
 _COLORS: Final = {"female": "#8e5ba6", "male": "#2f8f83", "other": "#d98c3f", "unknown": "#c9ccd1"}
 _ORDER: Final = {name: at for at, name in enumerate((*SPLITS, *GENDERS, *AGE_GROUPS))}
@@ -128,7 +129,7 @@ def _bars(
         else:
             axis.text(at, total + highest * 0.01, f"{total:,}", ha="center", va="bottom", fontsize=8)
     if across:
-        axis.invert_yaxis()
+        axis.set_ylim(max(len(values), FEWEST) - 0.5, -0.5)  # one locale alone is no wall
         axis.set_xlim(0, highest * 1.15)
     else:
         axis.set_ylim(0, highest * 1.1)
