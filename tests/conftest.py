@@ -5,8 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from voxtrait import audio
+
+# the same examples in every run, so that a change is green or not; VOXTRAIT_EXPLORE=1 looks for new ones
+settings.register_profile("voxtrait", derandomize=not os.environ.get("VOXTRAIT_EXPLORE"))
+settings.load_profile("voxtrait")
 
 HERE = Path(__file__).resolve().parent
 

@@ -307,7 +307,7 @@ def test_without_labels_and_without_ids_there_is_a_page_all_the_same(release: Pa
 def test_wrong_use(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(tmp_path / "none.parquet", "--out", tmp_path).exit_code == 2
     assert run(tmp_path / "none.parquet").exit_code == 2
-    assert run(release).exit_code == 2
+    assert run().exit_code == 2
     done = run(release, "--out", tmp_path, "--decisions", release)
     assert (done.exit_code, "cannot be read as a CSV" in done.stderr) == (2, True)
     with pytest.raises(OptionError, match="got top 0"):

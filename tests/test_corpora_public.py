@@ -182,7 +182,8 @@ def test_audiomnist(tmp_path: Path) -> None:
     assert rows(result)["7_45_0"]["native speaker"] == "no"
     assert result.table["split"].null_count() == 10
     assert result.notes == [
-        f"{tmp_path}/AudioMNIST/data has clips of 1 speakers who are not in audioMNIST_meta.txt (17)"
+        f"{tmp_path}/AudioMNIST/data has clips of 1 speakers who are not in audioMNIST_meta.txt (17)",
+        "2 clips have an age that is neither a decade nor the years of a person: '1234'",
     ]
 
 

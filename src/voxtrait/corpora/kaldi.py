@@ -358,16 +358,12 @@ _DONE: Final = (
 
 
 def _write_gender(rows: pl.DataFrame, folder: Path) -> None:
-    """Write ``spk2gender`` where it can say m or f of every speaker; ``utt2gender`` where that is not all."""
+    """Write ``spk2gender`` where it can say the same m or f of all clips of every speaker, and else ``utt2gender``."""
     letters = pl.col("gender").replace_strict({gender: gender[0] for gender in GENDERS}, default=None)
-    known = pl.col("gender").drop_nulls()
-    nulls = pl.col("gender").null_count()
-    speakers = rows.group_by("_spk").agg(letter=letters.drop_nulls().first(), kinds=known.n_unique(), nulls=nulls)
-    speakers = speakers.sort("_spk")
-    whole = not speakers["letter"].has_nulls() and (speakers["kinds"] == 1).all()
-    if whole:
-        _write(folder / "spk2gender", speakers, "letter")
-    if not whole or speakers["nulls"].sum():
+    speakers = rows.group_by("_spk").agg(letter=letters.first(), alike=pl.col("gender").n_unique() == 1).sort("_spk")
+    if speakers["alike"].all() and not speakers["letter"].has_nulls():
+        _write(folder / "spk2gender", speakers.select("_spk", "letter"), "letter")
+    else:
         _write_known(rows, folder / "utt2gender", pl.coalesce(letters, "gender"))
 
 
