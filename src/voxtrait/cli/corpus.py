@@ -9,7 +9,7 @@ from voxtrait.cli.audit import audit
 from voxtrait.cli.export import export
 from voxtrait.cli.funnel import funnel
 from voxtrait.cli.imported import manifest_of
-from voxtrait.cli.leakage import leakage, shown
+from voxtrait.cli.leakage import leakage
 from voxtrait.cli.options import (
     finish,
     format_option,
@@ -20,6 +20,7 @@ from voxtrait.cli.options import (
     print_rows,
     print_table,
     quiet_option,
+    shown,
 )
 
 if TYPE_CHECKING:

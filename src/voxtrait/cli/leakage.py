@@ -1,21 +1,10 @@
 """``voxtrait corpus leakage``: what two splits, or two manifests, share."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from voxtrait.cli.options import (
-    finish,
-    format_option,
-    jobs_option,
-    label,
-    note,
-    print_csv,
-    print_json,
-    print_table,
-    quiet_option,
-)
+from voxtrait.cli.options import finish, format_option, jobs_option, label, note, print_rows, quiet_option, shown
 
 PATH = click.Path(path_type=Path)
 COLUMNS = ("shared", "count", "clips", "speakers", "examples")
@@ -50,21 +39,10 @@ def leakage(
     jobs = jobs or batch.default_jobs()
     progress = label("leakage", quiet)
     found = integrity.leakage(manifest, other, tables_only=tables_only, jobs=jobs, label=progress, cache=cache)
-    if format_ == "json":
-        print_json(found.to_dict())
-    else:
-        rows = [row | {"examples": shown(row["examples"], brief=format_ == "text")} for row in found.rows()]
-        print_csv(rows, COLUMNS) if format_ == "csv" else print_table(rows, COLUMNS)
+    rows = [row | {"examples": shown(row["examples"], brief=format_ == "text")} for row in found.rows()]
+    print_rows(found.to_dict() if format_ == "json" else rows, COLUMNS, format_)
     if format_ == "text":
         click.echo(f"leakage: {found.verdict}")
     for line in found.not_looked_at:
         note(f"not looked at: {line}", quiet)
     finish(found.leaks)
-
-
-def shown(examples: str | Sequence[object], brief: bool) -> str:
-    """Join examples into one field; on a screen there is room for three, and not for all of a speaker's 128 letters."""
-    texts = [examples] if isinstance(examples, str) else [str(example) for example in examples]
-    if brief:
-        texts = [text if len(text) <= 60 else f"{text[:20]}…{text[-36:]}" for text in texts[:3]]
-    return "; ".join(texts)

@@ -82,6 +82,14 @@ def print_rows(value: Any, columns: Sequence[str], format_: str) -> None:
             print_table(value, columns)
 
 
+def shown(examples: str | Sequence[object], brief: bool) -> str:
+    """Join examples into one field; on a screen there is room for three, and not for all of a speaker's 128 letters."""
+    texts = [examples] if isinstance(examples, str) else [str(example) for example in examples]
+    if brief:
+        texts = [text if len(text) <= 60 else f"{text[:20]}…{text[-36:]}" for text in texts[:3]]
+    return "; ".join(texts)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
