@@ -18,7 +18,7 @@ LAYERS = (
     ("labels",),
     ("audio", "decision", "metrics", "synthetic"),
     ("batch", "features", "funnel", "fingerprint", "speech"),
-    ("manifest",),
+    ("manifest", "naming"),
     ("bundle", "corpora", "derived", "splitting"),
     ("convert", "integrity", "pictures", "recognize"),
     ("evaluate", "timeline"),

@@ -17,7 +17,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from factories import tone
-from voxtrait import audio, convert, derived, manifest
+from voxtrait import audio, convert, derived, manifest, naming
 from voxtrait.cli import root
 from voxtrait.errors import NothingToDoError, OptionError
 
@@ -245,12 +245,12 @@ def test_kill_and_run_again_ends_with_the_same_files(tmp_path: Path) -> None:
 def test_names_of_clips_are_unique_and_fit_for_a_disk() -> None:
     ids = ["cv/6.1/ab/a", "cv/6.1/ab__a", "cv/6.1/ab/__a", "cv_/x", "cv/_x", "../../etc", ".hidden", "a b?", "a b*"]
     ids += ["é/ü", "x" * 400, "x" * 401]
-    names = derived.clip_names(pl.Series(ids), ".png").to_list()
+    names = (naming.file_names(pl.Series(ids)) + ".png").to_list()
     assert names[0] == "cv__6.1__ab__a.png" and names[9] == "é__ü.png"
     assert len(set(names)) == len(ids)
     for name in names:
         assert "/" not in name and name[0] != "." and len(name.encode()) <= 200
-    alone = derived.clip_names(pl.Series(ids[7:8]), ".png").to_list()
+    alone = (naming.file_names(pl.Series(ids[7:8])) + ".png").to_list()
     assert alone == [names[7]]  # the same whatever else is in the table
 
 

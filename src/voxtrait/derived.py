@@ -6,7 +6,6 @@ nothing made in another way is mixed in, and ``failures.csv`` with a row for eve
 
 import csv
 import dataclasses
-import hashlib
 import json
 import os
 import re
@@ -17,7 +16,7 @@ from typing import Any, Final, NamedTuple, overload
 
 import polars as pl
 
-from voxtrait import manifest
+from voxtrait import manifest, naming
 from voxtrait.audio import SUFFIXES, atomic_path, audio_files
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
@@ -28,10 +27,7 @@ PICTURES_SETTINGS: Final = "pictures.json"
 MANIFESTS: Final = (".parquet", ".csv", ".tsv")
 UNSPLIT: Final = "unsplit"  # where clips without a split lie
 _UNFINISHED: Final = "overwriting"  # key in the settings while files of older settings may still lie there
-_PLAIN: Final = r"^[\w+=.-]+(/[\w+=.-]+)*$"  # a clip_id that is a file name once its slashes are replaced
-_DOUBTFUL: Final = r"^[._]|_/|/_|__"  # two of these could meet under one name, or hide
 _PART: Final = re.compile(r"\.\d+\.part$")
-_LONGEST: Final = 180  # bytes of a name; disks take 255, and an ending and a hash are still to come
 
 
 class Outcome(NamedTuple):
@@ -200,35 +196,6 @@ def mirrored_names(paths: pl.Series, root: str, suffix: str) -> pl.Series:
     return names
 
 
-def clip_names(clip_ids: pl.Series, suffix: str) -> pl.Series:
-    """Name files by their clip: readable, unique, the same whatever else is in the table, and fit for any disk.
-
-    Slashes become ``__``. An id that would not be told apart from another one so, or that no disk takes, gets part of
-    its hash.
-
-    Examples:
-        >>> clip_names(pl.Series(["cv/6.1/ab/clip_1", "cv/6.1/ab/clip 2?"]), ".png").to_list()
-        ['cv__6.1__ab__clip_1.png', 'cv__6.1__ab__clip_2_-9e80549878.png']
-    """
-    names = clip_ids.str.replace_all("/", "__")
-    plain = clip_ids.str.contains(_PLAIN) & ~clip_ids.str.contains(_DOUBTFUL)
-    plain &= clip_ids.str.len_bytes() <= _LONGEST
-    if not plain.all():
-        odd = clip_ids.filter(~plain).unique()
-        named = pl.Series([_hashed_name(clip_id) for clip_id in odd], dtype=pl.String)
-        names = plain.to_frame("plain").select(
-            pl.when("plain").then(names).otherwise(clip_ids.replace_strict(odd, named, default=None))
-        )[:, 0]
-    return (names + suffix).alias("name")
-
-
-def _hashed_name(clip_id: str) -> str:
-    readable = re.sub(r"[^\w+=.-]", "_", clip_id.replace("/", "__")).lstrip("._")
-    while len(readable.encode()) > _LONGEST:
-        readable = readable[:-1]
-    return f"{readable}-{hashlib.blake2b(clip_id.encode(), digest_size=5).hexdigest()}"
-
-
 def class_folders(table: pl.DataFrame) -> pl.DataFrame:
     """Say where the pictures of a manifest's clips belong.
 
@@ -242,7 +209,7 @@ def class_folders(table: pl.DataFrame) -> pl.DataFrame:
     aged = gendered & pl.col("age_group").is_in(AGE_GROUPS)
     return table.select(
         "clip_id",
-        clip_names(table["clip_id"], ".png"),
+        naming.file_names(table["clip_id"]) + ".png",
         pl.when(gendered).then(split + "/gender/" + pl.col("gender")).alias("gender_at"),
         pl.when(aged).then(split + "/age/" + pl.col("gender") + "_" + pl.col("age_group")).alias("age_at"),
     )

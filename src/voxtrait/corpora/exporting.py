@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait import manifest
+from voxtrait import manifest, naming
 from voxtrait.audio import atomic_path
 from voxtrait.corpora import audformat, audio_folder, class_folders, kaldi, lhotse, placing
 from voxtrait.errors import NothingToDoError, OptionError
@@ -204,7 +204,7 @@ def _write(rows: pl.DataFrame, out: Path, result: Export, *, tables_only: bool, 
 
 def _places(rows: pl.DataFrame, to: str) -> pl.Expr:
     """Say where the copies and links of clips lie: in ``audio/``, or in that of their split."""
-    names = placing.with_suffix(placing.safe_names(rows["clip_id"]), rows["path"])
+    names = placing.with_suffix(naming.file_names(rows["clip_id"], any_disk=True), rows["path"])
     folder = pl.lit("audio/")
     if to == "audiofolder" and rows["split"].count():
         folder = pl.col("split").fill_null(placing.UNSPLIT) + "/audio/"
@@ -248,7 +248,7 @@ def _for_lhotse(rows: pl.DataFrame, result: Export, tables_only: bool, jobs: int
 
 
 def _write_class_folders(rows: pl.DataFrame, out: Path, result: Export, label: str | None) -> None:
-    names = placing.with_suffix(placing.safe_names(rows["clip_id"]), rows["path"])
+    names = placing.with_suffix(naming.file_names(rows["clip_id"], any_disk=True), rows["path"])
     named = rows.with_columns(names.alias("name"))
     places = class_folders.places(named)
     if unlabelled := rows.height - places["at"].n_unique():

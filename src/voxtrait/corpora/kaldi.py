@@ -38,6 +38,7 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
+from voxtrait import naming
 from voxtrait.audio import SUFFIXES, atomic_path
 from voxtrait.corpora import placing, spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete
@@ -291,7 +292,7 @@ def _with_ids(rows: pl.DataFrame) -> pl.DataFrame:
 
     The rows stay as they are: sorting each file by a number takes less memory than sorting the table by names.
     """
-    names = placing.safe_names(rows["clip_id"])
+    names = naming.file_names(rows["clip_id"], any_disk=True)
     for strict in (False, True):
         ids = pl.DataFrame(
             {"known": _tokens(rows["speaker_id"], strict), "alone": _tokens(names, strict), "name": names}
@@ -316,7 +317,7 @@ def _tokens(ids: pl.Series, strict: bool) -> pl.Series:
     odd = unique.filter(unique.str.contains(allowed) | (unique.str.len_bytes() > 64) | unique.str.contains(r"^[-.]"))
     if not odd.len():
         return ids
-    made = [placing.hashed_name(one, allowed, 24).replace("-", "_") for one in odd]
+    made = [naming.hashed_name(one, allowed, 24).replace("-", "_") for one in odd]
     return ids.replace(odd, pl.Series(made, dtype=pl.String))
 
 

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,51 +19,9 @@ from voxtrait.labels import SPLITS
 MARK: Final = ".voxtrait-export.json"  # says what a folder is an export of; hidden, so that no loader takes it for data
 FAILURES: Final = "failures.csv"
 UNSPLIT: Final = "unsplit"  # where clips without a split lie beside clips with one
-LONGEST: Final = 180  # bytes of a name; disks take 255, and an ending and a hash are still to come
 
-_PLAIN: Final = r"^[\w+=.-]+(/[\w+=.-]+)*$"  # an id that is a file name once its slashes are replaced
-_DOUBTFUL: Final = r"^[._-]|_/|/_|__|/\.|\.$"  # two of these could meet under one name, hide, or look like an option
 _NO_LINKS: Final = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-def safe_names(ids: pl.Series) -> pl.Series:
-    """Name files by their clip: readable, unique on any disk, the same whatever else is in the table.
-
-    Slashes become ``__``. An id that would not be told apart from another one so (also by a disk that takes ``A`` and
-    ``a`` for the same), or that no disk takes, gets part of its hash.
-
-    Args:
-        ids: unique names of clips, no nulls.
-
-    Examples:
-        >>> safe_names(pl.Series(["cv/6.1/ab/clip_1", "cv/6.1/ab/clip 2?", "x/A", "x/a"])).to_list()
-        ['cv__6.1__ab__clip_1', 'cv__6.1__ab__clip_2-9e80549878', 'x__A-5802710f4e', 'x__a-d2d719f574']
-    """
-    folded = ids.str.to_lowercase()
-    plain = ids.str.contains(_PLAIN) & ~ids.str.contains(_DOUBTFUL) & (ids.str.len_bytes() <= LONGEST)
-    plain &= ~folded.is_duplicated()
-    names = ids.str.replace_all("/", "__", literal=True)
-    if not plain.all():
-        odd = ids.filter(~plain)
-        named = pl.Series([hashed_name(one) for one in odd], dtype=pl.String)
-        names = names.to_frame("name").with_columns(plain=plain, id=ids).select(
-            pl.when("plain").then("name").otherwise(pl.col("id").replace_strict(odd, named, default=None))
-        )[:, 0]  # fmt: skip
-    return names.alias("name")
-
-
-def hashed_name(text: str, allowed: str = r"[^\w+=.-]", longest: int = LONGEST) -> str:
-    """Make a name of the letters that are allowed and of a hash, so that no two texts meet.
-
-    Examples:
-        >>> hashed_name("a b", r"[^a-z]")
-        'a_b-2847e54c57'
-    """
-    readable = re.sub(allowed, "_", text.replace("/", "__")).strip("._-")
-    while len(readable.encode()) > longest:
-        readable = readable[:-1]
-    return f"{readable}-{hashlib.blake2b(text.encode(), digest_size=5).hexdigest()}"
 
 
 def with_suffix(names: pl.Series, paths: pl.Series) -> pl.Series:
