@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint docs bench bench-corpus model choosing clean
+.PHONY: install demo test lint docs bench bench-corpus bench-scale bench-peers model choosing clean
 
 install: $(STAMP)
 
@@ -41,6 +41,16 @@ bench: $(STAMP)
 # tables of the size of Common Voice 25.0 English, made up; GROWTH=--growth goes from 10 thousand to 10 million rows
 bench-corpus: $(STAMP)
 	$(BIN)/python benchmarks/corpus.py $(GROWTH)
+
+# a job over thousands of clips: engines, kills, two Ray nodes, memory, growth; PARTS="--parts engines,kills" for some of it
+PARTS ?=
+bench-scale: $(STAMP)
+	$(BIN)/python benchmarks/scale.py $(PARTS)
+
+# beside inaSpeechSegmenter, in an environment of its own under build/peers; PEERS="--clips 300" for less of it
+PEERS ?=
+bench-peers: $(STAMP)
+	$(BIN)/python benchmarks/peers.py $(PEERS)
 
 # retrains a shipped bundle from real speech: make model SPEECH=DIR, or with BUNDLE=diary the diary's
 BUNDLE ?= base

@@ -90,7 +90,12 @@ def test_out_writes_what_would_have_been_printed(bundle: str, folder: Path, tmp_
     paths = [folder, folder / "gone.wav"]
     result = run(*paths, "--model", bundle, "--out", out)
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.endswith(f"{out}: 1 error, 2 ok\n")
+    *_, said, failed = result.stderr.splitlines()
+    assert re.fullmatch(
+        rf"{re.escape(str(out))}: 1 error, 2 ok; 3 in this run, [0-9.]+ files/s, \d+ s of audio a second \(× .*\)",
+        said,
+    )
+    assert failed == f"failed: no such file: {folder / 'gone.wav'}"
     assert run(*paths, "--model", bundle, "--out", out, "--quiet").stderr == ""
     assert [file.name for file in out.parent.iterdir()] == [out.name]  # no shards are left
     printed = run(*paths, "--model", bundle, "--format", "csv" if suffix == ".csv" else "jsonl").stdout
@@ -105,7 +110,7 @@ def test_out_writes_what_would_have_been_printed(bundle: str, folder: Path, tmp_
 
 
 def test_a_killed_out_goes_on(bundle: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voxtrait.batch.SHARD", 1)
+    monkeypatch.setattr("voxtrait.batch.shards.SHARD", 1)
     asked: list[str] = []
     plain = Recognizer.predict
 
@@ -130,7 +135,8 @@ def test_wrong_usage(bundle: str, folder: Path, tmp_path: Path) -> None:
         (["predict"], "no file given"),
         ([tmp_path / "voices" / "a.wav", "--model", "nowhere"], "no bundle at nowhere"),
         ([folder, "--model", bundle, "--out", tmp_path / "out.xlsx"], "expected one ending in .parquet, .csv, .jsonl"),
-        ([folder, "--model", bundle, "--engine", "ray"], "the engine ray is not there yet"),
+        ([folder, "--model", bundle, "--address", "10.0.0.1:6379"], "without a cluster, expected --engine ray or dask"),
+        ([folder, "--model", bundle, "--timeout", "-1"], "-1.0 is not in the range"),
         ([folder, "--model", bundle, "--jobs", "0"], "0 is not in the range"),
         ([folder, "--format", "xml"], "'xml' is not one of"),
     ]:

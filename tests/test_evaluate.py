@@ -195,7 +195,7 @@ def test_the_report_is_the_same_each_time_and_after_a_kill(
 ) -> None:
     bundle = models.make_bundle(tmp_path / "b").folder
     evaluate(bundle, manifest, tmp_path / "whole")
-    monkeypatch.setattr(batch, "SHARD", 2)
+    monkeypatch.setattr(batch.shards, "SHARD", 2)
     asked = []
     plain = Recognizer.predict
 

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from voxtrait import storage
 from voxtrait.errors import (
     AudioMissingError,
     DecodeError,
@@ -30,6 +31,7 @@ Source: TypeAlias = str | os.PathLike[str] | BytesIO
 
 SAMPLING_RATE: Final = 16_000  # Hz, what every model here listens to
 BLOCK_S: Final = 60.0  # seconds decoded at a time, so that an hour at 48 kHz stereo is never in memory at once
+GATHERED_S: Final = 1.0  # … and after the first block, where a decoder gives less at a time
 WAV_BYTES: Final = 2**32 - 1024  # of samples in a WAV, whose sizes are 32-bit numbers
 SUFFIXES: Final = frozenset(
     [
@@ -148,7 +150,7 @@ def load(source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: boo
     """Decode a file of any kind.
 
     Args:
-        source: a path, or a ``BytesIO`` with the bytes of a file.
+        source: a path, a URL (see :mod:`voxtrait.storage`), or a ``BytesIO`` with the bytes of a file.
         sampling_rate: the rate wanted in Hz; ``None`` keeps the file's own.
         mono: average the channels.
 
@@ -158,6 +160,7 @@ def load(source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: boo
     Raises:
         AudioMissingError: if there is no such file.
         DecodeError: if it is empty, damaged or no audio.
+        StorageError: if the place behind a URL cannot be reached, or refuses.
         MissingExtraError: if only PyAV could open it and PyAV is not installed.
 
     Examples:
@@ -184,59 +187,81 @@ def blocks(
 
     The blocks laid end to end are what :func:`load` returns; arguments and errors are the same.
     """
+    if storage.is_url(source):
+        with storage.fetched(source) as content:
+            yield from blocks(content, sampling_rate, mono=mono)
+        return
     _check_source(source)
     import soundfile
-    import soxr
 
-    stream = None
     try:
         reader = soundfile.SoundFile(_open(source))
     except soundfile.LibsndfileError as error:
-        yield from _resampled(_av_blocks(source, error), sampling_rate, mono)
+        yield from at_rate(_av_blocks(source, error), sampling_rate, mono=mono)
         return
+    yield from at_rate(_sndfile_blocks(source, reader), sampling_rate, mono=mono)
+
+
+def at_rate(
+    parts: Iterable[tuple[Signal, int]], sampling_rate: int | None = SAMPLING_RATE, *, mono: bool = True
+) -> Iterator[tuple[Signal, int]]:
+    """Gather parts of a signal into blocks, at the rate asked for; how it is cut changes nothing.
+
+    Args:
+        parts: ``(samples,)`` or ``(channels, samples)`` each, with their rate in Hz, the same for all.
+        sampling_rate: the rate wanted in Hz; ``None`` keeps theirs.
+        mono: average the channels.
+
+    Yields:
+        Blocks with their rate: the first of a minute or all there is, for a clip is resampled in one go, then of a
+        second and more; the last may be empty.
+    """
+    import soxr
+
+    waiting: list[Signal] = []
+    stream, rate, held, begun = None, 0, 0, False
+
+    def block(last: bool) -> Signal:
+        nonlocal stream
+        signal = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=-1)
+        waiting[:] = [signal[..., :0].copy()]  # a view would keep all of it in memory
+        if last and not begun:  # a clip: one call is a little faster and a little better than a stream
+            return resample(signal, rate, sampling_rate or rate)
+        if sampling_rate not in (None, rate):
+            channels = 1 if signal.ndim == 1 else signal.shape[0]
+            stream = stream or soxr.ResampleStream(rate, sampling_rate, channels, "float32")
+            signal = stream.resample_chunk(np.ascontiguousarray(signal.T), last=last).T
+        return np.ascontiguousarray(signal)
+
+    for part, rate in parts:
+        waiting.append(to_mono(part) if mono or (part.ndim == 2 and part.shape[0] == 1) else part)
+        held += part.shape[-1]
+        if held >= min(BLOCK_S, GATHERED_S if begun else BLOCK_S) * rate:
+            yield block(last=False), sampling_rate or rate
+            held, begun = 0, True
+    if rate:
+        yield block(last=True), sampling_rate or rate
+
+
+def _sndfile_blocks(source: Source, reader: Any) -> Iterator[tuple[Signal, int]]:
+    """Read a file that libsndfile has opened, ``(channels, samples)`` each, the last one shorter than a minute."""
+    import soundfile
+
     with reader:
-        rate = reader.samplerate
-        target = rate if sampling_rate is None else sampling_rate
-        size = int(BLOCK_S * rate)
+        size = int(BLOCK_S * reader.samplerate)
         left = reader.frames
         # soundfile seeks after each read to where it is anyway; in an mp3 libsndfile then starts with an empty bit
         # reservoir, and every block begins with a moment of garbage: a file that cannot be sought is spared that
         reader.seekable = lambda: False
-        first = True
-        try:
-            while True:
+        last = False
+        while not last:
+            try:
                 block = reader.read(min(size, left), dtype="float32", always_2d=True).T
-                left -= block.shape[1]
-                last = block.shape[1] < size
-                signal = to_mono(block) if mono or block.shape[0] == 1 else block
-                if first and last:  # a clip: one call is a little faster and a little better than a stream
-                    yield resample(signal, rate, target), target
-                    return
-                if target != rate:
-                    stream = stream or soxr.ResampleStream(
-                        rate, target, 1 if signal.ndim == 1 else signal.shape[0], "float32"
-                    )
-                    signal = stream.resample_chunk(np.ascontiguousarray(signal.T), last=last).T
-                yield np.ascontiguousarray(signal), target
-                first = False
-                if last:
-                    return
-        except soundfile.LibsndfileError as error:
-            raise DecodeError(f"{_name(source)} is damaged: decoding stopped with {_reason(error)!r}") from None
-
-
-def _resampled(
-    parts: Iterator[tuple[Signal, int]], sampling_rate: int | None, mono: bool
-) -> Iterator[tuple[Signal, int]]:
-    """Bring PyAV's small frames to one rate, gathered into one block: containers without libsndfile are rare and
-    short."""
-    gathered, rate = [], 0
-    for part, rate in parts:  # noqa: B007
-        gathered.append(part)
-    signal = np.concatenate(gathered, axis=1)
-    signal = to_mono(signal) if mono or signal.shape[0] == 1 else signal
-    target = rate if sampling_rate is None else sampling_rate
-    yield resample(np.ascontiguousarray(signal), rate, target), target
+            except soundfile.LibsndfileError as error:
+                raise DecodeError(f"{_name(source)} is damaged: decoding stopped with {_reason(error)!r}") from None
+            left -= block.shape[1]
+            last = block.shape[1] < size
+            yield block, reader.samplerate
 
 
 def _av_blocks(source: Source, first_error: Exception) -> Iterator[tuple[Signal, int]]:
@@ -336,7 +361,14 @@ def write_wav_blocks(target: str | os.PathLike[str], parts: Iterable[tuple[Signa
 
 @contextlib.contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """Lend a hidden name beside ``target`` to write to; it is renamed to ``target`` only if all went well."""
+    """Lend a hidden name beside ``target`` to write to; it is renamed to ``target`` only if all went well.
+
+    Where ``target`` is a URL it is a temporary file, which is sent there.
+    """
+    if storage.is_url(target):
+        with storage.uploaded(target) as part:
+            yield part
+        return
     final = Path(target)
     part = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
@@ -349,7 +381,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 def _check_source(source: Source) -> None:
     if isinstance(source, BytesIO):
         if not source.getbuffer().nbytes:
-            raise DecodeError("the input is empty: expected the bytes of an audio file")
+            raise DecodeError(f"{_name(source)} is empty: expected the bytes of an audio file")
         return
     path = Path(source)
     if not path.exists():
@@ -386,4 +418,6 @@ def _reason(error: Exception) -> str:
 
 
 def _name(source: Source) -> str:
+    if isinstance(source, storage.Held | storage.Kept):
+        return source.origin
     return "the input" if isinstance(source, BytesIO) else os.fspath(source)

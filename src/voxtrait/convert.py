@@ -5,9 +5,10 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import polars as pl
 import soundfile
 
-from voxtrait import audio, batch, derived
+from voxtrait import audio, batch, derived, storage
 from voxtrait.derived import CONVERT_SETTINGS, Outcome, Summary
 from voxtrait.errors import OptionError, VoxtraitError
 
@@ -21,7 +22,7 @@ def convert(
     *,
     rate: int = audio.SAMPLING_RATE,
     channels: Literal["1", "keep"] | int = "1",
-    jobs: int = 1,
+    jobs: batch.Jobs = 1,
     label: str | None = None,
     overwrite: bool = False,
 ) -> Summary:
@@ -31,11 +32,12 @@ def convert(
     are clipped, never wrapped.
 
     Args:
-        source: a folder, which is searched with its subfolders, a manifest, or an audio file.
-        out_dir: where the files go; made if need be.
+        source: a folder, which is searched with its subfolders, a manifest, a list of files (``.txt``), or an audio
+            file; a path or a URL, and so are the clips.
+        out_dir: where the files go; made if need be. It may be a URL.
         rate: of the WAV files, in Hz.
         channels: ``"1"`` averages the channels, ``"keep"`` leaves them.
-        jobs: processes.
+        jobs: processes, or a :class:`voxtrait.batch.Where`.
         label: of a progress line on standard error; ``None`` shows none.
         overwrite: make every file again, whatever is there.
 
@@ -58,15 +60,18 @@ def convert(
         raise OptionError(f"got a rate of {rate} Hz, expected 1000 to 384000")
     if str(channels) not in CHANNELS:
         raise OptionError(f"got channels {channels!r}, expected {' or '.join(CHANNELS)}")
-    out = Path(out_dir).resolve()
+    out = derived.absolute(out_dir)
     clips = derived.sources(source, out_dir)
     table = clips.table.select("path", target=derived.mirrored_names(clips.table["path"], clips.root, ".wav"))
     in_place = table.filter(table["path"] == f"{out}/" + table["target"])
     if in_place.height:
         raise OptionError(f"{in_place['path'][0]} would be replaced by its own WAV: write to another folder")
-    settings = {"rate": rate, "channels": str(channels), "source": clips.root}
+    settings = {"rate": rate, "channels": str(channels), "source": storage.shown(clips.root)}
     again = derived.claim(out, CONVERT_SETTINGS, settings, overwrite=overwrite)
-    job = _Convert(str(out), rate, str(channels) == "1", again)
+    job = _Convert(out, rate, str(channels) == "1", again)
+    if storage.is_url(out):  # one listing, and no question for each file: what is there is whole
+        there = pl.Series([name for name, entry in storage.listing(out).items() if entry.size], dtype=pl.String)
+        table = table.with_columns(there=pl.col("target").is_in(there.implode()))
     summary = Summary(os.fspath(out_dir))
     derived.gather(batch.run(job, derived.Rows(table), jobs=jobs, on_crash=_crashed, label=label), summary)
     if again:
@@ -76,32 +81,35 @@ def convert(
 
 @dataclasses.dataclass(frozen=True)
 class _Convert:
-    """The job: one clip, ``(path, target)``, to one WAV."""
+    """The job: one clip, ``(path, target)``, to one WAV; behind a URL ``(path, target, whether it is there)``."""
 
     out_dir: str
     rate: int
     mono: bool
     again: bool
 
-    def __call__(self, item: tuple[str, str]) -> Outcome:
-        path, name = item
-        target = Path(self.out_dir, name)
+    def __call__(self, item: tuple[str, str] | tuple[str, str, bool]) -> Outcome:
+        path, name, *there = item
+        target = storage.join(self.out_dir, name)
         try:
-            if not self.again and target.exists() and _is_whole(target):
-                self._check_kept(target)
+            if not self.again and (there[0] if there else self._is_kept(Path(target))):
                 return Outcome("kept", path)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if not storage.is_url(target):
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
             return Outcome("done", path, audio.write_wav_blocks(target, audio.blocks(path, self.rate, mono=self.mono)))
         except _HARMLESS as error:
             return Outcome("failed", path, reason=str(error) or type(error).__name__)
 
-    def _check_kept(self, target: Path) -> None:
+    def _is_kept(self, target: Path) -> bool:
+        if not target.exists() or not _is_whole(target):
+            return False
         info = soundfile.info(target)
         if info.samplerate != self.rate or (self.mono and info.channels != 1):
             raise OptionError(
                 f"{target} was there before, with {info.samplerate} Hz and {info.channels} channels, "
                 f"expected {self.rate} Hz{' mono' if self.mono else ''}: move it away, or use --overwrite"
             )
+        return True
 
 
 def _is_whole(wav: Path) -> bool:
@@ -112,4 +120,4 @@ def _is_whole(wav: Path) -> bool:
 
 
 def _crashed(item: tuple[Any, ...], reason: str) -> Outcome:
-    return Outcome("failed", item[0], reason=f"{item[0]}: {reason}")
+    return Outcome("failed", item[0], reason=f"{storage.shown(item[0])}: {reason}")

@@ -6,8 +6,11 @@ nothing made in another way is mixed in, and ``failures.csv`` with a row for eve
 
 import csv
 import dataclasses
+import io
+import itertools
 import json
 import os
+import posixpath
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +19,7 @@ from typing import Any, Final, NamedTuple, overload
 
 import polars as pl
 
-from voxtrait import manifest, naming
+from voxtrait import manifest, naming, storage
 from voxtrait.audio import SUFFIXES, atomic_path, audio_files
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
@@ -25,8 +28,10 @@ FAILURES: Final = "failures.csv"
 CONVERT_SETTINGS: Final = "convert.json"
 PICTURES_SETTINGS: Final = "pictures.json"
 MANIFESTS: Final = (".parquet", ".csv", ".tsv")
+LIST: Final = ".txt"  # a list of files: a path or a URL a line
 UNSPLIT: Final = "unsplit"  # where clips without a split lie
 _UNFINISHED: Final = "overwriting"  # key in the settings while files of older settings may still lie there
+_CLASS_FOLDER: Final = re.compile(rf"({'|'.join([*SPLITS, UNSPLIT])})/(gender|age)/[^/]+")
 _PART: Final = re.compile(r"\.\d+\.part$")
 
 
@@ -57,6 +62,9 @@ class Summary:
 
     def failures(self) -> Iterator[dict[str, str]]:
         """Read the clips that failed and why: ``path`` and ``reason``."""
+        if self.failed and storage.is_url(self.out_dir):
+            yield from csv.DictReader(io.StringIO(storage.read(storage.join(self.out_dir, FAILURES)).decode()))
+            return
         file = Path(self.out_dir, FAILURES)
         if self.failed and file.is_file():
             with file.open(encoding="utf-8", newline="") as lines:
@@ -67,6 +75,7 @@ class Summary:
         figures = dataclasses.asdict(self)
         return {
             **figures,
+            "out_dir": storage.shown(self.out_dir),
             "audio_s": round(self.audio_s, 3),
             "elapsed_s": round(self.elapsed_s, 3),
             "speed": round(self.speed, 1),
@@ -102,16 +111,16 @@ class Rows(Sequence[tuple[Any, ...]]):
 class Sources(NamedTuple):
     """The clips that something is derived from."""
 
-    table: pl.DataFrame  # ``path`` absolute; with the manifest's other columns, if it came from one
+    table: pl.DataFrame  # ``path`` absolute, or a URL; with the manifest's other columns, if it came from one
     root: str  # the folder that names are relative to
     labelled: bool  # it came from a manifest
 
 
 def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> Sources:
-    """Find the clips of a folder, of a manifest, or a single file.
+    """Find the clips of a folder, of a manifest, of a list (``.txt``), or a single file; all of them may be URLs.
 
     Args:
-        source: a folder, which is searched with its subfolders, a manifest, or an audio file.
+        source: a folder, which is searched with its subfolders, a manifest, a list of files, or an audio file.
         out_dir: the derived folder; what lies in it is no source.
 
     Raises:
@@ -119,6 +128,10 @@ def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> 
         OptionError: if the derived folder is the source itself, or a file.
         ManifestError: if the table is no manifest.
     """
+    if storage.is_url(out_dir):
+        storage.check_writable(out_dir)
+    if storage.is_url(source):
+        return _behind_url(source, absolute(out_dir))
     place, out = Path(source), Path(out_dir)
     if out.exists() and not out.is_dir():
         raise OptionError(f"got {out} as the folder to write to, but it is a file: expected a folder or a new name")
@@ -131,15 +144,59 @@ def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> 
         found = Sources(table, str(place.resolve()), False)
     elif place.suffix.lower() in MANIFESTS and place.is_file():
         found = labelled_clips(place)
+    elif place.suffix.lower() == LIST and place.is_file():
+        found = _listed(_files_in(place), str(Path.cwd()))
     elif place.is_file() and place.suffix.lower() in SUFFIXES:
         found = Sources(pl.DataFrame({"path": [str(place.resolve())]}), str(place.resolve().parent), False)
     elif place.is_file():
-        raise NothingToDoError(f"got {place}, expected a folder, a manifest ({', '.join(MANIFESTS)}) or an audio file")
+        raise NothingToDoError(
+            f"got {place}, expected a folder, a manifest ({', '.join(MANIFESTS)}), a list ({LIST}) or an audio file"
+        )
     else:
         raise NothingToDoError(f"no such file or folder: {place}")
     if not found.table.height:
         raise NothingToDoError(f"no clip in {place}: the table has no rows, or all files are in {out}")
     return found
+
+
+def _behind_url(source: str, out: str) -> Sources:
+    """Find the clips of a source behind a URL; ``out`` is as :func:`absolute` gives it."""
+    suffix, place = storage.suffix_of(source), source.rstrip("/")
+    if suffix in MANIFESTS:
+        found = labelled_clips(source)
+    elif suffix == LIST:
+        found = _listed(storage.names_in(source), storage.parent(source))
+    elif suffix in SUFFIXES:
+        found = Sources(pl.DataFrame({"path": [source]}), storage.parent(source), False)
+    else:
+        if out == place:
+            raise OptionError(f"got {storage.shown(out)} as source and as the folder to write to, expected two folders")
+        paths = pl.Series("path", storage.files(source, SUFFIXES), dtype=pl.String)
+        table = pl.DataFrame([paths]).filter(~pl.col("path").str.starts_with(f"{out}/"))
+        found = Sources(table, storage.parent(source) if paths.to_list() == [place] else place, False)
+    if not found.table.height:
+        raise NothingToDoError(
+            f"no clip in {storage.shown(source)}: the table has no rows, or all files are in {storage.shown(out)}"
+        )
+    return found
+
+
+def _files_in(place: Path) -> list[str]:
+    names = storage.names_in(place)
+    if not any(storage.is_url(name) or Path(name).exists() for name in names):
+        raise NothingToDoError(f"{place} names no file that is there: expected a list, with a path or a URL a line")
+    return names
+
+
+def _listed(names: Sequence[str], home: str) -> Sources:
+    paths = pl.Series("path", names, dtype=pl.String).unique(maintain_order=True)
+    table = _normalized(manifest.with_absolute_paths(pl.DataFrame([paths]), home))
+    return Sources(table, _root(table, home), False)
+
+
+def absolute(folder: str | os.PathLike[str]) -> str:
+    """Give a folder's full name; a URL stays, without a slash at its end."""
+    return folder.rstrip("/") if storage.is_url(folder) else str(Path(folder).resolve())
 
 
 def labelled_clips(source: str | os.PathLike[str]) -> Sources:
@@ -148,18 +205,18 @@ def labelled_clips(source: str | os.PathLike[str]) -> Sources:
     Raises:
         ManifestError: if the table is no manifest.
     """
-    home = Path(source).resolve().parent
+    home = storage.parent(source) if storage.is_url(source) else str(Path(source).resolve().parent)
     table = _normalized(manifest.with_absolute_paths(manifest.read(source), home))
     return Sources(table, _root(table, home), True)
 
 
 def _normalized(table: pl.DataFrame) -> pl.DataFrame:
     """Resolve ``..`` in paths, folder by folder, for there are far fewer folders than files."""
-    if not table["path"].str.contains(r"//|/\.\.?(/|$)").any():
+    if not table["path"].str.contains(r"(^|[^:])//|/\.\.?(/|$)").any():
         return table
     folder = table["path"].str.extract(r"^(.*)/[^/]*$").fill_null("")
     unique = folder.unique()
-    clean = pl.Series([os.path.normpath(name) for name in unique], dtype=pl.String)
+    clean = pl.Series([_without_dots(name) for name in unique], dtype=pl.String)
     return table.with_columns(
         path=folder.replace_strict(unique, clean, return_dtype=pl.String)
         + "/"
@@ -167,11 +224,24 @@ def _normalized(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _root(table: pl.DataFrame, home: Path) -> str:
-    """The manifest's own folder if all clips lie in it, else the deepest folder that holds them all."""
+def _without_dots(folder: str) -> str:
+    start, mark, rest = folder.rpartition("://")
+    if not mark:
+        return os.path.normpath(folder)
+    return f"{start}{mark}{posixpath.normpath(rest)}" if "/." in rest else folder  # a store may name a folder ""
+
+
+def _root(table: pl.DataFrame, home: str) -> str:
+    """The manifest's own folder if all clips lie in it, else the deepest folder that holds them all; empty where there
+    is none, for some are behind another URL."""
     folders = table["path"].str.extract(r"^(.*)/[^/]*$").unique().to_list()
-    shared = os.path.commonpath(folders) if folders else str(home)
-    return str(home) if f"{shared}/".startswith(f"{home}/") else shared
+    if any("://" in folder for folder in folders):
+        ends = zip(min(folders).split("/"), max(folders).split("/"), strict=False)
+        parts = [one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], ends)]
+        shared = "/".join(parts) if len(parts) > 2 else ""
+    else:
+        shared = os.path.commonpath(folders) if folders else home
+    return home if f"{shared}/".startswith(f"{home}/") else shared
 
 
 def mirrored_names(paths: pl.Series, root: str, suffix: str) -> pl.Series:
@@ -189,11 +259,18 @@ def mirrored_names(paths: pl.Series, root: str, suffix: str) -> pl.Series:
         >>> mirrored_names(pl.Series(["/c/a.mp3", "/c/a.ogg", "/c/x/d.mp3"]), "/c", ".wav").to_list()
         ['a.mp3.wav', 'a.ogg.wav', 'x/d.wav']
     """
-    full = paths.str.strip_prefix(root.rstrip("/") + "/").str.strip_prefix("/")
+    full = shown(paths).str.strip_prefix(root.rstrip("/") + "/").str.strip_prefix("/").str.replace("://", "/")
     names = full.str.replace(r"(.)\.[^./]+$", "${1}") + suffix
     while (meeting := names.str.to_lowercase().is_duplicated() & (names != full + suffix)).any():
         names = names.zip_with(~meeting, full + suffix)
     return names
+
+
+def shown(paths: pl.Series) -> pl.Series:
+    """Give URLs among paths as they may be kept: see :func:`voxtrait.storage.shown`."""
+    if not paths.str.contains(r"://.*[@?]").any():
+        return paths
+    return paths.map_elements(storage.shown, return_dtype=pl.String)
 
 
 def class_folders(table: pl.DataFrame) -> pl.DataFrame:
@@ -230,7 +307,16 @@ def find_pictures(out_dir: str | os.PathLike[str]) -> pl.DataFrame:
 
 
 def walk_class_folders(out_dir: str | os.PathLike[str]) -> Iterator[tuple[str, list[str]]]:
-    """Walk the class folders of ``out_dir`` with the names of the files in each."""
+    """Walk the class folders of ``out_dir`` with the names of the files in each; behind a URL, of those with content,
+    for there they are whole."""
+    if storage.is_url(out_dir):
+        found: dict[str, list[str]] = {}
+        for path, entry in storage.listing(out_dir).items():
+            at, _, name = path.rpartition("/")
+            if entry.size and _CLASS_FOLDER.fullmatch(at):
+                found.setdefault(at, []).append(name)
+        yield from sorted(found.items())
+        return
     for split in (*SPLITS, UNSPLIT):
         for kind in ("gender", "age"):
             folder = Path(out_dir, split, kind)
@@ -246,10 +332,11 @@ def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] 
     Raises:
         OptionError: if they cannot be read.
     """
-    file = Path(out_dir, name)
+    file = storage.join(storage.shown(os.fspath(out_dir)), name)
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        at = storage.join(os.fspath(out_dir), name)
+        settings = json.loads(storage.read(at) if storage.is_url(at) else Path(at).read_text(encoding="utf-8"))
+    except FileNotFoundError:  # also AudioMissingError
         return None
     except (ValueError, OSError) as error:
         raise OptionError(f"{file} cannot be read ({error}): delete the folder, or use --overwrite") from None
@@ -267,8 +354,9 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
     Raises:
         OptionError: if it was made with other settings, naming each difference.
     """
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = storage.shown(os.fspath(out_dir))
+    if not storage.is_url(out_dir):
+        Path(out_dir).mkdir(parents=True, exist_ok=True)
     before = None if overwrite else read_settings(folder, name)
     again = overwrite or bool(before and before.get(_UNFINISHED))
     if before is not None:
@@ -282,8 +370,11 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
             raise OptionError(
                 f"{folder} was made with other settings ({'; '.join(differences)}): use another folder, or --overwrite"
             )
-    clear_unfinished(folder)
-    _write_settings(folder / name, {**settings, _UNFINISHED: True} if again else settings)
+    if not storage.is_url(out_dir):  # there a file is whole, or not there
+        clear_unfinished(out_dir)
+    now = {**settings, _UNFINISHED: True} if again else settings
+    if now != before:
+        _write_settings(out_dir, name, now)
     return again
 
 
@@ -297,11 +388,11 @@ def clear_unfinished(out_dir: str | os.PathLike[str]) -> None:
 
 def finished(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
     """Record that everything in a derived folder has these settings."""
-    _write_settings(Path(out_dir, name), settings)
+    _write_settings(out_dir, name, settings)
 
 
-def _write_settings(file: Path, settings: Mapping[str, Any]) -> None:
-    with atomic_path(file) as part:
+def _write_settings(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
+    with atomic_path(storage.join(os.fspath(out_dir), name)) as part:
         part.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
@@ -315,7 +406,7 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def gather(outcomes: Iterable[Outcome], summary: Summary) -> None:
     """Count outcomes into a summary as they come, and write ``failures.csv``, or remove it where nothing failed."""
-    file = Path(summary.out_dir, FAILURES)
+    file = storage.join(summary.out_dir, FAILURES)
     start = time.perf_counter()
     with atomic_path(file) as part:
         with part.open("w", encoding="utf-8", newline="") as lines:
@@ -325,7 +416,9 @@ def gather(outcomes: Iterable[Outcome], summary: Summary) -> None:
                 setattr(summary, outcome.status, getattr(summary, outcome.status) + 1)
                 summary.audio_s += outcome.seconds
                 if outcome.status == "failed":
-                    writer.writerow((outcome.path, outcome.reason))
+                    writer.writerow((storage.shown(outcome.path), outcome.reason))
         summary.elapsed_s += time.perf_counter() - start
+        if not summary.failed and storage.is_url(file):
+            part.unlink()  # what is not there is not sent
     if not summary.failed:
-        file.unlink()
+        storage.remove([file]) if storage.is_url(file) else Path(file).unlink()

@@ -14,7 +14,9 @@
     ├── BundleError (ValueError)         a model folder that cannot be trusted
     ├── RecipeError (ValueError)         a recipe with unknown or ill-typed keys
     ├── NothingToDoError (LookupError)   no input was found
-    ├── WorkerError (RuntimeError)       no process could be started to work in
+    ├── StorageError (OSError)           a place behind a URL that cannot be reached, or refuses
+    ├── OutputError (OSError)            what was made cannot be written: a full disk, as a rule
+    ├── WorkerError (RuntimeError)       no process could be started to work in, no cluster answers
     ├── MissingExtraError (ImportError)  an optional dependency is not installed
     └── PretrainedMissingError (ImportError)    … or the package with pretrained weights, which only training needs
 
@@ -75,8 +77,16 @@ class NothingToDoError(VoxtraitError, LookupError):
     """No input was found to work on."""
 
 
+class StorageError(VoxtraitError, OSError):
+    """A place behind a URL cannot be reached, or refuses."""
+
+
+class OutputError(VoxtraitError, OSError):
+    """What was made cannot be written: the disk is full, as a rule."""
+
+
 class WorkerError(VoxtraitError, RuntimeError):
-    """No worker process could start."""
+    """No worker process could start, or no cluster answers."""
 
 
 class MissingExtraError(VoxtraitError, ImportError):

@@ -5,21 +5,22 @@ under their own names. Unknown values are null, never an empty string.
 """
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from voxtrait import funnel
+from voxtrait import funnel, storage
 from voxtrait.audio import atomic_path
-from voxtrait.errors import ManifestError
+from voxtrait.errors import AudioMissingError, ManifestError, StorageError
 from voxtrait.funnel import Step
 from voxtrait.labels import AGE_GROUPS, SPLITS
 
 SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "clip_id": pl.String,  # corpus/release/locale/stem, unique
-    "path": pl.String,  # relative to the manifest's folder, or absolute
+    "path": pl.String,  # relative to the manifest's folder, absolute, or a URL
     "speaker_id": pl.String,  # null where the corpus has none
     "gender": pl.String,  # female, male, or a self-description verbatim
     "age_group": pl.String,  # one of labels.AGE_GROUPS
@@ -95,7 +96,7 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
     """Read a manifest by its file ending: ``.parquet``, ``.csv`` or ``.tsv``.
 
     Args:
-        path: the file.
+        path: the file, or its URL.
         columns: of :data:`SCHEMA`, read only these; the others are neither read nor looked at. ``None`` reads all, and
             the extra ones too.
 
@@ -105,6 +106,12 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
     Raises:
         ManifestError: if there is no such file, the ending is another one, or the table is no manifest.
     """
+    if storage.is_url(path):
+        try:
+            with storage.local_copies([path]) as (copy,):
+                return read(copy, columns)
+        except (StorageError, AudioMissingError) as error:
+            raise ManifestError(str(error)) from None
     file = Path(path)
     if not file.is_file():
         raise ManifestError(f"no such manifest: {file} (make one with: voxtrait corpus import SOURCE {file.name})")
@@ -133,10 +140,11 @@ def check_name(path: str | os.PathLike[str]) -> None:
     """Refuse a name that no manifest can be written under, before any work is done.
 
     Raises:
-        ManifestError: if the ending is not ``.parquet``, ``.csv`` or ``.tsv``.
+        ManifestError: if the ending is not ``.parquet``, ``.csv`` or ``.tsv``, or it is a URL.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".parquet", ".csv", ".tsv"):
+    if re.match(r"[a-z][a-z0-9+.-]+:/", os.fspath(path)):  # as ``Path`` leaves a URL, with one slash
+        raise ManifestError(f"got {os.fspath(path)} to write to, expected a path: copy the manifest to its store then")
+    if storage.suffix_of(os.fspath(path)) not in (".parquet", ".csv", ".tsv"):
         raise ManifestError(f"got the manifest name {os.fspath(path)!r}, expected one ending in .parquet, .csv or .tsv")
 
 
@@ -190,9 +198,9 @@ def lookup(table: pl.DataFrame, other: pl.DataFrame, on: str, column: str) -> pl
 
 
 def with_absolute_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> pl.DataFrame:
-    """Resolve ``path`` against the manifest's folder; absolute paths stay."""
-    base = str(Path(folder).resolve())
-    absolute = pl.col("path").str.starts_with("/") | pl.col("path").str.contains(r"^[A-Za-z]:[\\/]")
+    """Resolve ``path`` against the manifest's folder, which may be a URL; absolute paths and URLs stay."""
+    base = folder.rstrip("/") if storage.is_url(folder) else str(Path(folder).resolve())
+    absolute = pl.col("path").str.starts_with("/") | pl.col("path").str.contains(r"^[A-Za-z]:[\\/]|://")
     return table.with_columns(
         path=pl.when(absolute).then(pl.col("path")).otherwise(pl.lit(base + "/") + pl.col("path"))
     )

@@ -13,13 +13,14 @@ For a folder of clips the pictures stand in the same folders below ``OUT_DIR``.
 import dataclasses
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from voxtrait import audio, batch, derived, features, manifest
+from voxtrait import audio, batch, derived, features, manifest, storage
 from voxtrait.audio import atomic_path
 from voxtrait.derived import PICTURES_SETTINGS, Outcome, Rows
 from voxtrait.errors import OptionError, VoxtraitError
@@ -47,7 +48,7 @@ def draw(
     size: tuple[int, int] = features.PICTURE_SIZE,
     fit: features.Fit = "middle",
     front_end: FrontEnd | None = None,
-    jobs: int = 1,
+    jobs: batch.Jobs = 1,
     label: str | None = None,
     overwrite: bool = False,
 ) -> Summary:
@@ -57,12 +58,13 @@ def draw(
     picture is moved. Only pictures of the manifest's clips are ever moved or removed.
 
     Args:
-        source: a manifest, a folder, which is searched with its subfolders, or an audio file.
-        out_dir: where the pictures go; made if need be.
+        source: a manifest, a folder, which is searched with its subfolders, a list of files (``.txt``), or an audio
+            file; a path or a URL, and so are the clips.
+        out_dir: where the pictures go; made if need be. It may be a URL.
         size: width and height in pixels.
         fit: ``middle`` or ``stretch``: see :func:`voxtrait.features.picture`.
         front_end: all parameters at once, instead of ``size`` and ``fit``.
-        jobs: processes.
+        jobs: processes, or a :class:`voxtrait.batch.Where`.
         label: of a progress line on standard error; ``None`` shows none.
         overwrite: draw every picture again, whatever is there.
 
@@ -86,20 +88,21 @@ def draw(
     """
     start = time.perf_counter()
     front_end = front_end or features.picture_front_end(size, fit=fit)
-    out = Path(out_dir).resolve()
+    out = derived.absolute(out_dir)
     clips = derived.sources(source, out_dir)
-    settings = settings_of(front_end, None if clips.labelled else clips.root)
+    settings = settings_of(front_end, None if clips.labelled else storage.shown(clips.root))
     again = derived.claim(out, PICTURES_SETTINGS, settings, overwrite=overwrite)
-    job = _Draw(str(out), front_end, again)
+    job = _Draw(out, front_end, again)
     summary = Summary(os.fspath(out_dir))
     if clips.labelled:
         wanted = pl.concat([clips.table.select("path"), derived.class_folders(clips.table)], how="horizontal")
         there = derived.find_pictures(out)
-        items = _items(wanted, there)
+        items = _items(wanted, there, known=storage.is_url(out))
         summary.unlabelled = wanted.height - items.height
     else:
         names = derived.mirrored_names(clips.table["path"], clips.root, ".png")
         items = clips.table.select("path", first=names, second=pl.lit(None, pl.String), there=pl.lit(None, pl.String))
+        items = items.with_columns(have=_have(items["first"], out))
     derived.gather(batch.run(job, Rows(items), jobs=jobs, on_crash=_crashed, label=label, unit="clip"), summary)
     if clips.labelled:
         _tidy(out, wanted, there, summary)
@@ -132,9 +135,11 @@ def front_end_of(out_dir: str | os.PathLike[str]) -> FrontEnd:
     return FrontEnd.from_dict(settings["front_end"])
 
 
-def _items(wanted: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
-    """Make the job's rows: source, where its picture belongs (one or two paths), and where one is already, if any."""
-    places = there.group_by("name").agg(pl.col("at").min())
+def _items(wanted: pl.DataFrame, there: pl.DataFrame, *, known: bool) -> pl.DataFrame:
+    """Make the job's rows: source, where its picture belongs (one or two paths), where one is already, if any, and,
+    where the listing is known to name whole files only, all places where one is."""
+    every = pl.col("at") + "/" + pl.col("name")
+    places = there.group_by("name").agg(pl.col("at").min(), have=every)
     labelled = wanted.filter(pl.col("gender_at").is_not_null())
     items = labelled.join(places, on="name", how="left", maintain_order="left")
     return items.select(
@@ -142,23 +147,32 @@ def _items(wanted: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
         first=pl.col("gender_at") + "/" + pl.col("name"),
         second=pl.col("age_at") + "/" + pl.col("name"),
         there=pl.col("at") + "/" + pl.col("name"),
+        have=pl.col("have").fill_null([]) if known else pl.lit(None, pl.List(pl.String)),
     )
+
+
+def _have(names: pl.Series, out: str) -> pl.Series:
+    """For each picture of a flat folder the list of its name, if it is there; null where the disk is to be asked."""
+    if not storage.is_url(out):
+        return pl.Series([None] * len(names), dtype=pl.List(pl.String))
+    there = {name for name, entry in storage.listing(out).items() if entry.size}
+    return pl.Series([[name] if name in there else [] for name in names], dtype=pl.List(pl.String))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Draw:
-    """The job: one clip, ``(path, first, second, there)``, to one picture under one or two names."""
+    """The job: one clip, ``(path, first, second, there, have)``, to one picture under one or two names."""
 
     out_dir: str
     front_end: FrontEnd
     again: bool
 
-    def __call__(self, item: tuple[str, str, str | None, str | None]) -> Outcome:
-        path, first, second, there = item
+    def __call__(self, item: tuple[str, str, str | None, str | None, list[str] | None]) -> Outcome:
+        path, first, second, there, have = item
         try:
-            targets = [Path(self.out_dir, at) for at in (first, second) if at]
-            known = [*targets, *([Path(self.out_dir, there)] if there else [])]
-            whole = None if self.again else next((file for file in known if _is_whole(file)), None)
+            targets = [at for at in (first, second) if at]
+            known = [*targets, *([there] if there else [])]
+            whole = None if self.again else next((at for at in known if self._is_there(at, have)), None)
             seconds = 0.0
             if whole is None:
                 seconds = self._draw(path, targets[0])
@@ -166,19 +180,32 @@ class _Draw:
             else:
                 status = "kept" if whole in targets else "moved"
             for target in targets:
-                if target != whole and (status == "done" or not _is_whole(target)):
-                    _link(whole, target)
+                if target != whole and (status == "done" or not self._is_there(target, have)):
+                    self._link(whole, target)
             return Outcome(status, path, seconds)
         except _HARMLESS as error:
             return Outcome("failed", path, reason=str(error) or type(error).__name__)
 
-    def _draw(self, path: str, target: Path) -> float:
+    def _is_there(self, at: str, have: list[str] | None) -> bool:
+        return at in have if have is not None else _is_whole(Path(self.out_dir, at))
+
+    def _draw(self, path: str, at: str) -> float:
         signal, rate = audio.load(path, self.front_end.sampling_rate)
         png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = storage.join(self.out_dir, at)
+        if storage.is_url(target):
+            storage.write(target, png)
+            return len(signal) / rate
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as part:
             part.write_bytes(png)
         return len(signal) / rate
+
+    def _link(self, whole: str, at: str) -> None:
+        if storage.is_url(self.out_dir):
+            storage.copy(storage.join(self.out_dir, whole), storage.join(self.out_dir, at))
+        else:
+            _link(Path(self.out_dir, whole), Path(self.out_dir, at))
 
 
 def _link(file: Path, target: Path) -> None:
@@ -202,30 +229,39 @@ def _is_whole(png: Path) -> bool:
 
 
 def _crashed(item: tuple[Any, ...], reason: str) -> Outcome:
-    return Outcome("failed", item[0], reason=f"{item[0]}: {reason}")
+    return Outcome("failed", item[0], reason=f"{storage.shown(item[0])}: {reason}")
 
 
-def _tidy(out: Path, wanted: pl.DataFrame, there: pl.DataFrame, summary: Summary) -> None:
+def _tidy(out: str, wanted: pl.DataFrame, there: pl.DataFrame, summary: Summary) -> None:
     """Remove the names that a clip's picture had under another split or label, and class folders that are empty now."""
     wrong = there.join(derived.places_of(wanted), on=["at", "name"], how="anti")
     stale = wrong.join(wanted, on="name", how="semi")
+    summary.removed, summary.unknown = stale.height, wrong.height - stale.height
+    if storage.is_url(out):  # a store has no folders that could be left empty
+        storage.remove([storage.join(out, f"{at}/{name}") for at, name in stale.iter_rows()])
+        return
     for at, name in stale.iter_rows():
         Path(out, at, name).unlink(missing_ok=True)
-    summary.removed, summary.unknown = stale.height, wrong.height - stale.height
     for at, names in list(derived.walk_class_folders(out)):
         if not names:
             folder = Path(out, at)
-            while folder != out and not any(folder.iterdir()):
+            while folder != Path(out) and not any(folder.iterdir()):
                 folder.rmdir()
                 folder = folder.parent
 
 
-def _write_manifest(out: Path, table: pl.DataFrame, summary: Summary) -> None:
+def _write_manifest(out: str, table: pl.DataFrame, summary: Summary) -> None:
     """Write whose the pictures are, as a manifest whose paths are the pictures."""
     failed = pl.Series([row["path"] for row in summary.failures()], dtype=pl.String)
     places = derived.class_folders(table)
     drawn = table.with_columns(path=places["gender_at"] + "/" + places["name"]).filter(
-        places["gender_at"].is_not_null() & ~table["path"].is_in(failed.implode())
+        places["gender_at"].is_not_null() & ~derived.shown(table["path"]).is_in(failed.implode())
     )
     kept = [name for name in (*manifest.SCHEMA, manifest.SPLIT_UNIT) if name in drawn.columns and name != "sentence"]
-    manifest.write(drawn.select(kept), out / MANIFEST)
+    target = storage.join(out, MANIFEST)
+    if not storage.is_url(target):
+        manifest.write(drawn.select(kept), target)
+        return
+    with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
+        manifest.write(drawn.select(kept), Path(folder, MANIFEST))
+        storage.write(target, Path(folder, MANIFEST).read_bytes(), unless_same=True)

@@ -48,7 +48,7 @@ def hear(
     paths: Sequence[str],
     folder: str | os.PathLike[str],
     *,
-    jobs: int = 1,
+    jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> Heard:
     """Hear clips, into Parquet shards ``folder/heard`` and ``folder/embeddings.npy``; a killed run goes on.
@@ -57,7 +57,7 @@ def hear(
         recognizer: what hears them; one whose bundle has no embedding gives none.
         paths: of the clips.
         folder: made if need be.
-        jobs: processes.
+        jobs: processes, or a :class:`voxtrait.batch.Where`.
         label: of a progress line on standard error; ``None`` for none.
 
     Raises:

@@ -14,6 +14,7 @@ from voxtrait.errors import VoxtraitError
 
 COMMANDS: Final = {
     "predict": "voxtrait.cli.predict:predict",
+    "listen": "voxtrait.cli.listen:listen",
     "corpus": "voxtrait.cli.corpus:corpus",
     "convert": "voxtrait.cli.convert:convert",
     "images": "voxtrait.cli.images:images",

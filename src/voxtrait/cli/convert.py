@@ -1,10 +1,13 @@
 """``voxtrait convert``: any number of mp3 (or other) files to WAV."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from voxtrait.cli.options import format_option, jobs_option, label, quiet_option
+from voxtrait.cli.options import format_option, label, quiet_option, where_options
+
+if TYPE_CHECKING:
+    from voxtrait.batch import Where
 
 
 @click.command(
@@ -22,7 +25,7 @@ from voxtrait.cli.options import format_option, jobs_option, label, quiet_option
     help="Average the channels to one, or keep them.",
 )
 @click.option("--overwrite", is_flag=True, help="Make every file again, whatever OUT_DIR holds.")
-@jobs_option
+@where_options
 @format_option("text", "json", "csv")
 @quiet_option
 def convert(
@@ -31,15 +34,14 @@ def convert(
     rate: int,
     channels: Literal["1", "keep"],
     overwrite: bool,
-    jobs: int | None,
+    where: "Where",
     format_: str,
     quiet: bool,
 ) -> None:
-    """Convert the clips of SRC, a folder or a manifest, to 16-bit PCM WAV in OUT_DIR.
+    """Convert the clips of SRC, a folder, a manifest or a list (.txt), to 16-bit PCM WAV in OUT_DIR; both may be URLs.
 
     Folders are kept. A second run does only what is missing. What fails stands in OUT_DIR/failures.csv.
     """
-    from voxtrait import batch
     from voxtrait.cli.derived import print_summary
     from voxtrait.convert import convert as run
 
@@ -48,7 +50,7 @@ def convert(
         out_dir,
         rate=rate,
         channels=channels,
-        jobs=jobs or batch.default_jobs(),
+        jobs=where,
         label=label("convert", quiet),
         overwrite=overwrite,
     )

@@ -21,9 +21,11 @@ from voxtrait.cli.options import (
     print_table,
     quiet_option,
     shown,
+    where_options,
 )
 
 if TYPE_CHECKING:
+    from voxtrait.batch import Where
     from voxtrait.corpora import Import
 
 PATH = click.Path(path_type=Path)
@@ -126,32 +128,33 @@ def _print_funnel(result: "Import", quiet: bool) -> None:
 
 
 @corpus.command()
-@click.argument("manifest", type=PATH)
-@click.option("--images", type=PATH, help="Hold this folder of pictures against the manifest too.")
-@click.option("--wav", type=PATH, help="Hold this folder of converted audio against the manifest too.")
+@click.argument("manifest", type=click.Path())
+@click.option("--images", type=click.Path(), help="Hold this folder of pictures against the manifest too.")
+@click.option("--wav", type=click.Path(), help="Hold this folder of converted audio against the manifest too.")
 @click.option("--tables-only", is_flag=True, help="Touch no audio: only what the table itself tells.")
 @click.option("--cache", type=PATH, help="Keep what is heard of each file in this folder, and open only new ones.")
-@jobs_option
+@where_options
 @format_option("text", "json", "csv")
 @quiet_option
 def check(
-    manifest: Path,
-    images: Path | None,
-    wav: Path | None,
+    manifest: str,
+    images: str | None,
+    wav: str | None,
     tables_only: bool,
     cache: Path | None,
-    jobs: int | None,
+    where: "Where",
     format_: str,
     quiet: bool,
 ) -> None:
     """Check a manifest's files, labels and splits; exit status 1 where something is fatal.
 
-    In its place may stand a corpus, or a packed Common Voice release, of which the tables are checked.
+    In its place may stand a corpus, or a packed Common Voice release, of which the tables are checked. The manifest,
+    the paths in it and the folders may be URLs.
 
     \b
     Example: voxtrait corpus check all.parquet --images pictures
     """
-    from voxtrait import batch, integrity
+    from voxtrait import integrity, storage
 
     with manifest_of(manifest, quiet) as given:
         if given.packed and not tables_only:
@@ -161,11 +164,11 @@ def check(
             tables_only=tables_only or given.packed,
             images=images,
             wav=wav,
-            jobs=jobs or batch.default_jobs(),
+            jobs=where,
             label=label("check", quiet),
             cache=cache,
         )
-    report.manifest = str(manifest)
+    report.manifest = storage.shown(manifest)
     rows = [row | {"examples": shown(row["examples"], brief=format_ == "text")} for row in report.rows()]
     value = report.to_dict() if format_ == "json" else rows
     print_rows(value, ("problem", "severity", "count", "examples"), format_)

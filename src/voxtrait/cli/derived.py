@@ -24,5 +24,5 @@ def print_summary(summary: Summary, format_: str, quiet: bool) -> None:
         print_table([{"what": name, "value": str(value)} for name, value in figures.items()])
         print_table(list(itertools.islice(summary.failures(), SHOWN)), COLUMNS)
     if summary.failed:
-        note(f"{summary.failed} files failed: every one with its reason in {summary.out_dir}/{FAILURES}", quiet)
+        note(f"{summary.failed} files failed: every one with its reason in {figures['out_dir']}/{FAILURES}", quiet)
     finish(bool(summary.failed))

@@ -1,10 +1,13 @@
 """``voxtrait images``: clips to spectrogram pictures."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from voxtrait.cli.options import format_option, jobs_option, label, quiet_option
+from voxtrait.cli.options import format_option, label, quiet_option, where_options
+
+if TYPE_CHECKING:
+    from voxtrait.batch import Where
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
@@ -30,7 +33,8 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     help="A column is 10 ms, longer clips cut and shorter ones padded; or the whole clip fills the width.",
 )
 @click.option("--overwrite", is_flag=True, help="Draw every picture again, whatever OUT_DIR holds.")
-@jobs_option
+@click.option("--shards", is_flag=True, help="For training on very many clips: 500 pictures a file, no class folders.")
+@where_options
 @format_option("text", "json", "csv")
 @quiet_option
 def images(
@@ -39,20 +43,30 @@ def images(
     size: tuple[int, int],
     fit: Literal["middle", "stretch"],
     overwrite: bool,
-    jobs: int | None,
+    shards: bool,
+    where: "Where",
     format_: str,
     quiet: bool,
 ) -> None:
     """Draw the clips of SRC as mel spectrograms (PNG, no axes, no border) in OUT_DIR.
 
     From a manifest: class folders such as train/gender/female and train/age/female_fifties, and manifest.csv, which
-    says whose the pictures are. From a folder: the same folders. A second run draws only what is missing, and moves
-    pictures whose split has changed. What fails stands in OUT_DIR/failures.csv.
+    says whose the pictures are. From a folder or a list (.txt): the same folders. SRC and OUT_DIR may be URLs. A second
+    run draws only what is missing, and moves pictures whose split has changed. What fails stands in
+    OUT_DIR/failures.csv.
     """
-    from voxtrait import batch, pictures
+    from voxtrait import pictures
     from voxtrait.cli.derived import print_summary
 
-    jobs = jobs or batch.default_jobs()
     text = label("images", quiet)
-    summary = pictures.draw(source, out_dir, size=size, fit=fit, jobs=jobs, label=text, overwrite=overwrite)
+    if shards:
+        from voxtrait.shards import pack
+
+        if overwrite:
+            raise click.UsageError("got --shards with --overwrite: delete the folder instead")
+        if "://" in source or "://" in out_dir:
+            raise click.UsageError("got --shards with a URL: expected paths, for shards are trained from on a disk")
+        print_summary(pack(source, out_dir, size=size, fit=fit, jobs=where, label=text), format_, quiet)
+        return
+    summary = pictures.draw(source, out_dir, size=size, fit=fit, jobs=where, label=text, overwrite=overwrite)
     print_summary(summary, format_, quiet)

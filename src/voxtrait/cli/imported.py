@@ -12,16 +12,20 @@ from voxtrait.cli.options import label, note
 class Given(NamedTuple):
     """A manifest to work on."""
 
-    manifest: Path
+    manifest: Path | str  # a URL is no Path
     packed: bool  # its clips are inside an archive: only the tables can be looked at
     failed: bool  # parts of the corpus could not be read
 
 
 @contextlib.contextmanager
-def manifest_of(path: Path, quiet: bool) -> Iterator[Given]:
+def manifest_of(path: Path | str, quiet: bool) -> Iterator[Given]:
     """Give the manifest that was named, or one that is made of the corpus that was named and then goes."""
-    from voxtrait import corpora, manifest
+    from voxtrait import corpora, manifest, storage
 
+    if storage.is_url(path):
+        yield Given(path, False, False)
+        return
+    path = Path(path)
     packed = corpora.is_archive(path)
     if not packed and not path.is_dir():
         yield Given(path, False, False)

@@ -1,11 +1,12 @@
 """Options and ways of output that every command shares."""
 
 import csv
+import functools
 import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -31,6 +32,40 @@ def jobs_option(command: Command) -> Command:
     """``--jobs``: processes; the default is the number of usable cores."""
     help_ = "Processes to work in.  [default: all cores]"
     return click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help=help_)(command)
+
+
+def where_options(command: Command) -> Command:
+    """``--engine``, ``--address``, ``--jobs`` and ``--timeout``, as one parameter ``where``: a ``batch.Where``."""
+
+    @functools.wraps(command)
+    def gathered(
+        *args: Any, engine: str, address: str | None, jobs: int | None, timeout: float | None, **options: Any
+    ) -> Any:
+        from voxtrait import batch
+
+        seconds = batch.PATIENCE_S if timeout is None else timeout or None
+        where = batch.Where(engine, address, jobs, seconds, inline=batch.CHUNK if timeout is None else 0)
+        return command(*args, where=where, **options)
+
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0),
+            metavar="SECONDS",
+            help="Give up on a file that takes longer; 0: never.  [default: 600]",
+        ),
+        jobs_option,
+        click.option("--address", help="Of the cluster.  [default: one that is started here for this run]"),
+        click.option(
+            "--engine",
+            type=click.Choice(["local", "ray", "dask"]),
+            default="local",
+            show_default=True,
+            help="What hands the work out: processes of this machine, or a cluster.",
+        ),
+    ):
+        gathered = option(gathered)
+    return cast(Command, gathered)
 
 
 def label(text: str, quiet: bool) -> str | None:

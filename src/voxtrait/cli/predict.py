@@ -1,6 +1,7 @@
 """``voxtrait predict``, which is also ``voxtrait FILE...``."""
 
 import csv
+import dataclasses
 import difflib
 import io
 import json
@@ -8,6 +9,7 @@ import os
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -15,14 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from voxtrait.cli.options import finish, format_option, jobs_option, label, note, quiet_option
-from voxtrait.errors import NothingToDoError, OptionError
+from voxtrait.cli.options import finish, format_option, label, note, quiet_option, where_options
+from voxtrait.errors import NothingToDoError, StorageError
 
 if TYPE_CHECKING:
-    from voxtrait.recognize import Recognizer
+    from voxtrait.batch import Where
+    from voxtrait.recognize import Prediction, Recognizer
 
 WORTH_PROCESSES: Final = 200  # files from which starting processes costs less than it saves
 WORTH_PROGRESS: Final = 20  # files from which a progress line is worth its noise
+SHOWN: Final = 3  # failures named when the answers go to a file
 WIDEST: Final = 60  # characters that a file name may push the answers to the right
 
 Item = str | BytesIO
@@ -52,61 +56,61 @@ class PredictCommand(click.Command):
 @click.option("--model", metavar="BUNDLE", help="A bundle's folder or name.  [default: the shipped one]")
 @format_option("text", "json", "jsonl", "csv")
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A .parquet, .csv or .jsonl instead; resumable."
+    "--files-from", metavar="LIST", help="Take files from this list too: a path or a URL a line; - for standard input."
 )
-@click.option("--engine", type=click.Choice(["local", "ray", "dask"]), default="local", show_default=True)
-@jobs_option
+@click.option("--out", type=click.Path(dir_okay=False), help="A .parquet, .csv or .jsonl instead; resumable.")
+@where_options
 @quiet_option
 def predict(
     inputs: tuple[str, ...],
     model: str | None,
     format_: str,
-    out: Path | None,
-    engine: str,
-    jobs: int | None,
+    files_from: str | None,
+    out: str | None,
+    where: "Where",
     quiet: bool,
 ) -> None:
     """Tell the gender and the age that the voice in each FILE presents as; a folder stands for its audio, - for
-    standard input.
+    standard input. Files, folders and --out may be URLs: s3://bucket/clips, https://host/clip.mp3.
 
     A file that cannot be used has an answer of its own that says why, and the status is then 1.
     """
-    from voxtrait.batch import default_jobs
     from voxtrait.recognize import load
 
-    if engine != "local":
-        raise OptionError(f"the engine {engine} is not there yet: --engine local works on all cores of this machine")
-    items, many = find_inputs(inputs, quiet)
+    items, many = find_inputs(inputs, quiet, files_from)
     recognizer = load(model)
-    jobs = jobs or (default_jobs() if len(items) >= WORTH_PROCESSES else 1)
+    if where.engine == "local" and where.jobs is None and len(items) < WORTH_PROCESSES:
+        where = dataclasses.replace(where, jobs=1, inline=where.inline and WORTH_PROCESSES)
     if out is not None:
-        failed = predict_into(out, recognizer, items, jobs, quiet)
+        failed = predict_into(out, recognizer, items, where, quiet)
     else:
         said = label("predict", quiet or len(items) < WORTH_PROGRESS or sys.stdout.isatty())
-        answers = recognizer.predict_many(items, jobs=jobs, label=said)
+        answers = recognizer.predict_many(items, jobs=where, label=said)
         failed = print_answers((one.to_dict() for one in answers), format_, many, _widest(items))
     finish(failed)
 
 
-def find_inputs(inputs: Sequence[str], quiet: bool = False) -> tuple[list[Item], bool]:
+def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | None = None) -> tuple[list[Item], bool]:
     """Make a list of files out of the arguments, and say whether a list is what the user expects.
 
     A folder becomes its audio files, ``-`` the bytes of standard input. What cannot be used stays, for its own row.
+    What ``files_from`` lists follows.
 
     Raises:
         NothingToDoError: if there is no argument, or no audio in any of them.
     """
+    from voxtrait import storage
     from voxtrait.audio import audio_files
 
     items: list[Item] = []
     empty: dict[str, str] = {}
-    for text in inputs:
+    for text in [*inputs, *(storage.names_in(files_from) if files_from else [])]:
         if text == "-":
             items.append(BytesIO(sys.stdin.buffer.read()))
-        elif Path(text).is_dir():
+        elif storage.is_url(text) or Path(text).is_dir():
             try:
-                items += map(str, audio_files(text))
-            except NothingToDoError as error:
+                items += _behind_url(text) if storage.is_url(text) else map(str, audio_files(text))
+            except (NothingToDoError, StorageError) as error:
                 items.append(text)
                 empty[text] = str(error)
         else:
@@ -116,23 +120,81 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False) -> tuple[list[Item],
         raise NothingToDoError(reasons or "no file given: name files or folders, or - for standard input")
     for message in empty.values():
         note(f"warning: {message}", quiet)
-    return items, len(inputs) > 1 or Path(inputs[0]).is_dir()
+    many = (
+        len(inputs) != 1
+        or bool(files_from)
+        or (items != [inputs[0]] if "://" in inputs[0] else Path(inputs[0]).is_dir())
+    )
+    return items, many
 
 
-def predict_into(out: Path, recognizer: "Recognizer", items: Sequence[Item], jobs: int, quiet: bool) -> bool:
+def _behind_url(url: str) -> Sequence[Item]:
+    """Give the files of a URL; one that is a file by its name, or by what a web server can give, is not asked for."""
+    from voxtrait import storage
+    from voxtrait.audio import SUFFIXES
+    from voxtrait.recognize.recognizer import PICTURE_SUFFIX
+
+    web = storage.protocol_of(url) in ("http", "https") and not url.endswith("/")
+    return [url] if web or storage.suffix_of(url) in (*SUFFIXES, PICTURE_SUFFIX) else storage.files(url, SUFFIXES)
+
+
+def predict_into(out: str | Path, recognizer: "Recognizer", items: Sequence[Item], where: "Where", quiet: bool) -> bool:
     """Predict into a file; a killed run goes on where it was. Says whether something failed."""
     import polars as pl
 
+    from voxtrait import batch, storage
     from voxtrait.recognize import check_table_name, write_table
 
     check_table_name(out)
-    parts = out.with_name(f".{out.name}.parts")
-    shards = recognizer.predict_shards(items, parts, jobs=jobs, label=label("predict", quiet))
-    counts = dict(pl.scan_parquet(shards).group_by("status").len().sort("status").collect().iter_rows())
-    write_table(shards, out)
-    shutil.rmtree(parts)
-    note(f"{out}: {', '.join(f'{count} {status}' for status, count in counts.items())}", quiet)
+    name = storage.shown(str(out))
+    if storage.is_url(out):
+        parts = storage.join(storage.parent(out), f".{storage.name_of(out)}.parts")
+    else:
+        parts = str(Path(out).with_name(f".{Path(out).name}.parts"))
+    pace = Pace()
+    with batch.claimed(parts):
+        shards = recognizer.predict_shards(items, parts, jobs=where, label=label("predict", quiet), seen=pace.add)
+        pace.end()
+        with storage.local_copies(shards) as files:
+            said = pl.scan_parquet(files)
+            counts = dict(said.group_by("status").len().sort("status").collect().iter_rows())
+            failures = said.filter(pl.col("status") == "error").select("path", "message").head(SHOWN).collect()
+            with batch.writing(out):
+                write_table(files, out)
+        storage.remove([str(shard) for shard in shards]) if storage.is_url(parts) else shutil.rmtree(parts)
+    note(f"{name}: {', '.join(f'{count} {status}' for status, count in counts.items())}{pace}", quiet)
+    for path, message in failures.iter_rows():
+        note(f"failed: {_one_line(message if path is None or path in message else f'{path}: {message}')}", quiet)
+    if (more := counts.get("error", 0) - failures.height) > 0:
+        note(f"and {more} more: the rows of status error in {name}", quiet)
     return "error" in counts
+
+
+class Pace:
+    """How fast files went by."""
+
+    def __init__(self) -> None:
+        self.files, self.audio_s = 0, 0.0
+        self._start = time.perf_counter()
+        self._elapsed_s = 0.0
+
+    def add(self, one: "Prediction") -> None:
+        """Count a file."""
+        self.files += 1
+        self.audio_s += one.duration_s or 0.0
+
+    def end(self) -> None:
+        """Stop the clock."""
+        self._elapsed_s = time.perf_counter() - self._start
+
+    def __str__(self) -> str:
+        if not self.files:
+            return "; all of them were there"
+        seconds = max(self._elapsed_s, 1e-3)
+        return (
+            f"; {self.files} in this run, {self.files / seconds:.1f} files/s, "
+            f"{self.audio_s / seconds:.0f} s of audio a second (× real time)"
+        )
 
 
 def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> bool:

@@ -13,7 +13,10 @@ from voxtrait.cli.options import format_option, jobs_option, label, note, print_
 )
 @click.argument("recipe")
 @click.option(
-    "--data", required=True, type=click.Path(path_type=Path), help="A manifest with splits, or an images folder."
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A manifest with splits, an images folder, or a folder of shards (voxtrait images --shards).",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after a stop or a kill.")
@@ -37,16 +40,24 @@ def train(
 
     Writes OUT/bundle, OUT/report/report.html, OUT/report/funnel.png and .csv (which clips were learnt from, and why not
     the others), OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
+
+    \b
+    In several processes, on one machine or on several:
+    torchrun --nproc-per-node 2 -m voxtrait train diary-gender --data DATA --out OUT
     """
     from voxtrait.batch import default_jobs
     from voxtrait.errors import NothingToDoError
+    from voxtrait.training import leads
     from voxtrait.training import train as run
     from voxtrait.training.recipe import load
 
     settings = load(recipe, overrides)
     if not data.exists():
-        raise NothingToDoError(f"no data at {data}: expected a manifest or an images folder")
+        raise NothingToDoError(f"no data at {data}: expected a manifest, an images folder or a folder of shards")
+    quiet = quiet or not leads()
     outcome = run(settings, data, out, resume=resume, jobs=jobs or default_jobs(), label=label(settings.name, quiet))
+    if not leads():
+        return
     if format_ == "json":
         print_json({"bundle": str(outcome.bundle), "report": str(outcome.report), "figures": outcome.figures})
         return

@@ -21,6 +21,7 @@ from voxtrait.features.front_end import (
     Fit,
     FrontEnd,
     encoder_front_end,
+    fast_encoder_front_end,
     picture_front_end,
 )
 from voxtrait.features.spectrum import Array, log_mel, mel_power, windows
@@ -36,6 +37,7 @@ __all__ = [
     "decode_png",
     "encode_png",
     "encoder_front_end",
+    "fast_encoder_front_end",
     "log_mel",
     "mel_power",
     "network_input",

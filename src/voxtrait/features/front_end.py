@@ -144,3 +144,15 @@ def encoder_front_end() -> FrontEnd:
         columns=160,
         fit="windows",
     )
+
+
+def fast_encoder_front_end() -> FrontEnd:
+    """Give the front end of the fast speaker encoder: the same windows, in half as many columns, and as logarithms.
+
+    Its network was taught by the other encoder (``training/distillation.py``) and takes its steps more slowly.
+
+    Examples:
+        >>> fast_encoder_front_end().input_shape
+        (80, 40)
+    """
+    return dataclasses.replace(encoder_front_end(), hop_length=320, columns=80, compression="log", floor=1e-6)

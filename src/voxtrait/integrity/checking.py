@@ -5,7 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from voxtrait import derived, manifest
+from voxtrait import derived, manifest, storage
+from voxtrait.batch import Jobs
 from voxtrait.errors import NothingToDoError
 from voxtrait.integrity.folders import check_pictures, check_wav
 from voxtrait.integrity.recordings import check_recordings, check_strays
@@ -20,7 +21,7 @@ def check(
     tables_only: bool = False,
     images: str | os.PathLike[str] | None = None,
     wav: str | os.PathLike[str] | None = None,
-    jobs: int = 1,
+    jobs: Jobs = 1,
     label: str | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Report:
@@ -33,11 +34,11 @@ def check(
     ones), and recordings that are there twice under other bytes (see :mod:`voxtrait.fingerprint`).
 
     Args:
-        manifest_path: the manifest.
+        manifest_path: the manifest; it, the paths in it and the derived folders may be URLs.
         tables_only: open no audio, and no picture.
         images: a folder that ``voxtrait images`` made.
         wav: a folder that ``voxtrait convert`` made.
-        jobs: processes.
+        jobs: processes, or a :class:`voxtrait.batch.Where`.
         label: of the progress lines on standard error; ``None`` shows none.
         cache: a folder that keeps what was heard of each file: a killed run goes on, a later one opens only new files.
 
@@ -70,14 +71,19 @@ def check(
         check_strays(clips.table, report)
     if images is not None:
         check_pictures(
-            clips, Path(images), report, jobs=jobs, label=label and f"{label} pictures", look=not tables_only
+            clips,
+            derived.absolute(images),
+            report,
+            jobs=jobs,
+            label=label and f"{label} pictures",
+            look=not tables_only,
         )
     if wav is not None:
-        check_wav(clips, Path(wav), report, jobs=jobs, label=label and f"{label} WAV")
+        check_wav(clips, derived.absolute(wav), report, jobs=jobs, label=label and f"{label} WAV")
     return report
 
 
 def _of(manifest_path: str | os.PathLike[str], table: pl.DataFrame) -> Report:
     if not table.height:
-        raise NothingToDoError(f"{manifest_path} has no rows")
-    return Report(os.fspath(manifest_path), table.height)
+        raise NothingToDoError(f"{storage.shown(os.fspath(manifest_path))} has no rows")
+    return Report(storage.shown(os.fspath(manifest_path)), table.height)

@@ -5,27 +5,30 @@ import mmap
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import soundfile
 
-from voxtrait import batch, derived, features
+from voxtrait import batch, derived, features, storage
 from voxtrait.derived import CONVERT_SETTINGS, PICTURES_SETTINGS, Rows, Sources
 from voxtrait.errors import DecodeError, OptionError
-from voxtrait.integrity.containers import truncation
+from voxtrait.integrity.containers import Data, truncation
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report
 
 
-def check_pictures(clips: Sources, folder: Path, report: Report, *, jobs: int, label: str | None, look: bool) -> None:
+def check_pictures(
+    clips: Sources, folder: str, report: Report, *, jobs: batch.Jobs, label: str | None, look: bool
+) -> None:
     """Hold a folder that ``voxtrait images`` made against the table.
 
     Args:
         clips: the table, with absolute paths.
-        folder: the folder of pictures.
+        folder: the folder of pictures, as :func:`voxtrait.derived.absolute` gives it.
         report: what is found goes there.
-        jobs: processes.
+        jobs: processes, or a :class:`voxtrait.batch.Where`.
         label: of a progress line.
         look: decode the pictures too.
     """
@@ -38,33 +41,36 @@ def check_pictures(clips: Sources, folder: Path, report: Report, *, jobs: int, l
         items = _check_class_folders(clips.table, folder, report)
     front_end = settings.get("front_end", {})
     size = (front_end["columns"], front_end["n_mels"]) if {"columns", "n_mels"} <= front_end.keys() else None
-    _examine(_Picture(str(folder), size, look), items, "pictures", report, jobs, label)
+    _examine(_Picture(folder, size, look), items, "pictures", report, jobs, label)
 
 
-def check_wav(clips: Sources, folder: Path, report: Report, *, jobs: int, label: str | None) -> None:
+def check_wav(clips: Sources, folder: str, report: Report, *, jobs: batch.Jobs, label: str | None) -> None:
     """Hold a folder that ``voxtrait convert`` made against the table; only the headers are read."""
     settings = _settings(folder, CONVERT_SETTINGS, "voxtrait convert", report)
     expected, there = _mirrored(clips, settings, ".wav"), _files(folder, ".wav")
     _compare(expected, there, "WAV files", report)
-    _examine(_Wav(str(folder), settings.get("rate")), _present(expected, there), "WAV files", report, jobs, label)
+    _examine(_Wav(folder, settings.get("rate")), _present(expected, there), "WAV files", report, jobs, label)
 
 
-def _settings(folder: Path, name: str, command: str, report: Report) -> dict[str, Any]:
-    if not folder.is_dir():
+def _settings(folder: str, name: str, command: str, report: Report) -> dict[str, Any]:
+    if not storage.is_url(folder) and not Path(folder).is_dir():
         raise OptionError(f"no such folder: {folder} (expected one that '{command}' made)")
     settings = derived.read_settings(folder, name)
     if settings is None:
-        report.add(f"{name} missing: how the folder was made is not known", REPORTED, [str(folder)])
+        report.add(f"{name} missing: how the folder was made is not known", REPORTED, [storage.shown(folder)])
     return settings or {}
 
 
 def _mirrored(clips: Sources, settings: dict[str, Any], suffix: str) -> pl.Series:
-    root = settings.get("source", clips.root)
+    root = settings.get("source", storage.shown(clips.root))
     return derived.mirrored_names(clips.table["path"], root, suffix)
 
 
-def _files(folder: Path, suffix: str) -> pl.Series:
-    """List the files of an ending, as paths relative to the folder."""
+def _files(folder: str, suffix: str) -> pl.Series:
+    """List the files of an ending, as paths relative to the folder; behind a URL those with content."""
+    if storage.is_url(folder):
+        found = [name for name, entry in storage.listing(folder).items() if entry.size]
+        return pl.Series("file", [name for name in found if name.lower().endswith(suffix)], dtype=pl.String)
     parts = [pl.Series("file", dtype=pl.String)]
     for here, _, names in os.walk(folder):
         at = os.path.relpath(here, folder)
@@ -84,7 +90,7 @@ def _present(expected: pl.Series, there: pl.Series) -> pl.DataFrame:
     return wanted.join(found, on="file", how="semi").select(first="file", second=pl.lit(None, pl.String))
 
 
-def _check_class_folders(table: pl.DataFrame, folder: Path, report: Report) -> pl.DataFrame:
+def _check_class_folders(table: pl.DataFrame, folder: str, report: Report) -> pl.DataFrame:
     """Compare the class folders with the labels, and give the pictures to look at, each with its other name."""
     wanted = derived.class_folders(table)
     places, found = derived.places_of(wanted), derived.find_pictures(folder)
@@ -115,7 +121,7 @@ def _examine(
     items: pl.DataFrame,
     what: str,
     report: Report,
-    jobs: int,
+    jobs: batch.Jobs,
     label: str | None,
 ) -> None:
     counts: Counter[str] = Counter()
@@ -139,6 +145,9 @@ class _Picture:
 
     def __call__(self, item: tuple[str, str | None]) -> list[Finding]:
         first, second = item
+        if storage.is_url(self.folder):
+            names = [name for name in (first, second) if name and self.look]
+            return [one for name in names for one in self._decode(name, storage.read(storage.join(self.folder, name)))]
         files = [Path(self.folder, name) for name in (first, second) if name]
         if len(files) == 2 and files[0].samefile(files[1]):  # two names of one file, as a rule: opened once
             files.pop()
@@ -148,10 +157,11 @@ class _Picture:
         name = file.relative_to(self.folder).as_posix()
         if not file.stat().st_size:
             return [("empty", name)]
-        if not self.look:
-            return []
+        return self._decode(name, file.read_bytes()) if self.look else []
+
+    def _decode(self, name: str, png: bytes) -> list[Finding]:
         try:
-            height, width = features.decode_png(file.read_bytes()).shape
+            height, width = features.decode_png(png).shape
         except DecodeError as error:
             return [("undecodable", f"{name} ({error})")]
         if self.size and (width, height) != self.size:
@@ -168,11 +178,17 @@ class _Wav:
 
     def __call__(self, item: tuple[str, str | None]) -> list[Finding]:
         name = item[0]
+        if storage.is_url(self.folder):
+            content = storage.read(storage.join(self.folder, name))
+            return self._read(name, BytesIO(content), content)
         file = Path(self.folder, name)
         if not file.stat().st_size:
             return [("empty", name)]
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            cut = truncation(data)
+            return self._read(name, file, data)
+
+    def _read(self, name: str, file: Path | BytesIO, data: Data) -> list[Finding]:
+        cut = truncation(data)
         if cut:
             return [("truncated", f"{name} ({cut})")]
         try:

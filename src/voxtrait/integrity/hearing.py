@@ -7,6 +7,8 @@ import itertools
 import mmap
 import uuid
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from voxtrait import audio, batch
+from voxtrait import audio, batch, storage
 from voxtrait.derived import Rows
-from voxtrait.errors import AudioError, MissingExtraError
+from voxtrait.errors import AudioError, AudioMissingError, MissingExtraError, StorageError
 from voxtrait.fingerprint import Fingerprint, Prints, fingerprint
-from voxtrait.integrity.containers import flac_samples, truncation
+from voxtrait.integrity.containers import Data, flac_samples, truncation
 from voxtrait.integrity.report import EXAMPLES, Severity
 
 SILENCE: Final = 1e-4  # peak: -80 dBFS, a microphone that was off
@@ -94,12 +96,12 @@ class Heard:
 _NUMBERS: Final = {state: at for at, state in enumerate(STATES)}
 
 
-def hear(paths: pl.Series, *, jobs: int, label: str | None, cache: Path | None = None) -> Heard:
+def hear(paths: pl.Series, *, jobs: batch.Jobs, label: str | None, cache: Path | None = None) -> Heard:
     """Open files and keep what a check asks of them.
 
     Args:
-        paths: absolute.
-        jobs: processes.
+        paths: absolute, or URLs.
+        jobs: processes, or a :class:`voxtrait.batch.Where`.
         label: of the progress line; ``None`` shows none.
         cache: a folder that keeps what was heard of each file, by path, size and time of change, so that a killed run
             goes on and a later one opens only what is new. Any number of manifests may share it.
@@ -110,7 +112,8 @@ def hear(paths: pl.Series, *, jobs: int, label: str | None, cache: Path | None =
         for found in batch.run(examine, Rows(table), jobs=jobs, on_crash=_crashed, label=label):
             heard.add(found)
         return heard
-    statuses = pl.DataFrame([_status(path) for path in paths], schema=_STATUS, orient="row")
+    behind = storage.statuses([path for path in paths if storage.is_url(path)])
+    statuses = pl.DataFrame([_status(path, behind) for path in paths], schema=_STATUS, orient="row")
     left = statuses.filter(pl.col("size") > 0).unique(maintain_order=True)
     left = left.join(_kept(cache, [*_STATUS]), on=[*_STATUS], how="anti", maintain_order="left")
     _hear_into(cache, left, jobs, label)
@@ -120,7 +123,9 @@ def hear(paths: pl.Series, *, jobs: int, label: str | None, cache: Path | None =
     return heard
 
 
-def _status(path: str) -> tuple[str, int | None, int | None]:
+def _status(path: str, behind: Mapping[str, tuple[int, int]]) -> tuple[str, int | None, int | None]:
+    if storage.is_url(path):
+        return path, *behind.get(path, (None, None))
     with contextlib.suppress(OSError):
         status = Path(path).stat()
         return path, status.st_size, status.st_mtime_ns
@@ -135,7 +140,7 @@ def _kept(cache: Path, columns: list[str]) -> pl.DataFrame:
     return pl.read_parquet(shards, columns=columns).unique([*_STATUS], keep="last")
 
 
-def _hear_into(cache: Path, left: pl.DataFrame, jobs: int, label: str | None) -> None:
+def _hear_into(cache: Path, left: pl.DataFrame, jobs: batch.Jobs, label: str | None) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     items = Rows(left.select("path"))
     with contextlib.closing(batch.run(examine, items, jobs=jobs, on_crash=_crashed, label=label)) as results:
@@ -146,7 +151,8 @@ def _hear_into(cache: Path, left: pl.DataFrame, jobs: int, label: str | None) ->
                 for status, found in zip(some.iter_rows(), itertools.islice(results, some.height), strict=True)
                 if any(found.digest) and found.state != "not looked into"  # both may end otherwise another time
             ]
-            with audio.atomic_path(cache / f"heard-{VERSION}-{uuid.uuid4().hex}.parquet") as part:
+            shard = cache / f"heard-{VERSION}-{uuid.uuid4().hex}.parquet"
+            with batch.writing(shard), audio.atomic_path(shard) as part:
                 pl.DataFrame(rows, schema=_KEPT, orient="row").write_parquet(part)
 
 
@@ -161,20 +167,45 @@ _ARRAYS: Final[tuple[tuple[str, npt.DTypeLike], ...]] = (("words", np.uint16), (
 def examine(item: tuple[str]) -> State:
     """Look into one file, ``(path,)``."""
     (path,) = item
-    file = Path(path)
+    if not storage.is_url(path):
+        return _examine(path, path)
     try:
-        if not file.is_file():
-            return State("absent", path)
-        if not file.stat().st_size:
-            return State("empty", path)
-        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with storage.fetched(path) as content:
+            if isinstance(content, BytesIO) and not content.getbuffer().nbytes:
+                return State("empty", storage.shown(path))
+            return _examine(storage.shown(path), content)
+    except AudioMissingError:
+        return State("absent", storage.shown(path))
+    except StorageError as error:  # nobody knows whether it is whole, so nothing may be built upon it
+        return State("undecodable", storage.shown(path), reason=str(error))
+
+
+@contextlib.contextmanager
+def _bytes_of(source: audio.Source) -> Iterator[Data]:
+    if isinstance(source, BytesIO):
+        yield source.getvalue()
+        return
+    with Path(source).open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+def _examine(path: str, source: audio.Source) -> State:
+    """Look into a file that is called ``path`` and that is found at ``source``."""
+    try:
+        if not isinstance(source, BytesIO):
+            file = Path(source)
+            if not file.is_file():
+                return State("absent", path)
+            if not file.stat().st_size:
+                return State("empty", path)
+        with _bytes_of(source) as data:
             digest = hashlib.blake2b(data, digest_size=DIGEST).digest()
             cut, declared = truncation(data), flac_samples(data)
     except OSError as error:
         return State("undecodable", path, reason=str(error))
     samples, peak, rate, finite, state, reason, taken = 0, 0.0, 1, True, "whole", "", NOTHING
     try:
-        for block, rate in audio.blocks(path, None, mono=False):
+        for block, rate in audio.blocks(source, None, mono=False):
             peak = float(np.fmax(peak, np.abs(block).max(initial=0)))
             finite = finite and bool(np.isfinite(block).all())
             if not samples and finite:
@@ -198,4 +229,4 @@ def examine(item: tuple[str]) -> State:
 
 
 def _crashed(item: tuple[str], reason: str) -> State:
-    return State("undecodable", item[0], reason=reason)
+    return State("undecodable", storage.shown(item[0]), reason=reason)

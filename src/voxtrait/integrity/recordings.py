@@ -7,7 +7,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from voxtrait import audio
+from voxtrait import audio, storage
+from voxtrait.batch import Jobs
+from voxtrait.errors import NothingToDoError
 from voxtrait.fingerprint import near_duplicates
 from voxtrait.integrity.hearing import STATES, Heard, hear
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report, Severity
@@ -18,7 +20,7 @@ LENGTH_SHARE: Final = 0.01  # … and this much of the length, for clocks and fo
 
 
 def check_recordings(
-    table: pl.DataFrame, report: Report, *, jobs: int, label: str | None, cache: Path | None = None
+    table: pl.DataFrame, report: Report, *, jobs: Jobs, label: str | None, cache: Path | None = None
 ) -> None:
     """Open every file of a table; ``path`` is absolute."""
     heard = hear(table["path"], jobs=jobs, label=label, cache=cache)
@@ -39,14 +41,18 @@ def check_strays(table: pl.DataFrame, report: Report) -> None:
     found: list[str] = []
     count = 0
     for folder in folders:
-        with contextlib.suppress(OSError):
-            here = pl.Series(
-                [str(file) for file in Path(folder).iterdir() if file.suffix.lower() in audio.SUFFIXES], dtype=pl.String
-            )
+        with contextlib.suppress(OSError, NothingToDoError):
+            here = pl.Series(_audio_in(folder), dtype=pl.String)
             strays = here.filter(~here.str.contains(r"/\.[^/]*$")).to_frame("path").join(table, on="path", how="anti")
             count += strays.height
             found += strays["path"].sort().head(EXAMPLES - len(found)).to_list() if len(found) < EXAMPLES else []
     report.add("audio files that are not in the table", REPORTED, found, count)
+
+
+def _audio_in(folder: str) -> list[str]:
+    if storage.is_url(folder):
+        return [str(url) for url in storage.files(folder, audio.SUFFIXES) if storage.parent(url) == folder]
+    return [str(file) for file in Path(folder).iterdir() if file.suffix.lower() in audio.SUFFIXES]
 
 
 def with_contents(rows: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ memory that does not grow with their length.
 """
 
 from voxtrait.recognize.clip import SHORTEST_S, Clip
+from voxtrait.recognize.listening import Estimate, Listening
 from voxtrait.recognize.prediction import CSV_FIELDS, FIELDS, Prediction
 from voxtrait.recognize.recognizer import Recognizer, load
 from voxtrait.recognize.table import TABLE_SUFFIXES, check_table_name, table_schema, write_table
@@ -20,6 +21,8 @@ __all__ = [
     "SHORTEST_S",
     "TABLE_SUFFIXES",
     "Clip",
+    "Estimate",
+    "Listening",
     "Prediction",
     "Recognizer",
     "check_table_name",

@@ -60,11 +60,7 @@ class Clip:
     @property
     def refusal(self) -> tuple[str, str] | None:
         """Status and message of a clip that gets no answer, or ``None``."""
-        spoken = self.speech_s
-        if self.duration_s < SHORTEST_S or 0 < spoken < SHORTEST_S:
-            heard = min(spoken, self.duration_s)
-            return "too_short", f"{heard:.2f} s of speech, expected at least {SHORTEST_S} s"
-        return None if spoken else ("no_speech", "no speech was found")
+        return refusal(self.duration_s, self.speech_s)
 
     def stretches(self, blocks: Iterable[Signal]) -> Iterator[Signal]:
         """Listen, and give the speech without what is between.
@@ -119,7 +115,7 @@ class Clip:
     def _measure(self, block: Signal) -> None:
         joined = np.concatenate([self._rest, block])
         frames = joined[: len(joined) - len(joined) % _FRAME].reshape(-1, _FRAME)
-        powers = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / _FRAME
+        powers = np.einsum("ij,ij->i", frames, frames).astype(np.float64) / _FRAME
         self._powers = np.concatenate([self._powers, powers])
         self._rest = joined[frames.size :].copy()  # a view would keep the block in memory
 
@@ -129,6 +125,18 @@ class Clip:
             self._frames[kind] += int(which.sum())
             self._sums[kind] += float(decided[which].sum())
         return heard.speech
+
+
+def refusal(duration_s: float, speech_s: float) -> tuple[str, str] | None:
+    """Give the status and the message where so many seconds, and so many of speech among them, get no answer.
+
+    Examples:
+        >>> refusal(5.0, 0.5)
+        ('too_short', '0.50 s of speech, expected at least 0.7 s')
+    """
+    if duration_s < SHORTEST_S or 0 < speech_s < SHORTEST_S:
+        return "too_short", f"{min(speech_s, duration_s):.2f} s of speech, expected at least {SHORTEST_S} s"
+    return None if speech_s else ("no_speech", "no speech was found")
 
 
 def cut(signal: Signal) -> Iterator[Signal]:

@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait import audio, batch, decision, features
+from voxtrait import audio, batch, decision, features, storage
 from voxtrait.audio import SAMPLING_RATE, Signal, Source, check_signal, resample, to_mono
 from voxtrait.bundle import Bundle
 from voxtrait.bundle import load as load_bundle
@@ -19,6 +19,7 @@ from voxtrait.features import Array
 from voxtrait.labels import JOINT_CLASSES
 from voxtrait.recognize.clip import SHORTEST_S, STRETCH_S, Clip, cut
 from voxtrait.recognize.graph import Graph
+from voxtrait.recognize.listening import EVERY_S, WINDOW_S, Estimate, Listening
 from voxtrait.recognize.prediction import ANSWERS, Prediction
 from voxtrait.recognize.table import table_row, table_schema
 
@@ -66,7 +67,7 @@ class Recognizer:
         mono = resample(to_mono(check_signal(signal)), sampling_rate, SAMPLING_RATE)
         if self._head is None:
             return self._drawn(mono if len(mono) <= STRETCH_S * SAMPLING_RATE else Clip().beginning(cut(mono)))
-        found = [self._windows(stretch) for stretch in Clip().stretches(cut(mono))]
+        found = [self.windows(stretch) for stretch in Clip().stretches(cut(mono))]
         if not found:
             raise SignalError("no speech was found, expected some to cut windows from")
         return np.concatenate(found)
@@ -76,7 +77,23 @@ class Recognizer:
         one clip → logits ``(1, classes)`` a task."""
         if self._head is None:
             return self._model(inputs)
-        return self._heads(self._summary([inputs]))
+        return self.heads(self._summary([inputs]))
+
+    def windows(self, spoken: Signal) -> Array:
+        """Cut speech at 16 kHz, ``(samples,)``, into what an encoder sees, ``(n, *front_end.input_shape)``; only a
+        bundle of windows has one."""
+        front_end = self.bundle.front_end
+        return features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
+
+    def summaries(self, windows: Array) -> Array:
+        """Run the encoder: windows ``(n, *front_end.input_shape)`` → the summary of each, ``(n, f)``."""
+        return self._model(windows)["summary"]
+
+    def heads(self, summary: Array) -> dict[str, Array]:
+        """Run the heads of a bundle of windows: the mean of summaries, ``(1, f)`` → logits ``(1, classes)`` a task."""
+        assert self._head is not None
+        found = self._head(summary)
+        return {task: found[task] for task in self.bundle.outputs}
 
     def decide(self, logits: Mapping[str, npt.ArrayLike], seconds: float | None = None) -> list[dict[str, Any]]:
         """Third step, decision.
@@ -111,7 +128,7 @@ class Recognizer:
         """Say what a voice presents as.
 
         Args:
-            source: a file of audio (or, for a bundle of pictures, a picture that ``voxtrait images`` drew), a
+            source: a file of audio (or, for a bundle of pictures, a picture that ``voxtrait images`` drew), its URL, a
                 ``BytesIO`` with one, or a signal ``(samples,)`` or ``(channels, samples)``.
             sampling_rate: of a signal, in Hz; needed there and only there.
 
@@ -146,22 +163,72 @@ class Recognizer:
         """
         if not isinstance(source, str | os.PathLike | BytesIO):
             return self._hear_blocks(None, _blocks(source, sampling_rate))
-        path = None if isinstance(source, BytesIO) else os.fspath(source)
+        path = None if isinstance(source, BytesIO) else storage.shown(os.fspath(source))
         try:
             if path is not None and path.lower().endswith(PICTURE_SUFFIX):
-                return self._predict_picture(path), None
+                return self._predict_picture(source if storage.is_url(source) else path), None
             return self._hear_blocks(path, _blocks(source, sampling_rate))
         except BundleError:  # no fault of the file, and the same for the next one
             raise
         except (VoxtraitError, OSError) as error:
             return self._without_answer(path, "error", str(error)), None
 
-    def predict_many(self, paths: Sequence[Source], *, jobs: int = 1, label: str | None = None) -> Iterator[Prediction]:
+    def answer(self, path: str | None, blocks: Iterable[Signal]) -> Prediction:
+        """Say what a voice presents as in a sound that is read elsewhere.
+
+        Args:
+            path: what the prediction calls it.
+            blocks: mono at 16 kHz, ``(samples,)`` each, none of them empty.
+
+        Raises:
+            AudioError: whatever ``blocks`` raises.
+        """
+        return self._hear_blocks(path, blocks)[0]
+
+    def listen(
+        self,
+        blocks: Iterable[tuple[Signal, int]],
+        *,
+        every_s: float = EVERY_S,
+        window_s: float = WINDOW_S,
+        path: str | None = None,
+    ) -> Iterator[Estimate]:
+        """Say what a voice presents as while it speaks, however long the sound goes on, in bounded memory.
+
+        Args:
+            blocks: ``(samples,)`` or ``(channels, samples)`` each, with their rate in Hz: a microphone's, a pipe's
+                (:func:`voxtrait.intake.incoming`), or those of ``audio.blocks(file, None)``.
+            every_s: seconds of sound between two estimates.
+            window_s: how many of the last seconds :attr:`Estimate.recent` is about.
+            path: what the predictions call the sound.
+
+        Yields:
+            An estimate each ``every_s``, and when the sound is over the final one, whose ``so_far`` is what
+            :meth:`predict` says of a file of it.
+
+        Raises:
+            BundleError: if the bundle is one of pictures, which show a whole clip.
+            OptionError: if a number of seconds is out of its range.
+            AudioError: whatever ``blocks`` raises; :class:`Listening` keeps what was heard until then.
+
+        Examples:
+            >>> silence = ((np.zeros(8000, np.float32), 16000) for _ in range(4))
+            >>> [(said.at_s, said.so_far.status, said.final) for said in load().listen(silence)]
+            [(1.0, 'no_speech', False), (2.0, 'no_speech', False), (2.0, 'no_speech', True)]
+        """
+        with Listening(self, every_s=every_s, window_s=window_s, path=path) as listening:
+            for block, rate in blocks:
+                yield from listening.feed(block, rate)
+            yield listening.close()
+
+    def predict_many(
+        self, paths: Sequence[Source], *, jobs: batch.Jobs = 1, label: str | None = None
+    ) -> Iterator[Prediction]:
         """Predict files in order, in processes, with memory that does not grow with their number.
 
         Args:
-            paths: audio files, or ``BytesIO`` with one.
-            jobs: processes.
+            paths: audio files, URLs of some, or ``BytesIO`` with one.
+            jobs: processes, or a :class:`voxtrait.batch.Where`.
             label: of a progress line on standard error; ``None`` for none.
         """
         return batch.run(self.predict, _as_items(paths), jobs=jobs, on_crash=self._crashed, label=label)
@@ -171,25 +238,33 @@ class Recognizer:
         paths: Sequence[Source],
         folder: str | os.PathLike[str],
         *,
-        jobs: int = 1,
+        jobs: batch.Jobs = 1,
         label: str | None = None,
+        seen: Callable[[Prediction], None] = lambda prediction: None,
     ) -> list[Path]:
         """Predict files as :func:`predict_many` does, into Parquet shards; a killed run goes on where it was.
 
         Args:
             paths: as for :func:`predict_many`.
-            folder: where the shards lie, and nothing else; remove it when their content is elsewhere.
-            jobs: processes; the shards do not depend on it.
+            folder: where the shards lie, and nothing else, or the URL of such a place; remove it when their content
+                is elsewhere.
+            jobs: processes, or a :class:`voxtrait.batch.Where`; the shards do not depend on it.
             label: of a progress line on standard error; ``None`` for none.
+            seen: told of every prediction that this run makes, and not of those that were there.
 
         Returns:
             The shards in order: one row a file, all fields of a prediction.
         """
+
+        def row(prediction: Prediction) -> dict[str, Any]:
+            seen(prediction)
+            return table_row(prediction)
+
         return batch.run_sharded(
             self.predict,
             _as_items(paths),
             folder,
-            row=table_row,
+            row=row,
             schema=table_schema(),
             settings=f"voxtrait {importlib.metadata.version('voxtrait')} {self.bundle.fingerprint}",
             jobs=jobs,
@@ -241,17 +316,18 @@ class Recognizer:
         )
         return said, found["embedding"][0] if self._head is not None else None
 
-    def _predict_picture(self, path: str) -> Prediction:
-        if not Path(path).is_file():
+    def _predict_picture(self, place: str) -> Prediction:
+        path = storage.shown(place)
+        if not storage.is_url(place) and not Path(place).is_file():
             raise AudioMissingError(f"no such file: {path}")
         if self._head is not None:
             raise OptionError(f"{path} is a picture, and {self.bundle.title} listens to sound: give it the recording")
-        drawn = features.decode_png(Path(path).read_bytes())
+        drawn = features.decode_png(storage.read(place) if storage.is_url(place) else Path(place).read_bytes())
         (answer,) = self.decide(self.run(features.network_input(drawn, self.bundle.front_end)[None]))
         return Prediction(path, "ok", None, None, None, model=self.bundle.title, **answer)
 
     def _crashed(self, item: str | BytesIO, why: str) -> Prediction:
-        return self._without_answer(None if isinstance(item, BytesIO) else item, "error", why)
+        return self._without_answer(None if isinstance(item, BytesIO) else storage.shown(item), "error", why)
 
     def _without_answer(self, path: str | None, status: str, message: str, clip: Clip | None = None) -> Prediction:
         duration, spoken, snr_db = (clip.duration_s, clip.speech_s, clip.snr_db) if clip else (None, None, None)
@@ -267,31 +343,20 @@ class Recognizer:
         front_end = self.bundle.front_end
         return features.network_input(features.picture(signal, SAMPLING_RATE, front_end=front_end), front_end)[None]
 
-    def _windows(self, spoken: Signal) -> Array:
-        """The windows of speech at 16 kHz, ``(n, *front_end.input_shape)``."""
-        front_end = self.bundle.front_end
-        return features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
-
     def _heard(self, clip: Clip, blocks: Iterable[Signal]) -> Iterator[Array]:
         """The windows of a clip with enough speech, stretch by stretch."""
         for stretch in clip.stretches(blocks):
             if clip.speech_s >= SHORTEST_S:
-                yield self._windows(stretch)
+                yield self.windows(stretch)
 
     def _summary(self, stretches: Iterable[Array]) -> Array:
         """Run the encoder over windows ``(n, *front_end.input_shape)``: the mean of their summaries, ``(1, f)``."""
         total, count = np.zeros(1), 0
         for windows in stretches:
             for at in range(0, len(windows), WINDOWS):
-                total = total + self._model(windows[at : at + WINDOWS])["summary"].sum(axis=0, dtype=np.float64)
+                total = total + self.summaries(windows[at : at + WINDOWS]).sum(axis=0, dtype=np.float64)
             count += len(windows)
         return np.asarray(total / max(count, 1), dtype=np.float32)[None]
-
-    def _heads(self, summary: Array) -> dict[str, Array]:
-        """Run the heads: ``(1, f)`` → logits ``(1, classes)`` a task."""
-        assert self._head is not None
-        found = self._head(summary)
-        return {task: found[task] for task in self.bundle.outputs}
 
 
 def _blocks(source: Source | npt.ArrayLike, sampling_rate: int | None) -> Iterator[Signal]:
@@ -310,7 +375,7 @@ def _decoded(source: Source) -> Iterator[Signal]:
             found = True
             yield check_signal(block)
     if not found:
-        name = "the input" if isinstance(source, BytesIO) else os.fspath(source)
+        name = "the input" if isinstance(source, BytesIO) else storage.shown(os.fspath(source))
         raise DecodeError(f"{name} holds no samples: the file is a header without sound")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from voxtrait import storage
 from voxtrait.audio import atomic_path
 from voxtrait.errors import OptionError
 from voxtrait.labels import AGE_GROUPS
@@ -35,18 +36,17 @@ def write_table(shards: Sequence[Path], target: str | os.PathLike[str]) -> None:
 
     Args:
         shards: as :meth:`Recognizer.predict_shards` gives them; bytes without a path have the path ``-``.
-        target: appears only when it is whole, in memory that does not grow with its length.
+        target: a path or a URL; it appears only when it is whole, in memory that does not grow with its length.
 
     Raises:
         OptionError: if the ending is another one.
     """
     import polars as pl
 
-    out = Path(target)
-    check_table_name(out)
+    check_table_name(target)
     table = pl.scan_parquet(list(shards)).select(FIELDS).with_columns(pl.col("path").fill_null("-"))
-    with atomic_path(out) as part:
-        match out.suffix.lower():
+    with atomic_path(target) as part:
+        match storage.suffix_of(os.fspath(target)):
             case ".parquet":
                 table.sink_parquet(part)
             case ".csv":
@@ -59,7 +59,7 @@ def check_table_name(target: str | os.PathLike[str]) -> None:
     """Refuse a file name for predictions before hours are spent on them.
 
     Raises:
-        OptionError: if the ending is not ``.parquet``, ``.csv`` or ``.jsonl``.
+        OptionError: if the ending is not ``.parquet``, ``.csv`` or ``.jsonl``, or it is a web server's.
 
     Examples:
         >>> check_table_name("out.xlsx")
@@ -67,7 +67,9 @@ def check_table_name(target: str | os.PathLike[str]) -> None:
         ...
         voxtrait.errors.OptionError: got the output file out.xlsx, expected one ending in .parquet, .csv, .jsonl
     """
-    if Path(target).suffix.lower() not in TABLE_SUFFIXES:
+    if storage.is_url(target):
+        storage.check_writable(target)
+    if storage.suffix_of(os.fspath(target)) not in TABLE_SUFFIXES:
         raise OptionError(
             f"got the output file {os.fspath(target)}, expected one ending in {', '.join(TABLE_SUFFIXES)}"
         )

@@ -1,9 +1,11 @@
 """Where in a signal there is speech: Silero's voice-activity network, and rules that make its answer firm.
 
-:mod:`~voxtrait.speech.network` runs the network, :mod:`~voxtrait.speech.detector` decides. ``docs/speech.md`` compares
-it with other detectors. ONNX Runtime is loaded by the first call, not by the import.
+:mod:`~voxtrait.speech.network` runs the network, :mod:`~voxtrait.speech.detector` decides, and
+:mod:`~voxtrait.speech.provisional` says soon what it will probably decide. ``docs/speech.md`` compares it with other
+detectors. ONNX Runtime is loaded by the first call, not by the import.
 """
 
 from voxtrait.speech.detector import FRAME_S, Detector, Heard, listen, speech_frames, speech_seconds, spoken
+from voxtrait.speech.provisional import Provisional
 
-__all__ = ["FRAME_S", "Detector", "Heard", "listen", "speech_frames", "speech_seconds", "spoken"]
+__all__ = ["FRAME_S", "Detector", "Heard", "Provisional", "listen", "speech_frames", "speech_seconds", "spoken"]

@@ -106,7 +106,7 @@ class Detector:
 
     def _hear(self, signal: Signal) -> None:
         """Run the network over a window, ``(n * 512,)``."""
-        level = _loud_dbfs(signal)
+        level = loud_dbfs(powers(signal))
         if level < QUIETEST_DBFS:
             shares = np.zeros(len(signal) // network.FRAME, np.float32)
             self._state = network.start()
@@ -245,11 +245,15 @@ def _joined(parts: list[Heard]) -> Heard:
     return Heard(np.concatenate([part.frames for part in full]), np.concatenate([part.speech for part in full]))
 
 
-def _loud_dbfs(signal: Signal) -> float:
-    """Measure the level of a window's loud frames, ``(n * 512,)`` → dBFS."""
+def powers(signal: Signal) -> Array:
+    """Measure the mean power of each frame, ``(n * 512,)`` → ``(n,)``."""
     frames = signal.reshape(-1, network.FRAME)
-    power = np.einsum("ij,ij->i", frames, frames, dtype=np.float64) / network.FRAME
-    levels = np.sort(10 * np.log10(power + 1e-12))[::-1]
+    return np.asarray(np.einsum("ij,ij->i", frames, frames) / network.FRAME)  # 512 squares: 32 bits hold them to 1e-6
+
+
+def loud_dbfs(powers: Array) -> float:
+    """Find the level of the loud ones among frames of such powers, ``(n,)`` → dBFS."""
+    levels = np.sort(10 * np.log10(powers.astype(np.float64) + 1e-12))[::-1]
     loud = levels[min(LOUD_FRAMES, len(levels)) - 1]
     brief = levels[min(BRIEF_FRAMES, len(levels)) - 1]
     return float(max(loud, brief - BRIEF_DB)) if brief >= QUIETEST_DBFS else float(brief)

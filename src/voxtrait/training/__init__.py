@@ -21,6 +21,11 @@ def require_extra() -> None:
         raise MissingExtraError("training", "train")
 
 
+def leads() -> bool:
+    """Say whether this process may talk: of those that ``torchrun`` starts, the first alone; any other process may."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
 def train(
     settings: "Recipe | EncoderRecipe",
     data: str | os.PathLike[str],
@@ -33,13 +38,16 @@ def train(
     """Train a recipe of whichever kind: see ``train`` of :mod:`voxtrait.training.fit` and
     :mod:`voxtrait.training.ensemble`.
 
+    Started by ``torchrun``, processes share a network on pictures; heads are learnt by the first of them.
+
     Raises:
         MissingExtraError: if the packages of the extra ``[train]`` are not there.
     """
     require_extra()
-    from voxtrait.training import ensemble, fit
+    from voxtrait.training import ensemble, fit, ranks
     from voxtrait.training.recipe import Recipe
 
     if isinstance(settings, Recipe):
         return fit.train(settings, data, out, resume=resume, jobs=jobs, label=label)
-    return ensemble.train(settings, data, out, resume=resume, jobs=jobs, label=label)
+    with ranks.joined() as share:  # heads learn in a minute; what takes hours, the hearing, has processes of its own
+        return share.lead(lambda: ensemble.train(settings, data, out, resume=resume, jobs=jobs, label=label))

@@ -7,7 +7,13 @@ from torch import Tensor
 from voxtrait.training.recipe import Recipe
 
 
-def augment(pictures: Tensor, recipe: Recipe, decibels: float, generator: torch.Generator) -> Tensor:
+def augment(
+    pictures: Tensor,
+    recipe: Recipe,
+    decibels: float,
+    generator: torch.Generator,
+    place: tuple[int, int] | None = None,
+) -> Tensor:
     """Change each picture of a batch at random.
 
     Gain, spectral tilt and a noise floor act as they would on sound, for a pixel is a level; then a shift in time,
@@ -19,22 +25,27 @@ def augment(pictures: Tensor, recipe: Recipe, decibels: float, generator: torch.
         recipe: says how much of each.
         decibels: from black to white.
         generator: the only source of chance, so that an epoch can be repeated.
+        place: first row in a batch that several processes share, and rows of that batch: chance is drawn for all of
+            it, so that a picture changes the same however many processes there are. ``None``: these are all.
 
     Returns:
         New pictures of the same shape.
     """
     n, _, height, width = pictures.shape
     device = pictures.device
+    first, whole = place or (0, n)
 
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return (low + (high - low) * torch.rand(shape or (n, 1, 1, 1), generator=generator)).to(device)
+    def uniform(low: float, high: float) -> Tensor:
+        drawn = torch.rand((whole, 1, 1, 1), generator=generator)[first : first + n]
+        return (low + (high - low) * drawn).to(device)
 
     inside = (pictures > 0).any(dim=2, keepdim=True)  # columns of black are padding and stay black
     top_down = torch.linspace(0.5, -0.5, height, device=device).view(1, 1, height, 1)
     level = uniform(-recipe.gain_db, recipe.gain_db) + top_down * uniform(-recipe.tilt_db, recipe.tilt_db)
     changed = pictures + level / decibels
     floor = uniform(0, recipe.noise_db) * (uniform(0, 1) < 0.5) / decibels
-    grain = floor + 0.04 * torch.randn(pictures.shape, generator=generator).to(device)
+    drawn = torch.randn((whole, *pictures.shape[1:]), generator=generator)[first : first + n]
+    grain = floor + 0.04 * drawn.to(device)
     changed = torch.maximum(changed, grain * (floor > 0)).clamp(0, 1) * inside
 
     rows = torch.arange(height, device=device).view(1, 1, height, 1)

@@ -34,6 +34,8 @@ class Curves(lightning.Callback):
         names = [f"{split}_{name}" for name in self.figures for split in ("train", "validation")]
         figures = {name: float(trainer.callback_metrics[name]) for name in names}
         self.rows.append({"epoch": float(trainer.current_epoch)} | figures)
+        if not trainer.is_global_zero:  # the rows are in every process's checkpoint state, the files are rank 0's
+            return
         with atomic_path(self.folder / "curves.csv") as part:
             pl.DataFrame(self.rows).with_columns(pl.col("epoch").cast(pl.Int64)).write_csv(part, float_precision=6)
         draw(self.rows, self.folder / "curves.png", self.title, keeps_best=self.keeps_best)

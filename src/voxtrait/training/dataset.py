@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from voxtrait.errors import ManifestError
 from voxtrait.features import Array, FrontEnd, decode_png, network_input
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, SPLITS, parts_of
 from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
+from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import Recipe
 
 NAMES: Final = {"gender": GENDERS, "age": JOINT_CLASSES}
@@ -168,6 +170,61 @@ class EpochSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         order = torch.randperm(self.size, generator=torch.Generator().manual_seed(self.seed * 100_003 + self.epoch))
         return iter(order.tolist())
+
+
+class EpochBatches(Sampler[list[int]]):
+    """Cuts the order of :class:`EpochSampler` into batches, and gives this process its rows of each.
+
+    Batches are the same however many processes share them; clips that fill no whole batch wait for another epoch.
+    Rows in shards are shuffled within windows of whole shards, which come in an order of their own in each epoch, so
+    that a reader has to hold one window. A window that holds everything gives the very order of loose pictures.
+
+    Args:
+        size: rows.
+        batch_size: rows of a batch that all processes share.
+        seed: of the order.
+        share: which of several processes this is.
+        shards: ``(size,)``, the number of the shard that each row lies in; ``None`` for loose pictures.
+        window: shards of a window.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        share: Share,
+        shards: npt.NDArray[np.int64] | None = None,
+        window: int = 1,
+    ) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+        self.whole = min(batch_size, size)
+        self.rows = share.rows(self.whole)
+        self.shards, self.window = shards, window
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """First row of this process in a batch, and rows of the whole batch."""
+        return self.rows.start, self.whole
+
+    def __len__(self) -> int:
+        return self.size // self.whole
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.order()
+        for at in range(0, len(self) * self.whole, self.whole):
+            yield order[at : at + self.whole][self.rows].tolist()
+
+    def order(self) -> npt.NDArray[np.int64]:
+        """Give the order of all rows in this epoch: ``(size,)``, by seed and ``epoch`` alone."""
+        chance = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        order = torch.randperm(self.size, generator=chance).numpy()
+        if self.shards is None:
+            return order
+        there, number = np.unique(self.shards, return_inverse=True)
+        window = np.empty(len(there), dtype=np.int64)
+        window[torch.randperm(len(there), generator=chance).numpy()] = np.arange(len(there)) // self.window
+        return np.asarray(order[np.argsort(window[number[order]], kind="stable")])
 
 
 def fits_in_memory(n: int, recipe: Recipe) -> bool:

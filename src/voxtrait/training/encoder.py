@@ -7,6 +7,7 @@ deviation over time of the last layer, which hold more of the age than the embed
 """
 
 import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,12 +47,16 @@ class SpeakerEncoder(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Map windows ``(n, frames, 40)`` of mel power to summaries ``(n, 768)``."""
-        top, _ = self.lstm(windows)
-        embedding = torch.relu(self.linear(top[:, -1]))
-        embedding = embedding / (embedding.norm(dim=1, keepdim=True) + 1e-6)
-        mean = top.mean(1)
-        spread = torch.sqrt(((top - mean[:, None]) ** 2).mean(1) + 1e-8)
-        return torch.cat([embedding, mean, spread], 1)
+        return summary(self.lstm(windows)[0], self.linear)
+
+
+def summary(states: Tensor, linear: nn.Linear) -> Tensor:
+    """Sum up the states of the last layer, ``(n, steps, 256)`` → ``(n, 768)``: embedding, mean and spread."""
+    embedding = torch.relu(linear(states[:, -1]))
+    embedding = embedding / (embedding.norm(dim=1, keepdim=True) + 1e-6)
+    mean = states.mean(1)
+    spread = torch.sqrt(((states - mean[:, None]) ** 2).mean(1) + 1e-8)
+    return torch.cat([embedding, mean, spread], 1)
 
 
 def pretrained() -> SpeakerEncoder:
@@ -85,7 +90,7 @@ def graph(encoder: SpeakerEncoder, real: npt.NDArray[np.float32]) -> bytes:
         BundleError: if the graph differs from the encoder by more than :data:`PARITY`, or its quantised form by more
             than :data:`FIDELITY` allows.
     """
-    whole = _assemble(encoder)
+    whole = assembled(encoder)
     with torch.no_grad():
         expected = encoder(torch.from_numpy(real)).numpy()
     difference = float(np.abs(export.run(whole.SerializeToString(), "summary", windows=real) - expected).max())
@@ -99,50 +104,75 @@ def graph(encoder: SpeakerEncoder, real: npt.NDArray[np.float32]) -> bytes:
     return small
 
 
-def _assemble(encoder: SpeakerEncoder) -> onnx.ModelProto:
-    """Build the graph node by node: torch's exporter would unroll or rename what a quantiser looks for."""
-    nodes: list[Any] = []
-    constants: dict[str, npt.NDArray[Any]] = {"time": np.array([1]), "units": np.array([1]), "last": np.array([-1])}
-    constants |= {"zero": np.array([0]), "tiny": np.array(1e-6, np.float32), "least": np.array(1e-8, np.float32)}
+def assembled(encoder: SpeakerEncoder) -> onnx.ModelProto:
+    """Write the encoder as a graph, in 32 bits."""
+    parts = Assembly(encoder_front_end().input_shape)
+    return parts.finish("windows", encoder.lstm.state_dict(), encoder.linear)
 
-    def add(kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
+
+class Assembly:
+    """A graph built node by node: torch's exporter would unroll or rename what a quantiser looks for.
+
+    Args:
+        shape: of one window, ``(columns, bands)``.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self.shape = tuple(shape)
+        self.nodes: list[Any] = []
+        self.constants: dict[str, npt.NDArray[Any]] = {
+            "time": np.array([1]),
+            "units": np.array([1]),
+            "last": np.array([-1]),
+            "zero": np.array([0]),
+            "end": np.array([np.iinfo(np.int64).max]),
+            "tiny": np.array(1e-6, np.float32),
+            "least": np.array(1e-8, np.float32),
+        }
+
+    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Add a node with one output, and give its name."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
-    x = add("Transpose", ["windows"], "frames_first", perm=[1, 0, 2])  # (frames, n, 40), as ONNX's LSTM wants it
-    for layer in range(LAYERS):
-        for part, name in (("ih", "W"), ("hh", "R")):
-            constants[f"{name}{layer}"] = _gates(getattr(encoder.lstm, f"weight_{part}_l{layer}"))[None]
-        biases = [_gates(getattr(encoder.lstm, f"bias_{part}_l{layer}")) for part in ("ih", "hh")]
-        constants[f"B{layer}"] = np.concatenate(biases)[None]
-        inputs = [x, f"W{layer}", f"R{layer}", f"B{layer}"]
-        nodes.append(helper.make_node("LSTM", inputs, [f"all{layer}"], name=f"lstm{layer}", hidden_size=UNITS))
-        x = add("Squeeze", [f"all{layer}", "units"], f"layer{layer}")  # the axis of directions
-    end = add("Squeeze", [add("Slice", [x, "last", "end", "zero"], "last_frame"), "zero"], "end_state")
-    constants["end"] = np.array([np.iinfo(np.int64).max])
-    constants["linear"], constants["linear_bias"] = (
-        encoder.linear.weight.detach().numpy(),
-        encoder.linear.bias.detach().numpy(),
-    )
-    raw = add("Relu", [add("Gemm", [end, "linear", "linear_bias"], "gemm", transB=1)], "raw")
-    norm = add("ReduceL2", [raw, "time"], "norm", keepdims=1)
-    embedding = add("Div", [raw, add("Add", [norm, "tiny"], "norm_plus")], "embedding")
-    mean = add("ReduceMean", [x, "zero"], "mean_1", keepdims=1)
-    away = add("Sub", [x, mean], "away")
-    variance = add("ReduceMean", [add("Mul", [away, away], "squares"), "zero"], "variance", keepdims=0)
-    spread = add("Sqrt", [add("Add", [variance, "least"], "variance_plus")], "spread")
-    add("Concat", [embedding, add("Squeeze", [mean, "zero"], "mean"), spread], "summary", axis=1)
-    front_end = encoder_front_end()
-    made = helper.make_graph(
-        nodes,
-        "speaker encoder",
-        [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", front_end.columns, front_end.n_mels])],
-        [helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["n", SUMMARY])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
-    onnx.checker.check_model(model)
-    return model
+    def finish(self, steps: str, weights: Mapping[str, Tensor], linear: nn.Linear) -> onnx.ModelProto:
+        """Put the recurrent layers and the summary behind what there is.
+
+        Args:
+            steps: what the first layer sees, ``(n, steps, values)``.
+            weights: of the three layers, by torch's names.
+            linear: from the last state to the embedding.
+        """
+        x = self.add("Transpose", [steps], "steps_first", perm=[1, 0, 2])  # (steps, n, …), as ONNX's LSTM wants it
+        for layer in range(LAYERS):
+            for part, name in (("ih", "W"), ("hh", "R")):
+                self.constants[f"{name}{layer}"] = _gates(weights[f"weight_{part}_l{layer}"])[None]
+            biases = [_gates(weights[f"bias_{part}_l{layer}"]) for part in ("ih", "hh")]
+            self.constants[f"B{layer}"] = np.concatenate(biases)[None]
+            inputs = [x, f"W{layer}", f"R{layer}", f"B{layer}"]
+            self.nodes.append(helper.make_node("LSTM", inputs, [f"all{layer}"], name=f"lstm{layer}", hidden_size=UNITS))
+            x = self.add("Squeeze", [f"all{layer}", "units"], f"layer{layer}")  # the axis of directions
+        end = self.add("Squeeze", [self.add("Slice", [x, "last", "end", "zero"], "last_step"), "zero"], "end_state")
+        self.constants["linear"] = linear.weight.detach().numpy()
+        self.constants["linear_bias"] = linear.bias.detach().numpy()
+        raw = self.add("Relu", [self.add("Gemm", [end, "linear", "linear_bias"], "gemm", transB=1)], "raw")
+        norm = self.add("ReduceL2", [raw, "time"], "norm", keepdims=1)
+        embedding = self.add("Div", [raw, self.add("Add", [norm, "tiny"], "norm_plus")], "embedding")
+        mean = self.add("ReduceMean", [x, "zero"], "mean_1", keepdims=1)
+        away = self.add("Sub", [x, mean], "away")
+        variance = self.add("ReduceMean", [self.add("Mul", [away, away], "squares"), "zero"], "variance", keepdims=0)
+        spread = self.add("Sqrt", [self.add("Add", [variance, "least"], "variance_plus")], "spread")
+        self.add("Concat", [embedding, self.add("Squeeze", [mean, "zero"], "mean"), spread], "summary", axis=1)
+        made = helper.make_graph(
+            self.nodes,
+            "speaker encoder",
+            [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", *self.shape])],
+            [helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["n", SUMMARY])],
+            [numpy_helper.from_array(np.asarray(value), name) for name, value in self.constants.items()],
+        )
+        model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
+        onnx.checker.check_model(model)
+        return model
 
 
 def _gates(weights: Tensor) -> npt.NDArray[np.float32]:

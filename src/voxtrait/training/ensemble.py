@@ -30,7 +30,7 @@ from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.features import Array
 from voxtrait.labels import GENDERS, YEARS
-from voxtrait.training import accounting, calibration, encoder, export, schedule
+from voxtrait.training import accounting, calibration, encoder, export, fast_encoder, schedule
 from voxtrait.training.calibration import Heard
 from voxtrait.training.curves import Curves
 from voxtrait.training.dataset import EpochSampler
@@ -41,6 +41,7 @@ from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.views import SHORT_S, summarise
 
 PARITY_CLIPS: Final = 48
+FAST_ENCODER: Final = "voxtrait-base"  # the shipped bundle whose encoder was taught by the large one
 HEAD_OUTPUTS: Final = ("gender", "age", "embedding")
 CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/results.md)
 
@@ -79,7 +80,7 @@ def train(
         known = table.filter(pl.col("split").is_in(["train", "validation"]))
         if not known.height:
             raise ManifestError(f"no clip of {source} is of split train or validation: 'voxtrait corpus split' first")
-        graph = encoder_graph(known, folder)
+        graph = encoder_graph(known, folder, recipe)
         heard = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "views")
         clips = clips_of(heard, recipe)
         network, contradicted = learn(recipe, clips, folder, label=label)
@@ -102,10 +103,18 @@ def train(
     return Outcome(made.folder, folder / "report", figures, report)
 
 
-def encoder_graph(table: pl.DataFrame, folder: Path) -> Path:
-    """Write the encoder's graph into the run's folder, checked on real clips; once, for its bytes name the shards."""
+def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> Path:
+    """Write the encoder's graph into the run's folder; once, for its bytes name the shards.
+
+    The large encoder's is made of its published weights and checked on real clips. The fast one's is that of the
+    shipped bundle, unless another lies there already: ``training/distillation.py`` makes one.
+    """
     file = folder / "encoder.onnx"
-    if not file.is_file():
+    if file.is_file():
+        return file
+    if recipe.encoder == "fast":
+        graph = bundles.load(FAST_ENCODER).model.read_bytes()
+    else:
         real: list[Array] = []
         for path in table["path"]:
             try:
@@ -113,12 +122,12 @@ def encoder_graph(table: pl.DataFrame, folder: Path) -> Path:
             except (VoxtraitError, OSError):
                 continue
             if len(spoken):
-                real.append(features.windows(spoken, features.encoder_front_end()))
+                real.append(features.windows(spoken, recipe.front_end))
             if len(real) == PARITY_CLIPS:
                 break
         graph = encoder.graph(encoder.pretrained(), np.concatenate(real))
-        with atomic_path(file) as part:
-            part.write_bytes(graph)
+    with atomic_path(file) as part:
+        part.write_bytes(graph)
     return file
 
 
@@ -236,12 +245,12 @@ def describe(recipe: EncoderRecipe, clips: Clips, heard: list[Heard], folder: Pa
         name=recipe.name,
         version="1.0",
         description=recipe.description,
-        front_end=features.encoder_front_end(),
+        front_end=recipe.front_end,
         outputs={"gender": GENDERS, "age": YEARS},
         calibration={"gender": calibration.calibrate_presented_gender(heard, age, CHILDHOOD_YEARS), "age": age},
         scores={},
         data=tuple(data_of(clips.table)),
-        pretrained=(encoder.PRETRAINED,),
+        pretrained=(encoder.PRETRAINED if recipe.encoder == "large" else fast_encoder.TAUGHT,),
         licence="Apache-2.0",
         made_with={
             "voxtrait": version("voxtrait"),

@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import lightning
 import numpy as np
 import polars as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from torch.utils.data import DataLoader
 
 from voxtrait import bundle as bundles
-from voxtrait import manifest
+from voxtrait import manifest, shards
 from voxtrait.audio import atomic_path
 from voxtrait.bundle import Bundle
 from voxtrait.corpora import licence_of, source_of
@@ -31,18 +30,15 @@ from voxtrait.labels import GENDERS, SPLITS, age_middle, parts_of
 from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
 from voxtrait.pictures import draw as draw_pictures
 from voxtrait.pictures import front_end_of
-from voxtrait.training import accounting, calibration, export, schedule
+from voxtrait.training import accounting, calibration, export, loading, ranks, schedule, streaming
 from voxtrait.training.curves import Curves
 from voxtrait.training.dataset import (
-    EpochSampler,
-    Pictures,
     choose_classes,
-    example_weights,
-    fits_in_memory,
     read_folder,
     soft_targets,
 )
 from voxtrait.training.module import Training
+from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import EncoderRecipe, Recipe
 
 PARITY_PICTURES: Final = 64
@@ -71,7 +67,7 @@ def train(
 
     Args:
         recipe: all settings.
-        data: a manifest with splits, or a folder that ``voxtrait images`` filled.
+        data: a manifest with splits, a folder that ``voxtrait images`` filled, or one of shards.
         out: the run's folder: ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
             ``checkpoints/``, and ``pictures/`` where ``data`` is a manifest.
         resume: go on with the run that lies there; without one, start it.
@@ -81,34 +77,64 @@ def train(
     Raises:
         OptionError: if another run lies in ``out``.
         ManifestError: if the data has no training or validation clips of two classes.
+        WorkerError: if one of several processes that train together has ended.
     """
-    folder = Path(out)
-    claim(folder, recipe, Path(data), resume)
-    with calm():
-        pictures, table = _pictures(recipe, Path(data), folder, jobs, label)
+    folder, source = Path(out), Path(data)
+    with ranks.joined() as share, calm():
+
+        def prepare() -> tuple[Path, pl.DataFrame]:
+            claim(folder, recipe, source, resume)
+            return _pictures(recipe, source, folder, jobs, label)
+
+        pictures, table = share.lead(prepare)
         classes = choose_classes(table, recipe)
-        drawn = table
-        table = table.filter(pl.col("label").is_in(classes))
-        parts = {split: table.filter(pl.col("split") == split) for split in SPLITS}
-        module, figures = _fit(recipe, classes, parts, folder, label)
-        logits = {split: _logits(module, recipe, classes, parts[split]) for split in ("train", "validation")}
-        made = _bundle(recipe, classes, parts, logits["validation"], folder)
-        graph = export.to_onnx(module.network, recipe.front_end.input_shape, recipe.task)
-        some = _dataset(recipe, classes, parts["validation"].head(PARITY_PICTURES), keep=False)
-        seen = np.stack([picture.numpy() for picture, _, _ in (some[at] for at in range(len(some)))])
-        export.check_parity(module.network, graph, seen, recipe.task)
-        speakers = pl.concat([parts["train"], parts["validation"]])["speaker_id"].drop_nulls().unique().to_list()
-        bundles.write(made, graph, speakers)
-        evaluated = Path(data) if Path(data).is_file() else _manifest_of(pictures, table, recipe.task, folder)
-        split = "test" if parts["test"].height else "validation"
-        report = evaluate(
-            made.folder, evaluated, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
-        )
-        whole = manifest.read(data, ("clip_id", "split")) if Path(data).is_file() else drawn
-        trained = parts["train"].height + parts["validation"].height
-        accounting.write(Path(data), accounting.of_pictures(whole, drawn, trained), folder / "report")
-        bundles.write(dataclasses.replace(made, scores={"train": figures, **headline(report)}), graph, speakers)
-    return Outcome(made.folder, folder / "report", figures, report)
+        known = table.filter(pl.col("label").is_in(classes))
+        parts = {split: known.filter(pl.col("split") == split) for split in SPLITS}
+        module, figures = _fit(recipe, classes, parts, folder, share, label if share.rank == 0 else None)
+
+        def finish() -> Outcome:
+            made = _export(module, recipe, classes, parts, folder)
+            split = "test" if parts["test"].height else "validation"
+            evaluated = source if source.is_file() else _manifest_of(pictures, known, recipe.task, split, folder)
+            report = evaluate(
+                made.bundle.folder,
+                evaluated,
+                folder / "report",
+                split=split,
+                allow_leak=split != "test",
+                jobs=jobs,
+                label=label,
+            )
+            whole = manifest.read(source, ("clip_id", "split")) if source.is_file() else table
+            trained = parts["train"].height + parts["validation"].height
+            accounting.write(source, accounting.of_pictures(whole, table, trained), folder / "report")
+            scored = dataclasses.replace(made.bundle, scores={"train": figures, **headline(report)})
+            bundles.write(scored, made.graph, made.speakers)
+            return Outcome(scored.folder, folder / "report", figures, report)
+
+        return share.lead(finish)
+
+
+class Exported(NamedTuple):
+    """A bundle before its evaluation, and what is written with it."""
+
+    bundle: Bundle
+    graph: bytes
+    speakers: list[str]
+
+
+def _export(
+    module: Training, recipe: Recipe, classes: tuple[str, ...], parts: dict[str, pl.DataFrame], folder: Path
+) -> Exported:
+    """Calibrate, export and check a network, and write its bundle without scores."""
+    made = _bundle(recipe, classes, parts, _logits(module, recipe, classes, parts["validation"]), folder)
+    graph = export.to_onnx(module.network, recipe.front_end.input_shape, recipe.task)
+    some = loading.pictures(recipe, classes, parts["validation"].head(PARITY_PICTURES))
+    seen = np.stack([picture.numpy() for picture, _, _ in (some[at] for at in range(len(some)))])
+    export.check_parity(module.network, graph, seen, recipe.task)
+    speakers = pl.concat([parts["train"], parts["validation"]])["speaker_id"].drop_nulls().unique().to_list()
+    bundles.write(made, graph, speakers)
+    return Exported(made, graph, speakers)
 
 
 def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool) -> None:
@@ -135,6 +161,13 @@ def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool
 def _pictures(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | None) -> tuple[Path, pl.DataFrame]:
     """Draw the pictures of a manifest, or take those of a folder if they were drawn as the recipe wants."""
     drawn_as = dataclasses.replace(recipe.front_end, shrink=1)
+    if shards.is_packed(data):
+        if shards.shards_front_end(data) != drawn_as:
+            raise OptionError(
+                f"the pictures in {data} were drawn with another size, fit or range than recipe {recipe.name} wants: "
+                f"pack again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, or --set width, height, fit"
+            )
+        return data, streaming.read_table(data, recipe.task)
     if data.is_dir():
         if (data / PICTURES_SETTINGS).is_file() and front_end_of(data) != drawn_as:
             raise OptionError(
@@ -148,66 +181,68 @@ def _pictures(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | 
     return folder / "pictures", read_folder(folder / "pictures", recipe.task)
 
 
-def _dataset(recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame, keep: bool) -> Pictures:
-    return Pictures(table, classes, example_weights(table, recipe), recipe.front_end, keep)
-
-
-def _loader(recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame, shuffle: bool) -> DataLoader[Any]:
-    keep = fits_in_memory(table.height, recipe)
-    dataset = _dataset(recipe, classes, table, keep)
-    workers = 0 if keep else recipe.workers
-    return DataLoader(
-        dataset,
-        batch_size=recipe.batch_size if shuffle else 64,
-        sampler=EpochSampler(len(dataset), recipe.seed) if shuffle else None,
-        drop_last=shuffle and len(dataset) > recipe.batch_size,  # batch normalisation cannot take a last batch of one
-        num_workers=workers,
-        persistent_workers=workers > 0,
-    )
-
-
 def _fit(
-    recipe: Recipe, classes: tuple[str, ...], parts: dict[str, pl.DataFrame], folder: Path, label: str | None
+    recipe: Recipe,
+    classes: tuple[str, ...],
+    parts: dict[str, pl.DataFrame],
+    folder: Path,
+    share: Share,
+    label: str | None,
 ) -> tuple[Training, dict[str, dict[str, float]]]:
     """Train to the epoch of least validation loss, and measure it on every split."""
+    _refuse_too_little(recipe, parts, share)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
+    if label and (hint := schedule.unused_gpus(share)):
+        print(hint, file=sys.stderr)
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
-    training = _loader(recipe, classes, parts["train"], shuffle=True)
-    validation = _loader(recipe, classes, parts["validation"], shuffle=False)
+    training = loading.batches(recipe, classes, parts["train"], share, shuffle=True)
+    validation = loading.batches(recipe, classes, parts["validation"], share)
     targets = torch.from_numpy(soft_targets(classes, recipe))
-    module = Training(recipe, targets, steps=len(training) * recipe.max_epochs)
+    module = Training(recipe, targets, len(training) * recipe.max_epochs, share)
+    if schedule.compiles(recipe.compile):
+        module.network.compile()
     checkpoints = folder / "checkpoints"
     best = ModelCheckpoint(checkpoints, "best", monitor="validation_loss", enable_version_counter=False)
     last = ModelCheckpoint(checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    stopping = EarlyStopping("validation_loss", patience=recipe.patience)
     running = schedule.trainer(
         recipe.max_epochs,
         folder,
-        [
-            EarlyStopping("validation_loss", patience=recipe.patience),
-            Curves(folder, recipe.name),
-            best,
-            last,
-            Talk(label, recipe.max_epochs),
-        ],
+        [stopping, Curves(folder, recipe.name), best, last, Talk(label, recipe.max_epochs)],
+        share=share,
+        precision=schedule.precision_of(recipe.precision),
     )
     resumed = checkpoints / "last.ckpt"
-    if not _stopped_early(resumed):
+    there, stopped = share.lead(lambda: (resumed.is_file(), _stopped_early(resumed)))
+    if not stopped:
         try:
-            start = resumed if resumed.is_file() else None
-            running.fit(module, training, validation, ckpt_path=start, weights_only=False)
+            running.fit(module, training, validation, ckpt_path=resumed if there else None, weights_only=False)
         except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
             raise KeyboardInterrupt from None
-    state = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False)
-    module.load_state_dict(state["state_dict"])
+    del training, validation  # their reading processes end
+    trained = Training(recipe, targets, module.steps)  # of layers for one process, and not compiled
+    state = share.lead(lambda: torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False))
+    trained.load_state_dict(state["state_dict"])
+    measuring = schedule.trainer(1, folder, [], share=share)
     figures: dict[str, dict[str, float]] = {}
     for split, table in parts.items():
         if table.height:
-            (found,) = running.test(module, _loader(recipe, classes, table, shuffle=False), verbose=False)
+            (found,) = measuring.test(trained, loading.batches(recipe, classes, table, share), verbose=False)
             figures[split] = {name.removeprefix("test_"): value for name, value in found.items()}
-    with atomic_path(folder / "figures.json") as part:
-        part.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    return module, figures
+    if share.rank == 0:
+        with atomic_path(folder / "figures.json") as part:
+            part.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    return trained, figures
+
+
+def _refuse_too_little(recipe: Recipe, parts: dict[str, pl.DataFrame], share: Share) -> None:
+    least = min([recipe.batch_size, *(table.height for table in parts.values() if table.height)])
+    if share.size > least:
+        raise OptionError(
+            f"got {share.size} processes, and a batch or a split of {least} clips, expected a clip for each process: "
+            "start fewer"
+        )
 
 
 def _stopped_early(checkpoint: Path) -> bool:
@@ -252,7 +287,7 @@ def _logits(module: Training, recipe: Recipe, classes: tuple[str, ...], table: p
     """Classify a table's pictures as they are: ``(rows, classes)``, float64."""
     module = module.cpu().eval()
     with torch.no_grad():
-        batches = [module(pictures) for pictures, _, _ in _loader(recipe, classes, table, shuffle=False)]
+        batches = [module(pictures) for pictures, _, _ in loading.batches(recipe, classes, table)]
     return np.asarray(torch.cat(batches).double().numpy())
 
 
@@ -313,9 +348,11 @@ def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
         }
 
 
-def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, folder: Path) -> Path:
-    """Give a manifest whose files are the pictures themselves, for data that came as class folders."""
-    if (pictures / PICTURES_MANIFEST).is_file():
+def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, split: str, folder: Path) -> Path:
+    """Give a manifest whose files are the pictures themselves, for data that came as class folders or shards."""
+    if "file" in table.columns:
+        table = streaming.unpack(table.filter(pl.col("split") == split), folder / "pictures")
+    elif (pictures / PICTURES_MANIFEST).is_file():
         return pictures / PICTURES_MANIFEST
     labels = table["label"].to_list()
     genders = labels if task == "gender" else [parts_of(label)[0] for label in labels]

@@ -74,12 +74,17 @@ class Heads(nn.Module):
 
     def members(self, summary: Tensor) -> tuple[Tensor, Tensor]:
         """Let each member answer: ``(n, d)`` → logits of female ``(members, n)`` and of years ``(members, n, 100)``."""
+        out = self.answers(summary)
+        return out[..., 0], out[..., 1:] @ self.bumps
+
+    def answers(self, summary: Tensor) -> Tensor:
+        """Give what the members say before it is spread over years: ``(n, d)`` → ``(members, n, 35)``, the logit of
+        female and the knots of age."""
         x = ((summary - self.mean) / self.scale).expand(len(self.hidden), -1, -1)
         x = nn.functional.dropout(x, self.input_dropout, self.training)
         hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
         hidden = nn.functional.dropout(hidden, self.dropout, self.training)
-        out = hidden @ self.deep + x @ self.linear + self.bias
-        return out[..., 0], out[..., 1:] @ self.bumps
+        return hidden @ self.deep + x @ self.linear + self.bias
 
     def forward(self, summary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Answer as the bundle does: gender logits ``(n, 2)``, age logits ``(n, 100)``, embedding ``(n, 256)``."""

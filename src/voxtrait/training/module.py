@@ -9,9 +9,11 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassRecall
 
 from voxtrait.training.augmentation import augment
+from voxtrait.training.layers import globalise, place
 from voxtrait.training.networks import PictureNetwork
+from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import Recipe
-from voxtrait.training.schedule import cosine
+from voxtrait.training.schedule import ALONE, cosine
 
 Batch = tuple[Tensor, Tensor, Tensor]
 STAGES: Final = {
@@ -28,14 +30,17 @@ class Training(lightning.LightningModule):
         recipe: all settings.
         targets: ``(classes, classes)``, float32, the soft target of each class.
         steps: optimiser steps of all epochs together, which the learning rate's cosine spans.
+        share: which of several processes this is. The loss is that of the whole batch, whoever has its clips.
     """
 
-    def __init__(self, recipe: Recipe, targets: Tensor, steps: int) -> None:
+    def __init__(self, recipe: Recipe, targets: Tensor, steps: int, share: Share = ALONE) -> None:
         super().__init__()
         self.recipe = recipe
         self.steps = steps
+        self.share = share
         classes = len(targets)
-        self.network = PictureNetwork(recipe, recipe.front_end.input_shape, classes)
+        network = PictureNetwork(recipe, recipe.front_end.input_shape, classes)
+        self.network = globalise(network, share, cuda=torch.cuda.is_available())
         self.targets: Tensor
         self.register_buffer("targets", targets)
         figures = MetricCollection(
@@ -53,7 +58,7 @@ class Training(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
-        self.trainer.train_dataloader.sampler.epoch = self.current_epoch
+        self.trainer.train_dataloader.batch_sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Batch, at: int) -> Tensor:
         """Augment, classify, and give the weighted loss."""
@@ -62,7 +67,11 @@ class Training(lightning.LightningModule):
         # and more often in a run that was resumed
         chance = torch.manual_seed((self.recipe.seed * 1_000_003 + self.current_epoch) * 100_003 + at)
         decibels = self.recipe.front_end.ceiling_db - self.recipe.front_end.floor_db
-        return self._step("train", (augment(pictures, self.recipe, decibels, chance), labels, weights))
+        where = None
+        if self.share.size > 1:
+            where = self.trainer.train_dataloader.batch_sampler.place
+            place(self.network, *where)
+        return self._step("train", (augment(pictures, self.recipe, decibels, chance, where), labels, weights))
 
     def validation_step(self, batch: Batch, at: int) -> None:
         """Measure a batch of validation pictures."""
@@ -86,12 +95,16 @@ class Training(lightning.LightningModule):
 
     def _step(self, stage: str, batch: Batch) -> Tensor:
         pictures, labels, weights = batch
-        logits = self(pictures)
+        logits = self(pictures).float()  # of bfloat16 under mixed precision
         losses = nn.functional.cross_entropy(logits, self.targets[labels], reduction="none")
         loss = (losses * weights).sum() / weights.sum()
         self._figures(stage).update(logits.detach(), labels)
         # weighted by the batch's weight, the epoch's figure is the weighted mean over all clips whatever the batches
-        self.log(f"{stage}_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=weights.sum())
+        own = weights.sum()
+        self.log(f"{stage}_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=own, sync_dist=True)
+        if stage == "train" and self.share.size > 1:
+            # gradients are averaged over ranks: each gives its part of the whole batch's mean, times their number
+            loss = loss * own * (self.share.size / self.share.total(own))
         return loss
 
     def _figures(self, stage: str) -> MetricCollection:

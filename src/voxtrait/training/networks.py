@@ -56,7 +56,8 @@ class PictureNetwork(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Map pictures ``(n, 1, height, width)`` in [0, 1] to logits ``(n, classes)``."""
-        maps = self.convolutions(self.normalise(pictures))  # (n, filters, rows, columns)
+        # statistics in float32 also where products are of bfloat16, which would lose a small spread
+        maps = self.convolutions(self.normalise(pictures)).float()  # (n, filters, rows, columns)
         mean = maps.mean(dim=3)  # (n, filters, rows)
         spread = torch.sqrt(((maps - mean.unsqueeze(3)) ** 2).mean(dim=3) + 1e-5)
         pooled = torch.cat([mean, spread], dim=1).flatten(1)

@@ -1,14 +1,25 @@
 """What all trainings share: the optimiser with its learning rate, and Lightning's trainer, kept quiet."""
 
+import importlib.util
 import math
+import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import lightning
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
+
+from voxtrait.errors import OptionError
+from voxtrait.training.ranks import PATIENCE, Share
+
+ALONE: Final = Share()
 
 
 def cosine(
@@ -35,12 +46,44 @@ def cosine(
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def trainer(epochs: int, folder: Path, callbacks: Sequence[Callback]) -> lightning.Trainer:
-    """Make a trainer for one device, a GPU where there is one, that writes and says only what the callbacks do."""
+def trainer(
+    epochs: int,
+    folder: Path,
+    callbacks: Sequence[Callback],
+    *,
+    share: Share = ALONE,
+    precision: str = "32-true",
+    clip: float | None = None,
+) -> lightning.Trainer:
+    """Make a trainer that writes and says only what the callbacks do.
+
+    Alone it uses one device, a GPU where there is one. With other processes each uses its own GPU, or all the CPU.
+
+    Args:
+        epochs: at most.
+        folder: of the run.
+        callbacks: Lightning's.
+        share: which of several processes this is; ``ALONE`` stays alone even under ``torchrun``.
+        precision: as Lightning calls it: see :func:`precision_of`.
+        clip: the largest norm of a step's gradients; ``None`` for any.
+    """
+    together: dict[str, Any] = {"accelerator": "auto", "devices": 1}
+    if share.size > 1:
+        together = {
+            "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
+            "devices": share.local,
+            "num_nodes": share.size // share.local,
+            # statistics of batch normalisation are the same on all ranks already, and a broadcast at each validation
+            # batch would wait for ever where one rank has a batch more
+            "strategy": DDPStrategy(broadcast_buffers=False, timeout=PATIENCE),
+            "use_distributed_sampler": False,
+        }
+    elif dist.is_available() and dist.is_initialized():
+        device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+        together["strategy"] = SingleDeviceStrategy(device)
+        together["plugins"] = [LightningEnvironment()]
     return lightning.Trainer(
         max_epochs=epochs,
-        accelerator="auto",
-        devices=1,
         deterministic="warn",
         logger=False,
         enable_progress_bar=False,
@@ -48,4 +91,46 @@ def trainer(epochs: int, folder: Path, callbacks: Sequence[Callback]) -> lightni
         num_sanity_val_steps=0,
         default_root_dir=folder,
         callbacks=list(callbacks),
+        precision=precision,
+        gradient_clip_val=clip,
+        **together,
     )
+
+
+def precision_of(wanted: str) -> str:
+    """Choose the precision: what the recipe says, or for ``auto`` the fastest that the machine has in hardware.
+
+    Returns:
+        ``bf16-mixed`` (products in bfloat16, weights and sums in float32) on GPUs that have it, else ``32-true``.
+
+    Examples:
+        >>> precision_of("bf16-mixed")
+        'bf16-mixed'
+    """
+    if wanted != "auto":
+        return wanted
+    fit = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16-mixed" if fit else "32-true"
+
+
+def compiles(wanted: str) -> bool:
+    """Choose whether the network is compiled: as the recipe says, or for ``auto`` on a GPU that Triton can compile for.
+
+    Raises:
+        OptionError: if it is wanted on a CPU and there is no C++ compiler.
+    """
+    cuda = torch.cuda.is_available()
+    if wanted == "auto":
+        return cuda and importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability() >= (7, 0)
+    compilers = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
+    if wanted == "yes" and not cuda and not any(shutil.which(name) for name in compilers if name):
+        raise OptionError("got compile=yes, and no C++ compiler is on the PATH: install g++, or --set compile=no")
+    return wanted == "yes"
+
+
+def unused_gpus(share: Share) -> str | None:
+    """Say how to use the other GPUs of this machine where one process has several; ``None`` where it has not."""
+    gpus = torch.cuda.device_count()
+    if share.size > 1 or gpus < 2:
+        return None
+    return f"{gpus} GPUs are here and one is used: torchrun --nproc-per-node {gpus} -m voxtrait train … uses all"

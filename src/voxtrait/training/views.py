@@ -74,7 +74,7 @@ class Summarise:
 
     def summary(self, signal: Signal) -> npt.NDArray[np.float32]:
         """Average the encoder's summaries over the windows of a signal: ``(768,)``, as the recogniser does."""
-        windows = features.windows(signal, features.encoder_front_end())
+        windows = features.windows(signal, self.recipe.front_end)
         return np.asarray(self.encoder(windows)["summary"].mean(axis=0))
 
     def _speech(self, path: str) -> Signal:
@@ -123,7 +123,7 @@ def summarise(
     paths = table["path"].to_list()
     # babble is made of training speakers only, so that nothing of the others reaches a training
     heard = table.filter(pl.col("split") == "train") if (table["split"] == "train").any() else table
-    graph = Graph(encoder, features.encoder_front_end().input_shape, {"summary": None}, name="windows")
+    graph = Graph(encoder, recipe.front_end.input_shape, {"summary": None}, name="windows")
     job = Summarise(graph, recipe, heard["path"].to_list())
     settings = repr([getattr(recipe, key) for key in SETTINGS]) + hashlib.blake2b(encoder.read_bytes()).hexdigest()
     shards = batch.run_sharded(

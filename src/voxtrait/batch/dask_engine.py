@@ -1,0 +1,147 @@
+"""Chunks handed out by Dask: to a scheduler that runs, or to one that is started on this machine for one run."""
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Collection, Generator, Iterator, Sequence
+from typing import Any, Final
+
+from voxtrait.batch.cluster import REACH_S, Failed, check_reachable, key_of, results, unreachable, work
+from voxtrait.batch.running import Where, default_jobs
+from voxtrait.errors import MissingExtraError, WorkerError
+
+LOSSES: Final = 100  # of Dask's own workers under one chunk before it is given up
+
+
+def in_dask(
+    job: Any, chunks: Iterator[Sequence[Any]], where: Where, count: int
+) -> Generator[tuple[Any, Any], None, None]:
+    """Work chunks on Dask; each item with its result, in order.
+
+    Args:
+        job: picklable by Dask; called once an item.
+        chunks: of items.
+        where: address, jobs and timeout.
+        count: of chunks: a cluster of our own needs no more processes.
+
+    Raises:
+        MissingExtraError: if Dask is not installed.
+        WorkerError: if there is no such cluster.
+    """
+    cluster = _Dask(job, where, count)
+    return results(cluster, chunks, None if cluster.own else where.jobs)
+
+
+class _Task:
+    """A chunk and what Dask calls it, which changes when it has to be handed out again."""
+
+    def __init__(self, chunk: Sequence[Any], future: Any) -> None:
+        self.chunk = chunk
+        self.future = future
+        self.losses = 0
+
+
+class _Dask:
+    """Dask, as :class:`voxtrait.batch.cluster.Cluster` wants it."""
+
+    def __init__(self, job: Any, where: Where, count: int) -> None:
+        try:
+            import cloudpickle  # type: ignore[import-untyped]
+            import dask
+            import distributed
+        except ImportError:
+            raise MissingExtraError("the engine dask", "dask") from None
+        self.distributed: Any = distributed  # it has types only in part
+        pickled = cloudpickle.dumps(job)  # before anything is started: it may fail
+        self.timeout = where.timeout
+        self.own: Any = None
+        self.address = where.address or os.environ.get("DASK_SCHEDULER_ADDRESS")
+        # so many losses of its workers are no reason to give a chunk up, and its log would run through our progress
+        self.settings: Any = dask.config.set(
+            {"distributed.scheduler.allowed-failures": LOSSES, "distributed.comm.timeouts.connect": REACH_S}
+        )
+        self.quiet = logging.getLogger("distributed").level
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._start(where, count)
+        except (OSError, RuntimeError, ValueError) as error:
+            self.close([])
+            raise unreachable("Dask", self.address, str(error).splitlines()[0] if str(error) else "") from None
+        except BaseException:
+            self.close([])
+            raise
+        self.key = key_of(pickled, where.timeout)
+        # the result of a task and not scattered data, which would be lost for good with the worker that holds it
+        self.job = self.client.submit(bytes, pickled, key=f"voxtrait-job-{self.key}", priority=1)
+
+    def _start(self, where: Where, count: int) -> None:
+        self.client: Any = None
+        if self.address is None:
+            self.own = self.distributed.LocalCluster(
+                n_workers=min(where.jobs or default_jobs(), count),
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,  # the items' memory is that of the processes below: it could only be wrong
+                dashboard_address=None,
+                worker_dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+        else:
+            check_reachable(self.address, "Dask")
+        self.client = self.distributed.Client(self.own or self.address, timeout=REACH_S, set_as_default=False)
+
+    def cores(self) -> int:
+        return sum(self.client.ncores().values())
+
+    def submit(self, chunk: Sequence[Any]) -> Any:
+        return _Task(chunk, self._future(chunk))
+
+    def _future(self, chunk: Sequence[Any]) -> Any:
+        return self.client.submit(_dask_task, self.key, self.job, chunk, self.timeout, pure=False)
+
+    def wait(self, tasks: Collection[Any]) -> Collection[Any]:
+        with contextlib.suppress(TimeoutError, self.distributed.CancelledError), self.client.as_current():
+            self.distributed.wait([task.future for task in tasks], timeout=1, return_when="FIRST_COMPLETED")
+        done = [task for task in tasks if task.future.status != "pending"]
+        return [task for task in done if not self._given_again(task)]
+
+    def _given_again(self, task: _Task) -> bool:
+        """Hand a chunk out again whose future was lost with the workers of a cluster that is stricter than ours."""
+        if self.client.status != "running":
+            raise WorkerError(f"the Dask scheduler at {self.address} is gone: start it and run the same command again")
+        lost = task.future.status in ("cancelled", "lost") or (
+            task.future.status == "error" and isinstance(task.future.exception(), self.distributed.KilledWorker)
+        )
+        if not lost:
+            return False
+        task.losses += 1
+        if task.losses > LOSSES:
+            raise WorkerError(f"the Dask cluster lost {LOSSES} workers over one piece of work: look at its logs")
+        task.future = self._future(task.chunk)
+        return True
+
+    def result(self, task: Any) -> list[Any] | Failed:
+        if task.future.status == "error":
+            error = task.future.exception()
+            raise WorkerError(f"the Dask cluster failed at a piece of work: {type(error).__name__}: {error}")
+        found: list[Any] | Failed = task.future.result()
+        task.future.release()
+        return found
+
+    def close(self, tasks: Collection[Any]) -> None:
+        with contextlib.suppress(Exception):  # the cluster may be gone, which is what is wanted here
+            if self.client is not None:
+                self.client.cancel([task.future for task in tasks], force=True)
+                self.client.close()
+        with contextlib.suppress(Exception):
+            if self.own is not None:
+                self.own.close(timeout=10)
+        self.settings.__exit__(None, None, None)
+        logging.getLogger("distributed").setLevel(self.quiet)
+
+
+def _dask_task(key: str, job: bytes, chunk: Sequence[Any], timeout: float | None) -> list[Any] | Failed:
+    return work(key, lambda: job, chunk, timeout)

@@ -1,0 +1,159 @@
+"""A job over items: on one of the engines, with progress, results in order."""
+
+import contextlib
+import dataclasses
+import os
+import pickle
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeAlias, TypeVar
+
+from voxtrait.batch.crew import Crew, Lost
+from voxtrait.errors import OptionError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+CHUNK: Final = (
+    8  # items handed to a worker at a time: long enough to hide the hand-over, short enough for a smooth progress line
+)
+CLUSTER_CHUNK: Final = 32  # the same for a cluster's worker, which is asked over a network
+ENGINES: Final = ("local", "ray", "dask")
+PATIENCE_S: Final = 600.0  # seconds that an item may take, unless the user says otherwise
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Where a job runs, and how long an item may take there.
+
+    Attributes:
+        engine: ``local``: processes of this machine; ``ray`` or ``dask``: workers of such a cluster.
+        address: of the cluster, as Ray or Dask write it; ``None`` starts one on this machine for the time of the run,
+            or takes the one that ``RAY_ADDRESS`` or ``DASK_SCHEDULER_ADDRESS`` names.
+        jobs: processes at a time; ``None``: all cores of this machine, or of the cluster.
+        timeout: seconds that an item may take before it is given up; ``None``: any number.
+        inline: with so few items or fewer, one job on the local engine works in this process and heeds no timeout:
+            starting another process would cost more than it is worth.
+
+    Raises:
+        OptionError: if a value is out of its range.
+
+    Examples:
+        >>> Where(jobs=2)
+        Where(engine='local', address=None, jobs=2, timeout=None, inline=0)
+    """
+
+    engine: str = "local"
+    address: str | None = None
+    jobs: int | None = 1
+    timeout: float | None = None
+    inline: int = 0
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise OptionError(f"got the engine {self.engine!r}, expected one of {', '.join(ENGINES)}")
+        if self.engine == "local" and self.address is not None:
+            raise OptionError(
+                f"got the address {self.address} without a cluster, expected --engine ray or dask with it"
+            )
+        if self.jobs is not None and self.jobs < 1:
+            raise OptionError(f"got {self.jobs} jobs, expected 1 or more")
+        if self.timeout is not None and not 0 < self.timeout < float("inf"):
+            raise OptionError(f"got a timeout of {self.timeout} s, expected more than 0")
+
+
+Jobs: TypeAlias = int | Where
+"""A number of processes of this machine, or all that can be said of where a job runs."""
+
+
+def default_jobs() -> int:
+    """Give the number of processes that this machine can use: its cores, as far as this process may run on them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    job: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    jobs: Jobs = 1,
+    on_crash: Callable[[Item, str], Result],
+    label: str | None = None,
+    unit: str = "file",
+) -> Generator[Result, None, None]:
+    """Run a job over items, in processes, and yield the results in order.
+
+    Args:
+        job: picklable; called once an item, and again where a worker died.
+        items: what to work on.
+        jobs: processes, 1 works in this process; or a :class:`Where`.
+        on_crash: makes the result for an item whose worker died again and again (a decoder that crashed, memory that
+            ran out) or took longer than the timeout, from the item and a reason.
+        label: shown before a progress line with rate and time left on standard error; ``None`` shows nothing.
+        unit: what an item is called in the progress line.
+
+    Raises:
+        OptionError: if ``jobs`` is less than 1.
+        WorkerError: if no process can start, or the cluster cannot be reached.
+        MissingExtraError: if the engine is not installed.
+
+    Examples:
+        >>> list(run(abs, [-1, 2, -3], on_crash=lambda item, why: 0))
+        [1, 2, 3]
+    """
+    where = jobs if isinstance(jobs, Where) else Where(jobs=jobs)
+    return progress(_results(job, items, where, on_crash), len(items), label, unit)
+
+
+def _results(
+    job: Callable[[Item], Result], items: Sequence[Item], where: Where, on_crash: Callable[[Item, str], Result]
+) -> Iterator[Result]:
+    if not len(items):
+        return
+    size = CHUNK if where.engine == "local" else CLUSTER_CHUNK
+    # chunks are cut when their turn comes: items may be a table's rows, which cost nothing before
+    chunks = (items[at : at + size] for at in range(0, len(items), size))
+    count = -(-len(items) // size)
+    match where.engine:
+        case "ray":
+            from voxtrait.batch.ray_engine import in_ray
+
+            found = in_ray(job, chunks, where, count)
+        case "dask":
+            from voxtrait.batch.dask_engine import in_dask
+
+            found = in_dask(job, chunks, where, count)
+        case _:
+            processes = min(where.jobs or default_jobs(), count)
+            if processes == 1 and (where.timeout is None or len(items) <= where.inline):
+                yield from map(job, items)
+                return
+            found = _in_processes(job, chunks, processes, where.timeout)
+    with contextlib.closing(found):
+        for item, result in found:
+            yield on_crash(item, result.reason) if isinstance(result, Lost) else result
+
+
+def _in_processes(
+    job: Callable[[Any], Any], chunks: Iterator[Sequence[Any]], size: int, timeout: float | None
+) -> Generator[tuple[Any, Any], None, None]:
+    crew = Crew(pickle.dumps(job), size, timeout=timeout)
+    try:
+        yield from crew.run(chunks)
+    finally:
+        crew.close()
+
+
+def progress(
+    results: Iterable[Result], total: int | None, label: str | None, unit: str = "file"
+) -> Generator[Result, None, None]:
+    """Pass results through, with a progress line on standard error (rate and time left) where ``label`` is given."""
+    from tqdm import tqdm
+
+    every = 0.1 if sys.stderr.isatty() else 10.0  # a log file gets a line now and then, a terminal a moving one
+    quiet = label is None
+    with tqdm(
+        total=total, desc=label, unit=unit, disable=quiet, mininterval=every, file=sys.stderr, dynamic_ncols=True
+    ) as bar:
+        for result in results:
+            bar.update()  # before handing over: who takes the last result may not come back
+            yield result

@@ -1,0 +1,193 @@
+"""A job's results as Parquet shards in a folder: a killed run goes on where it was, two runs at once are refused."""
+
+import contextlib
+import hashlib
+import itertools
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, cast
+
+from voxtrait import storage
+from voxtrait.audio import atomic_path
+from voxtrait.batch.running import Item, Jobs, Result, run
+from voxtrait.errors import OptionError, OutputError, VoxtraitError
+
+SHARD: Final = 500  # items a shard: what a killed run loses at most
+LOCK: Final = ".running"
+_ours: set[str] = set()  # folders that this process has claimed
+
+
+def run_sharded(
+    job: Callable[[Item], Result],
+    items: Sequence[Item],
+    folder: str | os.PathLike[str],
+    *,
+    row: Callable[[Result], Mapping[str, Any]],
+    schema: Mapping[str, Any],
+    settings: str,
+    jobs: Jobs = 1,
+    on_crash: Callable[[Item, str], Result],
+    label: str | None = None,
+    unit: str = "file",
+) -> list[Path]:
+    """Run a job over items and keep its results as Parquet shards; a killed run goes on where it was.
+
+    A shard's name holds a hash of its items (name, size and time of change of a file) and of the settings, so that
+    results of other inputs or other settings are never taken for these. Shards depend on the order of the items and
+    not on ``jobs``, and each appears by an atomic rename. Shards of an earlier run that fit no more are removed.
+
+    Args:
+        job: as for :func:`run`.
+        items: what to work on, always in the same order: paths, or ``BytesIO`` with the bytes of a file.
+        folder: where the shards lie; it is made, and belongs to this function alone. It may be a URL; two runs into
+            that one do the same work twice.
+        row: makes a row of the table out of a result; called for the results of this run, in order.
+        schema: of the table, a Polars type a column.
+        settings: everything beside the items that the results depend on.
+        jobs: as for :func:`run`, and so are the rest.
+
+    Returns:
+        The shards in order, all of them: together one row an item. In a folder behind a URL, their URLs.
+
+    Raises:
+        OptionError: if another run is writing to the folder.
+        OutputError: if a shard cannot be written; those before it stay.
+    """
+    import polars as pl
+
+    with contextlib.nullcontext() if storage.is_url(folder) else claimed(folder):
+        there = _there(folder)
+        cut = [items[at : at + SHARD] for at in range(0, len(items), SHARD)]
+        names = [f"part-{k:06d}-{_fingerprint(some, settings)}.parquet" for k, some in enumerate(cut)]
+        shards = [storage.join(folder, name) if storage.is_url(folder) else Path(folder, name) for name in names]
+        missing = [k for k, name in enumerate(names) if name not in there]
+        left = [item for k in missing for item in cut[k]]
+        with contextlib.closing(run(job, left, jobs=jobs, on_crash=on_crash, label=label, unit=unit)) as results:
+            for k in missing:
+                rows = [dict(row(result)) for result in itertools.islice(results, len(cut[k]))]
+                with writing(shards[k]), atomic_path(shards[k]) as part:
+                    pl.DataFrame(rows, schema=dict(schema), orient="row").write_parquet(part)
+        for stale in there - set(names) - {LOCK}:
+            if storage.is_url(folder):
+                storage.remove([storage.join(folder, stale)])
+            else:
+                Path(folder, stale).unlink()
+    return cast("list[Path]", shards)
+
+
+def _there(folder: str | os.PathLike[str]) -> set[str]:
+    """List the names in a folder of shards; behind a URL it need not exist."""
+    if storage.is_url(folder):
+        storage.check_writable(folder)
+        return set(storage.listing(folder))
+    return {file.name for file in Path(folder).iterdir()}
+
+
+@contextlib.contextmanager
+def writing(target: str | os.PathLike[str]) -> Iterator[None]:
+    """Say what to do where a disk is full.
+
+    Raises:
+        OutputError: in the place of what the system, or Polars for it, raises.
+    """
+    from polars.exceptions import ComputeError
+
+    try:
+        yield
+    except (OSError, ComputeError) as error:
+        if isinstance(error, VoxtraitError) or (isinstance(error, ComputeError) and "os error" not in str(error)):
+            raise
+        why = (
+            getattr(error, "strerror", None)
+            or str(error).rpartition("underlying IO error: ")[2].partition(" (os error")[0]
+        )
+        raise OutputError(
+            f"{os.fspath(target)} cannot be written ({why}): what was done before is kept, "
+            "so make room and run the same command again"
+        ) from None
+
+
+@contextlib.contextmanager
+def claimed(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold a folder for this process alone, and make it if need be; one behind a URL is nobody's.
+
+    The claim is the system's own lock on a file in it, so it ends with the process, however that ends; the file says
+    who holds it. Where a disk or a system knows no such locks, nothing is claimed. A folder may be claimed again by the
+    process that holds it.
+
+    Raises:
+        OptionError: if another process holds it.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, claimed(folder):
+        ...     sorted(os.listdir(folder))
+        ['.running']
+    """
+    if "://" in os.fspath(folder):
+        yield
+        return
+    home = Path(folder)
+    home.mkdir(parents=True, exist_ok=True)
+    name = os.fspath(home.resolve())
+    if name in _ours:
+        yield
+        return
+    lock = _lock(home / LOCK)
+    _ours.add(name)
+    try:
+        yield
+    finally:
+        _ours.discard(name)
+        if lock is not None:
+            (home / LOCK).unlink(missing_ok=True)
+            os.close(lock)
+
+
+def _lock(file: Path) -> int | None:
+    """Take the lock; gives what must be closed to let it go, or ``None`` where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # who held it has removed the whole folder in between
+            continue
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if file.exists() and os.path.samestat(os.fstat(opened), file.stat()):
+                os.ftruncate(opened, 0)
+                os.write(opened, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                return opened
+        except BlockingIOError:
+            who = os.read(opened, 200).decode(errors="replace") or "another process"
+            os.close(opened)
+            raise OptionError(
+                f"{who} is writing to {file.parent} at this moment: wait for it, stop it, or use another output"
+            ) from None
+        except OSError:  # a disk without locks
+            os.close(opened)
+            return None
+        os.close(opened)  # who held it has removed it in between: the next one is ours, or somebody's
+
+
+def _fingerprint(items: Sequence[Any], settings: str) -> str:
+    digest = hashlib.blake2b(settings.encode(), digest_size=8)
+    for item in items:
+        if isinstance(item, BytesIO):
+            digest.update(item.getbuffer())
+        else:
+            with contextlib.suppress(OSError):
+                status = Path(item).stat()
+                digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+            if isinstance(item, storage.ListedUrl):
+                digest.update(item.stamp.encode())
+            digest.update(os.fsencode(storage.shown(item)))
+        digest.update(b"\0")
+    return digest.hexdigest()

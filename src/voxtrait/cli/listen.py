@@ -1,0 +1,188 @@
+"""``voxtrait listen``: answers while somebody speaks."""
+
+import contextlib
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import click
+
+from voxtrait.cli.options import finish, format_option, note, quiet_option
+from voxtrait.cli.predict import text_line
+from voxtrait.errors import AudioError, AudioMissingError, OptionError
+
+if TYPE_CHECKING:
+    from voxtrait.audio import Signal
+    from voxtrait.recognize import Estimate
+
+RAW_KINDS: Final = ("s16le", "s16be", "s24le", "s32le", "f32le", "f64le", "u8", "s8", "mulaw", "alaw")
+NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
+
+
+@click.command(
+    short_help="Gender and age while somebody speaks: a pipe, a stream, a microphone.",
+    epilog="Example: voxtrait listen --microphone        A stream: ffmpeg -i URL -f wav - | voxtrait listen -",
+)
+@click.argument("source", metavar="[FILE]", required=False)
+@click.option("--model", metavar="BUNDLE", help="A bundle's folder or name.  [default: the shipped one]")
+@format_option("text", "jsonl")
+@click.option(
+    "--every", metavar="SECONDS", type=float, default=1.0, show_default=True, help="Of sound, from update to update."
+)
+@click.option(
+    "--window", metavar="SECONDS", type=float, default=30.0, show_default=True, help="What 'the last seconds' are."
+)
+@click.option("--raw", type=click.Choice(RAW_KINDS), help="The input is samples without a header.")
+@click.option("--rate", type=click.IntRange(min=1), default=None, help="Of raw samples, in Hz.  [default: 16000]")
+@click.option("--channels", type=click.IntRange(1, 1024), default=None, help="Of raw samples.  [default: 1]")
+@click.option(
+    "--microphone",
+    metavar="[DEVICE]",
+    is_flag=False,
+    flag_value="",
+    default=None,
+    help="Instead of a FILE: the default one, or a number or part of a name that python -m sounddevice lists.",
+)
+@quiet_option
+def listen(
+    source: str | None,
+    model: str | None,
+    format_: str,
+    every: float,
+    window: float,
+    raw: str | None,
+    rate: int | None,
+    channels: int | None,
+    microphone: str | None,
+    quiet: bool,
+) -> None:
+    """Tell the gender and the age of a voice while it speaks: of all so far, and of the last seconds. FILE may be a
+    pipe, a named one, or - for standard input, and need not end.
+
+    Ctrl-C ends it with the final answer, which is that of `voxtrait FILE` for the same sound. Input that stops being
+    sound ends it too, with status 1.
+    """
+    if (source is None) == (microphone is None):
+        raise OptionError("got neither or both of FILE and --microphone, expected one: - is standard input")
+    if raw is None and (rate or channels):
+        raise OptionError("got --rate or --channels without --raw: they are for samples without a header")
+    if raw is not None and microphone is not None:
+        raise OptionError("got --raw for a microphone, expected it for samples in a file or a pipe")
+
+    from voxtrait.intake import Raw
+    from voxtrait.recognize import Listening, load
+
+    said = Raw(raw, rate or 16_000, channels or 1) if raw else None
+    path = None if source in (None, "-") else source
+    screen = _Screen(format_)
+    failure: AudioError | None = None
+    with (
+        contextlib.ExitStack() as stack,
+        Listening(load(model), every_s=every, window_s=window, path=path) as listening,
+    ):
+        heard = False
+        try:
+            for block, hz in _blocks(source, microphone, said, stack, quiet):
+                heard = True
+                for estimate in listening.feed(block, hz):
+                    screen.show(estimate)
+        except KeyboardInterrupt:
+            screen.interrupt()
+        except AudioError as error:
+            failure = error
+        screen.end(listening.close() if heard or failure is None else listening.fail(str(failure)))
+    if failure is not None and heard:
+        note(f"voxtrait: {failure}")
+    finish(failure is not None)
+
+
+def _blocks(
+    source: str | None, microphone: str | None, raw: Any, stack: contextlib.ExitStack, quiet: bool
+) -> Iterator[tuple["Signal", int]]:
+    """Open what is asked for. A file on a disk is read as other commands read it; anything else is a pipe."""
+    from voxtrait import audio, intake
+
+    if source is None:
+        note("listening; Ctrl-C ends it with the final answer", quiet)
+        return intake.microphone(microphone or None)
+    if source == "-":
+        if sys.stdin.isatty():
+            raise OptionError("standard input is a keyboard: pipe sound into it, or name a file")
+        file: IO[bytes] = sys.stdin.buffer
+        return intake.incoming(file, raw, name="standard input")
+    place = Path(source)
+    if raw is None and (place.is_file() or not place.exists() or place.is_dir()):
+        return audio.blocks(source, None)
+    try:
+        file = stack.enter_context(place.open("rb", buffering=0))
+    except FileNotFoundError:
+        raise AudioMissingError(f"no such file: {source}") from None
+    return intake.incoming(file, raw, name=source)
+
+
+class _Screen:
+    """Where the updates are shown: one line that is written over on a terminal, a line each elsewhere."""
+
+    def __init__(self, format_: str) -> None:
+        self._json = format_ == "jsonl"
+        self._over = not self._json and sys.stdout.isatty()
+        self._shown = 0  # columns of the line that the next one is written over
+
+    def show(self, estimate: "Estimate") -> None:
+        """Show an estimate, at once."""
+        if self._json:
+            click.echo(_json_line(estimate))
+        elif self._over:
+            width = max(NARROWEST, shutil.get_terminal_size().columns - 1)
+            line = live_line(estimate)
+            line = line if len(line) <= width else line[: width - 1] + "…"
+            click.echo("\r" + line.ljust(self._shown), nl=False)
+            self._shown = len(line)
+        else:
+            click.echo(live_line(estimate))
+        sys.stdout.flush()
+
+    def interrupt(self) -> None:
+        """Leave the line with the terminal's ^C in it."""
+        if self._over:
+            click.echo()
+            self._shown = 0
+
+    def end(self, final: "Estimate") -> None:
+        """Print the final answer."""
+        if self._json:
+            click.echo(_json_line(final))
+            return
+        row = final.so_far.to_dict()
+        line = text_line(row | {"path": row["path"] or "-"})
+        click.echo(("\r" + line.ljust(self._shown)) if self._shown else line)
+
+
+def live_line(estimate: "Estimate") -> str:
+    """Say an estimate in one line.
+
+    Examples:
+        >>> from voxtrait.recognize import Estimate, Prediction
+        >>> sure = Prediction(None, "ok", None, 83.0, 30.5, "male", 0.03, 51.2, 40.0, 62.0, "fifties", None, "base")
+        >>> quiet = Prediction(None, "no_speech", "no speech was found", 30.0, 0.0, *[None] * 7, "base")
+        >>> live_line(Estimate(83.0, sure, quiet, 30.0))
+        '0:01:23  male (p 0.97)  51 years (40–62), fifties  30.5 s speech  |  last 30 s: no speech'
+    """
+    seconds = int(estimate.at_s)
+    clock = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return f"{clock}  {_brief(estimate.so_far)}  |  last {estimate.window_s:g} s: {_brief(estimate.recent)}"
+
+
+def _brief(said: Any) -> str:
+    row = said.to_dict()
+    if row["status"] == "ok":
+        return text_line(row | {"path": ""}).strip()
+    return "no speech" if row["status"] == "no_speech" else "too little speech"
+
+
+def _json_line(estimate: "Estimate") -> str:
+    row = estimate.to_dict()
+    return json.dumps(row | {"path": row["path"] or "-"}, ensure_ascii=False)

@@ -1,0 +1,304 @@
+"""An endless sound while it comes: an estimate every second, and in the end the answer that a file would have had.
+
+::
+
+    block ─┬─ queue ─► a thread: minutes ─ Recognizer.answer ──────────────────────► the final answer
+           └─ 16 kHz ─ speech.Provisional ─ windows ─► sums, of all and of the last seconds ─► estimates
+
+The final answer comes from the very code that answers for a file, in a thread of its own, which needs a minute and
+more before it is sure of anything. The estimates come from a second, quicker pass: speech as it can be told at once,
+and the summary of a window for each 1.6 s of it. Both passes keep a bounded part of the sound, however long it is.
+"""
+
+import dataclasses
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+
+from voxtrait import audio, speech
+from voxtrait.audio import SAMPLING_RATE, Signal, check_signal, to_mono
+from voxtrait.errors import BundleError, OptionError, SignalError
+from voxtrait.features import Array
+from voxtrait.recognize.clip import refusal
+from voxtrait.recognize.prediction import ANSWERS, Prediction
+
+if TYPE_CHECKING:
+    from voxtrait.recognize.recognizer import Recognizer
+
+EVERY_S: Final = 1.0  # seconds of sound between two estimates
+WINDOW_S: Final = 30.0  # from more speech than this no bundle is surer
+SHORTEST_EVERY_S: Final = 0.1
+LONGEST_WINDOW_S: Final = 3600.0  # a summary for each 1.6 s of it is kept
+CONTEXT_S: Final = 9.6  # of speech, whose level a new window is measured by
+PIECE_S: Final = 1.0  # seconds given to the other thread in one piece, of which …
+PIECES: Final = 8  # … so many may wait
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What can be said at one moment."""
+
+    at_s: float  # seconds heard
+    so_far: Prediction  # of all that was heard
+    recent: Prediction  # of the last seconds
+    window_s: float  # how many seconds these are
+    final: bool = False  # so_far is now what a file of the same sound is answered with
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields of the prediction of all so far, then ``at_s``, ``final``, and ``window`` with those of the
+        last seconds."""
+        recent = {name: value for name, value in self.recent.to_dict().items() if name not in ("path", "model")}
+        moment = {"at_s": round(self.at_s, 2), "final": self.final, "window": {"window_s": self.window_s, **recent}}
+        return self.so_far.to_dict() | moment
+
+
+class Listening:
+    """A recogniser at work on a sound that is not over.
+
+    How the sound is cut into blocks changes no answer.
+
+    Args:
+        recognizer: with a bundle of windows.
+        every_s: seconds of sound between two estimates.
+        window_s: how many of the last seconds :attr:`Estimate.recent` is about.
+        path: what the predictions call the sound.
+
+    Raises:
+        BundleError: if the bundle is one of pictures, which show a whole clip.
+        OptionError: if a number of seconds is out of its range.
+
+    Examples:
+        >>> import voxtrait
+        >>> with Listening(voxtrait.load(), every_s=0.5) as listening:
+        ...     for estimate in listening.feed(np.zeros(16000, np.float32), 16000):
+        ...         print(estimate.at_s, estimate.so_far.status)
+        ...     final = listening.close()
+        0.5 too_short
+        1.0 no_speech
+        >>> final.at_s, final.so_far.message, final.final
+        (1.0, 'no speech was found', True)
+    """
+
+    def __init__(
+        self,
+        recognizer: "Recognizer",
+        *,
+        every_s: float = EVERY_S,
+        window_s: float = WINDOW_S,
+        path: str | None = None,
+    ) -> None:
+        if recognizer.bundle.head is None:
+            raise BundleError(
+                f"{recognizer.bundle.title} looks at pictures of whole clips: listening needs a bundle that hears "
+                "windows of speech, such as voxtrait-base"
+            )
+        if not SHORTEST_EVERY_S <= every_s < float("inf"):
+            raise OptionError(f"got an estimate every {every_s} s, expected at least {SHORTEST_EVERY_S}")
+        if not 1 <= window_s <= LONGEST_WINDOW_S:
+            raise OptionError(f"got a window of {window_s} s, expected 1 to {LONGEST_WINDOW_S:.0f}")
+        self._recognizer = recognizer
+        self._path = path
+        self._window_s = window_s
+        self._every = round(every_s * SAMPLING_RATE)
+        self._rate = 0
+        self._resampler: Any = None
+        self._found = speech.Provisional()
+        self._told = _Told(recognizer, window_s)
+        self._samples = 0  # at 16 kHz
+        self._last: Estimate | None = None
+        self._closed = False
+        self._exact = _Exact(recognizer, path)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        """Let the thread end, whatever it was about to answer."""
+        self._exact.leave()
+
+    def feed(self, block: Signal, rate: int) -> list[Estimate]:
+        """Take the next block, and give the estimates that fall into it.
+
+        Args:
+            block: ``(samples,)`` or ``(channels, samples)``, of any length.
+            rate: its sampling rate in Hz, the same for all blocks.
+
+        Raises:
+            SignalError: if the block is no signal, or its rate another one.
+        """
+        if self._closed:
+            raise ValueError("got a block after close(), expected none: begin another Listening")
+        if not block.shape[-1]:
+            return []
+        signal = to_mono(check_signal(block))
+        if self._rate not in (0, rate):
+            raise SignalError(f"got a block at {rate} Hz after others at {self._rate} Hz, expected one rate")
+        self._rate = rate
+        found: list[Estimate] = []
+        size = round(PIECE_S * rate)
+        for at in range(0, len(signal), size):
+            piece = signal[at : at + size]
+            self._exact.give((piece.copy(), rate))
+            found += self._follow(self._at_16_khz(piece))
+        return found
+
+    def close(self) -> Estimate:
+        """End the sound, and give the final answer: what :meth:`Recognizer.predict` says of a file of it."""
+        self._closed = True
+        answer = self._exact.answer()
+        recent = self._last.recent if self._last else answer
+        return Estimate(answer.duration_s or 0.0, answer, recent, self._window_s, final=True)
+
+    def fail(self, message: str) -> Estimate:
+        """End a sound of which nothing was heard, and say why."""
+        nothing = Prediction(
+            self._path, "error", message, None, None, model=self._recognizer.bundle.title, **dict.fromkeys(ANSWERS)
+        )
+        return Estimate(0.0, nothing, nothing, self._window_s, final=True)
+
+    def _at_16_khz(self, piece: Signal) -> Signal:
+        if self._rate == SAMPLING_RATE:
+            return piece
+        import soxr
+
+        if self._resampler is None:
+            self._resampler = soxr.ResampleStream(self._rate, SAMPLING_RATE, 1, "float32")
+        return np.asarray(self._resampler.resample_chunk(np.ascontiguousarray(piece)), dtype=np.float32)
+
+    def _follow(self, signal: Signal) -> Iterator[Estimate]:
+        while len(signal):
+            left = self._every - self._samples % self._every
+            part, signal = np.split(signal, [left])
+            self._told.take(self._found.feed(part).speech, (self._samples + left) / SAMPLING_RATE)
+            self._samples += len(part)
+            if self._samples % self._every == 0:
+                at_s = self._samples / SAMPLING_RATE
+                so_far, recent = self._told.predictions(self._path, at_s)
+                self._last = Estimate(at_s, so_far, recent, self._window_s)
+                yield self._last
+
+
+class _Told:
+    """What the speech so far tells: the sum of the summaries of its windows, and those of the last seconds."""
+
+    def __init__(self, recognizer: "Recognizer", window_s: float) -> None:
+        self._recognizer = recognizer
+        self._window_s = window_s
+        front_end = recognizer.bundle.front_end
+        self._window = round(front_end.columns * front_end.hop_length / front_end.sampling_rate * SAMPLING_RATE)
+        self._context = np.zeros(0, np.float32)  # the last seconds of speech
+        self._fresh = 0  # samples of them that are in no whole window yet
+        self._partly: Array | None = None  # the summary of a window that ends with them
+        self._speech = 0  # samples
+        self._pieces: deque[tuple[float, int]] = deque()  # when, and how many samples of speech
+        self._sum: Any = 0.0
+        self._count = 0
+        self._summaries: deque[tuple[float, Array]] = deque()  # when, and (1, f)
+
+    def take(self, spoken: Signal, at_s: float) -> None:
+        """Add speech that will be told at a moment."""
+        if not len(spoken):
+            return
+        self._speech += len(spoken)
+        self._pieces.append((at_s, len(spoken)))
+        self._partly = None
+        while len(spoken):
+            part, spoken = np.split(spoken, [self._window - self._fresh])
+            self._context = np.concatenate([self._context, part])[-round(CONTEXT_S * SAMPLING_RATE) :]
+            self._fresh += len(part)
+            if self._fresh == self._window:
+                summary = self._summary()
+                self._sum = self._sum + summary.astype(np.float64)
+                self._count += 1
+                self._summaries.append((at_s, summary))
+                self._fresh = 0
+                self._partly = None
+
+    def predictions(self, path: str | None, at_s: float) -> tuple[Prediction, Prediction]:
+        """Say what all so far, and the last seconds, tell."""
+        for kept in (self._pieces, self._summaries):
+            while kept and kept[0][0] <= at_s - self._window_s:
+                kept.popleft()
+        recent_s = sum(length for _, length in self._pieces) / SAMPLING_RATE
+        partly = self._partial()
+        parts = [] if partly is None else [partly]
+        so_far = self._predict(
+            path, at_s, self._speech / SAMPLING_RATE, sum(parts, self._sum), self._count + len(parts)
+        )
+        parts = [*(one for _, one in self._summaries), *(parts if self._pieces else [])]
+        recent = self._predict(path, min(at_s, self._window_s), recent_s, sum(parts), len(parts))
+        return so_far, recent
+
+    def _partial(self) -> Array | None:
+        if self._fresh and self._partly is None:
+            self._partly = self._summary()
+        return self._partly if self._fresh else None
+
+    def _summary(self) -> Array:
+        """Run the encoder over the window that ends with the last speech, ``(1, f)``."""
+        return self._recognizer.summaries(self._recognizer.windows(self._context)[-1:])
+
+    def _predict(self, path: str | None, heard_s: float, speech_s: float, total: Any, count: int) -> Prediction:
+        model = self._recognizer.bundle.title
+        refused = refusal(heard_s, speech_s)
+        if refused or not count:
+            status, message = refused or ("no_speech", "no speech was found")
+            return Prediction(path, status, message, heard_s, speech_s, model=model, **dict.fromkeys(ANSWERS))
+        (answer,) = self._recognizer.decide(
+            self._recognizer.heads(np.asarray(total / count, dtype=np.float32)), speech_s
+        )
+        return Prediction(path, "ok", None, heard_s, speech_s, model=model, **answer)
+
+
+class _Exact:
+    """The answer that a file would have, worked out beside the estimates."""
+
+    def __init__(self, recognizer: "Recognizer", path: str | None) -> None:
+        self._blocks: queue.Queue[tuple[Signal, int] | None] = queue.Queue(PIECES)
+        self._found: Prediction | BaseException | None = None
+        self._thread = threading.Thread(target=self._work, args=(recognizer, path), daemon=True)
+        self._thread.start()
+
+    def give(self, block: tuple[Signal, int] | None) -> None:
+        """Hand on the next block; ``None`` ends the sound."""
+        self._blocks.put(block)
+
+    def answer(self) -> Prediction:
+        """End the sound and wait for the answer, a fraction of a second."""
+        if self._thread.is_alive():
+            self.give(None)
+            self._thread.join()
+        if isinstance(self._found, Prediction):
+            return self._found
+        assert self._found is not None
+        raise self._found
+
+    def leave(self) -> None:
+        """End the sound, and want no answer."""
+        if self._thread.is_alive():
+            self.give(None)
+
+    def _work(self, recognizer: "Recognizer", path: str | None) -> None:
+        ended = False
+
+        def given() -> Iterator[tuple[Signal, int]]:
+            nonlocal ended
+            while (block := self._blocks.get()) is not None:
+                yield block
+            ended = True
+
+        try:
+            minutes = (block for block, _ in audio.at_rate(given()) if len(block))
+            self._found = recognizer.answer(path, minutes)
+        except BaseException as error:  # for the thread that asks for the answer
+            self._found = error
+            while not ended and self._blocks.get() is not None:  # nobody must wait for a place in the queue
+                pass

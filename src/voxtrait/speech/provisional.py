@@ -1,0 +1,82 @@
+"""Where there is speech, said while it is spoken: within a second, and for now.
+
+:class:`~voxtrait.speech.detector.Detector` waits for 33 s of sound and for a pause, because its answer is firm. A
+display cannot wait: here a part is answered half a second after it, by the same network and the same rules, from what
+was heard until then.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from voxtrait.audio import Signal
+from voxtrait.speech import network
+from voxtrait.speech.detector import (
+    BRIDGE_FRAMES,
+    MARGIN_FRAMES,
+    QUIETEST_DBFS,
+    TARGET_DBFS,
+    WINDOW_FRAMES,
+    Heard,
+    decide,
+    loud_dbfs,
+    powers,
+)
+
+STEP_FRAMES: Final = 8  # 0.26 s through the network in one call
+LAG_FRAMES: Final = BRIDGE_FRAMES + MARGIN_FRAMES  # 0.38 s, after which most frames are what they will be
+CONTEXT_FRAMES: Final = 320  # 10 s, in which a stretch finds its evidence
+
+
+class Provisional:
+    """Finds speech in a signal that comes in blocks, soon.
+
+    How the signal is cut into blocks does not change the answer. A part is answered at most 0.64 s after it; the last
+    such part of a signal is never answered.
+
+    Examples:
+        >>> soon = Provisional()
+        >>> [len(soon.feed(np.zeros(8000, np.float32)).frames) for _ in range(4)]
+        [0, 12, 16, 16]
+    """
+
+    def __init__(self) -> None:
+        self._state = network.start()
+        self._rest = np.zeros(0, np.float32)  # less than a step, which the network has not heard
+        self._powers = np.zeros(0, np.float32)  # of the frames it has heard, up to a window
+        self._shares = np.zeros(0, np.float32)  # its probabilities, for a context and what is not answered
+        self._unanswered = np.zeros(0, np.float32)  # samples
+
+    def feed(self, signal: Signal) -> Heard:
+        """Take the next block, and give what can be said by now.
+
+        Args:
+            signal: mono at 16 kHz, ``(samples,)``, of any length.
+
+        Returns:
+            The next part of the signal, often an empty one.
+        """
+        signal = np.concatenate([self._rest, signal])
+        step = STEP_FRAMES * network.FRAME
+        end = len(signal) - len(signal) % step
+        parts = [self._step(signal[at : at + step]) for at in range(0, end, step)]
+        self._rest = signal[end:].copy()
+        if not parts:
+            return Heard(np.zeros(0, bool), np.zeros(0, np.float32))
+        return Heard(np.concatenate([part.frames for part in parts]), np.concatenate([part.speech for part in parts]))
+
+    def _step(self, signal: Signal) -> Heard:
+        self._powers = np.concatenate([self._powers, powers(signal)])[-WINDOW_FRAMES:]
+        level = loud_dbfs(self._powers)
+        if level < QUIETEST_DBFS:
+            shares, self._state = np.zeros(STEP_FRAMES, np.float32), network.start()
+        else:
+            shares, self._state = network.probabilities(signal, self._state, 10 ** ((TARGET_DBFS - level) / 20))
+        self._shares = np.concatenate([self._shares, shares])[-CONTEXT_FRAMES:]
+        samples = np.concatenate([self._unanswered, signal])
+        waiting = len(samples) // network.FRAME
+        count = max(0, waiting - LAG_FRAMES)
+        first = len(self._shares) - waiting
+        frames = decide(self._shares)[first : first + count]
+        answered, self._unanswered = np.split(samples, [count * network.FRAME])
+        return Heard(frames, answered.reshape(-1, network.FRAME)[frames].ravel())

@@ -1,0 +1,105 @@
+"""Connections to stores: one filesystem of fsspec a process, three tries, and errors in plain words."""
+
+import errno
+import functools
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from voxtrait.errors import AudioMissingError, MissingExtraError, OptionError, StorageError
+from voxtrait.storage.urls import USER, WEB, protocol_of, shown
+
+Result = TypeVar("Result")
+
+CONNECT_S: Final = 10  # seconds for a connection to be made
+SILENCE_S: Final = 30  # seconds without a byte from the other side
+WAITS: Final = (0.5, 2.0)  # seconds before the second and the third try
+
+
+def place_of(url: str) -> tuple[Any, str]:
+    """Find the filesystem of a URL, one a process, and the name that the file has in it."""
+    protocol, _, rest = url.partition("://")
+    fs = _filesystem(f"{protocol}://{rest.partition('/')[0]}", os.getpid())
+    return fs, fs._strip_protocol(url)
+
+
+@functools.lru_cache(maxsize=64)
+def _filesystem(root: str, process: int) -> Any:
+    """Make the filesystem of everything below a root such as ``s3://bucket``; fsspec makes one a thread by itself."""
+    try:
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+    except ImportError:
+        raise MissingExtraError(f"reading {shown(root)}", "remote") from None
+    try:
+        fs, _ = url_to_fs(root, **_options(protocol_of(root)))
+    except ImportError as error:
+        if protocol_of(root) in ("s3", "s3a", *WEB):
+            raise MissingExtraError(f"reading {shown(root)}", "remote") from None
+        raise StorageError(f"{shown(root)} needs a package that is not installed: {error}") from None
+    except ValueError as error:
+        raise StorageError(f"{shown(root)} cannot be opened: {error}") from None
+    if protocol_of(root) in ("s3", "s3a"):
+        fs.retries = 1  # tried counts for every kind of store
+    return fs
+
+
+def _options(protocol: str) -> dict[str, Any]:
+    if protocol in WEB:
+        import aiohttp
+
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        return {"client_kwargs": {"timeout": limits, "trust_env": True}}
+    options: dict[str, Any] = {"use_listings_cache": False}  # what this run writes is looked for in it
+    if protocol in ("s3", "s3a"):
+        from fsspec.config import conf  # type: ignore[import-untyped] # FSSPEC_S3 and FSSPEC_S3_… of the environment
+
+        network: dict[str, Any] = {
+            "connect_timeout": CONNECT_S,
+            "read_timeout": SILENCE_S,
+            "retries": {"total_max_attempts": 1},
+        }
+        options["config_kwargs"] = network | conf.get("s3", {}).get("config_kwargs", {})
+    return options
+
+
+def tried(url: str, call: Callable[[], Result]) -> Result:
+    """Do what needs the network, again where that may help, and say in plain words what went wrong."""
+    for wait in (*WAITS, None):
+        try:
+            return call()
+        except Exception as error:
+            found, passing = _explained(url, error)
+            if wait is None or not passing:
+                raise found from None
+        time.sleep(wait)
+    raise AssertionError
+
+
+def _explained(url: str, error: Exception) -> tuple[Exception, bool]:
+    """Turn what a library raised into an error of ours, and say whether another try may end otherwise."""
+    name, kind, status = shown(url), type(error).__name__, getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError) or status in (404, 410):
+        bucket = "bucket" in str(error) or "container" in str(error)
+        return AudioMissingError(f"no such file: {name}{' (there is no such bucket)' if bucket else ''}"), False
+    if isinstance(error, PermissionError) or status in (401, 403, 407):
+        return StorageError(f"{name} must not be read or written with the credentials in use: access refused"), False
+    if "Credentials" in kind or "Token" in kind:
+        return StorageError(
+            f"no credentials for {name}: set them as its library expects (for s3 AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true for a public bucket)"
+        ), False
+    if status is not None:
+        reason = f"the server answered {status} {getattr(error, 'message', '')}".rstrip()
+        return StorageError(f"{name} cannot be reached: {reason}"), status >= 500 or status in (408, 425, 429)
+    if isinstance(error, TimeoutError) or "Timeout" in kind:
+        return StorageError(f"{name} cannot be reached: no answer within {SILENCE_S} s"), True
+    if "Connect" in kind or "DNS" in kind:
+        return StorageError(f"{name} cannot be reached: the host is unknown, or refuses connections"), True
+    if isinstance(error, StorageError | OptionError | MissingExtraError):
+        return error, False
+    text = USER.sub("", str(error).replace(url, name)).partition("\n")[0]
+    passing = (isinstance(error, OSError) and error.errno != errno.EINVAL) or kind.startswith(
+        ("Client", "HTTP", "Server")
+    )
+    return StorageError(f"{name} cannot be reached: {text or kind}"), passing

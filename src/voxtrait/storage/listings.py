@@ -1,0 +1,136 @@
+"""What lies below a URL: one request a thousand files, none for each of them."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from voxtrait.errors import AudioMissingError, NothingToDoError, StorageError
+from voxtrait.storage.connection import place_of, tried
+from voxtrait.storage.content import read
+from voxtrait.storage.urls import WEB, is_url, join, parent, protocol_of, shown, suffix_of
+
+
+class ListedUrl(str):
+    """A URL from a listing, which also said what is there: ``stamp`` is another one where the content is."""
+
+    __slots__ = ("stamp",)  # of millions of them
+    stamp: str
+
+
+class Entry(NamedTuple):
+    """A file in a listing."""
+
+    size: int  # bytes
+    stamp: str  # size with the store's hash or time of change
+
+
+def files(folder: str, suffixes: Collection[str]) -> list[ListedUrl]:
+    """List the files below a URL that have one of the endings, in the order that a local folder has; hidden ones are
+    left out. A URL that is itself a file stands for itself.
+
+    Raises:
+        NothingToDoError: if there is none, or the place cannot be listed.
+        StorageError: if the place cannot be reached.
+    """
+    found = listing(folder)
+    if list(found) == [""]:
+        return [_listed(folder, found[""])]
+    names = [name for name in found if suffix_of(f"://{name}") in suffixes and not _is_hidden(name)]
+    if not names:
+        raise NothingToDoError(f"no audio in {shown(folder)}: expected files ending in .mp3, .wav, .flac, .ogg, …")
+    names.sort(key=lambda name: name.split("/"))
+    return [_listed(join(folder, name), found[name]) for name in names]
+
+
+def _listed(url: str, entry: Entry) -> ListedUrl:
+    one = ListedUrl(url)
+    one.stamp = entry.stamp
+    return one
+
+
+def _is_hidden(name: str) -> bool:
+    return name[0] == "." or "/." in name
+
+
+def names_in(file: str | os.PathLike[str]) -> list[str]:
+    """Read a list of files, a path or a URL a line; empty lines are passed over.
+
+    Args:
+        file: a path, a URL, or ``-`` for standard input. In a list behind a URL, paths are relative to its folder.
+
+    Raises:
+        NothingToDoError: if there is no such list, or nothing in it.
+    """
+    try:
+        data = read(file) if is_url(file) else sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except FileNotFoundError:
+        raise NothingToDoError(f"no such list of files: {shown(os.fspath(file))}") from None
+    lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
+    names = [name for line in lines if (name := line.removesuffix("\r"))]
+    if not names:
+        raise NothingToDoError(f"{shown(os.fspath(file))} names no file: expected a path or a URL a line")
+    if is_url(file):
+        home = parent(file)
+        return [name if is_url(name) else join(home, name) for name in names]
+    return names
+
+
+def listing(folder: str) -> dict[str, Entry]:
+    """List everything below a URL, by its name relative to it; a file has the name ``""``. Nothing there is no error.
+
+    Raises:
+        NothingToDoError: if the place cannot be listed: a web server, or a bucket that is not there.
+        StorageError: if the place cannot be reached.
+    """
+    if protocol_of(folder) in WEB:
+        raise NothingToDoError(
+            f"got {shown(folder)} as a folder, but a web server does not list its files: name them, or give a list "
+            "of their addresses (--files-from FILE)"
+        )
+    if folder.endswith("://"):
+        raise NothingToDoError(f"got {folder}, expected the name of a bucket behind it, such as {folder}bucket/clips")
+    store, root = place_of(folder.rstrip("/"))
+    try:
+        found = tried(folder, lambda: store.find(root, detail=True))
+    except AudioMissingError as error:
+        raise NothingToDoError(str(error).replace("file", "file or folder", 1)) from None
+    start = len(root) + 1
+    return {
+        name[start:]: Entry(info["size"] or 0, f"{info['size']} {_version(info)}")
+        for name, info in found.items()
+        if info["type"] != "directory" and not (name.endswith("/") and not info["size"])  # a store's mark of a folder
+    }
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    keys = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime", "Last-Modified")
+    return next((str(info[key]) for key in keys if info.get(key)), "")
+
+
+def statuses(urls: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Say how large files are and give a number that is another one where the content is.
+
+    Object stores are listed, a request a thousand files of a folder; a web server is asked for each file. What is not
+    there, or does not say, has no entry.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for folder in sorted({parent(url) for url in urls if protocol_of(url) not in WEB}):
+        with contextlib.suppress(NothingToDoError, StorageError):
+            found |= {join(folder, name): (one.size, _number(one.stamp)) for name, one in listing(folder).items()}
+    for url in urls:
+        if protocol_of(url) in WEB:
+            web, place = place_of(url)
+            with contextlib.suppress(AudioMissingError, StorageError):
+                info = tried(url, functools.partial(web.info, place))
+                if info.get("size") and (version := _version(info)):
+                    found[url] = info["size"], _number(f"{info['size']} {version}")
+    return found
+
+
+def _number(stamp: str) -> int:
+    return int.from_bytes(hashlib.blake2b(stamp.encode(), digest_size=8).digest(), "little", signed=True)
