@@ -14,15 +14,14 @@ The input is ``silero_vad/data/silero_vad_16k_sequence.onnx`` of the wheel siler
 """
 
 import hashlib
-import logging
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from voxtrait.training import export
 
 SOURCE_SHA256 = "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85"
 FFT = 256
@@ -119,27 +118,12 @@ def rewrite(source):
     return model
 
 
-def quantise(model):
-    logging.getLogger().setLevel(logging.ERROR)  # the quantiser advises there on what has been done
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "small.onnx"
-        quantize_dynamic(
-            model,
-            out,
-            op_types_to_quantize=["LSTM"],
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-        )
-        return onnx.load(out)
-
-
 def main():
     source, target = map(Path, sys.argv[1:])
     data = source.read_bytes()
     if hashlib.sha256(data).hexdigest() != SOURCE_SHA256:
         raise SystemExit(f"{source} is not the published graph, whose SHA-256 is {SOURCE_SHA256}")
-    onnx.save(quantise(rewrite(onnx.load_from_string(data))), target)
+    target.write_bytes(export.quantise(rewrite(onnx.load_from_string(data)), keep=[]))
     print(f"{target}: SHA-256 {hashlib.sha256(target.read_bytes()).hexdigest()}")
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from factories import tiny_release
 from test_training import QUICK
-from voxtrait import batch, corpora, features, manifest, pictures, shards, splitting
+from voxtrait import audio, batch, corpora, features, manifest, pictures, shards, splitting
 from voxtrait.cli import root
 from voxtrait.errors import ManifestError, OptionError
 from voxtrait.training import dataset, loading, recipe, streaming
@@ -188,3 +188,10 @@ def test_what_is_wrong_with_shards_is_said(packed, release, tmp_path):
 
 def test_the_front_end_of_shards_is_that_of_the_pictures(packed):
     assert shards.shards_front_end(packed) == features.picture_front_end(SIZE)
+
+
+def test_a_file_of_audio_is_no_manifest(tmp_path: Path) -> None:
+    audio.write_wav(tmp_path / "a.wav", np.zeros(8000, np.float32), 8000)
+    with pytest.raises(OptionError, match=r"got .*a\.wav, expected a manifest with splits"):
+        shards.pack(tmp_path / "a.wav", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -84,14 +84,15 @@ def pack(
     start = time.perf_counter()
     place, out = Path(source), Path(out_dir).resolve()
     front_end = features.picture_front_end(size, fit=fit)
-    if place.is_dir():
-        if not (place / MANIFEST).is_file():
-            raise OptionError(
-                f"got the folder {place}, expected a manifest with splits, or a folder that 'voxtrait images' "
-                f"filled from one (it has a {MANIFEST})"
-            )
+    if (place / MANIFEST).is_file():
         front_end, place = front_end_of(place), place / MANIFEST
-    table = _ordered(derived.sources(place, out_dir).table, place, seed)
+    clips = None if place.is_dir() else derived.sources(place, out_dir)
+    if clips is None or not clips.labelled:
+        raise OptionError(
+            f"got {place}, expected a manifest with splits, or a folder that 'voxtrait images' filled from one "
+            f"(it has a {MANIFEST})"
+        )
+    table = _ordered(clips.table, place, seed)
     settings = {"front_end": front_end.to_dict(), "seed": seed}
     derived.claim(out, SETTINGS, settings)
     summary = Summary(os.fspath(out_dir), unlabelled=table.height)

@@ -42,7 +42,7 @@ from voxtrait.training import encoder, fast_encoder, schedule
 from voxtrait.training.acoustics import Chances, disturb
 from voxtrait.training.curves import Curves
 from voxtrait.training.dataset import EpochSampler
-from voxtrait.training.fast_encoder import FastEncoder
+from voxtrait.training.fast_encoder import SLOWER, FastEncoder
 from voxtrait.training.fit import Talk, calm
 from voxtrait.training.heads import Heads
 from voxtrait.training.recipe import EncoderRecipe
@@ -82,8 +82,9 @@ class Answers:
                     signal = self._disturbed(spoken, rng) if view else spoken
                     heard, seen = cut(signal, rng if view else None)
                     said = self.teacher(heard)
-                    states = said["states"][fast_encoder.SLOWER - 1 :: fast_encoder.SLOWER].transpose(1, 0, 2)
-                    found.append((seen, states, said["summary"], np.full(len(seen), view, np.uint8)))
+                    found.append((seen, said["states"], said["summary"], np.full(len(seen), view, np.uint8)))
+        except BundleError:  # no fault of the file, and the same for the next one
+            raise
         except (VoxtraitError, OSError, RuntimeError):  # RuntimeError: a codec of libsndfile's
             found = []
         if not found:
@@ -132,16 +133,24 @@ def cut(signal: Signal, rng: np.random.Generator | None) -> tuple[Array, Array]:
 
 
 def teacher(file: Path) -> Graph:
-    """Write the large encoder in 32 bits, with its states beside its summaries, and open it."""
-    front_end = features.encoder_front_end()
+    """Write the large encoder in 32 bits, with its states at the fast one's steps beside its summaries, and open it."""
+    shape = features.encoder_front_end().input_shape
     model = encoder.assembled(encoder.pretrained())
-    model.graph.node.append(helper.make_node("Identity", [f"layer{encoder.LAYERS - 1}"], ["states"]))
-    model.graph.output.append(
-        helper.make_tensor_value_info("states", TensorProto.FLOAT, [front_end.columns, "n", encoder.UNITS])
+    values = {"first": [SLOWER - 1], "past": [shape[0]], "axis": [0], "step": [SLOWER], "flat": [0, -1]}
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(one), name) for name, one in values.items())
+    model.graph.node.extend(
+        [
+            helper.make_node("Slice", [f"layer{encoder.LAYERS - 1}", "first", "past", "axis", "step"], ["slower"]),
+            helper.make_node("Transpose", ["slower"], ["by_window"], perm=[1, 0, 2]),
+            helper.make_node("Reshape", ["by_window", "flat"], ["states"]),
+        ]
     )
+    size = shape[0] // SLOWER * encoder.UNITS
+    model.graph.output.append(helper.make_tensor_value_info("states", TensorProto.FLOAT, ["n", size]))
+    onnx.checker.check_model(model)
     with atomic_path(file) as part:
         onnx.save(model, part)
-    return Graph(file, front_end.input_shape, {"summary": None, "states": None}, name="windows")
+    return Graph(file, shape, {"summary": encoder.SUMMARY, "states": size}, name="windows")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from voxtrait.errors import BundleError
 from voxtrait.features import fast_encoder_front_end
 from voxtrait.training import export
-from voxtrait.training.encoder import FIDELITY, LAYERS, PARITY, PRETRAINED, UNITS, Assembly, SpeakerEncoder, summary
+from voxtrait.training.encoder import LAYERS, PARITY, PRETRAINED, UNITS, Assembly, SpeakerEncoder, summary
 
 TAUGHT: Final = PRETRAINED | {"name": f"fast encoder of voxtrait, taught by the {PRETRAINED['name']}"}
 COLUMNS: Final = 2  # of a window that a step looks at
@@ -30,6 +30,7 @@ SLOWER: Final = 4  # times than the large encoder's clock
 LIMIT: Final = 4.0  # what a step sees lies between -LIMIT and LIMIT
 LOUDER: Final = 4.0  # times that power is scaled up: 99.9 % of it is below LIMIT then
 ROUNDING: Final = 0.022  # what 8 bits make of that range
+FIDELITY: Final = 0.99  # cosine of embeddings after quantisation; heads learn from what the quantised graph puts out
 WARPED: Final = 0.5  # share of the move of the biases: measured, on windows of real speech, among 0, 0.5, 0.7 and 1
 
 
@@ -105,7 +106,7 @@ def graph(encoder: FastEncoder, real: npt.NDArray[np.float32]) -> bytes:
 
     Raises:
         BundleError: if the graph differs from the encoder by more than :data:`voxtrait.training.encoder.PARITY`, or
-            its quantised form by more than :data:`voxtrait.training.encoder.FIDELITY` allows.
+            its quantised form by more than :data:`FIDELITY` allows.
     """
     whole = assembled(encoder)
     with torch.no_grad():
