@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from voxtrait import audio, bundle, features, speech
-from voxtrait.errors import BundleError
+from voxtrait.errors import BundleError, PretrainedMissingError
 from voxtrait.synthetic import cohort, write_common_voice
-from voxtrait.training import distillation, encoder, fast_encoder
+from voxtrait.training import distillation, encoder, ensemble, fast_encoder, recipe
 from voxtrait.training.distillation import Lessons
 from voxtrait.training.fast_encoder import FastEncoder
 
@@ -123,3 +123,12 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path) -> None:
     network = distillation.distil(given, heads, tmp_path / "whole", 3)  # nothing is left to do
     assert isinstance(network, FastEncoder)
     assert pl.read_csv(tmp_path / "whole/curves.csv").equals(curve)
+
+
+def test_a_recipe_wants_the_fast_encoder_in_its_folder(tmp_path: Path) -> None:
+    asked = recipe.load("base", ["encoder=fast"])
+    assert asked.front_end == features.fast_encoder_front_end()
+    with pytest.raises(PretrainedMissingError, match=r"no .*encoder\.onnx: teach a fast encoder with"):
+        ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked)
+    (tmp_path / "encoder.onnx").write_bytes(b"a graph")
+    assert ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked) == tmp_path / "encoder.onnx"

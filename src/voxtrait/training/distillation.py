@@ -10,8 +10,9 @@ of the top layer, on summaries, each value by its spread, and on what the heads 
 recording at another speed is another voice, and the large encoder says what of it: that makes more voices than there
 are speakers, which labels would not survive.
 
-``python -m voxtrait.training.distillation MANIFEST BUNDLE OUT`` teaches one, with the heads of a bundle that was
-trained with ``--set encoder=large``; ``OUT/fast_encoder.onnx`` is what the recipe ``base`` takes as its encoder.
+``python -m voxtrait.training.distillation MANIFEST BUNDLE OUT`` teaches one, with the heads of a bundle of the recipe
+``base``; a copy of ``OUT/fast_encoder.onnx`` as ``RUN/encoder.onnx`` is what ``voxtrait train base --out RUN --set
+encoder=fast`` starts from. No shipped bundle has one: what it costs and gains stands in ``docs/results.md``.
 """
 
 import argparse

@@ -26,7 +26,7 @@ from voxtrait import features, manifest, speech
 from voxtrait.audio import atomic_path
 from voxtrait.audio import load as load_audio
 from voxtrait.bundle import Bundle
-from voxtrait.errors import ManifestError, VoxtraitError
+from voxtrait.errors import ManifestError, PretrainedMissingError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.features import Array
 from voxtrait.labels import GENDERS, YEARS
@@ -41,7 +41,6 @@ from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.views import SHORT_S, summarise
 
 PARITY_CLIPS: Final = 48
-FAST_ENCODER: Final = "voxtrait-base"  # the shipped bundle whose encoder was taught by the large one
 HEAD_OUTPUTS: Final = ("gender", "age", "embedding")
 CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/results.md)
 
@@ -106,15 +105,17 @@ def train(
 def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> Path:
     """Write the encoder's graph into the run's folder; once, for its bytes name the shards.
 
-    The large encoder's is made of its published weights and checked on real clips. The fast one's is that of the
-    shipped bundle, unless another lies there already: ``training/distillation.py`` makes one.
+    The large encoder's is made of its published weights and checked on real clips. The fast one's has to be there.
+
+    Raises:
+        PretrainedMissingError: if it is not.
     """
     file = folder / "encoder.onnx"
-    if file.is_file():
-        return file
-    if recipe.encoder == "fast":
-        graph = bundles.load(FAST_ENCODER).model.read_bytes()
-    else:
+    if not file.is_file() and recipe.encoder == "fast":
+        raise PretrainedMissingError(
+            f"no {file}: teach a fast encoder with 'python -m voxtrait.training.distillation', and copy it there"
+        )
+    if not file.is_file():
         real: list[Array] = []
         for path in table["path"]:
             try:
@@ -126,8 +127,8 @@ def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> P
             if len(real) == PARITY_CLIPS:
                 break
         graph = encoder.graph(encoder.pretrained(), np.concatenate(real))
-    with atomic_path(file) as part:
-        part.write_bytes(graph)
+        with atomic_path(file) as part:
+            part.write_bytes(graph)
     return file
 
 

@@ -83,7 +83,7 @@ class EncoderRecipe:
     kind: str = "encoder"  # says which of the two tables of keys holds
     description: str = ""  # one sentence, which the bundle carries
 
-    encoder: str = "large"  # large: GE2E as published; fast: taught by it, in a third of its time
+    encoder: str = "large"  # large: GE2E as published; fast: taught by it, a quarter of its time (docs/results.md)
 
     # what is heard
     views: int = 7  # of each clip: whole as recorded, 1.6 s as recorded, the others disturbed
