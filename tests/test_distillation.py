@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from voxtrait import audio, bundle, features, speech
-from voxtrait.errors import BundleError, PretrainedMissingError
+from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
 from voxtrait.synthetic import cohort, write_common_voice
 from voxtrait.training import distillation, encoder, ensemble, fast_encoder, recipe
 from voxtrait.training.distillation import Lessons
@@ -123,6 +123,9 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path) -> None:
     network = distillation.distil(given, heads, tmp_path / "whole", 3)  # nothing is left to do
     assert isinstance(network, FastEncoder)
     assert pl.read_csv(tmp_path / "whole/curves.csv").equals(curve)
+    nobody = Lessons(windows, states, summaries, np.zeros(24, bool), np.ones(24, bool))
+    with pytest.raises(ManifestError, match="got 24 windows to learn from and 0 of speakers kept aside"):
+        distillation.distil(nobody, heads, tmp_path / "nobody", 1)
 
 
 def test_a_recipe_wants_the_fast_encoder_in_its_folder(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from torch.utils.data import DataLoader
 
 from voxtrait import audio, batch, bundle, features, manifest, speech
 from voxtrait.audio import SAMPLING_RATE, Signal, atomic_path, check_signal, resample
-from voxtrait.errors import BundleError, VoxtraitError
+from voxtrait.errors import BundleError, ManifestError, VoxtraitError
 from voxtrait.features import Array
 from voxtrait.recognize.graph import Graph
 from voxtrait.training import encoder, fast_encoder, schedule
@@ -301,10 +301,18 @@ def distil(given: Lessons, heads: Heads, folder: Path, epochs: int, *, label: st
         folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
         epochs: times that every window is seen.
         label: of a progress line on standard error.
+
+    Raises:
+        ManifestError: if there is nothing to learn from, or no speaker kept aside.
     """
     lightning.seed_everything(SEED, workers=True, verbose=False)
     rows = torch.from_numpy(np.flatnonzero(~given.aside))
     others = torch.from_numpy(np.flatnonzero(given.aside & given.recorded))
+    if not len(rows) or not len(others):
+        raise ManifestError(
+            f"got {len(rows)} windows to learn from and {len(others)} of speakers kept aside, expected some of both: "
+            f"one in {UNHEARD} speakers is kept aside, so give it a few hundred"
+        )
     loader: DataLoader[Any] = DataLoader(
         rows,  # type: ignore[arg-type]
         batch_size=BATCH,
