@@ -113,7 +113,8 @@ def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> P
     file = folder / "encoder.onnx"
     if not file.is_file() and recipe.encoder == "fast":
         raise PretrainedMissingError(
-            f"no {file}: teach a fast encoder with 'python -m voxtrait.training.distillation', copy it there, and --resume"
+            f"no {file}: teach a fast encoder with 'python -m voxtrait.training.distillation',"
+            " copy it there, and --resume"
         )
     if not file.is_file():
         real: list[Array] = []
