@@ -10,8 +10,9 @@ import importlib
 import importlib.util
 import os
 import queue
+import select
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -82,7 +83,8 @@ def incoming(file: IO[bytes], raw: Raw | None = None, *, name: str = "the input"
             raise OptionError(f"got raw samples of {raw.encoding!r}, expected one of {', '.join(RAW)}")
         if raw.rate < 1 or not 1 <= raw.channels <= 1024:
             raise OptionError(f"got {raw.channels} channels at {raw.rate} Hz, expected 1 to 1024 at a positive rate")
-    with contextlib.closing(_in_thread(_decoded(_Bytes(file), raw, name))) as blocks:
+    source = _Bytes(file)
+    with contextlib.closing(_in_thread(_decoded(source, raw, name), source.end)) as blocks:
         yield from blocks
 
 
@@ -136,6 +138,8 @@ class _Bytes:
             if not file.seekable():  # a read through Python's buffer holds a lock, and a thread in it stops the exit
                 # one of our own: a thread may still be waiting at it when the caller has closed his
                 self._descriptor = os.dup(file.fileno())
+                self._over, self._end = os.pipe()  # for the thread that waits, and for whoever ends its waiting
+        self._open = threading.Lock()  # held while a descriptor is closed or told: its number may soon be another's
         self.lent = False  # to a thread that closes it
         self.ended = False
         self.count = 0  # bytes given since the last sound
@@ -146,7 +150,8 @@ class _Bytes:
         if self._ahead:
             found, self._ahead = self._ahead[:size], self._ahead[size:]
         elif self._descriptor is not None:
-            found = os.read(self._descriptor, size)
+            ready, _, _ = select.select([self._descriptor, self._over], [], [])
+            found = b"" if self._over in ready else os.read(self._descriptor, size)
         else:
             found = getattr(self._file, "read1", self._file.read)(size)
         self.count += len(found)
@@ -164,17 +169,26 @@ class _Bytes:
         self.count = 0
         return seen[:size]
 
+    def end(self) -> None:
+        """Give nothing more, also to a thread that waits for the pipe at this moment."""
+        with self._open:
+            if self._descriptor is not None:
+                os.write(self._end, b".")
+
     def close(self) -> None:
         """Let go of the pipe; the caller's file stays open."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+        with self._open:
+            if self._descriptor is not None:
+                for descriptor in (self._descriptor, self._over, self._end):
+                    os.close(descriptor)
+                self._descriptor = None
 
     def put_back(self, content: bytes) -> None:
         """Give these bytes next."""
         self._ahead = content + self._ahead
 
 
-def _decoded(source: _Bytes, raw: Raw | None, name: str) -> Iterator[tuple[Signal, int]]:
+def _decoded(source: _Bytes, raw: Raw | None, name: str) -> Generator[tuple[Signal, int], None, None]:
     try:
         if not source.look(1):
             raise NothingToDoError(f"nothing came from {name}: expected sound")
@@ -234,7 +248,8 @@ def _by_libsndfile(source: _Bytes, name: str, **said: Any) -> Iterator[tuple[Sig
 
     end, entrance = os.pipe()
     source.lent = True
-    threading.Thread(target=_pump, args=(source, entrance), daemon=True).start()
+    pump = threading.Thread(target=_pump, args=(source, entrance), daemon=True)
+    pump.start()
     heard = 0.0
     try:
         try:
@@ -262,6 +277,8 @@ def _by_libsndfile(source: _Bytes, name: str, **said: Any) -> Iterator[tuple[Sig
                 raise DecodeError(f"{name} goes on after the end of its sound at {heard:.1f} s: that was not heard")
     finally:
         os.close(end)
+        source.end()
+        pump.join()
 
 
 def _pump(source: _Bytes, entrance: int) -> None:
@@ -310,8 +327,12 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).rstrip(".") or "damaged"
 
 
-def _in_thread(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """Let a thread work, and wait for it in a way that Ctrl-C ends: in a C library nothing would."""
+def _in_thread(items: Generator[Item, None, None], end: Callable[[], None]) -> Generator[Item, None, None]:
+    """Let a thread work, and wait for it in a way that Ctrl-C ends: in a C library nothing would.
+
+    The thread is over when this is, for one that runs while the interpreter shuts down may abort the process; ``end``
+    is what ends its waiting for items.
+    """
     waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(WAITING)
     wanted = threading.Event()
     wanted.set()
@@ -324,15 +345,17 @@ def _in_thread(items: Iterator[Item]) -> Generator[Item, None, None]:
 
     def work() -> None:
         try:
-            for item in items:
-                put(item, None)
-                if not wanted.is_set():
-                    return
+            with contextlib.closing(items):
+                for item in items:
+                    put(item, None)
+                    if not wanted.is_set():
+                        return
             put(None, None)
         except BaseException as error:  # for the thread that waits
             put(None, error)
 
-    threading.Thread(target=work, daemon=True).start()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
     try:
         while True:
             item, error = waiting.get()
@@ -343,3 +366,5 @@ def _in_thread(items: Iterator[Item]) -> Generator[Item, None, None]:
             yield item
     finally:
         wanted.clear()
+        end()
+        thread.join()

@@ -121,7 +121,7 @@ class Listening:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """Let the thread end, whatever it was about to answer."""
+        """End the thread, whatever it was about to answer."""
         self._exact.leave()
 
     def feed(self, block: Signal, rate: int) -> list[Estimate]:
@@ -264,6 +264,7 @@ class _Exact:
     def __init__(self, recognizer: "Recognizer", path: str | None) -> None:
         self._blocks: queue.Queue[tuple[Signal, int] | None] = queue.Queue(PIECES)
         self._found: Prediction | BaseException | None = None
+        self._left = False
         self._thread = threading.Thread(target=self._work, args=(recognizer, path), daemon=True)
         self._thread.start()
 
@@ -282,9 +283,12 @@ class _Exact:
         raise self._found
 
     def leave(self) -> None:
-        """End the sound, and want no answer."""
+        """End the sound, and want no answer. The thread is over then, for a runtime at work in one that runs while the
+        interpreter shuts down aborts the process."""
+        self._left = True
         if self._thread.is_alive():
             self.give(None)
+            self._thread.join()
 
     def _work(self, recognizer: "Recognizer", path: str | None) -> None:
         ended = False
@@ -294,6 +298,8 @@ class _Exact:
             while (block := self._blocks.get()) is not None:
                 yield block
             ended = True
+            if self._left:
+                raise SignalError("the listener left before the sound was over")
 
         try:
             minutes = (block for block, _ in audio.at_rate(given()) if len(block))
