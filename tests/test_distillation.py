@@ -101,7 +101,7 @@ def test_the_large_encoder_answers_about_clips_as_recorded_and_disturbed(clips: 
     table = pl.DataFrame({"clip_id": list("abcd"), "speaker_id": [None, "x", "y", "z"], "path": paths})
     given = distillation.lessons(table, tmp_path / "out")
     assert given.windows.shape == (len(given.aside), 80, 40)
-    assert given.states.shape == (len(given.aside), 40, 256)
+    assert given.states.shape == (len(given.aside), 10, 256)
     expected = sum(len(distillation.cut(speech.spoken(audio.load(clip)[0]), None)[1]) for clip in clips[:3])
     assert given.recorded.sum() == expected < len(given.recorded)
     again = distillation.lessons(table, tmp_path / "out")  # from the shards
@@ -112,7 +112,7 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     windows = rng.normal(-8, 3, (24, 80, 40)).astype(np.float16)
     aside = np.arange(24) % 4 == 0
-    states = rng.normal(0, 0.3, (24, 40, 256)).astype(np.float16)
+    states = rng.normal(0, 0.3, (24, 10, 256)).astype(np.float16)
     summaries = np.abs(rng.normal(0, 0.1, (24, encoder.SUMMARY))).astype(np.float32)
     given = Lessons(windows, states, summaries, aside, np.ones(24, bool))
     heads = distillation.heads_of(bundle.load("voxtrait-base"))

@@ -24,7 +24,7 @@ from voxtrait.features.front_end import (
     fast_encoder_front_end,
     picture_front_end,
 )
-from voxtrait.features.spectrum import Array, log_mel, mel_power, windows
+from voxtrait.features.spectrum import Array, filters, log_mel, mel_power, windows
 
 __all__ = [
     "FITS",
@@ -38,6 +38,7 @@ __all__ = [
     "encode_png",
     "encoder_front_end",
     "fast_encoder_front_end",
+    "filters",
     "log_mel",
     "mel_power",
     "network_input",

@@ -42,7 +42,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
         rms = float(np.sqrt(np.mean(np.square(signal, dtype=np.float64)))) if len(signal) else 0.0
         if rms > 0:
             signal = signal * np.float32(10 ** (front_end.level_db / 20) / rms)
-    window, bank = _window(front_end), _bank(front_end)
+    window, bank = _window(front_end), filters(front_end)
     half = front_end.window_length // 2
     # only the stretch that the frames touch is padded and cut into frames, however long the signal is
     start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
@@ -138,8 +138,17 @@ def _window(front_end: FrontEnd) -> Array:
 
 
 @functools.lru_cache(maxsize=8)
-def _bank(front_end: FrontEnd) -> scipy.sparse.csr_array:
-    """Triangular filters, ``(n_mels, n_fft / 2 + 1)``; sparse, for most of a dense bank is zeros."""
+def filters(front_end: FrontEnd) -> scipy.sparse.csr_array:
+    """Compute the triangular filters from power spectra to mel bands.
+
+    Returns:
+        ``(n_mels, n_fft / 2 + 1)`` float32; sparse, for most of a dense bank is zeros.
+
+    Examples:
+        >>> from voxtrait.features.front_end import encoder_front_end
+        >>> filters(encoder_front_end()).shape
+        (40, 201)
+    """
     edges = _to_hz(
         np.linspace(
             _to_mel(front_end.f_min, front_end.scale), _to_mel(front_end.f_max, front_end.scale), front_end.n_mels + 2

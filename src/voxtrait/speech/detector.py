@@ -2,12 +2,14 @@
 
 ::
 
-    blocks ─► windows of 33 s, each brought to one level ─► network ─► probabilities ─► stretches ─► frames
+    blocks ─► windows of 33 s, each brought to one level ─► quick opinion ──────┬► probabilities ─► stretches ─► frames
+                                                                └ doubt ► network ┘
 
-The network is Silero's; what is decided here is when to believe it. A stretch of speech begins where the probability
-passes ``ON`` and ends where it stays below ``OFF``; pauses shorter than ``BRIDGE_FRAMES`` belong to it. It counts
-only with evidence: ``SURE_FRAMES`` as probable as ``SURE``, which music and knocking rarely reach. The numbers were
-chosen on some sounds and half of the real clips, and are checked on others in ``docs/speech.md``.
+The network is Silero's; what is decided here is when to believe it, and where its pupil's opinion
+(:mod:`~voxtrait.speech.quick`) leaves no doubt. A stretch of speech begins where the probability passes ``ON`` and
+ends where it stays below ``OFF``; pauses shorter than ``BRIDGE_FRAMES`` belong to it. It counts only with evidence:
+``SURE_FRAMES`` as probable as ``SURE``, which music and knocking rarely reach. The numbers were chosen on some sounds
+and half of the real clips, and are checked on others in ``docs/speech.md``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +20,7 @@ import numpy.typing as npt
 
 from voxtrait.audio import SAMPLING_RATE, Signal
 from voxtrait.errors import SignalError
-from voxtrait.speech import network
+from voxtrait.speech import network, quick
 
 Frames = npt.NDArray[np.bool_]
 Array = npt.NDArray[np.float32]
@@ -34,6 +36,7 @@ MARGIN_FRAMES: Final = 3  # 0.1 s before and after: the network hears a soft beg
 
 QUIETEST_DBFS: Final = -80.0  # a window without a frame over this is silence: dither, or the noise of a converter
 TARGET_DBFS: Final = -16.0  # of a window's loud frames; 20 dB more or less change nothing in the answers
+SILENT_DB: Final = 60.0  # below the loud ones, where the quick opinion is not asked
 LOUD_FRAMES: Final = 16  # "loud" is the level that half a second reaches, so that a knock on the microphone is not …
 BRIEF_FRAMES: Final = 4  # … but a word of less than that is found too: at most 20 dB below the loudest eighth
 BRIEF_DB: Final = 20.0
@@ -106,13 +109,21 @@ class Detector:
 
     def _hear(self, signal: Signal) -> None:
         """Run the network over a window, ``(n * 512,)``."""
-        level = loud_dbfs(powers(signal))
+        power = powers(signal)
+        level = loud_dbfs(power)
         if level < QUIETEST_DBFS:
             shares = np.zeros(len(signal) // network.FRAME, np.float32)
             self._state = network.start()
         else:
             gain = 10 ** ((TARGET_DBFS - level) / 20)
-            shares, self._state = network.probabilities(signal, self._state, gain)
+            shares = quick.probabilities(signal, gain)
+            if quick.is_clear(shares):
+                shares[power < 10 ** ((level - SILENT_DB) / 10)] = (
+                    0  # it looks ahead, and may begin before there is a sound
+                )
+                self._state = network.start()  # it has not heard this window
+            else:
+                shares, self._state = network.probabilities(signal, self._state, gain)
         self._shares = np.concatenate([self._shares, shares])
         self._samples = np.concatenate([self._samples, signal])
 

@@ -57,7 +57,7 @@ def probabilities(signal: Signal, state: State, gain: float = 1.0) -> tuple[Arra
         ((5,), True)
     """
     padded = np.concatenate([state.context, signal])
-    values, hidden, cell = _session(os.getpid()).run(
+    values, hidden, cell = opened(GRAPH).run(
         ["speech_probs", "hn", "cn"],
         {"spectra": _spectra(padded, gain), "h": state.hidden, "c": state.cell},
     )
@@ -73,14 +73,18 @@ def _spectra(padded: Signal, gain: float = 1.0) -> Array:
     return np.asarray(np.abs(scipy.fft.rfft(windows * (_HANN * np.float32(gain)), axis=2)), dtype=np.float32)
 
 
-@functools.lru_cache(maxsize=1)
-def _session(process: int) -> Any:
-    """Open the graph, once a process: a fork must not run its parent's session."""
+def opened(graph: str) -> Any:
+    """Open a graph of this package, once a process: a fork must not run its parent's session."""
+    return _session(graph, os.getpid())
+
+
+@functools.lru_cache(maxsize=2)
+def _session(graph: str, process: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    graph = importlib.resources.files("voxtrait.speech").joinpath(GRAPH).read_bytes()
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    content = importlib.resources.files("voxtrait.speech").joinpath(graph).read_bytes()
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -70,7 +70,7 @@ class Summarise:
         part = signal[start : start + int(keep * SAMPLING_RATE)]
         chosen = rng.choice(len(self.others), size=min(BABBLERS, len(self.others)), replace=False)
         chances = Chances(**{field.name: getattr(self.recipe, field.name) for field in dataclasses.fields(Chances)})
-        return disturb(part, _Files([self.others[int(at)] for at in chosen]), rng, chances)
+        return disturb(part, Recordings([self.others[int(at)] for at in chosen]), rng, chances)
 
     def summary(self, signal: Signal) -> npt.NDArray[np.float32]:
         """Average the encoder's summaries over the windows of a signal: ``(768,)``, as the recogniser does."""
@@ -88,7 +88,7 @@ def _middle(signal: Signal, seconds: float) -> Signal:
     return signal[start : start + n]
 
 
-class _Files(Sequence[Signal]):
+class Recordings(Sequence[Signal]):
     """Recordings that are read when they are asked for: most views have no babble."""
 
     def __init__(self, paths: Sequence[str]) -> None:

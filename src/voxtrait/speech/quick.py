@@ -1,0 +1,75 @@
+"""A quick opinion on where there is speech: a tenth of the work of Silero's network, which taught it.
+
+It answers alone only where it has no doubt that somebody speaks (:func:`is_clear`); everything else, silence, noise,
+music, a faint or an odd voice, is Silero's to decide. ``training/quick_speech.py`` makes the graph, ``docs/speech.md``
+measures both.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+from voxtrait.audio import Signal
+from voxtrait.speech.network import FRAME, opened
+
+Array = npt.NDArray[np.float32]
+
+GRAPH: Final = "quick_16k.onnx"
+BINS: Final = FRAME // 2 + 1
+SPEECH: Final = 0.9  # a frame as probable as this is speech …
+PAUSE: Final = 0.1  # … and one below this is none
+SPEECH_FRAMES: Final = 32  # that a window must have to be clear: 1 s
+SURE: Final = 0.97  # that its speech must be on average
+DOUBTED: Final = 0.2  # share of a window's frames that may lie between
+
+_HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
+
+
+def powers(signal: Signal, gain: float = 1.0) -> Array:
+    """Compute the power spectrum of each frame, ``(n * 512,)`` → ``(n, 257)``.
+
+    Args:
+        signal: mono at 16 kHz.
+        gain: that brings it to the usual loudness.
+    """
+    frames = signal.reshape(-1, FRAME) * (_HANN * np.float32(gain))
+    spectrum = scipy.fft.rfft(frames, axis=1)
+    return np.asarray(np.square(spectrum.real) + np.square(spectrum.imag), dtype=np.float32)
+
+
+def probabilities(signal: Signal, gain: float = 1.0) -> Array:
+    """Guess what Silero's network would say, knowing what comes before and after a frame.
+
+    Args:
+        signal: mono at 16 kHz, ``(n * 512,)``.
+        gain: that brings it to the usual loudness.
+
+    Returns:
+        The probability of speech of each frame, ``(n,)`` float32 in [0, 1].
+
+    Examples:
+        >>> share = probabilities(np.zeros(5 * 512, np.float32))
+        >>> share.shape, bool((share < 0.1).all())
+        ((5,), True)
+    """
+    (logits,) = opened(GRAPH).run(["logits"], {"powers": powers(signal, gain)})
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), dtype=np.float32)
+
+
+def is_clear(shares: npt.ArrayLike) -> bool:
+    """Tell whether a window's probabilities leave no doubt: there is speech, and hardly a frame that is neither speech
+    nor pause.
+
+    Args:
+        shares: ``(n,)``, in [0, 1].
+
+    Examples:
+        >>> is_clear([0.99] * 40 + [0.02] * 40), is_clear([0.99] * 40 + [0.5] * 40), is_clear([0.02] * 80)
+        (True, False, False)
+    """
+    values = np.asarray(shares)
+    spoken = values[values >= SPEECH]
+    doubted = len(values) - len(spoken) - np.count_nonzero(values <= PAUSE)
+    return bool(len(spoken) >= SPEECH_FRAMES and spoken.mean() >= SURE and doubted <= DOUBTED * len(values))

@@ -1,0 +1,297 @@
+"""The quick detector of speech learns from Silero's network: no labels, only what that says of each 32 ms.
+
+::
+
+    clip ─┬► as recorded ──────────────────┐          ┌► Silero's network ─► probabilities
+          ├► rooms, noise, codecs ─────────┼► level ──┤                            │ brought near
+          └► music and machines under it ──┘          └► power, 32 bands ─► convolutions over 3 s
+    sounds that nobody speaks ─────────────┘
+
+``python -m voxtrait.training.quick_speech MANIFEST OUT`` teaches it on the train and validation speakers of a manifest
+and on made-up sounds (``voxtrait.synthetic.sounds``), and writes ``OUT/quick_16k.onnx``, which ships beside Silero's in
+``voxtrait/speech``.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from voxtrait import audio, batch, features, manifest
+from voxtrait.audio import SAMPLING_RATE, Signal, atomic_path, check_signal
+from voxtrait.errors import VoxtraitError
+from voxtrait.features import FrontEnd
+from voxtrait.speech import detector, network, quick
+from voxtrait.synthetic import sounds
+from voxtrait.training import export, schedule
+from voxtrait.training.acoustics import Chances, disturb, mix
+from voxtrait.training.curves import Curves
+from voxtrait.training.dataset import EpochSampler
+from voxtrait.training.fit import Talk, calm
+from voxtrait.training.views import Recordings
+
+LONGEST_S: Final = 12.0
+SOUNDS: Final = 60  # of each kind
+EVERY: Final = 2  # clip of the manifest: more teach nothing more
+UNHEARD: Final = 10  # one in so many items is kept aside
+CHANCES: Final = Chances(codec=0.15)
+UNDER_DB: Final = (-5.0, 25.0)  # of a voice over the music and machines under it
+BANDS: Final = 32
+CHANNELS: Final = 64
+DILATIONS: Final = (1, 2, 4, 8)  # of convolutions over seven frames: 3 s in all
+FRAMES: Final = 160  # of an example: 5 s
+LEARNING_RATE: Final = 3e-3
+BATCH: Final = 64  # examples
+SEED: Final = 11
+SCHEMA: Final = {"bands": pl.Binary, "shares": pl.Binary}
+"""Of an item: float16 ``(n, 32)`` log powers, and ``(n,)`` probabilities."""
+SOUND: Final = "sound:"
+
+
+def bank() -> npt.NDArray[np.float32]:
+    """Compute the mel filters of the quick detector's frames, ``(257, 32)``: those of the one front end."""
+    front_end = FrontEnd(
+        n_fft=network.FRAME, window_length=network.FRAME, n_mels=BANDS, norm="area", compression="none", scaled=False
+    )
+    return np.ascontiguousarray(features.filters(front_end).toarray().T)
+
+
+@dataclasses.dataclass
+class Answers:
+    """The job: a file, or a sound's name → bands and what Silero's network says of them."""
+
+    others: list[str]  # files for babble
+
+    def __call__(self, item: str) -> dict[str, bytes]:
+        """Answer about one item in all its forms; one that cannot be used gives nothing."""
+        rng = np.random.default_rng([SEED, zlib.crc32(Path(item).name.encode())])
+        bands: list[npt.NDArray[np.float32]] = []
+        shares: list[npt.NDArray[np.float32]] = []
+        try:
+            forms = [self._sound(item, rng)] if item.startswith(SOUND) else self._forms(item, rng)
+        except (VoxtraitError, OSError, RuntimeError):  # RuntimeError: a codec of libsndfile's
+            forms = []
+        for signal in forms:
+            whole = signal[: len(signal) // network.FRAME * network.FRAME]
+            level = detector.loud_dbfs(detector.powers(whole)) if len(whole) else -np.inf
+            if level < detector.QUIETEST_DBFS:
+                continue
+            gain = 10 ** ((detector.TARGET_DBFS - level) / 20)
+            bands.append(np.log(quick.powers(whole, gain) @ bank() + TINY))
+            shares.append(network.probabilities(whole, network.start(), gain)[0])
+        if not bands:
+            return dict.fromkeys(SCHEMA, b"")
+        return {
+            "bands": np.concatenate(bands).astype(np.float16).tobytes(),
+            "shares": np.concatenate(shares).astype(np.float16).tobytes(),
+        }
+
+    def _forms(self, path: str, rng: np.random.Generator) -> list[Signal]:
+        signal = check_signal(audio.load(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]
+        chosen = rng.choice(len(self.others), min(2, len(self.others)), replace=False)
+        disturbed = disturb(signal, Recordings([self.others[int(at)] for at in chosen]), rng, CHANCES)
+        under = self._sound(f"{SOUND}{rng.choice(sounds.KINDS)}", rng)
+        return [signal, disturbed, mix(signal, np.resize(under, len(signal)), rng.uniform(*UNDER_DB))]
+
+    def _sound(self, item: str, rng: np.random.Generator) -> Signal:
+        return sounds.sound(item.removeprefix(SOUND).partition(":")[0], rng.uniform(2, 8), rng)
+
+
+TINY: Final = 1e-6
+
+
+class QuickNetwork(nn.Module):
+    """Power spectra → the logit of speech in each frame, by convolutions that see 1.5 s before and after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank: Tensor
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("bank", torch.from_numpy(bank()))
+        self.register_buffer("mean", torch.zeros(BANDS))
+        self.register_buffer("scale", torch.ones(BANDS))
+        self.first = nn.Conv1d(BANDS, CHANNELS, 5, padding=2)
+        self.along = nn.ModuleList(
+            nn.Conv1d(CHANNELS, CHANNELS, 7, padding=3 * by, dilation=by, groups=CHANNELS) for by in DILATIONS
+        )
+        self.across = nn.ModuleList(nn.Conv1d(CHANNELS, CHANNELS, 1) for _ in DILATIONS)
+        self.last = nn.Conv1d(CHANNELS, 1, 1)
+
+    def forward(self, powers: Tensor) -> Tensor:
+        """Map the spectra of one signal, ``(n, 257)``, to logits ``(n,)``."""
+        return self.logits(torch.log(powers @ self.bank + TINY).T[None])[0]
+
+    def logits(self, bands: Tensor) -> Tensor:
+        """Map log powers ``(signals, 32, n)`` to logits ``(signals, n)``."""
+        x = torch.relu(self.first((bands - self.mean[:, None]) / self.scale[:, None]))
+        for along, across in zip(self.along, self.across, strict=True):
+            x = x + torch.relu(across(along(x)))
+        found: Tensor = self.last(x)
+        return found[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lessons:
+    """Examples of one length, padded: bands, Silero's probabilities, and which frames count."""
+
+    bands: npt.NDArray[np.float16]  # (n, 32, 160)
+    shares: npt.NDArray[np.float16]  # (n, 160)
+    counts: npt.NDArray[np.bool_]  # (n, 160)
+    aside: npt.NDArray[np.bool_]  # (n,)
+
+
+def lessons(paths: list[str], folder: Path, *, jobs: int = 1, label: str | None = None) -> Lessons:
+    """Let Silero's network answer about clips and about made-up sounds; a killed run goes on where it was.
+
+    Args:
+        paths: of clips, none of them of test speakers.
+        folder: for the shards.
+        jobs: processes.
+        label: of a progress line on standard error.
+    """
+    items = [*paths, *(f"{SOUND}{kind}:{number}" for kind in sounds.KINDS for number in range(SOUNDS))]
+    nothing = dict.fromkeys(SCHEMA, b"")
+    shards = batch.run_sharded(
+        Answers(paths[::7]),
+        items,
+        folder,
+        row=lambda row: row,
+        schema=SCHEMA,
+        settings=repr((LONGEST_S, SEED, CHANCES, UNDER_DB)),
+        jobs=jobs,
+        on_crash=lambda path, why: nothing,
+        label=label,
+        unit="item",
+    )
+    bands, shares, counts, aside = [], [], [], []
+    for item, row in zip(items, pl.read_parquet(shards).iter_rows(named=True), strict=True):
+        given = np.frombuffer(row["bands"], np.float16).reshape(-1, BANDS)
+        said = np.frombuffer(row["shares"], np.float16)
+        for at in range(0, len(given), FRAMES):
+            size = len(given[at : at + FRAMES])
+            bands.append(np.pad(given[at : at + FRAMES].T, ((0, 0), (0, FRAMES - size)), mode="edge"))
+            shares.append(np.pad(said[at : at + FRAMES], (0, FRAMES - size)))
+            counts.append(np.arange(FRAMES) < size)
+            aside.append(int.from_bytes(hashlib.blake2b(item.encode(), digest_size=6).digest(), "big") % UNHEARD == 0)
+    return Lessons(np.stack(bands), np.stack(shares), np.stack(counts), np.array(aside))
+
+
+class Teaching(lightning.LightningModule):
+    """The quick detector with its loss: the cross-entropy to Silero's probabilities."""
+
+    def __init__(self, given: Lessons, steps: int) -> None:
+        super().__init__()
+        self.network = QuickNetwork()
+        self.given, self.steps = given, steps
+        some = torch.from_numpy(given.bands[~given.aside][::10].astype(np.float32))
+        self.network.mean.copy_(some.mean((0, 2)))
+        self.network.scale.copy_(some.std((0, 2)))
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
+        self.trainer.train_dataloader.sampler.epoch = self.current_epoch
+
+    def training_step(self, batch: Tensor, at: int) -> Tensor:
+        """Give the loss of a batch of rows."""
+        loss = self._loss(batch)
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Tensor, at: int) -> None:
+        """Measure the loss on items kept aside."""
+        self.log("validation_loss", self._loss(batch), on_step=False, on_epoch=True, batch_size=len(batch))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, warmed up over the first twentieth of the steps, then a cosine to zero."""
+        return schedule.cosine(self.network.parameters(), LEARNING_RATE, 1e-3, self.steps, warm=1 / 20)
+
+    def _loss(self, batch: Tensor) -> Tensor:
+        rows = batch.cpu().numpy()
+        bands, shares = (
+            torch.from_numpy(values[rows]).to(self.device).float() for values in (self.given.bands, self.given.shares)
+        )
+        counts = torch.from_numpy(self.given.counts[rows]).to(self.device)
+        each = nn.functional.binary_cross_entropy_with_logits(self.network.logits(bands), shares, reduction="none")
+        return each[counts].mean()
+
+
+def teach(given: Lessons, folder: Path, epochs: int, *, label: str | None = None) -> QuickNetwork:
+    """Teach the quick detector; a killed run goes on from its last epoch.
+
+    Args:
+        given: what is learnt.
+        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
+        epochs: times that every example is seen.
+        label: of a progress line on standard error.
+    """
+    lightning.seed_everything(SEED, workers=True, verbose=False)
+    rows, others = (torch.from_numpy(np.flatnonzero(which)) for which in (~given.aside, given.aside))
+    loader: DataLoader[Any] = DataLoader(
+        rows,  # type: ignore[arg-type]
+        batch_size=BATCH,
+        sampler=EpochSampler(len(rows), SEED),
+        drop_last=len(rows) > BATCH,
+    )
+    aside: DataLoader[Any] = DataLoader(others, batch_size=256)  # type: ignore[arg-type]
+    module = Teaching(given, len(loader) * epochs)
+    folder.mkdir(parents=True, exist_ok=True)
+    last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    with calm():
+        running = schedule.trainer(
+            epochs,
+            folder,
+            [Curves(folder, "quick detector", ("loss",), keeps_best=False), last, Talk(label, epochs)],
+            clip=1.0,
+        )
+        resumed = folder / "checkpoints" / "last.ckpt"
+        running.fit(module, loader, aside, ckpt_path=resumed if resumed.is_file() else None, weights_only=False)
+    return module.network.cpu().eval()
+
+
+def graph(taught: QuickNetwork, real: npt.NDArray[np.float32]) -> bytes:
+    """Write the detector as a graph: input ``powers`` ``(n, 257)``, output ``logits`` ``(n,)``.
+
+    Args:
+        taught: with its weights.
+        real: ``(n, 257)``, spectra to check the graph with.
+
+    Raises:
+        BundleError: if the graph differs from the network.
+    """
+    made = export.to_onnx(taught, (quick.BINS,), "logits", name="powers")
+    export.check_parity(taught, made, real, "logits", name="powers")
+    return made
+
+
+def main() -> None:
+    """Teach the quick detector, and write its graph."""
+    parser = argparse.ArgumentParser(description="Teach the quick detector of speech, and write OUT/quick_16k.onnx.")
+    parser.add_argument("manifest", type=Path, help="with splits")
+    parser.add_argument("out", type=Path, help="working folder; a second run goes on where the first was stopped")
+    parser.add_argument("--epochs", type=int, default=15, help="[default: 15]")
+    arguments = parser.parse_args()
+    table = manifest.with_absolute_paths(manifest.read(arguments.manifest), arguments.manifest.parent).sort("clip_id")
+    known = table.filter(pl.col("split").is_in(["train", "validation"]))["path"].to_list()[::EVERY]
+    given = lessons(known, arguments.out / "answers", jobs=batch.default_jobs(), label="answers")
+    taught = teach(given, arguments.out, arguments.epochs, label="quick detector")
+    real = quick.powers(np.resize(audio.load(known[0])[0], 100 * network.FRAME), 1.0)
+    with atomic_path(arguments.out / quick.GRAPH) as part:
+        part.write_bytes(graph(taught, real))
+    print(json.dumps({"examples": len(given.aside), "aside": int(given.aside.sum()), "clips": len(known)}))
+
+
+if __name__ == "__main__":
+    main()
