@@ -280,9 +280,10 @@ class Distillation(lightning.LightningModule):
             torch.from_numpy(values[rows]).to(self.device).float()
             for values in (self.given.windows, self.given.states, self.given.summaries)
         )
-        found, summary = (values.float() for values in self.network(windows))  # of bfloat16 under mixed precision
-        found = found[:, THINNED - 1 :: THINNED]
-        answers = ((self._answers(summary) - self._answers(summaries)) / self.answer_scale.to(self.device)) ** 2
+        found, summary = self.network(windows)
+        found = found[:, THINNED - 1 :: THINNED].float()  # of bfloat16 under mixed precision
+        with torch.autocast(self.device.type, enabled=False):
+            answers = ((self._answers(summary) - self._answers(summaries)) / self.answer_scale.to(self.device)) ** 2
         return (
             (((found - states) / self.state_scale.to(self.device)) ** 2).mean(),
             (((summary - summaries) / self.summary_scale.to(self.device)) ** 2).mean(),

@@ -105,32 +105,43 @@ def train(
 def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> Path:
     """Write the encoder's graph into the run's folder; once, for its bytes name the shards.
 
-    The large encoder's is made of its published weights and checked on real clips. The fast one's has to be there.
+    The large encoder's is made of its published weights and checked on real clips. The fast one's is that of a shipped
+    bundle, unless one that was taught anew lies there already.
 
     Raises:
-        PretrainedMissingError: if it is not.
+        PretrainedMissingError: if no shipped bundle has a fast encoder.
     """
     file = folder / "encoder.onnx"
-    if not file.is_file() and recipe.encoder == "fast":
-        raise PretrainedMissingError(
-            f"no {file}: teach a fast encoder with 'python -m voxtrait.training.distillation',"
-            " copy it there, and --resume"
-        )
     if not file.is_file():
-        real: list[Array] = []
-        for path in table["path"]:
-            try:
-                spoken = speech.spoken(load_audio(path)[0])
-            except (VoxtraitError, OSError):
-                continue
-            if len(spoken):
-                real.append(features.windows(spoken, recipe.front_end))
-            if len(real) == PARITY_CLIPS:
-                break
-        graph = encoder.graph(encoder.pretrained(), np.concatenate(real))
+        graph = _shipped_encoder(recipe) if recipe.encoder == "fast" else _large_encoder(table, recipe)
         with atomic_path(file) as part:
             part.write_bytes(graph)
     return file
+
+
+def _shipped_encoder(recipe: EncoderRecipe) -> bytes:
+    for which in bundles.shipped():
+        shipped = bundles.load(which)
+        if fast_encoder.TAUGHT in shipped.pretrained and shipped.front_end == recipe.front_end:
+            return shipped.model.read_bytes()
+    raise PretrainedMissingError(
+        "no shipped bundle has a fast encoder: teach one with 'python -m voxtrait.training.distillation', copy it to "
+        "encoder.onnx in the run's folder, and --resume"
+    )
+
+
+def _large_encoder(table: pl.DataFrame, recipe: EncoderRecipe) -> bytes:
+    real: list[Array] = []
+    for path in table["path"]:
+        try:
+            spoken = speech.spoken(load_audio(path)[0])
+        except (VoxtraitError, OSError):
+            continue
+        if len(spoken):
+            real.append(features.windows(spoken, recipe.front_end))
+        if len(real) == PARITY_CLIPS:
+            break
+    return encoder.graph(encoder.pretrained(), np.concatenate(real))
 
 
 def learn(

@@ -62,7 +62,8 @@ class FastEncoder(nn.Module):
         if self.training:  # learn with the error that rounding to 8 bits will make
             steps = steps + (torch.rand_like(steps) - 0.5) * ROUNDING
         states, _ = self.lstm(steps)
-        return states, summary(states, self.linear)
+        with torch.autocast(states.device.type, enabled=False):  # a spread of bfloat16 would be a spread of roundings
+            return states, summary(states.float(), self.linear)
 
     def _start_from(self, large: SpeakerEncoder) -> None:
         weights = dict(large.lstm.state_dict())
