@@ -83,3 +83,9 @@ def test_babble_needs_others_with_sound():
     empty = np.zeros(0, dtype=np.float32)
     assert not acoustics.babble([empty, empty], 100, np.random.default_rng(0)).any()
     assert acoustics.babble([np.ones(7, np.float32)], 100, np.random.default_rng(0)).shape == (100,)
+
+
+@pytest.mark.parametrize("kind", ["mp3", "opus"])
+@pytest.mark.parametrize("thrift", [0.0, 0.99995, 1.0])
+def test_a_codec_takes_all_of_its_range(voice: np.ndarray, kind: str, thrift: float) -> None:
+    assert acoustics.codec(voice, kind, thrift).shape == voice.shape

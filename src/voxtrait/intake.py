@@ -28,6 +28,7 @@ TAIL: Final = 65_536  # bytes that may follow the sound: tags, and what a writer
 ASTRAY: Final = 2**18  # bytes without sound after which a stream of nothing but sound is none any more
 ASTRAY_VIDEO: Final = 2**26  # … and one with pictures in it
 HEADER: Final = 2**20  # bytes before the samples of a WAV at most
+LEAVE_S: Final = 1.0  # waited for a thread's end: one that reads from what is no file of the system cannot be ended
 
 RAW: Final = {
     "s16le": ("PCM_16", "LITTLE"),
@@ -278,7 +279,7 @@ def _by_libsndfile(source: _Bytes, name: str, **said: Any) -> Iterator[tuple[Sig
     finally:
         os.close(end)
         source.end()
-        pump.join()
+        pump.join(LEAVE_S)
 
 
 def _pump(source: _Bytes, entrance: int) -> None:
@@ -367,4 +368,4 @@ def _in_thread(items: Generator[Item, None, None], end: Callable[[], None]) -> G
     finally:
         wanted.clear()
         end()
-        thread.join()
+        thread.join(LEAVE_S)

@@ -20,6 +20,7 @@ from voxtrait.synthetic.sounds import NOISES, noise
 
 TELEPHONE_RATE: Final = 8000  # Hz
 LOUDEST: Final = 0.9  # peak at which signals go to a codec
+THRIFTIEST: Final = 0.999  # libsndfile refuses mp3 from 0.99995 on
 CODECS: Final[dict[str, dict[str, Any]]] = {
     "mp3": {"format": "MP3", "bitrate_mode": "CONSTANT"},
     "opus": {"format": "OGG", "subtype": "OPUS"},
@@ -153,7 +154,7 @@ def telephone(signal: Signal, kind: str) -> Signal:
 
 def codec(signal: Signal, kind: str, thrift: float) -> Signal:
     """Encode and decode with ``mp3`` or ``opus``; ``thrift`` from 0 (best) to 1 (fewest bits)."""
-    return _fit(_coded(signal, SAMPLING_RATE, kind, thrift), len(signal))
+    return _fit(_coded(signal, SAMPLING_RATE, kind, min(thrift, THRIFTIEST)), len(signal))
 
 
 def _coded(signal: Signal, rate: int, kind: str, thrift: float | None) -> Signal:
