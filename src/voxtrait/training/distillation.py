@@ -240,12 +240,13 @@ class Distillation(lightning.LightningModule):
         given: what is learnt.
         heads: whose answers to both summaries are compared.
         steps: optimiser steps of all epochs together.
+        learning_rate: the highest.
     """
 
-    def __init__(self, given: Lessons, heads: Heads, steps: int) -> None:
+    def __init__(self, given: Lessons, heads: Heads, steps: int, learning_rate: float = LEARNING_RATE) -> None:
         super().__init__()
         self.network = FastEncoder(encoder.pretrained())
-        self.heads, self.given, self.steps = heads, given, steps
+        self.heads, self.given, self.steps, self.learning_rate = heads, given, steps, learning_rate
         some = np.flatnonzero(~given.aside)[::10]
         bands = torch.from_numpy(given.windows[some].astype(np.float32))
         self.network.mean.copy_(bands.mean((0, 1)))
@@ -272,7 +273,7 @@ class Distillation(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, warmed up over the first fortieth of the steps, then a cosine to zero."""
-        return schedule.cosine(self.network.parameters(), LEARNING_RATE, 1e-4, self.steps, warm=1 / 40)
+        return schedule.cosine(self.network.parameters(), self.learning_rate, 1e-4, self.steps, warm=1 / 40)
 
     def _distances(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows = batch.cpu().numpy()
@@ -300,7 +301,16 @@ def _spread(values: Tensor) -> Tensor:
     return values.clamp_min(float(0.1 * values.mean()))
 
 
-def distil(given: Lessons, heads: Heads, folder: Path, epochs: int, *, label: str | None = None) -> FastEncoder:
+def distil(
+    given: Lessons,
+    heads: Heads,
+    folder: Path,
+    epochs: int,
+    *,
+    start: Path | None = None,
+    learning_rate: float = LEARNING_RATE,
+    label: str | None = None,
+) -> FastEncoder:
     """Teach the fast encoder; a killed run goes on from its last epoch.
 
     Args:
@@ -308,6 +318,8 @@ def distil(given: Lessons, heads: Heads, folder: Path, epochs: int, *, label: st
         heads: whose answers count.
         folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
         epochs: times that every window is seen.
+        start: a checkpoint of an earlier run whose weights are taken up; ``None`` for the large encoder's.
+        learning_rate: the highest.
         label: of a progress line on standard error.
 
     Raises:
@@ -328,7 +340,9 @@ def distil(given: Lessons, heads: Heads, folder: Path, epochs: int, *, label: st
         drop_last=len(rows) > BATCH,
     )
     aside: DataLoader[Any] = DataLoader(others, batch_size=256)  # type: ignore[arg-type]
-    module = Distillation(given, heads, len(loader) * epochs)
+    module = Distillation(given, heads, len(loader) * epochs, learning_rate)
+    if start is not None:
+        module.load_state_dict(torch.load(start, map_location="cpu", weights_only=False)["state_dict"])
     folder.mkdir(parents=True, exist_ok=True)
     last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
     with calm():
@@ -359,12 +373,22 @@ def main() -> None:
     parser.add_argument("bundle", help="of the recipe base with encoder=large, whose heads count")
     parser.add_argument("out", type=Path, help="working folder; a second run goes on where the first was stopped")
     parser.add_argument("--epochs", type=int, default=8, help="[default: 8]")
+    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="go on from the weights of another run")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help=f"[default: {LEARNING_RATE}]")
     arguments = parser.parse_args()
     table = manifest.with_absolute_paths(manifest.read(arguments.manifest), arguments.manifest.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))
     given = lessons(known, arguments.out, jobs=batch.default_jobs(), label="answers")
     heads = heads_of(bundle.load(arguments.bundle))
-    network = distil(given, heads, arguments.out, arguments.epochs, label="distillation")
+    network = distil(
+        given,
+        heads,
+        arguments.out,
+        arguments.epochs,
+        start=arguments.start,
+        learning_rate=arguments.learning_rate,
+        label="distillation",
+    )
     real = given.windows[given.aside & given.recorded].astype(np.float32)
     with atomic_path(arguments.out / "fast_encoder.onnx") as part:
         part.write_bytes(fast_encoder.graph(network, real))
