@@ -96,11 +96,12 @@ def recordings(folder: Path, clips: Sequence[Path]) -> list[Path]:
     for at, clip in enumerate(clips[: len(NAMES)]):
         voices[at] = audio.load(clip)[0]
     silence = np.zeros(3 * RATE, np.float32)
-    made = [*zip(NAMES, voices, strict=True), ("silence.wav", silence), ("a word.wav", np.append(voices[1][: RATE // 2], silence[:RATE]))]
-    for name, signal in made:
+    word = np.concatenate([silence[: RATE // 2], voices[0][: round(0.6 * RATE)], silence[: RATE // 2]])
+    made = dict(zip((*NAMES, "silence.wav", "a word.wav"), (*voices, silence, word), strict=True))
+    for name, signal in made.items():
         audio.write_wav(folder / name, signal, RATE)
     (folder / "notes.wav").write_text("This is no audio.\n", encoding="utf-8")
-    return [folder / name for name in (*[name for name, _ in made], "notes.wav")]
+    return [folder / name for name in (*made, "notes.wav")]
 
 
 def look(browser: Browser, address: str, form: str, files: Sequence[Path], out: Path) -> None:

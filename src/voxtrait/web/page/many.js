@@ -16,8 +16,9 @@ export class Many {
     this.session = session;
     this.announce = announce;
     this.table = new Table(find("table"), session, open);
-    for (const name of ["added", "removed", "changed"]) session.addEventListener(name, () => this.later());
     session.addEventListener("added", () => this.#start());
+    for (const name of ["added", "removed"]) session.addEventListener(name, () => this.draw());
+    session.addEventListener("changed", () => this.later());
     session.addEventListener("done", () => this.#finish());
     find("cancel").addEventListener("click", () => {
       const n = session.cancel();

@@ -28,8 +28,8 @@ export class Table {
       html("thead", { role: "rowgroup" }, this.head), this.body);
     place.append(this.table);
     this.title();
-    session.addEventListener("added", () => this.later());
-    session.addEventListener("removed", () => this.later());
+    session.addEventListener("added", () => this.#arrange());
+    session.addEventListener("removed", () => this.#arrange());
     session.addEventListener("changed", ({ detail: clip }) => {
       this.#rows.get(clip)?.replaceWith(this.#row(clip));
       if (this.#by) this.later();
