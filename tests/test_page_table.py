@@ -133,6 +133,34 @@ def test_a_folder_is_searched(visit: Visit, voices: Path, tmp_path: Path) -> Non
     assert tab.locator("#drop-note").inner_text() == "2 other files were left out."
 
 
+def test_files_are_pasted(visit: Visit) -> None:
+    paste = """() => {
+      const clipboardData = new DataTransfer();
+      for (const name of ["x.wav", "y.wav"]) clipboardData.items.add(new File(["RIFF"], name));
+      document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+    }"""
+    tab = visit(before=lambda tab: stubbed(tab, 1))
+    tab.evaluate(paste)
+    heard(tab)
+    assert column(tab, "name") == ["x.wav", "y.wav"]
+
+
+def test_what_was_not_answered_is_asked_again_and_what_cannot_be_read_is_not(visit: Visit, voices: Path) -> None:
+    tab = visit(allow="Failed to load", before=lambda tab: tab.route("**/v1/predict", _gone, times=2))
+    tab.set_input_files("#files", [voices / name for name in ("a.wav", "c9.wav", "text.wav")])
+    heard(tab)
+    assert tab.locator("#counts").inner_text() == "3 not read"
+    tab.click("text=Try 2 again")
+    tab.locator("#counts", has_text="1 female").wait_for()
+    heard(tab)
+    assert tab.locator("#counts li").all_inner_texts() == ["1 female", "1 male", "1 not read"]
+    assert tab.locator("#many-again").is_hidden()
+
+
+def _gone(route: Any) -> None:
+    route.abort()
+
+
 ANSWER = {
     "path": "x", "status": "ok", "message": None, "duration_s": 2.0, "speech_s": 1.5, "gender": "female",
     "p_female": 0.9, "age_years": 30.0, "age_low": 20.0, "age_high": 40.0, "age_group": "thirties",

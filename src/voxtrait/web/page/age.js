@@ -4,7 +4,7 @@ import { html, svg } from "./elements.js";
 import { number, say } from "./language.js";
 
 const HEIGHT = 210;
-const TOP = 30; // above the curve, for the shares of the decades
+const TOP = 30; // above the curve, where the shares of the decades stand
 const BASE = 158; // where the curve stands
 const SIDE = 14;
 const SHARES_FROM = 520; // pixels of width that have room for the shares
@@ -33,7 +33,8 @@ function curve(prediction, width) {
   const shares = density(prediction.age_groups);
   const most = Math.max(...shares);
   const x = (year) => SIDE + ((width - 2 * SIDE) * Math.min(100, Math.max(0, year))) / 100;
-  const y = (share) => BASE - ((BASE - TOP - 12) * share) / most;
+  const top = width < SHARES_FROM ? 0 : TOP;
+  const y = (share) => BASE - ((BASE - top - 12) * share) / most;
   const points = [[0, shares[0]], ...shares.map((share, year) => [year + 0.5, share]), [100, shares.at(-1)]];
   const line = points.map(([year, share], at) => `${at ? "L" : "M"}${x(year).toFixed(1)} ${y(share).toFixed(1)}`).join("");
   const area = `${line}L${x(100)} ${BASE}L${x(0)} ${BASE}Z`;
@@ -41,7 +42,7 @@ function curve(prediction, width) {
   const name = `interval-${++drawn}`;
   const inside = low !== null && high !== null;
   return svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, "aria-hidden": "true" },
-    ...decades(prediction, x, width),
+    ...decades(prediction, x, width, top),
     svg("path", { class: "outside", d: area }),
     inside && svg("clipPath", { id: name }, svg("rect", { x: x(low), y: 0, width: x(high) - x(low), height: BASE })),
     inside && svg("path", { class: "inside", d: area, "clip-path": `url(#${name})` }),
@@ -62,11 +63,11 @@ function pin(x, y) {
   return [svg("path", { class: "middle", d: `M${x} ${BASE}V${y}` }), svg("circle", { class: "middle", cx: x, cy: y, r: 5.5 })];
 }
 
-function decades(prediction, x, width) {
+function decades(prediction, x, width, top) {
   const every = width < 420 ? 20 : 10;
   const marks = [];
   for (let year = 0; year <= 100; year += 10) {
-    marks.push(svg("path", { class: "decade", d: `M${x(year)} ${TOP}V${BASE}` }));
+    marks.push(svg("path", { class: "decade", d: `M${x(year)} ${top}V${BASE}` }));
     if (year % every) continue;
     marks.push(svg("text", { x: x(year), y: HEIGHT - 6, "text-anchor": "middle", text: number(year) }));
   }

@@ -120,6 +120,7 @@ export default {
   "many.left": "about {time} left",
   "many.stopped": { one: "Stopped; {n} recording was not heard.", other: "Stopped; {n} recordings were not heard." },
   "many.cancel": "Cancel",
+  "many.again": { one: "Try {n} again", other: "Try {n} again" },
   "many.clear": "Clear",
   "many.csv": "Save as CSV",
   "many.json": "Save as JSON",

@@ -16,7 +16,7 @@ export class Many {
     this.session = session;
     this.announce = announce;
     this.table = new Table(find("table"), session, open);
-    session.addEventListener("added", () => this.#start());
+    for (const name of ["added", "again"]) session.addEventListener(name, () => this.#start());
     for (const name of ["added", "removed"]) session.addEventListener(name, () => this.draw());
     session.addEventListener("changed", () => this.later());
     session.addEventListener("done", () => this.#finish());
@@ -24,6 +24,9 @@ export class Many {
       const n = session.cancel();
       if (n) this.note("many.stopped", { n });
       find("many-title").focus();
+    });
+    find("many-again").addEventListener("click", () => {
+      for (const clip of this.unlucky) session.again(clip);
     });
     find("csv").addEventListener("click", () => save("voices.csv", "text/csv;charset=utf-8", csv(this.predictions)));
     find("json").addEventListener("click", () => save("voices.json", "application/json", json(this.predictions)));
@@ -34,6 +37,11 @@ export class Many {
   /** Those that have an answer, in the order of the table. */
   get predictions() {
     return this.table.order.map((clip) => clip.prediction).filter(Boolean);
+  }
+
+  /** Those that were not answered for no fault of their own. */
+  get unlucky() {
+    return this.session.clips.filter((clip) => clip.unlucky);
   }
 
   note(name, values = {}) {
@@ -75,6 +83,9 @@ export class Many {
     find("progress").hidden = find("cancel").hidden = !working;
     find("csv").hidden = find("json").hidden = !done;
     find("many-clear").hidden = working;
+    const n = this.unlucky.length;
+    find("many-again").hidden = working || !n;
+    find("many-again").textContent = say("many.again", { n });
     find("progress").max = Math.max(1, clips.length - this.#before);
     find("progress").value = Math.max(0, done - this.#before);
     find("many-progress").textContent = working

@@ -74,6 +74,7 @@ export class Session extends EventTarget {
   again(clip) {
     clip.state = "waiting";
     clip.prediction = clip.problem = null;
+    this.#tell("again", clip);
     this.#tell("changed", clip);
     this.#go();
   }

@@ -15,6 +15,7 @@ export class Stage extends EventTarget {
   #notice = null; // [name, name of what to do]
   #work = null; // { microphone, live, recorded }
   #again = false;
+  #stoppedByKey = false;
 
   /** `finished(blob, name, prediction or null)` is called with each recording. */
   constructor({ limits, authorise, announce, finished }) {
@@ -23,16 +24,18 @@ export class Stage extends EventTarget {
     this.tape = new Tape(find("tape"));
     find("record").addEventListener("click", () => this.toggle());
     document.addEventListener("keydown", (event) => {
+      this.#stoppedByKey = false;
       if (this.#state !== "recording" || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-      const elsewhere = event.target.closest?.("button, a, input, summary, dialog") && event.target.id !== "record";
+      if (document.querySelector("dialog[open]")) return;
+      const elsewhere = event.target.closest?.("button, a, input") && event.target.id !== "record";
       if (event.key !== "Escape" && (event.key !== " " || elsewhere)) return;
       event.preventDefault(); // or the button would begin the next recording
+      this.#stoppedByKey = true;
       this.stop();
     });
-    // a button answers a space when it is let go, too
+    // a button is pressed only when the space is let go
     find("record").addEventListener("keyup", (event) => {
-      if (event.key === " " && this.stoppedByKey) event.preventDefault();
-      this.stoppedByKey = false;
+      if (event.key === " " && this.#stoppedByKey) event.preventDefault();
     });
     spoken.addEventListener("change", () => this.draw());
     this.draw();
@@ -79,7 +82,6 @@ export class Stage extends EventTarget {
   async stop() {
     if (this.#state !== "recording") return;
     const { microphone, live, recorded } = this.#work;
-    this.stoppedByKey = true;
     this.#become("finishing");
     this.announce(say("announce.stopped"));
     await microphone.close();
