@@ -64,7 +64,7 @@ function answer(prediction, model) {
       prediction.age_years === null ? null : html("p", { class: "big" }, years(Math.round(prediction.age_years))),
       html("p", { class: "quiet", text: [
         prediction.age_low === null ? null : range(prediction),
-        prediction.age_group === null ? null : say("age.most", { group: say(`group.${prediction.age_group}`) }),
+        prediction.age_group === null ? null : say("age.group", { group: say(`group.${prediction.age_group}`) }),
       ].filter(Boolean).join(" · ") }),
       prediction.age_groups === null ? null : ageCurve(prediction)));
   }
