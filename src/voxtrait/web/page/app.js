@@ -166,6 +166,7 @@ find("choose-folder").addEventListener("click", () => find("folder").click());
 
 const stage = new Stage({
   limits: () => session.limits,
+  model: () => session.model,
   authorise: async () => !session.limits?.auth || authorise(),
   announce,
   finished(blob, name, prediction) {

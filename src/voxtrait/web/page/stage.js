@@ -18,9 +18,9 @@ export class Stage extends EventTarget {
   #stoppedByKey = false;
 
   /** `finished(blob, name, prediction or null)` is called with each recording. */
-  constructor({ limits, authorise, announce, finished }) {
+  constructor({ limits, model, authorise, announce, finished }) {
     super();
-    Object.assign(this, { limits, authorise, announce, finished });
+    Object.assign(this, { limits, model, authorise, announce, finished });
     this.tape = new Tape(find("tape"));
     find("record").addEventListener("click", () => this.toggle());
     document.addEventListener("keydown", (event) => {
@@ -166,5 +166,20 @@ export class Stage extends EventTarget {
     find("so-far-age").textContent = ok && estimate.age_years !== null ? say("age.about", { n: Math.round(estimate.age_years) }) : "";
     find("so-far-range").textContent = ok && estimate.age_low !== null
       ? `${number(Math.round(estimate.age_low))}–${number(Math.round(estimate.age_high))}` : "";
+    const gender = ok && estimate.gender !== null;
+    const age = ok && estimate.age_low !== null;
+    const zone = this.model()?.unsure;
+    find("gender-gauge").classList.toggle("known", gender);
+    find("age-gauge").classList.toggle("known", age);
+    if (gender) gauge("gender-gauge", 1 - estimate.p_female, zone ? [1 - zone[1], 1 - zone[0]] : [0.5, 0.5]);
+    if (age) gauge("age-gauge", estimate.age_years / 100, [estimate.age_low / 100, estimate.age_high / 100]);
   }
+}
+
+/** Place the point and the stretch of a gauge, in shares of its width. */
+function gauge(name, point, [from, to]) {
+  const [stretch, pin] = find(name).children;
+  stretch.style.left = `${100 * from}%`;
+  stretch.style.width = `${100 * (to - from)}%`;
+  pin.style.left = `${100 * point}%`;
 }
