@@ -1,7 +1,6 @@
 """The page in a real browser: Chromium, watched tabs, and files made up to be heard. A plugin of pytest."""
 
 import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,7 @@ from voxtrait.synthetic import cohort, speak
 
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
-    if os.environ.get("PAGE_AT"):
-        yield os.environ["PAGE_AT"]
-        return
-    for package in ("starlette", "uvicorn"):
+    for package in ("fastapi", "uvicorn", "websockets"):
         if importlib.util.find_spec(package) is None:
             pytest.skip(f"{package} is not installed: pip install 'voxtrait[web]'")
     with serving() as found:

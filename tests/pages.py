@@ -86,7 +86,7 @@ def visits(browser: Any, address: str) -> Iterator[Visit]:
     yield visit
     for context in contexts:
         context.close()
-    assert wrong == []
+    assert wrong == [], wrong
 
 
 def record(tab: Any, seconds: int = 3) -> None:

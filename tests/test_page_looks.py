@@ -64,7 +64,8 @@ def problems(tab: Any) -> list[str]:
     """What the rules of accessibility say against it."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(tab, options={"resultTypes": ["violations"]}).response["violations"]
+    # it would copy style sheets into the page, which the page's policy forbids
+    found = Axe().run(tab, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
     return [f"{one['id']}: {node['html'][:120]}" for one in found for node in one["nodes"]]
 
 
@@ -95,7 +96,7 @@ def test_the_model_card_is_one_click_away(visit: Visit) -> None:
     tab = visit(viewport={"width": 320, "height": 640}, reduced_motion="reduce")
     tab.click("nav >> text=Model card")
     tab.wait_for_url("**/model-card")
-    assert "Out of scope" in tab.locator("main").inner_text()
+    assert "What it must not be used for" in tab.locator("main").inner_text()
     assert tab.evaluate("document.documentElement.scrollWidth") == 320
     assert problems(tab) == []
     tab.emulate_media(color_scheme="dark")

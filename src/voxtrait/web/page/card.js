@@ -3,7 +3,7 @@ import { ageCurve } from "./age.js";
 import { button, html, icon } from "./elements.js";
 import { json, save } from "./export.js";
 import { genderBar, genderInWords } from "./gender.js";
-import { bytes, say, seconds } from "./language.js";
+import { bytes, minutes, say, seconds } from "./language.js";
 import { player } from "./player.js";
 
 /** In one sentence, for who listens to the page. */
@@ -84,7 +84,7 @@ function nothing(clip, limits, again) {
   const { prediction, problem } = clip;
   const status = prediction.status;
   const todo = status === "error"
-    ? say(`error.${problem.kind}`, { limit: bytes(limits?.max_upload_bytes ?? 0) })
+    ? say(`error.${problem.kind}`, { limit: bytes(limits?.max_upload_bytes ?? 0), minutes: minutes(limits?.max_seconds ?? 0) })
     : say(`nothing.${status}.do`, { speech: seconds(prediction.speech_s ?? 0) });
   return html("section", { class: "nothing" },
     html("p", { class: "big", text: say(`nothing.${status}`) }),

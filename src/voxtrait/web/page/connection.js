@@ -4,7 +4,7 @@ const TRIES = 6; // of a request that finds the server busy
 const TOKEN = "voxtrait.token";
 export const busy = new EventTarget(); // "wait" with the seconds, "on" when it goes on
 
-/** Why there is no answer: `kind` is one of not_audio, unusable, too_large, busy, unreachable, token, gone, other. */
+/** Why there is no answer: `kind` is one of not_audio, unusable, too_large, too_long, too_slow, busy, unreachable, token, gone, other. */
 export class Problem extends Error {
   constructor(kind, message, status = 0) {
     super(message);
@@ -13,7 +13,8 @@ export class Problem extends Error {
   }
 }
 
-const KINDS = { 413: "too_large", 415: "not_audio", 422: "unusable", 429: "busy", 503: "busy", 401: "token" };
+const KINDS = { 401: "token", 413: "too_large", 415: "not_audio", 422: "unusable", 429: "busy", 503: "busy" };
+const CODES = { too_long: "too_long", too_big: "too_slow", too_slow: "too_slow" }; // what 422 may mean, too
 let askForToken = null; // gives a token, or null
 
 export function token() {
@@ -75,7 +76,7 @@ async function ask(path, { body, signal } = {}) {
     if (response.ok) return response.json();
     const said = await response.json().catch(() => null);
     const message = said?.error?.message ?? response.statusText;
-    const kind = KINDS[response.status] ?? "other";
+    const kind = CODES[said?.error?.code] ?? KINDS[response.status] ?? "other";
     if (kind === "token" && (await authorise(used))) continue;
     if (kind !== "busy" || tried === TRIES) throw new Problem(kind, message, response.status);
     const after = Math.min(30, Math.max(1, Number(response.headers.get("Retry-After")) || 2 ** (tried - 1)));

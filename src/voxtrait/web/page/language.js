@@ -38,6 +38,10 @@ export function bytes(count) {
     .format(count / (count < 1e6 ? 1e3 : 1e6));
 }
 
+export function minutes(seconds) {
+  return seconds < 120 ? say("seconds", { n: seconds }) : say("minutes", { n: Math.floor(seconds / 60) });
+}
+
 /** Fill what the document itself says: `data-say` for its text, `data-say-label` for its label. */
 export function fill(root = document) {
   for (const element of root.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);

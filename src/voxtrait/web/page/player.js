@@ -6,6 +6,7 @@ const WAVE_HIGH = 100; // units of the waveform's own picture
 
 export function player(clip) {
   const duration = clip.prediction.duration_s ?? 0;
+  let span = duration; // seconds in the picture
   const sound = html("audio", { preload: "metadata", src: clip.address });
   const picture = html("div", { class: "shown", role: "img", "aria-label": say("shown", { name: clip.name }) });
   const head = html("div", { class: "head" });
@@ -13,14 +14,14 @@ export function player(clip) {
     type: "range", class: "place", min: 0, max: Math.max(duration, 0.01), step: 0.01, value: 0, "aria-label": say("position"),
   });
   const clock = html("p", { class: "clock number" });
+  const part = html("p", { class: "clock" });
   const play = button(say("play"), { class: "play" }, icon("play"));
   const figure = html("div", { class: "tape player", hidden: true },
     html("div", { class: "window" }, picture, head, place),
-    html("div", { class: "deck" }, play, clock, sound));
+    html("div", { class: "deck" }, play, clock, part, sound));
 
   const tell = (at) => {
-    const whole = Math.max(duration, 0.01);
-    head.style.left = `${Math.min(100, (100 * at) / whole)}%`;
+    head.style.left = `${Math.min(100, (100 * at) / Math.max(span, 0.01))}%`;
     place.value = at;
     place.ariaValueText = say("position.at", { at: seconds(at), duration: seconds(duration) });
     clock.textContent = `${number(at, 1)} / ${say("seconds", { n: seconds(duration) })}`;
@@ -43,7 +44,12 @@ export function player(clip) {
     clock.textContent = say("play.not");
   });
   tell(0);
-  show(clip, picture).then((worked) => (figure.dataset.shown = worked ? "yes" : "no"));
+  show(clip, picture).then((shown) => {
+    figure.dataset.shown = shown ? "yes" : "no";
+    if (!(shown?.shown_s < duration - 0.1)) return;
+    span = place.max = shown.shown_s; // of a long recording, the picture is of its beginning
+    part.textContent = say("shown.part", { n: seconds(span) });
+  });
   figure.hidden = false;
   return figure;
 }
@@ -52,12 +58,12 @@ async function show(clip, picture) {
   const shown = await clip.shown();
   if (!shown) {
     picture.hidden = true;
-    return false;
+    return null;
   }
   const spectrogram = html("img", { class: "spectrogram", src: shown.spectrogram, alt: "" });
   picture.replaceChildren(wave(shown.waveform), spectrogram);
   await spectrogram.decode().catch(() => {});
-  return true;
+  return shown;
 }
 
 function wave(pairs) {
