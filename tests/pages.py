@@ -95,6 +95,7 @@ def record(tab: Any, seconds: int = 3) -> None:
     tab.locator("#clock", has_text=f"0:0{seconds}").wait_for()
     tab.wait_for_selector("#so-far-p:not(:empty)")
     tab.click("#record")
+    tab.wait_for_selector("#stage[data-state=idle]")
     tab.wait_for_selector("#single .card")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import voxtrait
-from pages import RATE, Visit, launch, record, saved, visits
+from pages import RATE, Visit, launch, record, saved, serving, visits
 from voxtrait import audio
 
 pytest_plugins = ["page_fixtures"]
@@ -70,7 +70,7 @@ def test_real_speech_from_the_microphone(
     browser = launch(driver, tmp_path / "heard.wav")
     with visits(browser, address) as visit:
         tab = visit()
-        record(tab, seconds=5)
+        record(tab, seconds=4)
         assert tab.locator(".part.gender .big").inner_text() == "female"
     browser.close()
 
@@ -84,7 +84,7 @@ def test_recording_by_the_keyboard_alone(visit: Visit, key: str) -> None:
     tab.keyboard.press("Tab")
     assert tab.evaluate("document.activeElement.id") == "record"
     tab.keyboard.press("Enter")
-    tab.locator("#clock", has_text="0:02").wait_for()
+    tab.locator("#clock", has_text="0:01").wait_for()
     tab.keyboard.press(key)
     tab.wait_for_selector("#single .card")
     assert tab.locator("#stage").get_attribute("data-state") == "idle"  # the key that ended it began no other
@@ -95,17 +95,20 @@ def test_recording_by_the_keyboard_alone(visit: Visit, key: str) -> None:
     assert tab.evaluate("document.activeElement.textContent") == "Play"
 
 
-def test_the_recording_is_played_back(visit: Visit) -> None:
+def test_a_clip_is_played_from_where_one_likes(visit: Visit, voices: Path) -> None:
     tab = visit()
-    record(tab, seconds=2)
+    tab.set_input_files("#files", voices / "a.wav")
+    position = tab.locator(".place")
+    position.fill("2.5")
+    assert position.get_attribute("aria-valuetext") == "2.5\u00a0s of 3.0\u00a0s"
     tab.click(".play")
     tab.wait_for_selector(".play:has-text('Pause')")
-    tab.wait_for_selector(".play:has-text('Play')", timeout=10_000)  # its end
-    position = tab.locator(".place")
-    assert float(position.input_value()) > 1.5
+    tab.wait_for_selector(".play:has-text('Play')", timeout=5_000)  # its end
+    assert float(position.input_value()) == pytest.approx(3.0, abs=0.05)
+    assert tab.locator(".head").evaluate("(line) => parseFloat(line.style.left)") == pytest.approx(100, abs=2)
     position.focus()
     tab.keyboard.press("Home")
-    assert position.get_attribute("aria-valuetext").startswith("0.0\u00a0s of ")
+    assert position.get_attribute("aria-valuetext") == "0.0\u00a0s of 3.0\u00a0s"
 
 
 def test_when_the_live_connection_breaks_the_recording_is_answered_all_the_same(visit: Visit) -> None:
@@ -184,35 +187,22 @@ def test_a_server_that_is_gone_can_be_asked_again(visit: Visit, voices: Path) ->
     tab.wait_for_selector("#single .card.ok")
 
 
-def test_the_token_is_asked_for_once(visit: Visit, voices: Path) -> None:
-    asked: list[str | None] = []
-
-    def guarded(route: Any) -> None:
-        asked.append(route.request.headers.get("authorization"))
-        if asked[-1] == "Bearer right":
-            route.continue_()
-        else:
-            body = '{"error": {"code": "unauthorized", "message": "wrong token"}}'
-            route.fulfill(status=401, content_type="application/json", body=body)
-
-    closed = {"max_upload_bytes": 10**8, "max_seconds": 3600, "timeout_s": 60, "auth": True}
-
-    def before(tab: Any) -> None:
-        tab.route("**/v1/limits", lambda route: route.fulfill(json=closed))
-        tab.route("**/v1/models", guarded)
-        tab.route("**/v1/predict", guarded)
-
-    tab = visit("/?", allow="401", before=before)
-    tab.fill("#token", "wrong")
-    tab.keyboard.press("Enter")
-    tab.locator("#token-note", has_text="not the right one").wait_for()
-    tab.fill("#token", "right")
-    tab.keyboard.press("Enter")
-    tab.wait_for_selector("body[data-ready=yes]")
-    tab.set_input_files("#files", voices / "a.wav")
-    tab.wait_for_selector("#single .card.ok")
-    assert asked == ["Bearer wrong", "Bearer right", "Bearer right"]
-    assert tab.evaluate("JSON.stringify(localStorage)") == "{}"
+def test_the_token_is_asked_for_once(browser: Any, address: str, voices: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("right-and-long-enough\n")
+    with serving("--token-file", str(tmp_path / "token")) as guarded, visits(browser, guarded) as visit:
+        tab = visit("/?", allow="401")
+        tab.fill("#token", "wrong-and-long-enough")
+        tab.keyboard.press("Enter")
+        tab.locator("#token-note", has_text="not the right one").wait_for()
+        tab.fill("#token", "right-and-long-enough")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("body[data-ready=yes]")
+        tab.set_input_files("#files", voices / "a.wav")
+        tab.wait_for_selector("#single .player[data-shown=yes]")
+        record(tab, seconds=1)  # the live connection has the token, too
+        assert tab.locator("#notice").is_hidden()
+        assert tab.evaluate("Object.keys(localStorage).length") == 0
+        assert tab.evaluate("Object.keys(sessionStorage)") == ["voxtrait.token"]
 
 
 def test_a_file_that_is_too_large_is_not_sent(visit: Visit, voices: Path) -> None:
