@@ -122,9 +122,10 @@ class Pool:
             loop.run_in_executor(self._threads, slot.start).add_done_callback(lambda done: self._started(slot, done))
 
     def _started(self, slot: "_Slot", start: "asyncio.Future[None]") -> None:
-        if self._closed or start.cancelled():
+        error = None if start.cancelled() else start.exception()
+        if self._closed:
             return
-        if (error := start.exception()) is not None:
+        if error is not None:
             _log.error("a worker could not start", extra={"error": str(error)})
             asyncio.get_running_loop().call_later(AGAIN_S, self._offer, slot)
         else:
