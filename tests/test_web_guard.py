@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx2")
 
-from odd_jobs import odd
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from odd_jobs import odd
 from voxtrait.errors import OptionError
 from voxtrait.web import Settings, create_app, is_loopback, read_token
 from voxtrait.web.pool import Pool
@@ -176,7 +176,7 @@ def test_tokens_that_are_none(token: str) -> None:
 def test_a_token_is_the_first_word_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n# rotated in May\n")
     assert read_token(tmp_path / "token") == TOKEN
-    with pytest.raises(OptionError, match="cannot be read: .*No such file"):
+    with pytest.raises(OptionError, match=r"cannot be read: .*No such file"):
         read_token(tmp_path / "other")
 
 

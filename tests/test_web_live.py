@@ -13,12 +13,12 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx2")
 
-from odd_jobs import odd
-from servers import RATE, until, wav
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 import voxtrait
+from odd_jobs import odd
+from servers import RATE, until, wav
 from voxtrait import audio, features
 from voxtrait.web import Settings, create_app
 from voxtrait.web.live import FRONT_END, Columns

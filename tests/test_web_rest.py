@@ -17,12 +17,12 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx2")
 
-from odd_jobs import odd
-from servers import RATE, form, silence, until, wav
 from starlette.testclient import TestClient
 
 import voxtrait
 from models import make_encoder_bundle
+from odd_jobs import odd
+from servers import RATE, form, silence, until, wav
 from voxtrait import audio, features
 from voxtrait.web import Settings, create_app
 from voxtrait.web.pool import Pool
@@ -96,7 +96,7 @@ def test_what_is_no_audio_is_said_so_without_a_path_of_the_machine(client: TestC
     [
         (b"", (422, "unusable")),
         (wav()[:44], (422, "unusable")),
-        (wav()[:30], (415, "not_audio")),
+        (wav()[:30], (422, "unusable")),
         (wav(31), (422, "too_long")),
         (bytes(1_000_001), (413, "too_large")),
     ],
@@ -116,8 +116,7 @@ def test_what_cannot_be_used_is_refused(client: TestClient, content: bytes, expe
         (form(b"abc")[0].replace(b'"file"', b'"other"'), "multipart/form-data; boundary=edge", (422, "no_file")),
         (b"--edge--\r\n", "multipart/form-data; boundary=edge", (422, "no_file")),
         (form(b"abc")[0][:-12] + b"\r\n" + form(b"abc")[0], "multipart/form-data; boundary=edge", (400, "malformed")),
-        (form(b"abc")[0].replace(b"\r\n\r\n", b"\r\nX: " + b"y" * 9000 + b"\r\n\r\n"), "multipart/form-data; boundary=edge",
-         (400, "malformed")),
+        (form(b"abc", "y" * 9000)[0], "multipart/form-data; boundary=edge", (400, "malformed")),
     ],
 )  # fmt: skip
 def test_forms_that_are_none(client: TestClient, body: bytes, kind: str, expected: tuple[int, str]) -> None:
@@ -149,9 +148,8 @@ def test_a_clip_is_shown(client: TestClient) -> None:
     assert list(shown) == ["duration_s", "shown_s", "waveform", "spectrogram"]
     assert (shown["duration_s"], shown["shown_s"], len(shown["waveform"])) == (3.0, 3.0, 600)
     signal, _ = audio.load(io.BytesIO(content))
-    assert shown["waveform"][300] == [
-        pytest.approx(float(signal[24000:24080].min()), abs=1e-4), pytest.approx(float(signal[24000:24080].max()), abs=1e-4)
-    ]  # fmt: skip
+    edges = [float(signal[24000:24080].min()), float(signal[24000:24080].max())]
+    assert shown["waveform"][300] == pytest.approx(edges, abs=1e-4)
     drawn = features.decode_png(base64.b64decode(shown["spectrogram"].removeprefix("data:image/png;base64,")))
     assert np.array_equal(drawn, features.picture(signal, RATE, fit="stretch"))
 

@@ -70,6 +70,9 @@ _MEDIA_MAGIC: Final = (
 )  # mp4, Matroska/webm, AMR, ASF
 
 
+_SOUND_MAGIC: Final = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff")
+"""How kinds of file begin that libsndfile reads: where it does not, they are damaged."""
+
 # Else a file that looks like an mp4 could be a playlist to ffmpeg, and name other files or addresses to read.
 CONTAINED: Final = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,amr,amrnb,amrwb,asf",
@@ -280,7 +283,8 @@ def _av_blocks(source: Source, first_error: Exception) -> Iterator[tuple[Signal,
     """Decode with PyAV what libsndfile refused, if it looks like a container that PyAV knows."""
     head = _head(source)
     if not any(head[at : at + len(magic)] == magic for at, magic in _MEDIA_MAGIC):
-        raise NotAudioError(
+        kind = DecodeError if head.startswith(_SOUND_MAGIC) else NotAudioError
+        raise kind(
             f"{_name(source)} is not audio that can be read ({_describe(head)}): "
             "expected wav, mp3, flac, ogg, opus, m4a or webm"
         )

@@ -5,8 +5,9 @@ import contextlib
 import importlib.metadata
 from typing import TYPE_CHECKING, Any, Final
 
-from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 
 from voxtrait.bundle import Bundle, describe, load, shipped
 from voxtrait.web.answers import UPLOAD, HealthAnswer, LimitsAnswer, ModelAnswer, PredictionAnswer, ShownAnswer
@@ -46,6 +47,8 @@ def make_router(house: "House") -> APIRouter:
         house: what they share.
     """
     router = APIRouter()
+    # only described here: the guard has looked at the token before
+    needed: list[Any] = [Depends(HTTPBearer(auto_error=False))] if house.settings.token is not None else []
     models = [describe_model(bundle, house.bundle) for bundle in _bundles(house.bundle)]
 
     @router.post(
@@ -54,6 +57,7 @@ def make_router(house: "House") -> APIRouter:
         summary="What a voice presents as",
         responses={200: {"model": PredictionAnswer}, **refused(*UPLOAD_CODES)},
         openapi_extra=UPLOAD,
+        dependencies=needed,
         response_class=JSONResponse,
     )
     async def predict(request: Request) -> Response:
@@ -66,18 +70,29 @@ def make_router(house: "House") -> APIRouter:
         summary="Waveform and spectrogram",
         responses={200: {"model": ShownAnswer}, **refused(*UPLOAD_CODES)},
         openapi_extra=UPLOAD,
+        dependencies=needed,
         response_class=JSONResponse,
     )
     async def show(request: Request) -> Response:
         """Draw a clip, or the first minute of a longer one."""
         return JSONResponse(await _work(house, request, "show"))
 
-    @router.get("/v1/models", tags=["server"], responses={200: {"model": list[ModelAnswer]}, **refused()})
+    @router.get(
+        "/v1/models",
+        tags=["server"],
+        responses={200: {"model": list[ModelAnswer]}, **refused()},
+        dependencies=needed,
+    )
     async def list_models() -> Response:
         """List the installed bundles, the active one first."""
         return JSONResponse(models)
 
-    @router.get("/v1/limits", tags=["server"], responses={200: {"model": LimitsAnswer}, **refused()})
+    @router.get(
+        "/v1/limits",
+        tags=["server"],
+        responses={200: {"model": LimitsAnswer}, **refused()},
+        dependencies=needed,
+    )
     async def limits() -> Response:
         """Say what is taken."""
         said = house.settings
@@ -107,6 +122,7 @@ def make_router(house: "House") -> APIRouter:
         tags=["server"],
         responses={200: {"content": {"text/plain": {}}, "description": "For Prometheus."}, **refused()},
         response_class=Response,
+        dependencies=needed,
     )
     async def metrics() -> Response:
         """Give figures in Prometheus' text format."""

@@ -54,7 +54,7 @@ class Work:
         >>> import voxtrait
         >>> work = Work(voxtrait.load(), max_seconds=60, memory_bytes=2**30)
         >>> work(Task("predict", "/dev/null")).code
-        'unusable'
+        'not_audio'
     """
 
     recognizer: Recognizer
