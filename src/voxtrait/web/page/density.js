@@ -1,6 +1,7 @@
 /** A curve over single years from the shares of decades: each decade keeps its share, and nothing is below nought.
  *
- * Of all such curves it is the smoothest, the one with the least sum of squared second differences. That is a linear
+ * Of all such curves it is the smoothest, the one with the least sum of squared second differences, each measured by
+ * how high the decades are around it: otherwise the tails would pay with humps for a smoother peak. That is a linear
  * system, solved again with what came out below nought held at nought, until nothing does.
  */
 
@@ -10,6 +11,7 @@ export const GROUPS = [
 const YEARS = 10; // of a group
 const ALL = YEARS * GROUPS.length;
 const LEAST = 1e-9; // of a share; less is none
+const FLAT = 0.005; // of a share, below which all decades count as equally low
 
 /** Gives the share of each year from 0 to 99, which add up to 1. */
 export function density(groups) {
@@ -36,7 +38,9 @@ function smoothest(shares, free) {
   const size = free.length + groups.length;
   const matrix = Array.from({ length: size }, () => new Float64Array(size + 1));
   for (let year = -1; year <= ALL - 2; year += 1) {
-    const difference = [[year, 1], [year + 1, -2], [year + 2, 1]]; // beyond both ends the curve is nought
+    const weight = 1 / height(shares, year + 1);
+    // beyond both ends the curve is nought
+    const difference = [[year, weight], [year + 1, -2 * weight], [year + 2, weight]];
     for (const [one, a] of difference) {
       for (const [other, b] of difference) {
         if (place.has(one) && place.has(other)) matrix[place.get(one)][place.get(other)] += a * b;
@@ -51,6 +55,14 @@ function smoothest(shares, free) {
     matrix[row][size] = shares[group];
   });
   return solved(matrix).slice(0, free.length);
+}
+
+/** How high the decades are around a year: the geometric mean of the two next to it, the nearer one counting more. */
+function height(shares, year) {
+  const place = Math.min(GROUPS.length - 1.001, Math.max(0, (year + 0.5) / YEARS - 0.5));
+  const left = Math.floor(place);
+  const [low, high] = [shares[left] + FLAT, shares[left + 1] + FLAT];
+  return low * (high / low) ** (place - left);
 }
 
 /** Gauss's elimination, with the largest pivot of each column; the last column is the right side. */
