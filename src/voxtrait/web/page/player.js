@@ -48,7 +48,7 @@ export function player(clip) {
     figure.dataset.shown = shown ? "yes" : "no";
     if (!(shown?.shown_s < duration - 0.1)) return;
     span = place.max = shown.shown_s; // of a long recording, the picture is of its beginning
-    part.textContent = say("shown.part", { n: seconds(span) });
+    part.textContent = say("shown.part", { n: Math.round(span) });
   });
   figure.hidden = false;
   return figure;
