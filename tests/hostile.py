@@ -2,6 +2,7 @@
 
 import io
 import random
+import socket
 import struct
 import zipfile
 import zlib
@@ -179,6 +180,44 @@ def swelling_flac(chance: random.Random, seeds: dict[str, bytes]) -> Hostile:
     return Hostile(f"swelling, {way}", "voice.flac", _swollen[way])
 
 
-def deflated(content: bytes) -> bytes:
-    """A body that a server might be asked to inflate."""
-    return zlib.compress(content, 9)
+def requests(host: str = "localhost") -> dict[str, bytes]:
+    """Whole requests whose headers lie about what follows, as they go over the wire."""
+    part = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    body = part + bytes(1000) + b"\r\n--edge--\r\n"
+
+    def request(*headers: str, content: bytes = body) -> bytes:
+        lines = [
+            "POST /v1/predict HTTP/1.1",
+            f"Host: {host}",
+            "Content-Type: multipart/form-data; boundary=edge",
+            *headers,
+        ]
+        return "\r\n".join([*lines, "", ""]).encode() + content
+
+    right = f"Content-Length: {len(body)}"
+    return {
+        "more announced than sent": request(f"Content-Length: {len(body) + 1000}"),
+        "less announced than sent": request(f"Content-Length: {len(body) - 500}"),
+        "a terabyte announced": request("Content-Length: 1099511627776"),
+        "a negative length": request("Content-Length: -1"),
+        "two lengths": request(right, "Content-Length: 5"),
+        "a length and chunks": request(right, "Transfer-Encoding: chunked"),
+        "chunks that are none": request("Transfer-Encoding: chunked", content=b"zz\r\nabc\r\n"),
+        "a chunk of a terabyte": request("Transfer-Encoding: chunked", content=b"10000000000\r\nabc\r\n"),
+        "deflated": request(f"Content-Length: {len(zlib.compress(body))}", "Content-Encoding: deflate",
+                            content=zlib.compress(body)),
+        "headers without end": b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + b"y" * 100_000,
+        "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200) + b"\r\n\r\n",
+    }  # fmt: skip
+
+
+def first_line(address: tuple[str, int], request: bytes, seconds: float = 5.0) -> str:
+    """Send a request, end one's own side, and give the first line of the answer, or how the connection ended."""
+    with socket.create_connection(address, seconds) as connection:
+        try:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(65_536)
+        except (ConnectionError, TimeoutError) as error:
+            return type(error).__name__
+    return answer.partition(b"\r\n")[0].decode("latin-1") or "closed"

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("av")
 
-from hostile import PLAYLISTS, uploads
+from hostile import PLAYLISTS, first_line, requests, uploads
 from servers import Running, running, wav
 from voxtrait import audio
 from voxtrait.errors import DecodeError
@@ -67,6 +67,20 @@ def test_no_playlist_makes_the_server_read_or_fetch_anything(server: Running) ->
                 assert (status, said["error"]["code"]) in {(415, "not_audio"), (422, "unusable")}
         with pytest.raises(TimeoutError):
             listener.accept()
+
+
+@pytest.mark.parametrize("kind", requests())
+def test_headers_that_lie_are_answered_or_hung_up_on(server: Running, kind: str) -> None:
+    expected = {
+        "a terabyte announced": "HTTP/1.1 413 Request Entity Too Large",
+        "deflated": "HTTP/1.1 415 Unsupported Media Type",
+        "less announced than sent": "HTTP/1.1 400 Bad Request",
+    }
+    port = int(server.url.rpartition(":")[2])
+    said = first_line(("127.0.0.1", port), requests()[kind])
+    assert said == expected.get(kind, said)
+    assert said == "closed" or said.startswith("HTTP/1.1 4"), said
+    assert server.get("/healthz")[0] == 200
 
 
 SCRIPT = b"ffconcat version 1.0\nfile 'private.wav'\n"

@@ -293,7 +293,7 @@ def _av_blocks(source: Source, first_error: Exception) -> Iterator[tuple[Signal,
     except ImportError:
         raise MissingExtraError(f"reading {_name(source)}", "media") from None
     try:
-        with av.open(_open(source), options=CONTAINED) as container:
+        with av.open(_open(source), options=CONTAINED, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise NotAudioError(f"{_name(source)} has no sound in it: it is a container without an audio stream")
             stream = container.streams.audio[0]

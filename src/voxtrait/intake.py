@@ -285,7 +285,7 @@ def _by_pyav(source: _Bytes, name: str) -> Iterator[tuple[Signal, int]]:
         raise MissingExtraError(f"{name} is not WAV, mp3, ogg or raw samples; reading it", "media") from None
     heard = 0.0
     try:
-        with av.open(source, buffer_size=PROBED, options=ALONE) as container:
+        with av.open(source, buffer_size=PROBED, options=ALONE, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise DecodeError(f"{name} has no sound in it: it is a container without an audio stream")
             stream = container.streams.audio[0]

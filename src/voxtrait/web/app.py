@@ -18,7 +18,7 @@ from voxtrait.errors import MissingExtraError
 from voxtrait.recognize import Recognizer, load
 from voxtrait.web.live import Live
 from voxtrait.web.pool import Pool
-from voxtrait.web.problems import KINDS, RequestError
+from voxtrait.web.problems import KINDS, GoneError, RequestError
 from voxtrait.web.settings import Settings
 from voxtrait.web.spool import Spool
 from voxtrait.web.work import Work
@@ -126,7 +126,7 @@ def create_app(
         from voxtrait.web.accounts import Accounts
         from voxtrait.web.guard import Guard
         from voxtrait.web.pages import make_pages
-        from voxtrait.web.routes import GoneError, make_router
+        from voxtrait.web.routes import make_router
     except ImportError:
         raise MissingExtraError("the server", "web") from None
     settings = settings or Settings()
@@ -144,6 +144,7 @@ def create_app(
         docs_url=None,  # these pages fetch scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing is sent anywhere
     )
     app.state.house = house
     app.include_router(make_router(house))

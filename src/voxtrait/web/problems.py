@@ -61,3 +61,7 @@ class RequestError(Exception):
     def body(self) -> dict[str, Any]:
         """The answer, as JSON-ready values."""
         return {"error": {"code": self.code, "message": self.message}}
+
+
+class GoneError(Exception):
+    """The client went away before its answer."""

@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 from voxtrait.bundle import Bundle, describe, load, shipped
 from voxtrait.web.answers import UPLOAD, HealthAnswer, LimitsAnswer, ModelAnswer, PredictionAnswer, ShownAnswer
 from voxtrait.web.answers import refusals as refused
-from voxtrait.web.problems import RequestError
+from voxtrait.web.problems import GoneError, RequestError
 from voxtrait.web.uploads import receive
 from voxtrait.web.work import Outcome, Task
 
@@ -34,10 +34,6 @@ UPLOAD_CODES: Final = (
     "busy",
     "interrupted",
 )
-
-
-class GoneError(Exception):
-    """The client went away before its answer."""
 
 
 def make_router(house: "House") -> APIRouter:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from voxtrait.web.problems import RequestError
+from voxtrait.web.problems import GoneError, RequestError
 from voxtrait.web.settings import Settings
 from voxtrait.web.spool import Spool, SpooledFile
 
@@ -32,7 +32,10 @@ async def receive(request: "Request", spool: Spool, settings: Settings) -> Async
     Raises:
         RequestError: ``not_a_form``, ``too_large``, ``malformed``, ``no_file``, ``upload_timeout``, or ``interrupted``
             if the disk is full.
+        GoneError: if the client hangs up.
     """
+    from starlette.requests import ClientDisconnect
+
     boundary = _boundary(request)
     most = settings.max_upload_bytes
     announced = request.headers.get("content-length", "0")
@@ -44,6 +47,8 @@ async def receive(request: "Request", spool: Spool, settings: Settings) -> Async
             async with asyncio.timeout(settings.upload_timeout_s):
                 async for chunk in request.stream():
                     form.take(chunk)
+        except ClientDisconnect:
+            raise GoneError from None
         except TimeoutError:
             raise RequestError(
                 "upload_timeout",
