@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -167,3 +168,16 @@ def test_the_unit_lets_workers_finish_and_the_container_runs_as_nobody() -> None
     recipe = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
     assert recipe.index("USER 10001") < recipe.index("ENTRYPOINT")
     assert '"--token-file", "/run/token"' in recipe
+
+
+def test_nginx_words_the_absence_of_the_server_as_one_that_passes(
+    front: tuple[int, ssl.SSLContext], server: Running
+) -> None:
+    """The last one of this file: it ends the server."""
+    port, context = front
+    server.process.terminate()
+    server.process.wait(20)
+    body, headers = form(wav())
+    time.sleep(1)  # the clients before it have used up nginx's patience
+    status, text = ask(port, context, "/v1/predict", body, headers)
+    assert (status, json.loads(text)["error"]["code"]) == (503, "busy")

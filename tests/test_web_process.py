@@ -198,6 +198,32 @@ def test_slow_uploads_are_given_up_and_give_their_place_back() -> None:
         assert server.post("/v1/predict", wav())[0] == 200
 
 
+def test_who_goes_away_while_waiting_is_not_worked_for(long_voice: bytes) -> None:
+    with running("--workers", "1") as server:
+        body, headers = form(long_voice)
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        request = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode()
+        place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        with socket.create_connection(place) as first:
+            first.sendall(request + body)
+            until(lambda: "voxtrait_workers_busy 1.0" in server.get("/metrics")[1])
+            with socket.create_connection(place) as second:
+                second.sendall(request + body)
+                until(lambda: "voxtrait_queue_length 1.0" in server.get("/metrics")[1])
+            until(lambda: "voxtrait_queue_length 0.0" in server.get("/metrics")[1])
+            gone = [line for line in server.log if line.get("status") == 499]
+            assert [(line["route"], line["audio_s"]) for line in gone] == [("/v1/predict", 0.0)]
+            assert first.recv(12) == b"HTTP/1.1 200"
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['fastapi'] = None; from voxtrait.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2, "", "voxtrait: the server needs the extra [web]: pip install 'voxtrait[web]'\n"
+    )  # fmt: skip
+
+
 def test_quiet_says_nothing_and_the_end_is_a_good_one() -> None:
     with running("--workers", "1", "--quiet") as server:
         assert server.get("/")[0] == 200

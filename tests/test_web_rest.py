@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx2")
@@ -140,6 +141,28 @@ def test_an_announced_length_is_enough_to_refuse(client: TestClient) -> None:
     _, headers = form(b"")
     response = client.post("/v1/predict", content=b"", headers=headers | {"Content-Length": "100000000"})
     assert code_of(response) == (413, "too_large")
+
+
+def test_an_upload_without_a_length_is_counted_as_it_comes(client: TestClient) -> None:
+    body, headers = form(bytes(3_000_000))
+    pieces = (body[at : at + 50_000] for at in range(0, len(body), 50_000))
+    assert code_of(client.post("/v1/predict", content=pieces, headers=headers)) == (413, "too_large")
+    body, headers = form(silence(2))
+    response = client.post("/v1/predict", content=iter([body[:100], body[100:]]), headers=headers)
+    assert (response.status_code, response.json()["status"]) == (200, "no_speech")
+
+
+def test_a_file_that_swells_meets_the_limit_of_memory() -> None:
+    target = io.BytesIO()
+    with soundfile.SoundFile(target, "w", 655_350, 8, format="FLAC", subtype="PCM_16") as file:
+        for _ in range(60):
+            file.write(np.zeros((655_350, 8), np.int16))
+    with client_of(Settings(workers=1, worker_memory_bytes=100_000_000)) as client:
+        response = send(client, target.getvalue(), "swelling.flac")
+        assert len(target.getvalue()) < 400_000
+        assert code_of(response)[0] == 422
+        assert code_of(response)[1] in ("too_big", "decoder_crashed")
+        assert send(client, wav()).json()["status"] == "ok"
 
 
 def test_a_clip_is_shown(client: TestClient) -> None:
