@@ -10,6 +10,9 @@ export class Deaf extends Error {
 
 const KINDS = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "none", OverconstrainedError: "none" };
 
+const PATIENCE_S = 5; // until the browser's sound runs
+const later = (s) => new Promise((done) => setTimeout(done, 1000 * s));
+
 export class Microphone extends EventTarget {
   #stream;
   #context;
@@ -28,7 +31,8 @@ export class Microphone extends EventTarget {
     try {
       this.#context = new AudioContext();
       await this.#context.audioWorklet.addModule("/static/capture.js");
-      await this.#context.resume();
+      // without any sound device, Firefox waits for ever
+      await Promise.race([this.#context.resume(), later(PATIENCE_S).then(() => Promise.reject(new Error("no sound device")))]);
     } catch {
       this.#release();
       throw new Deaf("busy");
@@ -51,7 +55,7 @@ export class Microphone extends EventTarget {
   async close() {
     const emptied = new Promise((done) => this.addEventListener("emptied", done, { once: true }));
     this.#node.port.postMessage("end");
-    await Promise.race([emptied, new Promise((done) => setTimeout(done, 500))]);
+    await Promise.race([emptied, later(0.5)]);
     this.#release();
   }
 
