@@ -116,6 +116,7 @@ def test_when_the_live_connection_breaks_the_recording_is_answered_all_the_same(
     tab.click("#record")
     tab.locator("#clock", has_text="0:02").wait_for()
     assert "the recording goes on" in tab.locator("#notice").inner_text()
+    assert tab.locator("#so-far-gender").inner_text() == "After you stop"
     tab.click("#record")
     tab.wait_for_selector("#single .card.ok")
     assert tab.locator(".part.gender .big").inner_text() == "male"

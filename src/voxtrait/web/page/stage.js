@@ -160,8 +160,9 @@ export class Stage extends EventTarget {
   #drawEstimate() {
     const estimate = this.#estimate;
     const ok = estimate?.status === "ok";
-    const waiting = estimate ? { no_speech: "so_far.none", too_short: "so_far.short" }[estimate.status] : "so_far.listening";
-    find("so-far-gender").textContent = ok ? (estimate.gender ? say(`gender.${estimate.gender}`) : "") : say(waiting ?? "so_far.listening");
+    const first = this.#work?.live.lost ? "so_far.end" : "so_far.listening";
+    const waiting = estimate ? { no_speech: "so_far.none", too_short: "so_far.short" }[estimate.status] : first;
+    find("so-far-gender").textContent = ok ? (estimate.gender ? say(`gender.${estimate.gender}`) : "") : say(waiting ?? first);
     find("so-far-p").textContent = ok && estimate.gender ? genderInWords(estimate) : "";
     find("so-far-age").textContent = ok && estimate.age_years !== null ? say("age.about", { n: Math.round(estimate.age_years) }) : "";
     find("so-far-range").textContent = ok && estimate.age_low !== null
