@@ -143,6 +143,7 @@ def create_app(
         description=ABOUT,
         docs_url=None,  # these pages fetch scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing is sent anywhere
     )
