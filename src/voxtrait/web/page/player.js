@@ -22,6 +22,7 @@ export function player(clip) {
 
   const tell = (at) => {
     head.style.left = `${Math.min(100, (100 * at) / Math.max(span, 0.01))}%`;
+    head.hidden = !at;
     place.value = at;
     place.ariaValueText = say("position.at", { at: seconds(at), duration: seconds(duration) });
     clock.textContent = `${number(at, 1)} / ${say("seconds", { n: seconds(duration) })}`;
