@@ -258,11 +258,16 @@ def test_what_happens_to_a_worker_is_a_documented_answer(word: bytes, expected: 
         assert expected[1] in examples
 
 
-def test_a_fault_of_our_own_is_500_and_tells_nothing() -> None:
+def test_a_fault_of_our_own_is_500_and_tells_its_log_alone(caplog: pytest.LogCaptureFixture) -> None:
     with client_of(Settings(workers=1), job=odd) as client:
         response = send(client, b"fail")
         assert code_of(response) == (500, "internal")
         assert "KeyError" not in response.text
+        (record,) = [one for one in caplog.records if one.getMessage() == "a fault of the server"]
+        assert record.__dict__["id"] == response.headers["x-request-id"]
+        assert "a fault of the job's own" in str(record.exc_info)
+        assert response.headers["content-security-policy"].startswith("default-src 'none'")
+        assert 'voxtrait_requests_total{route="/v1/predict",status="500"} 1.0' in client.get("/metrics").text
 
 
 def test_a_full_disk_is_said_and_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:

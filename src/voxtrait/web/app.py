@@ -153,7 +153,6 @@ def create_app(
     app.add_exception_handler(RequestError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(GoneError, _leave)
-    app.add_exception_handler(Exception, _fail)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(Accounts, metrics=house.metrics, settings=settings)
     return app
@@ -184,9 +183,3 @@ async def _leave(request: "Request", error: Exception) -> Any:
     from starlette.responses import Response
 
     return Response(status_code=499)  # nobody is there to read it
-
-
-async def _fail(request: "Request", error: Exception) -> "JSONResponse":
-    return _answer(
-        request, RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
-    )

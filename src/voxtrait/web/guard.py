@@ -8,6 +8,7 @@
 
 import hmac
 import ipaddress
+import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -33,6 +34,8 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_log = logging.getLogger("voxtrait.web")
+
 
 class Guard:
     """Middleware around the application.
@@ -52,7 +55,11 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        begun = False
+
         async def dressed(message: "Message") -> None:
+            nonlocal begun
+            begun = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 said = {name.lower() for name, _ in message["headers"]}
                 extra = dict(HEADERS)
@@ -66,8 +73,16 @@ class Guard:
 
         problem = check(scope, self._settings)
         if problem is None:
-            await self.app(scope, receive, dressed)
-        elif scope["type"] == "websocket":
+            try:
+                await self.app(scope, receive, dressed)
+                return
+            except Exception as error:
+                problem = RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
+                scope["account"].code = problem.code
+                _log.error("a fault of the server", exc_info=error, extra={"id": scope["account"].id})
+                if begun or scope["type"] == "websocket":
+                    raise
+        if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": problem.code})
         else:
