@@ -34,6 +34,13 @@ def unreadable(tab: Any, voices: Path) -> None:
     tab.wait_for_selector(".card.error")
 
 
+def working(tab: Any, voices: Path) -> None:
+    answered = iter(range(1))
+    tab.route("**/v1/predict", lambda route: route.continue_() if next(answered, None) is not None else None)
+    tab.set_input_files("#files", [voices / name for name in ("a.wav", "c9.wav", "c10.wav", "text.wav")])
+    tab.locator("#many-progress", has_text="1 of 4 heard").wait_for()
+
+
 def table(tab: Any, voices: Path) -> None:
     tab.set_input_files("#files", [voices / name for name in ("a.wav", "c9.wav", "silent.wav", "text.wav")])
     tab.wait_for_selector("#many-clear:not([hidden])")
@@ -57,7 +64,7 @@ def token(tab: Any, voices: Path) -> None:
     tab.wait_for_selector("#token-dialog[open]")
 
 
-SCREENS: list[Callable[[Any, Path], None]] = [first, recording, answered, unreadable, table, opened, refused, token]
+SCREENS: list[Callable[[Any, Path], None]] = [first, recording, answered, unreadable, working, table, opened, refused, token]
 
 
 def problems(tab: Any) -> list[str]:
