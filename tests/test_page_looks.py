@@ -64,7 +64,8 @@ def token(tab: Any, voices: Path) -> None:
     tab.wait_for_selector("#token-dialog[open]")
 
 
-SCREENS: list[Callable[[Any, Path], None]] = [first, recording, answered, unreadable, working, table, opened, refused, token]
+Screen = Callable[[Any, Path], None]
+SCREENS: list[Screen] = [first, recording, answered, unreadable, working, table, opened, refused, token]
 
 
 def problems(tab: Any) -> list[str]:
@@ -83,7 +84,7 @@ SMALL = """() => [...document.querySelectorAll("button, input, a")]
 
 
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.__name__)
-def test_every_screen_is_for_everybody(visit: Visit, voices: Path, screen: Callable[[Any, Path], None]) -> None:
+def test_every_screen_is_for_everybody(visit: Visit, voices: Path, screen: Screen) -> None:
     pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
     phone: dict[str, Any] = {"viewport": {"width": 320, "height": 640}, "has_touch": True}
     tab = visit(allow="415", color_scheme="light", reduced_motion="reduce", **phone)  # no colour on its way to another
