@@ -89,6 +89,6 @@ function nothing(clip, limits, again) {
   return html("section", { class: "nothing" },
     html("p", { class: "big", text: say(`nothing.${status}`) }),
     html("p", { class: "todo", text: todo }),
-    status === "error" && prediction.message ? html("p", { class: "quiet detail", text: prediction.message }) : null,
+    status === "error" && prediction.message ? html("p", { class: "quiet detail", lang: "en", text: prediction.message }) : null,
     clip.unlucky ? button(say("again"), { class: "main", onclick: () => again(clip) }, icon("again")) : null);
 }

@@ -68,7 +68,7 @@ export default {
   "age.group": "возрастная группа {group}",
   "age.range.short": "{low}–{high}",
   "probability": "вероятность {p}",
-  "probability.unsure": "вероятность женского {p}: слишком близко к половине",
+  "probability.unsure": "вероятность женского {p}: для ответа этого мало",
   "over": "больше {p}",
   "gender.bar": "{answer}. Вероятность женского {p}, мужского {q}.",
   "gender.bar.zone": "Между {low} и {high} ответ был бы «неясно».",
