@@ -198,6 +198,21 @@ def test_slow_uploads_are_given_up_and_give_their_place_back() -> None:
         assert server.post("/v1/predict", wav())[0] == 200
 
 
+def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
+    body, _ = form(bytes(8_000_000))
+    with running("--workers", "1", "--max-upload", "1MB", "--queue", "0") as server:
+        place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        for kind, status in (("multipart/form-data; boundary=edge", 413), ("audio/wav", 415)):
+            for _ in range(5):
+                request = (
+                    f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\n"
+                    f"Content-Length: {len(body)}\r\n\r\n"
+                )
+                with socket.create_connection(place, 10) as connection:
+                    connection.sendall(request.encode() + body)  # all of it, before a word is read
+                    assert connection.recv(12) == f"HTTP/1.1 {status}".encode()
+
+
 def test_who_goes_away_while_waiting_is_not_worked_for(long_voice: bytes) -> None:
     with running("--workers", "1") as server:
         body, headers = form(long_voice)

@@ -148,8 +148,10 @@ def log_to_stderr(quiet: bool = False) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     level = logging.WARNING if quiet else logging.INFO
-    for name in ("voxtrait.web", "uvicorn.error"):
+    # the parser of forms warns of each one that is none, which the line of that request tells already
+    levels = {"voxtrait.web": level, "uvicorn.error": logging.WARNING, "python_multipart": logging.ERROR}
+    for name in levels:
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.propagate = False
-        logger.setLevel(level if name == "voxtrait.web" else logging.WARNING)
+        logger.setLevel(levels[name])

@@ -6,6 +6,8 @@
 - With a token, everything but the page needs it.
 """
 
+import asyncio
+import contextlib
 import hmac
 import ipaddress
 import logging
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SUBPROTOCOL: Final = "voxtrait"
+LINGER_S: Final = 20.0  # for what a client still sends after it was refused
 TOKEN_PREFIX: Final = "token."
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
@@ -55,12 +58,20 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
-        begun = False
+        begun = heard = False
+        status = 200
+
+        async def listened() -> "Message":
+            nonlocal heard
+            message = await receive()
+            heard = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
 
         async def dressed(message: "Message") -> None:
-            nonlocal begun
+            nonlocal begun, status
             begun = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                status = message["status"]
                 said = {name.lower() for name, _ in message["headers"]}
                 extra = dict(HEADERS)
                 if scope["path"].startswith("/v1/"):
@@ -69,12 +80,22 @@ class Guard:
                     *message["headers"],
                     *((n.encode(), v.encode()) for n, v in extra.items() if n.lower().encode() not in said),
                 ]
+            elif (
+                message["type"] == "http.response.body" and status >= 400 and not message.get("more_body") and not heard
+            ):
+                await send({**message, "more_body": True})
+                # a connection that is closed while the client still sends loses the answer on its way
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_S):
+                        while not heard:
+                            await listened()
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         problem = check(scope, self._settings)
         if problem is None:
             try:
-                await self.app(scope, receive, dressed)
+                await self.app(scope, listened if scope["type"] == "http" else receive, dressed)
                 return
             except Exception as error:
                 problem = RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
@@ -89,7 +110,7 @@ class Guard:
             from starlette.responses import JSONResponse
 
             scope["account"].code = problem.code
-            await JSONResponse(problem.body, problem.status, problem.headers)(scope, receive, dressed)
+            await JSONResponse(problem.body, problem.status, problem.headers)(scope, listened, dressed)
 
 
 def check(scope: "Scope", settings: Settings) -> RequestError | None:
