@@ -239,6 +239,17 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     )  # fmt: skip
 
 
+def test_workers_that_cannot_start_are_one_line_and_a_bad_end() -> None:
+    code = "import multiprocessing; multiprocessing.set_executable('/bin/false'); from voxtrait.cli import main; main()"
+    command = [sys.executable, "-c", code, "serve", "--port", "0", "--workers", "1", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == (
+        "voxtrait: a worker process could not start (exit status 1): may this user run Python?"
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_quiet_says_nothing_and_the_end_is_a_good_one() -> None:
     with running("--workers", "1", "--quiet") as server:
         assert server.get("/")[0] == 200

@@ -52,6 +52,7 @@ class House:
         job = Work(Recognizer(recognizer.bundle, threads=1), settings.max_seconds, settings.worker_memory_bytes)
         self.pool = Pool(job, settings.workers, settings.timeout_s)
         self.live = Live(recognizer, settings, self.metrics)
+        self.failure: Exception | None = None  # why the workers could not start
         self._spool: Spool | None = None
         self._taken = 0
 
@@ -88,7 +89,11 @@ class House:
         """
         with Spool(self.settings.folder) as self._spool:
             try:
-                await self.pool.start()
+                try:
+                    await self.pool.start()
+                except Exception as error:
+                    self.failure = error
+                    raise
                 yield
             finally:
                 self.live.close()

@@ -157,8 +157,8 @@ class _Slot:
             worker = Worker(self._job, bare=True)
         self._worker = worker
         if not _said(worker, READY):
-            self._end("stillborn")
-            raise WorkerError("a worker process could not start: see its own message above")
+            status = self._end("stillborn")
+            raise WorkerError(f"a worker process could not start (exit status {status}): may this user run Python?")
         worker.give([Task("warm")])
         if not _said(worker, DONE):
             self._end("stillborn")

@@ -1,6 +1,7 @@
 """A server from start to end: its socket, its process, its signals."""
 
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -41,7 +42,12 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
 
         class Server(uvicorn.Server):
             async def startup(self, sockets: Any = None) -> None:
-                await super().startup(sockets)
+                said = logging.getLogger("uvicorn.error")
+                said.disabled = True  # it would print a traceback of what is raised below
+                try:
+                    await super().startup(sockets)
+                finally:
+                    said.disabled = False
                 if self.started:
                     ready(url)
 
@@ -63,13 +69,14 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
         # uvicorn raises the signal that ended it once more: an end that was asked for is none that failed
         before = {kind: signal.signal(kind, lambda *_: None) for kind in (signal.SIGINT, signal.SIGTERM)}
         try:
-            server.run(sockets=[listener])
+            with contextlib.suppress(SystemExit):  # which newer versions raise where the start failed
+                server.run(sockets=[listener])
         finally:
             house.clear()  # after a second Ctrl-C uvicorn skips the application's own end
             for kind, handler in before.items():
                 signal.signal(kind, handler)
     if not server.started:
-        raise WorkerError("the server could not start: its log says why")
+        raise house.failure or WorkerError("the server could not start")
 
 
 def listen(host: str, port: int) -> socket.socket:
