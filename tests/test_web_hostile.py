@@ -23,7 +23,7 @@ from voxtrait.intake import incoming
 from voxtrait.web.problems import KINDS
 from voxtrait.web.spool import PREFIX
 
-TOGETHER = 121  # uploads, eleven of each kind; benchmarks/hostile.py sends two thousand
+TOGETHER = 66  # uploads, six of each kind; benchmarks/hostile.py sends two thousand
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,9 @@ def test_each_hostile_upload_has_a_documented_answer_and_the_server_goes_on(serv
         assert status < 500, (upload.kind, said)
         assert str(status) in paths
         seen[upload.kind, code] += 1
-    assert seen["html", "not_audio"] == seen["zip", "not_audio"] == 11
-    assert seen["playlist", "not_audio"] + seen["playlist", "unusable"] == 11
-    assert seen["flac that lies", "unusable"] == 11
+    assert seen["html", "not_audio"] == seen["zip", "not_audio"] == 6
+    assert seen["playlist", "not_audio"] + seen["playlist", "unusable"] == 6
+    assert seen["flac that lies", "unusable"] == 6
     assert seen["swelling, hours", "too_long"] >= 1  # 4,000 s of silence in a few kilobytes
     assert seen["two files in one", "answered"] + seen["cut short", "answered"] >= 5
     assert server.post("/v1/predict", wav())[0] == 200
