@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint docs bench bench-corpus bench-scale bench-peers model choosing clean
+.PHONY: install demo test lint docs bench bench-corpus bench-scale bench-peers bench-web model choosing clean
 
 install: $(STAMP)
 
@@ -41,6 +41,12 @@ bench: $(STAMP)
 # tables of the size of Common Voice 25.0 English, made up; GROWTH=--growth goes from 10 thousand to 10 million rows
 bench-corpus: $(STAMP)
 	$(BIN)/python benchmarks/corpus.py $(GROWTH)
+
+# the server: two thousand hostile uploads, then load by wrk (apt-get install wrk); MINUTES=10 of it watching memory
+MINUTES ?= 3
+bench-web: $(STAMP)
+	$(BIN)/python benchmarks/hostile.py
+	$(BIN)/python benchmarks/load.py --minutes $(MINUTES)
 
 # a job over thousands of clips: engines, kills, two Ray nodes, memory, growth; PARTS="--parts engines,kills" for some of it
 PARTS ?=

@@ -46,6 +46,9 @@ ONLY_IN = {
     "click": ("cli/",),
     "fastapi": ("web/",),
     "starlette": ("web/",),
+    "uvicorn": ("web/",),
+    "prometheus_client": ("web/",),
+    "python_multipart": ("web/",),
 }
 BANNED = {"utils", "util", "helpers", "helper", "common", "misc", "base", "tools"}
 LONGEST = 450  # lines of a file
@@ -176,5 +179,5 @@ for command in [[], *([name] for name in COMMANDS)]:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    heavy = ("torch", "lightning", "onnxruntime", "matplotlib", "polars", "scipy", "soundfile", "librosa")
+    heavy = ("torch", "lightning", "onnxruntime", "matplotlib", "polars", "scipy", "soundfile", "librosa", "fastapi")
     assert loaded_by(HELP, *heavy) == []

@@ -21,6 +21,7 @@ from voxtrait.errors import (
     AudioMissingError,
     DecodeError,
     MissingExtraError,
+    NotAudioError,
     NothingToDoError,
     OptionError,
     SignalError,
@@ -32,6 +33,9 @@ Source: TypeAlias = str | os.PathLike[str] | BytesIO
 SAMPLING_RATE: Final = 16_000  # Hz, what every model here listens to
 BLOCK_S: Final = 60.0  # seconds decoded at a time, so that an hour at 48 kHz stereo is never in memory at once
 GATHERED_S: Final = 1.0  # … and after the first block, where a decoder gives less at a time
+BLOCK_VALUES: Final = 2**24  # … of all channels together, at most: a header may claim any rate, and 1024 channels
+HIGHEST_RATE: Final = 1_000_000  # Hz; recordings of bats reach 500 kHz
+MOST_CHANNELS: Final = 64
 WAV_BYTES: Final = 2**32 - 1024  # of samples in a WAV, whose sizes are 32-bit numbers
 SUFFIXES: Final = frozenset(
     [
@@ -64,6 +68,16 @@ _MEDIA_MAGIC: Final = (
     (0, b"#!AMR"),
     (0, b"0&\xb2u"),
 )  # mp4, Matroska/webm, AMR, ASF
+
+
+_SOUND_MAGIC: Final = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"caff")
+"""How kinds of file begin that libsndfile reads: where it does not, they are damaged."""
+
+# Else a file that looks like an mp4 could be a playlist to ffmpeg, and name other files or addresses to read.
+CONTAINED: Final = {
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,amr,amrnb,amrwb,asf",
+    "protocol_whitelist": "file",
+}
 
 
 def audio_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -248,7 +262,8 @@ def _sndfile_blocks(source: Source, reader: Any) -> Iterator[tuple[Signal, int]]
     import soundfile
 
     with reader:
-        size = int(BLOCK_S * reader.samplerate)
+        _check_header(source, reader.samplerate, reader.channels)
+        size = max(1, int(min(BLOCK_S * reader.samplerate, BLOCK_VALUES // reader.channels)))
         left = reader.frames
         # soundfile seeks after each read to where it is anyway; in an mp3 libsndfile then starts with an empty bit
         # reservoir, and every block begins with a moment of garbage: a file that cannot be sought is spared that
@@ -268,7 +283,8 @@ def _av_blocks(source: Source, first_error: Exception) -> Iterator[tuple[Signal,
     """Decode with PyAV what libsndfile refused, if it looks like a container that PyAV knows."""
     head = _head(source)
     if not any(head[at : at + len(magic)] == magic for at, magic in _MEDIA_MAGIC):
-        raise DecodeError(
+        kind = DecodeError if head.startswith(_SOUND_MAGIC) else NotAudioError
+        raise kind(
             f"{_name(source)} is not audio that can be read ({_describe(head)}): "
             "expected wav, mp3, flac, ogg, opus, m4a or webm"
         )
@@ -277,10 +293,11 @@ def _av_blocks(source: Source, first_error: Exception) -> Iterator[tuple[Signal,
     except ImportError:
         raise MissingExtraError(f"reading {_name(source)}", "media") from None
     try:
-        with av.open(_open(source)) as container:
+        with av.open(_open(source), options=CONTAINED, metadata_errors="replace") as container:
             if not container.streams.audio:
-                raise DecodeError(f"{_name(source)} has no sound in it: it is a container without an audio stream")
+                raise NotAudioError(f"{_name(source)} has no sound in it: it is a container without an audio stream")
             stream = container.streams.audio[0]
+            _check_header(source, stream.rate, stream.channels)
             resampler = av.AudioResampler(format="fltp", rate=stream.rate)
             for frame in container.decode(stream):
                 for out in resampler.resample(frame):
@@ -376,6 +393,14 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         part.replace(final)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _check_header(source: Source, rate: int, channels: int) -> None:
+    if not 0 < rate <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
+        raise DecodeError(
+            f"{_name(source)} says that it has {channels} channels at {rate} Hz, expected 1 to {MOST_CHANNELS} at up "
+            f"to {HIGHEST_RATE} Hz: the file is damaged"
+        )
 
 
 def _check_source(source: Source) -> None:

@@ -85,6 +85,26 @@ class Bundle:
         return frozenset(file.read_text("utf-8").split())
 
 
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """Give what people ask of a bundle, as JSON-ready values: tasks, scores, data, licences, size.
+
+    Examples:
+        >>> list(describe(load("voxtrait-diary")))[:4]
+        ['name', 'version', 'description', 'tasks']
+    """
+    return {
+        "name": bundle.name,
+        "version": bundle.version,
+        "description": bundle.description,
+        "tasks": {task: list(labels) for task, labels in bundle.outputs.items()},
+        "scores": dict(bundle.scores),
+        "data": [dict(entry) for entry in bundle.data],
+        "pretrained": [dict(part) for part in bundle.pretrained],
+        "licence": bundle.licence,
+        "size_mb": round(sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6, 2),
+    }
+
+
 def hash_speaker(speaker_id: str) -> str:
     """Hash a speaker id as ``speakers.txt`` does: 16 hexadecimal digits of BLAKE2b.
 

@@ -7,6 +7,7 @@
     ├── AudioError (ValueError)          audio that cannot be used
     │   ├── AudioMissingError (FileNotFoundError)   no such file
     │   ├── DecodeError                  a file that is empty, damaged or no audio
+    │   │   └── NotAudioError            … of which nothing looks like audio
     │   └── SignalError                  an array that is no signal
     ├── ManifestError (ValueError)       a table that is no manifest
     │   └── LeakageError                 a split or a use that would share speakers
@@ -47,6 +48,10 @@ class AudioMissingError(AudioError, FileNotFoundError):
 
 class DecodeError(AudioError):
     """A file is empty, damaged, or not audio at all."""
+
+
+class NotAudioError(DecodeError):
+    """A file is of no kind that holds sound."""
 
 
 class SignalError(AudioError):

@@ -44,6 +44,8 @@ RAW: Final = {
 }
 """How raw samples may be written, by ffmpeg's names, and what libsndfile calls that."""
 
+ALONE: Final = {"protocol_whitelist": "none"}  # a playlist in a pipe must not make ffmpeg open what it names
+
 Item = TypeVar("Item")
 
 
@@ -301,7 +303,7 @@ def _by_pyav(source: _Bytes, name: str) -> Iterator[tuple[Signal, int]]:
         raise MissingExtraError(f"{name} is not WAV, mp3, ogg or raw samples; reading it", "media") from None
     heard = 0.0
     try:
-        with av.open(source, buffer_size=PROBED) as container:
+        with av.open(source, buffer_size=PROBED, options=ALONE, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise DecodeError(f"{name} has no sound in it: it is a container without an audio stream")
             stream = container.streams.audio[0]

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "images": "voxtrait.cli.images:images",
     "train": "voxtrait.cli.train:train",
     "evaluate": "voxtrait.cli.evaluate:evaluate",
+    "serve": "voxtrait.cli.serve:serve",
     "demo": "voxtrait.cli.demo:demo",
     "models": "voxtrait.cli.models:models",
 }

@@ -20,35 +20,22 @@ if TYPE_CHECKING:
 @quiet_option
 def models(bundles: tuple[str, ...], format_: str, quiet: bool) -> None:
     """List the installed bundles, or those in folders: tasks, scores, data, licence, size."""
-    from voxtrait.bundle import load, shipped
+    from voxtrait.bundle import describe, load, shipped
     from voxtrait.errors import NothingToDoError
 
     found = [load(which) for which in bundles or shipped()]
     if not found:
         raise NothingToDoError("no bundle is installed: train one with 'voxtrait train', and name its folder here")
     if format_ == "json":
-        print_json([_describe(bundle) for bundle in found])
+        print_json([describe(bundle) | {"folder": str(bundle.folder)} for bundle in found])
     else:
         print_table([_row(bundle) for bundle in found])
 
 
-def _describe(bundle: "Bundle") -> dict[str, Any]:
-    return {
-        "name": bundle.name,
-        "version": bundle.version,
-        "description": bundle.description,
-        "tasks": {task: list(labels) for task, labels in bundle.outputs.items()},
-        "scores": dict(bundle.scores),
-        "data": [dict(entry) for entry in bundle.data],
-        "pretrained": [dict(part) for part in bundle.pretrained],
-        "licence": bundle.licence,
-        "size_mb": round(sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6, 2),
-        "folder": str(bundle.folder),
-    }
-
-
 def _row(bundle: "Bundle") -> dict[str, Any]:
-    described = _describe(bundle)
+    from voxtrait.bundle import describe
+
+    described = describe(bundle)
     wanted = {"gender.uar.value": "gender UAR", "age.mae.value": "age MAE"}
     scores = dict(_flat(bundle.scores))
     corpora = dict.fromkeys(str(entry.get("corpus")) for entry in bundle.data)

@@ -75,6 +75,7 @@ def _environment() -> Any:
         keep_trailing_newline=True,
     )
     environment.globals |= {"NAMES": NAMES, "SLICES": SLICES, "FEW": FEW, "columns": wording.columns}
+    environment.globals |= {"USES": wording.USES, "MISUSES": wording.MISUSES, "LIMITS": wording.LIMITS}
     shown = {
         one.__name__: one
         for one in (wording.bare, wording.bounds, wording.classes, wording.interval, wording.plain, number)

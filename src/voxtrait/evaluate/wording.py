@@ -61,6 +61,27 @@ COLUMNS: Final = {
     "unanswered": {"no_speech": "no speech", "too_short": "too short"},
 }
 """Figures of a slice that tables show, in this order, and their headings."""
+USES: Final = (
+    "Describing and balancing corpora of speech: how many voices of which kind there are, and where labels look "
+    "doubtful.",
+    "Statistics over many clips, with the errors below in mind.",
+    "Research and teaching on what a voice tells and what it does not.",
+)
+MISUSES: Final = (
+    "Identifying people, or telling whether two clips are of one person.",
+    "Deciding anything about a person: access, employment, credit, insurance, policing, medical questions.",
+    "Verifying the age of a single person. The interval is wide because the voice does not tell more.",
+    "Addressing or labelling a person by gender. Voices of trans and non-binary people, and of children, are answered "
+    "by how they sound to the model.",
+)
+LIMITS: Final = (
+    "A group with few speakers has figures that say little; a group that is not in the tables was not tested at all.",
+    "Labels are what speakers said of themselves in the corpus; a small share of them is wrong, and no model can be "
+    "right on those.",
+    "Other microphones, rooms, codecs, languages and ages than those of the data may do worse. Test on your own "
+    "recordings before use.",
+)
+"""What a card says of every model: what it is for, what it must not be used for, and where its figures end."""
 _PLAIN: Final = frozenset({"pearson", "ece"})
 _YEARS: Final = frozenset(name for name in NAMES["age"] if name.startswith(("mae", "interval_width")) or name == "bias")
 

@@ -13,7 +13,7 @@ scaled so that a full-scale sine has 0 dB in its bin, whatever the window. Mel s
 (Interval TR 1998-010), and HTK (Young et al., The HTK Book): 2595 log10(1 + f/700).
 """
 
-from voxtrait.features.drawing import Picture, decode_png, encode_png, network_input, picture
+from voxtrait.features.drawing import Picture, decode_png, encode_png, greys, network_input, picture
 from voxtrait.features.front_end import (
     FITS,
     PICTURE_FITS,
@@ -39,6 +39,7 @@ __all__ = [
     "encoder_front_end",
     "fast_encoder_front_end",
     "filters",
+    "greys",
     "log_mel",
     "mel_power",
     "network_input",

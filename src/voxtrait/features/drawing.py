@@ -63,10 +63,20 @@ def picture(
         inside = (centres >= 0) & (centres <= len(mono))
     drawn = np.zeros((front_end.n_mels, columns), dtype=np.uint8)
     if inside.any():
-        decibels = 10 * np.log10(np.maximum(mel_power(mono, front_end, centres[inside]), front_end.floor))
-        unit = (decibels - front_end.floor_db) / (front_end.ceiling_db - front_end.floor_db)
-        drawn[:, inside] = np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
+        drawn[:, inside] = greys(mel_power(mono, front_end, centres[inside]), front_end)
     return drawn[::-1].copy()
+
+
+def greys(power: Array, front_end: FrontEnd) -> Picture:
+    """Turn mel powers of any shape into levels of grey: black is ``floor_db`` and white ``ceiling_db``.
+
+    Examples:
+        >>> greys(np.array([1e-12, 10**-5.5, 1.0], np.float32), FrontEnd()).tolist()
+        [0, 128, 255]
+    """
+    decibels = 10 * np.log10(np.maximum(power, front_end.floor))
+    unit = (decibels - front_end.floor_db) / (front_end.ceiling_db - front_end.floor_db)
+    return np.asarray(np.rint(255 * np.clip(unit, 0, 1)), dtype=np.uint8)
 
 
 def network_input(drawn: Picture, front_end: FrontEnd) -> Array:

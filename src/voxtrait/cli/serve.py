@@ -1,0 +1,117 @@
+"""``voxtrait serve``."""
+
+import re
+from typing import Any, Final
+
+import click
+
+from voxtrait.cli.options import note, quiet_option
+from voxtrait.errors import OptionError
+
+UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """Read a number of bytes: ``100MB``, ``1.5 GB``, ``5000``."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG]?)B?", value.strip().upper())
+    size = round(float(found[1]) * UNITS[found[2]]) if found else 0
+    if size < 1:
+        raise click.BadParameter(f"got {value!r}, expected a number of bytes such as 100MB")
+    return size
+
+
+@click.command(
+    short_help="The web page and the REST interface, on this machine.",
+    epilog="Example: voxtrait serve --port 8000        Then: curl -F file=@clip.mp3 http://127.0.0.1:8000/v1/predict",
+)
+@click.option("--port", "-p", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; another needs a token.")
+@click.option(
+    "--allow-host", metavar="NAME", multiple=True, help="Another name that the server is called by. Repeatable."
+)
+@click.option("--token-file", metavar="FILE", help="Its first line is needed for every request.")
+@click.option("--no-auth", is_flag=True, help="Serve other machines without a token.")
+@click.option("--model", metavar="BUNDLE", help="A bundle's folder or name.  [default: the shipped one]")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that work.  [default: one a core]")
+@click.option("--queue", type=click.IntRange(min=0), default=16, show_default=True, help="Uploads that may wait.")
+@click.option(
+    "--max-upload", callback=read_bytes, metavar="SIZE", default="100MB", show_default=True, help="Of one upload."
+)
+@click.option(
+    "--max-seconds", type=click.FloatRange(1), default=3600, show_default=True, help="Of sound in one upload."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(1), default=60, show_default=True, help="Seconds of work on one upload."
+)
+@click.option(
+    "--upload-timeout", type=click.FloatRange(1), default=120, show_default=True, help="Seconds of uploading."
+)
+@click.option(
+    "--live-sessions", type=click.IntRange(1, 64), default=4, show_default=True, help="Voices live at a time."
+)
+@click.option("--log-clients", is_flag=True, help="Addresses of clients in the log.")
+@click.option("--open", "open_", is_flag=True, help="Show the page in a browser.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Of the first line.",
+)
+@quiet_option
+def serve(
+    port: int,
+    host: str,
+    allow_host: tuple[str, ...],
+    token_file: str | None,
+    no_auth: bool,
+    model: str | None,
+    max_upload: int,
+    timeout: float,
+    upload_timeout: float,
+    open_: bool,
+    format_: str,
+    quiet: bool,
+    **limits: Any,
+) -> None:
+    """Serve the page and the REST interface until Ctrl-C. Nothing that is sent is stored, nothing leaves the machine.
+
+    It listens to this machine only, unless --host says otherwise; then requests need the token of --token-file, or
+    --no-auth must be said. The log is lines of JSON on standard error; --quiet leaves warnings.
+    """
+    from voxtrait.web import Settings, create_app, is_loopback, read_token
+    from voxtrait.web import serve as run
+
+    local = is_loopback(host)
+    if token_file and no_auth:
+        raise OptionError("got --token-file and --no-auth, expected one of them")
+    if not (local or token_file or no_auth):
+        raise OptionError(
+            f"at {host} other machines can reach the server: expected --token-file FILE, or --no-auth to let all of "
+            "them in"
+        )
+    settings = Settings(
+        max_upload_bytes=max_upload,
+        timeout_s=timeout,
+        upload_timeout_s=upload_timeout,
+        local=local,
+        hosts=frozenset(name.lower() for name in (*allow_host, host)),
+        token=read_token(token_file) if token_file else None,
+        **{name: value for name, value in limits.items() if value is not None},
+    )
+    app = create_app(model, settings)
+
+    def ready(url: str) -> None:
+        if format_ == "json":
+            from voxtrait.cli.options import print_json
+
+            print_json({"url": url, "workers": settings.workers})
+        note(f"voxtrait is at {url}  (Ctrl-C ends it)", quiet)
+        if open_:
+            click.launch(url)
+
+    from voxtrait.web.accounts import log_to_stderr
+
+    log_to_stderr(quiet)
+    run(app, host, port, ready=ready)

@@ -1,0 +1,157 @@
+"""What is known of every request afterwards: a line of log and some figures; no file names, no sound, no queries."""
+
+import dataclasses
+import datetime
+import json
+import logging
+import secrets
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from voxtrait.web.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from voxtrait.web.pool import Pool
+
+BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds
+GONE: Final = 499  # written where a client went away before its answer
+_log = logging.getLogger("voxtrait.web")
+
+
+@dataclasses.dataclass
+class Account:
+    """What a request adds to its line while it is worked on."""
+
+    id: str
+    bytes: int = 0  # of the upload
+    audio_s: float = 0.0  # that were decoded
+    code: str | None = None  # of the problem it ended with
+
+
+class Metrics:
+    """The figures for Prometheus, in a registry of their own."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+        self.registry = CollectorRegistry()
+        own: dict[str, Any] = {"registry": self.registry}
+        self.requests = Counter("voxtrait_requests", "Requests by route and status.", ["route", "status"], **own)
+        self.problems = Counter("voxtrait_problems", "Requests refused, by the code of the problem.", ["code"], **own)
+        self.seconds = Histogram("voxtrait_request_seconds", "From first to last.", ["route"], buckets=BUCKETS, **own)
+        self.audio = Counter("voxtrait_audio_seconds", "Sound decoded.", **own)
+        self.bytes = Counter("voxtrait_upload_bytes", "Uploads received.", **own)
+        self.live = Gauge("voxtrait_live_sessions", "Live sessions.", **own)
+        self.places = Gauge("voxtrait_places_taken", "Uploads on their way in, waiting, or in work.", **own)
+        self._pool_gauges = {
+            "waiting": Gauge("voxtrait_queue_length", "Uploads that wait for a worker.", **own),
+            "busy": Gauge("voxtrait_workers_busy", "Workers at work.", **own),
+            "alive": Gauge("voxtrait_workers", "Workers that are up.", **own),
+        }
+        self._replaced = Gauge("voxtrait_worker_restarts", "Workers replaced, by reason.", ["reason"], **own)
+        ProcessCollector(registry=self.registry)
+
+    def text(self, pool: "Pool") -> bytes:
+        """Give all figures as Prometheus reads them."""
+        from prometheus_client import generate_latest
+
+        for name, gauge in self._pool_gauges.items():
+            gauge.set(getattr(pool, name))
+        for reason, count in pool.replaced.items():
+            self._replaced.labels(reason).set(count)
+        return generate_latest(self.registry)
+
+
+class Accounts:
+    """Middleware around everything else: numbers, counts, measures and logs each request.
+
+    Args:
+        app: what is watched.
+        metrics: where it is counted.
+        settings: whether addresses of clients are logged.
+    """
+
+    def __init__(self, app: "ASGIApp", metrics: Metrics, settings: Settings) -> None:
+        self.app = app
+        self._metrics = metrics
+        self._settings = settings
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Watch a request."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        account = scope["account"] = Account(secrets.token_hex(8))
+        begun = time.monotonic()
+        status = 101 if scope["type"] == "websocket" else GONE
+
+        async def watched(message: "Message") -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"X-Request-Id", account.id.encode())]
+            elif message["type"] == "websocket.close" and account.code is None and message.get("code") == 1008:
+                status, account.code = 403, message.get("reason") or None
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            self._write(scope, account, status, time.monotonic() - begun)
+
+    def _write(self, scope: "Scope", account: Account, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        metrics = self._metrics
+        metrics.requests.labels(route, status).inc()
+        if scope["type"] == "http":  # a live session lasts as long as somebody speaks
+            metrics.seconds.labels(route).observe(seconds)
+        metrics.audio.inc(account.audio_s)
+        metrics.bytes.inc(account.bytes)
+        if account.code is not None:
+            metrics.problems.labels(account.code).inc()
+        line = {
+            "id": account.id,
+            "method": scope.get("method", "WS"),
+            "route": route,
+            "status": status,
+            "ms": round(1000 * seconds, 1),
+            "bytes": account.bytes,
+            "audio_s": round(account.audio_s, 2),
+        }
+        if account.code is not None:
+            line["code"] = account.code
+        if self._settings.log_clients and scope.get("client"):
+            line["client"] = scope["client"][0]
+        _log.info("request", extra=line)
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON: ``time``, ``level``, ``event``, and what ``extra`` adds."""
+
+    _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the line."""
+        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"time": at, "level": record.levelname.lower(), "event": record.getMessage()}
+        line |= {name: value for name, value in record.__dict__.items() if name not in self._USUAL}
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def log_to_stderr(quiet: bool = False) -> None:
+    """Send the server's log to standard error as JSON lines; quietly, only what went wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    level = logging.WARNING if quiet else logging.INFO
+    # the parser of forms warns of each one that is none, which the line of that request tells already
+    levels = {"voxtrait.web": level, "uvicorn.error": logging.WARNING, "python_multipart": logging.ERROR}
+    for name in levels:
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(levels[name])

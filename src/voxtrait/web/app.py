@@ -1,0 +1,190 @@
+"""The application: what a server holds, and the routes over it.
+
+::
+
+    Accounts ─ Guard ─ FastAPI ─┬─ routes ─ uploads ─► Spool ─ Pool ─► worker processes, each with a Recognizer
+    (log)      (who)            ├─ live ───► a thread a voice
+                                └─ pages ──► the page, its files, the model card
+"""
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from voxtrait.errors import MissingExtraError
+from voxtrait.recognize import Recognizer, load
+from voxtrait.web.live import Live
+from voxtrait.web.pool import Pool
+from voxtrait.web.problems import KINDS, GoneError, RequestError
+from voxtrait.web.settings import Settings
+from voxtrait.web.spool import Spool
+from voxtrait.web.work import Work
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+    from fastapi.responses import JSONResponse
+
+ABOUT: Final = (
+    "Tells the gender and the age a voice presents as. Nothing that is sent is stored. An answer is about a voice in a "
+    "recording, with its error beside it; it is never a statement about a person. A live conversation is at the "
+    "WebSocket `/v1/live`, which OpenAPI cannot describe: see docs/web.md."
+)
+
+
+class House:
+    """What all requests of one server share.
+
+    Args:
+        recognizer: who answers.
+        settings: limits.
+    """
+
+    def __init__(self, recognizer: Recognizer, settings: Settings) -> None:
+        from voxtrait.web.accounts import Metrics
+
+        self.bundle = recognizer.bundle
+        self.settings = settings
+        self.log = logging.getLogger("voxtrait.web")
+        self.metrics = Metrics()
+        job = Work(Recognizer(recognizer.bundle, threads=1), settings.max_seconds, settings.worker_memory_bytes)
+        self.pool = Pool(job, settings.workers, settings.timeout_s)
+        self.live = Live(recognizer, settings, self.metrics)
+        self.failure: Exception | None = None  # why the workers could not start
+        self._spool: Spool | None = None
+        self._taken = 0
+
+    @property
+    def spool(self) -> Spool:
+        """Where uploads go."""
+        assert self._spool is not None, "uploads are taken only between the start and the end of the server"
+        return self._spool
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Take one of the places for uploads, for as long as the context lasts.
+
+        Raises:
+            RequestError: ``busy`` if all are taken.
+        """
+        most = self.settings.most_requests
+        if self._taken >= most:
+            raise RequestError("busy", f"{most} uploads are in work: try again later", retry_s=self.pool.retry_s)
+        self._taken += 1
+        self.metrics.places.inc()
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self.metrics.places.dec()
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Start the workers and make the folder for uploads; both are gone when the context ends.
+
+        Raises:
+            WorkerError: if a worker cannot start.
+        """
+        with Spool(self.settings.folder) as self._spool:
+            try:
+                try:
+                    await self.pool.start()
+                except Exception as error:
+                    self.failure = error
+                    raise
+                yield
+            finally:
+                self.live.close()
+                await self.pool.close()
+
+    def clear(self) -> None:
+        """Remove the folder for uploads, if the server's end did not."""
+        if self._spool is not None:
+            self._spool.close()
+
+
+def create_app(
+    which: "Recognizer | str | os.PathLike[str] | None" = None, settings: Settings | None = None
+) -> "FastAPI":
+    """Make the application, for any ASGI server with one process: its own workers do the work.
+
+    Args:
+        which: a recogniser, or the folder or name of a bundle; ``None`` for the shipped one.
+        settings: limits and names; workers start when the server does.
+
+    Raises:
+        BundleError: if there is no such bundle.
+        MissingExtraError: if the extra ``[web]`` is not installed.
+
+    Examples:
+        >>> app = create_app("voxtrait-base", Settings(workers=1))
+        >>> sorted(path for path in app.openapi()["paths"] if path.startswith("/v1/"))
+        ['/v1/limits', '/v1/models', '/v1/predict', '/v1/show']
+    """
+    try:
+        import python_multipart  # noqa: F401
+        from fastapi import FastAPI
+        from starlette.exceptions import HTTPException
+
+        from voxtrait.web.accounts import Accounts
+        from voxtrait.web.guard import Guard
+        from voxtrait.web.pages import make_pages
+        from voxtrait.web.routes import make_router
+    except ImportError:
+        raise MissingExtraError("the server", "web") from None
+    settings = settings or Settings()
+    house = House(which if isinstance(which, Recognizer) else load(which), settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: "FastAPI") -> AsyncIterator[None]:
+        async with house.open():
+            yield
+
+    app = FastAPI(
+        title="voxtrait",
+        version=importlib.metadata.version("voxtrait"),
+        description=ABOUT,
+        docs_url=None,  # these pages fetch scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing is sent anywhere
+    )
+    app.state.house = house
+    app.include_router(make_router(house))
+    app.include_router(make_pages(house.bundle))
+    app.add_exception_handler(RequestError, _refuse)
+    app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(GoneError, _leave)
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Accounts, metrics=house.metrics, settings=settings)
+    return app
+
+
+def _answer(request: "Request", problem: RequestError) -> "JSONResponse":
+    from fastapi.responses import JSONResponse
+
+    request.scope["account"].code = problem.code
+    return JSONResponse(problem.body, problem.status, problem.headers)
+
+
+async def _refuse(request: "Request", error: Exception) -> "JSONResponse":
+    assert isinstance(error, RequestError)
+    return _answer(request, error)
+
+
+async def _refuse_http(request: "Request", error: Any) -> "JSONResponse":
+    """Answer what the framework itself refuses."""
+    code = next((code for code, kind in KINDS.items() if kind.status == error.status_code), "malformed")
+    problem = RequestError(code, f"{request.method} {request.url.path}: {KINDS[code].meaning}; see /openapi.json")
+    problem.status = error.status_code
+    problem.headers |= dict(error.headers or {})
+    return _answer(request, problem)
+
+
+async def _leave(request: "Request", error: Exception) -> Any:
+    from starlette.responses import Response
+
+    return Response(status_code=499)  # nobody is there to read it

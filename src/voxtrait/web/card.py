@@ -1,0 +1,63 @@
+"""The card of a model, as a page: what it is, how right it is, what it must not be used for; from ``bundle.json``."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from voxtrait.bundle import Bundle
+from voxtrait.evaluate import wording
+
+
+def card(bundle: Bundle) -> str:
+    """Write the page.
+
+    Args:
+        bundle: the one that answers.
+
+    Examples:
+        >>> from voxtrait.bundle import load
+        >>> "<h2>What it must not be used for</h2>" in card(load("voxtrait-diary"))
+        True
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("voxtrait.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("card.html").render(
+        b=bundle,
+        tells=_tells(bundle),
+        tested=_tested(bundle.scores),
+        figures=list(_figures(bundle.scores)),
+        USES=wording.USES,
+        MISUSES=wording.MISUSES,
+        LIMITS=wording.LIMITS,
+    )
+
+
+def _tells(bundle: Bundle) -> str:
+    said = {
+        "gender": "the gender the voice presents as (female, male, or unsure)",
+        "age": "an age in years with an 80 % interval",
+    }
+    return " and ".join(words for task, words in said.items() if task in bundle.outputs)
+
+
+def _tested(scores: Mapping[str, Any]) -> str:
+    clips, speakers = scores.get("n_clips"), scores.get("n_speakers")
+    said = "an unknown number of clips" if clips is None else f"{clips:,} clips"
+    if speakers is not None:
+        said += f" of {speakers:,} speakers"
+    return f"{said}; leakage between training and test: {scores.get('leakage', 'unknown')}"
+
+
+def _figures(scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for task, names in wording.NAMES.items():
+        found = scores.get(task)
+        for name, title in names.items():
+            row = found.get(name) if isinstance(found, Mapping) else None
+            if isinstance(row, Mapping) and row.get("value") is not None:
+                yield f"{task}: {title}", wording.interval(row, name)

@@ -1,0 +1,214 @@
+"""A voice while it speaks: samples in, spectrogram columns and estimates out, over a WebSocket."""
+
+import asyncio
+import base64
+import contextlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from voxtrait import features
+from voxtrait.audio import SAMPLING_RATE, Signal
+from voxtrait.errors import VoxtraitError
+from voxtrait.recognize import Listening, Recognizer
+from voxtrait.web.accounts import Account, Metrics
+from voxtrait.web.guard import SUBPROTOCOL
+from voxtrait.web.problems import RequestError
+from voxtrait.web.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+
+BANDS: Final = 96
+HOP: Final = 320  # samples at 16 kHz: 20 ms a column
+RATES: Final = (8_000, 96_000)  # Hz
+LONGEST_MESSAGE_S: Final = 1.0
+FRONT_END: Final = features.FrontEnd(n_mels=BANDS, hop_length=HOP)
+GOING_AWAY: Final = 1001
+TRY_LATER: Final = 1013
+
+
+class Columns:
+    """A mel spectrogram that grows with its sound: each column as ``features.picture`` would draw it.
+
+    Args:
+        rate: of the sound, in Hz.
+
+    Examples:
+        >>> columns = Columns(16_000)
+        >>> columns.feed(np.zeros(16_000, np.float32)).shape  # the last ones need samples that are not there yet
+        (49, 96)
+    """
+
+    def __init__(self, rate: int) -> None:
+        import soxr
+
+        self._resampler = soxr.ResampleStream(rate, SAMPLING_RATE, 1, "float32") if rate != SAMPLING_RATE else None
+        self._half = FRONT_END.window_length // 2
+        self._kept: Signal = np.zeros(self._half, np.float32)  # … so that column 0 stands at sample 0
+
+    def feed(self, block: Signal) -> features.Picture:
+        """Take samples ``(samples,)``, and give the columns that are whole now, ``(n, 96)``, highest band first."""
+        if self._resampler is not None:
+            block = np.asarray(self._resampler.resample_chunk(block), dtype=np.float32)
+        self._kept = np.concatenate([self._kept, block])
+        count = max(0, (len(self._kept) - 2 * self._half) // HOP + 1)
+        if not count:
+            return np.zeros((0, BANDS), np.uint8)
+        centres = self._half + HOP * np.arange(count)
+        power = features.mel_power(self._kept, FRONT_END, centres)
+        self._kept = self._kept[count * HOP :].copy()
+        return np.ascontiguousarray(features.greys(power, FRONT_END)[::-1].T)
+
+
+class Session:
+    """One voice: everything that needs time is done by one thread of its own.
+
+    Raises:
+        BundleError: if the bundle looks at whole clips.
+    """
+
+    def __init__(self, recognizer: Recognizer, rate: int, max_seconds: float) -> None:
+        self._rate = rate
+        self._max_seconds = max_seconds
+        self.seconds = 0.0
+        self._columns = Columns(rate)
+        self._listening = Listening(recognizer)
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """Take float32 samples, and give the messages they lead to.
+
+        Raises:
+            RequestError: if they are no samples, or too many.
+            SignalError: if they are not finite.
+        """
+        if len(data) % 4 or len(data) > 4 * LONGEST_MESSAGE_S * self._rate:
+            raise RequestError(
+                "malformed", f"got {len(data)} bytes, expected float32 samples, at most a second of them"
+            )
+        block = np.frombuffer(data, dtype="<f4").astype(np.float32)
+        self.seconds += len(block) / self._rate
+        if self.seconds > self._max_seconds:
+            raise RequestError("too_long", f"a session is over after {self._max_seconds:g} s: begin another one")
+        if not len(block):
+            return []
+        estimates = self._listening.feed(block, self._rate)  # first, for it refuses what is no signal
+        said = []
+        columns = self._columns.feed(np.clip(block, -1, 1))
+        if len(columns):
+            data64 = base64.b64encode(columns.tobytes()).decode()
+            said.append({"type": "columns", "height": BANDS, "hop_s": HOP / SAMPLING_RATE, "data": data64})
+        return said + [{"type": "estimate", "estimate": estimate.to_dict()} for estimate in estimates]
+
+    def end(self) -> dict[str, Any]:
+        """Give the last message."""
+        return {"type": "final", "prediction": self._listening.close().so_far.to_dict()}
+
+    def leave(self) -> None:
+        """Let go, whatever was about to be answered."""
+        self._listening.__exit__(None, None, None)
+
+
+class Live:
+    """All sessions of a server, of which so many may be at a time."""
+
+    def __init__(self, recognizer: Recognizer, settings: Settings, metrics: Metrics) -> None:
+        self._recognizer = recognizer
+        self._settings = settings
+        self._metrics = metrics
+        self._open = 0
+        self._threads = ThreadPoolExecutor(settings.live_sessions, thread_name_prefix="voxtrait-live")
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def serve(self, websocket: "WebSocket") -> None:
+        """Be one session, from the first message to the last."""
+        from starlette.websockets import WebSocketDisconnect
+
+        account: Account = websocket.scope["account"]
+        offered = websocket.scope.get("subprotocols", [])
+        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        code = 1000
+        self._open += 1
+        try:
+            if self._open > self._settings.live_sessions:
+                code = TRY_LATER
+                raise RequestError("busy", f"{self._settings.live_sessions} live sessions are open: try again later")
+            self._metrics.live.inc()
+            try:
+                await self._converse(websocket, account)
+            finally:
+                self._metrics.live.dec()
+        except WebSocketDisconnect:
+            return
+        except RequestError as problem:
+            account.code = problem.code
+            await _end(websocket, problem.body, code)
+        except VoxtraitError as error:  # samples that are none, or a bundle that cannot listen
+            account.code = "unusable"
+            await _end(websocket, RequestError("unusable", str(error)).body, code)
+        else:
+            await _end(websocket, None, code)
+        finally:
+            self._open -= 1
+
+    async def _converse(self, websocket: "WebSocket", account: Account) -> None:
+        loop = asyncio.get_running_loop()
+        rate = _rate(await self._next(websocket))
+        session = await loop.run_in_executor(self._threads, Session, self._recognizer, rate, self._settings.max_seconds)
+        try:
+            while isinstance(message := await self._next(websocket), bytes):
+                for said in await loop.run_in_executor(self._threads, session.feed, message):
+                    await _send(websocket, said)
+            if not isinstance(said := _parsed(message), dict) or said.get("end") is not True:
+                raise RequestError("malformed", 'expected samples, or {"end": true}')
+            await _send(websocket, await loop.run_in_executor(self._threads, session.end))
+        finally:
+            account.audio_s = session.seconds
+            self._threads.submit(session.leave)
+
+    async def _next(self, websocket: "WebSocket") -> str | bytes:
+        from starlette.websockets import WebSocketDisconnect
+
+        try:
+            async with asyncio.timeout(self._settings.live_patience_s):
+                message = await websocket.receive()
+        except TimeoutError:
+            raise RequestError("upload_timeout", f"nothing came for {self._settings.live_patience_s:g} s") from None
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code") or 1005)
+        data: bytes | None = message.get("bytes")
+        return data if data is not None else str(message["text"])
+
+
+def _rate(message: str | bytes) -> int:
+    said = _parsed(message) if isinstance(message, str) else None
+    rate = said.get("sampling_rate") if isinstance(said, dict) else None
+    if not isinstance(rate, int | float) or isinstance(rate, bool) or not RATES[0] <= rate <= RATES[1]:
+        raise RequestError("malformed", f'expected {{"sampling_rate": HZ}} first, with {RATES[0]} to {RATES[1]} Hz')
+    return round(rate)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+async def _send(websocket: "WebSocket", message: dict[str, Any]) -> None:
+    await websocket.send_text(json.dumps(message, ensure_ascii=False))
+
+
+async def _end(websocket: "WebSocket", error: dict[str, Any] | None, code: int) -> None:
+    """Say what went wrong, if anything did, and close."""
+    from starlette.websockets import WebSocketDisconnect
+
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it went away in this very moment
+        if error is not None:
+            await _send(websocket, {"type": "error", **error})
+        await websocket.close(code)

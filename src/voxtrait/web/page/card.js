@@ -1,0 +1,94 @@
+/** One clip's result: what is said of it, how sure, and the clip itself. */
+import { ageCurve } from "./age.js";
+import { button, html, icon } from "./elements.js";
+import { json, save } from "./export.js";
+import { genderBar, genderInWords } from "./gender.js";
+import { bytes, minutes, say, seconds } from "./language.js";
+import { player } from "./player.js";
+
+/** In one sentence, for who listens to the page. */
+export function inWords({ prediction, name }) {
+  if (prediction.status !== "ok") return `${name}: ${say(`nothing.${prediction.status}`)}.`;
+  const said = [];
+  if (prediction.gender !== null) said.push(`${say(`presents.${prediction.gender}`)}, ${genderInWords(prediction)}`);
+  if (prediction.age_years !== null) said.push(say("age.about", { n: Math.round(prediction.age_years) }), range(prediction));
+  return `${name}: ${said.join(", ")}.`;
+}
+
+function range({ age_low: low, age_high: high }) {
+  return say("age.range", { low: Math.round(low), high: Math.round(high) });
+}
+
+/** An article; `heading` is the level of its heading. */
+export function card(clip, { model, limits, again, recorded = false }) {
+  const { prediction } = clip;
+  const title = html("h2", { class: "name", tabindex: "-1", text: clip.name });
+  const article = html("article", { class: `card ${prediction.status}`, "aria-label": say("result.of", { name: clip.name }) },
+    html("header", {}, title, prediction.speech_s === null ? null : heard(prediction)),
+    prediction.status === "ok" ? answer(prediction, model) : nothing(clip, limits, again),
+    prediction.status === "error" ? null : player(clip),
+    html("footer", {},
+      html("p", { class: "quiet", text: prediction.status === "error" ? "" : say("heard", { model: prediction.model }) }),
+      recorded && prediction.status !== "error"
+        ? button(say("save.recording"), { class: "plain", onclick: () => save(clip.name.replaceAll(":", "-"), "audio/wav", clip.file) }, icon("save"))
+        : null,
+      button(say("save.json"), { class: "plain", onclick: () => save(`${stem(clip.name)}.json`, "application/json", json([prediction])) }, icon("save"))));
+  return article;
+}
+
+function stem(name) {
+  return name.replace(/^.*\//, "").replace(/\.[^.]*$/, "") || "voice";
+}
+
+function heard({ speech_s: speech, duration_s: duration }) {
+  const bar = html("span", { class: "filled" });
+  bar.style.width = `${duration ? Math.min(100, (100 * speech) / duration) : 0}%`;
+  return html("p", { class: "heard" },
+    html("span", { class: "quiet", text: say("speech") }), " ",
+    html("strong", { class: "number", text: say("speech.of", { speech: seconds(speech), duration: seconds(duration) }) }),
+    html("span", { class: "meter", "aria-hidden": "true" }, bar));
+}
+
+function answer(prediction, model) {
+  const parts = [];
+  if (prediction.gender !== null) {
+    parts.push(html("section", { class: "part gender" },
+      html("h3", { text: say("gender") }),
+      html("p", { class: "big", text: say(`gender.${prediction.gender}`) }),
+      html("p", { class: "quiet", text: genderInWords(prediction) }),
+      genderBar(prediction, model?.title === prediction.model ? model?.unsure : null)));
+  }
+  if (prediction.age_years !== null || prediction.age_groups !== null) {
+    parts.push(html("section", { class: "part age" },
+      html("h3", { text: say("age") }),
+      prediction.age_years === null ? null : html("p", { class: "big" }, years(Math.round(prediction.age_years))),
+      html("p", { class: "quiet", text: [
+        prediction.age_low === null ? null : range(prediction),
+        prediction.age_group === null ? null : say("age.group", { group: say(`group.${prediction.age_group}`) }),
+      ].filter(Boolean).join(" · ") }),
+      prediction.age_groups === null ? null : ageCurve(prediction)));
+  }
+  return html("div", { class: "parts" }, ...parts);
+}
+
+/** "about 34 years", the number large. */
+function years(n) {
+  const text = say("age.about", { n });
+  const [before, after] = text.split(String(n));
+  const whole = html("span", { class: "years" });
+  whole.append(html("small", { text: before }), String(n), html("small", { text: after }));
+  return whole;
+}
+
+function nothing(clip, limits, again) {
+  const { prediction, problem } = clip;
+  const status = prediction.status;
+  const todo = status === "error"
+    ? say(`error.${problem.kind}`, { limit: bytes(limits?.max_upload_bytes ?? 0), minutes: minutes(limits?.max_seconds ?? 0) })
+    : say(`nothing.${status}.do`, { speech: seconds(prediction.speech_s ?? 0) });
+  return html("section", { class: "nothing" },
+    html("p", { class: "big", text: say(`nothing.${status}`) }),
+    html("p", { class: "todo", text: todo }),
+    status === "error" && prediction.message ? html("p", { class: "quiet detail", lang: "en", text: prediction.message }) : null,
+    clip.unlucky ? button(say("again"), { class: "main", onclick: () => again(clip) }, icon("again")) : null);
+}

@@ -1,0 +1,120 @@
+/** The server: what it may be asked, with waiting where it is busy, and with the token where it wants one. */
+
+const TRIES = 6; // of a request that finds the server busy
+const TOKEN = "voxtrait.token";
+export const busy = new EventTarget(); // "wait" with the seconds, "on" when it goes on
+
+/** Why there is no answer: `kind` is one of not_audio, unusable, too_large, too_long, too_slow, busy, unreachable, token, gone, other. */
+export class Problem extends Error {
+  constructor(kind, message, status = 0) {
+    super(message);
+    this.kind = kind;
+    this.status = status;
+  }
+}
+
+const KINDS = { 401: "token", 413: "too_large", 415: "not_audio", 422: "unusable", 429: "busy", 503: "busy" };
+const CODES = { too_long: "too_long", too_big: "too_slow", too_slow: "too_slow" }; // what 422 may mean, too
+let askForToken = null; // gives a token, or null
+
+export function token() {
+  try {
+    return sessionStorage.getItem(TOKEN);
+  } catch {
+    return null;
+  }
+}
+
+function keep(value) {
+  try {
+    sessionStorage.setItem(TOKEN, value);
+  } catch {
+    // a tab without storage asks each time
+  }
+}
+
+let asked = null; // one question at a time, whoever wants the answer
+
+/** Ask for the token if there is none, or if the one there is was `refused`. */
+export async function authorise(refused = null) {
+  if (token() && token() !== refused) return true;
+  asked ??= askForToken(Boolean(refused)).finally(() => (asked = null));
+  const given = await asked;
+  if (given) keep(given);
+  return Boolean(given);
+}
+
+export function onToken(ask) {
+  askForToken = ask;
+}
+
+function waited(s, signal) {
+  return new Promise((done, failed) => {
+    const timer = setTimeout(done, s * 1000);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      failed(signal.reason);
+    });
+  });
+}
+
+async function ask(path, { body, signal } = {}) {
+  for (let tried = 1; ; tried += 1) {
+    const used = token();
+    let response;
+    try {
+      response = await fetch(path, {
+        method: body ? "POST" : "GET",
+        body: body?.(),
+        signal,
+        headers: used ? { Authorization: `Bearer ${used}` } : {},
+      });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new Problem("unreachable", "the server did not answer");
+    }
+    if (response.ok) return response.json();
+    const said = await response.json().catch(() => null);
+    const message = said?.error?.message ?? response.statusText;
+    const kind = CODES[said?.error?.code] ?? KINDS[response.status] ?? "other";
+    if (kind === "token" && (await authorise(used))) continue;
+    if (kind !== "busy" || tried === TRIES) throw new Problem(kind, message, response.status);
+    const after = Math.min(30, Math.max(1, Number(response.headers.get("Retry-After")) || 2 ** (tried - 1)));
+    busy.dispatchEvent(new CustomEvent("wait", { detail: after }));
+    await waited(after, signal);
+    busy.dispatchEvent(new Event("on"));
+  }
+}
+
+/** A file as a form; made anew for each try, and read first, so that a file that is gone has its own name. */
+async function form(file, name) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    throw new Problem("gone", "the file can no longer be read");
+  }
+  return () => {
+    const made = new FormData();
+    made.append("file", file, name);
+    return made;
+  };
+}
+
+export async function predict(file, name, signal) {
+  return ask("/v1/predict", { body: await form(file, name), signal });
+}
+
+export async function show(file, name, signal) {
+  return ask("/v1/show", { body: await form(file, name), signal });
+}
+
+export const limits = () => ask("/v1/limits");
+
+/** The active bundle: its title, and the zone of `p_female` in which it is unsure. */
+export async function activeModel() {
+  const found = await ask("/v1/models");
+  const all = Array.isArray(found) ? found : (found.models ?? []);
+  const active = all.find((one) => one.active) ?? all[0];
+  if (!active) return null;
+  return { title: active.title ?? [active.name, active.version].filter(Boolean).join(" "), unsure: active.unsure ?? null };
+}

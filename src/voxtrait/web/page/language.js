@@ -1,0 +1,57 @@
+/** Which language the page speaks, and how it writes numbers in it. */
+import english from "./english.js";
+import russian from "./russian.js";
+
+const TEXTS = { en: english, ru: russian };
+export const spoken = new EventTarget(); // "change" after another language was chosen
+
+export function language() {
+  return document.documentElement.lang in TEXTS ? document.documentElement.lang : "en";
+}
+
+/** The text of a name, `{value}`s filled in; plural forms are chosen by the value `n`. */
+export function say(name, values = {}) {
+  let text = TEXTS[language()][name] ?? english[name];
+  if (text === undefined) throw new Error(`no text ${name}`);
+  if (typeof text === "object") text = text[new Intl.PluralRules(language()).select(Number(values.n))] ?? text.other;
+  return text.replace(/\{(\w+)\}/g, (_, key) => (typeof values[key] === "number" ? number(values[key]) : values[key]));
+}
+
+export function number(value, digits = 0) {
+  return new Intl.NumberFormat(language(), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+}
+
+/** Seconds with one decimal below a hundred: `3.9`. */
+export function seconds(value) {
+  return number(value, value < 100 ? 1 : 0);
+}
+
+/** A probability to two digits, and never a certainty. */
+export function probability(value) {
+  if (value > 0.99) return say("over", { p: number(0.99, 2) });
+  return number(value, 2);
+}
+
+export function bytes(count) {
+  const unit = count < 1e6 ? "kilobyte" : "megabyte";
+  return new Intl.NumberFormat(language(), { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 0 })
+    .format(count / (count < 1e6 ? 1e3 : 1e6));
+}
+
+export function minutes(seconds) {
+  return seconds < 120 ? say("seconds", { n: seconds }) : say("minutes", { n: Math.floor(seconds / 60) });
+}
+
+/** Fill what the document itself says: `data-say` for its text, `data-say-label` for its label. */
+export function fill(root = document) {
+  for (const element of root.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
+  for (const element of root.querySelectorAll("[data-say-label]")) element.ariaLabel = say(element.dataset.sayLabel);
+}
+
+export function speak(chosen) {
+  document.documentElement.lang = chosen;
+  document.title = say("title");
+  fill();
+  document.documentElement.dataset.texts = "ready";
+  spoken.dispatchEvent(new Event("change"));
+}

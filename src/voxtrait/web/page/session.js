@@ -1,0 +1,140 @@
+/** The clips of this visit: asked about two at a time, kept in the page only. */
+import { Problem, predict, show } from "./connection.js";
+
+const AT_ONCE = 2;
+const FIELDS = [
+  "path", "status", "message", "duration_s", "speech_s", "gender", "p_female",
+  "age_years", "age_low", "age_high", "age_group", "age_groups", "model",
+];
+
+export class Clip {
+  #address = null;
+  #shown = null;
+
+  constructor(id, file, name) {
+    this.id = id;
+    this.file = file;
+    this.name = name;
+    this.state = "waiting"; // working, done
+    this.prediction = null;
+    this.problem = null;
+  }
+
+  /** Whether it may be asked about once more. */
+  get unlucky() {
+    return ["busy", "unreachable", "token", "other"].includes(this.problem?.kind);
+  }
+
+  /** An address for the browser's own player. */
+  get address() {
+    this.#address ??= URL.createObjectURL(this.file);
+    return this.#address;
+  }
+
+  /** Waveform and spectrogram, asked for once. */
+  shown() {
+    this.#shown ??= show(this.file, this.name).catch(() => null);
+    return this.#shown;
+  }
+
+  forget() {
+    if (this.#address) URL.revokeObjectURL(this.#address);
+  }
+}
+
+export class Session extends EventTarget {
+  #next = 1;
+  #working = new Map(); // clip → AbortController
+
+  constructor() {
+    super();
+    this.clips = [];
+    this.model = null; // the active bundle
+    this.limits = null;
+  }
+
+  /** Add files to be asked about: `[{ file, name }]`. */
+  add(files) {
+    const added = files.map(({ file, name }) => new Clip(this.#next++, file, name));
+    this.clips.push(...added);
+    this.#tell("added", added);
+    this.#go();
+    return added;
+  }
+
+  /** Add a recording that is answered already. */
+  addAnswered(file, name, prediction) {
+    const clip = new Clip(this.#next++, file, name);
+    this.clips.push(clip);
+    this.#tell("added", [clip]);
+    this.#finish(clip, prediction);
+    return clip;
+  }
+
+  again(clip) {
+    clip.state = "waiting";
+    clip.prediction = clip.problem = null;
+    this.#tell("again", clip);
+    this.#tell("changed", clip);
+    this.#go();
+  }
+
+  /** Ask about no more; gives how many were left. */
+  cancel() {
+    const left = this.clips.filter((clip) => clip.state !== "done");
+    this.clips = this.clips.filter((clip) => clip.state === "done");
+    for (const control of this.#working.values()) control.abort();
+    this.#tell("removed", left);
+    return left.length;
+  }
+
+  clear() {
+    this.cancel();
+    for (const clip of this.clips.splice(0)) clip.forget();
+    this.#tell("removed", []);
+  }
+
+  get done() {
+    return this.clips.filter((clip) => clip.state === "done").length;
+  }
+
+  #go() {
+    for (const clip of this.clips) {
+      if (this.#working.size >= AT_ONCE) return;
+      if (clip.state === "waiting") this.#ask(clip);
+    }
+  }
+
+  async #ask(clip) {
+    const control = new AbortController();
+    this.#working.set(clip, control);
+    clip.state = "working";
+    this.#tell("changed", clip);
+    try {
+      const most = this.limits?.max_upload_bytes;
+      if (most && clip.file.size > most) throw new Problem("too_large", `${clip.file.size} bytes, expected at most ${most}`);
+      this.#finish(clip, await predict(clip.file, clip.name, control.signal));
+    } catch (error) {
+      if (!control.signal.aborted) {
+        clip.problem = error instanceof Problem ? error : new Problem("other", String(error));
+        this.#finish(clip, { status: "error", message: clip.problem.message, model: this.model?.title });
+      }
+    } finally {
+      this.#working.delete(clip);
+      this.#go();
+    }
+  }
+
+  #finish(clip, prediction) {
+    // the page knows the folder that a file came from, and the server only its name
+    clip.prediction = Object.fromEntries(FIELDS.map((field) => [field, field === "path" ? clip.name : (prediction[field] ?? null)]));
+    if (prediction.status === "error") clip.problem ??= new Problem("unusable", prediction.message);
+    clip.state = "done";
+    this.#tell("changed", clip);
+    this.#tell("done", clip);
+  }
+
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}

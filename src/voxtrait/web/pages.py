@@ -1,0 +1,66 @@
+"""What a browser shows: the page and its files, just as they lie in the package, and the card of the model."""
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse
+
+from voxtrait.bundle import Bundle
+from voxtrait.web.card import card
+from voxtrait.web.problems import RequestError
+
+FOLDER: Final = Path(__file__).parent / "page"
+TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".txt": "text/plain; charset=utf-8",
+    ".json": "application/json",
+    ".webmanifest": "application/manifest+json",
+}
+"""All kinds of file that the page may have; what is of no kind here is not served."""
+
+
+def make_pages(bundle: Bundle) -> APIRouter:
+    """Make the routes.
+
+    Args:
+        bundle: the active one, whose card is shown.
+    """
+    router = APIRouter(include_in_schema=False)
+    files = {file.name: file for file in FOLDER.iterdir() if file.suffix in TYPES}
+    text = card(bundle)
+
+    async def index(request: Request) -> Response:
+        return _file(request, files, "index.html")
+
+    async def static(request: Request) -> Response:
+        return _file(request, files, request.path_params["name"])
+
+    async def model_card(request: Request) -> Response:
+        return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
+
+    for path, endpoint in (("/", index), ("/static/{name}", static), ("/model-card", model_card)):
+        router.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_class=Response)
+    return router
+
+
+def _file(request: Request, files: dict[str, Path], name: str) -> Response:
+    """Answer with a file that was there at the start, or with nothing where the browser has it already."""
+    file = files.get(name)
+    if file is None or not file.is_file():
+        raise RequestError("not_found", f"there is no {request.url.path} here")
+    found = FileResponse(
+        file, media_type=TYPES[file.suffix], headers={"Cache-Control": "no-cache"}, stat_result=file.stat()
+    )
+    if found.headers["etag"] in [
+        one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")
+    ]:
+        kept = {key: found.headers[key] for key in ("etag", "cache-control")}
+        return Response(status_code=304, headers=kept)
+    return found

@@ -1,0 +1,184 @@
+"""The REST interface: uploads to predictions and pictures, and what the server says of itself."""
+
+import asyncio
+import contextlib
+import importlib.metadata
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response, WebSocket
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+
+from voxtrait.bundle import Bundle, describe, load, shipped
+from voxtrait.web.answers import UPLOAD, HealthAnswer, LimitsAnswer, ModelAnswer, PredictionAnswer, ShownAnswer
+from voxtrait.web.answers import refusals as refused
+from voxtrait.web.problems import GoneError, RequestError
+from voxtrait.web.uploads import receive
+from voxtrait.web.work import Outcome, Task
+
+if TYPE_CHECKING:
+    from voxtrait.web.app import House
+
+UPLOAD_CODES: Final = (
+    "malformed",
+    "upload_timeout",
+    "too_large",
+    "not_audio",
+    "not_a_form",
+    "no_file",
+    "unusable",
+    "too_long",
+    "too_big",
+    "too_slow",
+    "decoder_crashed",
+    "busy",
+    "interrupted",
+)
+
+
+def make_router(house: "House") -> APIRouter:
+    """Make the routes of a server.
+
+    Args:
+        house: what they share.
+    """
+    router = APIRouter()
+    # only described here: the guard has looked at the token before
+    needed: list[Any] = [Depends(HTTPBearer(auto_error=False))] if house.settings.token is not None else []
+    models = [describe_model(bundle, house.bundle) for bundle in _bundles(house.bundle)]
+
+    @router.post(
+        "/v1/predict",
+        tags=["voices"],
+        summary="What a voice presents as",
+        responses={200: {"model": PredictionAnswer}, **refused(*UPLOAD_CODES)},
+        openapi_extra=UPLOAD,
+        dependencies=needed,
+        response_class=JSONResponse,
+    )
+    async def predict(request: Request) -> Response:
+        """Tell the gender and the age the voice in a clip presents as. `no_speech` and `too_short` are answers."""
+        return JSONResponse(await _work(house, request, "predict"))
+
+    @router.post(
+        "/v1/show",
+        tags=["voices"],
+        summary="Waveform and spectrogram",
+        responses={200: {"model": ShownAnswer}, **refused(*UPLOAD_CODES)},
+        openapi_extra=UPLOAD,
+        dependencies=needed,
+        response_class=JSONResponse,
+    )
+    async def show(request: Request) -> Response:
+        """Draw a clip, or the first minute of a longer one."""
+        return JSONResponse(await _work(house, request, "show"))
+
+    @router.get(
+        "/v1/models",
+        tags=["server"],
+        responses={200: {"model": list[ModelAnswer]}, **refused()},
+        dependencies=needed,
+    )
+    async def list_models() -> Response:
+        """List the installed bundles, the active one first."""
+        return JSONResponse(models)
+
+    @router.get(
+        "/v1/limits",
+        tags=["server"],
+        responses={200: {"model": LimitsAnswer}, **refused()},
+        dependencies=needed,
+    )
+    async def limits() -> Response:
+        """Say what is taken."""
+        said = house.settings
+        return JSONResponse(
+            {
+                "max_upload_bytes": said.max_upload_bytes,
+                "max_seconds": said.max_seconds,
+                "timeout_s": said.timeout_s,
+                "auth": said.token is not None,
+            }
+        )
+
+    @router.get(
+        "/healthz",
+        tags=["server"],
+        responses={200: {"model": HealthAnswer}, 503: {"model": HealthAnswer}, 421: refused()[421]},
+    )
+    async def healthz() -> Response:
+        """Say whether there is a worker that works; needs no token."""
+        alive = house.pool.alive
+        version = importlib.metadata.version("voxtrait")
+        said = {"status": "ok" if alive else "down", "workers": alive, "version": version}
+        return JSONResponse(said, 200 if alive else 503)
+
+    @router.get(
+        "/metrics",
+        tags=["server"],
+        responses={200: {"content": {"text/plain": {}}, "description": "For Prometheus."}, **refused()},
+        response_class=Response,
+        dependencies=needed,
+    )
+    async def metrics() -> Response:
+        """Give figures in Prometheus' text format."""
+        return Response(house.metrics.text(house.pool), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @router.websocket("/v1/live")
+    async def live(websocket: WebSocket) -> None:
+        await house.live.serve(websocket)
+
+    return router
+
+
+def describe_model(bundle: Bundle, active: Bundle) -> dict[str, Any]:
+    """Give what ``/v1/models`` says of a bundle."""
+    said = describe(bundle)
+    first = {
+        "name": said["name"],
+        "version": said["version"],
+        "title": bundle.title,
+        "active": bundle.folder == active.folder,
+        "unsure": list(bundle.calibration["gender"]["unsure"]) if "gender" in bundle.outputs else None,
+    }
+    return first | said
+
+
+def _bundles(active: Bundle) -> list[Bundle]:
+    return [active, *(load(folder) for folder in shipped() if folder.resolve() != active.folder.resolve())]
+
+
+async def _work(house: "House", request: Request, kind: str) -> Any:
+    """Take an upload, let a worker do it, and give the value."""
+    account = request.scope["account"]
+    with house.place():
+        async with receive(request, house.spool, house.settings) as upload:
+            account.bytes = upload.file.size
+            outcome = await _unless_gone(request, house.pool.ask(Task(kind, upload.file.place, upload.name)))
+    account.audio_s = outcome.seconds
+    if outcome.trace:
+        house.log.error("a decoder failed in an unforeseen way", extra={"id": account.id, "trace": outcome.trace})
+    if outcome.code is not None:
+        raise RequestError(outcome.code, outcome.message)
+    return outcome.value
+
+
+async def _unless_gone(request: Request, asking: Any) -> Outcome:
+    """Wait for the worker, and stop waiting in the queue when the client goes away."""
+    work: asyncio.Task[Outcome] = asyncio.ensure_future(asking)
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise GoneError
+        return work.result()
+    finally:
+        for task in (work, gone):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,220 @@
+"""The page in a browser: a voice is recorded, and what it presents as is read off the page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import voxtrait
+from pages import RATE, Visit, launch, record, saved, serving, visits
+from voxtrait import audio
+
+pytest_plugins = ["page_fixtures"]
+
+GREYS = """() => {
+  const tape = document.getElementById("tape");
+  const { data, width, height } = tape.getContext("2d").getImageData(0, 0, tape.width, tape.height);
+  const below = [];
+  for (let y = Math.ceil(0.5 * height); y < height; y += 4) {
+    for (let x = Math.ceil(0.75 * width); x < width; x += 4) {
+      const at = 4 * (y * width + x);
+      below.push([data[at], data[at + 1], data[at + 2]]);
+    }
+  }
+  const near = below.every(([r, g, b]) => Math.max(r, g, b) - Math.min(r, g, b) < 12);
+  return { near, levels: new Set(below.map(([r]) => r)).size };
+}"""
+
+
+def test_a_recording_is_answered_as_its_file_would_be(visit: Visit, tmp_path: Path) -> None:
+    tab = visit()
+    tab.click("#record")
+    tab.locator("#clock", has_text="0:03").wait_for()
+    tab.wait_for_selector("#so-far-p:not(:empty)")
+    assert tab.locator("#so-far-gender").inner_text() == "male"
+    assert float(tab.locator("#record").evaluate("(button) => button.style.getPropertyValue('--level')")) > 0.1
+    drawn = tab.evaluate(GREYS)  # the spectrogram is there, in the greys of `voxtrait images`
+    assert drawn["levels"] > 50 and drawn["near"]
+    tab.click("#record")
+    tab.wait_for_selector("#single .card.ok")
+    assert tab.locator(".part.gender .big").inner_text() == "male"
+    label = tab.locator(".gender-bar").get_attribute("aria-label")
+    assert label.startswith("Presents as male. Probability of female 0.0")
+    assert "Between 0.33 and 0.67 the answer would be “unsure”." in label
+    tab.wait_for_selector(".player[data-shown=yes]")
+    said = json.loads(saved(tab, "footer .button >> nth=1", tmp_path).read_text("utf-8"))
+    heard = saved(tab, "footer .button >> nth=0", tmp_path)
+    answer = voxtrait.load().predict(heard).to_dict()
+    assert list(said) == list(answer)
+    assert (said["status"], said["gender"], said["model"]) == ("ok", "male", "voxtrait-base 1.0")
+    assert said["path"].startswith("recording 20") and said["path"].endswith(".wav")
+    assert said["duration_s"] == pytest.approx(answer["duration_s"], abs=0.1)
+    assert said["p_female"] == pytest.approx(answer["p_female"], abs=0.01)  # 16 bits were kept, and floats heard
+    assert said["age_years"] == pytest.approx(answer["age_years"], abs=1)
+    assert tab.locator("#announcer").inner_text().startswith(said["path"])
+
+
+def test_real_speech_from_the_microphone(
+    driver: Any, address: str, speech_clips: list[tuple[Path, np.ndarray]], tmp_path: Path
+) -> None:
+    model = voxtrait.load()
+    for path, signal in speech_clips:
+        answer = model.predict(path)
+        if answer.gender == "female" and (answer.p_female or 0) > 0.9 and len(signal) > 4 * RATE:
+            break
+    else:
+        pytest.skip("no clip of a clear voice")
+    audio.write_wav(tmp_path / "heard.wav", signal, RATE)
+    browser = launch(driver, tmp_path / "heard.wav")
+    with visits(browser, address) as visit:
+        tab = visit()
+        record(tab, seconds=4)
+        assert tab.locator(".part.gender .big").inner_text() == "female"
+    browser.close()
+
+
+@pytest.mark.parametrize("key", [" ", "Escape", "Enter"])
+def test_recording_by_the_keyboard_alone(visit: Visit, key: str) -> None:
+    tab = visit()
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.className") == "skip"
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.id") == "record"
+    tab.keyboard.press("Enter")
+    tab.locator("#clock", has_text="0:01").wait_for()
+    tab.keyboard.press(key)
+    tab.wait_for_selector("#single .card")
+    assert tab.locator("#stage").get_attribute("data-state") == "idle"  # the key that ended it began no other
+    assert tab.evaluate("document.activeElement.className") == "name"
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.type") == "range"
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.textContent") == "Play"
+
+
+def test_a_clip_is_played_from_where_one_likes(visit: Visit, voices: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#files", voices / "a.wav")
+    position = tab.locator(".place")
+    position.fill("2.5")
+    assert position.get_attribute("aria-valuetext") == "2.5\u00a0s of 3.0\u00a0s"
+    tab.click(".play")
+    tab.wait_for_selector(".play:has-text('Pause')")
+    tab.wait_for_selector(".play:has-text('Play')", timeout=5_000)  # its end
+    assert float(position.input_value()) == pytest.approx(3.0, abs=0.05)
+    assert tab.locator(".head").evaluate("(line) => parseFloat(line.style.left)") == pytest.approx(100, abs=2)
+    position.focus()
+    tab.keyboard.press("Home")
+    assert position.get_attribute("aria-valuetext") == "0.0\u00a0s of 3.0\u00a0s"
+
+
+def test_when_the_live_connection_breaks_the_recording_is_answered_all_the_same(visit: Visit) -> None:
+    tab = visit(before=lambda tab: tab.route_web_socket("**/v1/live", lambda socket: socket.close()))
+    tab.click("#record")
+    tab.locator("#clock", has_text="0:02").wait_for()
+    assert "the recording goes on" in tab.locator("#notice").inner_text()
+    assert tab.locator("#so-far-gender").inner_text() == "After you stop"
+    tab.click("#record")
+    tab.wait_for_selector("#single .card.ok")
+    assert tab.locator(".part.gender .big").inner_text() == "male"
+    assert tab.locator("#notice").is_hidden()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("NotAllowedError", "not allowed"),
+        ("NotFoundError", "No microphone"),
+        ("NotReadableError", "could not be opened"),
+    ],
+)
+def test_a_microphone_that_does_not_open(visit: Visit, name: str, said: str) -> None:
+    refuse = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}'))"
+    tab = visit(before=lambda tab: tab.add_init_script(refuse))
+    tab.click("#record")
+    assert said in tab.locator("#notice:not([hidden])").inner_text()
+    assert tab.locator("#stage").get_attribute("data-state") == "idle"
+
+
+def test_where_the_page_may_not_listen(visit: Visit) -> None:
+    away = "const none = (from, name, value) => Object.defineProperty(from, name, { value });"
+    away += "none(navigator, 'mediaDevices', undefined); none(window, 'isSecureContext', false)"
+    tab = visit(before=lambda tab: tab.add_init_script(away))
+    tab.click("#record")
+    assert "behind https" in tab.locator("#notice:not([hidden])").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "todo"),
+    [
+        ("silent.wav", "No speech in it", "Is the right microphone chosen"),
+        ("short.wav", "A little too short", "Say a sentence or two"),
+        ("text.wav", "It could not be read", "does not look like a recording"),
+    ],
+)
+def test_what_gets_no_answer_is_told_why(visit: Visit, voices: Path, file: str, said: str, todo: str) -> None:
+    tab = visit(allow="415")
+    tab.set_input_files("#files", voices / file)
+    assert tab.locator(".nothing .big").inner_text() == said
+    assert todo in tab.locator(".todo").inner_text()
+    assert tab.locator(".card .name").inner_text() == file
+    assert tab.locator("#announcer").inner_text() == f"{file}: {said}."
+    assert tab.locator(".part").count() == 0
+
+
+def test_a_busy_server_is_waited_for(visit: Visit, voices: Path) -> None:
+    answers = iter([503, 429])
+
+    def busy(route: Any) -> None:
+        if status := next(answers, None):
+            body = '{"error": {"code": "busy", "message": "busy"}}'
+            route.fulfill(status=status, headers={"Retry-After": "1"}, content_type="application/json", body=body)
+        else:
+            route.continue_()
+
+    tab = visit(allow="status of", before=lambda tab: tab.route("**/v1/predict", busy))
+    tab.set_input_files("#files", voices / "a.wav")
+    tab.wait_for_selector("#single .card.ok", timeout=15_000)
+
+
+def test_a_server_that_is_gone_can_be_asked_again(visit: Visit, voices: Path) -> None:
+    tab = visit(allow="ERR_FAILED", before=lambda tab: tab.route("**/v1/predict", lambda route: route.abort(), times=1))
+    tab.set_input_files("#files", voices / "a.wav")
+    assert "voxtrait serve" in tab.locator(".todo").inner_text()
+    tab.click("text=Try again")
+    tab.wait_for_selector("#single .card.ok")
+
+
+def test_the_token_is_asked_for_once(browser: Any, address: str, voices: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("right-and-long-enough\n")
+    with serving("--token-file", str(tmp_path / "token")) as guarded, visits(browser, guarded) as visit:
+        tab = visit("/?", allow="401")
+        tab.fill("#token", "wrong-and-long-enough")
+        tab.keyboard.press("Enter")
+        tab.locator("#token-note", has_text="not the right one").wait_for()
+        tab.fill("#token", "right-and-long-enough")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("body[data-ready=yes]")
+        tab.set_input_files("#files", voices / "a.wav")
+        tab.wait_for_selector("#single .player[data-shown=yes]")
+        record(tab, seconds=1)  # the live connection has the token, too
+        assert tab.locator("#notice").is_hidden()
+        assert tab.evaluate("Object.keys(localStorage).length") == 0
+        assert tab.evaluate("Object.keys(sessionStorage)") == ["voxtrait.token"]
+
+
+def test_a_file_that_is_too_large_is_not_sent(visit: Visit, voices: Path) -> None:
+    small = {"max_upload_bytes": 50_000, "max_seconds": 3600, "timeout_s": 60, "auth": False}
+    sent: list[str] = []
+
+    def before(tab: Any) -> None:
+        tab.route("**/v1/limits", lambda route: route.fulfill(json=small))
+        tab.on("request", lambda request: sent.append(request.url))
+
+    tab = visit(before=before)
+    tab.set_input_files("#files", voices / "a.wav")
+    assert "larger than this server takes (50 kB)" in tab.locator(".todo").inner_text()
+    assert [url for url in sent if url.endswith("/v1/predict")] == []

@@ -1,0 +1,221 @@
+"""Many files on the page: dropped, heard two at a time, sorted, opened, taken away as tables."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from pages import Visit, saved
+from voxtrait.cli import root
+from voxtrait.recognize.prediction import CSV_FIELDS
+
+pytest_plugins = ["page_fixtures"]
+
+FILES = ["c10.wav", "a.wav", "text.wav", "silent.wav", "b, too.wav", "c9.wav"]
+DROP = """async ([names, data]) => {
+  const transfer = new DataTransfer();
+  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  names.forEach((name, at) => transfer.items.add(new File([bytes(data[at])], name)));
+  const place = document.querySelector(".drop");
+  for (const type of ["dragenter", "dragover", "drop"]) {
+    place.dispatchEvent(new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+    if (type === "dragover" && document.body.dataset.hanging !== "yes") throw new Error("nothing says: let go");
+  }
+}"""
+
+
+def drop(tab: Any, files: list[Path]) -> None:
+    import base64
+
+    data = [base64.b64encode(file.read_bytes()).decode() for file in files]
+    tab.evaluate(DROP, [[file.name for file in files], data])
+
+
+def heard(tab: Any) -> None:
+    tab.wait_for_selector("#many-clear:not([hidden])", timeout=60_000)
+
+
+def column(tab: Any, name: str) -> list[str]:
+    return [" ".join(text.split()) for text in tab.locator(f"tbody .{name}").all_inner_texts()]
+
+
+def told(folder: Path, files: list[str]) -> dict[str, dict[str, str]]:
+    """What the command line says of the files, by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        answer = CliRunner().invoke(root, ["predict", *files, "--format", "csv", "--quiet"])
+    return {row["path"]: row for row in csv.DictReader(answer.stdout.splitlines())}
+
+
+def test_six_files_are_dropped_sorted_and_saved(visit: Visit, voices: Path, tmp_path: Path) -> None:
+    tab = visit(allow="415")
+    drop(tab, [voices / name for name in FILES])
+    heard(tab)
+    assert tab.locator("#many-count").inner_text() == "6 recordings"
+    assert tab.locator("#counts li").all_inner_texts() == ["2 female", "2 male", "1 without speech", "1 not read"]
+    assert column(tab, "name") == FILES
+    tab.click("th.name button")
+    assert column(tab, "name") == ["a.wav", "b, too.wav", "c9.wav", "c10.wav", "silent.wav", "text.wav"]
+    assert tab.locator("th.name[scope=col]").get_attribute("aria-sort") == "ascending"
+    tab.keyboard.press("Enter")  # the button has kept the focus
+    assert tab.locator("th.name[scope=col]").get_attribute("aria-sort") == "descending"
+    tab.click("th.p_female button")
+    assert tab.locator("th.name[scope=col]").get_attribute("aria-sort") == "none"
+    shown = [float(text) for text in column(tab, "p_female") if text]
+    assert shown == sorted(shown) and len(shown) == 4
+    assert column(tab, "name")[4:] == ["text.wav", "silent.wav"]  # what is not known stands last
+
+    expected = told(voices, FILES)
+    with saved(tab, "#csv", tmp_path).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == list(CSV_FIELDS)
+    assert [row["path"] for row in rows] == column(tab, "name")
+    for row in rows:
+        if row["status"] != "error":  # of which the server has its own words
+            assert row == expected[row["path"]]
+    said = json.loads(saved(tab, "#json", tmp_path).read_text("utf-8"))
+    assert [one["path"] for one in said] == column(tab, "name")
+    for one in said:
+        table = expected[one["path"]]
+        assert one["status"] == table["status"]
+        assert (one["p_female"] is None and not table["p_female"]) or one["p_female"] == float(table["p_female"])
+        assert one["age_groups"] is None or sum(one["age_groups"].values()) == pytest.approx(1, abs=0.001)
+    assert pl.read_csv(tmp_path / "voices.csv")["speech_s"].dtype == pl.Float64
+
+
+@pytest.mark.parametrize("name", ["=1+1.wav", "@sum.wav", "-a.wav"])
+def test_no_name_is_run_by_a_spreadsheet(visit: Visit, voices: Path, tmp_path: Path, name: str) -> None:
+    shutil.copy(voices / "silent.wav", tmp_path / name)
+    tab = visit()
+    tab.set_input_files("#files", [tmp_path / name, voices / "a.wav"])
+    heard(tab)
+    assert column(tab, "name")[0] == name
+    assert saved(tab, "#csv", tmp_path).read_text("utf-8").splitlines()[1].startswith(f"./{name},no_speech,")
+    assert json.loads(saved(tab, "#json", tmp_path).read_text("utf-8"))[0]["path"] == name
+
+
+def test_a_row_opens_its_result_and_takes_the_focus_back(visit: Visit, voices: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#files", [voices / name for name in ("a.wav", "c9.wav", "silent.wav")])
+    heard(tab)
+    tab.locator("tbody .opener").first.focus()
+    tab.keyboard.press("Enter")
+    opened = tab.locator("#dialog[open] .card .name")
+    assert opened.inner_text() == "a.wav"
+    assert tab.evaluate("document.activeElement.className") == "name"
+    tab.keyboard.press("ArrowRight")
+    assert opened.inner_text() == "c9.wav"
+    tab.click("#next")
+    assert opened.inner_text() == "silent.wav"
+    assert tab.locator("#next").is_disabled()
+    tab.keyboard.press("Escape")
+    assert tab.locator("#dialog").is_hidden()
+    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "Open the result of silent.wav"
+    tab.locator("tbody td.age_years").first.click()  # anywhere in a row
+    assert opened.inner_text() == "a.wav"
+
+
+def test_a_folder_is_searched(visit: Visit, voices: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    for name in ("x/a.wav", "x/c9.wav", "silent.wav", "x/.hidden.wav"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(voices / Path(name).name.replace(".hidden", "a"), folder / name)
+    (folder / "notes.txt").write_text("not a recording")
+    tab = visit()
+    tab.set_input_files("#folder", folder)
+    heard(tab)
+    assert column(tab, "name") == ["all/silent.wav", "all/x/a.wav", "all/x/c9.wav"]
+    assert tab.locator("#drop-note").inner_text() == "2 other files were left out."
+
+
+def test_files_are_pasted(visit: Visit) -> None:
+    paste = """() => {
+      const clipboardData = new DataTransfer();
+      for (const name of ["x.wav", "y.wav"]) clipboardData.items.add(new File(["RIFF"], name));
+      document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+    }"""
+    tab = visit(before=lambda tab: stubbed(tab, 1))
+    tab.evaluate(paste)
+    heard(tab)
+    assert column(tab, "name") == ["x.wav", "y.wav"]
+
+
+def test_what_was_not_answered_is_asked_again_and_what_cannot_be_read_is_not(visit: Visit, voices: Path) -> None:
+    tab = visit(allow="Failed to load", before=lambda tab: tab.route("**/v1/predict", _gone, times=2))
+    tab.set_input_files("#files", [voices / name for name in ("a.wav", "c9.wav", "text.wav")])
+    heard(tab)
+    assert tab.locator("#counts").inner_text() == "3 not read"
+    tab.click("text=Try 2 again")
+    tab.locator("#counts", has_text="1 female").wait_for()
+    heard(tab)
+    assert tab.locator("#counts li").all_inner_texts() == ["1 female", "1 male", "1 not read"]
+    assert tab.locator("#many-again").is_hidden()
+
+
+def _gone(route: Any) -> None:
+    route.abort()
+
+
+ANSWER = {
+    "path": "x", "status": "ok", "message": None, "duration_s": 2.0, "speech_s": 1.5, "gender": "female",
+    "p_female": 0.9, "age_years": 30.0, "age_low": 20.0, "age_high": 40.0, "age_group": "thirties",
+    "age_groups": {"thirties": 1.0}, "model": "voxtrait-base 1.0",
+}  # fmt: skip
+# a server that answers after so many milliseconds, and how many questions were open at once
+STUB = """(() => {
+  const answer = ANSWER, real = fetch;
+  let open = 0;
+  window.most = 0;
+  window.asked = 0;
+  window.fetch = async (path, options) => {
+    if (path !== "/v1/predict") return real(path, options);
+    window.asked += 1;
+    window.most = Math.max(window.most, ++open);
+    const wait = new Promise((done, failed) => {
+      setTimeout(done, DELAY);
+      options.signal.addEventListener("abort", () => failed(options.signal.reason));
+    });
+    try { await wait; } finally { open -= 1; }
+    return new Response(JSON.stringify(answer), { status: 200 });
+  };
+})()"""
+
+
+def stubbed(tab: Any, delay: int) -> None:
+    tab.add_init_script(STUB.replace("ANSWER", json.dumps(ANSWER)).replace("DELAY", str(delay)))
+
+
+def files(count: int) -> list[dict[str, Any]]:
+    return [{"name": f"{at}.wav", "mimeType": "audio/wav", "buffer": b"RIFF"} for at in range(count)]
+
+
+def test_hundreds_are_heard_two_at_a_time(visit: Visit) -> None:
+    tab = visit(before=lambda tab: stubbed(tab, 2))
+    tab.set_input_files("#files", files(300))
+    heard(tab)
+    assert tab.evaluate("[most, asked]") == [2, 300]
+    assert tab.locator("tbody tr").count() == 300
+    assert tab.locator("#counts").inner_text() == "300 female"
+    assert tab.locator("#announcer").inner_text() == "All 300 recordings were heard."
+    tab.click("#many-clear")
+    assert tab.locator("#many").is_hidden()
+    assert tab.locator("h1").evaluate("(title) => title.getBoundingClientRect().height") > 40
+
+
+def test_what_is_not_heard_yet_can_be_cancelled(visit: Visit, tmp_path: Path) -> None:
+    tab = visit(before=lambda tab: stubbed(tab, 300))
+    tab.set_input_files("#files", files(20))
+    tab.locator("#many-progress", has_text="4 of 20 heard").wait_for()
+    tab.click("#cancel")
+    left = tab.locator("tbody tr").count()
+    assert 4 <= left <= 8
+    assert tab.locator("#many-progress").inner_text() == f"Stopped; {20 - left} recordings were not heard."
+    assert len(json.loads(saved(tab, "#json", tmp_path).read_text("utf-8"))) == left
+    tab.wait_for_timeout(700)
+    assert tab.locator("tbody tr").count() == left
+    assert tab.evaluate("asked") <= left + 2

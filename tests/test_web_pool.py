@@ -1,0 +1,123 @@
+"""Workers that hang, crash and are killed: what becomes of the request, and that it is only that one."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+from odd_jobs import odd
+from voxtrait.web.pool import Pool
+from voxtrait.web.problems import RequestError
+from voxtrait.web.work import Task
+
+
+def with_pool(size: int, do: Callable[[Pool], Awaitable[Any]], timeout_s: float = 20.0) -> Any:
+    async def run() -> Any:
+        pool = Pool(odd, size, timeout_s)
+        await pool.start()
+        try:
+            return await do(pool)
+        finally:
+            await pool.close()
+
+    return asyncio.run(run())
+
+
+def say(word: str) -> Task:
+    return Task("predict", word)
+
+
+async def refusal(pool: Pool, word: str) -> tuple[str, int, str]:
+    with pytest.raises(RequestError) as caught:
+        await pool.ask(say(word))
+    return caught.value.code, caught.value.status, caught.value.message
+
+
+def test_each_end_of_a_worker_is_told_apart_and_costs_one_request() -> None:
+    async def do(pool: Pool) -> None:
+        first = (await pool.ask(say("hello"))).value["worker"]
+        assert (await refusal(pool, "crash"))[:2] == ("decoder_crashed", 422)
+        assert (await refusal(pool, "leave"))[:2] == ("decoder_crashed", 422)
+        assert (await refusal(pool, "killed"))[:2] == ("interrupted", 503)
+        with pytest.raises(KeyError):
+            await pool.ask(say("fail"))
+        again = await pool.ask(say("hello"))
+        assert again.value["said"] == "hello"
+        assert again.value["worker"] != first
+        assert dict(pool.replaced) == {"crashed": 3, "killed": 1}
+        assert pool.busy == pool.waiting == 0
+
+    with_pool(1, do)
+
+
+def test_a_hang_is_ended_in_time_and_the_others_never_notice() -> None:
+    async def do(pool: Pool) -> None:
+        begun = time.monotonic()
+        hanging = asyncio.ensure_future(refusal(pool, "hang"))
+        answers = [(await pool.ask(say(f"n {n}"))).value["said"] for n in range(20)]
+        assert answers == [f"n {n}" for n in range(20)]
+        assert time.monotonic() - begun < 1.0
+        assert await hanging == (
+            "too_slow", 422, "it took longer than 1.5 s and was given up: cut it into pieces",
+        )  # fmt: skip
+        assert 1.4 < time.monotonic() - begun < 3.0
+        assert dict(pool.replaced) == {"late": 1}
+
+    with_pool(2, do, timeout_s=1.5)
+
+
+def test_a_worker_killed_while_idle_costs_nothing() -> None:
+    async def do(pool: Pool) -> None:
+        (before,) = pool.process_ids()
+        os.kill(before, signal.SIGKILL)
+        await asyncio.sleep(0.2)
+        assert pool.alive == 0
+        assert (await pool.ask(say("hello"))).value["worker"] != before
+        assert dict(pool.replaced) == {"idle": 1}
+
+    with_pool(1, do)
+
+
+def test_who_waits_too_long_is_sent_away() -> None:
+    async def do(pool: Pool) -> None:
+        slow = asyncio.ensure_future(pool.ask(say("sleep 0.9")))
+        await asyncio.sleep(0.05)
+        next_one = asyncio.ensure_future(pool.ask(say("sleep 0.9")))
+        await asyncio.sleep(0.05)
+        assert (await refusal(pool, "hello"))[:2] == ("busy", 503)  # 0.9 s are over, and the second is in work
+        assert (await slow).value["said"] == (await next_one).value["said"] == "sleep 0.9"
+
+    with_pool(1, do, timeout_s=1.2)
+
+
+def test_who_stops_waiting_leaves_no_trace() -> None:
+    async def do(pool: Pool) -> None:
+        first = asyncio.ensure_future(pool.ask(say("sleep 0.4")))
+        waiting = asyncio.ensure_future(pool.ask(say("hello")))
+        await asyncio.sleep(0.1)
+        assert (pool.busy, pool.waiting) == (1, 1)
+        waiting.cancel()
+        first.cancel()  # … and who leaves a worker at work gets no other request's answer mixed up
+        await asyncio.sleep(0)
+        assert (await pool.ask(say("next"))).value["said"] == "next"
+        assert (pool.busy, pool.waiting) == (0, 0)
+
+    with_pool(1, do)
+
+
+def test_the_end_takes_no_time() -> None:
+    async def do(pool: Pool) -> None:
+        hanging = asyncio.ensure_future(refusal(pool, "hang"))
+        await asyncio.sleep(0.1)
+        begun = time.monotonic()
+        await pool.close()
+        assert (await hanging)[0] == "interrupted"
+        assert time.monotonic() - begun < 2.0
+
+    with_pool(1, do)
