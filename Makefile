@@ -58,7 +58,7 @@ PEERS ?=
 bench-peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(PEERS)
 
-# retrains a shipped bundle from real speech: make model SPEECH=DIR, or with BUNDLE=diary the diary's
+# retrains a shipped bundle from real speech: make model SPEECH=DIR, or with BUNDLE=large or BUNDLE=diary another
 BUNDLE ?= base
 model: $(STAMP)
 	$(BIN)/python -m voxtrait.training.shipped $(SPEECH) build/model --bundle $(BUNDLE)

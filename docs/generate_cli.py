@@ -17,7 +17,7 @@ from voxtrait.training import recipe
 DOCS = Path(__file__).resolve().parent
 WIDTH = 100  # characters of the help, whatever the terminal
 KINDS = {
-    "encoder": ("EncoderRecipe", "Heads on a pretrained speaker encoder, gender and age together: `base`."),
+    "encoder": ("EncoderRecipe", "Heads on a pretrained speaker encoder, gender and age together: `base` and `large`."),
     "pictures": ("Recipe", "A network on mel-spectrogram pictures, one task: the diary's. `kind` may be left out."),
 }
 MADE = "<!-- made by docs/generate_cli.py: change the code, then run `make docs` -->"

@@ -86,7 +86,7 @@ def test_a_graph_that_differs_is_refused(pairs: tuple[np.ndarray, np.ndarray], m
 
 
 def test_heads_are_read_back_from_a_bundle() -> None:
-    made = bundle.load("voxtrait-base")
+    made = bundle.load("voxtrait-large")
     heads = distillation.heads_of(made)
     summary = np.random.default_rng(0).uniform(0, 0.3, (3, encoder.SUMMARY)).astype(np.float32)
     expected = onnxruntime.InferenceSession(made.head).run(["gender"], {"summary": summary})[0]
@@ -115,7 +115,7 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path) -> None:
     states = rng.normal(0, 0.3, (24, 10, 256)).astype(np.float16)
     summaries = np.abs(rng.normal(0, 0.1, (24, encoder.SUMMARY))).astype(np.float32)
     given = Lessons(windows, states, summaries, aside, np.ones(24, bool))
-    heads = distillation.heads_of(bundle.load("voxtrait-base"))
+    heads = distillation.heads_of(bundle.load("voxtrait-large"))
     distillation.distil(given, heads, tmp_path / "whole", 3)
     curve = pl.read_csv(tmp_path / "whole/curves.csv")
     assert curve["train_loss"].is_sorted(descending=True)
@@ -128,10 +128,14 @@ def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path) -> None:
         distillation.distil(nobody, heads, tmp_path / "nobody", 1)
 
 
-def test_a_recipe_wants_the_fast_encoder_in_its_folder(tmp_path: Path) -> None:
-    asked = recipe.load("base", ["encoder=fast"])
+def test_a_recipe_starts_from_the_fast_encoder_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = recipe.load("base")
     assert asked.front_end == features.fast_encoder_front_end()
-    with pytest.raises(PretrainedMissingError, match=r"no .*encoder\.onnx: teach a fast encoder with"):
+    file = ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked)
+    assert file.read_bytes() == bundle.load("voxtrait-base").model.read_bytes()
+    file.write_bytes(b"another")  # one that was taught anew
+    assert ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked).read_bytes() == b"another"
+    monkeypatch.setattr(bundle, "shipped", lambda: [bundle.SHIPPED / "voxtrait-large"])
+    file.unlink()
+    with pytest.raises(PretrainedMissingError, match="no shipped bundle has a fast encoder: teach one with"):
         ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked)
-    (tmp_path / "encoder.onnx").write_bytes(b"a graph")
-    assert ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked) == tmp_path / "encoder.onnx"

@@ -32,7 +32,7 @@ def release(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(release, tmp_path_factory):
-    return train(recipe.load("base", QUICK), release, tmp_path_factory.mktemp("run"))
+    return train(recipe.load("large", QUICK), release, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_run_leaves_a_bundle_that_answers(run, speech_like):
 
 def test_the_bundle_hears_what_the_training_heard(run, release, speech_like):
     """The recogniser's own summary of a clip is the first view of it, to rounding."""
-    settings = recipe.load("base", QUICK)
+    settings = recipe.load("large", QUICK)
     graph = recognize.graph.Graph(bundle.load(run.bundle).model, (160, 40), {"summary": None}, name="windows")
     job = views.Summarise(graph, settings, [])
     heard = job.summary(speech.spoken(speech_like))
@@ -115,7 +115,7 @@ def test_the_bundle_hears_what_the_training_heard(run, release, speech_like):
 
 
 def test_the_same_seed_makes_the_same_bundle_and_resume_goes_on(run, release, tmp_path):
-    settings = recipe.load("base", QUICK)
+    settings = recipe.load("large", QUICK)
     again = train(settings, release, tmp_path / "run", jobs=2)
     for name in ("model.onnx", "head.onnx", "speakers.txt"):
         assert (again.bundle / name).read_bytes() == (run.bundle / name).read_bytes(), name
@@ -146,7 +146,7 @@ def test_a_killed_fit_ends_as_an_undisturbed_one(clips, tmp_path, monkeypatch):
 
 def test_pictures_are_no_data_for_it(tmp_path):
     with pytest.raises(ManifestError, match="expected a manifest"):
-        train(recipe.load("base", QUICK), tmp_path, tmp_path / "run")
+        train(recipe.load("large", QUICK), tmp_path, tmp_path / "run")
 
 
 def test_a_member_never_learns_from_its_own_fold(clips):
@@ -265,7 +265,7 @@ def test_views_do_not_depend_on_the_processes_and_say_what_cannot_be_heard(run, 
     broken.write_text("no audio")
     fourth = pl.int_range(pl.len()) == 3
     table = table.with_columns(path=pl.when(fourth).then(pl.lit(str(broken))).otherwise("path"))
-    settings = recipe.load("base", QUICK)
+    settings = recipe.load("large", QUICK)
     graph = run.bundle.parent / "encoder.onnx"
     one = views.summarise(table, graph, settings, tmp_path / "one", jobs=1)
     two = views.summarise(table, graph, settings, tmp_path / "two", jobs=2)

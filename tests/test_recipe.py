@@ -7,10 +7,11 @@ from voxtrait.training import recipe
 
 
 def test_shipped_recipes_load_and_name_their_task():
-    assert recipe.shipped() == ["base", "diary-age", "diary-gender"]
-    assert [recipe.load(name).task for name in recipe.shipped()[1:]] == ["age", "gender"]
+    assert recipe.shipped() == ["base", "diary-age", "diary-gender", "large"]
+    assert [recipe.load(name).task for name in recipe.shipped()[1:3]] == ["age", "gender"]
     assert isinstance(recipe.load("base"), recipe.EncoderRecipe)
-    assert recipe.load("base").name == "voxtrait-base"
+    assert (recipe.load("base").name, recipe.load("base").encoder) == ("voxtrait-base", "fast")
+    assert (recipe.load("large").name, recipe.load("large").encoder) == ("voxtrait-large", "large")
 
 
 def test_the_network_sees_a_third_of_the_diarys_picture():
@@ -82,6 +83,7 @@ def test_a_recipe_file_of_ones_own(tmp_path):
     with pytest.raises(RecipeError, match="a recipe needs task"):
         recipe.load(file)
     with pytest.raises(
-        RecipeError, match=r"no recipe 'diary-accent': expected a \.toml file or one of base, diary-age, diary-gender"
+        RecipeError,
+        match=r"no recipe 'diary-accent': expected a \.toml file or one of base, diary-age, diary-gender, large",
     ):
         recipe.load("diary-accent")

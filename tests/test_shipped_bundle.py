@@ -25,14 +25,15 @@ def test_the_default_is_small_and_knows_gender_and_years(model):
 
 
 def test_the_bundles_were_made_by_the_recipes_that_ship():
-    base = bundle.load("voxtrait-base").made_with
-    assert recipe.from_dict(json.loads(base["recipe"])) == recipe.load("base")
+    for name in ("base", "large"):
+        made = bundle.load(f"voxtrait-{name}").made_with
+        assert recipe.from_dict(json.loads(made["recipe"])) == recipe.load(name)
     diary = bundle.load("voxtrait-diary").made_with
     for name in ("diary-age", "diary-gender"):
         assert recipe.from_dict(json.loads(diary[f"recipe {name}"])) == recipe.load(name)
 
 
-@pytest.mark.parametrize("name", ["voxtrait-base", "voxtrait-diary"])
+@pytest.mark.parametrize("name", ["voxtrait-base", "voxtrait-large", "voxtrait-diary"])
 def test_it_tells_made_up_voices_apart(name):
     model = recognize.load(name)
     voices = [voice for voice in synthetic.cohort(28, seed=5) if 20 <= voice.age_years < 60]

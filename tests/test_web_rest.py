@@ -24,7 +24,7 @@ import voxtrait
 from models import make_encoder_bundle
 from odd_jobs import odd
 from servers import RATE, form, silence, until, wav
-from voxtrait import audio, features
+from voxtrait import audio, bundle, features
 from voxtrait.web import Settings, create_app
 from voxtrait.web.pool import Pool
 from voxtrait.web.spool import Spool
@@ -186,9 +186,9 @@ def test_a_long_clip_is_shown_for_a_minute() -> None:
 def test_models_limits_and_health(client: TestClient) -> None:
     models = client.get("/v1/models").json()
     assert [(model["title"], model["active"]) for model in models] == [
-        ("voxtrait-base 1.0", True), ("voxtrait-diary 1.0", False)
+        ("voxtrait-base 1.0", True), ("voxtrait-diary 1.0", False), ("voxtrait-large 1.0", False)
     ]  # fmt: skip
-    assert [round(edge, 2) for edge in models[0]["unsure"]] == [0.33, 0.67]
+    assert models[0]["unsure"] == bundle.load().calibration["gender"]["unsure"]
     assert "folder" not in models[0]
     assert models[0]["scores"]["gender"]["uar"]["value"] > 0.9
     assert client.get("/v1/limits").json() == {
@@ -198,12 +198,12 @@ def test_models_limits_and_health(client: TestClient) -> None:
 
 
 def test_another_bundle_answers_and_is_the_active_one(tmp_path: Path) -> None:
-    bundle = make_encoder_bundle(tmp_path / "small")
-    with client_of(Settings(workers=1), bundle.folder) as client:
+    made = make_encoder_bundle(tmp_path / "small")
+    with client_of(Settings(workers=1), made.folder) as client:
         assert send(client, wav()).json()["model"] == "small 1.0"
         models = client.get("/v1/models").json()
         assert [(model["name"], model["active"]) for model in models] == [
-            ("small", True), ("voxtrait-base", False), ("voxtrait-diary", False)
+            ("small", True), ("voxtrait-base", False), ("voxtrait-diary", False), ("voxtrait-large", False)
         ]  # fmt: skip
         assert str(tmp_path) not in client.get("/v1/models").text
         assert "The bundle says no figures of its own." in client.get("/model-card").text

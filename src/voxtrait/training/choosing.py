@@ -127,7 +127,7 @@ def weigh(
 def final(
     run: Path, source: Path, clips: Clips, pitches: Floats, *, jobs: int = 1, label: str | None = None
 ) -> list[dict[str, Any]]:
-    """Measure the run's bundle, the diary's and the baselines on the test speakers, which nothing was chosen on.
+    """Measure the run's bundle, other shipped ones and baselines on the test speakers, which nothing was chosen on.
 
     Args:
         run: folder of the training.
@@ -141,7 +141,7 @@ def final(
         A row a way to answer, with the keys of :func:`compare` as far as it answers.
     """
     rows = []
-    for name, which in (("voxtrait-base", run / "bundle"), ("voxtrait-diary", "voxtrait-diary")):
+    for name, which in (("this run", run / "bundle"), *((name, name) for name in ("voxtrait-large", "voxtrait-diary"))):
         report = evaluate(which, source, run / f"test-{name}", split="test", jobs=jobs, label=label and name)
         gender, age = report["gender"], report["age"]
         rows.append(

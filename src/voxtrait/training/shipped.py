@@ -1,8 +1,9 @@
 """Rebuild the bundles that ship, from a folder of real speech: ``make model SPEECH=DIR``.
 
 All corpora of the folder become one manifest, split by speaker. ``voxtrait-base`` is trained on all of them by the
-recipe ``base``; ``voxtrait-diary`` (``make model SPEECH=DIR BUNDLE=diary``) on the pictures of Common Voice by the two
-recipes of the diary, whose graphs become one bundle. Both are evaluated on the same test speakers.
+recipe ``base``, and ``voxtrait-large`` (``BUNDLE=large``) by the recipe ``large``; ``voxtrait-diary``
+(``BUNDLE=diary``) on the pictures of Common Voice by the two recipes of the diary, whose graphs become one bundle. All
+are evaluated on the same test speakers.
 """
 
 import argparse
@@ -51,7 +52,7 @@ def build(
     Args:
         speech: holds corpora.
         out: working folder; a second run goes on where the first was stopped.
-        bundle: ``base`` or ``diary``.
+        bundle: ``base``, ``large`` or ``diary``.
         overrides: ``key=value`` for the recipes.
         jobs: processes.
         label: of progress lines; ``None`` for none.
@@ -69,7 +70,7 @@ def build(
         raise ManifestError(f"{table} has fatal findings, which stand above: mend the corpora before a bundle is made")
     if bundle == "diary":
         return diary(table, out, overrides=overrides, jobs=jobs, label=label)
-    outcome = train(recipe.load("base", overrides), table, out / "base", resume=True, jobs=jobs, label=label)
+    outcome = train(recipe.load(bundle, overrides), table, out / bundle, resume=True, jobs=jobs, label=label)
     return bundles.load(outcome.bundle)
 
 
@@ -146,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Rebuild the bundle that ships.")
     parser.add_argument("speech", type=Path, help="folder of corpora")
     parser.add_argument("out", type=Path, help="working folder")
-    parser.add_argument("--bundle", choices=("base", "diary"), default="base")
+    parser.add_argument("--bundle", choices=("base", "large", "diary"), default="base")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     arguments = parser.parse_args()
     made = build(
