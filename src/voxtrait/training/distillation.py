@@ -29,22 +29,17 @@ import numpy.typing as npt
 import onnx
 import polars as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from voxtrait import audio, batch, bundle, features, manifest, speech
 from voxtrait.audio import SAMPLING_RATE, Signal, atomic_path, check_signal, resample
 from voxtrait.errors import BundleError, ManifestError, VoxtraitError
 from voxtrait.features import Array
 from voxtrait.recognize.graph import Graph
-from voxtrait.training import encoder, fast_encoder, schedule
+from voxtrait.training import encoder, fast_encoder, pupils, schedule
 from voxtrait.training.acoustics import Chances, disturb
-from voxtrait.training.curves import Curves
-from voxtrait.training.dataset import EpochSampler
 from voxtrait.training.fast_encoder import COLUMNS, SLOWER, FastEncoder
-from voxtrait.training.fit import Talk, calm
 from voxtrait.training.heads import Heads
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.views import Recordings
@@ -209,13 +204,8 @@ def lessons(table: pl.DataFrame, folder: Path, *, jobs: int = 1, label: str | No
             part = np.frombuffer(b"".join(rows[name]), into.dtype).reshape(-1, *into.shape[1:])
             into[at : at + len(part)] = part
         at += len(part)
-    aside = np.array([kept_aside(one) for one in table["speaker_id"].fill_null(table["clip_id"])])
+    aside = np.array([pupils.kept_aside(one, UNHEARD) for one in table["speaker_id"].fill_null(table["clip_id"])])
     return Lessons(windows, states, summaries, np.repeat(aside, counts), views == 0)
-
-
-def kept_aside(speaker: str) -> bool:
-    """Tell whether a speaker is one of those that are only looked at."""
-    return int.from_bytes(hashlib.blake2b(speaker.encode(), digest_size=6).digest(), "big") % UNHEARD == 0
 
 
 def heads_of(made: bundle.Bundle) -> Heads:
@@ -326,35 +316,17 @@ def distil(
         ManifestError: if there is nothing to learn from, or no speaker kept aside.
     """
     lightning.seed_everything(SEED, workers=True, verbose=False)
-    rows = torch.from_numpy(np.flatnonzero(~given.aside))
-    others = torch.from_numpy(np.flatnonzero(given.aside & given.recorded))
+    rows, others = np.flatnonzero(~given.aside), np.flatnonzero(given.aside & given.recorded)
     if not len(rows) or not len(others):
         raise ManifestError(
             f"got {len(rows)} windows to learn from and {len(others)} of speakers kept aside, expected some of both: "
             f"one in {UNHEARD} speakers is kept aside, so give it a few hundred"
         )
-    loader: DataLoader[Any] = DataLoader(
-        rows,  # type: ignore[arg-type]
-        batch_size=BATCH,
-        sampler=EpochSampler(len(rows), SEED),
-        drop_last=len(rows) > BATCH,
-    )
-    aside: DataLoader[Any] = DataLoader(others, batch_size=256)  # type: ignore[arg-type]
+    loader = pupils.loader_of(rows, BATCH, SEED)
     module = Distillation(given, heads, len(loader) * epochs, learning_rate)
     if start is not None:
         module.load_state_dict(torch.load(start, map_location="cpu", weights_only=False)["state_dict"])
-    folder.mkdir(parents=True, exist_ok=True)
-    last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    with calm():
-        running = schedule.trainer(
-            epochs,
-            folder,
-            [Curves(folder, "fast encoder", ("loss",), keeps_best=False), last, Talk(label, epochs)],
-            precision=precision(),
-            clip=1.0,
-        )
-        resumed = folder / "checkpoints" / "last.ckpt"
-        running.fit(module, loader, aside, ckpt_path=resumed if resumed.is_file() else None, weights_only=False)
+    pupils.teach(module, loader, others, folder, epochs, title="fast encoder", precision=precision(), label=label)
     return module.network.cpu().eval()
 
 

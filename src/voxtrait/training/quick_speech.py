@@ -14,7 +14,6 @@ and on made-up sounds (``voxtrait.synthetic.sounds``), and writes ``OUT/quick_16
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -25,9 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from voxtrait import audio, batch, features, manifest
 from voxtrait.audio import SAMPLING_RATE, Signal, atomic_path, check_signal
@@ -35,11 +32,8 @@ from voxtrait.errors import VoxtraitError
 from voxtrait.features import FrontEnd
 from voxtrait.speech import detector, network, quick
 from voxtrait.synthetic import sounds
-from voxtrait.training import export, schedule
+from voxtrait.training import export, pupils, schedule
 from voxtrait.training.acoustics import Chances, disturb, mix
-from voxtrait.training.curves import Curves
-from voxtrait.training.dataset import EpochSampler
-from voxtrait.training.fit import Talk, calm
 from voxtrait.training.views import Recordings
 
 LONGEST_S: Final = 12.0
@@ -185,7 +179,7 @@ def lessons(paths: list[str], folder: Path, *, jobs: int = 1, label: str | None 
             bands.append(np.pad(given[at : at + FRAMES].T, ((0, 0), (0, FRAMES - size)), mode="edge"))
             shares.append(np.pad(said[at : at + FRAMES], (0, FRAMES - size)))
             counts.append(np.arange(FRAMES) < size)
-            aside.append(int.from_bytes(hashlib.blake2b(item.encode(), digest_size=6).digest(), "big") % UNHEARD == 0)
+            aside.append(pupils.kept_aside(item, UNHEARD))
     return Lessons(np.stack(bands), np.stack(shares), np.stack(counts), np.array(aside))
 
 
@@ -238,26 +232,9 @@ def teach(given: Lessons, folder: Path, epochs: int, *, label: str | None = None
         label: of a progress line on standard error.
     """
     lightning.seed_everything(SEED, workers=True, verbose=False)
-    rows, others = (torch.from_numpy(np.flatnonzero(which)) for which in (~given.aside, given.aside))
-    loader: DataLoader[Any] = DataLoader(
-        rows,  # type: ignore[arg-type]
-        batch_size=BATCH,
-        sampler=EpochSampler(len(rows), SEED),
-        drop_last=len(rows) > BATCH,
-    )
-    aside: DataLoader[Any] = DataLoader(others, batch_size=256)  # type: ignore[arg-type]
+    loader = pupils.loader_of(np.flatnonzero(~given.aside), BATCH, SEED)
     module = Teaching(given, len(loader) * epochs)
-    folder.mkdir(parents=True, exist_ok=True)
-    last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    with calm():
-        running = schedule.trainer(
-            epochs,
-            folder,
-            [Curves(folder, "quick detector", ("loss",), keeps_best=False), last, Talk(label, epochs)],
-            clip=1.0,
-        )
-        resumed = folder / "checkpoints" / "last.ckpt"
-        running.fit(module, loader, aside, ckpt_path=resumed if resumed.is_file() else None, weights_only=False)
+    pupils.teach(module, loader, np.flatnonzero(given.aside), folder, epochs, title="quick detector", label=label)
     return module.network.cpu().eval()
 
 

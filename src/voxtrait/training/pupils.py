@@ -1,0 +1,78 @@
+"""What networks that learn from another network share: rows of lessons, some kept aside, and a run that a kill does
+not lose."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+import lightning
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from voxtrait.training import schedule
+from voxtrait.training.curves import Curves
+from voxtrait.training.dataset import EpochSampler
+from voxtrait.training.fit import Talk, calm
+
+LOOKED_AT: Final = 256  # rows kept aside that are looked at in one go
+
+
+def kept_aside(name: str, one_in: int) -> bool:
+    """Tell whether a speaker or an item is one of those that are only looked at, by a hash of its name.
+
+    Examples:
+        >>> [kept_aside(f"speaker-{number}", 3) for number in range(4)]
+        [False, False, True, False]
+    """
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest(), "big") % one_in == 0
+
+
+def loader_of(rows: npt.NDArray[np.int64], batch: int, seed: int) -> "DataLoader[Any]":
+    """Give rows in batches, in an order that depends on the seed and the epoch alone."""
+    return DataLoader(
+        torch.from_numpy(rows),  # type: ignore[arg-type]
+        batch_size=batch,
+        sampler=EpochSampler(len(rows), seed),
+        drop_last=len(rows) > batch,
+    )
+
+
+def teach(
+    module: lightning.LightningModule,
+    loader: "DataLoader[Any]",
+    aside: npt.NDArray[np.int64],
+    folder: Path,
+    epochs: int,
+    *,
+    title: str,
+    precision: str = "32-true",
+    label: str | None = None,
+) -> None:
+    """Let a module learn; a killed run goes on from its last epoch.
+
+    Args:
+        module: logs ``train_loss`` and ``validation_loss``.
+        loader: of :func:`loader_of`.
+        aside: rows that are only looked at.
+        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
+        epochs: times that every row is seen.
+        title: of the curves.
+        precision: as Lightning calls it.
+        label: of a progress line on standard error.
+    """
+    others: DataLoader[Any] = DataLoader(torch.from_numpy(aside), batch_size=LOOKED_AT)  # type: ignore[arg-type]
+    folder.mkdir(parents=True, exist_ok=True)
+    last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    with calm():
+        running = schedule.trainer(
+            epochs,
+            folder,
+            [Curves(folder, title, ("loss",), keeps_best=False), last, Talk(label, epochs)],
+            precision=precision,
+            clip=1.0,
+        )
+        resumed = folder / "checkpoints" / "last.ckpt"
+        running.fit(module, loader, others, ckpt_path=resumed if resumed.is_file() else None, weights_only=False)
