@@ -22,7 +22,8 @@ def address() -> Iterator[str]:
         yield found
 
 
-@pytest.fixture(scope="session")
+# a driver at work leaves an event loop running in this thread, in which asyncio.run of other tests fails
+@pytest.fixture(scope="module")
 def driver() -> Iterator[Any]:
     if importlib.util.find_spec("playwright") is None:
         pytest.skip("playwright is not installed: pip install playwright")
@@ -46,7 +47,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     heard = tmp_path_factory.mktemp("microphone") / "heard.wav"
     audio.write_wav(heard, speak(cohort(2, 3)[1], 8.0, 1), RATE)

@@ -12,13 +12,14 @@ from click.testing import CliRunner, Result
 import factories
 from voxtrait import audit, corpora, manifest, recognize
 from voxtrait.audit import doubt, heads, voices
+from voxtrait.audit.auditing import MODEL
 from voxtrait.audit.hearing import SIZE, Heard
 from voxtrait.bundle import hash_speaker
 from voxtrait.cli import root
 from voxtrait.corpora import decisions
 from voxtrait.errors import MissingExtraError, NothingToDoError, OptionError
 
-BUNDLE = recognize.load().bundle
+BUNDLE = recognize.load(MODEL).bundle
 
 
 def made_up(speakers: int, clips: int, *, spread: float = 0.5, seed: int = 0) -> tuple[pl.DataFrame, Heard]:

@@ -9,7 +9,7 @@ import pytest
 
 import voxtrait
 from pages import RATE, Visit, launch, record, saved, serving, visits
-from voxtrait import audio
+from voxtrait import audio, bundle
 
 pytest_plugins = ["page_fixtures"]
 
@@ -42,7 +42,8 @@ def test_a_recording_is_answered_as_its_file_would_be(visit: Visit, tmp_path: Pa
     assert tab.locator(".part.gender .big").inner_text() == "male"
     label = tab.locator(".gender-bar").get_attribute("aria-label")
     assert label.startswith("Presents as male. Probability of female 0.0")
-    assert "Between 0.33 and 0.67 the answer would be “unsure”." in label
+    low, high = bundle.load().calibration["gender"]["unsure"]
+    assert f"Between {low:.2f} and {high:.2f} the answer would be “unsure”." in label
     tab.wait_for_selector(".player[data-shown=yes]")
     said = json.loads(saved(tab, "footer .button >> nth=1", tmp_path).read_text("utf-8"))
     heard = saved(tab, "footer .button >> nth=0", tmp_path)

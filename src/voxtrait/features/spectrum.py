@@ -39,7 +39,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     if centres is None:
         centres = np.arange(0, len(signal) + 1, front_end.hop_length)
     if front_end.level_db is not None:
-        rms = float(np.sqrt(np.mean(np.square(signal, dtype=np.float64)))) if len(signal) else 0.0
+        rms = float(np.sqrt(np.dot(signal, signal) / len(signal))) if len(signal) else 0.0
         if rms > 0:
             signal = signal * np.float32(10 ** (front_end.level_db / 20) / rms)
     window, bank = _window(front_end), filters(front_end)
@@ -50,11 +50,14 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     padded = np.pad(inside, (max(-start, 0), max(stop - max(start, 0) - len(inside), 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     first = centres - half - start
+    step = int(first[1] - first[0]) if len(first) > 1 else 1
+    evenly = step > 0 and bool((np.diff(first) == step).all())  # then frames are looked at where they lie, and not gathered first
     out = np.empty((front_end.n_mels, len(first)), dtype=np.float32)
     frames = np.zeros((min(FRAMES, len(first)), front_end.n_fft), dtype=np.float32)
     for at in range(0, len(first), FRAMES):
         some = first[at : at + FRAMES]
-        np.multiply(windows[some], window, out=frames[: len(some), : front_end.window_length])
+        found = windows[some[0] : some[-1] + 1 : step] if evenly else windows[some]
+        np.multiply(found, window, out=frames[: len(some), : front_end.window_length])
         spectrum = scipy.fft.rfft(frames[: len(some)], axis=1)
         squares = spectrum.view(np.float32)  # real and imaginary parts in turn
         squares *= squares

@@ -34,6 +34,7 @@ class Graph:
         self.name = name
         self.threads = threads
         self._session: Any = None
+        self._input = ""  # its name, once the session is open
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel to another process without the session, which is opened there."""
@@ -47,9 +48,10 @@ class Graph:
         """
         if self._session is None:
             self._session = self._open()
+            self._input = self._session.get_inputs()[0].name
         names = list(self.gives)
         try:
-            found = self._session.run(names, {self._session.get_inputs()[0].name: rows})
+            found = self._session.run(names, {self._input: rows})
         except Exception as error:  # the runtime has a dozen kinds, none of them public
             raise BundleError(f"{self.file} cannot work on an input of {rows.shape}: {error}") from None
         return dict(zip(names, found, strict=True))
