@@ -329,3 +329,12 @@ def test_a_key_too_many_or_too_few_is_refused() -> None:
 def test_parameters_that_make_no_spectrogram_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         FrontEnd(**change)  # type: ignore[arg-type]
+
+
+def test_columns_that_are_no_hop_apart_are_those_asked_for() -> None:
+    signal = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    centres = np.array([100, 100, 100, 900, 1000, 3999])
+    single = [features.mel_power(signal, features.FrontEnd(), centres[at : at + 1]) for at in range(len(centres))]
+    assert np.array_equal(features.mel_power(signal, features.FrontEnd(), centres), np.concatenate(single, axis=1))
+    even = features.mel_power(signal, features.FrontEnd(), np.array([100, 100]))
+    assert np.array_equal(even, np.concatenate(single[:2], axis=1))

@@ -51,7 +51,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     first = centres - half - start
     step = int(first[1] - first[0]) if len(first) > 1 else 1
-    evenly = step > 0 and bool((np.diff(first) == step).all())  # then frames are looked at where they lie, and not gathered first
+    evenly = step > 0 and bool((np.diff(first) == step).all())  # then frames are not gathered, but seen where they lie
     out = np.empty((front_end.n_mels, len(first)), dtype=np.float32)
     frames = np.zeros((min(FRAMES, len(first)), front_end.n_fft), dtype=np.float32)
     for at in range(0, len(first), FRAMES):
