@@ -1,5 +1,6 @@
 """The server as a process: its start and end, its log, its temporary files, and kills from outside."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ def voxtrait_serve(*options: str) -> tuple[int, str]:
 
 @pytest.fixture(scope="module")
 def long_voice() -> bytes:
-    """Twelve minutes at 8 kHz, which take a worker some seconds."""
+    """Three quarters of an hour at 8 kHz, which take a worker some seconds."""
     body = wav(60.0, rate=8000)
-    return body[:40] + (12 * (len(body) - 44)).to_bytes(4, "little") + 12 * body[44:]
+    return body[:40] + (45 * (len(body) - 44)).to_bytes(4, "little") + 45 * body[44:]
 
 
 def test_the_log_tells_what_was_done_and_nothing_of_whom(tmp_path: Path) -> None:
@@ -57,20 +57,26 @@ def test_the_log_tells_what_was_done_and_nothing_of_whom(tmp_path: Path) -> None
         assert "127.0.0.1" not in "".join(line for line in server.lines if line.startswith("{"))
 
 
+def ticks(pid: int) -> int:
+    """Processor time of a process so far, in hundredths of a second."""
+    return sum(map(int, Path(f"/proc/{pid}/stat").read_text().split()[13:15]))
+
+
 @linux
 def test_a_worker_killed_at_work_costs_that_request_only(long_voice: bytes) -> None:
     with running("--workers", "2") as server:
+        used = {pid: ticks(pid) for pid in server.workers()}
         answers: list[Any] = []
         thread = threading.Thread(target=lambda: answers.append(server.post("/v1/predict", long_voice)))
         thread.start()
-        until(lambda: "voxtrait_workers_busy 1.0" in server.get("/metrics")[1])
-        time.sleep(0.3)
-        used = {pid: sum(map(int, Path(f"/proc/{pid}/stat").read_text().split()[13:15])) for pid in server.workers()}
-        time.sleep(0.4)
-        busy = max(
-            used, key=lambda pid: sum(map(int, Path(f"/proc/{pid}/stat").read_text().split()[13:15])) - used[pid]
-        )
+        until(lambda: any(ticks(pid) >= used[pid] + 10 for pid in used))  # a tenth of a second of work
+        for pid in used:  # so that it cannot end while it is looked for
+            os.kill(pid, signal.SIGSTOP)
+        busy = max(used, key=lambda pid: ticks(pid) - used[pid])
         os.kill(busy, signal.SIGKILL)
+        for pid in used:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
         assert server.post("/v1/predict", wav())[0] == 200  # the other one never noticed
         thread.join()
         ((status, said),) = answers
@@ -96,7 +102,7 @@ def test_the_end_waits_for_requests_in_flight_and_leaves_nothing(
         server.process.send_signal(kind)
         thread.join()
         ((status, said),) = answers
-        assert (status, said["status"], said["duration_s"]) == (200, "ok", 720.0)
+        assert (status, said["status"], said["duration_s"]) == (200, "ok", 2700.0)
         assert server.process.wait(20) == 0
         assert list(tmp_path.glob(f"{PREFIX}*")) == []
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
