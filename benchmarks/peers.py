@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=48, help="how many of them the peer gets, which is slow")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--rounds", type=int, default=2, help="of which the best counts")
+    parser.add_argument("--batches", nargs="+", choices=BATCHES, default=list(BATCHES), help="of the peer's network")
     parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
@@ -80,7 +81,7 @@ def report(asked: argparse.Namespace, folder: Path) -> None:
         f"{len(clips)} clips ({what}), {sum(seconds.values()):.0f} s; the peer on {len(sample)} of them, evenly drawn"
     )
     print(f"{asked.jobs} process(es) of one thread each on both sides, best of {asked.rounds} rounds", flush=True)
-    turns = [("all", ours, clips), ("ours", ours, sample), *((batch, theirs, sample) for batch in BATCHES)]
+    turns = [("all", ours, clips), ("ours", ours, sample), *((batch, theirs, sample) for batch in asked.batches)]
     best: dict[str, Run] = {}
     for _ in range(asked.rounds):  # in turn, so that a busy moment meets all
         for key, way, files in turns:
@@ -91,12 +92,12 @@ def report(asked: argparse.Namespace, folder: Path) -> None:
     print(f"voxtrait ({best['all'].versions})")
     print(f"  all {len(clips)} clips: {said(best['all'], all_of_it)}")
     print(f"  the sample: {said(best['ours'], few)}")
-    print(f"{best['32'].versions}")
-    for batch, how in BATCHES.items():
+    print(best[asked.batches[0]].versions)
+    for batch in asked.batches:
         wall, cpu = best[batch].wall_s / best["ours"].wall_s, best[batch].cpu_s / best["ours"].cpu_s
-        print(f"  the sample, {how}: {said(best[batch], few)}")
+        print(f"  the sample, {BATCHES[batch]}: {said(best[batch], few)}")
         print(f"  voxtrait is {wall:.0f} times as fast, {cpu:.0f} times by processor time (target: at least {TARGET})")
-    print(agreement(best["ours"].genders, best["32"].genders))
+    print(agreement(best["ours"].genders, best[asked.batches[0]].genders))
     print(f"load of the machine now {load()}")
 
 

@@ -6,16 +6,10 @@ Without an address, a server is started. What is heard are made-up voices, or th
 """
 
 import argparse
-import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +19,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from voxtrait import audio
 from voxtrait.synthetic import cohort, speak
 
-RATE = 16_000
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # whose browser and server these are
+from pages import RATE, launch, serving
+
 SIZES = {"desktop": (1280, 800), "phone": (360, 740)}
 LOCALES = {"en": "en-GB", "ru": "ru-RU"}
 NAMES = ("interview, first minute.wav", "аня.wav", "voice 3.wav", "voice 10.wav", "call-2026-04-11.wav", "reading.wav")
@@ -38,7 +34,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of a form's name")
     parser.add_argument("--clips", type=Path, nargs="*", default=[])
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as work, serving(asked.address) as address:
+    served = nullcontext(asked.address.rstrip("/")) if asked.address else serving()
+    with tempfile.TemporaryDirectory() as work, served as address:
         files = recordings(Path(work), asked.clips)
         with sync_playwright() as driver:
             browser = launch(driver, files[0])
@@ -51,43 +48,6 @@ def main() -> None:
 
 def forms() -> list[str]:
     return [f"{size}-{scheme}-{locale}" for size in SIZES for scheme in ("light", "dark") for locale in LOCALES]
-
-
-@contextmanager
-def serving(address: str | None) -> Iterator[str]:
-    """A server of its own, unless there is one."""
-    if address:
-        yield address.rstrip("/")
-        return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-m", "voxtrait", "serve", "--port", str(port), "--quiet"])
-    try:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"{address}/healthz").close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield address
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def launch(driver: Any, heard: Path) -> Browser:
-    root = hasattr(os, "geteuid") and os.geteuid() == 0  # as root, Chromium starts only without its sandbox
-    return driver.chromium.launch(
-        executable_path=shutil.which("chromium") or shutil.which("google-chrome"),
-        args=[
-            *(["--no-sandbox"] if root else []),
-            "--use-fake-ui-for-media-stream",
-            "--use-fake-device-for-media-stream",
-            f"--use-file-for-fake-audio-capture={heard}",
-        ],
-    )
 
 
 def recordings(folder: Path, clips: Sequence[Path]) -> list[Path]:

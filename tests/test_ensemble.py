@@ -2,15 +2,27 @@ import dataclasses
 import json
 
 import numpy as np
+import onnx
 import polars as pl
 import pytest
 import torch
 
 from factories import tiny_release
 from voxtrait import bundle, corpora, decision, features, manifest, recognize, speech, splitting, synthetic
-from voxtrait.errors import ManifestError, PretrainedMissingError
+from voxtrait.errors import BundleError, ManifestError, OptionError, PretrainedMissingError
 from voxtrait.labels import YEARS
-from voxtrait.training import calibration, choosing, encoder, ensemble, recipe, train, views
+from voxtrait.training import (
+    calibration,
+    choosing,
+    distillation,
+    encoder,
+    ensemble,
+    export,
+    heads,
+    recipe,
+    train,
+    views,
+)
 from voxtrait.training.calibration import Heard
 from voxtrait.training.examples import Clips, clips_of, contradictions, examples_of, fold_of
 from voxtrait.training.heads import Heads, HeadTraining, year_targets
@@ -208,14 +220,47 @@ def test_targets_are_decades_with_soft_edges_or_bells():
 
 def test_the_mean_of_the_members_is_what_is_exported(clips):
     network = Heads(encoder.SUMMARY, 3, small()).eval()
-    torch.nn.init.normal_(network.deep, std=0.1)
+    for values, spread in ((network.deep, 0.1), (network.linear, 0.03), (network.bias, 1.0)):
+        torch.nn.init.normal_(values, std=spread)
+    network.mean += 0.2
+    network.scale *= 0.5
     summary = torch.from_numpy(clips.summaries[0, :5])
     with torch.no_grad():
-        gender, age, embedding = network(summary)
+        gender, age, embedding = heads.JoinedHeads(network)(summary)
         female, years = network.members(summary)
     assert torch.allclose(gender[:, 0] - gender[:, 1], female.mean(0), atol=1e-5)
-    assert torch.allclose(age, torch.log_softmax(years, 2).mean(0), atol=1e-5)
+    assert torch.allclose(age, torch.log_softmax(torch.log_softmax(years, 2).mean(0), 1), atol=1e-5)
     assert embedding.shape == (5, 256)
+
+
+def test_heads_in_8_bits_answer_as_before_and_else_are_refused(clips, monkeypatch):
+    network = Heads(encoder.SUMMARY, 3, small()).eval()
+    torch.nn.init.normal_(network.deep, std=0.1)
+    real = clips.summaries[0, :20]
+    graph = heads.graph(network, real)
+    eight = [one for one in onnx.load_from_string(graph).graph.initializer if one.data_type == onnx.TensorProto.INT8]
+    assert max(np.prod(one.dims) for one in eight) == network.hidden.numel()
+    with torch.no_grad():
+        expected = heads.JoinedHeads(network)(torch.from_numpy(real))
+    for row in range(20):  # one by one, as clips are heard
+        found = export.run(graph, "gender", summary=real[row : row + 1])
+        np.testing.assert_allclose(found, expected[0][row : row + 1], atol=0.03)
+    monkeypatch.setattr(heads, "FIDELITY", 1e-6)
+    with pytest.raises(BundleError, match="after quantisation, expected 1e-06 on average"):
+        heads.graph(network, real)
+
+
+def test_heads_are_read_back_from_a_run_member_by_member(run, tmp_path):
+    read = distillation.heads_of(run.bundle.parent)
+    assert len(read.hidden) == 3
+    summary = np.random.default_rng(0).uniform(0, 0.3, (1, encoder.SUMMARY)).astype(np.float32)
+    expected = export.run((run.bundle / "head.onnx").read_bytes(), "gender", summary=summary)
+    with torch.no_grad():
+        female, _ = read.members(torch.from_numpy(summary))
+    assert female.std() > 0
+    assert float(female.mean()) == pytest.approx(float(expected[0, 0] - expected[0, 1]), abs=0.03)
+    with pytest.raises(OptionError, match="expected the folder of a run of the recipe large"):
+        distillation.heads_of(tmp_path)
 
 
 def heard(n: int, seconds: float, sharpness: float, rng: np.random.Generator) -> Heard:

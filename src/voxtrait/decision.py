@@ -128,27 +128,30 @@ def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: f
     return np.asarray(0.5 + (np.asarray(p_female, dtype=np.float64) - 0.5) * (1 - child**2) ** 4)
 
 
-def years_at(ages: npt.ArrayLike, level: float) -> Floats:
+def years_at(ages: npt.ArrayLike, level: npt.ArrayLike) -> Floats:
     """Find the age below which a share of the probability lies: a quantile of years.
 
     Args:
         ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
-        level: between 0 and 1; 0.5 is the median, which has the least absolute error.
+        level: between 0 and 1; 0.5 is the median, which has the least absolute error. Several, ``(k,)``, are found in
+            one go.
 
     Returns:
-        ``(...)``, years.
+        ``(...)``, years; ``(..., k)`` for several levels.
 
     Examples:
-        >>> float(years_at([0, 0, 0.5, 0.5, 0, 0, 0, 0, 0, 0], 0.25))
-        25.0
+        >>> years_at([0, 0, 0.5, 0.5, 0, 0, 0, 0, 0, 0], [0.25, 0.5]).tolist()
+        [25.0, 30.0]
     """
     shares = np.asarray(ages, dtype=np.float64)
+    levels = np.asarray(level, dtype=np.float64)
     total = np.cumsum(shares, axis=-1)
-    inside = np.argmax(total >= level * total[..., -1:] - 1e-12, axis=-1)
-    before = np.take_along_axis(total - shares, inside[..., None], axis=-1)[..., 0]
-    share = np.take_along_axis(shares, inside[..., None], axis=-1)[..., 0]
-    part = np.clip((level * total[..., -1] - before) / np.maximum(share, 1e-12), 0, 1)
-    return np.asarray(LIFE / shares.shape[-1] * (inside + part))
+    goal = levels.reshape(-1) * total[..., -1:]
+    inside = np.argmax(total[..., None, :] >= goal[..., None] - 1e-12, axis=-1)
+    before = np.take_along_axis(total - shares, inside, axis=-1)
+    share = np.take_along_axis(shares, inside, axis=-1)
+    part = np.clip((goal - before) / np.maximum(share, 1e-12), 0, 1)
+    return np.asarray((LIFE / shares.shape[-1] * (inside + part)).reshape(shares.shape[:-1] + levels.shape))
 
 
 def expected_years(ages: npt.ArrayLike) -> Floats:
@@ -176,12 +179,12 @@ def age_answer(ages: Floats, tail: float) -> dict[str, Any]:
     """Give years, interval, age group and group probabilities of one distribution over age groups ``(10,)`` or years
     ``(100,)``."""
     groups = ages.reshape(len(AGE_GROUPS), -1).sum(axis=1)
-    years = float(years_at(ages, 0.5))
+    low, years, high = years_at(ages, [tail, 0.5, 1 - tail]).tolist()
     return {
         "age_years": years,
-        "age_low": float(years_at(ages, tail)),
-        "age_high": float(years_at(ages, 1 - tail)),
+        "age_low": low,
+        "age_high": high,
         # the group of the years, not the likeliest one: "51 years, sixties" would read as a mistake
         "age_group": AGE_GROUPS[min(int(years // 10), len(AGE_GROUPS) - 1)],
-        "age_groups": dict(zip(AGE_GROUPS, (float(share) for share in groups), strict=True)),
+        "age_groups": dict(zip(AGE_GROUPS, groups.tolist(), strict=True)),
     }

@@ -13,7 +13,6 @@ STRETCH_S: Final = 60.0  # seconds looked at in one piece, so that memory does n
 REST_S: Final = 0.2  # seconds without speech below which their level says nothing
 QUIETEST: Final = 1e-10  # mean square of 16-bit rounding, -100 dBFS: silence made by a machine counts as this
 
-_FRAME: Final = round(speech.FRAME_S * SAMPLING_RATE)
 _STRETCH: Final = round(STRETCH_S * SAMPLING_RATE)
 
 
@@ -33,8 +32,6 @@ class Clip:
     def __init__(self) -> None:
         self._detector = speech.Detector()
         self._samples = 0
-        self._rest = np.zeros(0, np.float32)  # less than a frame, whose end is in the next block
-        self._powers = np.zeros(0)  # of the frames that the detector has not decided
         self._frames = {True: 0, False: 0}  # with speech, and without
         self._sums = {True: 0.0, False: 0.0}  # of their powers
 
@@ -74,7 +71,9 @@ class Clip:
         """
         waiting = np.zeros(0, np.float32)
         for part in self._listen(blocks):
-            waiting = np.concatenate([waiting, part])
+            if not len(part):
+                continue
+            waiting = np.concatenate([waiting, part]) if len(waiting) else part
             while len(waiting) > 2 * _STRETCH:
                 yield waiting[:_STRETCH]
                 waiting = waiting[_STRETCH:].copy()
@@ -108,22 +107,13 @@ class Clip:
         """Pass the blocks to the detector, count, and give the speech as it is found."""
         for block in blocks:
             self._samples += len(block)
-            self._measure(block)
             yield self._count(self._detector.feed(block))
         yield self._count(self._detector.close())
 
-    def _measure(self, block: Signal) -> None:
-        joined = np.concatenate([self._rest, block])
-        frames = joined[: len(joined) - len(joined) % _FRAME].reshape(-1, _FRAME)
-        powers = np.einsum("ij,ij->i", frames, frames).astype(np.float64) / _FRAME
-        self._powers = np.concatenate([self._powers, powers])
-        self._rest = joined[frames.size :].copy()  # a view would keep the block in memory
-
     def _count(self, heard: speech.Heard) -> Signal:
-        decided, self._powers = np.split(self._powers, [len(heard.frames)])
         for kind, which in ((True, heard.frames), (False, ~heard.frames)):
-            self._frames[kind] += int(which.sum())
-            self._sums[kind] += float(decided[which].sum())
+            self._frames[kind] += int(np.count_nonzero(which))
+            self._sums[kind] += float(heard.powers[which].sum(dtype=np.float64))
         return heard.speech
 
 

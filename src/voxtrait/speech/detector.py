@@ -50,6 +50,7 @@ class Heard(NamedTuple):
 
     frames: Frames  # (n,): is there speech in these 32 ms?
     speech: Signal  # (512 * frames.sum(),): the samples of those in which there is
+    powers: Array  # (n,): mean power of each of them, as recorded
 
 
 class Detector:
@@ -70,6 +71,7 @@ class Detector:
         self._waiting: list[Signal] = []  # samples that the network has not heard
         self._samples = np.zeros(0, np.float32)  # … that it has, and that are not decided
         self._shares = np.zeros(0, np.float32)  # its probabilities for them
+        self._powers = np.zeros(0, np.float32)  # … and their powers
 
     def feed(self, signal: Signal) -> Heard:
         """Take the next block, and give what can be decided by now.
@@ -88,19 +90,19 @@ class Detector:
         self._waiting.append(signal)
         window = WINDOW_FRAMES * network.FRAME
         if sum(map(len, self._waiting)) < window:
-            return _empty()
-        signal = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+            return joined([])
+        signal = _end_to_end(self._waiting)
         parts = []
         end = len(signal) - len(signal) % window
         for at in range(0, end, window):
             self._hear(signal[at : at + window])
             parts.append(self._decide(self._decidable()))
         self._waiting = [signal[end:].copy()]
-        return _joined(parts)
+        return joined(parts)
 
     def close(self) -> Heard:
         """End the signal, and give what was left to decide; less than 32 ms at its end are dropped."""
-        left = np.concatenate(self._waiting) if self._waiting else np.zeros(0, np.float32)
+        left = _end_to_end(self._waiting)
         self._waiting = []
         frames = len(left) // network.FRAME
         if frames:
@@ -124,8 +126,9 @@ class Detector:
                 self._state = network.start()  # it has not heard this window
             else:
                 shares, self._state = network.probabilities(signal, self._state, gain)
-        self._shares = np.concatenate([self._shares, shares])
-        self._samples = np.concatenate([self._samples, signal])
+        self._shares = _end_to_end([self._shares, shares])
+        self._powers = _end_to_end([self._powers, power])
+        self._samples = _end_to_end([self._samples, signal])
 
     def _decidable(self) -> int:
         """Count the frames that later ones cannot change: those before the last pause. If there was no pause for two
@@ -139,9 +142,11 @@ class Detector:
         frames = decide(self._shares[:count])
         samples = count * network.FRAME
         speech = self._samples[:samples].reshape(-1, network.FRAME)[frames].ravel()
+        heard = Heard(frames, speech, self._powers[:count])
         self._shares = self._shares[count:].copy()  # a view would keep all of it in memory
+        self._powers = self._powers[count:].copy()
         self._samples = self._samples[samples:].copy()
-        return Heard(frames, speech)
+        return heard
 
 
 def decide(shares: npt.ArrayLike) -> Frames:
@@ -240,20 +245,24 @@ def spoken(signal: Signal) -> Signal:
 
 def _heard(signal: Signal) -> Heard:
     detector = Detector()
-    return _joined([detector.feed(signal), detector.close()])
+    return joined([detector.feed(signal), detector.close()])
 
 
-def _empty() -> Heard:
-    return Heard(np.zeros(0, bool), np.zeros(0, np.float32))
-
-
-def _joined(parts: list[Heard]) -> Heard:
+def joined(parts: list[Heard]) -> Heard:
+    """Lay the parts of a signal end to end."""
     full = [part for part in parts if len(part.frames)]
     if len(full) == 1:
         return full[0]
     if not full:
-        return _empty()
-    return Heard(np.concatenate([part.frames for part in full]), np.concatenate([part.speech for part in full]))
+        nothing = np.zeros(0, np.float32)
+        return Heard(nothing.astype(bool), nothing, nothing)
+    return Heard(*(np.concatenate(values) for values in zip(*full, strict=True)))
+
+
+def _end_to_end(parts: list[Array]) -> Array:
+    """Lay arrays end to end; where all but one are empty that one is not copied, for most clips come in one block."""
+    full = [part for part in parts if len(part)]
+    return full[0] if len(full) == 1 else np.concatenate(full) if full else np.zeros(0, np.float32)
 
 
 def powers(signal: Signal) -> Array:

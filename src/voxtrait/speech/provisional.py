@@ -19,6 +19,7 @@ from voxtrait.speech.detector import (
     WINDOW_FRAMES,
     Heard,
     decide,
+    joined,
     loud_dbfs,
     powers,
 )
@@ -61,9 +62,7 @@ class Provisional:
         end = len(signal) - len(signal) % step
         parts = [self._step(signal[at : at + step]) for at in range(0, end, step)]
         self._rest = signal[end:].copy()
-        if not parts:
-            return Heard(np.zeros(0, bool), np.zeros(0, np.float32))
-        return Heard(np.concatenate([part.frames for part in parts]), np.concatenate([part.speech for part in parts]))
+        return joined(parts)
 
     def _step(self, signal: Signal) -> Heard:
         self._powers = np.concatenate([self._powers, powers(signal)])[-WINDOW_FRAMES:]
@@ -79,4 +78,5 @@ class Provisional:
         first = len(self._shares) - waiting
         frames = decide(self._shares)[first : first + count]
         answered, self._unanswered = np.split(samples, [count * network.FRAME])
-        return Heard(frames, answered.reshape(-1, network.FRAME)[frames].ravel())
+        heard = self._powers[len(self._powers) - waiting :][:count]
+        return Heard(frames, answered.reshape(-1, network.FRAME)[frames].ravel(), heard)

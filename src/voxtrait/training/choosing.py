@@ -28,6 +28,7 @@ from voxtrait.training.calibration import GROWN_YEARS
 from voxtrait.training.ensemble import fit, learn, unheard
 from voxtrait.training.examples import Clips, clips_of, examples_of
 from voxtrait.training.fit import calm
+from voxtrait.training.heads import Heads, JoinedHeads
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.views import summarise
 
@@ -168,9 +169,9 @@ def _threshold(clips: Clips, pitches: Floats, trained: Bools) -> float:
     return baselines.fit_threshold(pitches[heard], clips.female[heard] == 1, weight[heard])
 
 
-def _mean(network: Any, clips: Clips) -> tuple[Floats, Floats]:
+def _mean(network: Heads, clips: Clips) -> tuple[Floats, Floats]:
     with torch.no_grad():
-        gender, age, _ = network(torch.from_numpy(clips.summaries[0]))
+        gender, age, _ = JoinedHeads(network)(torch.from_numpy(clips.summaries[0]))
     return (2 * gender[:, GENDERS.index("female")]).double().numpy(), age.double().numpy()
 
 

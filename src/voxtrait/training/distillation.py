@@ -6,13 +6,13 @@
                     └► other speeds, rooms, noise, codecs ─┴► windows ──┴► fast encoder ─► … brought near to all three
 
 Knowledge distillation (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015), on the states
-of the top layer, on summaries, each value by its spread, and on what the heads of a bundle make of the summaries. A
+of the top layer, on summaries, each value by its spread, and on what the heads of a run make of the summaries. A
 recording at another speed is another voice, and the large encoder says what of it: that makes more voices than there
 are speakers, which labels would not survive.
 
-``python -m voxtrait.training.distillation MANIFEST BUNDLE OUT`` teaches one, with the heads of a bundle of the recipe
-``base``; a copy of ``OUT/fast_encoder.onnx`` as ``RUN/encoder.onnx`` is what ``voxtrait train base --out RUN --set
-encoder=fast`` starts from. No shipped bundle has one: what it costs and gains stands in ``docs/results.md``.
+``python -m voxtrait.training.distillation MANIFEST RUN OUT`` teaches one, with the heads of a run of the recipe
+``large``; a copy of ``OUT/fast_encoder.onnx`` as ``encoder.onnx`` in the folder of a run of ``base`` is what that one
+goes on from. What it costs and gains stands in ``docs/results.md``.
 """
 
 import argparse
@@ -32,9 +32,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from voxtrait import audio, batch, bundle, features, manifest, speech
+from voxtrait import audio, batch, features, manifest, speech
 from voxtrait.audio import SAMPLING_RATE, Signal, atomic_path, check_signal, resample
-from voxtrait.errors import BundleError, ManifestError, VoxtraitError
+from voxtrait.errors import BundleError, ManifestError, OptionError, VoxtraitError
 from voxtrait.features import Array
 from voxtrait.recognize.graph import Graph
 from voxtrait.training import encoder, fast_encoder, pupils, schedule
@@ -208,18 +208,23 @@ def lessons(table: pl.DataFrame, folder: Path, *, jobs: int = 1, label: str | No
     return Lessons(windows, states, summaries, np.repeat(aside, counts), views == 0)
 
 
-def heads_of(made: bundle.Bundle) -> Heads:
-    """Read the heads of a bundle back from its graph.
+def heads_of(run: Path) -> Heads:
+    """Read the heads of a training run, member by member; a bundle has only their mean.
+
+    Args:
+        run: folder of a run of the recipe large.
 
     Raises:
-        BundleError: if it is no bundle of an encoder and heads.
+        OptionError: if no such run lies there.
     """
-    if made.head is None:
-        raise BundleError(f"{made.title} has no heads: expected a bundle of the recipe base")
-    values = {one.name: numpy_helper.to_array(one) for one in onnx.load(made.head).graph.initializer}
-    recipe = EncoderRecipe(**json.loads(made.made_with["recipe"]))
+    note, last = run / "run.json", run / "checkpoints" / "last.ckpt"
+    known = json.loads(note.read_text("utf-8"))["recipe"] if note.is_file() and last.is_file() else {}
+    if "members" not in known:
+        raise OptionError(f"got {run}, expected the folder of a run of the recipe large: 'make model BUNDLE=large'")
+    recipe = EncoderRecipe(**known)
+    values = torch.load(last, map_location="cpu", weights_only=False)["state_dict"]
     heads = Heads(encoder.SUMMARY, recipe.members, recipe)
-    heads.load_state_dict({name: torch.from_numpy(values[name].copy()) for name in heads.state_dict()})
+    heads.load_state_dict({name: values[f"network.{name}"] for name in heads.state_dict()})
     return heads.requires_grad_(False).eval()
 
 
@@ -342,7 +347,7 @@ def main() -> None:
     """Teach a fast encoder on the train and validation speakers of a manifest, and write its graph."""
     parser = argparse.ArgumentParser(description="Teach the fast encoder, and write OUT/fast_encoder.onnx.")
     parser.add_argument("manifest", type=Path, help="with splits")
-    parser.add_argument("bundle", help="of the recipe base with encoder=large, whose heads count")
+    parser.add_argument("run", type=Path, help="folder of a run of the recipe large, whose heads count")
     parser.add_argument("out", type=Path, help="working folder; a second run goes on where the first was stopped")
     parser.add_argument("--epochs", type=int, default=8, help="[default: 8]")
     parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="go on from the weights of another run")
@@ -351,7 +356,7 @@ def main() -> None:
     table = manifest.with_absolute_paths(manifest.read(arguments.manifest), arguments.manifest.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))
     given = lessons(known, arguments.out, jobs=batch.default_jobs(), label="answers")
-    heads = heads_of(bundle.load(arguments.bundle))
+    heads = heads_of(arguments.run)
     network = distil(
         given,
         heads,

@@ -97,7 +97,7 @@ def graph(encoder: SpeakerEncoder, real: npt.NDArray[np.float32]) -> bytes:
     if not difference <= PARITY:
         raise BundleError(f"the encoder's graph differs by {difference:.2g}, expected at most {PARITY}")
     # the first layer stays in 32 bits, for its input is linear power, whose range no 8 bits hold
-    small = export.quantise(whole, keep=["lstm0"])
+    small = export.quantise(whole, "LSTM", keep=["lstm0"])
     cosine = float((export.run(small, "summary", windows=real)[:, :UNITS] * expected[:, :UNITS]).sum(1).mean())
     if not cosine >= FIDELITY:
         raise BundleError(f"embeddings after quantisation have a cosine of {cosine:.4f}, expected {FIDELITY} or more")

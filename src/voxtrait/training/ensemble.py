@@ -30,7 +30,7 @@ from voxtrait.errors import ManifestError, PretrainedMissingError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.features import Array
 from voxtrait.labels import GENDERS, YEARS
-from voxtrait.training import accounting, calibration, encoder, export, fast_encoder, schedule
+from voxtrait.training import accounting, calibration, encoder, fast_encoder, heads, schedule
 from voxtrait.training.calibration import Heard
 from voxtrait.training.curves import Curves
 from voxtrait.training.dataset import EpochSampler
@@ -41,7 +41,6 @@ from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.views import SHORT_S, summarise
 
 PARITY_CLIPS: Final = 48
-HEAD_OUTPUTS: Final = ("gender", "age", "embedding")
 CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/results.md)
 
 
@@ -84,8 +83,7 @@ def train(
         clips = clips_of(heard, recipe)
         network, contradicted = learn(recipe, clips, folder, label=label)
         made = describe(recipe, clips, answers(network, clips), folder / "bundle")
-        head = export.to_onnx(network, (encoder.SUMMARY,), *HEAD_OUTPUTS, name="summary")
-        export.check_parity(network, head, clips.summaries[0, :PARITY_CLIPS], *HEAD_OUTPUTS, name="summary")
+        head = heads.graph(network, clips.summaries[0, :PARITY_CLIPS])
         speakers = clips.table["speaker_id"].drop_nulls().unique().to_list()
         bundles.write(made, graph.read_bytes(), speakers, head=head)
         clips.table.filter(pl.Series(contradicted)).select("clip_id", "speaker_id", "gender").write_csv(

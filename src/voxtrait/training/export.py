@@ -87,11 +87,12 @@ def run(graph: bytes, output: str, **inputs: np.ndarray) -> np.ndarray:
     return np.asarray(session.run([output], inputs)[0])
 
 
-def quantise(model: onnx.ModelProto, keep: Sequence[str]) -> bytes:
-    """Store the weights of LSTM layers in 8 bits, one scale a unit; their inputs are quantised as they come.
+def quantise(model: onnx.ModelProto, kind: str, keep: Sequence[str] = ()) -> bytes:
+    """Store the weights of layers in 8 bits, one scale a unit; their inputs are quantised as they come.
 
     Args:
         model: the graph.
+        kind: of the layers: ``LSTM`` or ``MatMul``.
         keep: names of nodes that stay in 32 bits.
 
     Returns:
@@ -107,7 +108,7 @@ def quantise(model: onnx.ModelProto, keep: Sequence[str]) -> bytes:
         quantize_dynamic(
             model,
             out,
-            op_types_to_quantize=["LSTM"],
+            op_types_to_quantize=[kind],
             nodes_to_exclude=list(keep),
             per_channel=True,
             # 7 bits: with 8 the sums of processors without VNNI instructions overflow

@@ -3,7 +3,7 @@ without its own fold of speakers.
 
 Every speaker is thus unheard by one member, and that member's answers are what calibration is fitted to: cross-fitting,
 as in the jackknife+ of Barber et al. ("Predictive inference with the jackknife+", Annals of Statistics 2021). What is
-exported is the mean of all members.
+exported is the mean of all members, as one network.
 """
 
 import dataclasses
@@ -13,10 +13,13 @@ from typing import Any, Final
 import lightning
 import numpy as np
 import numpy.typing as npt
+import onnx
 import torch
 from torch import Tensor, nn
 
+from voxtrait.errors import BundleError
 from voxtrait.labels import YEARS
+from voxtrait.training import export
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.schedule import cosine
 
@@ -24,6 +27,8 @@ EMBEDDING: Final = 256  # leading values of a summary: the encoder's own speaker
 KNOTS: Final = 34  # of the smooth distributions over years
 KNOT_YEARS: Final = 4.0  # standard deviation of the bump at each knot, in years
 KNOWN_YEARS: Final = 3.0  # standard deviation of the target where the age is known in years
+OUTPUTS: Final = ("gender", "age", "embedding")  # of the graph
+FIDELITY: Final = 0.02  # of a logit, that 8 bits may change it by
 EDGE_YEARS: Final = 1.5  # softness of a decade's edges: people of 29 and 30 sound alike
 
 
@@ -86,13 +91,83 @@ class Heads(nn.Module):
         hidden = nn.functional.dropout(hidden, self.dropout, self.training)
         return hidden @ self.deep + x @ self.linear + self.bias
 
+
+class JoinedHeads(nn.Module):
+    """All members as one network, as they ship: what their mean is, with one product for their hidden units.
+
+    The mean of what members say of years is taken before the softmax. Each member's own normaliser is the same for all
+    years, so that the probabilities are those of the mean of log-probabilities.
+
+    Args:
+        heads: trained.
+    """
+
+    mean: Tensor  # (d,)
+    gain: Tensor  # (d,)
+    hidden: Tensor  # (d, members * units)
+    hidden_bias: Tensor  # (1, members * units)
+    deep: Tensor  # (members * units, 35)
+    linear: Tensor  # (d, 35)
+    bias: Tensor  # (1, 35)
+    bumps: Tensor  # (34, 100)
+
+    def __init__(self, heads: Heads) -> None:
+        super().__init__()
+        members, size, _ = heads.hidden.shape
+        values = {
+            "mean": heads.mean,
+            "gain": 1 / heads.scale,
+            "hidden": heads.hidden.transpose(0, 1).reshape(size, -1),
+            "hidden_bias": heads.hidden_bias.reshape(1, -1),
+            "deep": heads.deep.flatten(0, 1) / members,
+            "linear": heads.linear.mean(0),
+            "bias": heads.bias.mean(0),
+            "bumps": heads.bumps,
+        }
+        for name, value in values.items():
+            self.register_buffer(name, value.detach().clone())
+
     def forward(self, summary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Answer as the bundle does: gender logits ``(n, 2)``, age logits ``(n, 100)``, embedding ``(n, 256)``."""
-        female, years = self.members(summary)
-        half = female.mean(0) / 2
+        x = (summary - self.mean) * self.gain
+        hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
+        out = hidden @ self.deep + x @ self.linear + self.bias
+        half = out[:, :1] / 2
         embedding = summary[:, :EMBEDDING]
         embedding = embedding / torch.sqrt((embedding**2).sum(1, keepdim=True) + 1e-12)
-        return torch.stack([half, -half], 1), torch.log_softmax(years, 2).mean(0), embedding
+        return torch.cat([half, -half], 1), torch.log_softmax(out[:, 1:] @ self.bumps, 1), embedding
+
+
+def graph(heads: Heads, real: npt.NDArray[np.float32]) -> bytes:
+    """Write the heads as a graph, the weights of the hidden units in 8 bits: they are most of what is read for a clip.
+
+    Args:
+        heads: trained.
+        real: ``(n, d)``, summaries of real clips to check the graph with.
+
+    Returns:
+        The serialised model: input ``summary`` ``(n, d)``, outputs :data:`OUTPUTS`.
+
+    Raises:
+        BundleError: if the graph differs from the heads, or its quantised form by more than :data:`FIDELITY` on
+            average.
+    """
+    joined = JoinedHeads(heads).eval()
+    whole = export.to_onnx(joined, (real.shape[1],), *OUTPUTS, name="summary")
+    export.check_parity(joined, whole, real, *OUTPUTS, name="summary")
+    model = onnx.load_from_string(whole)
+    products = [node for node in model.graph.node if node.op_type == "MatMul"]
+    small = export.quantise(model, "MatMul", keep=[node.name for node in products if "hidden" not in node.input])
+    # one by one, as clips are heard: all rows of a call are rounded alike
+    moved = [
+        np.abs(export.run(small, "age", summary=row) - export.run(whole, "age", summary=row)) for row in real[:, None]
+    ]
+    difference = float(np.mean(moved))
+    if not difference <= FIDELITY:
+        raise BundleError(
+            f"logits of age differ by {difference:.3f} after quantisation, expected {FIDELITY} on average"
+        )
+    return small
 
 
 class HeadTraining(lightning.LightningModule):

@@ -117,12 +117,14 @@ class QuickNetwork(nn.Module):
         self.register_buffer("bank", torch.from_numpy(bank()))
         self.register_buffer("mean", torch.zeros(BANDS))
         self.register_buffer("scale", torch.ones(BANDS))
-        self.first = nn.Conv1d(BANDS, CHANNELS, 5, padding=2)
+        # over planes of one row: the runtime has kernels for them that are twice as fast as those for lines
+        self.first = nn.Conv2d(BANDS, CHANNELS, (1, 5), padding=(0, 2))
         self.along = nn.ModuleList(
-            nn.Conv1d(CHANNELS, CHANNELS, 7, padding=3 * by, dilation=by, groups=CHANNELS) for by in DILATIONS
+            nn.Conv2d(CHANNELS, CHANNELS, (1, 7), padding=(0, 3 * by), dilation=(1, by), groups=CHANNELS)
+            for by in DILATIONS
         )
-        self.across = nn.ModuleList(nn.Conv1d(CHANNELS, CHANNELS, 1) for _ in DILATIONS)
-        self.last = nn.Conv1d(CHANNELS, 1, 1)
+        self.across = nn.ModuleList(nn.Conv2d(CHANNELS, CHANNELS, 1) for _ in DILATIONS)
+        self.last = nn.Conv2d(CHANNELS, 1, 1)
 
     def forward(self, powers: Tensor) -> Tensor:
         """Map the spectra of one signal, ``(n, 257)``, to logits ``(n,)``."""
@@ -130,11 +132,11 @@ class QuickNetwork(nn.Module):
 
     def logits(self, bands: Tensor) -> Tensor:
         """Map log powers ``(signals, 32, n)`` to logits ``(signals, n)``."""
-        x = torch.relu(self.first((bands - self.mean[:, None]) / self.scale[:, None]))
+        x = torch.relu(self.first(((bands - self.mean[:, None]) / self.scale[:, None])[:, :, None]))
         for along, across in zip(self.along, self.across, strict=True):
             x = x + torch.relu(across(along(x)))
         found: Tensor = self.last(x)
-        return found[:, 0]
+        return found[:, 0, 0]
 
 
 @dataclasses.dataclass(frozen=True)
