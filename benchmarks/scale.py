@@ -159,10 +159,12 @@ def kill_rows(
 ) -> Iterator[Sequence[str]]:
     source = folder_of(clips, count, work / "kills")
     plain = work / "plain.parquet"
-    calm = measured(source, plain, "--jobs", "2")
-    yield f"engine, {count} clips", "kills of workers", "of the driver", "s in all", "undisturbed, local", "the table"
+    measured(source, plain, "--jobs", "2")
+    yield f"engine, {count} clips", "kills of workers", "of the driver", "s in all", "undisturbed", "the table"
     for engine in engines:
         out = work / f"{engine}.parquet"
+        calm = measured(source, out, "--engine", engine, "--jobs", "2")
+        out.unlink()
         start = time.perf_counter()
         workers, drivers = shaken(command(source, out, "--engine", engine, "--jobs", "2"), kills, calm.seconds, rng)
         seconds = time.perf_counter() - start
@@ -181,12 +183,13 @@ def shaken(arguments: list[str], kills: int, calm_s: float, rng: random.Random) 
                 alive = workers_below(driver.pid)
                 if driver.poll() is not None:
                     break
-                if rng.random() < 0.3 or not alive:
+                if rng.random() < 0.3:
                     driver.kill()
                     drivers += 1
                     break
-                rng.choice(alive).kill()
-                workers += 1
+                if alive:  # else it is starting, or has just ended
+                    rng.choice(alive).kill()
+                    workers += 1
             _, talk = driver.communicate()
         if driver.returncode >= 0:
             break

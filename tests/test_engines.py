@@ -1,5 +1,6 @@
 """The same results on every engine, whatever dies, hangs or is killed; and what a full disk or a second run does."""
 
+import contextlib
 import os
 import random
 import signal
@@ -246,6 +247,28 @@ def test_a_driver_killed_and_run_again_ends_with_the_same_bytes(engine: str, tmp
     assert (done.returncode, done.stdout, done.stderr) == (0, "10\n", "")
     assert bytes_of(shaken) == bytes_of(undisturbed)
     assert {file: (shaken / file).stat().st_mtime_ns for file in kept} == kept  # none was made twice
+
+
+def test_a_cluster_of_our_own_whose_worker_is_killed_while_it_starts() -> None:
+    pytest.importorskip("distributed")
+    before = set(psutil.Process().children(recursive=True))
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        while not killed:
+            for one in set(psutil.Process().children(recursive=True)) - before:
+                with contextlib.suppress(psutil.Error):
+                    if any("spawn_main" in part for part in one.cmdline()):
+                        one.kill()
+                        killed.append(one.pid)
+                        return
+            time.sleep(0.005)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    where = Where("dask", jobs=2, timeout=60)
+    assert list(batch.run(square, range(40), jobs=where, on_crash=lambda item, why: -1)) == [n * n for n in range(40)]
+    assert killed
 
 
 @pytest.mark.parametrize(("engine", "address"), [("ray", "127.0.0.1:1"), ("dask", "tcp://127.0.0.1:1")])

@@ -1,6 +1,7 @@
 """Chunks handed out by Dask: to a scheduler that runs, or to one that is started on this machine for one run."""
 
 import contextlib
+import functools
 import logging
 import os
 import warnings
@@ -12,6 +13,7 @@ from voxtrait.batch.running import Where, default_jobs
 from voxtrait.errors import MissingExtraError, WorkerError
 
 LOSSES: Final = 100  # of Dask's own workers under one chunk before it is given up
+STARTS: Final = 3  # of a cluster of our own
 
 
 def in_dask(
@@ -80,18 +82,27 @@ class _Dask:
     def _start(self, where: Where, count: int) -> None:
         self.client: Any = None
         if self.address is None:
-            self.own = self.distributed.LocalCluster(
-                n_workers=min(where.jobs or default_jobs(), count),
-                threads_per_worker=1,
-                processes=True,
-                memory_limit=0,  # the items' memory is that of the processes below: it could only be wrong
-                dashboard_address=None,
-                worker_dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
+            self.own = self._own(min(where.jobs or default_jobs(), count))
         else:
             check_reachable(self.address, "Dask")
         self.client = self.distributed.Client(self.own or self.address, timeout=REACH_S, set_as_default=False)
+
+    def _own(self, workers: int) -> Any:
+        """Start a cluster here. It gives up where one of its workers is killed before all stand: start it again."""
+        start = functools.partial(
+            self.distributed.LocalCluster,
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,  # the items' memory is that of the processes below: it could only be wrong
+            dashboard_address=None,
+            worker_dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+        for _ in range(STARTS - 1):
+            with contextlib.suppress(RuntimeError):
+                return start()
+        return start()
 
     def cores(self) -> int:
         return sum(self.client.ncores().values())
