@@ -12,6 +12,7 @@ import threading
 import tracemalloc
 import types
 from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -416,7 +417,9 @@ def test_wrong_usage(recognizer: Recognizer, tmp_path: Path) -> None:
 def started(recognizer: Recognizer, *arguments: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "voxtrait", "listen", "-", "--model", str(recognizer.bundle.folder), *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    # a shell ignores Ctrl-C for what it starts in the background, the tests among it, and that would be inherited
+    hears = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, preexec_fn=hears)
 
 
 def test_ctrl_c_ends_it_with_the_final_answer(recognizer: Recognizer) -> None:

@@ -9,12 +9,17 @@
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from voxtrait import features
     from voxtrait.errors import VoxtraitError
     from voxtrait.recognize import Prediction, Recognizer, load
+
+# ONNX Runtime tells its maker of every session from 1.29 on, and reads this when it is loaded: nothing of what is done
+# here is told to anybody, unless the user wants it
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Prediction", "Recognizer", "VoxtraitError", "__version__", "features", "load"]
 
