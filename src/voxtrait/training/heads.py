@@ -27,9 +27,9 @@ EMBEDDING: Final = 256  # leading values of a summary: the encoder's own speaker
 KNOTS: Final = 34  # of the smooth distributions over years
 KNOT_YEARS: Final = 4.0  # standard deviation of the bump at each knot, in years
 KNOWN_YEARS: Final = 3.0  # standard deviation of the target where the age is known in years
-OUTPUTS: Final = ("gender", "age", "embedding")  # of the graph
-FIDELITY: Final = 0.02  # of a logit, that 8 bits may change it by
 EDGE_YEARS: Final = 1.5  # softness of a decade's edges: people of 29 and 30 sound alike
+OUTPUTS: Final = ("gender", "age", "embedding")  # of the graph
+FIDELITY: Final = 0.02  # by which 8 bits may move a logit of age, on average
 
 
 @dataclasses.dataclass(frozen=True)
