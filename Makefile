@@ -61,14 +61,14 @@ bench-peers: $(STAMP)
 # retrains a shipped bundle from real speech: make model SPEECH=DIR, or with BUNDLE=large or BUNDLE=diary another
 BUNDLE ?= base
 model: $(STAMP)
-	$(BIN)/python -m voxtrait.training.shipped $(SPEECH) build/model --bundle $(BUNDLE)
+	$(BIN)/python -m voxtrait.training.study.shipped $(SPEECH) build/model --bundle $(BUNDLE)
 	test $(BUNDLE) != base || cp build/model/base/report/model-card.md docs/model-card.md
 
 # after make model: the recipe on corpora left out in turn, changes of it, and the test speakers; prints tables
 choosing: $(STAMP)
-	$(BIN)/python -m voxtrait.training.choosing build/model/base
-	$(BIN)/python -m voxtrait.training.choosing build/model/base --trials
-	$(BIN)/python -m voxtrait.training.choosing build/model/base --test
+	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base
+	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --trials
+	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --test
 
 clean:
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -20,7 +20,7 @@ from voxtrait import audio, batch, corpora, manifest, speech
 from voxtrait.audit import audit, voices
 from voxtrait.audit.hearing import Heard
 from voxtrait.cli.options import print_table
-from voxtrait.training.baselines import median_pitch
+from voxtrait.training.study.baselines import median_pitch
 
 HIGH, LOW = 185.0, 145.0  # Hz: a label of male is contradicted above, one of female below
 SPEAKERS = 60

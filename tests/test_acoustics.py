@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from voxtrait.training import acoustics
+from voxtrait.training.voices import acoustics
 
 RATE = 16_000
 

@@ -57,7 +57,7 @@ LONGEST = 450  # lines of a file
 class Import(NamedTuple):
     """One imported module, as it stands in a file."""
 
-    importer: str  # such as voxtrait.training.fit
+    importer: str  # such as voxtrait.training.pictures.fit
     imported: str
     line: int
 
@@ -92,7 +92,7 @@ def all_imports() -> list[Import]:
 
 
 def unit_of(module: str) -> str:
-    """The name in the drawing: ``voxtrait.training.fit`` belongs to ``training``."""
+    """The name in the drawing: ``voxtrait.training.pictures.fit`` belongs to ``training``."""
     return module.split(".")[1] if "." in module else ""
 
 

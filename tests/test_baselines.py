@@ -12,7 +12,7 @@ import pytest
 from voxtrait import audio
 from voxtrait.errors import OptionError, SignalError
 from voxtrait.synthetic import draw_voice, speak
-from voxtrait.training.baselines import HOP, LEAST_VOICED, WINDOW, constant_years, fit_threshold, median_pitch
+from voxtrait.training.study.baselines import HOP, LEAST_VOICED, WINDOW, constant_years, fit_threshold, median_pitch
 
 RATE = audio.SAMPLING_RATE
 
@@ -143,7 +143,7 @@ def test_the_constant_has_the_least_weighted_absolute_error() -> None:
 
 
 def test_torch_is_not_loaded() -> None:
-    ask = "import sys, voxtrait.training.baselines; print('torch' in sys.modules, 'lightning' in sys.modules)"
+    ask = "import sys, voxtrait.training.study.baselines; print('torch' in sys.modules, 'lightning' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"]
 

@@ -11,10 +11,13 @@ import torch
 from voxtrait import audio, bundle, features, speech
 from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
 from voxtrait.synthetic import cohort, write_common_voice
-from voxtrait.training import distillation, encoder, ensemble, fast_encoder, recipe
-from voxtrait.training.distillation import Lessons
-from voxtrait.training.fast_encoder import FastEncoder
-from voxtrait.training.heads import Heads
+from voxtrait.training import recipe
+from voxtrait.training.distillation import encoder as distillation
+from voxtrait.training.distillation import fast_encoder
+from voxtrait.training.distillation.encoder import Lessons
+from voxtrait.training.distillation.fast_encoder import FastEncoder
+from voxtrait.training.voices import encoder, ensemble
+from voxtrait.training.voices.heads import Heads
 
 
 @pytest.fixture(scope="module")

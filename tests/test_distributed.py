@@ -19,10 +19,11 @@ from factories import tiny_release
 from test_training import QUICK
 from voxtrait import bundle, corpora, manifest, shards, splitting
 from voxtrait.errors import OptionError, RecipeError, WorkerError
-from voxtrait.training import layers, leads, ranks, recipe, schedule
-from voxtrait.training.augmentation import augment
-from voxtrait.training.dataset import EpochBatches
-from voxtrait.training.fit import train
+from voxtrait.training import leads, ranks, recipe, schedule
+from voxtrait.training.pictures import layers
+from voxtrait.training.pictures.augmentation import augment
+from voxtrait.training.pictures.dataset import EpochBatches
+from voxtrait.training.pictures.fit import train
 from voxtrait.training.ranks import Share
 
 UNEVEN = (*QUICK, "batch_size=7", "max_epochs=4", "learning_rate=0.01", "workers=0")  # 3 and 4 clips a process

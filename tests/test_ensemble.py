@@ -11,22 +11,14 @@ from factories import tiny_release
 from voxtrait import bundle, corpora, decision, features, manifest, recognize, speech, splitting, synthetic
 from voxtrait.errors import BundleError, ManifestError, OptionError, PretrainedMissingError
 from voxtrait.labels import YEARS
-from voxtrait.training import (
-    calibration,
-    choosing,
-    distillation,
-    encoder,
-    ensemble,
-    export,
-    heads,
-    recipe,
-    train,
-    views,
-)
+from voxtrait.training import calibration, export, recipe, train
 from voxtrait.training.calibration import Heard
-from voxtrait.training.examples import Clips, clips_of, contradictions, examples_of, fold_of
-from voxtrait.training.heads import Heads, HeadTraining, year_targets
+from voxtrait.training.distillation import encoder as distillation
 from voxtrait.training.recipe import EncoderRecipe
+from voxtrait.training.study import cross_corpus
+from voxtrait.training.voices import encoder, ensemble, heads, views
+from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of, fold_of
+from voxtrait.training.voices.heads import Heads, HeadTraining, year_targets
 
 QUICK = ("views=3", "members=3", "hidden=8", "max_epochs=3", "batch_size=16", "threads=1", "learning_rate=0.003")
 
@@ -324,20 +316,20 @@ def test_views_do_not_depend_on_the_processes_and_say_what_cannot_be_heard(run, 
 
 def test_leaving_out_gives_a_row_a_set(clips, tmp_path):
     pitches = np.where(clips.female == 1, 210.0, 120.0)
-    rows = choosing.compare(small(max_epochs=6), clips, pitches, tmp_path)
+    rows = cross_corpus.compare(small(max_epochs=6), clips, pitches, tmp_path)
     names = [row["set"] for row in rows]
     assert names[-2:] == ["Common Voice 6.1, left out", "alnum, left out"]
     assert rows[0]["uar_pitch"]["value"] == 1.0
     assert rows[-1]["mae"]["value"] < rows[-1]["mae_constant"]["value"]
-    table = choosing.markdown(rows)
+    table = cross_corpus.markdown(rows)
     assert table.count("\n") == len(rows) + 1
     assert "| alnum, left out | 80 | 20 |" in table
 
 
 def test_trials_are_weighed_on_speakers_unheard(clips, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        choosing, "TRIALS", {"as it is": {}, "hardly trained": {"max_epochs": 1, "learning_rate": 1e-6}}
+        cross_corpus, "TRIALS", {"as it is": {}, "hardly trained": {"max_epochs": 1, "learning_rate": 1e-6}}
     )
-    rows = choosing.weigh(small(), clips, np.where(clips.female == 1, 210.0, 120.0), tmp_path)
+    rows = cross_corpus.weigh(small(), clips, np.where(clips.female == 1, 210.0, 120.0), tmp_path)
     assert [row["set"] for row in rows] == ["as it is", "hardly trained"]
     assert rows[0]["mae"]["value"] < rows[1]["mae"]["value"]

@@ -12,8 +12,8 @@ from voxtrait import features
 from voxtrait.features import FrontEnd
 from voxtrait.speech import network, quick
 from voxtrait.synthetic import cohort, sounds, write_common_voice
-from voxtrait.training import quick_speech
-from voxtrait.training.quick_speech import Lessons, QuickNetwork
+from voxtrait.training.distillation import speech as quick_speech
+from voxtrait.training.distillation.speech import Lessons, QuickNetwork
 
 
 @pytest.fixture(scope="module")

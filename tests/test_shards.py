@@ -13,9 +13,10 @@ from test_training import QUICK
 from voxtrait import audio, batch, corpora, features, manifest, pictures, shards, splitting
 from voxtrait.cli import root
 from voxtrait.errors import ManifestError, OptionError
-from voxtrait.training import dataset, loading, recipe, streaming
-from voxtrait.training.dataset import EpochBatches
-from voxtrait.training.fit import train
+from voxtrait.training import recipe
+from voxtrait.training.pictures import dataset, loading, streaming
+from voxtrait.training.pictures.dataset import EpochBatches
+from voxtrait.training.pictures.fit import train
 from voxtrait.training.ranks import Share
 
 SIZE = (96, 64)

@@ -11,7 +11,8 @@ from voxtrait import audio, bundle, manifest, recognize, synthetic
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import YEARS
 from voxtrait.synthetic import sounds
-from voxtrait.training import recipe, shipped
+from voxtrait.training import recipe
+from voxtrait.training.study import shipped
 
 
 @pytest.fixture(scope="module")

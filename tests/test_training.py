@@ -17,11 +17,13 @@ from factories import clips_of, tiny_release
 from voxtrait import bundle, corpora, manifest, pictures, recognize, splitting
 from voxtrait.cli import root
 from voxtrait.errors import BundleError, ManifestError, OptionError
-from voxtrait.training import dataset, export, recipe, shipped
-from voxtrait.training.augmentation import augment
-from voxtrait.training.fit import train
-from voxtrait.training.module import Training
-from voxtrait.training.networks import PictureNetwork
+from voxtrait.training import export, recipe
+from voxtrait.training.pictures import dataset
+from voxtrait.training.pictures.augmentation import augment
+from voxtrait.training.pictures.fit import train
+from voxtrait.training.pictures.module import Training
+from voxtrait.training.pictures.networks import PictureNetwork
+from voxtrait.training.study import shipped
 
 QUICK = (
     "max_epochs=3",

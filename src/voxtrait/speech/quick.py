@@ -1,8 +1,8 @@
 """A quick opinion on where there is speech: a tenth of the work of Silero's network, which taught it.
 
 It answers alone only where it has no doubt that somebody speaks (:func:`is_clear`); everything else, silence, noise,
-music, a faint or an odd voice, is Silero's to decide. ``training/quick_speech.py`` makes the graph, ``docs/speech.md``
-measures both.
+music, a faint or an odd voice, is Silero's to decide. ``training/distillation/speech.py`` makes the graph,
+``docs/speech.md`` measures both.
 """
 
 from typing import Final

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from voxtrait.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from voxtrait.training.fit import Outcome
+    from voxtrait.training.pictures.fit import Outcome
     from voxtrait.training.recipe import EncoderRecipe, Recipe
 
 
@@ -35,8 +35,8 @@ def train(
     jobs: int = 1,
     label: str | None = None,
 ) -> "Outcome":
-    """Train a recipe of whichever kind: see ``train`` of :mod:`voxtrait.training.fit` and
-    :mod:`voxtrait.training.ensemble`.
+    """Train a recipe of whichever kind: see ``train`` of :mod:`voxtrait.training.pictures.fit` and
+    :mod:`voxtrait.training.voices.ensemble`.
 
     Started by ``torchrun``, processes share a network on pictures; heads are learnt by the first of them.
 
@@ -44,8 +44,10 @@ def train(
         MissingExtraError: if the packages of the extra ``[train]`` are not there.
     """
     require_extra()
-    from voxtrait.training import ensemble, fit, ranks
+    from voxtrait.training import ranks
+    from voxtrait.training.pictures import fit
     from voxtrait.training.recipe import Recipe
+    from voxtrait.training.voices import ensemble
 
     if isinstance(settings, Recipe):
         return fit.train(settings, data, out, resume=resume, jobs=jobs, label=label)

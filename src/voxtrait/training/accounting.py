@@ -8,7 +8,7 @@ import polars as pl
 from voxtrait import funnel, manifest
 from voxtrait.audio import atomic_path
 from voxtrait.funnel import Step
-from voxtrait.training.views import TOO_LITTLE
+from voxtrait.training.voices.views import TOO_LITTLE
 
 UNSPLIT, TESTED = "in no split", "kept for the test"
 

@@ -21,9 +21,9 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
     """List the pictures of a task in a folder of shards.
 
     Returns:
-        As :func:`voxtrait.training.dataset.read_folder` lists loose ones, with ``file`` (of the shard) and ``row`` (in
-        it); ``path`` is where the loose picture would lie. Training clips are sorted by ``path``, so that rows have
-        the numbers that loose ones have; the others stand as they lie in the shards.
+        As :func:`~voxtrait.training.pictures.dataset.read_folder` lists loose ones, with ``file`` (of the
+        shard) and ``row`` (in it); ``path`` is where the loose picture would lie. Training clips are sorted by
+        ``path``, so that rows have the numbers that loose ones have; the others stand as they lie in the shards.
 
     Raises:
         ManifestError: if it is no whole folder of shards, or has no pictures of this task for training or validation.

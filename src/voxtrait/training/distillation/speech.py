@@ -7,9 +7,9 @@
           └► music and machines under it ──┘          └► power, 32 bands ─► convolutions over 3 s
     sounds that nobody speaks ─────────────┘
 
-``python -m voxtrait.training.quick_speech MANIFEST OUT`` teaches it on the train and validation speakers of a manifest
-and on made-up sounds (``voxtrait.synthetic.sounds``), and writes ``OUT/quick_16k.onnx``, which ships beside Silero's in
-``voxtrait/speech``.
+``python -m voxtrait.training.distillation.speech MANIFEST OUT`` teaches it on the train and validation speakers of a
+manifest and on made-up sounds (``voxtrait.synthetic.sounds``), and writes ``OUT/quick_16k.onnx``, which ships beside
+Silero's in ``voxtrait/speech``.
 """
 
 import argparse
@@ -32,9 +32,10 @@ from voxtrait.errors import VoxtraitError
 from voxtrait.features import FrontEnd
 from voxtrait.speech import detector, network, quick
 from voxtrait.synthetic import sounds
-from voxtrait.training import export, pupils, schedule
-from voxtrait.training.acoustics import Chances, disturb, mix
-from voxtrait.training.views import Recordings
+from voxtrait.training import export, schedule
+from voxtrait.training.distillation import student
+from voxtrait.training.voices.acoustics import Chances, disturb, mix
+from voxtrait.training.voices.views import Recordings
 
 LONGEST_S: Final = 12.0
 SOUNDS: Final = 60  # of each kind
@@ -181,7 +182,7 @@ def lessons(paths: list[str], folder: Path, *, jobs: int = 1, label: str | None 
             bands.append(np.pad(given[at : at + FRAMES].T, ((0, 0), (0, FRAMES - size)), mode="edge"))
             shares.append(np.pad(said[at : at + FRAMES], (0, FRAMES - size)))
             counts.append(np.arange(FRAMES) < size)
-            aside.append(pupils.kept_aside(item, UNHEARD))
+            aside.append(student.kept_aside(item, UNHEARD))
     return Lessons(np.stack(bands), np.stack(shares), np.stack(counts), np.array(aside))
 
 
@@ -234,9 +235,9 @@ def teach(given: Lessons, folder: Path, epochs: int, *, label: str | None = None
         label: of a progress line on standard error.
     """
     lightning.seed_everything(SEED, workers=True, verbose=False)
-    loader = pupils.loader_of(np.flatnonzero(~given.aside), BATCH, SEED)
+    loader = student.loader_of(np.flatnonzero(~given.aside), BATCH, SEED)
     module = Teaching(given, len(loader) * epochs)
-    pupils.teach(module, loader, np.flatnonzero(given.aside), folder, epochs, title="quick detector", label=label)
+    student.teach(module, loader, np.flatnonzero(given.aside), folder, epochs, title="quick detector", label=label)
     return module.network.cpu().eval()
 
 

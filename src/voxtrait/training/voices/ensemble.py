@@ -30,15 +30,17 @@ from voxtrait.errors import ManifestError, PretrainedMissingError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.features import Array
 from voxtrait.labels import GENDERS, YEARS
-from voxtrait.training import accounting, calibration, encoder, fast_encoder, heads, schedule
+from voxtrait.training import accounting, calibration, schedule
 from voxtrait.training.calibration import Heard
 from voxtrait.training.curves import Curves
-from voxtrait.training.dataset import EpochSampler
-from voxtrait.training.examples import Clips, clips_of, contradictions, examples_of
-from voxtrait.training.fit import Outcome, Talk, calm, claim, data_of, headline
-from voxtrait.training.heads import Examples, Heads, HeadTraining
+from voxtrait.training.distillation import fast_encoder
+from voxtrait.training.pictures.dataset import EpochSampler
+from voxtrait.training.pictures.fit import Outcome, Talk, calm, claim, data_of, headline
 from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.views import SHORT_S, summarise
+from voxtrait.training.voices import encoder, heads
+from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of
+from voxtrait.training.voices.heads import Examples, Heads, HeadTraining
+from voxtrait.training.voices.views import SHORT_S, summarise
 
 PARITY_CLIPS: Final = 48
 CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/results.md)
@@ -123,8 +125,8 @@ def _shipped_encoder(recipe: EncoderRecipe) -> bytes:
         if fast_encoder.TAUGHT in shipped.pretrained and shipped.front_end == recipe.front_end:
             return shipped.model.read_bytes()
     raise PretrainedMissingError(
-        "no shipped bundle has a fast encoder: teach one with 'python -m voxtrait.training.distillation', copy it to "
-        "encoder.onnx in the run's folder, and --resume"
+        "no shipped bundle has a fast encoder: teach one with 'python -m voxtrait.training.distillation.encoder', "
+        "copy it to encoder.onnx in the run's folder, and --resume"
     )
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassRecall
 
-from voxtrait.training.augmentation import augment
-from voxtrait.training.layers import globalise, place
-from voxtrait.training.networks import PictureNetwork
+from voxtrait.training.pictures.augmentation import augment
+from voxtrait.training.pictures.layers import globalise, place
+from voxtrait.training.pictures.networks import PictureNetwork
 from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import Recipe
 from voxtrait.training.schedule import ALONE, cosine

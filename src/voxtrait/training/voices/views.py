@@ -20,8 +20,8 @@ from voxtrait.audio import SAMPLING_RATE, Signal, check_signal
 from voxtrait.audio import load as load_audio
 from voxtrait.errors import VoxtraitError
 from voxtrait.recognize.graph import Graph
-from voxtrait.training.acoustics import Chances, disturb
 from voxtrait.training.recipe import EncoderRecipe
+from voxtrait.training.voices.acoustics import Chances, disturb
 
 SHORTEST_S: Final = 0.4  # seconds of speech below which a clip teaches nothing
 SHORT_S: Final = 1.6  # seconds of view 1, as recorded: what calibration learns from about short clips

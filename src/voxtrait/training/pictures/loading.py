@@ -5,12 +5,12 @@ from typing import Any
 import polars as pl
 from torch.utils.data import DataLoader, Subset
 
-from voxtrait.training import streaming
-from voxtrait.training.dataset import EpochBatches, Pictures, example_weights, fits_in_memory
+from voxtrait.training.pictures import streaming
+from voxtrait.training.pictures.dataset import EpochBatches, Pictures, example_weights, fits_in_memory
+from voxtrait.training.pictures.streaming import ShardPictures
 from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import Recipe
 from voxtrait.training.schedule import ALONE
-from voxtrait.training.streaming import ShardPictures
 
 
 def pictures(

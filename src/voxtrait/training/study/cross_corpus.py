@@ -1,7 +1,7 @@
 """How well the recipe does on corpora that it was not trained on, beside a pitch threshold and a constant guess.
 
-``python -m voxtrait.training.choosing RUN`` reads the summaries that a training of ``base`` left in its folder, takes
-train and validation speakers only, leaves out one corpus or release after the other, and prints a table.
+``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries that a training of ``base`` left in its
+folder, takes train and validation speakers only, leaves out one corpus or release after the other, and prints a table.
 """
 
 import argparse
@@ -23,14 +23,15 @@ from voxtrait.audio import load as load_audio
 from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import GENDERS
-from voxtrait.training import baselines, recipe
+from voxtrait.training import recipe
 from voxtrait.training.calibration import GROWN_YEARS
-from voxtrait.training.ensemble import fit, learn, unheard
-from voxtrait.training.examples import Clips, clips_of, examples_of
-from voxtrait.training.fit import calm
-from voxtrait.training.heads import Heads, JoinedHeads
+from voxtrait.training.pictures.fit import calm
 from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.views import summarise
+from voxtrait.training.study import baselines
+from voxtrait.training.voices.ensemble import fit, learn, unheard
+from voxtrait.training.voices.examples import Clips, clips_of, examples_of
+from voxtrait.training.voices.heads import Heads, JoinedHeads
+from voxtrait.training.voices.views import summarise
 
 TRIALS: Final[dict[str, dict[str, Any]]] = {
     "as it is": {},

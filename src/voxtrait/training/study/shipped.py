@@ -28,7 +28,7 @@ from voxtrait.evaluate import evaluate
 from voxtrait.pictures import draw
 from voxtrait.splitting import split
 from voxtrait.training import export, recipe, train
-from voxtrait.training.fit import headline
+from voxtrait.training.pictures.fit import headline
 
 DIARY: Final = "voxtrait-diary"
 DESCRIPTION: Final = (

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import polars as pl
 
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES
-from voxtrait.training.encoder import SUMMARY
-from voxtrait.training.heads import Examples
 from voxtrait.training.recipe import EncoderRecipe
+from voxtrait.training.voices.encoder import SUMMARY
+from voxtrait.training.voices.heads import Examples
 
 # voices break and settle before it; from this age a voice that contradicts its gender label is taken for a wrong label
 SETTLED_YEARS: Final = 20.0
@@ -37,7 +37,7 @@ class Clips:
 
 
 def clips_of(table: pl.DataFrame, recipe: EncoderRecipe) -> Clips:
-    """Read labels and summaries of a table that :func:`voxtrait.training.views.summarise` gave.
+    """Read labels and summaries of a table that :func:`voxtrait.training.voices.views.summarise` gave.
 
     Clips without a summary, or with neither a gender of the two nor an age, are left out.
     """

@@ -4,7 +4,7 @@ A recurrent layer need not look every 10 ms. The fast encoder takes a step every
 of two columns 20 ms apart. It starts from the large encoder's own weights: those of its input halved, for there are two
 columns, and the biases of its gates moved by what a slower clock asks for (Tallec & Ollivier, "Can recurrent neural
 networks warp time?", ICLR 2018: a gate that lets a share through at each step must let more through at fewer steps).
-From there ``training/distillation.py`` brings it near to the large encoder.
+From there ``training/distillation/encoder.py`` brings it near to the large encoder.
 
 All three layers work in 8 bits: what the first one sees is held within :data:`LIMIT`, and the log power says of quiet
 bands what 8 bits of power cannot.
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from voxtrait.errors import BundleError
 from voxtrait.features import fast_encoder_front_end
 from voxtrait.training import export
-from voxtrait.training.encoder import LAYERS, PARITY, PRETRAINED, UNITS, Assembly, SpeakerEncoder, summary
+from voxtrait.training.voices.encoder import LAYERS, PARITY, PRETRAINED, UNITS, Assembly, SpeakerEncoder, summary
 
 TAUGHT: Final = PRETRAINED | {"name": f"fast encoder of voxtrait, taught by the {PRETRAINED['name']}"}
 COLUMNS: Final = 2  # of a window that a step looks at
@@ -106,8 +106,9 @@ def graph(encoder: FastEncoder, real: npt.NDArray[np.float32]) -> bytes:
         The serialised model: input ``windows`` ``(n, 80, 40)``, output ``summary`` ``(n, 768)``.
 
     Raises:
-        BundleError: if the graph differs from the encoder by more than :data:`voxtrait.training.encoder.PARITY`, or
-            its quantised form by more than :data:`FIDELITY` allows.
+        BundleError: if the graph differs from the encoder by more than
+            :data:`~voxtrait.training.voices.encoder.PARITY`, or its quantised form by more
+            than :data:`FIDELITY` allows.
     """
     whole = assembled(encoder)
     with torch.no_grad():

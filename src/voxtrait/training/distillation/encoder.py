@@ -10,7 +10,7 @@ of the top layer, on summaries, each value by its spread, and on what the heads 
 recording at another speed is another voice, and the large encoder says what of it: that makes more voices than there
 are speakers, which labels would not survive.
 
-``python -m voxtrait.training.distillation MANIFEST RUN OUT`` teaches one, with the heads of a run of the recipe
+``python -m voxtrait.training.distillation.encoder MANIFEST RUN OUT`` teaches one, with the heads of a run of the recipe
 ``large``; a copy of ``OUT/fast_encoder.onnx`` as ``encoder.onnx`` in the folder of a run of ``base`` is what that one
 goes on from. What it costs and gains stands in ``docs/results.md``.
 """
@@ -37,12 +37,14 @@ from voxtrait.audio import SAMPLING_RATE, Signal, atomic_path, check_signal, res
 from voxtrait.errors import BundleError, ManifestError, OptionError, VoxtraitError
 from voxtrait.features import Array
 from voxtrait.recognize.graph import Graph
-from voxtrait.training import encoder, fast_encoder, pupils, schedule
-from voxtrait.training.acoustics import Chances, disturb
-from voxtrait.training.fast_encoder import COLUMNS, SLOWER, FastEncoder
-from voxtrait.training.heads import Heads
+from voxtrait.training import schedule
+from voxtrait.training.distillation import fast_encoder, student
+from voxtrait.training.distillation.fast_encoder import COLUMNS, SLOWER, FastEncoder
 from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.views import Recordings
+from voxtrait.training.voices import encoder
+from voxtrait.training.voices.acoustics import Chances, disturb
+from voxtrait.training.voices.heads import Heads
+from voxtrait.training.voices.views import Recordings
 
 VIEWS: Final = 16  # of each clip: as recorded, and disturbed
 LONGEST_S: Final = 20.0
@@ -204,7 +206,7 @@ def lessons(table: pl.DataFrame, folder: Path, *, jobs: int = 1, label: str | No
             part = np.frombuffer(b"".join(rows[name]), into.dtype).reshape(-1, *into.shape[1:])
             into[at : at + len(part)] = part
         at += len(part)
-    aside = np.array([pupils.kept_aside(one, UNHEARD) for one in table["speaker_id"].fill_null(table["clip_id"])])
+    aside = np.array([student.kept_aside(one, UNHEARD) for one in table["speaker_id"].fill_null(table["clip_id"])])
     return Lessons(windows, states, summaries, np.repeat(aside, counts), views == 0)
 
 
@@ -327,11 +329,11 @@ def distil(
             f"got {len(rows)} windows to learn from and {len(others)} of speakers kept aside, expected some of both: "
             f"one in {UNHEARD} speakers is kept aside, so give it a few hundred"
         )
-    loader = pupils.loader_of(rows, BATCH, SEED)
+    loader = student.loader_of(rows, BATCH, SEED)
     module = Distillation(given, heads, len(loader) * epochs, learning_rate)
     if start is not None:
         module.load_state_dict(torch.load(start, map_location="cpu", weights_only=False)["state_dict"])
-    pupils.teach(module, loader, others, folder, epochs, title="fast encoder", precision=precision(), label=label)
+    student.teach(module, loader, others, folder, epochs, title="fast encoder", precision=precision(), label=label)
     return module.network.cpu().eval()
 
 

@@ -30,14 +30,15 @@ from voxtrait.labels import GENDERS, SPLITS, age_middle, parts_of
 from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
 from voxtrait.pictures import draw as draw_pictures
 from voxtrait.pictures import front_end_of
-from voxtrait.training import accounting, calibration, export, loading, ranks, schedule, streaming
+from voxtrait.training import accounting, calibration, export, ranks, schedule
 from voxtrait.training.curves import Curves
-from voxtrait.training.dataset import (
+from voxtrait.training.pictures import loading, streaming
+from voxtrait.training.pictures.dataset import (
     choose_classes,
     read_folder,
     soft_targets,
 )
-from voxtrait.training.module import Training
+from voxtrait.training.pictures.module import Training
 from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import EncoderRecipe, Recipe
 

@@ -1,0 +1,1 @@
+"""Networks on spectrogram pictures: the recipes ``diary-gender`` and ``diary-age``."""

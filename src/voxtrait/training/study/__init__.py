@@ -1,0 +1,1 @@
+"""Baselines, comparisons across corpora, and how the shipped bundles are rebuilt."""

@@ -1,0 +1,1 @@
+"""Heads on a speaker encoder: the recipes ``base`` and ``large``."""
