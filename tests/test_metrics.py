@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from voxtrait import metrics
-from voxtrait.metrics import Interval, bootstrap
+from voxtrait.errors import OptionError
+from voxtrait.metrics import Interval, bootstrap, equal_error_rate
 
 TRUTH = [0, 0, 0, 1, 1, 2]
 ANSWERED = [0, 0, 1, 1, 0, 2]
@@ -141,3 +142,85 @@ def test_torchmetrics_agrees() -> None:
     assert metrics.ece(female, p).value == pytest.approx(error.item(), abs=1e-6)
     r = oracle.pearson_corrcoef(torch.tensor(p), torch.tensor(female, dtype=torch.float64))
     assert metrics.pearson(female, p).value == pytest.approx(r.item(), abs=1e-6)
+
+
+# --- equal error rate
+
+
+def test_equal_error_rate_of_separated_scores() -> None:
+    # any threshold above 0.2 and up to 0.8 makes no error: the middle of that range is returned
+    assert equal_error_rate([0.8, 0.9], [0.1, 0.2]) == pytest.approx((0.0, 0.5))
+    assert equal_error_rate([0.1, 0.2], [0.8, 0.9]) == pytest.approx((1.0, 0.5))
+    assert equal_error_rate([1.0], [-1.0]) == (0.0, 0.0)
+
+
+def test_equal_error_rate_of_identical_distributions_is_one_half() -> None:
+    scores = np.random.default_rng(0).normal(size=1001)
+    assert equal_error_rate(scores, scores).rate == pytest.approx(0.5)
+    assert equal_error_rate([0.3], [0.3]) == (0.5, 0.3)
+    assert equal_error_rate([0.3] * 7, [0.3] * 2).rate == 0.5
+
+
+def test_equal_error_rate_between_two_observed_thresholds() -> None:
+    # at 0.5 FMR is 1/3 (0.6) and FNMR 0, above it FNMR is 1/2: the line between these points meets FMR = FNMR at 1/3
+    assert equal_error_rate([0.5, 0.9], [0.1, 0.2, 0.6]) == pytest.approx((1 / 3, 0.5))
+    # at 0.4 FMR is 2/3 and FNMR 1/4, at 0.5 FMR is 1/3 and FNMR 1/4, at 0.6 FMR is 0 and FNMR 1/4: the curve falls
+    # from (1/3, 1/4) to (0, 1/4), and FMR = FNMR at 1/4
+    assert equal_error_rate([0.3, 0.6, 0.7, 0.8], [0.1, 0.4, 0.5]) == pytest.approx((1 / 4, 0.5))
+    # both errors are 1/4 for thresholds above 0.4 and up to 0.5
+    assert equal_error_rate([0.4, 0.6, 0.7, 0.8], [0.1, 0.2, 0.3, 0.5]) == pytest.approx((1 / 4, 0.45))
+
+
+def test_equal_error_rate_of_ties_is_on_the_straight_line() -> None:
+    # at 0.5: FMR 1/2, FNMR 0; above it FMR 0, FNMR 1/2: the middle of the line between these points
+    assert equal_error_rate([0.5, 0.9], [0.1, 0.5]) == (0.25, 0.5)
+    # at 0.5: FMR 1, FNMR 0; above it FMR 0, FNMR 1/4: x = (1 - x) / 4, and x = 1/5
+    assert equal_error_rate([0.5, 0.6, 0.7, 0.8], [0.5]) == pytest.approx((1 / 5, 0.5))
+
+
+def test_equal_error_rate_of_two_normal_distributions() -> None:
+    rng = np.random.default_rng(0)
+    found = equal_error_rate(rng.normal(2.0, 1.0, 100_000), rng.normal(0.0, 1.0, 200_000))
+    assert found.rate == pytest.approx(0.15866, abs=0.003)  # the normal distribution's share below -1
+    assert found.threshold == pytest.approx(1.0, abs=0.02)
+
+
+def test_equal_error_rate_with_weights_is_that_of_repeated_pairs() -> None:
+    rng = np.random.default_rng(1)
+    same, different = rng.normal(1, 1, 30).round(1), rng.normal(0, 1, 50).round(1)
+    times, others = rng.integers(0, 4, 30), rng.integers(0, 4, 50)
+    weighted = equal_error_rate(same, different, times, others / 7)
+    assert weighted == pytest.approx(equal_error_rate(np.repeat(same, times), np.repeat(different, others)))
+    assert weighted != equal_error_rate(same, different)
+    # 0.1 + 0.1 + 0.1 is not quite 0.3: both errors still count as equal above 0.2 and up to 0.8
+    tenths = equal_error_rate([0.1, 0.15, 0.2, 0.9], [0.0, 0.8], [0.1, 0.1, 0.1, 0.7], [0.7, 0.3])
+    assert tenths == pytest.approx((0.3, 0.5))
+    # a pair with the weight 0 does not count, and neither does its score
+    assert equal_error_rate([0.8, -5.0], [0.1, 5.0], [2, 0], [3, 0]) == pytest.approx((0.0, 0.45))
+
+
+def test_equal_error_rate_depends_on_the_order_of_scores_alone() -> None:
+    rng = np.random.default_rng(2)
+    same, different = rng.normal(1, 1, 200), rng.normal(0, 1, 300)
+    rate = equal_error_rate(same, different).rate
+    assert equal_error_rate(np.exp(same), np.exp(different)).rate == rate
+    assert equal_error_rate(-different, -same).rate == pytest.approx(rate)  # both kinds of error change places
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], [0.1]), r"same-speaker scores of shape \(0,\)"),
+        (([0.1], []), r"different-speaker scores of shape \(0,\)"),
+        (([[0.1]], [0.1]), r"shape \(1, 1\)"),
+        (([0.1, math.nan], [0.1]), "1 same-speaker scores that are not finite"),
+        (([0.1], [math.inf, 0.2, math.nan]), "2 different-speaker scores that are not finite"),
+        (([0.1, 0.2], [0.1], [1.0]), r"weights of shape \(1,\)"),
+        (([0.1], [0.1], [-1.0]), "same-speaker weights that are negative"),
+        (([0.1], [0.1], None, [0.0]), "different-speaker weights that are negative, not finite or all 0"),
+        (([0.1], [0.1], [math.nan]), "same-speaker weights"),
+    ],
+)
+def test_equal_error_rate_refuses_what_has_none(arguments: tuple[object, ...], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        equal_error_rate(*arguments)  # type: ignore[arg-type]

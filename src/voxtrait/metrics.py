@@ -15,12 +15,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from voxtrait.errors import OptionError
+
 Floats = npt.NDArray[np.float64]
 
 DRAWS: Final = 1000
 CONFIDENCE: Final = 0.95
 CALIBRATION_BINS: Final = 10  # of P(female), each 0.1 wide
 _CHUNK: Final = 4_000_000  # speakers × draws in memory at a time
+_SAME_SHARE: Final = 1e-12  # shares that differ by less are equal: rounding errors of sums of weights
 
 
 class Interval(NamedTuple):
@@ -29,6 +32,13 @@ class Interval(NamedTuple):
     value: float | None
     low: float | None
     high: float | None
+
+
+class EqualError(NamedTuple):
+    """An equal error rate, and the threshold at which it is reached."""
+
+    rate: float  # share of pairs, 0 to 1
+    threshold: float  # in the unit of the scores
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -234,6 +244,61 @@ def difference(first: Figure, second: Figure) -> Figure:
     return Figure(np.concatenate([first.parts, second.parts]), lambda sums: first.of(sums[:n]) - second.of(sums[n:]))
 
 
+def equal_error_rate(
+    same: npt.ArrayLike,
+    different: npt.ArrayLike,
+    same_weights: npt.ArrayLike | None = None,
+    different_weights: npt.ArrayLike | None = None,
+) -> EqualError:
+    """Compute the equal error rate (EER) of a verification, where both kinds of error are equally frequent.
+
+    A pair is accepted if its score is at least the threshold t. In the terms of ISO/IEC 19795-1, the false non-match
+    rate FNMR(t) is the share of same-speaker pairs below t, and the false match rate FMR(t) the share of
+    different-speaker pairs at t or above. The points (FMR(t), FNMR(t)) of all observed scores t, joined by straight
+    lines, are the DET curve. The EER is where that curve meets FMR = FNMR.
+
+    Args:
+        same: ``(pairs,)``, scores of same-speaker pairs; a higher score means more similar.
+        different: ``(other pairs,)``, scores of different-speaker pairs.
+        same_weights: ``(pairs,)``, 0 or more; ``None`` weighs all the same.
+        different_weights: ``(other pairs,)``, likewise.
+
+    Returns:
+        The EER, and the threshold at which the errors cross: an observed score, or the middle of the range where both
+        errors are equal.
+
+    Raises:
+        OptionError: if there are no pairs of one kind, a score or a weight is not finite, a weight is negative, all
+            weights are 0, or the shapes do not match.
+
+    Examples:
+        >>> equal_error_rate([0.9, 0.8, 0.4], [0.1, 0.2, 0.5])
+        EqualError(rate=0.3333333333333333, threshold=0.45)
+    """
+    scores, weights = zip(
+        _weighted_scores("same-speaker", same, same_weights),
+        _weighted_scores("different-speaker", different, different_weights),
+        strict=True,
+    )
+    points, at = np.unique(np.concatenate(scores), return_inverse=True)
+    matched, other = (
+        np.bincount(index, weights=weight, minlength=len(points))
+        for index, weight in zip(np.split(at, [len(scores[0])]), weights, strict=True)
+    )
+    # at each point as the threshold, and at one above all of them
+    fnmr = np.concatenate([[0.0], np.cumsum(matched)])
+    fmr = np.concatenate([[0.0], np.cumsum(other[::-1])])[::-1]
+    fnmr, fmr = fnmr / fnmr[-1], fmr / fmr[0]
+    gap = fmr - fnmr  # from 1 down to -1
+    gap[np.abs(gap) < _SAME_SHARE] = 0.0
+    after = int(np.argmax(gap <= 0))
+    if gap[after] == 0:
+        last = int(np.flatnonzero(gap == 0)[-1])
+        return EqualError(float(fmr[after]), float(points[after - 1] + points[last]) / 2)
+    share = gap[after - 1] / (gap[after - 1] - gap[after])
+    return EqualError(float(fmr[after - 1] + share * (fmr[after] - fmr[after - 1])), float(points[after - 1]))
+
+
 def bootstrap(
     figures: Mapping[str, Figure],
     speakers: npt.ArrayLike,
@@ -298,6 +363,21 @@ def _finite(value: float) -> float | None:
 def _recall(truth: npt.ArrayLike, predicted: npt.ArrayLike, k: int) -> Figure:
     inside = np.asarray(truth) == k
     return Figure(np.stack([inside & (np.asarray(predicted) == k), inside]).astype(np.float64), _ratio)
+
+
+def _weighted_scores(kind: str, scores: npt.ArrayLike, weights: npt.ArrayLike | None) -> tuple[Floats, Floats]:
+    values = np.asarray(scores, dtype=np.float64)
+    shares = np.ones_like(values) if weights is None else np.asarray(weights, dtype=np.float64)
+    if values.ndim != 1 or not values.size or values.shape != shares.shape:
+        raise OptionError(
+            f"got {kind} scores of shape {values.shape} and weights of shape {shares.shape}, "
+            "expected (pairs,) for both, with at least one pair"
+        )
+    if not np.isfinite(values).all():
+        raise OptionError(f"got {int((~np.isfinite(values)).sum())} {kind} scores that are not finite, expected none")
+    if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.any()):
+        raise OptionError(f"got {kind} weights that are negative, not finite or all 0, expected weights of 0 or more")
+    return values, shares
 
 
 def _ratio(sums: Floats) -> Any:
