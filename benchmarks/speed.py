@@ -3,11 +3,11 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxtrait import audio
+from voxtrait import audio, bundle
 from voxtrait.convert import convert
 from voxtrait.derived import Summary
 from voxtrait.pictures import draw
@@ -95,9 +95,19 @@ def by_matplotlib(wavs: list[Path], out: Path) -> None:
         plt.close(figure)
 
 
-def predict_ways(clips: list[Path], recognizer: Recognizer) -> list[Way]:
-    """A prediction a clip, and nothing but its decoding and resampling."""
+def window_bundles() -> list[Path]:
+    """The shipped bundles that have a speaker encoder; those of pictures are measured elsewhere."""
+    return [folder for folder in bundle.shipped() if bundle.load(folder).front_end.fit == "windows"]
+
+
+def predict_ways(clips: list[Path], recognizers: Sequence[Recognizer]) -> list[Way]:
+    """A prediction per clip with each bundle, and last only decoding and resampling."""
     return [
-        Way("voxtrait predict, 1 process", len(clips), lambda out: list(recognizer.predict_many(clips))),
+        *(prediction_way(clips, recognizer) for recognizer in recognizers),
         Way("decode + resample alone", len(clips), lambda out: [audio.load(clip) for clip in clips]),
     ]
+
+
+def prediction_way(clips: list[Path], recognizer: Recognizer) -> Way:
+    name = f"voxtrait predict, 1 process, {recognizer.bundle.name}"
+    return Way(name, len(clips), lambda out: list(recognizer.predict_many(clips)))

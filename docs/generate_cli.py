@@ -17,7 +17,7 @@ from voxtrait.training import recipe
 DOCS = Path(__file__).resolve().parent
 WIDTH = 100  # characters of the help, whatever the terminal
 KINDS = {
-    "encoder": ("EncoderRecipe", "Heads on a pretrained speaker encoder, gender and age together: `base` and `large`."),
+    "encoder": ("EncoderRecipe", "Heads on a frozen speaker encoder, for gender and age together: `base` and `fast`."),
     "pictures": ("Recipe", "A network on mel-spectrogram pictures, one task: the diary's. `kind` may be left out."),
 }
 MADE = "<!-- made by docs/generate_cli.py: change the code, then run `make docs` -->"
@@ -62,9 +62,9 @@ def _below(command: click.Command, context: click.Context) -> Iterator[tuple[str
 def recipe_lines() -> Iterator[str]:
     """The lines of docs/recipes.md."""
     yield from ("# Recipes", "", MADE, "")
-    yield "A recipe is a TOML file with the keys below; a key that is not here is an error. These ship:"
-    yield ", ".join(f"[`{name}`](../src/voxtrait/recipes/{name}.toml)" for name in recipe.shipped()) + "."
-    yield "`voxtrait train --set key=value` replaces one value, a file of your own all of them:"
+    yield "A recipe is a TOML file with the keys below. An unknown key is an error. These recipes ship:"
+    yield ",\n".join(f"[`{name}`](../src/voxtrait/recipes/{name}.toml)" for name in recipe.shipped()) + "."
+    yield "`voxtrait train --set key=value` replaces one value. A file of your own replaces all of them:"
     yield from ("", "```text", "voxtrait train base --data split.parquet --out run")
     yield "voxtrait train diary-gender --data split.parquet --out run --set max_epochs=20"
     yield from ("voxtrait train my-recipe.toml --data split.parquet --out run", "```")

@@ -7,15 +7,17 @@
 - ``age``: the class of group ``k`` has the logit -2 (k - 10 m)², so that the group next to 10 m is the most probable;
   joint classes add the same logit of gender.
 
-:func:`make_encoder_bundle` makes one of windows. The encoder gives the mean and the standard deviation over the frames
-of the logarithm of each band (:func:`summary_of`); the heads see the tilt ``x`` of the mean (:func:`tilt_of`). Then
+:func:`make_encoder_bundle` makes one of windows. The encoder gives the mean and the standard deviation of each band
+over the frames of a window (:func:`summary_of`); the heads see the tilt ``x`` of the mean summary (:func:`tilt_of`).
+Then
 
 - ``gender``: P(female) = 1 / (1 + exp(-4 x));
 - ``age``: years are normal about 40 + 10 x with a standard deviation of 8;
-- ``embedding``: a fixed random projection of the summary, of length 1.
+- ``embedding``: a fixed random projection of the summary to 48 values, of length 1.
 """
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,16 +30,20 @@ from onnx import TensorProto, helper
 from voxtrait import bundle as bundles
 from voxtrait import synthetic
 from voxtrait.bundle import Bundle
-from voxtrait.features import FrontEnd, encode_png, encoder_front_end
+from voxtrait.features import FrontEnd, encode_png, kaldi_front_end
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS, parts_of
 
 FRONT_END = FrontEnd(n_mels=16, columns=24, n_fft=1024, window_length=512, shrink=2)
 SHARPNESS = 2.0
 SPREAD = 8.0  # years
-QUIET = 1e-6  # power that is added before the logarithm
-TILT = np.repeat([-0.02, 0.02, 0.0], [20, 20, 40]).astype(np.float32)  # upper less lower bands, of 80 values
-OFFSET = 2.0  # brings the tilt of a voice near to 0
-PROJECTION = np.random.default_rng(0).normal(0, 1, (80, 256)).astype(np.float32)
+WINDOWS = kaldi_front_end(160)  # the front end of the encoder: windows of at most 1.6 s
+BANDS = WINDOWS.n_mels
+SUMMARY = 2 * BANDS
+EMBEDDING = 48  # values; no shipped bundle has so few
+# lower less upper bands: of the means, which cancel out over the windows of a clip, and of the standard deviations
+TILT = np.repeat([0.003, -0.003, 0.025, -0.025], 40).astype(np.float32)
+OFFSET = -0.4  # brings the tilt of a voice near to 0
+PROJECTION = np.random.default_rng(0).normal(0, 1, (SUMMARY, EMBEDDING)).astype(np.float32)
 
 
 def p_female(m: float) -> float:
@@ -74,10 +80,17 @@ def make_encoder_bundle(
     """Write a bundle of windows into ``folder`` and load it."""
     labels = {task: {"gender": GENDERS, "age": YEARS}[task] for task in tasks}
     calibration = {"gender": {"unsure": [0.5, 0.5], "childhood": childhood}, "age": {"tail": 0.1}}
-    made = _describe(folder, name, encoder_front_end(), labels, calibration, evidence)
+    made = _describe(folder, name, WINDOWS, labels, calibration, evidence)
     made = dataclasses.replace(made, pretrained=({"name": "nothing", "source": "made up", "licence": "CC0-1.0"},))
     bundles.write(made, encoder_graph(), ["one", "two"], head_graph(labels))
     return bundles.load(folder)
+
+
+def with_scores(made: Bundle, scores: Mapping[str, Any]) -> Bundle:
+    """Give a bundle other scores, on disk too, and load it again."""
+    file = made.folder / "bundle.json"
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"scores": scores}), "utf-8")
+    return bundles.load(made.folder)
 
 
 def _describe(
@@ -130,14 +143,14 @@ def graph(outputs: dict[str, Sequence[str]]) -> bytes:
     return _serialised(nodes, tensors, seen, values)
 
 
-def encoder_graph(size: int = 80, *, frames: int = 160, name: str = "windows") -> bytes:
-    """Make the encoder described above: windows ``(n, 160, 40)`` → summary ``(n, 80)``, or less of it."""
-    constants = {"quiet": np.float32(QUIET), "frames": [1], "from": [0], "to": [size]}
+def encoder_graph(
+    size: int = SUMMARY, *, frames: int | str = "frames", bands: int = BANDS, name: str = "windows"
+) -> bytes:
+    """Make the encoder described above: windows ``(n, frames, 80)`` → summary ``(n, 160)``, or less of it."""
+    constants = {"frames": [1], "from": [0], "to": [size]}
     nodes = [
-        helper.make_node("Add", [name, "quiet"], ["power"]),
-        helper.make_node("Log", ["power"], ["log"]),
-        helper.make_node("ReduceMean", ["log", "frames"], ["middle"], keepdims=1),
-        helper.make_node("Sub", ["log", "middle"], ["deviation"]),
+        helper.make_node("ReduceMean", [name, "frames"], ["middle"], keepdims=1),
+        helper.make_node("Sub", [name, "middle"], ["deviation"]),
         helper.make_node("Mul", ["deviation", "deviation"], ["square"]),
         helper.make_node("ReduceMean", ["square", "frames"], ["variance"], keepdims=0),
         helper.make_node("Sqrt", ["variance"], ["spread"]),
@@ -145,14 +158,14 @@ def encoder_graph(size: int = 80, *, frames: int = 160, name: str = "windows") -
         helper.make_node("Concat", ["mean", "spread"], ["both"], axis=1),
         helper.make_node("Slice", ["both", "from", "to", "frames"], ["summary"]),
     ]
-    seen = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", frames, 40])
+    seen = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", frames, bands])
     given = helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["n", size])
     return _serialised(nodes, _tensors(constants), seen, [given])
 
 
 def head_graph(labels: Mapping[str, Sequence[str]], embedding: str = "embedding") -> bytes:
-    """Make the heads described above: summary ``(m, 80)`` → gender ``(m, 2)``, age ``(m, 100)``, embedding ``(m,
-    256)``."""
+    """Make the heads described above: summary ``(m, 160)`` → gender ``(m, 2)``, age ``(m, 100)``, embedding ``(m,
+    48)``."""
     years = np.arange(100) + 0.5
     lines = {
         "gender": (np.array([2.0, -2.0]), np.zeros(2)),
@@ -166,7 +179,7 @@ def head_graph(labels: Mapping[str, Sequence[str]], embedding: str = "embedding"
         helper.make_node("ReduceL2", ["raw", "last"], ["length"], keepdims=1),
         helper.make_node("Div", ["raw", "length"], [embedding]),
     ]
-    values = [helper.make_tensor_value_info(embedding, TensorProto.FLOAT, ["m", 256])]
+    values = [helper.make_tensor_value_info(embedding, TensorProto.FLOAT, ["m", EMBEDDING])]
     for task, names in labels.items():
         slope, shift = (values[: len(names)].astype(np.float32) for values in lines[task])
         constants |= {f"{task}_slope": slope[None], f"{task}_shift": shift}
@@ -175,18 +188,18 @@ def head_graph(labels: Mapping[str, Sequence[str]], embedding: str = "embedding"
             helper.make_node("Add", [f"{task}_product", f"{task}_shift"], [task]),
         ]
         values.append(helper.make_tensor_value_info(task, TensorProto.FLOAT, ["m", len(names)]))
-    seen = helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["m", 80])
+    seen = helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["m", SUMMARY])
     return _serialised(nodes, _tensors(constants), seen, values)
 
 
 def summary_of(windows: np.ndarray) -> np.ndarray:
-    """What the encoder says of windows ``(n, 160, 40)``, averaged: ``(80,)``, float64."""
-    log = np.log(windows.astype(np.float64) + QUIET)
-    return np.concatenate([log.mean(axis=1), log.std(axis=1)], axis=1).mean(axis=0)
+    """Give the mean of the encoder's summaries of windows ``(n, frames, 80)``: ``(160,)``, float64."""
+    values = windows.astype(np.float64)
+    return np.concatenate([values.mean(axis=1), values.std(axis=1)], axis=1).mean(axis=0)
 
 
 def tilt_of(windows: np.ndarray) -> float:
-    """What the heads make of it."""
+    """Give the tilt that the heads see for windows ``(n, frames, 80)``."""
     return float(summary_of(windows) @ TILT) + OFFSET
 
 

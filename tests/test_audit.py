@@ -10,16 +10,23 @@ import pytest
 from click.testing import CliRunner, Result
 
 import factories
+import models
 from voxtrait import audit, corpora, manifest, recognize
 from voxtrait.audit import doubt, heads, voices
 from voxtrait.audit.auditing import MODEL
-from voxtrait.audit.hearing import SIZE, Heard
-from voxtrait.bundle import hash_speaker
+from voxtrait.audit.hearing import Heard
+from voxtrait.bundle import Bundle, hash_speaker
 from voxtrait.cli import root
 from voxtrait.corpora import decisions
 from voxtrait.errors import MissingExtraError, NothingToDoError, OptionError
 
-BUNDLE = recognize.load(MODEL).bundle
+SIZE = 192  # values of a made-up embedding
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle that judges where there are too few speakers; its answers are made up."""
+    return models.make_encoder_bundle(tmp_path_factory.mktemp("bundle"))
 
 
 def made_up(speakers: int, clips: int, *, spread: float = 0.5, seed: int = 0) -> tuple[pl.DataFrame, Heard]:
@@ -58,9 +65,9 @@ def relabelled(table: pl.DataFrame, speaker: str, column: str, value: object) ->
         ("age", "age_years", 75.0, "seventies"),
     ],
 )
-def test_a_wrong_label_is_the_most_doubted(task: str, column: str, value: object, label: str) -> None:
+def test_a_wrong_label_is_the_most_doubted(bundle: Bundle, task: str, column: str, value: object, label: str) -> None:
     table, heard = made_up(80, 3)
-    judged = doubt.judge(task, doubt.people(relabelled(table, "s14", column, value)), heard, BUNDLE)
+    judged = doubt.judge(task, doubt.people(relabelled(table, "s14", column, value)), heard, bundle)
     first = judged.speakers.row(0, named=True)
     assert (judged.how["folds"], judged.how["not_judged"]) == (5, 0)
     assert table["speaker_id"][first["rows"][0]] == "s14"
@@ -75,7 +82,7 @@ def test_the_head_that_judges_a_speaker_never_heard_them() -> None:
     # a speaker whose voice is nothing like the others': a head that heard them would believe their label
     table, heard = made_up(60, 4)
     vectors = np.array(heard.embeddings, dtype=np.float32)
-    vectors[:4] = np.eye(SIZE, dtype=np.float32)[200]
+    vectors[:4] = np.eye(SIZE, dtype=np.float32)[150]
     lone = Heard(heard.table, vectors.astype(np.float16), heard.has)
     one, other = (doubt.people(relabelled(table, "s0", "gender", name)) for name in ("female", "male"))
     fold = heads.folds_of(one.name)
@@ -94,43 +101,45 @@ def test_folds_are_of_speakers_and_do_not_depend_on_who_else_is_there() -> None:
     assert heads.folds_of(names, seed=1).tolist() != fold.tolist()
 
 
-def test_doubt_parts_wrong_labels_from_right_ones() -> None:
+def test_doubt_parts_wrong_labels_from_right_ones(bundle: Bundle) -> None:
     table, heard = made_up(2000, 1)
     swapped = np.random.default_rng(1).random(table.height) < 0.1
     flipped = pl.col("gender").replace({"male": "female", "female": "male"})
     noisy = table.with_columns(gender=pl.when(pl.Series(swapped)).then(flipped).otherwise("gender"))
-    clips = doubt.judge("gender", doubt.people(noisy), heard, BUNDLE).clips
+    clips = doubt.judge("gender", doubt.people(noisy), heard, bundle).clips
     wrong, doubted = swapped[clips["row"].to_numpy()], clips["doubt"].to_numpy() > 0.5
     assert wrong[doubted].mean() > 0.95
     assert wrong[~doubted].mean() < 0.02
     assert clips["answer"].eq(clips["label"]).to_list() == (~doubted).tolist()
 
 
-def test_a_childs_gender_comes_last() -> None:
+def test_a_childs_gender_comes_last(bundle: Bundle) -> None:
     table, heard = made_up(80, 2)
     wrong = relabelled(relabelled(table, "s14", "gender", "female"), "s16", "gender", "female")
     young = relabelled(wrong, "s14", "age_years", 8.0)
-    speakers = doubt.judge("gender", doubt.people(young), heard, BUNDLE).speakers
+    speakers = doubt.judge("gender", doubt.people(young), heard, bundle).speakers
     assert table["speaker_id"][speakers["rows"][0][0]] == "s16"
     child = speakers.filter("child").row(0, named=True)
     assert child["doubt"] > 0.9
     assert speakers["child"].to_list()[-1]
 
 
-def test_both_labels_of_one_speaker_are_judged_apart() -> None:
+def test_both_labels_of_one_speaker_are_judged_apart(bundle: Bundle) -> None:
     table, heard = made_up(80, 4)
     half = pl.when(pl.col("path") == "0.mp3").then(pl.lit("female")).otherwise("gender")
-    judged = doubt.judge("gender", doubt.people(table.with_columns(gender=half)), heard, BUNDLE)
+    judged = doubt.judge("gender", doubt.people(table.with_columns(gender=half)), heard, bundle)
     first = judged.speakers.row(0, named=True)
     assert (first["rows"], first["label"], first["answer"], first["n_clips"]) == ([0], "female", "male", 1)
 
 
-def test_with_too_few_speakers_the_bundle_judges_whom_it_was_not_made_with(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_too_few_speakers_the_bundle_judges_whom_it_was_not_made_with(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table, heard = made_up(30, 2)
-    monkeypatch.setattr(type(BUNDLE), "speakers", lambda self: frozenset({hash_speaker("s3")}))
+    monkeypatch.setattr(Bundle, "speakers", lambda self: frozenset({hash_speaker("s3")}))
     who = doubt.people(relabelled(table, "s4", "gender", "female"))
-    judged = doubt.judge("gender", who, heard, BUNDLE)
-    assert (judged.how["judge"], judged.how["folds"], judged.how["not_judged"]) == (BUNDLE.title, 0, 1)
+    judged = doubt.judge("gender", who, heard, bundle)
+    assert (judged.how["judge"], judged.how["folds"], judged.how["not_judged"]) == (bundle.title, 0, 1)
     assert "14 male" in judged.how["why"]
     assert table["speaker_id"][judged.speakers["rows"][0][0]] == "s4"
     assert judged.speakers.height == 29
@@ -223,9 +232,10 @@ def test_a_small_corpus_end_to_end(release: Path, tmp_path: Path) -> None:
     done = run(release, "--out", tmp_path / "a", "--jobs", 1, "--quiet")
     assert done.exit_code == 0, done.output
     assert "gender" in done.stdout
+    model = recognize.load(MODEL)
     summary = json.loads((tmp_path / "a" / "audit.json").read_text())
     assert (summary["n_clips"], summary["n_speakers"]) == (12, 6)
-    assert summary["tasks"]["gender"]["judge"] == BUNDLE.title
+    assert summary["tasks"]["gender"]["judge"] == model.bundle.title
     assert "too few labelled speakers" in summary["tasks"]["gender"]["why"]
     assert any("too few to compare voices" in text for text in summary["notes"])
     names = {"index.html", "audit.json", "clips.parquet", "embeddings.npy", "pictures", "heard"}
@@ -236,7 +246,7 @@ def test_a_small_corpus_end_to_end(release: Path, tmp_path: Path) -> None:
     assert clips.height == 12
     assert not clips["path"].str.starts_with("/").any()
     assert len(list((tmp_path / "a" / "pictures").iterdir())) == 12
-    assert np.load(tmp_path / "a" / "embeddings.npy").shape == (12, SIZE)
+    assert np.load(tmp_path / "a" / "embeddings.npy").shape == (12, model.embedding_size)
     asked = run(release, "--out", tmp_path / "a", "--jobs", 1, "--format", "json")
     answer = json.loads(asked.stdout)
     assert {key: answer[key] for key in summary} == summary
@@ -286,10 +296,21 @@ def test_a_killed_run_goes_on_and_decisions_need_no_second_hearing(
     assert pl.read_parquet(tmp_path / "a" / "clips.parquet").height == 12
 
 
+def test_embeddings_are_those_of_the_bundle_and_of_its_size(release: Path, tmp_path: Path, bundle: Bundle) -> None:
+    found = audit.audit(release, tmp_path / "a", bundle=bundle.folder)
+    assert found.summary["model"] == bundle.title
+    embeddings = np.load(tmp_path / "a" / "embeddings.npy")
+    assert embeddings.shape == (12, models.EMBEDDING) and embeddings.dtype == np.float16
+    recognizer = recognize.Recognizer(bundle)
+    for path, row in zip(manifest.read(release)["path"], embeddings, strict=True):
+        np.testing.assert_allclose(row, recognizer.embed(release.parent / path), atol=1e-3)
+
+
 def test_a_bundle_of_pictures_doubts_by_itself(release: Path, tmp_path: Path) -> None:
     found = audit.audit(release, tmp_path / "a", bundle="voxtrait-diary")
     assert found.summary["tasks"]["gender"]["judge"] == "voxtrait-diary 1.0"
     assert found.summary["mixed"]["compared"] == 0
+    assert np.load(tmp_path / "a" / "embeddings.npy").shape == (12, 0)
 
 
 def test_without_labels_and_without_ids_there_is_a_page_all_the_same(release: Path, tmp_path: Path) -> None:

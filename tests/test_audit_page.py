@@ -62,7 +62,7 @@ def table(folder: Path) -> pl.DataFrame:
     )
 
 
-SUMMARY = {"manifest": f"all{EVIL}.parquet", "n_clips": 6, "n_speakers": 4, "model": "voxtrait-base 1.0", "notes": []}
+SUMMARY = {"manifest": f"all{EVIL}.parquet", "n_clips": 6, "n_speakers": 4, "model": "voxtrait-base 2.0", "notes": []}
 
 
 @pytest.fixture

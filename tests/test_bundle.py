@@ -12,7 +12,8 @@ import pytest
 import models
 from voxtrait import bundle as bundles
 from voxtrait.errors import BundleError
-from voxtrait.features import FrontEnd, encoder_front_end
+from voxtrait.features import FrontEnd
+from voxtrait.features.front_end import ADDED
 from voxtrait.labels import JOINT_CLASSES, YEARS
 
 
@@ -32,7 +33,7 @@ def test_a_bundle_of_windows_has_a_head(tmp_path: Path) -> None:
     made = models.make_encoder_bundle(tmp_path / "b")
     assert bundles.load(tmp_path / "b") == made
     assert made.head == tmp_path / "b" / "head.onnx" and made.head.is_file()
-    assert made.front_end == encoder_front_end()
+    assert made.front_end == models.WINDOWS
     assert made.outputs["age"] == YEARS
     assert made.pretrained == ({"name": "nothing", "source": "made up", "licence": "CC0-1.0"},)
     pictures = models.make_bundle(tmp_path / "p")
@@ -93,7 +94,9 @@ def _set(*path: Any) -> Callable[[dict[str, Any]], Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_set("format", 1), "has format 1, expected 2"),
+        (_set("format", 1), "has format 1, expected 3: made for another version"),
+        (_set("format", 4), "has format 4, expected 3"),
+        (_set("format", None), "has format None, expected 3"),
         (_delete("licence"), r"lacks \['licence'\]"),
         (_set("secret", 1), r"unknown \['secret'\]"),
         (_delete("calibration"), r"lacks \['calibration'\]"),
@@ -167,6 +170,57 @@ def test_a_write_that_would_not_load_writes_no_description(tmp_path: Path) -> No
     with pytest.raises(BundleError, match="probabilities around"):
         models.make_bundle(tmp_path, unsure=(0.7, 0.8))
     assert not (tmp_path / "bundle.json").exists()
+
+
+def as_format(folder: Path, number: int, *, without: tuple[str, ...] = ()) -> None:
+    """Change the format of a bundle, and take keys out of its front end."""
+    file = folder / "bundle.json"
+    values = json.loads(file.read_text("utf-8"))
+    values["front_end"] = {name: value for name, value in values["front_end"].items() if name not in without}
+    file.write_text(json.dumps(values | {"format": number}), "utf-8")
+
+
+def test_what_is_written_has_the_newest_format(tmp_path: Path) -> None:
+    for folder in (models.make_bundle(tmp_path / "p").folder, models.make_encoder_bundle(tmp_path / "w").folder):
+        assert json.loads((folder / "bundle.json").read_text("utf-8"))["format"] == bundles.FORMAT == 3
+
+
+def test_a_bundle_of_pictures_of_the_format_before_is_read(tmp_path: Path) -> None:
+    made = models.make_bundle(tmp_path)
+    as_format(tmp_path, 2, without=ADDED)
+    assert bundles.load(tmp_path) == made
+
+
+def test_a_bundle_of_windows_of_the_format_before_is_refused(tmp_path: Path) -> None:
+    models.make_encoder_bundle(tmp_path)
+    as_format(tmp_path, 2)
+    with pytest.raises(BundleError, match=r"has format 2, expected 3: its encoder is that of voxtrait 0\.1\. Train it"):
+        bundles.load(tmp_path)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shipped bundles with the default one, and an empty working folder."""
+    models.make_encoder_bundle(tmp_path / "shelf" / bundles.DEFAULT, name=bundles.DEFAULT)
+    monkeypatch.setattr(bundles, "SHIPPED", tmp_path / "shelf")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "shelf"
+
+
+def test_a_former_name_loads_the_default_with_a_warning(shelf: Path) -> None:
+    assert bundles.RENAMED == {"voxtrait-large": "voxtrait-base"}
+    with pytest.warns(DeprecationWarning, match="voxtrait-large is now voxtrait-base: use that name") as said:
+        found = bundles.load("voxtrait-large")
+    assert (found.name, found.folder) == ("voxtrait-base", shelf / "voxtrait-base")
+    assert [one.filename for one in said] == [__file__]  # the line that has to be changed
+    assert bundles.load("voxtrait-base") == bundles.load() == found  # a warning would be an error
+
+
+def test_a_folder_with_a_former_name_is_that_folder(shelf: Path) -> None:
+    mine = models.make_bundle(Path("voxtrait-large"), name="mine")
+    assert bundles.load("voxtrait-large") == mine
+    assert bundles.load(Path("voxtrait-large").absolute()).name == "mine"
 
 
 def test_every_shipped_bundle_loads() -> None:

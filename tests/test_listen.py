@@ -1,81 +1,34 @@
-"""An endless sound: running estimates, the final answer of a file, every kind of pipe, and what goes wrong in one."""
+"""An endless sound: running estimates, the final answer of a file, and the command that prints them."""
 
 import contextlib
 import dataclasses
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import tracemalloc
-import types
-from collections.abc import Iterator
 from functools import partial
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from click.testing import CliRunner, Result
 
 import models
+from piping import RATE, SOUND, TEXT, encoded, piped, with_length
 from voxtrait import audio, intake, speech
 from voxtrait.cli import root
 from voxtrait.cli.listen import RAW_KINDS
-from voxtrait.errors import BundleError, DecodeError, MissingExtraError, NothingToDoError, OptionError, SignalError
-from voxtrait.intake import Raw
+from voxtrait.errors import BundleError, OptionError, SignalError
 from voxtrait.recognize import FIELDS, Estimate, Listening, Prediction, Recognizer, load
-
-RATE = 48_000
-SOUND = np.concatenate([models.voice(4, RATE)[:, 0], np.zeros(RATE, np.float32), models.voice(2, RATE)[:, 0]])
-TEXT = b"this is no sound at all\n" * 20_000
+from voxtrait.speech import detector
 
 
 @pytest.fixture(scope="module")
 def recognizer(tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
     return Recognizer(models.make_encoder_bundle(tmp_path_factory.mktemp("bundle")))
-
-
-def encoded(suffix: str) -> bytes:
-    """The sound as a file of a kind."""
-    content = BytesIO()
-    content.name = f"a.{suffix}"
-    kind = {"opus": {"format": "OGG", "subtype": "OPUS"}}.get(suffix, {"format": suffix.upper()})
-    soundfile.write(content, SOUND, RATE, **kind)
-    return content.getvalue()
-
-
-def with_length(wav: bytes, length: int) -> bytes:
-    """A WAV whose header states that its samples take so many bytes."""
-    at = wav.index(b"data") + 4
-    return wav[:4] + struct.pack("<I", length) + wav[8:at] + struct.pack("<I", length) + wav[at + 4 :]
-
-
-def piped(content: bytes, raw: Raw | None = None, chunk: int = 4000) -> Iterator[tuple[np.ndarray, int]]:
-    """What comes out of a real pipe that the content is written to."""
-    end, entrance = os.pipe()
-
-    def write() -> None:
-        with os.fdopen(entrance, "wb", buffering=0) as file:
-            try:
-                for at in range(0, len(content), chunk):
-                    file.write(content[at : at + chunk])
-            except BrokenPipeError:
-                pass
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    with os.fdopen(end, "rb", buffering=0) as file:
-        yield from intake.incoming(file, raw)
-    thread.join()
-
-
-def whole(parts: Iterator[tuple[np.ndarray, int]]) -> np.ndarray:
-    return np.concatenate([audio.to_mono(part) for part, _ in parts])
 
 
 def close(one: Prediction, other: Prediction, atol: float) -> None:
@@ -110,6 +63,57 @@ def test_the_last_answer_is_that_of_a_file(
     assert running[-1].so_far.p_female == pytest.approx(last.so_far.p_female, abs=0.1)
 
 
+def test_an_estimate_is_the_mean_of_windows_of_which_the_last_counts_by_its_share(recognizer: Recognizer) -> None:
+    pause = np.zeros(20_000, np.float32)
+    voices = [models.voice(seconds, seed=seed)[:, 0] for seed, seconds in ((1, 7), (2, 3), (3, 9))]
+    sound = np.concatenate([voices[0], pause, voices[1], pause, voices[2]])
+    length = 160 * 160  # samples of a window
+
+    def summary(signal: np.ndarray, frames: int) -> np.ndarray:
+        """Of the last frames of a signal, seen in its last 12 s."""
+        return models.summary_of(recognizer.frames(signal[-12 * 16_000 :])[-frames:][None])
+
+    def p_female(summaries: list[np.ndarray], weights: list[float]) -> float:
+        x = float(np.average(summaries, axis=0, weights=weights) @ models.TILT) + models.OFFSET
+        return 1 / (1 + float(np.exp(-4 * x)))
+
+    finder = speech.Provisional()
+    surrounded, spoken = np.zeros(0, np.float32), [0]  # the second of each second
+    whole: list[tuple[int, np.ndarray]] = []  # when a window was over, and its summary
+    shares = set()
+    *estimates, _ = recognizer.listen([(sound, 16_000)], window_s=4)
+    for estimate in estimates:
+        now = round(estimate.at_s)
+        heard = finder.feed(sound[(now - 1) * 16_000 : now * 16_000])
+        surrounded = np.concatenate([surrounded, heard.surrounded])
+        spoken.append(len(heard.speech))
+        assert estimate.so_far.speech_s == sum(spoken) / 16_000
+        while len(surrounded) >= (len(whole) + 1) * length:
+            whole.append((now, summary(surrounded[: (len(whole) + 1) * length], 160)))
+        fresh = len(surrounded) - len(whole) * length
+        rest = summary(surrounded, max(round(fresh / 160), 100)) if fresh else np.zeros(160)  # of a second or more
+        shares.add(fresh / length)
+        if estimate.so_far.status == "ok":
+            expected = p_female([*(one for _, one in whole), rest], [*[1] * len(whole), fresh / length])
+            assert estimate.so_far.p_female == pytest.approx(expected, abs=1e-5)
+        if estimate.recent.status == "ok":
+            assert estimate.recent.speech_s == sum(spoken[-4:]) / 16_000
+            recent = [one for at, one in whole if at > now - 4]
+            expected = p_female([*recent, rest], [*[1] * len(recent), fresh / length])
+            assert estimate.recent.p_female == pytest.approx(expected, abs=1e-5)
+    assert [one.so_far.status for one in estimates] == ["too_short", *["ok"] * (len(estimates) - 1)]
+    assert [one.recent.status for one in estimates] == [one.so_far.status for one in estimates]
+    assert len(surrounded) > 14 * 16_000 and len(whole) > 8 and len(shares) > 10
+
+
+def test_what_surrounds_speech_is_heard_but_does_not_count(recognizer: Recognizer) -> None:
+    sound = np.concatenate([models.voice(3)[:, 0], np.zeros(32_000, np.float32)])
+    last, final = list(recognizer.listen([(sound, 16_000)]))[-2:]
+    heard = speech.find(sound)
+    assert final.so_far.speech_s == len(heard.speech) / 16_000 < len(heard.surrounded) / 16_000
+    assert last.so_far.speech_s == pytest.approx(final.so_far.speech_s, abs=0.1)
+
+
 def test_how_the_sound_is_cut_does_not_matter(recognizer: Recognizer) -> None:
     def said(size: int) -> list[Estimate]:
         blocks = ((SOUND[at : at + size], RATE) for at in range(0, len(SOUND), size))
@@ -136,6 +140,20 @@ def test_speech_is_found_soon_and_mostly_as_it_will_be_found() -> None:
     finder = speech.Provisional()
     parts = [finder.feed(sound[at : at + 999]) for at in range(0, len(sound), 999)]
     np.testing.assert_array_equal(np.concatenate([part.frames for part in parts]), soon)
+
+
+def test_what_surrounds_speech_is_found_soon_too() -> None:
+    sound = audio.resample(SOUND, RATE, 16_000)
+    soon, sure = speech.Provisional().feed(sound), speech.find(sound)
+    cut = sound[: len(soon.frames) * 512].reshape(-1, 512)
+    finder = speech.Provisional()
+    parts = [finder.feed(sound[at : at + 999]) for at in range(0, len(sound), 999)]
+    np.testing.assert_array_equal(np.concatenate([part.surrounded for part in parts]), soon.surrounded)
+    np.testing.assert_array_equal(np.concatenate([part.speech for part in parts]), soon.speech)
+    np.testing.assert_array_equal(soon.speech, cut[soon.frames].ravel())
+    assert len(soon.surrounded) > len(soon.speech)
+    expected = sum(detector.widened(sure.frames)[: len(soon.frames)]) * 512
+    assert len(soon.surrounded) == pytest.approx(expected, abs=2 * 6 * 512)  # of two voices
 
 
 def test_real_clips_in_a_row_end_as_their_file_does(speech_clips: list[tuple[Path, np.ndarray]]) -> None:
@@ -179,149 +197,6 @@ def test_memory_does_not_grow_with_length(recognizer: Recognizer) -> None:
         return found
 
     assert peak(10) < 1.1 * peak(4)  # from two minutes of speech on it is level
-
-
-# --- pipes
-
-
-@pytest.mark.parametrize("suffix", ["wav", "mp3", "ogg", "opus", "flac", "au"])
-def test_every_kind_of_pipe(suffix: str) -> None:
-    if suffix in ("ogg", "opus", "flac"):
-        pytest.importorskip("av")
-    content = encoded(suffix)
-    heard = whole(piped(content))
-    np.testing.assert_allclose(heard, audio.load(BytesIO(content), None)[0], atol=1e-6)
-
-
-def test_a_webm_and_a_fragmented_m4a_in_a_pipe(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
-    for name, codec, options in (("a.webm", "libopus", {}), ("a.m4a", "aac", {"movflags": "frag_keyframe+empty_moov"})):
-        with av.open(str(tmp_path / name), "w", options=options) as container:
-            stream = container.add_stream(codec, rate=RATE, layout="mono")
-            frame = av.AudioFrame.from_ndarray(SOUND[None], format="fltp", layout="mono")
-            frame.sample_rate = RATE
-            size = stream.codec_context.frame_size or 960
-            resampler = av.AudioResampler(stream.codec_context.format, "mono", RATE, frame_size=size)
-            for out in [*resampler.resample(frame), *resampler.resample(None)]:
-                container.mux(stream.encode(out))
-            container.mux(stream.encode(None))
-        content = (tmp_path / name).read_bytes()
-        np.testing.assert_array_equal(whole(piped(content)), audio.load(BytesIO(content), None)[0])
-        if codec == "libopus":
-            with pytest.raises(DecodeError, match=r"stopped being sound after \d\.\d s"):
-                whole(piped(content[: len(content) // 2] + TEXT))
-
-
-@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFF000])
-def test_a_wav_of_unknown_length(length: int) -> None:
-    wav = encoded("wav")
-    np.testing.assert_array_equal(whole(piped(with_length(wav, length))), audio.load(BytesIO(wav), None)[0])
-
-
-def test_raw_samples() -> None:
-    samples = audio.to_pcm16(SOUND)
-    for encoding, content in (
-        ("s16le", samples.astype("<i2").tobytes()),
-        ("s16be", samples.astype(">i2").tobytes()),
-        ("f32le", (samples / 32768).astype("<f4").tobytes()),
-    ):
-        heard = whole(piped(content, Raw(encoding, RATE, 1)))
-        np.testing.assert_array_equal(heard, (samples / 32768).astype(np.float32))
-    stereo = next(piped(np.stack([samples, -samples], 1).tobytes(), Raw("s16le", RATE, 2)))
-    assert stereo[0].shape == (2, 4800) and stereo[1] == RATE
-    with pytest.raises(OptionError, match="raw samples of 's16', expected one of s16le"):
-        next(intake.incoming(BytesIO(b"1"), Raw("s16")))
-
-
-def test_a_pipe_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "av", None)
-    np.testing.assert_array_equal(whole(piped(encoded("ogg"))), audio.load(BytesIO(encoded("ogg")), None)[0])
-    with pytest.raises(MissingExtraError, match=r"is not WAV, mp3, ogg or raw samples.*pip install 'voxtrait\[media"):
-        next(piped(encoded("flac")))
-
-
-def test_a_stream_that_stops_being_sound() -> None:
-    mp3 = encoded("mp3")
-    heard = []
-    with pytest.raises(DecodeError, match=r"the input stopped being sound after \d\.\d s"):
-        for block, _ in piped(mp3[: len(mp3) // 2] + TEXT):
-            heard.append(block.shape[1])
-    assert sum(heard) / RATE == pytest.approx(3.5, abs=0.7)
-    with pytest.raises(DecodeError, match=r"goes on after the end of its sound at 7\.0 s"):
-        whole(piped(encoded("wav") * 2))
-    assert len(whole(piped(mp3[: len(mp3) // 2]))) / RATE == pytest.approx(3.5, abs=0.7)  # cut short is no damage
-    tagged = b"ID3\x03\0\0" + bytes([0, 4, 0, 0]) + bytes(4 * 16_384) + mp3 + b"TAG" + bytes(125)
-    np.testing.assert_array_equal(whole(piped(tagged)), whole(piped(mp3)))
-
-
-def test_no_sound_at_all() -> None:
-    with pytest.raises(NothingToDoError, match="nothing came from the input"):
-        next(piped(b""))
-    for content in (TEXT, bytes(100_000)):
-        with pytest.raises(DecodeError, match="no sound that can be read"):
-            next(piped(content))
-
-
-def test_blocks_of_a_container_are_bounded_and_a_clip_is_resampled_in_one_go() -> None:
-    clip = [(part, RATE) for part in np.split(np.stack([SOUND, SOUND]), 200, axis=1)]
-    (one,) = (block for block, _ in audio.at_rate(clip))
-    np.testing.assert_array_equal(one, audio.resample(SOUND, RATE, 16_000))
-
-    def peak(minutes: int) -> int:
-        tracemalloc.start()
-        lengths = [len(block) for block, _ in audio.at_rate((SOUND[:1024], RATE) for _ in range(minutes * 60 * 47))]
-        found = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert sum(lengths) == pytest.approx(minutes * 60 * 47 * 1024 / 3, abs=1)
-        return found
-
-    assert peak(6) < 1.1 * peak(2)
-
-
-# --- the microphone
-
-
-class PortAudioError(Exception):
-    pass
-
-
-def fake_sounddevice(opened: list[dict[str, Any]]) -> types.ModuleType:
-    class InputStream:
-        samplerate = 44_100.0
-
-        def __init__(self, **options: Any) -> None:
-            if options["device"] == "none":
-                raise PortAudioError("No input device matching 'none'")
-            opened.append(options)
-            self.hear = options["callback"]
-
-        def __enter__(self) -> "InputStream":
-            for at in range(3):
-                self.hear(np.full((441, 1), at / 4, np.float32), 441, None, None)
-            return self
-
-        def __exit__(self, *error: object) -> None:
-            opened.append({})
-
-    module = types.ModuleType("sounddevice")
-    vars(module).update(InputStream=InputStream, PortAudioError=PortAudioError)
-    return module
-
-
-def test_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[dict[str, Any]] = []
-    monkeypatch.setitem(sys.modules, "sounddevice", fake_sounddevice(opened))
-    heard = intake.microphone("3")
-    blocks = [next(heard) for _ in range(3)]
-    assert [(float(block[0]), len(block), rate) for block, rate in blocks] == [(at / 4, 441, 44_100) for at in range(3)]
-    assert (opened[0]["device"], opened[0]["channels"], opened[0]["dtype"]) == (3, 1, "float32")
-    heard.close()  # type: ignore[attr-defined]
-    assert opened[-1] == {}  # it is closed
-    with pytest.raises(OptionError, match=r"the microphone 'none' cannot be opened: No input.*python -m sounddevice"):
-        next(intake.microphone("none"))
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'voxtrait\[microphone\]'"):
-        next(intake.microphone())
 
 
 # --- the command

@@ -164,7 +164,7 @@ def _gone(route: Any) -> None:
 ANSWER = {
     "path": "x", "status": "ok", "message": None, "duration_s": 2.0, "speech_s": 1.5, "gender": "female",
     "p_female": 0.9, "age_years": 30.0, "age_low": 20.0, "age_high": 40.0, "age_group": "thirties",
-    "age_groups": {"thirties": 1.0}, "model": "voxtrait-base 1.0",
+    "age_groups": {"thirties": 1.0}, "model": "voxtrait-base 2.0",
 }  # fmt: skip
 # a server that answers after so many milliseconds, and how many questions were open at once
 STUB = """(() => {

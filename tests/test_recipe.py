@@ -7,11 +7,19 @@ from voxtrait.training import recipe
 
 
 def test_shipped_recipes_load_and_name_their_task():
-    assert recipe.shipped() == ["base", "diary-age", "diary-gender", "large"]
+    assert recipe.shipped() == ["base", "diary-age", "diary-gender", "fast"]
     assert [recipe.load(name).task for name in recipe.shipped()[1:3]] == ["age", "gender"]
-    assert isinstance(recipe.load("base"), recipe.EncoderRecipe)
-    assert (recipe.load("base").name, recipe.load("base").encoder) == ("voxtrait-base", "fast")
-    assert (recipe.load("large").name, recipe.load("large").encoder) == ("voxtrait-large", "large")
+    for name, encoder in (("base", "campplus"), ("fast", "fast")):
+        shipped = recipe.load(name)
+        assert isinstance(shipped, recipe.EncoderRecipe)
+        assert (shipped.name, shipped.encoder) == (f"voxtrait-{name}", encoder)
+
+
+def test_the_fast_encoder_sees_half_of_the_frames():
+    base, fast = (recipe.load(name).front_end for name in ("base", "fast"))
+    assert (base.columns, base.hop_length) == (600, 160)  # 6 s
+    assert (fast.columns, fast.hop_length) == (300, 320)
+    assert dataclasses.replace(fast, columns=600, hop_length=160) == base
 
 
 def test_the_network_sees_a_third_of_the_diarys_picture():
@@ -65,6 +73,7 @@ def test_a_wrong_value_is_named_with_what_was_expected(override, message):
         ("members=1", r"members: got 1, expected 2 to 100"),
         ("kind=tape", r"kind: got 'tape', expected one of pictures, encoder"),
         ("room=2", r"room: got 2.0, expected 0 to 1"),
+        ("encoder=large", r"encoder: got 'large', expected one of campplus, fast"),
     ],
 )
 def test_the_other_kind_has_keys_of_its_own(override, message):
@@ -84,6 +93,6 @@ def test_a_recipe_file_of_ones_own(tmp_path):
         recipe.load(file)
     with pytest.raises(
         RecipeError,
-        match=r"no recipe 'diary-accent': expected a \.toml file or one of base, diary-age, diary-gender, large",
+        match=r"no recipe 'diary-accent': expected a \.toml file or one of base, diary-age, diary-gender, fast",
     ):
         recipe.load("diary-accent")

@@ -18,6 +18,7 @@ from voxtrait.training.pictures import dataset, loading, streaming
 from voxtrait.training.pictures.dataset import EpochBatches
 from voxtrait.training.pictures.fit import train
 from voxtrait.training.ranks import Share
+from voxtrait.training.schedule import EpochSampler
 
 SIZE = (96, 64)
 SMALL = 7  # pictures a shard, so that a few clips make several
@@ -126,7 +127,7 @@ def test_windows_shuffle_whole_shards_among_each_other():
     assert len(np.unique(np.diff(numbers[order[:60]]))) == 3, "two shards are mixed, not one after the other"
     whole = EpochBatches(300, 32, 1, Share(), numbers, 10)
     assert whole.order().tolist() == EpochBatches(300, 32, 1, Share()).order().tolist()
-    assert whole.order().tolist() == list(dataset.EpochSampler(300, 1))
+    assert whole.order().tolist() == list(EpochSampler(300, 1))
 
 
 def test_reading_processes_give_what_this_process_would(packed):

@@ -13,6 +13,19 @@ from voxtrait.labels import YEARS
 from voxtrait.synthetic import sounds
 from voxtrait.training import recipe
 from voxtrait.training.study import shipped
+from voxtrait.training.voices import campplus
+
+FAST = "voxtrait-fast"
+NAMES = [  # of all bundles that ship; the fast one is optional
+    "voxtrait-base",
+    "voxtrait-diary",
+    pytest.param(
+        FAST,
+        marks=pytest.mark.skipif(
+            FAST not in [folder.name for folder in bundle.shipped()], reason=f"the bundle {FAST} does not ship"
+        ),
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -20,25 +33,58 @@ def model() -> recognize.Recognizer:
     return recognize.load()
 
 
+def test_the_bundles_that_ship():
+    names = {folder.name for folder in bundle.shipped()}
+    assert names - {FAST} == {"voxtrait-base", "voxtrait-diary"}
+    assert all(bundle.load(name).name == name for name in names)
+
+
 def test_the_default_is_small_and_knows_gender_and_years(model):
     assert model.bundle.name == bundle.DEFAULT == "voxtrait-base"
     assert set(model.bundle.outputs) == {"gender", "age"}
     assert model.bundle.outputs["age"] == YEARS
-    assert sum(file.stat().st_size for file in model.bundle.folder.iterdir()) <= 12e6
+    assert 5e6 < sum(file.stat().st_size for file in model.bundle.folder.iterdir()) <= 14e6
     assert {entry["licence"] for entry in model.bundle.data} == {"CC0-1.0", "CC-BY-4.0", "MIT"}
     assert {entry["licence"] for entry in model.bundle.pretrained} == {"Apache-2.0"}
 
 
-def test_the_bundles_were_made_by_the_recipes_that_ship():
-    for name in ("base", "large"):
-        made = bundle.load(f"voxtrait-{name}").made_with
-        assert recipe.from_dict(json.loads(made["recipe"])) == recipe.load(name)
-    diary = bundle.load("voxtrait-diary").made_with
-    for name in ("diary-age", "diary-gender"):
-        assert recipe.from_dict(json.loads(diary[f"recipe {name}"])) == recipe.load(name)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_bundles_were_made_by_the_recipes_that_ship(name):
+    loaded = bundle.load(name)
+    recipes = {"recipe": name.removeprefix("voxtrait-")}
+    if name == "voxtrait-diary":
+        recipes = {"recipe diary-age": "diary-age", "recipe diary-gender": "diary-gender"}
+    for key, which in recipes.items():
+        settings = recipe.load(which)
+        assert recipe.from_dict(json.loads(loaded.made_with[key])) == settings
+        assert loaded.front_end == settings.front_end
+    started_from = {"voxtrait-base": (campplus.PRETRAINED,), FAST: (campplus.TAUGHT,)}
+    assert loaded.pretrained == started_from.get(name, ())
 
 
-@pytest.mark.parametrize("name", ["voxtrait-base", "voxtrait-large", "voxtrait-diary"])
+def test_the_former_large_bundle_is_the_default_with_a_warning(model):
+    with pytest.warns(DeprecationWarning, match="voxtrait-large is now voxtrait-base: use that name"):
+        assert bundle.load("voxtrait-large").folder == model.bundle.folder
+    with pytest.warns(DeprecationWarning, match="voxtrait-large is now voxtrait-base"):
+        assert recognize.load("voxtrait-large").bundle.name == "voxtrait-base"
+
+
+@pytest.mark.parametrize("name", ["voxtrait-base", NAMES[-1]])
+def test_embeddings_have_192_values_and_tell_speakers_apart(name):
+    model = recognize.load(name)
+    assert model.embedding_size == 192
+    voices = synthetic.cohort(6, seed=5)
+    first, second = (
+        np.stack([model.embed(synthetic.speak(voice, 4.0, seed=seed), 16_000) for voice in voices]) for seed in (5, 6)
+    )
+    assert first.shape == (6, 192)
+    assert np.linalg.norm(first, axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    likeness = first @ second.T
+    assert (likeness.argmax(axis=1) == np.arange(6)).mean() > 0.6
+    assert np.diag(likeness).mean() > likeness.mean() + 0.1
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_tells_made_up_voices_apart(name):
     model = recognize.load(name)
     voices = [voice for voice in synthetic.cohort(28, seed=5) if 20 <= voice.age_years < 60]

@@ -44,11 +44,6 @@ def voice(seconds: float = 4.0, seed: int = 1) -> np.ndarray:
     return synthetic.speak(synthetic.cohort(2, seed=1)[0], seconds, seed=seed)
 
 
-def shares(*runs: tuple[int, float]) -> np.ndarray:
-    """Probabilities from (how many frames, how probable)."""
-    return np.concatenate([np.full(count, share, np.float32) for count, share in runs])
-
-
 @pytest.fixture(scope="module")
 def recording() -> np.ndarray:
     """Two and a half minutes: voices, silence, a noise, and a minute of syllables without a pause."""
@@ -101,30 +96,7 @@ def test_a_fork_of_a_process_that_has_listened_can_listen() -> None:
         assert pool.apply_async(_in_another_process, (signal,)).get(timeout=60) == here
 
 
-# --- decisions ---------------------------------------------------------------------------------------------------
-
-
-def test_a_stretch_reaches_as_far_as_it_is_a_little_probable_and_a_margin() -> None:
-    frames = detector.decide(shares((10, 0.1), (4, 0.2), (7, 0.95), (5, 0.3), (10, 0.1)))
-    assert np.flatnonzero(frames).tolist() == list(range(10 - 3, 26 + 3))
-
-
-@pytest.mark.parametrize(
-    ("sure", "share", "found"), [(6, 0.95, 0), (7, 0.95, 13), (30, 0.85, 0), (7, 0.9, 13), (20, 0.4, 0)]
-)
-def test_what_counts_needs_evidence(sure: int, share: float, found: int) -> None:
-    assert detector.decide(shares((10, 0.0), (sure, share), (10, 0.0))).sum() == found
-
-
-@pytest.mark.parametrize(("gap", "found"), [(9, 4 + 9 + 4 + 6), (10, 0)])
-def test_a_short_gap_belongs_to_the_speech_around_it(gap: int, found: int) -> None:
-    values = shares((10, 0.0), (4, 0.95), (gap, 0.0), (4, 0.95), (10, 0.0))
-    assert detector.decide(values).sum() == found
-
-
-def test_margins_end_with_the_signal() -> None:
-    assert detector.decide(shares((8, 0.99))).tolist() == [True] * 8
-    assert detector.decide([]).shape == (0,)
+# --- what is speech and what is not ------------------------------------------------------------------------------
 
 
 def test_a_signal_shorter_than_a_frame_has_no_frames() -> None:
@@ -135,9 +107,6 @@ def test_a_signal_shorter_than_a_frame_has_no_frames() -> None:
 def test_stereo_is_refused() -> None:
     with pytest.raises(SignalError, match=r"shape \(2, 16000\), expected \(samples,\)"):
         speech.speech_frames(np.zeros((2, 16000), np.float32))
-
-
-# --- what is speech and what is not ------------------------------------------------------------------------------
 
 
 def test_sounds_that_nobody_speaks_are_no_speech() -> None:
@@ -201,6 +170,22 @@ def test_spoken_is_the_samples_of_the_frames() -> None:
     assert speech.speech_seconds(signal) == len(expected) / 16_000
 
 
+def test_find_gives_the_frames_their_samples_their_powers_and_what_surrounds_them() -> None:
+    signal = np.concatenate([np.zeros(20_000, np.float32), voice(3.0), np.zeros(19_000, np.float32), voice(2.0, 5)])
+    heard = speech.find(signal)
+    cut = signal[: len(signal) // 512 * 512].reshape(-1, 512)
+    assert np.array_equal(heard.frames, speech.speech_frames(signal))
+    assert np.array_equal(heard.speech, speech.spoken(signal))
+    np.testing.assert_allclose(heard.powers, np.square(cut.astype(np.float64)).mean(axis=1), rtol=1e-5)
+    assert np.array_equal(heard.surrounded, cut[detector.widened(heard.frames)].ravel())
+    assert len(heard.speech) < len(heard.surrounded) < len(cut) * 512
+    assert np.diff(heard.frames.astype(int)).tolist().count(-1) >= 1  # there is a pause in it
+    assert np.flatnonzero(detector.widened(heard.frames))[0] == np.flatnonzero(heard.frames)[0] - 6
+    nothing = speech.find(np.zeros(16_000, np.float32))
+    assert [len(values) for values in nothing] == [31, 0, 31, 0]
+    assert [len(values) for values in speech.find(np.zeros(100, np.float32))] == [0] * 4
+
+
 # --- long signals ------------------------------------------------------------------------------------------------
 
 
@@ -210,21 +195,9 @@ def test_how_a_signal_is_cut_into_blocks_does_not_matter(recording: np.ndarray, 
     assert len(parts) > 2
     assert np.array_equal(np.concatenate([part.frames for part in parts]), speech.speech_frames(recording))
     assert np.array_equal(np.concatenate([part.speech for part in parts]), speech.spoken(recording))
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_a_signal_is_decided_as_if_all_of_it_were_known(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(seed)
-    lengths = rng.integers(1, 18, 1000)  # five minutes of stretches and pauses of all lengths
-    known = np.repeat(rng.choice([0.0, 0.1, 0.3, 0.6, 0.95], 1000), lengths).astype(np.float32)
-
-    def told(signal: np.ndarray, state: network.State, gain: float) -> tuple[np.ndarray, network.State]:
-        return signal.reshape(-1, 512)[:, 0], state
-
-    monkeypatch.setattr(network, "probabilities", told)
-    parts = list(speech.listen(np.array_split(np.repeat(known, 512), 50)))
-    assert len(parts) > 4
-    assert np.array_equal(np.concatenate([part.frames for part in parts]), detector.decide(known))
+    surrounded = np.concatenate([part.surrounded for part in parts])
+    assert np.array_equal(surrounded, speech.find(recording).surrounded)
+    assert len(surrounded) > len(speech.spoken(recording))
 
 
 def test_a_long_recording_is_heard_as_its_parts_are(recording: np.ndarray) -> None:

@@ -17,12 +17,14 @@ from factories import clips_of, tiny_release
 from voxtrait import bundle, corpora, manifest, pictures, recognize, splitting
 from voxtrait.cli import root
 from voxtrait.errors import BundleError, ManifestError, OptionError
+from voxtrait.evaluate import groups
 from voxtrait.training import export, recipe
 from voxtrait.training.pictures import dataset
 from voxtrait.training.pictures.augmentation import augment
 from voxtrait.training.pictures.fit import train
 from voxtrait.training.pictures.module import Training
 from voxtrait.training.pictures.networks import PictureNetwork
+from voxtrait.training.schedule import EpochSampler
 from voxtrait.training.study import shipped
 
 QUICK = (
@@ -95,6 +97,15 @@ def test_the_bundle_knows_its_speakers_and_data(run, release):
     assert made.data[0]["speakers"] == seen.len()
     assert made.scores["gender"]["uar"]["value"] == run.evaluation["gender"]["uar"]["value"]
     assert made.outputs == {"gender": ("female", "male")}
+
+
+def test_the_bundle_has_its_errors_by_group(run):
+    scores = bundle.load(run.bundle).scores
+    errors = groups.by_group(run.evaluation)
+    assert scores["gender"] == run.evaluation["gender"] | errors["gender"]
+    assert scores["age"] == run.evaluation["age"] | {"by_group": {}, "by_estimate": {}}  # it estimates no age
+    adults = run.evaluation["fairness"]["adults"]["female"]
+    assert (adults["n_speakers"] >= groups.LEAST_SPEAKERS) == ("female_adults" in scores["gender"]["by_group"])
 
 
 def test_a_bundle_of_gender_alone_leaves_age_null(run, release):
@@ -258,7 +269,7 @@ def test_soft_targets_lean_to_the_neighbouring_decades():
 
 
 def test_an_epochs_order_depends_on_seed_and_epoch_alone():
-    one, other = dataset.EpochSampler(50, seed=3), dataset.EpochSampler(50, seed=3)
+    one, other = EpochSampler(50, seed=3), EpochSampler(50, seed=3)
     for _ in range(4):
         list(one)
     one.epoch = other.epoch = 2

@@ -153,14 +153,15 @@ def test_files_of_the_page_are_served_as_they_are() -> None:
 
 def test_the_card_is_a_page_with_figures_and_what_it_must_not_be_used_for() -> None:
     text = client_of().get("/model-card").text
-    assert "<h1>voxtrait-base 1.0</h1>" in text
+    assert f"<h1>{bundle.load().title}</h1>" in text and bundle.load().name == "voxtrait-base"
     uar = bundle.load().scores["gender"]["uar"]
     said = f"{100 * uar['value']:.1f} % ({100 * uar['low']:.1f} – {100 * uar['high']:.1f})"
     assert f"<td>gender: UAR (mean recall of female and male)</td><td>{said}</td>" in text
     assert (
         "Deciding anything about a person: access, employment, credit, insurance, policing, medical questions." in text
     )
-    assert "GE2E speaker encoder of Resemblyzer 0.1.4, Apache-2.0" in text
+    (started,) = bundle.load().pretrained
+    assert "CAM++" in started["name"] and f"<li>{started['name']}, Apache-2.0: {started['source']}</li>" in text
     assert "style=" not in text and "<style" not in text and "<script>" not in text
 
 

@@ -8,7 +8,7 @@
         speakers.txt    hashes of the speakers it was trained and chosen on, so that nobody is evaluated on them by
                         accident
     voxtrait-base/      a speaker encoder over windows of speech, and heads on the mean of what it says of a clip
-        model.onnx      the encoder: "windows" (n, *front_end.input_shape) → "summary" (n, f)
+        model.onnx      the encoder: "windows" (n, frames, n_mels), of any number of frames → "summary" (n, f)
         head.onnx       the heads: "summary" (m, f) → one output of logits (m, classes) a task, and "embedding" (m, d)
         bundle.json, speakers.txt
 
@@ -21,6 +21,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -30,8 +31,12 @@ from voxtrait.errors import BundleError, OptionError
 from voxtrait.features import FrontEnd
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+FORMATS: Final = {"pictures": (2, 3), "windows": (3,)}
+"""Formats that are read. Until 2, an encoder's windows had one fixed length and were spread over the speech."""
 DEFAULT: Final = "voxtrait-base"
+RENAMED: Final = {"voxtrait-large": DEFAULT}
+"""Former names of shipped bundles: they load the bundle named here, with a warning."""
 SHIPPED: Final = Path(__file__).parent / "bundles"
 TASKS: Final = {"gender": (GENDERS,), "age": (JOINT_CLASSES, AGE_GROUPS, YEARS)}
 """What a graph may put out, and the vocabularies its labels may come from."""
@@ -120,6 +125,26 @@ def shipped() -> list[Path]:
     return sorted(folder.parent for folder in SHIPPED.glob("*/bundle.json"))
 
 
+def current_name(which: str | os.PathLike[str] | None = None) -> str:
+    """Give the folder or the name of a bundle, the present name where a former one is given.
+
+    Args:
+        which: a folder, a name such as ``voxtrait-base``, or ``None`` for the default.
+
+    Warns:
+        DeprecationWarning: if the name is a former one. It points at the caller of the function that calls this.
+
+    Examples:
+        >>> current_name()
+        'voxtrait-base'
+    """
+    text = os.fspath(which) if which is not None else DEFAULT
+    if text not in RENAMED or (Path(text) / "bundle.json").is_file():
+        return text
+    warnings.warn(f"{text} is now {RENAMED[text]}: use that name", DeprecationWarning, stacklevel=3)
+    return RENAMED[text]
+
+
 def load(which: str | os.PathLike[str] | None = None) -> Bundle:
     """Load a bundle by folder, or a shipped one by name.
 
@@ -128,8 +153,11 @@ def load(which: str | os.PathLike[str] | None = None) -> Bundle:
 
     Raises:
         BundleError: if there is none, or it is not exactly what a bundle must be.
+
+    Warns:
+        DeprecationWarning: if the name is a former one, such as ``voxtrait-large``.
     """
-    text = os.fspath(which) if which is not None else DEFAULT
+    text = current_name(which)
     folder = Path(text)
     if not (folder / "bundle.json").is_file():
         folder = SHIPPED / text
@@ -187,7 +215,7 @@ def _read_json(file: Path) -> dict[str, Any]:
 
 
 def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
-    if values.get("format") != FORMAT:
+    if values.get("format") not in FORMATS["pictures"]:
         raise BundleError(f"{folder} has format {values.get('format')!r}, expected {FORMAT}: made for another version")
     expected = {field.name for field in dataclasses.fields(Bundle)} - {"folder"} | {"format", "files"}
     if set(values) != expected:
@@ -196,6 +224,11 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
             f"and has unknown {sorted(set(values) - expected)}"
         )
     front_end = FrontEnd.from_dict(values["front_end"])
+    if front_end.fit == "windows" and values["format"] not in FORMATS["windows"]:
+        raise BundleError(
+            f"{folder} has format {values['format']}, expected {FORMAT}: its encoder is that of voxtrait 0.1. "
+            "Train it again, or use the default bundle."
+        )
     files = {"model.onnx", "speakers.txt"} | ({"head.onnx"} if front_end.fit == "windows" else set())
     if set(values["files"]) != files:
         raise BundleError(

@@ -106,11 +106,11 @@ def female_probability(classes: npt.ArrayLike) -> Floats:
 def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: float) -> Floats:
     """Bring P(female) towards one half by as much as the voice may be a child's, which presents no gender.
 
-    The form was chosen among six on speakers unheard: it leaves a grown-up's answer alone where childhood is unlikely,
+    The form was chosen among six on held-out speakers: it leaves an adult's answer alone where childhood is unlikely,
     and few children with a wrong and confident one (docs/results.md).
 
     Args:
-        p_female: ``(...)``, probabilities for grown-up voices.
+        p_female: ``(...)``, probabilities for adult voices.
         ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
         childhood: years below which a voice does not tell the gender; 0 leaves everything as it is.
 

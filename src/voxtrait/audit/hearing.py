@@ -18,7 +18,6 @@ from voxtrait.recognize import Prediction, Recognizer
 
 Embeddings = npt.NDArray[np.float16]
 
-SIZE: Final = 256  # values of an embedding
 FIELDS: Final = ("status", "message", "speech_s", "snr_db", "p_female", "age_years")
 EMBEDDINGS: Final = "embeddings.npy"
 
@@ -28,7 +27,7 @@ class Heard:
 
     Attributes:
         table: :data:`FIELDS` of each clip, in the order of the paths.
-        embeddings: ``(clips, 256)`` of length 1, float16, mapped from ``embeddings.npy``: two million take a gigabyte
+        embeddings: ``(clips, d)`` of length 1, float16, mapped from ``embeddings.npy``: two million take a gigabyte
             of disk, and no memory. Zeros where a clip has none.
         has: ``(clips,)``, which clips have one.
     """
@@ -39,7 +38,7 @@ class Heard:
         self.has = has
 
     def rows(self, which: npt.NDArray[np.int64]) -> Array:
-        """Give some embeddings, ``(n, 256)``, float32."""
+        """Give some embeddings, ``(n, d)``, float32."""
         return np.asarray(self.embeddings[which], dtype=np.float32)
 
 
@@ -79,15 +78,18 @@ def hear(
         label=label,
         unit="clip",
     )
+    size = recognizer.embedding_size or 0
     has = np.zeros(len(paths), dtype=np.bool_)
     with atomic_path(home / EMBEDDINGS) as part:
-        target = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(paths), SIZE))
+        target = np.lib.format.open_memmap(part, mode="w+", dtype=np.float16, shape=(len(paths), size))
         for at, some in _vectors(shards):
-            target[at] = np.frombuffer(b"".join(some), np.float16).reshape(-1, SIZE)
+            target[at] = np.frombuffer(b"".join(some), np.float16).reshape(-1, size)
             has[at] = True
         target.flush()
         del target
-    mapped = np.load(home / EMBEDDINGS, mmap_mode="r") if len(paths) else np.zeros((0, SIZE), np.float16)
+    mapped = (
+        np.load(home / EMBEDDINGS, mmap_mode="r") if size and len(paths) else np.zeros((len(paths), size), np.float16)
+    )
     return Heard(pl.read_parquet(shards, columns=list(FIELDS)), mapped, has)
 
 

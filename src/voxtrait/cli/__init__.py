@@ -6,6 +6,7 @@ or nothing to do.
 
 import importlib
 import sys
+import warnings
 from typing import Any, Final
 
 import click
@@ -88,11 +89,18 @@ def root() -> None:
     """
 
 
+def _note(message: Warning | str, *place: Any, **more: Any) -> None:
+    """Write a warning as one line on standard error, without the place in the code."""
+    click.echo(f"voxtrait: {message}", err=True)
+
+
 def main() -> None:
     """Run the console script."""
     from voxtrait.batch import silence_decoders
 
     silence_decoders()
+    warnings.filterwarnings("default", "voxtrait-", DeprecationWarning)  # former names of bundles
+    warnings.showwarning = _note
     try:
         status = root.main(prog_name="voxtrait", standalone_mode=False)
     except click.exceptions.Abort:

@@ -33,7 +33,7 @@ SHOWN = 10  # speakers of each task on a screen
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep everything in this folder: the tables, the page, and what was heard.",
 )
-@click.option("--model", help="Another bundle: a folder, or the name of a shipped one.  [default: voxtrait-large]")
+@click.option("--model", help="Another bundle: a folder, or the name of a shipped one.  [default: voxtrait-base]")
 @click.option("--decisions", type=PATH, help="A file saved by the page: applied first, and not asked again.")
 @click.option(
     "--top", type=click.IntRange(min=1), default=200, show_default=True, help="How many of each kind to show."

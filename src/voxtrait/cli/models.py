@@ -1,11 +1,11 @@
 """``voxtrait models``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from voxtrait.cli.options import format_option, print_json, print_table, quiet_option
+from voxtrait.cli.options import format_option, note, print_json, print_table, quiet_option
 
 if TYPE_CHECKING:
     from voxtrait.bundle import Bundle
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     epilog="Example: voxtrait models --format json",
 )
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...")
+@click.option("--by-decade", is_flag=True, help="Print the error of age by decade instead. JSON always includes it.")
 @format_option("text", "json")
 @quiet_option
-def models(bundles: tuple[str, ...], format_: str, quiet: bool) -> None:
+def models(bundles: tuple[str, ...], by_decade: bool, format_: str, quiet: bool) -> None:
     """List the installed bundles, or those in folders: tasks, scores, data, licence, size."""
     from voxtrait.bundle import describe, load, shipped
     from voxtrait.errors import NothingToDoError
@@ -28,6 +29,8 @@ def models(bundles: tuple[str, ...], format_: str, quiet: bool) -> None:
         raise NothingToDoError("no bundle is installed: train one with 'voxtrait train', and name its folder here")
     if format_ == "json":
         print_json([describe(bundle) | {"folder": str(bundle.folder)} for bundle in found])
+    elif by_decade:
+        _print_decades(found, quiet)
     else:
         print_table([_row(bundle) for bundle in found])
 
@@ -48,6 +51,36 @@ def _row(bundle: "Bundle") -> dict[str, Any]:
         "started from": ", ".join(f"{part['name']} ({part['licence']})" for part in bundle.pretrained) or "nothing",
         "licence": bundle.licence,
         "MB": described["size_mb"],
+    }
+
+
+def _print_decades(bundles: Iterable["Bundle"], quiet: bool) -> None:
+    """Print the error of age by estimated and by labelled decade; a note for a bundle that has no such scores."""
+    from voxtrait.evaluate.groups import BY_ESTIMATE, BY_GROUP, by_decade
+
+    between = False
+    for bundle in bundles:
+        tables = {"estimated": by_decade(bundle.scores, BY_ESTIMATE), "labelled": by_decade(bundle.scores, BY_GROUP)}
+        if not any(tables.values()):
+            note(f"{bundle.title} has no error of age by decade: measure it with 'voxtrait evaluate'", quiet)
+        for kind, rows in tables.items():
+            if not rows:
+                continue
+            if between:
+                click.echo()
+            between = True
+            click.echo(f"{bundle.title}, age by {kind} decade, in years (bias below 0: estimated too young)")
+            print_table([_decade(kind, group, row) for group, row in rows.items()], digits=1)
+
+
+def _decade(kind: str, group: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        kind: group.replace("_", " "),
+        "clips": row["n_clips"],
+        "speakers": row["n_speakers"],
+        "MAE": row["mae"],
+        "bias": row["bias"],
+        "% inside the 80 % interval": 100 * row["coverage80"],
     }
 
 

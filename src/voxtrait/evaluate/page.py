@@ -59,6 +59,9 @@ def _pictures(report: Mapping[str, Any], clips: pl.DataFrame) -> dict[str, str]:
         pictures["ages"] = plots.ages(
             some["true_age_years"].to_list(), some["age_years"].to_list(), report["age_by_group"]
         )
+        pictures["age_errors"] = plots.age_errors(
+            {name: row["age"] for name, row in report["slices"]["age_group"].items() if row["age"]["mae"]}
+        )
     return {name: Markup(text) for name, text in pictures.items()}
 
 
@@ -75,6 +78,7 @@ def _environment() -> Any:
         keep_trailing_newline=True,
     )
     environment.globals |= {"NAMES": NAMES, "SLICES": SLICES, "FEW": FEW, "columns": wording.columns}
+    environment.globals |= {"DECADES": wording.DECADES, "DECADE_COLUMNS": wording.DECADE_COLUMNS}
     environment.globals |= {"USES": wording.USES, "MISUSES": wording.MISUSES, "LIMITS": wording.LIMITS}
     shown = {
         one.__name__: one

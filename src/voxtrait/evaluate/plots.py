@@ -137,6 +137,31 @@ def ages(truth: Sequence[float], answered: Sequence[float], by_group: Mapping[st
     return _svg(figure, "ages")
 
 
+def age_errors(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """Draw MAE and bias of each labelled decade with their intervals, one below the other.
+
+    Args:
+        groups: age group → ``n_clips``, ``n_speakers``, and ``mae`` and ``bias`` in years.
+    """
+    figure, axes = _axes(5.4, 1.3 + 0.42 * len(groups))
+    for at, row in enumerate(groups.values()):
+        for name, colour, mark, shift in (("mae", _BLUE, "o", -0.16), ("bias", _ORANGE, "s", 0.16)):
+            one, y = row[name], at + shift
+            if one["low"] is not None:
+                axes.plot(
+                    [one["low"], one["high"]], [y, y], color=colour, linewidth=4, alpha=0.35, solid_capstyle="butt"
+                )
+            axes.plot(one["value"], y, mark, color=colour, markersize=5)
+    axes.axvline(0, color=_INK, alpha=0.4, linewidth=1)
+    axes.plot([], [], "o", color=_BLUE, markersize=5, label="MAE")
+    axes.plot([], [], "s", color=_ORANGE, markersize=5, label="bias")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9, labelcolor=_INK)
+    axes.set(ylim=(len(groups) - 0.5, -0.5), xlabel="years; bias below 0: estimated too young")
+    axes.set_yticks(range(len(groups)), [f"{name.replace('_', ' ')}  ({_people(row)})" for name, row in groups.items()])
+    axes.grid(axis="x", color=_INK, alpha=0.15)
+    return _svg(figure, "age-errors")
+
+
 def _people(row: Mapping[str, Any]) -> str:
     n, what = (row["n_clips"], "clip") if row["n_speakers"] is None else (row["n_speakers"], "speaker")
     return f"{n:,} {what}{'s' if n != 1 else ''}"

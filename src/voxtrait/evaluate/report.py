@@ -36,6 +36,8 @@ NOTES: Final = {
     "constant guess has joint_chance, and joint_majority is the accuracy of always guessing the most frequent class",
     "excluded": "clips without an answer (no_speech, too_short, error) are in statuses and in the shares of unanswered "
     "by group, and in no other figure",
+    "decades": "age by labelled decade shows which ages are estimated too young or too old; age by estimated decade "
+    "shows how far off an estimate in that decade is, and depends on the ages of the evaluated speakers",
     "slices": "by group: locale_group is the family of the locale's language; snr is the level of speech over noise "
     "that the recogniser itself estimates; a teen whose years are not known may be 10 to 19 and is neither "
     "13 to 17 nor adult",

@@ -36,12 +36,15 @@ def build(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[s
 
     Returns:
         kind → name → ``n_clips`` and ``n_speakers`` of the answered clips, ``gender`` and ``age`` with
-        :data:`SLICE_FIGURES`, ``unanswered`` with ``n_clips`` of all clips and the share of each status but ``ok``.
+        :data:`SLICE_FIGURES` and the ``n_clips`` and ``n_speakers`` behind them, ``unanswered`` with ``n_clips`` of all
+        clips and the share of each status but ``ok``. ``age_group`` groups clips by their label,
+        ``estimated_age_group`` by the decade that the bundle estimated.
     """
     durations, snrs = _bands(DURATIONS, "s"), _bands(SNRS, "dB")
     keys: dict[str, tuple[pl.Expr, Sequence[str] | None]] = {
         "gender": (pl.col("true_gender"), GENDERS),
         "age_group": (pl.col("true_age_group"), AGE_GROUPS),
+        "estimated_age_group": (pl.col("age_group"), AGE_GROUPS),
         "gender_age_group": (pl.concat_str("true_gender", pl.lit("_"), "true_age_group"), JOINT_CLASSES),
         "children": (_child(), CHILDREN),
         "locale_group": (_family(clips), None),
@@ -156,7 +159,8 @@ def _slice(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[
         of_gender = {name: figure for name, figure in of_gender.items() if not name.startswith("uar")}
     of_status = figures.status_figures(clips)
     return figures.counts(clips.filter(pl.col("status") == "ok")) | {
-        "gender": figures.intervals(gender, of_gender, SLICE_FIGURES["gender"]),
-        "age": figures.intervals(age, figures.age_figures(age, bundle, constant), SLICE_FIGURES["age"]),
+        "gender": figures.counts(gender) | figures.intervals(gender, of_gender, SLICE_FIGURES["gender"]),
+        "age": figures.counts(age)
+        | figures.intervals(age, figures.age_figures(age, bundle, constant), SLICE_FIGURES["age"]),
         "unanswered": {"n_clips": clips.height} | figures.intervals(clips, of_status, tuple(of_status)),
     }

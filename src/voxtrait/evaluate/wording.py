@@ -44,6 +44,15 @@ SLICES: Final = {
     "duration": "Duration of the clip",
     "snr": "Speech over noise",
 }
+DECADES: Final = {"age_group": "Labelled decade", "estimated_age_group": "Estimated decade"}
+"""Slices whose figures of age are the tables of age by decade."""
+DECADE_COLUMNS: Final = {
+    "mae": "MAE, years",
+    "bias": "bias, years",
+    "coverage80": "inside the 80 % interval",
+    "interval_width": "width of the interval, years",
+}
+"""Figures of age in the tables of age by decade, and their headings."""
 COLUMNS: Final = {
     "gender": {
         "accuracy": "gender right",
@@ -137,15 +146,17 @@ def interval(row: Mapping[str, float | None] | None, name: str) -> str:
     return number(row["value"], name) + (f" ({inside})" if inside else "")
 
 
-def columns(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+def columns(kind: str, rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     """List the columns ``(task, figure, heading)`` that a table of slices has something to show in.
 
     Args:
-        rows: slices of one kind.
+        kind: of slices; the age of those in :data:`DECADES` is in tables of its own.
+        rows: slices of this kind.
     """
     return [
         (task, name, heading)
         for task, names in COLUMNS.items()
+        if task != "age" or kind not in DECADES
         for name, heading in names.items()
         if any(
             row[task][name] is not None and (task != "unanswered" or row[task][name]["value"]) for row in rows.values()

@@ -8,9 +8,9 @@ The steps, each public::
                                         └── picture ──► uint8 (height, width) ── network_input ──► float32 (1, h, w)
                                                               └── encode_png / decode_png: PNG, lossless
 
-Frame ``i`` of a spectrogram is centred on sample ``i × hop_length``; outside the signal there are zeros. Power is
-scaled so that a full-scale sine has 0 dB in its bin, whatever the window. Mel scales: Slaney, "Auditory Toolbox"
-(Interval TR 1998-010), and HTK (Young et al., The HTK Book): 2595 log10(1 + f/700).
+Frame ``i`` of a spectrogram is centred on sample ``i × hop_length``, with zeros outside the signal, or starts there.
+Power is scaled so that a full-scale sine has 0 dB in its bin, whatever the window. Mel scales: Slaney, "Auditory
+Toolbox" (Interval TR 1998-010), and HTK (Young et al., The HTK Book): 2595 log10(1 + f/700).
 """
 
 from voxtrait.features.drawing import Picture, decode_png, encode_png, greys, network_input, picture
@@ -20,8 +20,7 @@ from voxtrait.features.front_end import (
     PICTURE_SIZE,
     Fit,
     FrontEnd,
-    encoder_front_end,
-    fast_encoder_front_end,
+    kaldi_front_end,
     picture_front_end,
 )
 from voxtrait.features.spectrum import Array, filters, log_mel, mel_power, windows
@@ -36,10 +35,9 @@ __all__ = [
     "Picture",
     "decode_png",
     "encode_png",
-    "encoder_front_end",
-    "fast_encoder_front_end",
     "filters",
     "greys",
+    "kaldi_front_end",
     "log_mel",
     "mel_power",
     "network_input",

@@ -16,7 +16,12 @@ CHOICES: Final = {
     "scale": ("slaney", "htk"),
     "norm": ("peak", "area"),
     "compression": ("db", "log", "none"),
+    "window": ("hann", "povey"),
+    "triangles": ("hz", "mel"),
+    "frames": ("centred", "inside"),
 }
+ADDED: Final = ("window", "triangles", "frames", "dc_removed", "pre_emphasis", "mean_removed")
+"""Keys that front ends written before version 0.2 lack: the defaults are what was done then."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +34,24 @@ class FrontEnd:
 
     sampling_rate: int = 16_000  # Hz
     n_fft: int = 2048  # samples, of which window_length are not zero
-    window_length: int = 1024  # samples, Hann
+    window_length: int = 1024  # samples
+    window: Literal["hann", "povey"] = "hann"  # Kaldi's is a symmetric Hann window to the power of 0.85
     hop_length: int = 160  # samples between columns
     n_mels: int = 288  # bands = rows of a picture
     f_min: float = 0.0  # Hz
     f_max: float = 8000.0  # Hz
     scale: Literal["slaney", "htk"] = "slaney"
     norm: Literal["peak", "area"] = "peak"  # triangles of height 1, or of area 1 (librosa's "slaney")
+    triangles: Literal["hz", "mel"] = "hz"  # the scale on which the sides of a filter are straight
+    # centred: frame i has sample i × hop_length in its middle, with zeros outside the signal; inside: frame i starts at
+    # that sample, and no frame reaches over the end (Kaldi's snip_edges)
+    frames: Literal["centred", "inside"] = "centred"
+    dc_removed: bool = False  # subtract the mean of each frame
+    pre_emphasis: float = 0.0  # x[n] - pre_emphasis · x[n - 1] in each frame, after that
     compression: Literal["db", "log", "none"] = "db"  # 10 log10, natural log, or linear power
     scaled: bool = True  # power relative to a full-scale sine; False leaves the window's own gain in
     floor: float = 1e-10  # power below which everything counts as this
+    mean_removed: bool = False  # subtract the mean over the signal from each band, after compression
     level_db: float | None = None  # dBFS to which a quieter or louder signal is brought (RMS); None leaves it alone
     floor_db: float = -100.0  # dB: black in a picture
     ceiling_db: float = -10.0  # dB: white in a picture; real speech at full level reaches it
@@ -61,6 +74,8 @@ class FrontEnd:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise OptionError(f"got {name} {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if not 0 <= self.pre_emphasis < 1:
+            raise OptionError(f"got pre_emphasis {self.pre_emphasis}, expected 0 to below 1")
         if self.shrink < 1 or self.n_mels % self.shrink or self.columns % self.shrink:
             raise OptionError(f"got shrink {self.shrink}, expected a divisor of {self.columns} and of {self.n_mels}")
         if self.fit == "windows" and self.shrink != 1:
@@ -86,10 +101,16 @@ class FrontEnd:
     def from_dict(cls, values: Mapping[str, Any]) -> "FrontEnd":
         """Rebuild a front end; a key too many or too few is an error, for a silent default would skew every prediction.
 
+        A front end without any of :data:`ADDED` was written before they were known, and gets their defaults.
+
         Raises:
             BundleError: if the keys are not exactly the fields.
         """
         fields = {field.name for field in dataclasses.fields(cls)}
+        if not set(ADDED) & set(values):
+            values = {field.name: field.default for field in dataclasses.fields(cls) if field.name in ADDED} | {
+                **values
+            }
         if set(values) != fields:
             missing, unknown = sorted(fields - set(values)), sorted(set(values) - fields)
             raise BundleError(
@@ -123,36 +144,37 @@ def picture_front_end(
     return dataclasses.replace(base, columns=width, n_mels=height, n_fft=n_fft, fit=fit)
 
 
-def encoder_front_end() -> FrontEnd:
-    """Give the front end of a speaker encoder: windows of 1.6 s in 40 mel bands of linear power, at -30 dBFS.
+def kaldi_front_end(columns: int, hop_length: int = 160) -> FrontEnd:
+    """Give the front end of CAM++: Kaldi's filter bank of 80 bands, in windows of at most ``columns`` frames.
 
-    It is that of the GE2E encoder (Wan et al., "Generalized End-to-End Loss for Speaker Verification", ICASSP 2018) as
-    the Resemblyzer package computes it: librosa's mel power.
+    It is ``fbank`` of Kaldi (Povey et al., "The Kaldi speech recognition toolkit", ASRU 2011) without dither, for a
+    signal in [-1, 1] that was brought to -25 dBFS, and without the mean of each band over the signal.
+
+    Args:
+        columns: frames of a window at most.
+        hop_length: samples between frames, at 16 kHz; 160 is Kaldi's.
 
     Examples:
-        >>> encoder_front_end().input_shape
-        (160, 40)
+        >>> kaldi_front_end(300).input_shape
+        (300, 80)
     """
     return FrontEnd(
-        n_fft=400,
+        n_fft=512,
         window_length=400,
-        n_mels=40,
-        norm="area",
-        compression="none",
+        window="povey",
+        hop_length=hop_length,
+        n_mels=80,
+        f_min=20.0,
+        scale="htk",
+        triangles="mel",
+        frames="inside",
+        dc_removed=True,
+        pre_emphasis=0.97,
+        compression="log",
         scaled=False,
-        level_db=-30.0,
-        columns=160,
+        floor=1.1920929e-07,
+        mean_removed=True,
+        level_db=-25.0,
+        columns=columns,
         fit="windows",
     )
-
-
-def fast_encoder_front_end() -> FrontEnd:
-    """Give the front end of the fast speaker encoder: the same windows, in half as many columns, and as logarithms.
-
-    Its network was taught by the other encoder (``training/distillation.py``) and takes its steps more slowly.
-
-    Examples:
-        >>> fast_encoder_front_end().input_shape
-        (80, 40)
-    """
-    return dataclasses.replace(encoder_front_end(), hop_length=320, columns=80, compression="log", floor=1e-6)

@@ -24,7 +24,8 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     Args:
         signal: mono, ``(samples,)``, at the front end's rate.
         front_end: the parameters.
-        centres: the samples that columns are centred on; ``None`` means every hop from 0 to the end.
+        centres: the samples that columns are centred on; ``None`` means every hop from 0 to the end, or all frames
+            inside the signal, as the front end says.
 
     Returns:
         ``(n_mels, frames)``, linear power, lowest band first.
@@ -37,19 +38,24 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
         ((288, 101), True)
     """
     if centres is None:
-        centres = np.arange(0, len(signal) + 1, front_end.hop_length)
+        centres = _centres(len(signal), front_end)
     if front_end.level_db is not None:
-        rms = float(np.sqrt(np.dot(signal, signal) / len(signal))) if len(signal) else 0.0
+        offset = float(signal.mean(dtype=np.float64)) if front_end.dc_removed and len(signal) else 0.0
+        power = float(np.dot(signal, signal)) / len(signal) - offset**2 if len(signal) else 0.0
+        rms = math.sqrt(max(power, 0.0))
         if rms > 0:
             signal = signal * np.float32(10 ** (front_end.level_db / 20) / rms)
     window, bank = _window(front_end), filters(front_end)
     half = front_end.window_length // 2
     # only the stretch that the frames touch is padded and cut into frames, however long the signal is
     start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
-    inside = signal[max(start, 0) : max(stop, 0)]
-    padded = np.pad(inside, (max(-start, 0), max(stop - max(start, 0) - len(inside), 0)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
+    known = signal[max(start, 0) : max(stop, 0)]
+    padded = np.pad(known, (max(-start, 0), max(stop - max(start, 0) - len(known), 0)))
     first = centres - half - start
+    offsets = _offsets(padded, first, front_end)
+    if front_end.pre_emphasis:  # of the whole stretch: only the first sample of a frame differs, and its window is 0
+        padded[1:] -= np.float32(front_end.pre_emphasis) * padded[:-1]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     step = int(first[1] - first[0]) if len(first) > 1 else 1
     evenly = step > 0 and bool((np.diff(first) == step).all())  # then frames are not gathered, but seen where they lie
     out = np.empty((front_end.n_mels, len(first)), dtype=np.float32)
@@ -57,13 +63,31 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     for at in range(0, len(first), FRAMES):
         some = first[at : at + FRAMES]
         found = windows[some[0] : some[-1] + 1 : step] if evenly else windows[some]
-        np.multiply(found, window, out=frames[: len(some), : front_end.window_length])
+        inside = frames[: len(some), : front_end.window_length]
+        np.multiply(found if offsets is None else found - offsets[at : at + FRAMES], window, out=inside)
         spectrum = scipy.fft.rfft(frames[: len(some)], axis=1)
         squares = spectrum.view(np.float32)  # real and imaginary parts in turn
         squares *= squares
         power = np.add(squares[:, ::2].T, squares[:, 1::2].T, order="C")  # bins before frames, as the product reads it
         out[:, at : at + len(some)] = bank @ power
     return out
+
+
+def _centres(samples: int, front_end: FrontEnd) -> npt.NDArray[np.int64]:
+    if front_end.frames == "centred":
+        return np.arange(0, samples + 1, front_end.hop_length)
+    half = front_end.window_length // 2
+    last = max(samples, front_end.window_length) - front_end.window_length  # zeros fill up what is shorter than a frame
+    return np.arange(half, half + last + 1, front_end.hop_length)
+
+
+def _offsets(stretch: Signal, first: npt.NDArray[np.int64], front_end: FrontEnd) -> Array | None:
+    """Give what the mean of each frame is once it is pre-emphasised, ``(frames, 1)``, where means are removed."""
+    if not front_end.dc_removed:
+        return None
+    sums = np.concatenate([[0.0], np.cumsum(stretch, dtype=np.float64)])
+    means = (sums[first + front_end.window_length] - sums[first]) / front_end.window_length
+    return np.asarray((1 - front_end.pre_emphasis) * means, dtype=np.float32)[:, None]
 
 
 def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: FrontEnd | None = None) -> Array:
@@ -87,40 +111,40 @@ def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: Fr
     """
     front_end = front_end or FrontEnd()
     mono = to_mono(check_signal(signal))
-    return _compress(mel_power(resample(mono, sampling_rate, front_end.sampling_rate), front_end), front_end)
+    return _compressed(resample(mono, sampling_rate, front_end.sampling_rate), front_end)
 
 
 def windows(signal: Signal, front_end: FrontEnd) -> Array:
-    """Cut a mel spectrogram into windows of one length that cover it evenly, as a speaker encoder sees them.
+    """Cut a mel spectrogram into windows of the same length that follow one another, as a speaker encoder sees them.
 
     Args:
         signal: mono, ``(samples,)``, at the front end's rate, usually nothing but speech.
-        front_end: with ``fit="windows"``; ``columns`` says how many frames a window has.
+        front_end: with ``fit="windows"``; ``columns`` says how many frames a window has at most.
 
     Returns:
-        ``(n, columns, n_mels)`` float32, compressed as the front end says. A signal of less than a window is repeated
-        from its start; one of ``f`` frames has ``ceil(f / columns - 0.25)`` windows, spread from the first frame to
-        the last, which overlap where ``f`` is no multiple of ``columns``, or leave out at most a quarter of a window
-        in all.
+        ``(n, frames, n_mels)`` float32, compressed as the front end says. A signal of ``f`` frames has
+        ``ceil(f / columns)`` windows of ``f // n`` frames: all of it is seen, and nothing twice.
 
     Raises:
         OptionError: if the front end is one of pictures.
 
     Examples:
         >>> import numpy as np
-        >>> from voxtrait.features.front_end import encoder_front_end
-        >>> windows(np.zeros(5 * 16000, np.float32), encoder_front_end()).shape
-        (3, 160, 40)
+        >>> from voxtrait.features.front_end import kaldi_front_end
+        >>> windows(np.zeros(5 * 16000, np.float32), kaldi_front_end(400)).shape
+        (2, 249, 80)
     """
     if front_end.fit != "windows":
         raise OptionError(f"got a front end with fit {front_end.fit!r}, expected 'windows'")
-    frames = _compress(mel_power(signal, front_end), front_end).T
-    columns = front_end.columns
-    if len(frames) < columns:
-        return np.resize(frames, (1, columns, front_end.n_mels))
-    count = max(1, math.ceil(len(frames) / columns - 0.25))
-    starts = np.linspace(0, len(frames) - columns, count).astype(int)
-    return np.ascontiguousarray(frames[starts[:, None] + np.arange(columns)])
+    frames = _compressed(signal, front_end).T
+    count = math.ceil(len(frames) / front_end.columns)
+    size = len(frames) // count
+    return np.ascontiguousarray(frames[: count * size].reshape(count, size, front_end.n_mels))
+
+
+def _compressed(signal: Signal, front_end: FrontEnd) -> Array:
+    bands = _compress(mel_power(signal, front_end), front_end)
+    return bands - bands.mean(axis=1, keepdims=True) if front_end.mean_removed else bands
 
 
 def _compress(power: Array, front_end: FrontEnd) -> Array:
@@ -136,7 +160,10 @@ def _compress(power: Array, front_end: FrontEnd) -> Array:
 @functools.lru_cache(maxsize=8)
 def _window(front_end: FrontEnd) -> Array:
     n = front_end.window_length
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)).astype(np.float32)  # periodic Hann
+    if front_end.window == "povey":
+        window = ((0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / (n - 1))) ** 0.85).astype(np.float32)
+    else:
+        window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / n)).astype(np.float32)  # periodic Hann
     return np.asarray(window / (window.sum() / 2), dtype=np.float32) if front_end.scaled else window
 
 
@@ -148,28 +175,29 @@ def filters(front_end: FrontEnd) -> scipy.sparse.csr_array:
         ``(n_mels, n_fft / 2 + 1)`` float32; sparse, for most of a dense bank is zeros.
 
     Examples:
-        >>> from voxtrait.features.front_end import encoder_front_end
-        >>> filters(encoder_front_end()).shape
-        (40, 201)
+        >>> from voxtrait.features.front_end import kaldi_front_end
+        >>> filters(kaldi_front_end(400)).shape
+        (80, 257)
     """
-    edges = _to_hz(
-        np.linspace(
-            _to_mel(front_end.f_min, front_end.scale), _to_mel(front_end.f_max, front_end.scale), front_end.n_mels + 2
-        ),
-        front_end.scale,
-    )
-    bins = np.fft.rfftfreq(front_end.n_fft, 1 / front_end.sampling_rate)
+    low_mel, high_mel = (_to_mel(np.array(edge), front_end.scale) for edge in (front_end.f_min, front_end.f_max))
+    edges = np.linspace(low_mel, high_mel, front_end.n_mels + 2)
+    hz = _to_hz(edges, front_end.scale)
+    bins = np.asarray(np.fft.rfftfreq(front_end.n_fft, 1 / front_end.sampling_rate), dtype=np.float64)
+    if front_end.triangles == "mel":
+        bins = _to_mel(bins, front_end.scale)
+    else:
+        edges = hz
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     bank = np.maximum(0, np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)))
     if front_end.norm == "area":
-        bank *= 2 / (high - low)
+        bank *= 2 / (hz[2:] - hz[:-2])[:, None]
     return scipy.sparse.csr_array(bank.astype(np.float32))
 
 
-def _to_mel(hz: float, scale: str) -> float:
+def _to_mel(hz: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
     if scale == "htk":
-        return float(2595 * np.log10(1 + hz / 700))
-    return hz / (200 / 3) if hz < 1000 else 15 + 27 * float(np.log(hz / 1000) / np.log(6.4))
+        return np.asarray(2595 * np.log10(1 + hz / 700))
+    return np.where(hz < 1000, hz / (200 / 3), 15 + 27 * np.log(np.maximum(hz, 1000) / 1000) / np.log(6.4))
 
 
 def _to_hz(mel: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:

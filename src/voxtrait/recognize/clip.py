@@ -60,17 +60,18 @@ class Clip:
         return refusal(self.duration_s, self.speech_s)
 
     def stretches(self, blocks: Iterable[Signal]) -> Iterator[Signal]:
-        """Listen, and give the speech without what is between.
+        """Listen, and give the speech with 0.2 s around it, without what is between.
 
         Args:
             blocks: mono at 16 kHz, ``(samples,)`` each.
 
         Yields:
-            Speech, ``(samples,)``: one piece of a clip with up to two minutes of it, and of a longer one a minute each
-            and what is left, up to two.
+            Speech and its surroundings, ``(samples,)``: one piece of a clip with up to two minutes of it, and of a
+            longer one a minute each and what is left, up to two.
         """
         waiting = np.zeros(0, np.float32)
-        for part in self._listen(blocks):
+        for heard in self._listen(blocks):
+            part = heard.surrounded
             if not len(part):
                 continue
             waiting = np.concatenate([waiting, part]) if len(waiting) else part
@@ -98,23 +99,23 @@ class Clip:
                     first.append(block)
                 yield block
 
-        for part in self._listen(kept()):
+        for heard in self._listen(kept()):
             if sum(map(len, spoken)) < _STRETCH:
-                spoken.append(part)
+                spoken.append(heard.speech)
         return np.concatenate([np.zeros(0, np.float32), *(first if self._samples <= _STRETCH else spoken)])[:_STRETCH]
 
-    def _listen(self, blocks: Iterable[Signal]) -> Iterator[Signal]:
-        """Pass the blocks to the detector, count, and give the speech as it is found."""
+    def _listen(self, blocks: Iterable[Signal]) -> Iterator[speech.Heard]:
+        """Pass the blocks to the detector, count, and give what it finds."""
         for block in blocks:
             self._samples += len(block)
             yield self._count(self._detector.feed(block))
         yield self._count(self._detector.close())
 
-    def _count(self, heard: speech.Heard) -> Signal:
+    def _count(self, heard: speech.Heard) -> speech.Heard:
         for kind, which in ((True, heard.frames), (False, ~heard.frames)):
             self._frames[kind] += int(np.count_nonzero(which))
             self._sums[kind] += float(heard.powers[which].sum(dtype=np.float64))
-        return heard.speech
+        return heard
 
 
 def refusal(duration_s: float, speech_s: float) -> tuple[str, str] | None:

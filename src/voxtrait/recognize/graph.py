@@ -40,21 +40,34 @@ class Graph:
         """Travel to another process without the session, which is opened there."""
         return self.__dict__ | {"_session": None}
 
+    def size(self, name: str) -> int | None:
+        """Values of a row of an output; ``None`` where the graph leaves it open.
+
+        Raises:
+            BundleError: if the file is no graph, or not the one described.
+        """
+        found = {one.name: one.shape[-1] for one in self._opened().get_outputs()}[name]
+        return found if isinstance(found, int) else None
+
     def __call__(self, rows: Array) -> dict[str, Array]:
         """Run: ``(n, *takes)`` → each output, ``(n, values)``.
 
         Raises:
             BundleError: if the file is no graph, or not the one described, or does not take these rows.
         """
-        if self._session is None:
-            self._session = self._open()
-            self._input = self._session.get_inputs()[0].name
+        session = self._opened()
         names = list(self.gives)
         try:
-            found = self._session.run(names, {self._input: rows})
+            found = session.run(names, {self._input: rows})
         except Exception as error:  # the runtime has a dozen kinds, none of them public
             raise BundleError(f"{self.file} cannot work on an input of {rows.shape}: {error}") from None
         return dict(zip(names, found, strict=True))
+
+    def _opened(self) -> Any:
+        if self._session is None:
+            self._session = self._open()
+            self._input = self._session.get_inputs()[0].name
+        return self._session
 
     def _open(self) -> Any:
         import onnxruntime
@@ -78,7 +91,8 @@ class Graph:
             raise BundleError(f"the graph {self.file} takes {sorted(inputs)}, expected {self.name or 'one input'}")
         for name, shape in inputs.items():
             if not _fits(shape, self.takes):
-                raise BundleError(f"the graph {self.file} takes {name} of {shape}, expected (n, {self.takes})")
+                wanted = ", ".join("any" if size is None else str(size) for size in self.takes)
+                raise BundleError(f"the graph {self.file} takes {name} of {shape}, expected (n, {wanted})")
         return session
 
 

@@ -7,7 +7,7 @@
 
 The final answer comes from the very code that answers for a file, in a thread of its own, which needs a minute and
 more before it is sure of anything. The estimates come from a second, quicker pass: speech as it can be told at once,
-and the summary of a window for each 1.6 s of it. Both passes keep a bounded part of the sound, however long it is.
+and the summary of a window for each 6 s of it. Both passes keep a bounded part of the sound, however long it is.
 """
 
 import dataclasses
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 EVERY_S: Final = 1.0  # seconds of sound between two estimates
 WINDOW_S: Final = 30.0  # from more speech than this no bundle is surer
 SHORTEST_EVERY_S: Final = 0.1
-LONGEST_WINDOW_S: Final = 3600.0  # a summary for each 1.6 s of it is kept
-CONTEXT_S: Final = 9.6  # of speech, whose level a new window is measured by
+LONGEST_WINDOW_S: Final = 3600.0  # a summary for each window of it is kept
+CONTEXT_S: Final = 12.0  # of speech, whose level and mean spectrum a new window is measured by
+SHORTEST_WINDOW_S: Final = 1.0  # of a window that is not whole yet: less of it tells little
 PIECE_S: Final = 1.0  # seconds given to the other thread in one piece, of which …
 PIECES: Final = 8  # … so many may wait
 
@@ -177,7 +178,7 @@ class Listening:
         while len(signal):
             left = self._every - self._samples % self._every
             part, signal = np.split(signal, [left])
-            self._told.take(self._found.feed(part).speech, (self._samples + left) / SAMPLING_RATE)
+            self._told.take(self._found.feed(part), (self._samples + left) / SAMPLING_RATE)
             self._samples += len(part)
             if self._samples % self._every == 0:
                 at_s = self._samples / SAMPLING_RATE
@@ -203,12 +204,13 @@ class _Told:
         self._count = 0
         self._summaries: deque[tuple[float, Array]] = deque()  # when, and (1, f)
 
-    def take(self, spoken: Signal, at_s: float) -> None:
+    def take(self, heard: speech.Heard, at_s: float) -> None:
         """Add speech that will be told at a moment."""
+        spoken = heard.surrounded
         if not len(spoken):
             return
-        self._speech += len(spoken)
-        self._pieces.append((at_s, len(spoken)))
+        self._speech += len(heard.speech)
+        self._pieces.append((at_s, len(heard.speech)))
         self._partly = None
         while len(spoken):
             part, spoken = np.split(spoken, [self._window - self._fresh])
@@ -228,25 +230,29 @@ class _Told:
             while kept and kept[0][0] <= at_s - self._window_s:
                 kept.popleft()
         recent_s = sum(length for _, length in self._pieces) / SAMPLING_RATE
-        partly = self._partial()
-        parts = [] if partly is None else [partly]
-        so_far = self._predict(
-            path, at_s, self._speech / SAMPLING_RATE, sum(parts, self._sum), self._count + len(parts)
-        )
-        parts = [*(one for _, one in self._summaries), *(parts if self._pieces else [])]
-        recent = self._predict(path, min(at_s, self._window_s), recent_s, sum(parts), len(parts))
+        share = self._fresh / self._window  # of a window that is not whole yet
+        partly = [share * self._partial()] if self._fresh else []
+        so_far = self._predict(path, at_s, self._speech / SAMPLING_RATE, sum(partly, self._sum), self._count + share)
+        partly, share = (partly, share) if self._pieces else ([], 0.0)
+        parts = [*(one for _, one in self._summaries), *partly]
+        count = len(self._summaries) + share
+        recent = self._predict(path, min(at_s, self._window_s), recent_s, sum(parts), count)
         return so_far, recent
 
-    def _partial(self) -> Array | None:
-        if self._fresh and self._partly is None:
+    def _partial(self) -> Array:
+        if self._partly is None:
             self._partly = self._summary()
-        return self._partly if self._fresh else None
+        return self._partly
 
     def _summary(self) -> Array:
         """Run the encoder over the window that ends with the last speech, ``(1, f)``."""
-        return self._recognizer.summaries(self._recognizer.windows(self._context)[-1:])
+        front_end = self._recognizer.bundle.front_end
+        frames = self._recognizer.frames(self._context)
+        seconds = max(self._fresh / SAMPLING_RATE, SHORTEST_WINDOW_S)
+        count = round(seconds * front_end.sampling_rate / front_end.hop_length)
+        return self._recognizer.summaries(frames[-count:][None])
 
-    def _predict(self, path: str | None, heard_s: float, speech_s: float, total: Any, count: int) -> Prediction:
+    def _predict(self, path: str | None, heard_s: float, speech_s: float, total: Any, count: float) -> Prediction:
         model = self._recognizer.bundle.title
         refused = refusal(heard_s, speech_s)
         if refused or not count:

@@ -1,5 +1,6 @@
 """A bundle at work."""
 
+import dataclasses
 import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from voxtrait import audio, batch, decision, features, storage
 from voxtrait.audio import SAMPLING_RATE, Signal, Source, check_signal, resample, to_mono
-from voxtrait.bundle import Bundle
+from voxtrait.bundle import Bundle, current_name
 from voxtrait.bundle import load as load_bundle
 from voxtrait.errors import AudioMissingError, BundleError, DecodeError, OptionError, SignalError, VoxtraitError
 from voxtrait.features import Array
@@ -24,7 +25,8 @@ from voxtrait.recognize.prediction import ANSWERS, Prediction
 from voxtrait.recognize.table import table_row, table_schema
 
 PICTURE_SUFFIX: Final = ".png"
-WINDOWS: Final = 32  # that the encoder sees in one call: more are hardly faster, and take memory
+WINDOWS: Final = 4  # that the encoder sees in one call: more are no faster, and take memory
+LONGEST: Final = 10**6  # frames, more than any stretch has
 
 
 class Recognizer:
@@ -41,14 +43,20 @@ class Recognizer:
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         self.bundle = bundle
         self.threads = threads
-        shape, classes = bundle.front_end.input_shape, {task: len(labels) for task, labels in bundle.outputs.items()}
+        classes = {task: len(labels) for task, labels in bundle.outputs.items()}
         self._head: Graph | None = None
         if bundle.head is None:
-            self._model = Graph(bundle.model, shape, classes, threads=threads)
+            self._model = Graph(bundle.model, bundle.front_end.input_shape, classes, threads=threads)
         else:
+            shape = [None, bundle.front_end.n_mels]  # windows of any number of frames
             self._model = Graph(bundle.model, shape, {"summary": None}, name="windows", threads=threads)
             heads = classes | {"embedding": None}
             self._head = Graph(bundle.head, [None], heads, name="summary", threads=threads)
+
+    @property
+    def embedding_size(self) -> int | None:
+        """Values of the speaker embedding; ``None`` where the bundle has none."""
+        return None if self._head is None else self._head.size("embedding")
 
     def inputs(self, signal: npt.ArrayLike, sampling_rate: int = SAMPLING_RATE) -> Array:
         """First step, front end: signal → what the graph sees, float32.
@@ -59,7 +67,8 @@ class Recognizer:
 
         Returns:
             ``(1, *front_end.input_shape)``, the picture of the clip, or of the first minute of speech where the clip is
-            longer than a minute; for a bundle of windows ``(n, *front_end.input_shape)``, those of all its speech.
+            longer than a minute; for a bundle of windows ``(n, frames, n_mels)``, those of all its speech. From two
+            minutes of it on, a few frames that :meth:`predict` sees are left out, so that all windows have one length.
 
         Raises:
             SignalError: if the array is no signal, or windows are wanted and there is no speech.
@@ -70,7 +79,8 @@ class Recognizer:
         found = [self.windows(stretch) for stretch in Clip().stretches(cut(mono))]
         if not found:
             raise SignalError("no speech was found, expected some to cut windows from")
-        return np.concatenate(found)
+        size = min(part.shape[1] for part in found)
+        return np.concatenate([part[:, :size] for part in found])
 
     def run(self, inputs: Array) -> dict[str, Array]:
         """Second step, graph: pictures ``(n, *front_end.input_shape)`` → logits ``(n, classes)`` a task; windows of
@@ -80,13 +90,19 @@ class Recognizer:
         return self.heads(self._summary([inputs]))
 
     def windows(self, spoken: Signal) -> Array:
-        """Cut speech at 16 kHz, ``(samples,)``, into what an encoder sees, ``(n, *front_end.input_shape)``; only a
-        bundle of windows has one."""
+        """Cut speech at 16 kHz, ``(samples,)``, into what an encoder sees, ``(n, frames, n_mels)``; only a bundle of
+        windows has one."""
         front_end = self.bundle.front_end
         return features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
 
+    def frames(self, spoken: Signal) -> Array:
+        """Give the frames of speech at 16 kHz, ``(samples,)``, that windows are cut from: ``(frames, n_mels)``."""
+        front_end = dataclasses.replace(self.bundle.front_end, columns=LONGEST)  # one window
+        (frames,) = features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
+        return np.asarray(frames)
+
     def summaries(self, windows: Array) -> Array:
-        """Run the encoder: windows ``(n, *front_end.input_shape)`` → the summary of each, ``(n, f)``."""
+        """Run the encoder: windows ``(n, frames, n_mels)`` → the summary of each, ``(n, f)``."""
         return self._model(windows)["summary"]
 
     def heads(self, summary: Array) -> dict[str, Array]:
@@ -149,7 +165,7 @@ class Recognizer:
             sampling_rate: of a signal, in Hz; needed there and only there.
 
         Returns:
-            What :meth:`predict` gives, and what :meth:`embed` gives, ``(256,)``; ``None`` where the bundle has no
+            What :meth:`predict` gives, and what :meth:`embed` gives, ``(d,)``; ``None`` where the bundle has no
             embedding, or the prediction is not ``ok``.
 
         Raises:
@@ -280,7 +296,8 @@ class Recognizer:
             sampling_rate: of a signal, in Hz.
 
         Returns:
-            ``(256,)``, float32, of length 1: the cosine of two is their scalar product.
+            ``(d,)``, float32, of length 1: the cosine of two is their scalar product. ``d`` is 192 for the bundles
+            that ship.
 
         Raises:
             BundleError: if the bundle has none.
@@ -350,7 +367,7 @@ class Recognizer:
                 yield self.windows(stretch)
 
     def _summary(self, stretches: Iterable[Array]) -> Array:
-        """Run the encoder over windows ``(n, *front_end.input_shape)``: the mean of their summaries, ``(1, f)``."""
+        """Run the encoder over windows ``(n, frames, n_mels)``: the mean of their summaries, ``(1, f)``."""
         total, count = np.zeros(1), 0
         for windows in stretches:
             for at in range(0, len(windows), WINDOWS):
@@ -397,4 +414,4 @@ def load(which: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Re
         >>> load("voxtrait-diary").predict(np.zeros(32000), sampling_rate=16000).status
         'no_speech'
     """
-    return Recognizer(load_bundle(which), threads=threads)
+    return Recognizer(load_bundle(current_name(which)), threads=threads)

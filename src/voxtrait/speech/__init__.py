@@ -5,7 +5,7 @@
 detectors. ONNX Runtime is loaded by the first call, not by the import.
 """
 
-from voxtrait.speech.detector import FRAME_S, Detector, Heard, listen, speech_frames, speech_seconds, spoken
+from voxtrait.speech.detector import FRAME_S, Detector, Heard, find, listen, speech_frames, speech_seconds, spoken
 from voxtrait.speech.provisional import Provisional
 
-__all__ = ["FRAME_S", "Detector", "Heard", "Provisional", "listen", "speech_frames", "speech_seconds", "spoken"]
+__all__ = ["FRAME_S", "Detector", "Heard", "Provisional", "find", "listen", "speech_frames", "speech_seconds", "spoken"]

@@ -22,6 +22,7 @@ from voxtrait.speech.detector import (
     joined,
     loud_dbfs,
     powers,
+    widened,
 )
 
 STEP_FRAMES: Final = 8  # 0.26 s through the network in one call
@@ -76,7 +77,9 @@ class Provisional:
         waiting = len(samples) // network.FRAME
         count = max(0, waiting - LAG_FRAMES)
         first = len(self._shares) - waiting
-        frames = decide(self._shares)[first : first + count]
+        decided = decide(self._shares)
+        frames, wide = (some[first : first + count] for some in (decided, widened(decided)))
         answered, self._unanswered = np.split(samples, [count * network.FRAME])
         heard = self._powers[len(self._powers) - waiting :][:count]
-        return Heard(frames, answered.reshape(-1, network.FRAME)[frames].ravel(), heard)
+        cut = answered.reshape(-1, network.FRAME)
+        return Heard(frames, cut[frames].ravel(), heard, cut[wide].ravel())

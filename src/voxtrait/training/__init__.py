@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from voxtrait.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from voxtrait.training.pictures.fit import Outcome
     from voxtrait.training.recipe import EncoderRecipe, Recipe
+    from voxtrait.training.run import Outcome
 
 
 def require_extra() -> None:

@@ -22,12 +22,12 @@ def of_clips(table: pl.DataFrame, heard: pl.DataFrame, trained: int) -> Step:
             says why.
         trained: clips that were learnt from.
     """
-    unheard = heard.filter(pl.col("summaries").is_null())
-    short = unheard.filter(pl.col("message") == TOO_LITTLE).height
+    unusable = heard.filter(pl.col("summaries").is_null())
+    short = unusable.filter(pl.col("message") == TOO_LITTLE).height
     dropped = _by_split(table) | {
         TOO_LITTLE: short,
-        "absent, or no audio that can be used": unheard.height - short,
-        "neither gender nor age known": heard.height - unheard.height - trained,
+        "absent, or no audio that can be used": unusable.height - short,
+        "neither gender nor age known": heard.height - unusable.height - trained,
     }
     return Step("train", table.height, _only(dropped))
 

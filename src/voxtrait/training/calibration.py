@@ -21,8 +21,8 @@ COVERAGE_ABROAD: Final = 0.82  # … where the people asked about are of other c
 UNSURE_SHARE: Final = 0.05  # share of validation clips inside the abstention band, at most
 SURE_ENOUGH: Final = 0.98  # share of right answers outside the band, where the band above allows it
 
-UNSURE_GROWN: Final = 0.028  # share of grown-ups' clips inside the band of a bundle that tells the age too
-GROWN_YEARS: Final = 18.0
+UNSURE_ADULTS: Final = 0.028  # share of adults' clips inside the band of a bundle that tells the age too
+ADULT_YEARS: Final = 18.0
 WIDEST: Final = 0.4  # half of the widest band: nine in ten is sure
 
 
@@ -157,7 +157,7 @@ def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], chil
     """Fit the calibration of gender where the age is told too: a child's voice presents none, and says so.
 
     Temperature and evidence make the true genders most probable, children and contradicted labels included. The band
-    of ``unsure`` is the widest symmetric one that holds at most :data:`UNSURE_GROWN` of the grown-ups' whole clips.
+    of ``unsure`` is the widest symmetric one that holds at most :data:`UNSURE_ADULTS` of the adults' whole clips.
 
     Args:
         heard: whole clips first, then other lengths.
@@ -183,10 +183,10 @@ def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], chil
     setting = _setting(_minimum(loss))
     whole = known[0]
     distance = np.abs(answer(whole, shares[0], setting) - 0.5)
-    grown = ~(whole.years < GROWN_YEARS)
-    order = np.argsort(distance[grown])
-    share = np.cumsum(whole.weight[grown][order]) / whole.weight[grown].sum()
-    inside = distance[grown][order][share <= UNSURE_GROWN]
+    adult = ~(whole.years < ADULT_YEARS)
+    order = np.argsort(distance[adult])
+    share = np.cumsum(whole.weight[adult][order]) / whole.weight[adult].sum()
+    inside = distance[adult][order][share <= UNSURE_ADULTS]
     width = min(float(inside[-1]) if len(inside) else 0.0, WIDEST)
     return {**setting, "bias": [0.0, 0.0], "unsure": [0.5 - width, 0.5 + width], "childhood": childhood}
 

@@ -81,10 +81,16 @@ def check_parity(network: nn.Module, graph: bytes, inputs: np.ndarray, *outputs:
 
 def run(graph: bytes, output: str, **inputs: np.ndarray) -> np.ndarray:
     """Run a serialised graph and give one of its outputs."""
+    return np.asarray(open_graph(graph).run([output], inputs)[0])
+
+
+def open_graph(graph: bytes) -> Any:
+    """Open a serialised graph in the runtime."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run([output], inputs)[0])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def quantise(model: onnx.ModelProto, kind: str, keep: Sequence[str] = ()) -> bytes:

@@ -4,7 +4,7 @@ import importlib.util
 import math
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +15,29 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
+from torch.utils.data import Sampler
 
 from voxtrait.errors import OptionError
 from voxtrait.training.ranks import PATIENCE, Share
 
 ALONE: Final = Share()
+
+
+class EpochSampler(Sampler[int]):
+    """Shuffles by seed and ``epoch`` alone, so that a resumed run sees the order that an undisturbed one would.
+
+    ``epoch`` is set by the module; Lightning would call a ``set_epoch`` with another number after a resume.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size, self.seed, self.epoch = size, seed, 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.randperm(self.size, generator=torch.Generator().manual_seed(self.seed * 100_003 + self.epoch))
+        return iter(order.tolist())
 
 
 def cosine(

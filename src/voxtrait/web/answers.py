@@ -25,7 +25,7 @@ class PredictionAnswer(BaseModel):
     age_high: float | None = Field(description="Upper end of the 80 % interval.", examples=[47.0])
     age_group: str | None = Field(examples=["thirties"])
     age_groups: dict[str, float] | None = Field(description="Share of each group; sums to 1.", examples=[_SHARES])
-    model: str = Field(examples=["voxtrait-base 1.0"])
+    model: str = Field(examples=["voxtrait-base 2.0"])
 
 
 class ShownAnswer(BaseModel):
@@ -44,12 +44,15 @@ class ModelAnswer(BaseModel):
 
     name: str = Field(examples=["voxtrait-base"])
     version: str = Field(examples=["1.0"])
-    title: str = Field(examples=["voxtrait-base 1.0"])
+    title: str = Field(examples=["voxtrait-base 2.0"])
     active: bool = Field(description="Whether this server answers by it.")
     unsure: list[float] | None = Field(description="Where p_female is answered 'unsure'.", examples=[[0.33, 0.67]])
     description: str
     tasks: dict[str, list[str]]
-    scores: dict[str, Any]
+    scores: dict[str, Any] = Field(
+        description="Figures of the bundle's own evaluation. `age.by_estimate`, where it is there, is the error of age "
+        "by estimated decade, `age.by_group` by labelled decade."
+    )
     data: list[dict[str, Any]]
     pretrained: list[dict[str, Any]]
     licence: str = Field(examples=["Apache-2.0"])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from voxtrait.bundle import Bundle
-from voxtrait.evaluate import wording
+from voxtrait.evaluate import groups, wording
 
 
 def card(bundle: Bundle) -> str:
@@ -32,6 +32,8 @@ def card(bundle: Bundle) -> str:
         tells=_tells(bundle),
         tested=_tested(bundle.scores),
         figures=list(_figures(bundle.scores)),
+        decades=list(_decades(bundle.scores)),
+        LEAST_SPEAKERS=groups.LEAST_SPEAKERS,
         USES=wording.USES,
         MISUSES=wording.MISUSES,
         LIMITS=wording.LIMITS,
@@ -52,6 +54,20 @@ def _tested(scores: Mapping[str, Any]) -> str:
     if speakers is not None:
         said += f" of {speakers:,} speakers"
     return f"{said}; leakage between training and test: {scores.get('leakage', 'unknown')}"
+
+
+def _decades(scores: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:
+    """Give the tables of age by decade that a bundle has: the heading of the groups, and the cells of each row."""
+    for key, kind in groups.AGE_KINDS.items():
+        rows = groups.by_decade(scores, key)
+        if rows:
+            yield wording.DECADES[kind], [_cells(group, row) for group, row in rows.items()]
+
+
+def _cells(group: str, row: Mapping[str, Any]) -> list[str]:
+    errors = [wording.bare(wording.number(row[name], name)) for name in ("mae", "bias")]
+    counts = [f"{row[name]:,}" for name in groups.COUNTS]
+    return [wording.plain(group), *counts, *errors, wording.number(row["coverage80"], "coverage80")]
 
 
 def _figures(scores: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

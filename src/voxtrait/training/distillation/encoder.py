@@ -1,18 +1,19 @@
-"""The fast encoder learns from the large one: no labels, only what the large one says of the same windows.
+"""A fast encoder learns from CAM++: no labels, only what CAM++ makes of the same windows.
 
 ::
 
-    clip ─► speech ─┬► as recorded ────────────────────────┐            ┌► large encoder ─► states, summaries ─► heads
-                    └► other speeds, rooms, noise, codecs ─┴► windows ──┴► fast encoder ─► … brought near to all three
+    clip ─► speech ─┬► as recorded ─────────────────────┐            ┌► CAM++ ────────► features of each block, summary
+                    └► other speeds, rooms, noise, codecs┴► windows ─┴► fast encoder ─► … brought near to all of them
 
-Knowledge distillation (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015), on the states
-of the top layer, on summaries, each value by its spread, and on what the heads of a run make of the summaries. A
-recording at another speed is another voice, and the large encoder says what of it: that makes more voices than there
-are speakers, which labels would not survive.
+Knowledge distillation (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015) with hints at
+every block (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015). The student keeps every so many layers of
+its teacher's blocks, with their weights, sees half of the frames and has a smaller two-dimensional part. A recording
+at another speed is another voice, and the teacher says what of it: that makes more voices than there are speakers,
+which labels would not survive.
 
-``python -m voxtrait.training.distillation.encoder MANIFEST RUN OUT`` teaches one, with the heads of a run of the recipe
-``large``; a copy of ``OUT/fast_encoder.onnx`` as ``encoder.onnx`` in the folder of a run of ``base`` is what that one
-goes on from. What it costs and gains stands in ``docs/results.md``.
+``python -m voxtrait.training.distillation.encoder MANIFEST ENCODER OUT`` teaches one, with the graph of CAM++ that a
+run of the recipe ``base`` leaves as ``encoder.onnx``. ``OUT/encoder.onnx`` is what a run of ``fast`` starts from.
+``--without`` leaves corpora out. What it costs and gains stands in ``docs/results.md``.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,39 +36,44 @@ from torch import Tensor
 
 from voxtrait import audio, batch, features, manifest, speech
 from voxtrait.audio import SAMPLING_RATE, Signal, atomic_path, check_signal, resample
-from voxtrait.errors import BundleError, ManifestError, OptionError, VoxtraitError
+from voxtrait.errors import BundleError, ManifestError, VoxtraitError
 from voxtrait.features import Array
 from voxtrait.recognize.graph import Graph
 from voxtrait.training import schedule
-from voxtrait.training.distillation import fast_encoder, student
-from voxtrait.training.distillation.fast_encoder import COLUMNS, SLOWER, FastEncoder
-from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.voices import encoder
+from voxtrait.training.distillation import student
+from voxtrait.training.study.cross_corpus import held_out
+from voxtrait.training.voices import assembly, campplus
 from voxtrait.training.voices.acoustics import Chances, disturb
-from voxtrait.training.voices.heads import Heads
+from voxtrait.training.voices.campplus import CamPlus, Shape
 from voxtrait.training.voices.views import Recordings
 
-VIEWS: Final = 16  # of each clip: as recorded, and disturbed
+FAST: Final = Shape(planes=32, first=2, residuals=(2, 2), last=0, step=1, layers=(4, 10, 8), thinned=True)
+KEPT: Final = ((0, 3, 6, 9), (0, 2, 4, 7, 9, 12, 14, 17, 19, 22), (0, 2, 4, 6, 8, 10, 12, 14))
+"""Layers of each of the teacher's blocks whose weights the student starts from."""
+VIEWS: Final = 6  # of each clip: as recorded, and disturbed
 LONGEST_S: Final = 20.0
-LONGEST_VIEW_S: Final = 3.5
-SHORTEST_S: Final = 0.4
+FRAMES: Final = 300  # of a window of the teacher, 10 ms each
+THINNED: Final = 3  # of so many steps of 40 ms one is kept for the hints: neighbours say much the same
+KEEPS: Final = FRAMES // 4 // THINNED  # steps of a window that are kept
+SHORTEST_S: Final = 0.7
 SPEEDS: Final = (0.8, 1.25)
 FASTER_OR_SLOWER: Final = 0.75  # share of disturbed views at another speed
-DISTURBED: Final = 0.7  # share of them with a room, noise or codec
-CHANCES: Final = Chances(telephone=0.15, codec=0.12)  # codecs take longest, and the heads hear more of them
-UNHEARD: Final = 20  # one in so many speakers is kept aside, to see how well others are answered
+DISTURBED: Final = 0.75  # share of them with a room, noise, telephone or codec
+CHANCES: Final = Chances(telephone=0.2, codec=0.2)
+UNSEEN: Final = 20  # one in so many speakers is held out, to see how well others are imitated
 LEARNING_RATE: Final = 1e-3
-BATCH: Final = 128  # windows
-THINNED: Final = 4  # of so many states of a window one is kept: neighbours say much the same
-STATES: Final = 0.5  # weight of the states beside the summaries and the heads' answers
+BATCH: Final = 64  # windows
+HINTS: Final = 0.25  # weight of each block's features beside the summary
 SEED: Final = 7
-SCHEMA: Final = {"windows": pl.Binary, "states": pl.Binary, "summaries": pl.Binary, "view": pl.Binary}
-"""Of a clip: float16 ``(n, 80, 40)``, ``(n, 10, 256)``; float32 ``(n, 768)``; the number of each window's view."""
+POINTS: Final = ("delay_norm", "halves.0", "halves.1", "last_norm")
+"""Modules of both networks whose features are brought near: after the first steps and after each block."""
+SCHEMA: Final = {"windows": pl.Binary, "hints": pl.Binary, "summaries": pl.Binary, "view": pl.Binary}
+"""Of a clip: float16 ``(n, 150, 80)``, ``(n, 25, 1408)``; float32 ``(n, 1216)``; the number of each window's view."""
 
 
 @dataclasses.dataclass
 class Answers:
-    """The job: a file → windows of it, and what the large encoder says of them."""
+    """The job: a file → windows of it, and what the teacher makes of them."""
 
     teacher: Graph
     others: list[str]  # files for babble
@@ -75,15 +82,15 @@ class Answers:
         """Cut one file; one that cannot be used, or has too little speech, gives nothing."""
         found: list[tuple[Array, Array, Array, npt.NDArray[np.uint8]]] = []
         try:
-            spoken = speech.spoken(check_signal(audio.load(path)[0])[: int(LONGEST_S * SAMPLING_RATE)])
+            spoken = speech.find(check_signal(audio.load(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]).surrounded
             if len(spoken) >= SHORTEST_S * SAMPLING_RATE:
                 stem = int.from_bytes(hashlib.blake2b(Path(path).stem.encode(), digest_size=6).digest(), "big")
                 for view in range(VIEWS):
                     rng = np.random.default_rng([SEED, view, stem])
-                    signal = self._disturbed(spoken, rng) if view else spoken
-                    heard, seen = cut(signal, rng if view else None)
-                    said = self.teacher(heard)
-                    found.append((seen, said["states"], said["summary"], np.full(len(seen), view, np.uint8)))
+                    windows = cut(self._disturbed(spoken, rng) if view else spoken)
+                    made = self.teacher(windows)
+                    hints = np.concatenate([made[point].reshape(len(windows), KEEPS, -1) for point in POINTS], axis=2)
+                    found.append((windows[:, ::2], hints, made["summary"], np.full(len(windows), view, np.uint8)))
         except BundleError:  # no fault of the file, and the same for the next one
             raise
         except (VoxtraitError, OSError, RuntimeError):  # RuntimeError: a codec of libsndfile's
@@ -95,89 +102,70 @@ class Answers:
         return {name: part.astype(kind).tobytes() for name, part, kind in zip(SCHEMA, parts, kinds, strict=True)}
 
     def _disturbed(self, spoken: Signal, rng: np.random.Generator) -> Signal:
-        keep = min(len(spoken), int(LONGEST_VIEW_S * SAMPLING_RATE))
+        keep = min(len(spoken), int(FRAMES / 100 * SPEEDS[1] * SAMPLING_RATE))
         start = int(rng.uniform(0, len(spoken) - keep))
         signal = spoken[start : start + keep]
         if rng.random() < FASTER_OR_SLOWER:
             low, high = map(math.log, SPEEDS)
             signal = resample(signal, SAMPLING_RATE * math.exp(rng.uniform(low, high)), SAMPLING_RATE)
         if rng.random() < DISTURBED:
-            chosen = rng.choice(len(self.others), min(2, len(self.others)), replace=False)
+            chosen = rng.choice(len(self.others), min(4, len(self.others)), replace=False)
             signal = disturb(signal, Recordings([self.others[int(at)] for at in chosen]), rng, CHANCES)
         return np.asarray(signal, dtype=np.float32)
 
 
-def cut(signal: Signal, rng: np.random.Generator | None) -> tuple[Array, Array]:
-    """Cut a signal into the windows of both encoders, over the same moments.
-
-    Args:
-        signal: speech at 16 kHz, ``(samples,)``.
-        rng: for windows anywhere; ``None`` for those that the recogniser cuts.
-
-    Returns:
-        ``(n, 160, 40)`` for the large encoder, ``(n, 80, 40)`` for the fast one.
-    """
-    large, fast = features.encoder_front_end(), features.fast_encoder_front_end()
-    heard = features.mel_power(signal, large).T
-    seen = np.log(np.maximum(features.mel_power(signal, fast), fast.floor)).T
-    columns, ratio = fast.columns, large.columns // fast.columns
-    if len(seen) < columns:
-        return (
-            np.resize(heard[: ratio * len(seen)], (1, large.columns, large.n_mels)),
-            np.resize(seen, (1, columns, fast.n_mels)),
-        )
-    count = max(1, math.ceil(len(seen) / columns - 0.25))
-    last = len(seen) - columns
-    starts = np.linspace(0, last, count).astype(int) if rng is None else np.sort(rng.integers(0, last + 1, count))
-    at = np.minimum(ratio * starts[:, None] + np.arange(large.columns), len(heard) - 1)
-    return np.ascontiguousarray(heard[at]), np.ascontiguousarray(seen[starts[:, None] + np.arange(columns)])
+def cut(signal: Signal) -> Array:
+    """Cut speech at 16 kHz, ``(samples,)``, into windows of one length, ``(n, 300, 80)``; what is shorter is repeated
+    from its start."""
+    frames = features.windows(signal, features.kaldi_front_end(10**6))[0]
+    count = max(1, round(len(frames) / FRAMES))
+    if len(frames) < count * FRAMES:
+        frames = np.resize(frames, (count * FRAMES, frames.shape[1]))
+    start = (len(frames) - count * FRAMES) // 2
+    return np.asarray(frames[start : start + count * FRAMES].reshape(count, FRAMES, -1))
 
 
-def teacher(file: Path) -> Graph:
-    """Write the large encoder in 32 bits, with some of its states beside its summaries, and open it."""
-    shape = features.encoder_front_end().input_shape
-    model = encoder.assembled(encoder.pretrained())
-    every = SLOWER * THINNED
-    values = {"first": [every - 1], "past": [shape[0]], "axis": [0], "step": [every], "flat": [0, -1]}
-    model.graph.initializer.extend(numpy_helper.from_array(np.array(one), name) for name, one in values.items())
-    model.graph.node.extend(
-        [
-            helper.make_node("Slice", [f"layer{encoder.LAYERS - 1}", "first", "past", "axis", "step"], ["slower"]),
-            helper.make_node("Transpose", ["slower"], ["by_window"], perm=[1, 0, 2]),
-            helper.make_node("Reshape", ["by_window", "flat"], ["states"]),
-        ]
-    )
-    size = shape[0] // every * encoder.UNITS
-    model.graph.output.append(helper.make_tensor_value_info("states", TensorProto.FLOAT, ["n", size]))
-    onnx.checker.check_model(model)
+def teacher(source: Path, file: Path) -> Graph:
+    """Write a graph of CAM++ that gives the features of its blocks beside the summary, and open it."""
+    model = onnx.load(source)
+    every = 2 * THINNED  # its features come every 20 ms, the hints are of steps of 40 ms
+    for name, value in (("rows", [0, -1]), ("every.end", [2**31 - 1]), ("every", [every])):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    for point, width in zip(POINTS, (FAST.channels, *FAST.widths), strict=True):
+        kept = [f"{point}.coded.plain", "0", "every.end", "1", "every"]
+        model.graph.node.append(helper.make_node("Slice", kept, [f"{point}.kept"]))
+        model.graph.node.append(helper.make_node("Reshape", [f"{point}.kept", "rows"], [point]))
+        model.graph.output.append(helper.make_tensor_value_info(point, TensorProto.FLOAT, ["n", KEEPS * width]))
     with atomic_path(file) as part:
         onnx.save(model, part)
-    return Graph(file, shape, {"summary": encoder.SUMMARY, "states": size}, name="windows")
+    return Graph(file, [None, None], {"summary": None} | dict.fromkeys(POINTS), name="windows")
 
 
 @dataclasses.dataclass(frozen=True)
 class Lessons:
-    """What is learnt: windows with the large encoder's answers, and whose they are."""
+    """What is learnt: windows with the teacher's features, and whose they are."""
 
-    windows: npt.NDArray[np.float16]  # (n, 80, 40)
-    states: npt.NDArray[np.float16]  # (n, 10, 256), of every fourth step
-    summaries: npt.NDArray[np.float32]  # (n, 768)
-    aside: npt.NDArray[np.bool_]  # (n,), of speakers kept aside
+    windows: npt.NDArray[np.float16]  # (n, 150, 80)
+    hints: npt.NDArray[np.float16]  # (n, 25, 1408)
+    summaries: npt.NDArray[np.float32]  # (n, 1216)
+    aside: npt.NDArray[np.bool_]  # (n,), of speakers held out
     recorded: npt.NDArray[np.bool_]  # (n,), as recorded
+    clip: npt.NDArray[np.int64]  # (n,), row of the table
 
 
-def lessons(table: pl.DataFrame, folder: Path, *, jobs: int = 1, label: str | None = None) -> Lessons:
-    """Let the large encoder answer about all clips of a table; a killed run goes on where it was.
+def lessons(table: pl.DataFrame, source: Path, folder: Path, *, jobs: int = 1, label: str | None = None) -> Lessons:
+    """Let the teacher see all clips of a table; a killed run is resumed.
 
     Args:
         table: a manifest's rows with absolute paths, none of them of test speakers.
+        source: graph of CAM++, in 8 bits.
         folder: for the graph and the shards.
         jobs: processes.
         label: of a progress line on standard error.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = table["path"].to_list()
-    job = Answers(teacher(folder / "teacher.onnx"), paths[::7])
+    job = Answers(teacher(source, folder / "teacher.onnx"), paths[::7])
     nothing = dict.fromkeys(SCHEMA, b"")
     shards = batch.run_sharded(
         job,
@@ -185,7 +173,7 @@ def lessons(table: pl.DataFrame, folder: Path, *, jobs: int = 1, label: str | No
         folder / "answers",
         row=lambda row: row,
         schema=SCHEMA,
-        settings=repr((VIEWS, THINNED, LONGEST_VIEW_S, CHANCES, SEED, features.fast_encoder_front_end())),
+        settings=repr((VIEWS, FRAMES, THINNED, CHANCES, SEED)) + hashlib.blake2b(source.read_bytes()).hexdigest(),
         jobs=jobs,
         on_crash=lambda path, why: nothing,
         label=label,
@@ -193,12 +181,12 @@ def lessons(table: pl.DataFrame, folder: Path, *, jobs: int = 1, label: str | No
     )
     counts = pl.concat([pl.read_parquet(shard, columns=["view"])["view"].bin.size() for shard in shards]).to_numpy()
     total = int(counts.sum())
-    columns, bands = features.fast_encoder_front_end().input_shape
-    windows = np.empty((total, columns, bands), np.float16)
-    states = np.empty((total, columns // COLUMNS // THINNED, encoder.UNITS), np.float16)
-    summaries = np.empty((total, encoder.SUMMARY), np.float32)
+    width = FAST.channels + sum(FAST.widths)
+    windows = np.empty((total, FRAMES // 2, FAST.bands), np.float16)
+    hints = np.empty((total, KEEPS, width), np.float16)
+    summaries = np.empty((total, campplus.EMBEDDING + 2 * FAST.widths[-1]), np.float32)
     views = np.empty(total, np.uint8)
-    filled: dict[str, npt.NDArray[Any]] = dict(zip(SCHEMA, (windows, states, summaries, views), strict=True))
+    filled: dict[str, npt.NDArray[Any]] = dict(zip(SCHEMA, (windows, hints, summaries, views), strict=True))
     at = 0
     for shard in shards:  # one after the other: all of them and their join would need twice the memory
         rows = pl.read_parquet(shard)
@@ -206,66 +194,84 @@ def lessons(table: pl.DataFrame, folder: Path, *, jobs: int = 1, label: str | No
             part = np.frombuffer(b"".join(rows[name]), into.dtype).reshape(-1, *into.shape[1:])
             into[at : at + len(part)] = part
         at += len(part)
-    aside = np.array([student.kept_aside(one, UNHEARD) for one in table["speaker_id"].fill_null(table["clip_id"])])
-    return Lessons(windows, states, summaries, np.repeat(aside, counts), views == 0)
+    aside = np.array([student.kept_aside(one, UNSEEN) for one in table["speaker_id"].fill_null(table["clip_id"])])
+    clip = np.repeat(np.arange(table.height), counts)
+    return Lessons(windows, hints, summaries, aside[clip], views == 0, clip)
 
 
-def heads_of(run: Path) -> Heads:
-    """Read the heads of a training run, member by member; a bundle has only their mean.
+def beginner(large: CamPlus, shape: Shape = FAST, kept: Sequence[Sequence[int]] = KEPT) -> CamPlus:
+    """Make a student that starts from some layers of a larger network's blocks.
 
     Args:
-        run: folder of a run of the recipe large.
+        large: the teacher, with the same channels before and after each block.
+        shape: of the student.
+        kept: the layers of each block.
 
-    Raises:
-        OptionError: if no such run lies there.
+    Returns:
+        A network whose layers see those of the teacher's inputs that are left. Its two-dimensional part is new.
     """
-    note, last = run / "run.json", run / "checkpoints" / "last.ckpt"
-    known = json.loads(note.read_text("utf-8"))["recipe"] if note.is_file() and last.is_file() else {}
-    if "members" not in known:
-        raise OptionError(f"got {run}, expected the folder of a run of the recipe large: 'make model BUNDLE=large'")
-    recipe = EncoderRecipe(**known)
-    values = torch.load(last, map_location="cpu", weights_only=False)["state_dict"]
-    heads = Heads(encoder.SUMMARY, recipe.members, recipe)
-    heads.load_state_dict({name: values[f"network.{name}"] for name in heads.state_dict()})
-    return heads.requires_grad_(False).eval()
+    torch.manual_seed(SEED)
+    small = CamPlus(shape)
+    inside = shape.channels
+    for at, layers in enumerate(kept):
+        own = torch.arange(inside)  # the teacher's channels that the student has
+        for layer, source in enumerate(layers):
+            values = dict(large.blocks[at][source].state_dict())
+            small.blocks[at][layer].load_state_dict(_narrowed(values, own, "norm", "narrow"))
+            own = torch.cat([own, inside + source * shape.growth + torch.arange(shape.growth)])
+        small.norms[at].load_state_dict({key: _of(value, own) for key, value in large.norms[at].state_dict().items()})
+        small.halves[at].load_state_dict({"weight": large.halves[at].state_dict()["weight"][:, own]})
+        inside = shape.widths[at]
+    for name in ("last_norm", "embedding", "embedding_norm"):
+        getattr(small, name).load_state_dict(getattr(large, name).state_dict())
+    return small
+
+
+def _narrowed(values: dict[str, Tensor], own: Tensor, norm: str, product: str) -> dict[str, Tensor]:
+    for key, value in values.items():
+        if key.startswith(f"{norm}."):
+            values[key] = _of(value, own)
+        elif key.startswith(f"{product}."):
+            values[key] = value[:, own]
+    return values
+
+
+def _of(value: Tensor, own: Tensor) -> Tensor:
+    return value[own] if value.ndim else value
 
 
 class Distillation(lightning.LightningModule):
-    """The fast encoder with its three losses.
+    """The student with its losses.
 
     Args:
+        network: what learns.
         given: what is learnt.
-        heads: whose answers to both summaries are compared.
         steps: optimiser steps of all epochs together.
         learning_rate: the highest.
     """
 
-    def __init__(self, given: Lessons, heads: Heads, steps: int, learning_rate: float = LEARNING_RATE) -> None:
+    def __init__(self, network: CamPlus, given: Lessons, steps: int, learning_rate: float = LEARNING_RATE) -> None:
         super().__init__()
-        self.network = FastEncoder(encoder.pretrained())
-        self.heads, self.given, self.steps, self.learning_rate = heads, given, steps, learning_rate
+        self.network, self.given, self.steps, self.learning_rate = network, given, steps, learning_rate
+        for part in (network.embedding, network.embedding_norm):  # the teacher's own
+            part.requires_grad_(False).eval()
         some = np.flatnonzero(~given.aside)[::10]
-        bands = torch.from_numpy(given.windows[some].astype(np.float32))
-        self.network.mean.copy_(bands.mean((0, 1)))
-        self.network.scale.copy_(bands.std((0, 1)))
-        summaries = torch.from_numpy(given.summaries[some])
-        self.state_scale = _spread(torch.from_numpy(given.states[some[::5]].astype(np.float32)).std((0, 1)))
-        self.summary_scale = _spread(summaries.std(0))
-        with torch.no_grad():
-            self.answer_scale = self._answers(summaries).std((0, 1))
+        self.hint_scale = _spread(torch.from_numpy(given.hints[some].astype(np.float32)).std((0, 1)))
+        self.summary_scale = _spread(torch.from_numpy(given.summaries[some, campplus.EMBEDDING :]).std(0))
 
     def on_train_epoch_start(self) -> None:
         """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
+        self.network.embedding_norm.eval()
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Give the mean squared distances to the large encoder, each value by its spread."""
-        by_state, by_summary, by_answer = self._distances(batch)
+        """Give the mean squared distances to the teacher, each value by its spread."""
+        by_hint, by_summary, by_voice = self._distances(batch)
         self.log("train_loss", by_summary.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
-        return STATES * by_state + by_summary + by_answer
+        return HINTS * by_hint + by_summary + by_voice
 
     def validation_step(self, batch: Tensor, at: int) -> None:
-        """Measure the summaries of windows as recorded, of speakers kept aside."""
+        """Measure the summaries of windows as recorded, of speakers held out."""
         self.log("validation_loss", self._distances(batch)[1], on_step=False, on_epoch=True, batch_size=len(batch))
 
     def configure_optimizers(self) -> Any:
@@ -274,65 +280,60 @@ class Distillation(lightning.LightningModule):
 
     def _distances(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows = batch.cpu().numpy()
-        windows, states, summaries = (
+        windows, hints, summaries = (
             torch.from_numpy(values[rows]).to(self.device).float()
-            for values in (self.given.windows, self.given.states, self.given.summaries)
+            for values in (self.given.windows, self.given.hints, self.given.summaries)
         )
-        found, summary = self.network(windows)
-        found = found[:, THINNED - 1 :: THINNED].float()  # of bfloat16 under mixed precision
-        with torch.autocast(self.device.type, enabled=False):
-            answers = ((self._answers(summary) - self._answers(summaries)) / self.answer_scale.to(self.device)) ** 2
+        made = [one.transpose(1, 2).float() for one in self.network.features(windows)]
+        summary = campplus.statistics(made[-1].transpose(1, 2))
+        found = torch.cat([made[0][:, :: 2 * THINNED], *(one[:, ::THINNED] for one in made[1:])], 2)
+        by_hint = (((found - hints) / self.hint_scale.to(self.device)) ** 2).mean((0, 1))
+        parts = torch.split(by_hint, [FAST.channels, *FAST.widths])
+        voice, summaries = torch.split(summaries, [campplus.EMBEDDING, summary.shape[1]], 1)
+        by_voice = 1 - torch.cosine_similarity(self.network.embed(summary), voice)
         return (
-            (((found - states) / self.state_scale.to(self.device)) ** 2).mean(),
+            torch.stack([part.mean() for part in parts]).sum(),
             (((summary - summaries) / self.summary_scale.to(self.device)) ** 2).mean(),
-            answers.mean(),
+            by_voice.mean(),
         )
-
-    def _answers(self, summaries: Tensor) -> Tensor:
-        """What the members say, before it is spread over years: ``(members, n, 35)``."""
-        return self.heads.answers(summaries)
 
 
 def _spread(values: Tensor) -> Tensor:
-    """Keep values that hardly ever change, of which the embedding has some, from weighing more than all others."""
+    """Keep values that hardly ever change from weighing more than all others."""
     return values.clamp_min(float(0.1 * values.mean()))
 
 
 def distil(
     given: Lessons,
-    heads: Heads,
+    network: CamPlus,
     folder: Path,
     epochs: int,
     *,
-    start: Path | None = None,
     learning_rate: float = LEARNING_RATE,
     label: str | None = None,
-) -> FastEncoder:
-    """Teach the fast encoder; a killed run goes on from its last epoch.
+) -> CamPlus:
+    """Teach a student; a killed run is resumed from its last epoch.
 
     Args:
         given: what is learnt.
-        heads: whose answers count.
+        network: the student as it starts.
         folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
         epochs: times that every window is seen.
-        start: a checkpoint of an earlier run whose weights are taken up; ``None`` for the large encoder's.
         learning_rate: the highest.
         label: of a progress line on standard error.
 
     Raises:
-        ManifestError: if there is nothing to learn from, or no speaker kept aside.
+        ManifestError: if there is nothing to learn from, or no speaker is held out.
     """
     lightning.seed_everything(SEED, workers=True, verbose=False)
     rows, others = np.flatnonzero(~given.aside), np.flatnonzero(given.aside & given.recorded)
     if not len(rows) or not len(others):
         raise ManifestError(
-            f"got {len(rows)} windows to learn from and {len(others)} of speakers kept aside, expected some of both: "
-            f"one in {UNHEARD} speakers is kept aside, so give it a few hundred"
+            f"{len(rows)} windows of training speakers and {len(others)} of held-out speakers, expected some of both. "
+            f"One in {UNSEEN} speakers is held out: use a manifest with a few hundred speakers."
         )
     loader = student.loader_of(rows, BATCH, SEED)
-    module = Distillation(given, heads, len(loader) * epochs, learning_rate)
-    if start is not None:
-        module.load_state_dict(torch.load(start, map_location="cpu", weights_only=False)["state_dict"])
+    module = Distillation(network, given, len(loader) * epochs, learning_rate)
     student.teach(module, loader, others, folder, epochs, title="fast encoder", precision=precision(), label=label)
     return module.network.cpu().eval()
 
@@ -345,33 +346,58 @@ def precision() -> str:
     return schedule.precision_of("auto")
 
 
+def without(table: pl.DataFrame, given: Lessons, names: Sequence[str]) -> Lessons:
+    """Leave out corpora or releases, and every clip of their speakers elsewhere.
+
+    Args:
+        table: whose clips the lessons are of.
+        given: lessons.
+        names: as :func:`voxtrait.training.study.cross_corpus.held_out` calls them.
+
+    Raises:
+        ManifestError: if a name is not one of them.
+    """
+    sets = held_out(table)
+    if unknown := sorted(set(names) - set(sets)):
+        raise ManifestError(f"unknown sets {', '.join(unknown)}, expected some of: {', '.join(sets)}")
+    left_out = np.any([sets[name] for name in names], axis=0)
+    speakers = table.filter(pl.Series(left_out))["speaker_id"].drop_nulls().unique()
+    left_out |= table["speaker_id"].is_in(speakers.implode()).fill_null(False).to_numpy()
+    rows = ~left_out[given.clip]
+    return Lessons(*(getattr(given, field.name)[rows] for field in dataclasses.fields(Lessons)))
+
+
 def main() -> None:
     """Teach a fast encoder on the train and validation speakers of a manifest, and write its graph."""
-    parser = argparse.ArgumentParser(description="Teach the fast encoder, and write OUT/fast_encoder.onnx.")
-    parser.add_argument("manifest", type=Path, help="with splits")
-    parser.add_argument("run", type=Path, help="folder of a run of the recipe large, whose heads count")
-    parser.add_argument("out", type=Path, help="working folder; a second run goes on where the first was stopped")
+    parser = argparse.ArgumentParser(description="Teach the fast encoder, and write OUT/encoder.onnx.")
+    parser.add_argument("manifest", type=Path, help="table with splits")
+    parser.add_argument("encoder", type=Path, help="graph of CAM++: encoder.onnx of a run of the recipe base")
+    parser.add_argument("out", type=Path, help="working folder; a second run resumes the first")
     parser.add_argument("--epochs", type=int, default=8, help="[default: 8]")
-    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="go on from the weights of another run")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help=f"[default: {LEARNING_RATE}]")
+    parser.add_argument("--without", action="append", default=[], metavar="SET", help="corpus or release to leave out")
+    parser.add_argument("--lessons", type=Path, help="folder of the teacher's answers [default: OUT]")
     arguments = parser.parse_args()
     table = manifest.with_absolute_paths(manifest.read(arguments.manifest), arguments.manifest.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))
-    given = lessons(known, arguments.out, jobs=batch.default_jobs(), label="answers")
-    heads = heads_of(arguments.run)
+    place = arguments.lessons or arguments.out
+    given = lessons(known, arguments.encoder, place, jobs=batch.default_jobs(), label="teacher")
+    if arguments.without:
+        given = without(known, given, arguments.without)
     network = distil(
         given,
-        heads,
+        beginner(campplus.pretrained()),
         arguments.out,
         arguments.epochs,
-        start=arguments.start,
         learning_rate=arguments.learning_rate,
         label="distillation",
     )
-    real = given.windows[given.aside & given.recorded].astype(np.float32)
-    with atomic_path(arguments.out / "fast_encoder.onnx") as part:
-        part.write_bytes(fast_encoder.graph(network, real))
-    print(json.dumps({"windows": len(given.windows), "clips": known.height, "aside": int(given.aside.sum())}))
+    seen = np.flatnonzero(~given.aside & given.recorded)[:: max(1, len(given.clip) // 500)][:96]
+    real = np.flatnonzero(given.aside & given.recorded)[:48]
+    parts = [[given.windows[row : row + 1].astype(np.float32) for row in rows] for rows in (seen, real)]
+    with atomic_path(arguments.out / "encoder.onnx") as part:
+        part.write_bytes(assembly.graph(network, *parts))
+    print(json.dumps({"windows": len(given.windows), "clips": known.height, "held out": int(given.aside.sum())}))
 
 
 if __name__ == "__main__":

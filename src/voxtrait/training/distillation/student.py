@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from voxtrait.training import schedule
 from voxtrait.training.curves import Curves
-from voxtrait.training.pictures.dataset import EpochSampler
-from voxtrait.training.pictures.fit import Talk, calm
+from voxtrait.training.run import Talk, calm
+from voxtrait.training.schedule import EpochSampler
 
 LOOKED_AT: Final = 256  # rows kept aside that are looked at in one go
 

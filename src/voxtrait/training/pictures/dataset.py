@@ -155,23 +155,6 @@ class Pictures(Dataset[tuple[Tensor, int, float]]):
         return torch.from_numpy(network_input(drawn, self.front_end))
 
 
-class EpochSampler(Sampler[int]):
-    """Shuffles by seed and ``epoch`` alone, so that a resumed run sees the order that an undisturbed one would.
-
-    ``epoch`` is set by the module; Lightning would call a ``set_epoch`` with another number after a resume.
-    """
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size, self.seed, self.epoch = size, seed, 0
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        order = torch.randperm(self.size, generator=torch.Generator().manual_seed(self.seed * 100_003 + self.epoch))
-        return iter(order.tolist())
-
-
 class EpochBatches(Sampler[list[int]]):
     """Cuts the order of :class:`EpochSampler` into batches, and gives this process its rows of each.
 

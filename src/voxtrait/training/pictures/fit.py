@@ -2,27 +2,22 @@
 
 import dataclasses
 import json
-import logging
 import os
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import lightning
 import numpy as np
 import polars as pl
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from voxtrait import bundle as bundles
 from voxtrait import manifest, shards
 from voxtrait.audio import atomic_path
 from voxtrait.bundle import Bundle
-from voxtrait.corpora import licence_of, source_of
 from voxtrait.derived import PICTURES_SETTINGS
 from voxtrait.errors import OptionError
 from voxtrait.evaluate import evaluate
@@ -40,19 +35,10 @@ from voxtrait.training.pictures.dataset import (
 )
 from voxtrait.training.pictures.module import Training
 from voxtrait.training.ranks import Share
-from voxtrait.training.recipe import EncoderRecipe, Recipe
+from voxtrait.training.recipe import Recipe
+from voxtrait.training.run import Outcome, Talk, calm, claim, data_of, headline
 
 PARITY_PICTURES: Final = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a training leaves behind."""
-
-    bundle: Path
-    report: Path
-    figures: dict[str, dict[str, float]]  # split → loss, accuracy, uar
-    evaluation: dict[str, Any]  # the report's figures on the test split
 
 
 def train(
@@ -136,27 +122,6 @@ def _export(
     speakers = pl.concat([parts["train"], parts["validation"]])["speaker_id"].drop_nulls().unique().to_list()
     bundles.write(made, graph, speakers)
     return Exported(made, graph, speakers)
-
-
-def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool) -> None:
-    """Write down what this folder is for, or check that it is for the same."""
-    wanted = {"recipe": dataclasses.asdict(recipe), "data": str(data.resolve())}
-    wanted = json.loads(json.dumps(wanted))
-    note = folder / "run.json"
-    if note.is_file():
-        found = json.loads(note.read_text("utf-8"))
-        if not resume:
-            raise OptionError(f"a run lies in {folder} already: go on with it (--resume), or choose another --out")
-        if found != wanted:
-            differing = [key for key in wanted["recipe"] if found["recipe"].get(key) != wanted["recipe"][key]]
-            raise OptionError(
-                f"the run in {folder} has other settings ({', '.join(differing) or 'data'}): "
-                "resume with the same, or choose another --out"
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(note) as part:
-        part.write_text(json.dumps(wanted, indent=1) + "\n", "utf-8")
 
 
 def _pictures(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | None) -> tuple[Path, pl.DataFrame]:
@@ -255,35 +220,6 @@ def _stopped_early(checkpoint: Path) -> bool:
     return bool(stopping["wait_count"] >= stopping["patience"])
 
 
-class Talk(Callback):
-    """One line an epoch on standard error, with the time left."""
-
-    def __init__(self, label: str | None, epochs: int) -> None:
-        self.label, self.epochs = label, epochs
-        self.bar: Any = None
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Say how the epoch went."""
-        if self.label is None:
-            return
-        from tqdm import tqdm
-
-        done = trainer.current_epoch + 1
-        self.bar = self.bar or tqdm(total=self.epochs, initial=done - 1, desc=self.label, unit="epoch", file=sys.stderr)
-        seen = trainer.callback_metrics
-        self.bar.set_postfix_str(
-            f"loss {seen['train_loss']:.3f} validation {seen['validation_loss']:.3f}"
-            + (f" recall {seen['validation_uar']:.3f}" if "validation_uar" in seen else ""),
-            refresh=False,
-        )
-        self.bar.update()
-
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """End the line."""
-        if self.bar is not None:
-            self.bar.close()
-
-
 def _logits(module: Training, recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame) -> np.ndarray:
     """Classify a table's pictures as they are: ``(rows, classes)``, float64."""
     module = module.cpu().eval()
@@ -334,21 +270,6 @@ def _prior(table: pl.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
     return np.asarray(shares / shares.sum())
 
 
-def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """Name the corpora of a table's clips with licence, clips and speakers."""
-    place = pl.col("clip_id").str.split("/").list
-    named = table.with_columns(corpus=place.get(0, null_on_oob=True), release=place.get(1, null_on_oob=True))
-    for (corpus, release), rows in sorted(named.group_by("corpus", "release"), key=lambda pair: str(pair[0])):
-        yield {
-            "corpus": corpus or "unknown",
-            "release": None if release == "-" else release,
-            "licence": licence_of(corpus),
-            "source": source_of(corpus),
-            "clips": rows.height,
-            "speakers": rows["speaker_id"].n_unique() if rows["speaker_id"].null_count() == 0 else None,
-        }
-
-
 def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, split: str, folder: Path) -> Path:
     """Give a manifest whose files are the pictures themselves, for data that came as class folders or shards."""
     if "file" in table.columns:
@@ -365,24 +286,3 @@ def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, split: str, fol
     file = folder / "pictures.csv"
     manifest.write(rows, file)
     return file
-
-
-def headline(report: dict[str, Any]) -> dict[str, Any]:
-    """Pick the figures of a report that travel in the bundle."""
-    return {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage", "gender", "age") if key in report}
-
-
-@contextmanager
-def calm() -> Iterator[None]:
-    """Keep Lightning's advice off standard error; errors still pass."""
-    names = ("lightning", "lightning.pytorch", "lightning.fabric")
-    before = {name: logging.getLogger(name).level for name in names}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(lightning|torch|torchmetrics)\b.*")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for name, level in before.items():
-                logging.getLogger(name).setLevel(level)

@@ -1,4 +1,4 @@
-"""How well the recipe does on corpora that it was not trained on, beside a pitch threshold and a constant guess.
+"""Accuracy of a recipe on corpora left out of training, beside a pitch threshold and a constant guess.
 
 ``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries that a training of ``base`` left in its
 folder, takes train and validation speakers only, leaves out one corpus or release after the other, and prints a table.
@@ -24,27 +24,28 @@ from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import GENDERS
 from voxtrait.training import recipe
-from voxtrait.training.calibration import GROWN_YEARS
-from voxtrait.training.pictures.fit import calm
+from voxtrait.training.calibration import ADULT_YEARS
 from voxtrait.training.recipe import EncoderRecipe
+from voxtrait.training.run import calm
 from voxtrait.training.study import baselines
-from voxtrait.training.voices.ensemble import fit, learn, unheard
+from voxtrait.training.voices.ensemble import cross_fitted, fit, learn
 from voxtrait.training.voices.examples import Clips, clips_of, examples_of
 from voxtrait.training.voices.heads import Heads, JoinedHeads
 from voxtrait.training.voices.views import summarise
 
 TRIALS: Final[dict[str, dict[str, Any]]] = {
     "as it is": {},
-    "clips as recorded only": {"views": 2},
+    "no augmentation": {"views": 2},
     "hidden=64": {"hidden": 64},
     "input_dropout=0.7": {"input_dropout": 0.7},
-    "max_epochs=15": {"max_epochs": 15},
+    "max_epochs=30": {"max_epochs": 30},
     "learning_rate=0.0003": {"learning_rate": 3e-4},
-    "group_balance=0.3": {"group_balance": 0.3},
+    "group_balance=0": {"group_balance": 0.0},
+    "group_balance=0.4": {"group_balance": 0.4},
     "ranked=0.1": {"ranked": 0.1},
-    "contradicted labels learnt": {"contradiction": 1.0},
+    "contradicted labels kept in training": {"contradiction": 1.0},
 }
-"""Changes of the recipe that were weighed, each measured on speakers unheard."""
+"""Ablations: changes of the recipe, one at a time, each measured on held-out speakers."""
 LONGEST_S: Final = 20.0
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -64,7 +65,14 @@ class Pitch:
 
 
 def held_out(table: pl.DataFrame) -> dict[str, Bools]:
-    """Name what is left out: every corpus, and of Common Voice every release of its own, small late ones together."""
+    """Name the sets to leave out: every corpus, and every large release of Common Voice, the small late ones together.
+
+    Args:
+        table: clips with ``corpus`` and ``release``.
+
+    Returns:
+        Name of each set → ``(n,)``, which clips are in it.
+    """
     release = pl.col("release").fill_null("")
     sets = {
         "Common Voice 6.1": release.str.contains("corpus-6.1") | (pl.col("corpus") == "cv-6.1-en-more"),
@@ -81,7 +89,7 @@ def held_out(table: pl.DataFrame) -> dict[str, Bools]:
 def compare(
     settings: EncoderRecipe, clips: Clips, pitches: Floats, folder: Path, *, label: str | None = None
 ) -> list[dict[str, Any]]:
-    """Measure the recipe and the baselines on speakers unheard, and on everything that is left out in turn.
+    """Measure the recipe and the baselines on held-out speakers, and on everything that is left out in turn.
 
     Args:
         settings: the recipe.
@@ -96,12 +104,12 @@ def compare(
     rows = []
     masks = held_out(clips.table)
     network, _ = learn(settings, clips, folder / "all", label=label and "all corpora")
-    inside = [unheard(network, clips, clips.summaries[view]) for view in (0, 2)]
+    inside = [cross_fitted(network, clips, clips.summaries[view]) for view in (0, 2)]
     everything = np.ones(len(clips.speaker), dtype=bool)
-    rows.append(_row("all, speakers unheard", clips, everything, everything, inside[0], pitches))
+    rows.append(_row("all, held-out speakers", clips, everything, everything, inside[0], pitches))
     rows.append(_row("… each clip disturbed", clips, everything, everything, inside[1], pitches))
     for name, mask in masks.items():
-        rows.append(_row(f"{name}, speakers unheard", clips, mask, everything, inside[0], pitches))
+        rows.append(_row(f"{name}, held-out speakers", clips, mask, everything, inside[0], pitches))
     for name, mask in masks.items():
         # a speaker of this set may have clips in another one
         rest = ~mask & ~np.isin(clips.speaker, clips.speaker[mask])
@@ -113,7 +121,7 @@ def compare(
 def weigh(
     settings: EncoderRecipe, clips: Clips, pitches: Floats, folder: Path, *, label: str | None = None
 ) -> list[dict[str, Any]]:
-    """Measure each of :data:`TRIALS` on speakers unheard; arguments and rows as for :func:`compare`."""
+    """Measure each of :data:`TRIALS` on held-out speakers; arguments and rows as for :func:`compare`."""
     rows, everything = [], np.ones(len(clips.speaker), dtype=bool)
     _, contradicted = learn(settings, clips, folder / "labels", label=label and "labels")
     for name, changes in TRIALS.items():
@@ -122,7 +130,7 @@ def weigh(
         left_out = contradicted if tried.contradiction < 1 else None
         home = folder / name.replace(" ", "-")
         network = fit(tried, examples_of(cut, tried, left_out), home, label=label and name)
-        rows.append(_row(name, clips, everything, everything, unheard(network, clips), pitches))
+        rows.append(_row(name, clips, everything, everything, cross_fitted(network, clips), pitches))
     return rows
 
 
@@ -143,12 +151,12 @@ def final(
         A row a way to answer, with the keys of :func:`compare` as far as it answers.
     """
     rows = []
-    for name, which in (("this run", run / "bundle"), *((name, name) for name in ("voxtrait-large", "voxtrait-diary"))):
+    for name, which in (("this run", run / "bundle"), *((name, name) for name in ("voxtrait-base", "voxtrait-diary"))):
         report = evaluate(which, source, run / f"test-{name}", split="test", jobs=jobs, label=label and name)
         gender, age = report["gender"], report["age"]
         rows.append(
             {"set": name, "clips": report["n_clips"], "speakers": report["n_speakers"], "uar": gender["uar"]}
-            | {"uar_grown": report["slices"]["children"]["adults"]["gender"]["uar"]}
+            | {"uar_adults": report["slices"]["children"]["adults"]["gender"]["uar"]}
             | {key: age[key] for key in ("mae", "mae_constant", "pearson")}
         )
     test = manifest.with_absolute_paths(manifest.read(source), source.parent)
@@ -166,7 +174,7 @@ def final(
 
 def _threshold(clips: Clips, pitches: Floats, trained: Bools) -> float:
     weight = np.bincount(clips.speaker)[clips.speaker] ** -1.0
-    heard = trained & ~np.isnan(clips.female) & ~np.isnan(pitches) & ~(clips.years < GROWN_YEARS)
+    heard = trained & ~np.isnan(clips.female) & ~np.isnan(pitches) & ~(clips.years < ADULT_YEARS)
     return baselines.fit_threshold(pitches[heard], clips.female[heard] == 1, weight[heard])
 
 
@@ -192,10 +200,10 @@ def _row(
         index = np.where(clips.female[rows] == 1, GENDERS.index("female"), GENDERS.index("male"))
         return metrics.uar(index, np.where(is_female[rows], GENDERS.index("female"), GENDERS.index("male")))
 
-    grown = gendered & ~(truth < GROWN_YEARS)
+    adult = gendered & ~(truth < ADULT_YEARS)
     figures: list[tuple[str, Bools, Callable[[Bools], metrics.Figure]]] = [
         ("uar", gendered, lambda rows: uar(rows, female >= 0)),
-        ("uar_grown", grown, lambda rows: uar(rows, female >= 0)),
+        ("uar_adults", adult, lambda rows: uar(rows, female >= 0)),
         ("uar_pitch", gendered, lambda rows: uar(rows, np.nan_to_num(pitches) >= threshold)),
         ("mae", aged, lambda rows: metrics.mae(truth[rows], guess[rows])),
         ("mae_constant", aged, lambda rows: metrics.mae(truth[rows], np.full(int(rows.sum()), constant))),
@@ -217,7 +225,7 @@ def _row(
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Write the rows as a table of Markdown."""
     heads = {
-        "uar": "gender UAR", "uar_grown": "… grown-ups", "uar_pitch": "… by pitch alone", "mae": "age MAE",
+        "uar": "gender UAR", "uar_adults": "… adults", "uar_pitch": "… by pitch alone", "mae": "age MAE",
         "mae_constant": "… constant guess", "pearson": "correlation",
     }  # fmt: skip
     lines = ["| tested on | clips | speakers | " + " | ".join(heads.values()) + " |", "|---" * (3 + len(heads)) + "|"]

@@ -1,7 +1,7 @@
 """Rebuild the bundles that ship, from a folder of real speech: ``make model SPEECH=DIR``.
 
 All corpora of the folder become one manifest, split by speaker. ``voxtrait-base`` is trained on all of them by the
-recipe ``base``, and ``voxtrait-large`` (``BUNDLE=large``) by the recipe ``large``; ``voxtrait-diary``
+recipe ``base``, and ``voxtrait-fast`` (``BUNDLE=fast``) by the recipe ``fast``; ``voxtrait-diary``
 (``BUNDLE=diary``) on the pictures of Common Voice by the two recipes of the diary, whose graphs become one bundle. All
 are evaluated on the same test speakers.
 """
@@ -28,7 +28,7 @@ from voxtrait.evaluate import evaluate
 from voxtrait.pictures import draw
 from voxtrait.splitting import split
 from voxtrait.training import export, recipe, train
-from voxtrait.training.pictures.fit import headline
+from voxtrait.training.run import headline
 
 DIARY: Final = "voxtrait-diary"
 DESCRIPTION: Final = (
@@ -52,7 +52,7 @@ def build(
     Args:
         speech: holds corpora.
         out: working folder; a second run goes on where the first was stopped.
-        bundle: ``base``, ``large`` or ``diary``.
+        bundle: ``base``, ``fast`` or ``diary``.
         overrides: ``key=value`` for the recipes.
         jobs: processes.
         label: of progress lines; ``None`` for none.
@@ -147,7 +147,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Rebuild the bundle that ships.")
     parser.add_argument("speech", type=Path, help="folder of corpora")
     parser.add_argument("out", type=Path, help="working folder")
-    parser.add_argument("--bundle", choices=("base", "large", "diary"), default="base")
+    parser.add_argument("--bundle", choices=("base", "fast", "diary"), default="base")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     arguments = parser.parse_args()
     made = build(

@@ -1,1 +1,1 @@
-"""Heads on a speaker encoder: the recipes ``base`` and ``large``."""
+"""Heads on a speaker encoder: the recipes ``base`` and ``fast``."""

@@ -1,4 +1,4 @@
-"""The recipe ``base``: heads on a frozen speaker encoder, from a manifest to a bundle and its report.
+"""The recipes ``base`` and ``fast``: heads on a frozen speaker encoder, from a manifest to a bundle and its report.
 
 Folds of speakers take the place of one validation split: clips of ``train`` and ``validation`` together are cut into
 as many folds as the ensemble has members, and calibration is fitted to the answers that each speaker gets from the
@@ -6,6 +6,7 @@ member that never heard that speaker. ``test`` speakers are heard by nobody befo
 """
 
 import dataclasses
+import importlib.util
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from voxtrait import bundle as bundles
 from voxtrait import features, manifest, speech
-from voxtrait.audio import atomic_path
+from voxtrait.audio import SAMPLING_RATE, atomic_path
 from voxtrait.audio import load as load_audio
 from voxtrait.bundle import Bundle
 from voxtrait.errors import ManifestError, PretrainedMissingError, VoxtraitError
@@ -33,16 +34,19 @@ from voxtrait.labels import GENDERS, YEARS
 from voxtrait.training import accounting, calibration, schedule
 from voxtrait.training.calibration import Heard
 from voxtrait.training.curves import Curves
-from voxtrait.training.distillation import fast_encoder
-from voxtrait.training.pictures.dataset import EpochSampler
-from voxtrait.training.pictures.fit import Outcome, Talk, calm, claim, data_of, headline
 from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.voices import encoder, heads
+from voxtrait.training.run import Outcome, Talk, calm, claim, data_of, headline
+from voxtrait.training.schedule import EpochSampler
+from voxtrait.training.voices import assembly, campplus, heads
 from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of
 from voxtrait.training.voices.heads import Examples, Heads, HeadTraining
 from voxtrait.training.voices.views import SHORT_S, summarise
 
+VERSION: Final = "2.0"  # of the bundles that these recipes make: 1 had another encoder
+ENCODER: Final = "encoder.onnx"  # in the folder of a run
 PARITY_CLIPS: Final = 48
+RANGE_CLIPS: Final = 96  # that show the range of every activation
+SHORTEST_S: Final = 0.7  # seconds of speech of such a clip
 CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/results.md)
 
 
@@ -98,50 +102,77 @@ def train(
         accounting.write(source, accounting.of_clips(table, heard, len(clips.speaker)), folder / "report")
         scores = {"contradicted": int(contradicted.sum()), **headline(report)}
         bundles.write(dataclasses.replace(made, scores=scores), graph.read_bytes(), speakers, head=head)
-    figures = {"speakers unheard": json.loads((folder / "figures.json").read_text("utf-8"))}
+    figures = {"held-out speakers": json.loads((folder / "figures.json").read_text("utf-8"))}
     return Outcome(made.folder, folder / "report", figures, report)
 
 
 def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> Path:
     """Write the encoder's graph into the run's folder; once, for its bytes name the shards.
 
-    The large encoder's is made of its published weights and checked on real clips. The fast one's is that of a shipped
-    bundle, unless one that was taught anew lies there already.
+    CAM++ is made of its published weights where the package that carries them is installed and there are enough clips,
+    and is otherwise that of the shipped bundle. So is the fast encoder, unless one that was taught anew is there
+    already.
+
+    Args:
+        table: clips of training speakers, which show the range of every activation.
+        folder: of the run.
+        recipe: which encoder.
 
     Raises:
-        PretrainedMissingError: if no shipped bundle has a fast encoder.
+        PretrainedMissingError: if no shipped bundle has the encoder.
     """
-    file = folder / "encoder.onnx"
+    file = folder / ENCODER
     if not file.is_file():
-        graph = _shipped_encoder(recipe) if recipe.encoder == "fast" else _large_encoder(table, recipe)
+        anew = recipe.encoder == "campplus" and importlib.util.find_spec(campplus.PACKAGE) is not None
+        graph = (encoder_of(recipe, table) if anew else None) or _shipped_encoder(recipe)
         with atomic_path(file) as part:
             part.write_bytes(graph)
     return file
 
 
+def encoder_of(recipe: EncoderRecipe, table: pl.DataFrame) -> bytes | None:
+    """Make the graph of CAM++ in 8 bits: some clips of the table show the ranges, others check it.
+
+    Returns:
+        The serialised model, or ``None`` if the table has too few clips with speech.
+    """
+    windows = speech_windows(table, recipe, RANGE_CLIPS + PARITY_CLIPS)
+    if len(windows) < RANGE_CLIPS + PARITY_CLIPS:
+        return None
+    return assembly.graph(campplus.pretrained(), windows[PARITY_CLIPS:], windows[:PARITY_CLIPS])
+
+
+def speech_windows(table: pl.DataFrame, recipe: EncoderRecipe, count: int) -> list[Array]:
+    """Read the windows of so many clips of a table, ``(n, frames, bands)`` each: of rows spread evenly over its first
+    half, and over more of it where clips are unusable."""
+    found: list[Array] = []
+    for path in table["path"].gather_every(max(1, table.height // (2 * count))):
+        try:
+            spoken = speech.find(load_audio(path)[0]).surrounded
+        except (VoxtraitError, OSError):
+            continue
+        if len(spoken) >= SHORTEST_S * SAMPLING_RATE:
+            found.append(features.windows(spoken, recipe.front_end))
+        if len(found) == count:
+            break
+    return found
+
+
 def _shipped_encoder(recipe: EncoderRecipe) -> bytes:
     for which in bundles.shipped():
         shipped = bundles.load(which)
-        if fast_encoder.TAUGHT in shipped.pretrained and shipped.front_end == recipe.front_end:
+        if shipped.front_end == recipe.front_end:
             return shipped.model.read_bytes()
+    if recipe.encoder == "campplus":
+        raise PretrainedMissingError(
+            f"No shipped bundle has the encoder {recipe.encoder!r}. Making it needs the package {campplus.PACKAGE} "
+            f"(pip install --no-deps {campplus.PACKAGE}==0.2.2) and at least {RANGE_CLIPS + PARITY_CLIPS} "
+            f"training clips with {SHORTEST_S} s of speech."
+        )
     raise PretrainedMissingError(
-        "no shipped bundle has a fast encoder: teach one with 'python -m voxtrait.training.distillation.encoder', "
-        "copy it to encoder.onnx in the run's folder, and --resume"
+        f"No shipped bundle has the encoder {recipe.encoder!r}. Teach one with 'python -m "
+        f"voxtrait.training.distillation.encoder', copy it to {ENCODER} in the run's folder, and pass --resume."
     )
-
-
-def _large_encoder(table: pl.DataFrame, recipe: EncoderRecipe) -> bytes:
-    real: list[Array] = []
-    for path in table["path"]:
-        try:
-            spoken = speech.spoken(load_audio(path)[0])
-        except (VoxtraitError, OSError):
-            continue
-        if len(spoken):
-            real.append(features.windows(spoken, recipe.front_end))
-        if len(real) == PARITY_CLIPS:
-            break
-    return encoder.graph(encoder.pretrained(), np.concatenate(real))
 
 
 def learn(
@@ -153,11 +184,11 @@ def learn(
         The heads, and ``(n,)`` which clips' gender labels were left out.
     """
     first = fit(recipe, examples_of(clips, recipe), folder / "first", label=label and f"{recipe.name}, labels")
-    contradicted = contradictions(clips, unheard(first, clips)[0], recipe)
+    contradicted = contradictions(clips, cross_fitted(first, clips)[0], recipe)
     if label:
         print(f"{int(contradicted.sum())} clips have a gender label that the voice contradicts", file=sys.stderr)
     network = fit(recipe, examples_of(clips, recipe, contradicted), folder, label=label and recipe.name)
-    figures = figures_of(clips, *unheard(network, clips))
+    figures = figures_of(clips, *cross_fitted(network, clips))
     with atomic_path(folder / "figures.json") as part:
         part.write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     return network, contradicted
@@ -202,10 +233,10 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
     return module.network.cpu().eval()
 
 
-def unheard(
+def cross_fitted(
     network: Heads, clips: Clips, summaries: npt.NDArray[np.float32] | None = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Give each clip the answer of the member that never heard its speaker: ``(n,)`` and ``(n, 100)`` logits."""
+    """Give each clip the answer of the member that never learnt from its speaker: ``(n,)`` and ``(n, 100)`` logits."""
     with torch.no_grad():
         female, years = network.members(torch.from_numpy(clips.summaries[0] if summaries is None else summaries))
     rows = np.arange(len(clips.fold))
@@ -230,13 +261,13 @@ def answers(network: Heads, clips: Clips) -> list[Heard]:
         (pooled, total[clips.speaker], np.where(several, weight, 0.0)),
     )
     return [
-        Heard(*unheard(network, clips, summaries), seconds=np.asarray(long), weight=np.asarray(weights), **truth)
+        Heard(*cross_fitted(network, clips, summaries), seconds=np.asarray(long), weight=np.asarray(weights), **truth)
         for summaries, long, weights in sets
     ]
 
 
 def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Measure answers about speakers that were not heard: recall and error, every clip counting the same."""
+    """Measure answers about held-out speakers: recall and error, every clip counting the same."""
     from voxtrait import decision, metrics
 
     known = ~np.isnan(clips.female)
@@ -256,14 +287,14 @@ def describe(recipe: EncoderRecipe, clips: Clips, heard: list[Heard], folder: Pa
     return Bundle(
         folder=folder,
         name=recipe.name,
-        version="1.0",
+        version=VERSION,
         description=recipe.description,
         front_end=recipe.front_end,
         outputs={"gender": GENDERS, "age": YEARS},
         calibration={"gender": calibration.calibrate_presented_gender(heard, age, CHILDHOOD_YEARS), "age": age},
         scores={},
         data=tuple(data_of(clips.table)),
-        pretrained=(encoder.PRETRAINED if recipe.encoder == "large" else fast_encoder.TAUGHT,),
+        pretrained=(campplus.PRETRAINED if recipe.encoder == "campplus" else campplus.TAUGHT,),
         licence="Apache-2.0",
         made_with={
             "voxtrait": version("voxtrait"),

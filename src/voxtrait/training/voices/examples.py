@@ -10,7 +10,6 @@ import polars as pl
 
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES
 from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.voices.encoder import SUMMARY
 from voxtrait.training.voices.heads import Examples
 
 # voices break and settle before it; from this age a voice that contradicts its gender label is taken for a wrong label
@@ -23,7 +22,7 @@ class Clips:
     """Labelled clips with their summaries, row for row."""
 
     table: pl.DataFrame  # clip_id, speaker_id, corpus, …, speech_s
-    summaries: npt.NDArray[np.float32]  # (views, n, 768)
+    summaries: npt.NDArray[np.float32]  # (views, n, d)
     female: npt.NDArray[np.float32]  # (n,), 1, 0 or NaN
     years: npt.NDArray[np.float32]  # (n,), middles of age groups where no more is known; NaN
     exact: Bools  # (n,)
@@ -49,7 +48,7 @@ def clips_of(table: pl.DataFrame, recipe: EncoderRecipe) -> Clips:
         exact=known.fill_null(False),
         who=pl.coalesce("speaker_id", pl.lit("\0") + pl.col("clip_id")),
     ).filter(pl.col("summaries").is_not_null(), pl.any_horizontal(pl.col("female", "years").is_not_null()))
-    values = rows["summaries"].explode().to_numpy().reshape(rows.height, -1, SUMMARY)
+    values = rows["summaries"].explode().to_numpy().reshape(rows.height, recipe.views, -1)
     return Clips(
         rows.drop("summaries", "female", "years", "exact", "who"),
         np.ascontiguousarray(values.transpose(1, 0, 2), dtype=np.float32),
@@ -98,7 +97,7 @@ def examples_of(clips: Clips, recipe: EncoderRecipe, contradicted: Bools | None 
 
 
 def contradictions(clips: Clips, female_logit: npt.NDArray[np.float64], recipe: EncoderRecipe) -> Bools:
-    """Find clips of grown-up speakers whose gender label their voice strongly contradicts.
+    """Find clips of adult speakers whose gender label their voice strongly contradicts.
 
     Confident learning (Northcutt, Jiang & Chuang, "Confident learning: estimating uncertainty in dataset labels",
     JAIR 2021), by speaker: the mean logit of the member that never heard the speaker says the other gender with at

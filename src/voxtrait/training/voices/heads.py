@@ -1,7 +1,7 @@
 """Gender and age from a speaker encoder's summary of a clip: an ensemble whose members are trained together, each
 without its own fold of speakers.
 
-Every speaker is thus unheard by one member, and that member's answers are what calibration is fitted to: cross-fitting,
+Every speaker is held out from one member, and that member's answers are what calibration is fitted to: cross-fitting,
 as in the jackknife+ of Barber et al. ("Predictive inference with the jackknife+", Annals of Statistics 2021). What is
 exported is the mean of all members, as one network.
 """
@@ -22,8 +22,8 @@ from voxtrait.labels import YEARS
 from voxtrait.training import export
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.schedule import cosine
+from voxtrait.training.voices.campplus import EMBEDDING
 
-EMBEDDING: Final = 256  # leading values of a summary: the encoder's own speaker embedding
 KNOTS: Final = 34  # of the smooth distributions over years
 KNOT_YEARS: Final = 4.0  # standard deviation of the bump at each knot, in years
 KNOWN_YEARS: Final = 3.0  # standard deviation of the target where the age is known in years
@@ -52,6 +52,8 @@ class Examples:
 class Heads(nn.Module):
     """An ensemble of small networks on standardised summaries, each linear with one hidden layer beside it.
 
+    The speaker embedding that leads a summary is left out: it is linear in the rest, and holds less of the age.
+
     Args:
         size: values of a summary.
         members: networks.
@@ -60,6 +62,7 @@ class Heads(nn.Module):
 
     def __init__(self, size: int, members: int, recipe: EncoderRecipe) -> None:
         super().__init__()
+        size -= EMBEDDING
         self.mean: Tensor
         self.scale: Tensor
         self.bumps: Tensor
@@ -85,7 +88,7 @@ class Heads(nn.Module):
     def answers(self, summary: Tensor) -> Tensor:
         """Give what the members say before it is spread over years: ``(n, d)`` → ``(members, n, 35)``, the logit of
         female and the knots of age."""
-        x = ((summary - self.mean) / self.scale).expand(len(self.hidden), -1, -1)
+        x = ((summary[:, EMBEDDING:] - self.mean) / self.scale).expand(len(self.hidden), -1, -1)
         x = nn.functional.dropout(x, self.input_dropout, self.training)
         hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
         hidden = nn.functional.dropout(hidden, self.dropout, self.training)
@@ -128,8 +131,8 @@ class JoinedHeads(nn.Module):
             self.register_buffer(name, value.detach().clone())
 
     def forward(self, summary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Answer as the bundle does: gender logits ``(n, 2)``, age logits ``(n, 100)``, embedding ``(n, 256)``."""
-        x = (summary - self.mean) * self.gain
+        """Answer as the bundle does: gender logits ``(n, 2)``, age logits ``(n, 100)``, embedding ``(n, 192)``."""
+        x = (summary[:, EMBEDDING:] - self.mean) * self.gain
         hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
         out = hidden @ self.deep + x @ self.linear + self.bias
         half = out[:, :1] / 2
@@ -187,7 +190,7 @@ class HeadTraining(lightning.LightningModule):
         self.recipe, self.steps = recipe, steps
         size = examples.summaries.shape[2]
         self.network = Heads(size, recipe.members, recipe)
-        clean = torch.from_numpy(examples.summaries[0])
+        clean = torch.from_numpy(examples.summaries[0][:, EMBEDDING:])
         self.network.mean.copy_(clean.mean(0))
         self.network.scale.copy_(clean.std(0) + 1e-4)
         self.summaries = torch.from_numpy(examples.summaries)
@@ -197,7 +200,7 @@ class HeadTraining(lightning.LightningModule):
         learns = torch.from_numpy(examples.fold)[:, None] != torch.arange(recipe.members)[None]  # (n, members)
         weights = torch.from_numpy(np.stack([examples.gender_weight, examples.age_weight])).float()[:, :, None]
         self.learnt = weights * learns  # (2, n, members): gender and age
-        self.unheard = weights * ~learns
+        self.held_out = weights * ~learns
 
     def on_train_epoch_start(self) -> None:
         """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
@@ -217,7 +220,7 @@ class HeadTraining(lightning.LightningModule):
     def validation_step(self, batch: Tensor, at: int) -> None:
         """Measure each member on the speakers that it does not learn from."""
         rows = batch.cpu()
-        loss = self._loss(self.summaries[0, rows], rows, self.unheard)
+        loss = self._loss(self.summaries[0, rows], rows, self.held_out)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(rows))
 
     def configure_optimizers(self) -> Any:

@@ -2,7 +2,7 @@
 
 ::
 
-    file ─ audio.load ─► speech.spoken ─► disturb (views 2, 3, …) ─► features.windows ─► encoder graph ─► summary
+    file ─ audio.load ─► speech.find ─► disturb (views 2, 3, …) ─► features.windows ─► encoder graph ─► summary
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from voxtrait.training.voices.acoustics import Chances, disturb
 SHORTEST_S: Final = 0.4  # seconds of speech below which a clip teaches nothing
 SHORT_S: Final = 1.6  # seconds of view 1, as recorded: what calibration learns from about short clips
 SHORTEST_CROP_S: Final = 1.5
-LONGEST_VIEW_S: Final = 6.0  # of a disturbed view: a chain of codecs costs more than the encoder
+LONGEST_VIEW_S: Final = 4.5  # of a disturbed view: a chain of codecs costs more than the encoder
 TOO_LITTLE: Final = "too little speech"
 BABBLERS: Final = 6  # other recordings at hand for babble
 SETTINGS: Final = (
@@ -47,10 +47,10 @@ class Summarise:
     def __call__(self, path: str) -> dict[str, Any]:
         """Summarise one file; a file that cannot be used says why."""
         try:
-            signal = self._speech(path)
+            found = self._find(path)
         except (VoxtraitError, OSError) as error:
             return {"speech_s": 0.0, "summaries": None, "message": str(error)}
-        seconds = len(signal) / SAMPLING_RATE
+        signal, seconds = found.surrounded, len(found.speech) / SAMPLING_RATE
         if seconds < SHORTEST_S:
             return {"speech_s": seconds, "summaries": None, "message": TOO_LITTLE}
         made = [self.summary(signal), self.summary(_middle(signal, SHORT_S))]
@@ -73,13 +73,13 @@ class Summarise:
         return disturb(part, Recordings([self.others[int(at)] for at in chosen]), rng, chances)
 
     def summary(self, signal: Signal) -> npt.NDArray[np.float32]:
-        """Average the encoder's summaries over the windows of a signal: ``(768,)``, as the recogniser does."""
+        """Average the encoder's summaries over the windows of a signal: ``(f,)``, as the recogniser does."""
         windows = features.windows(signal, self.recipe.front_end)
         return np.asarray(self.encoder(windows)["summary"].mean(axis=0))
 
-    def _speech(self, path: str) -> Signal:
+    def _find(self, path: str) -> speech.Heard:
         signal = check_signal(load_audio(path)[0])
-        return speech.spoken(signal[: int(self.recipe.longest_s * SAMPLING_RATE)])
+        return speech.find(signal[: int(self.recipe.longest_s * SAMPLING_RATE)])
 
 
 def _middle(signal: Signal, seconds: float) -> Signal:
@@ -123,7 +123,7 @@ def summarise(
     paths = table["path"].to_list()
     # babble is made of training speakers only, so that nothing of the others reaches a training
     heard = table.filter(pl.col("split") == "train") if (table["split"] == "train").any() else table
-    graph = Graph(encoder, recipe.front_end.input_shape, {"summary": None}, name="windows")
+    graph = Graph(encoder, [None, recipe.front_end.n_mels], {"summary": None}, name="windows")
     job = Summarise(graph, recipe, heard["path"].to_list())
     settings = repr([getattr(recipe, key) for key in SETTINGS]) + hashlib.blake2b(encoder.read_bytes()).hexdigest()
     shards = batch.run_sharded(

@@ -1,6 +1,7 @@
 /** One clip's result: what is said of it, how sure, and the clip itself. */
 import { ageCurve } from "./age.js";
 import { button, html, icon } from "./elements.js";
+import { expectedError } from "./age-error.js";
 import { json, save } from "./export.js";
 import { genderBar, genderInWords } from "./gender.js";
 import { bytes, minutes, say, seconds } from "./language.js";
@@ -51,14 +52,16 @@ function heard({ speech_s: speech, duration_s: duration }) {
 
 function answer(prediction, model) {
   const parts = [];
+  const served = model?.title === prediction.model ? model : null;
   if (prediction.gender !== null) {
     parts.push(html("section", { class: "part gender" },
       html("h3", { text: say("gender") }),
       html("p", { class: "big", text: say(`gender.${prediction.gender}`) }),
       html("p", { class: "quiet", text: genderInWords(prediction) }),
-      genderBar(prediction, model?.title === prediction.model ? model?.unsure : null)));
+      genderBar(prediction, served?.unsure ?? null)));
   }
   if (prediction.age_years !== null || prediction.age_groups !== null) {
+    const error = expectedError(prediction, served?.ageErrors);
     parts.push(html("section", { class: "part age" },
       html("h3", { text: say("age") }),
       prediction.age_years === null ? null : html("p", { class: "big" }, years(Math.round(prediction.age_years))),
@@ -66,6 +69,7 @@ function answer(prediction, model) {
         prediction.age_low === null ? null : range(prediction),
         prediction.age_group === null ? null : say("age.group", { group: say(`group.${prediction.age_group}`) }),
       ].filter(Boolean).join(" · ") }),
+      error && html("p", { class: "quiet expected-error", text: error }),
       prediction.age_groups === null ? null : ageCurve(prediction)));
   }
   return html("div", { class: "parts" }, ...parts);

@@ -110,11 +110,15 @@ export async function show(file, name, signal) {
 
 export const limits = () => ask("/v1/limits");
 
-/** The active bundle: its title, and the zone of `p_female` in which it is unsure. */
+/** The active bundle: its title, the zone of `p_female` in which it is unsure, and its errors of age by estimated decade. */
 export async function activeModel() {
   const found = await ask("/v1/models");
   const all = Array.isArray(found) ? found : (found.models ?? []);
   const active = all.find((one) => one.active) ?? all[0];
   if (!active) return null;
-  return { title: active.title ?? [active.name, active.version].filter(Boolean).join(" "), unsure: active.unsure ?? null };
+  return {
+    title: active.title ?? [active.name, active.version].filter(Boolean).join(" "),
+    unsure: active.unsure ?? null,
+    ageErrors: active.scores?.age?.by_estimate ?? null,
+  };
 }

@@ -1,0 +1,86 @@
+"""Errors by group as plain numbers: the part of a report that travels in ``bundle.json`` and stands beside an estimate.
+
+A user of an estimate knows the estimated decade and not the true one. So the error of age is there twice: ``by_group``,
+by the labelled decade, shows which ages are estimated too young or too old; ``by_estimate``, by the estimated decade,
+shows how far off an estimate in that decade is.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from voxtrait.evaluate.slices import CHILDREN
+from voxtrait.labels import AGE_GROUPS, GENDERS
+
+LEAST_SPEAKERS: Final = 5
+"""Speakers from which a group's error travels in a bundle. Clips without speaker ids do not count as speakers."""
+BY_GROUP: Final = "by_group"
+BY_ESTIMATE: Final = "by_estimate"
+AGE_KINDS: Final = {BY_GROUP: "age_group", BY_ESTIMATE: "estimated_age_group"}
+"""Key in ``scores["age"]`` → kind of slice in a report."""
+COUNTS: Final = ("n_clips", "n_speakers")
+AGE_ERRORS: Final = ("mae", "bias", "coverage80")
+DIGITS: Final = 3  # of every number
+
+
+def by_group(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Pick the errors by group from a report.
+
+    Args:
+        report: with ``slices`` and ``fairness``, as :func:`voxtrait.evaluate.report.build` gives it.
+
+    Returns:
+        ``age``: ``by_group`` and ``by_estimate``, each age group → ``n_clips n_speakers mae bias coverage80`` (years,
+        years, share; a negative bias: estimated too young). ``gender``: ``by_group``, ``female_adults`` and
+        ``male_adults`` → ``n_clips n_speakers recall``, ``under_13`` → ``n_clips n_speakers wrong_sure`` (shares). Only
+        groups with at least :data:`LEAST_SPEAKERS` speakers; without any, an empty mapping.
+    """
+    slices = report["slices"]
+    age = {
+        key: {group: _plain(row["age"], *AGE_ERRORS) for group, row in slices[kind].items() if _enough(row["age"])}
+        for key, kind in AGE_KINDS.items()
+    }
+    gender = {}
+    if adults := report["fairness"]["adults"]:
+        recalls = {f"{one}_adults": adults[one] | {"recall": adults[one]} for one in GENDERS}
+        gender = {name: _plain(row, "recall") for name, row in recalls.items() if _enough(row)}
+    children = slices["children"].get(CHILDREN[0])
+    if children and _enough(children["gender"]):
+        gender["under_13"] = _plain(children["gender"], "wrong_sure")
+    return {"gender": {BY_GROUP: gender}, "age": age}
+
+
+def by_decade(scores: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
+    """Read the errors of age by decade from the scores of a bundle.
+
+    Args:
+        scores: of a bundle.
+        key: :data:`BY_GROUP` or :data:`BY_ESTIMATE`.
+
+    Returns:
+        Age group → ``n_clips n_speakers mae bias coverage80``, the youngest first. Empty for a bundle without them,
+        such as one that was trained before they existed.
+
+    Examples:
+        >>> row = {"n_clips": 40, "n_speakers": 12, "mae": 9.1, "bias": -6.2, "coverage80": 0.71}
+        >>> list(by_decade({"age": {"by_estimate": {"sixties": row, "teens": row}}}, BY_ESTIMATE))
+        ['teens', 'sixties']
+        >>> by_decade({"age": {"mae": None}}, BY_ESTIMATE)
+        {}
+    """
+    age = scores.get("age")
+    rows = age.get(key) if isinstance(age, Mapping) else None
+    if not isinstance(rows, Mapping):
+        return {}
+    return {group: rows[group] for group in AGE_GROUPS if _complete(rows.get(group))}
+
+
+def _complete(row: Any) -> bool:
+    return isinstance(row, Mapping) and all(isinstance(row.get(name), int | float) for name in (*COUNTS, *AGE_ERRORS))
+
+
+def _enough(row: Mapping[str, Any]) -> bool:
+    return (row["n_speakers"] or 0) >= LEAST_SPEAKERS
+
+
+def _plain(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: row[name] for name in COUNTS} | {name: round(row[name]["value"], DIGITS) for name in names}

@@ -1,0 +1,118 @@
+"""A training run as a person meets it: its folder, its progress, what it leaves behind."""
+
+import dataclasses
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning
+import polars as pl
+from lightning.pytorch.callbacks import Callback
+
+from voxtrait.audio import atomic_path
+from voxtrait.corpora import licence_of, source_of
+from voxtrait.errors import OptionError
+from voxtrait.evaluate import groups
+from voxtrait.training.recipe import EncoderRecipe, Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a training leaves behind."""
+
+    bundle: Path
+    report: Path
+    figures: dict[str, dict[str, float]]  # split → loss, accuracy, uar
+    evaluation: dict[str, Any]  # the report's figures on the test split
+
+
+def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool) -> None:
+    """Write down what this folder is for, or check that it is for the same."""
+    wanted = {"recipe": dataclasses.asdict(recipe), "data": str(data.resolve())}
+    wanted = json.loads(json.dumps(wanted))
+    note = folder / "run.json"
+    if note.is_file():
+        found = json.loads(note.read_text("utf-8"))
+        if not resume:
+            raise OptionError(f"{folder} already holds a run: resume it with --resume, or choose another --out")
+        if found != wanted:
+            differing = [key for key in wanted["recipe"] if found["recipe"].get(key) != wanted["recipe"][key]]
+            raise OptionError(
+                f"the run in {folder} has other settings ({', '.join(differing) or 'data'}): "
+                "resume with the same, or choose another --out"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(note) as part:
+        part.write_text(json.dumps(wanted, indent=1) + "\n", "utf-8")
+
+
+class Talk(Callback):
+    """One line an epoch on standard error, with the time left."""
+
+    def __init__(self, label: str | None, epochs: int) -> None:
+        self.label, self.epochs = label, epochs
+        self.bar: Any = None
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say how the epoch went."""
+        if self.label is None:
+            return
+        from tqdm import tqdm
+
+        done = trainer.current_epoch + 1
+        self.bar = self.bar or tqdm(total=self.epochs, initial=done - 1, desc=self.label, unit="epoch", file=sys.stderr)
+        seen = trainer.callback_metrics
+        self.bar.set_postfix_str(
+            f"loss {seen['train_loss']:.3f} validation {seen['validation_loss']:.3f}"
+            + (f" recall {seen['validation_uar']:.3f}" if "validation_uar" in seen else ""),
+            refresh=False,
+        )
+        self.bar.update()
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """End the line."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Name the corpora of a table's clips with licence, clips and speakers."""
+    place = pl.col("clip_id").str.split("/").list
+    named = table.with_columns(corpus=place.get(0, null_on_oob=True), release=place.get(1, null_on_oob=True))
+    for (corpus, release), rows in sorted(named.group_by("corpus", "release"), key=lambda pair: str(pair[0])):
+        yield {
+            "corpus": corpus or "unknown",
+            "release": None if release == "-" else release,
+            "licence": licence_of(corpus),
+            "source": source_of(corpus),
+            "clips": rows.height,
+            "speakers": rows["speaker_id"].n_unique() if rows["speaker_id"].null_count() == 0 else None,
+        }
+
+
+def headline(report: dict[str, Any]) -> dict[str, Any]:
+    """Pick the figures of a report that travel in the bundle: totals, and errors by group as plain numbers."""
+    totals = {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage")}
+    return totals | {task: report[task] | errors for task, errors in groups.by_group(report).items()}
+
+
+@contextmanager
+def calm() -> Iterator[None]:
+    """Keep Lightning's advice off standard error; errors still pass."""
+    names = ("lightning", "lightning.pytorch", "lightning.fabric")
+    before = {name: logging.getLogger(name).level for name in names}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(lightning|torch|torchmetrics)\b.*")
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in before.items():
+                logging.getLogger(name).setLevel(level)

