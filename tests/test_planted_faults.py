@@ -98,7 +98,7 @@ def plant(release: Release) -> None:
     for at in (8, 9):  # 2 silent ones: speaker 4
         soundfile.write(release.clip(at), np.zeros(round(release.seconds(at) * 16_000), np.float32), 16_000)
     swaps = (((10, 16), (11, 17)), ((10, 17), (11, 16)))  # speakers 5 and 8, both of the test split
-    # lengths of made-up clips differ a little between machines: the swaps that lengths betray more clearly
+    # the check finds a swap by its lengths, so take the pairs whose lengths are further apart
     apart = [min(abs(release.seconds(a) - release.seconds(b)) for a, b in pairs) for pairs in swaps]
     for pair in swaps[int(np.argmax(apart))]:  # 4 files in 2 swaps
         first, second = (release.clip(at) for at in pair)
