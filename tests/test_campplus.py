@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from encoders import SMALL, THINNED, one_by_one, random_encoder, summaries, voices
 from voxtrait.errors import BundleError, PretrainedMissingError
 from voxtrait.features import Array
-from voxtrait.training.distillation.encoder import FAST
 from voxtrait.training.voices import assembly, campplus
 from voxtrait.training.voices.assembly import Assembly, Coded
-from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, Shape
+from voxtrait.training.voices.campplus import EMBEDDING, FAST, CamPlus, Shape
 
 SHAPES = {"as published": SMALL, "thinned": THINNED, "fast": FAST}
 FRAMES = (70, 199, 200, 201, 399)  # steps of 20 ms: 35, 100, 100, 101, 200, and a segment has 100

@@ -23,8 +23,10 @@ from voxtrait.recognize.graph import Graph
 from voxtrait.synthetic import cohort, write_common_voice
 from voxtrait.training import recipe
 from voxtrait.training.distillation import encoder as distillation
+from voxtrait.training.distillation import lessons as teaching
 from voxtrait.training.distillation import student
-from voxtrait.training.distillation.encoder import Answers, Distillation, Lessons
+from voxtrait.training.distillation.encoder import Distillation
+from voxtrait.training.distillation.lessons import Answers, Lessons
 from voxtrait.training.voices import assembly, campplus, ensemble
 from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, Shape
 
@@ -44,6 +46,7 @@ def small() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(teaching, "FAST", FAST)
         patch.setattr(distillation, "FAST", FAST)
         yield
     torch.set_num_threads(threads)
@@ -79,7 +82,7 @@ def correlation(a: Any, b: Any) -> float:
 
 def test_every_second_frame_is_what_the_recogniser_sees(clips: list[Path]) -> None:
     spoken = np.resize(found_in(clips[0]), 300 * 160 + 240)  # three seconds
-    windows = distillation.cut(spoken)
+    windows = teaching.cut(spoken)
     assert windows.shape == (1, 300, 80)
     expected = features.windows(spoken, recipe.load("fast").front_end)  # type: ignore[arg-type]
     assert expected.shape == (1, 150, 80)
@@ -93,12 +96,12 @@ def test_windows_are_the_middle_of_the_frames() -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(16_000 * 7).astype(np.float32)
     (frames,) = features.windows(noise, features.kaldi_front_end(10**6))
     assert len(frames) == 698
-    np.testing.assert_array_equal(distillation.cut(noise), frames[49:649].reshape(2, 300, 80))
+    np.testing.assert_array_equal(teaching.cut(noise), frames[49:649].reshape(2, 300, 80))
 
 
 def test_a_short_signal_is_repeated() -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
-    windows = distillation.cut(noise)
+    windows = teaching.cut(noise)
     assert windows.shape == (1, 300, 80)
     (frames,) = features.windows(noise, features.kaldi_front_end(10**6))
     for at in range(0, 300, len(frames)):
@@ -109,14 +112,14 @@ def test_a_short_signal_is_repeated() -> None:
 
 
 def test_the_teachers_graph_gives_the_features_of_every_block(large: CamPlus, source: Path, tmp_path: Path) -> None:
-    teacher = distillation.teacher(source, tmp_path / "teacher.onnx")
+    teacher = teaching.teacher(source, tmp_path / "teacher.onnx")
     windows = voices(6, 300, seed=2)
     found = teacher(windows)
     before = Graph(source, [None, 80], {"summary": None}, name="windows")(windows)
     np.testing.assert_array_equal(found["summary"], before["summary"])
     with torch.no_grad():
         expected = large.features(torch.from_numpy(windows))
-    for point, feature in zip(distillation.POINTS, expected, strict=True):
+    for point, feature in zip(teaching.POINTS, expected, strict=True):
         steps = found[point].reshape(6, 25, -1)
         assert steps.shape[2] == feature.shape[1]
         alike = [correlation(steps, feature[:, :, start::6].transpose(1, 2)) for start in range(6)]
@@ -152,10 +155,10 @@ def imitated(network: CamPlus, windows: torch.Tensor, aside: np.ndarray) -> Less
 def taught(clips: list[Path], source: Path, tmp_path_factory: pytest.TempPathFactory) -> Taught:
     """Lessons of three clips of two speakers, one of whom is held out, and of a file that is not there."""
     folder = tmp_path_factory.mktemp("lessons")
-    held_out = next(name for name in map(str, range(1000)) if student.kept_aside(name, distillation.UNSEEN))
+    held_out = next(name for name in map(str, range(1000)) if student.kept_aside(name, teaching.UNSEEN))
     paths = [*map(str, clips[:3]), str(folder / "absent.mp3")]
     table = pl.DataFrame({"clip_id": list("abcd"), "speaker_id": [None, held_out, held_out, "z"], "path": paths})
-    return table, distillation.lessons(table, source, folder), folder
+    return table, teaching.lessons(table, source, folder), folder
 
 
 def test_lessons_are_windows_of_clips_as_recorded_and_disturbed(
@@ -171,7 +174,7 @@ def test_lessons_are_windows_of_clips_as_recorded_and_disturbed(
     assert len(np.unique(given.windows.reshape(n, -1), axis=0)) > 0.8 * n
     for row, clip in enumerate(clips[:3]):
         recorded = given.recorded & (given.clip == row)
-        cut = distillation.cut(found_in(clip))
+        cut = teaching.cut(found_in(clip))
         np.testing.assert_array_equal(given.windows[recorded], cut[:, ::2].astype(np.float16))
         assert 5 <= (given.clip == row).sum() - recorded.sum() <= 10  # five views, of up to 3.75 s
         with torch.no_grad():
@@ -188,12 +191,12 @@ def test_lessons_are_resumed_from_their_shards(taught: Taught, source: Path, mon
         raise AssertionError(f"{path} was cut a second time")
 
     monkeypatch.setattr(Answers, "__call__", never)
-    again = distillation.lessons(table, source, folder)
+    again = teaching.lessons(table, source, folder)
     for field in dataclasses.fields(Lessons):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(given, field.name))
-    monkeypatch.setattr(distillation, "SEED", 8)
+    monkeypatch.setattr(teaching, "SEED", 8)
     with pytest.raises(AssertionError, match="was cut a second time"):
-        distillation.lessons(table, source, folder)
+        teaching.lessons(table, source, folder)
 
 
 # --- the student
@@ -308,7 +311,7 @@ def test_corpora_are_left_out_with_their_speakers() -> None:
     whole = Lessons(*(numbers.astype(kind) for kind in ("f2", "f2", "f4")), flags, ~flags, clip)  # type: ignore[arg-type]
 
     def left(*names: str) -> list[int]:
-        found = distillation.without(table, whole, names)
+        found = teaching.without(table, whole, names)
         rows = found.windows.astype(int)
         for field in dataclasses.fields(Lessons):  # all of them have the same rows
             np.testing.assert_array_equal(getattr(found, field.name), getattr(whole, field.name)[rows])
@@ -320,7 +323,7 @@ def test_corpora_are_left_out_with_their_speakers() -> None:
     assert left("vox") == [0, 1, 2, 3]  # whose speakers are unknown
     assert left("vox", "Common Voice 13") == [0, 2, 3]
     with pytest.raises(ManifestError, match=r"unknown sets timit, expected some of: Common Voice 6\.1, .*alnum, vox"):
-        distillation.without(table, whole, ["alnum", "timit"])
+        teaching.without(table, whole, ["alnum", "timit"])
 
 
 # --- the whole way, and what a recipe makes of it
@@ -331,7 +334,7 @@ def test_the_command_writes_a_graph_for_the_recipe_fast(
 ) -> None:
     table = tiny_manifest(tmp_path, speakers=12, clips=1)
     known = manifest.read(table).filter(pl.col("split") != "test")
-    monkeypatch.setattr(distillation, "UNSEEN", 2)
+    monkeypatch.setattr(teaching, "UNSEEN", 2)
     aside = [student.kept_aside(one, 2) for one in known["speaker_id"]]
     assert 2 <= sum(aside) < known.height == 8
     monkeypatch.setattr(campplus, "pretrained", lambda: large)

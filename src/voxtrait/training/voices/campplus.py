@@ -59,6 +59,10 @@ class Shape:
         return self.planes * self.bands // (self.first * math.prod(self.residuals) * max(self.last, 1))
 
 
+FAST: Final = Shape(planes=32, first=2, residuals=(2, 2), last=0, step=1, layers=(4, 10, 8), thinned=True)
+"""The sizes of the student that CAM++ teaches for the recipe ``fast``."""
+
+
 class Residual(nn.Module):
     """Two 3×3 convolutions beside the identity, or beside a 1×1 convolution where bands are halved."""
 
