@@ -184,6 +184,22 @@ def test_lessons_are_windows_of_clips_as_recorded_and_disturbed(
         assert correlation(given.summaries[recorded], summary) > 0.97
 
 
+def test_babble_is_of_the_same_corpus_and_release() -> None:
+    """So that a student that was taught without a corpus has not heard its speakers behind others."""
+    table = pl.DataFrame(
+        {
+            "path": [f"{at}.mp3" for at in range(40)],
+            "corpus": ["common-voice"] * 30 + ["alnum"] * 10,
+            "release": ["6.1"] * 15 + ["17"] * 15 + [None] * 10,
+        }
+    )
+    found = teaching.babblers(table)
+    assert list(found) == table["path"].to_list()
+    for start, stop in ((0, 15), (15, 30), (30, 40)):
+        own = [f"{at}.mp3" for at in range(start, stop)]
+        assert all(len(found[path]) >= 2 and set(found[path]) <= set(own) for path in own)
+
+
 def test_lessons_are_resumed_from_their_shards(taught: Taught, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table, given, folder = taught
 

@@ -48,7 +48,7 @@ class Answers:
     """The job: a file → windows of it, and what the teacher makes of them."""
 
     teacher: Graph
-    others: list[str]  # files for babble
+    others: dict[str, list[str]]  # file → files for its babble
 
     def __call__(self, path: str) -> dict[str, bytes]:
         """Cut one file; one that cannot be used, or has too little speech, gives nothing."""
@@ -59,7 +59,7 @@ class Answers:
                 stem = int.from_bytes(hashlib.blake2b(Path(path).stem.encode(), digest_size=6).digest(), "big")
                 for view in range(VIEWS):
                     rng = np.random.default_rng([SEED, view, stem])
-                    windows = cut(self._disturbed(spoken, rng) if view else spoken)
+                    windows = cut(self._disturbed(spoken, self.others[path], rng) if view else spoken)
                     made = self.teacher(windows)
                     hints = np.concatenate([made[point].reshape(len(windows), KEEPS, -1) for point in POINTS], axis=2)
                     found.append((windows[:, ::2], hints, made["summary"], np.full(len(windows), view, np.uint8)))
@@ -73,7 +73,7 @@ class Answers:
         kinds = (np.float16, np.float16, np.float32, np.uint8)
         return {name: part.astype(kind).tobytes() for name, part, kind in zip(SCHEMA, parts, kinds, strict=True)}
 
-    def _disturbed(self, spoken: Signal, rng: np.random.Generator) -> Signal:
+    def _disturbed(self, spoken: Signal, others: list[str], rng: np.random.Generator) -> Signal:
         keep = min(len(spoken), int(FRAMES / 100 * SPEEDS[1] * SAMPLING_RATE))
         start = int(rng.uniform(0, len(spoken) - keep))
         signal = spoken[start : start + keep]
@@ -81,8 +81,8 @@ class Answers:
             low, high = map(math.log, SPEEDS)
             signal = resample(signal, SAMPLING_RATE * math.exp(rng.uniform(low, high)), SAMPLING_RATE)
         if rng.random() < DISTURBED:
-            chosen = rng.choice(len(self.others), min(4, len(self.others)), replace=False)
-            signal = disturb(signal, Recordings([self.others[int(at)] for at in chosen]), rng, CHANCES)
+            chosen = rng.choice(len(others), min(4, len(others)), replace=False)
+            signal = disturb(signal, Recordings([others[int(at)] for at in chosen]), rng, CHANCES)
         return np.asarray(signal, dtype=np.float32)
 
 
@@ -137,7 +137,7 @@ def lessons(table: pl.DataFrame, source: Path, folder: Path, *, jobs: int = 1, l
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = table["path"].to_list()
-    job = Answers(teacher(source, folder / "teacher.onnx"), paths[::7])
+    job = Answers(teacher(source, folder / "teacher.onnx"), babblers(table))
     nothing = dict.fromkeys(SCHEMA, b"")
     shards = batch.run_sharded(
         job,
@@ -145,7 +145,8 @@ def lessons(table: pl.DataFrame, source: Path, folder: Path, *, jobs: int = 1, l
         folder / "answers",
         row=lambda row: row,
         schema=SCHEMA,
-        settings=repr((VIEWS, FRAMES, THINNED, CHANCES, SEED)) + hashlib.blake2b(source.read_bytes()).hexdigest(),
+        settings=repr((VIEWS, FRAMES, THINNED, POINTS, SPEEDS, FASTER_OR_SLOWER, DISTURBED, CHANCES, SEED))
+        + hashlib.blake2b(source.read_bytes()).hexdigest(),
         jobs=jobs,
         on_crash=lambda path, why: nothing,
         label=label,
@@ -169,6 +170,24 @@ def lessons(table: pl.DataFrame, source: Path, folder: Path, *, jobs: int = 1, l
     aside = np.array([student.kept_aside(one, UNSEEN) for one in table["speaker_id"].fill_null(table["clip_id"])])
     clip = np.repeat(np.arange(table.height), counts)
     return Lessons(windows, hints, summaries, aside[clip], views == 0, clip)
+
+
+def babblers(table: pl.DataFrame) -> dict[str, list[str]]:
+    """Choose the files for each file's babble, of its own corpus and release: where that is left out, they are too.
+
+    Args:
+        table: ``path``, and ``corpus`` and ``release`` where they are known.
+
+    Examples:
+        >>> babblers(pl.DataFrame({"path": ["a", "b", "c"], "corpus": ["x", "x", "y"]}))
+        {'a': ['a'], 'b': ['a'], 'c': ['c']}
+    """
+    places = [name for name in ("corpus", "release") if name in table.columns]
+    found: dict[str, list[str]] = {}
+    for rows in table.partition_by(places, maintain_order=True) if places else [table]:
+        paths = rows["path"].to_list()
+        found |= dict.fromkeys(paths, paths[::7])
+    return found
 
 
 def without(table: pl.DataFrame, given: Lessons, names: Sequence[str]) -> Lessons:
