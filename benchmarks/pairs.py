@@ -16,7 +16,7 @@ BINS = 500  # of the scores in the bootstrap: the DET curve is a straight line w
 
 
 class Pairs(NamedTuple):
-    """Pairs of clips, one an index."""
+    """Pairs of clips, one pair per index."""
 
     scores: np.ndarray  # (pairs,) float32, cosines
     first: np.ndarray  # (pairs,) int32, index of the first clip's speaker
@@ -25,14 +25,14 @@ class Pairs(NamedTuple):
 
 
 def cosines(embeddings: np.ndarray) -> np.ndarray:
-    """Cosine of each clip and each clip: ``(clips, width)`` → ``(clips, clips)`` float32."""
+    """Compute the cosines of all pairs of clips: ``(clips, width)`` → ``(clips, clips)`` float32."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit = (embeddings / lengths).astype(np.float32)
     return unit @ unit.T
 
 
 def same_speaker(scores: np.ndarray, speakers: np.ndarray) -> Pairs:
-    """All pairs of two clips of one speaker.
+    """Select all pairs of two clips of one speaker.
 
     Args:
         scores: ``(clips, clips)``, symmetric.
@@ -42,13 +42,13 @@ def same_speaker(scores: np.ndarray, speakers: np.ndarray) -> Pairs:
 
 
 def different_speakers(scores: np.ndarray, speakers: np.ndarray, groups: np.ndarray | None = None) -> Pairs:
-    """All pairs of clips of two speakers.
+    """Select all pairs of clips of two different speakers.
 
     Args:
         scores: ``(clips, clips)``, symmetric.
         speakers: ``(clips,)``, indices from 0.
-        groups: ``(clips,)``, integers; only pairs within a group count, and none of a negative group. ``None`` takes
-            all pairs.
+        groups: ``(clips,)``, integers; only pairs within a group are selected, and no clip of a negative group.
+            ``None`` selects all pairs.
     """
     wanted = speakers[:, None] != speakers
     if groups is not None:
@@ -66,7 +66,7 @@ def _selected(scores: np.ndarray, speakers: np.ndarray, wanted: np.ndarray) -> P
 
 
 def draw(speakers: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each speaker is drawn when as many are drawn with replacement as there are: ``(draws, speakers)``."""
+    """Draw as many speakers as there are, with replacement, and count each of them: ``(draws, speakers)``."""
     return np.random.default_rng(seed).multinomial(speakers, np.full(speakers, 1 / speakers), size=draws)
 
 
@@ -76,15 +76,15 @@ def interval(
     """Percentile interval of the equal error rate over speakers.
 
     A draw weighs a same-speaker pair by how often its speaker was drawn, and a different-speaker pair by the product
-    of both numbers. Two copies of one speaker are no different-speaker pair. Scores are gathered in bins first: a sum
-    of weights a bin and draw is all that the rate needs, and takes seconds for millions of pairs.
+    of both numbers. Two copies of one speaker are no different-speaker pair. Scores are binned first: the rate then
+    needs one sum of weights per bin and draw, which takes seconds for millions of pairs.
 
     Args:
         same: same-speaker pairs.
         different: different-speaker pairs.
         drawn: ``(draws, speakers)``, as :func:`draw` gives them.
         bins: number of bins between the lowest and the highest score.
-        confidence: of the interval.
+        confidence: confidence level of the interval.
 
     Returns:
         Lower and upper bound.
@@ -100,7 +100,7 @@ def interval(
 
 
 def _binned(pairs: Pairs, times: np.ndarray, low: float, width: float, bins: int) -> np.ndarray:
-    """Sum of the drawn weights a draw and bin, ``(draws, bins)``."""
+    """Sum the drawn weights per draw and bin, ``(draws, bins)``."""
     speakers, draws = times.shape
     at = np.minimum((pairs.scores - low) / width, bins - 1).astype(np.int16)
     order = np.argsort(at, kind="stable")

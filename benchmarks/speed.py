@@ -96,12 +96,12 @@ def by_matplotlib(wavs: list[Path], out: Path) -> None:
 
 
 def window_bundles() -> list[Path]:
-    """The shipped bundles that have a speaker encoder; those of pictures are measured elsewhere."""
+    """List the shipped bundles that have a speaker encoder."""
     return [folder for folder in bundle.shipped() if bundle.load(folder).front_end.fit == "windows"]
 
 
 def predict_ways(clips: list[Path], recognizers: Sequence[Recognizer]) -> list[Way]:
-    """A prediction per clip with each bundle, and last only decoding and resampling."""
+    """Give the ways to measure: prediction with each bundle, then decoding and resampling alone."""
     return [
         *(prediction_way(clips, recognizer) for recognizer in recognizers),
         Way("decode + resample alone", len(clips), lambda out: [audio.load(clip) for clip in clips]),

@@ -10,8 +10,8 @@ speakers in the different-speaker pairs. Intervals are 95 % bootstrap intervals 
 Different speakers are compared twice: all of them, and only clips of one corpus release and one gender (female or
 male), which is harder.
 
-Results on speakers of the training set are better than on unseen ones. The table says how many there are, and --unseen
-leaves out all that one of the bundles has seen.
+Results on training speakers are better than on unseen speakers. The table counts the training speakers. --unseen
+leaves out every speaker that any of the bundles was trained on.
 """
 
 import argparse
@@ -56,7 +56,7 @@ class Embed:
 
 
 def clips_of(speech: Path) -> pl.DataFrame:
-    """Import all clips of Common Voice with a speaker."""
+    """Import all clips of Common Voice whose speaker is known."""
     folders = [source.folder for source in find(speech) if source.corpus.startswith(COMMON_VOICE)]
     if not folders:
         raise NothingToDoError(f"No Common Voice in {speech}. Expected folders such as cv-corpus-6.1-2020-12-11.")
@@ -64,8 +64,7 @@ def clips_of(speech: Path) -> pl.DataFrame:
 
 
 def selected(table: pl.DataFrame, seen: set[str], limit: int | None) -> pl.DataFrame:
-    """Keep the speakers with at least two clips; of them, those not among the hashes ``seen``, and ``limit`` of these
-    at random."""
+    """Keep speakers with at least two clips whose hash is not in ``seen``, at most ``limit`` of them, at random."""
     table = several(table)
     speakers = table["speaker_id"].unique().sort().to_list()
     speakers = [one for one in speakers if hash_speaker(one) not in seen]

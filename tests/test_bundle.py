@@ -194,7 +194,7 @@ def test_a_bundle_of_pictures_of_the_format_before_is_read(tmp_path: Path) -> No
 def test_a_bundle_of_windows_of_the_format_before_is_refused(tmp_path: Path) -> None:
     models.make_encoder_bundle(tmp_path)
     as_format(tmp_path, 2)
-    with pytest.raises(BundleError, match=r"has format 2, expected 3: its encoder is that of voxtrait 0\.1\. Train it"):
+    with pytest.raises(BundleError, match=r"has format 2, expected 3: its encoder is no longer supported\. Train it"):
         bundles.load(tmp_path)
 
 

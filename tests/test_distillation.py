@@ -394,14 +394,14 @@ def test_a_recipe_takes_the_encoder_that_ships(shipped: list[Path], tmp_path: Pa
     settings: Any = recipe.load(name)
     file = ensemble.encoder_graph(pl.DataFrame(), tmp_path, settings)
     assert file == tmp_path / "encoder.onnx" and file.read_text() == f"voxtrait-{name}"
-    file.write_text("another")  # one that was taught anew
+    file.write_text("another")  # one that was trained anew
     assert ensemble.encoder_graph(pl.DataFrame(), tmp_path, settings).read_text() == "another"
 
 
 @pytest.mark.parametrize(
     ("name", "other", "advice"),
     [
-        ("fast", 0, r"Teach one with 'python -m voxtrait\.training\.distillation\.encoder', copy it to encoder\.onnx"),
+        ("fast", 0, r"Train one with 'python -m voxtrait\.training\.distillation\.encoder', copy it to encoder\.onnx"),
         ("base", 1, r"pip install --no-deps no_such_package==0\.2\.2.*at least 144 training clips"),
     ],
 )

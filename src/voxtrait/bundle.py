@@ -33,10 +33,10 @@ from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS
 
 FORMAT: Final = 3
 FORMATS: Final = {"pictures": (2, 3), "windows": (3,)}
-"""Formats that are read. Until 2, an encoder's windows had one fixed length and were spread over the speech."""
+"""Formats that can be loaded. Up to format 2, all windows of an encoder had one fixed length and could overlap."""
 DEFAULT: Final = "voxtrait-base"
 RENAMED: Final = {"voxtrait-large": DEFAULT}
-"""Former names of shipped bundles: they load the bundle named here, with a warning."""
+"""Former name of a shipped bundle → the bundle that it loads now, with a warning."""
 SHIPPED: Final = Path(__file__).parent / "bundles"
 TASKS: Final = {"gender": (GENDERS,), "age": (JOINT_CLASSES, AGE_GROUPS, YEARS)}
 """What a graph may put out, and the vocabularies its labels may come from."""
@@ -126,13 +126,14 @@ def shipped() -> list[Path]:
 
 
 def current_name(which: str | os.PathLike[str] | None = None) -> str:
-    """Give the folder or the name of a bundle, the present name where a former one is given.
+    """Replace the former name of a bundle by its current one; any other name or folder stays the same.
 
     Args:
         which: a folder, a name such as ``voxtrait-base``, or ``None`` for the default.
 
     Warns:
-        DeprecationWarning: if the name is a former one. It points at the caller of the function that calls this.
+        DeprecationWarning: if the name is a former one. The warning names the line that called the caller of this
+            function.
 
     Examples:
         >>> current_name()
@@ -226,7 +227,7 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
     front_end = FrontEnd.from_dict(values["front_end"])
     if front_end.fit == "windows" and values["format"] not in FORMATS["windows"]:
         raise BundleError(
-            f"{folder} has format {values['format']}, expected {FORMAT}: its encoder is that of voxtrait 0.1. "
+            f"{folder} has format {values['format']}, expected {FORMAT}: its encoder is no longer supported. "
             "Train it again, or use the default bundle."
         )
     files = {"model.onnx", "speakers.txt"} | ({"head.onnx"} if front_end.fit == "windows" else set())

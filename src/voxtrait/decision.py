@@ -106,8 +106,8 @@ def female_probability(classes: npt.ArrayLike) -> Floats:
 def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: float) -> Floats:
     """Bring P(female) towards one half by as much as the voice may be a child's, which presents no gender.
 
-    The form was chosen among six on held-out speakers: it leaves an adult's answer alone where childhood is unlikely,
-    and few children with a wrong and confident one (docs/results.md).
+    The formula was selected among six on held-out speakers (docs/results.md). It hardly changes P(female) where
+    childhood is unlikely, and few children get a wrong and confident gender.
 
     Args:
         p_female: ``(...)``, probabilities for adult voices.

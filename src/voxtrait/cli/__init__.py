@@ -90,7 +90,7 @@ def root() -> None:
 
 
 def _note(message: Warning | str, *place: Any, **more: Any) -> None:
-    """Write a warning as one line on standard error, without the place in the code."""
+    """Write a warning as one line on standard error, without file name and line number."""
     click.echo(f"voxtrait: {message}", err=True)
 
 

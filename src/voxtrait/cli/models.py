@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     epilog="Example: voxtrait models --format json",
 )
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...")
-@click.option("--by-decade", is_flag=True, help="Print the error of age by decade instead. JSON always includes it.")
+@click.option("--by-decade", is_flag=True, help="Print the age error by decade instead. JSON always includes it.")
 @format_option("text", "json")
 @quiet_option
 def models(bundles: tuple[str, ...], by_decade: bool, format_: str, quiet: bool) -> None:
@@ -55,7 +55,7 @@ def _row(bundle: "Bundle") -> dict[str, Any]:
 
 
 def _print_decades(bundles: Iterable["Bundle"], quiet: bool) -> None:
-    """Print the error of age by estimated and by labelled decade; a note for a bundle that has no such scores."""
+    """Print the age error by estimated and by labelled decade; write a note for each bundle without these scores."""
     from voxtrait.evaluate.groups import BY_ESTIMATE, BY_GROUP, by_decade
 
     between = False

@@ -94,7 +94,7 @@ def print_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None, digits: int = 3) -> None:
-    """Print rows as aligned columns; numbers to the right, floats with so many digits."""
+    """Print rows as aligned columns; numbers right-aligned, floats with ``digits`` decimals."""
     if not rows:
         return
     names = list(columns or rows[0])

@@ -1,8 +1,8 @@
-"""Errors by group as plain numbers: the part of a report that travels in ``bundle.json`` and stands beside an estimate.
+"""Errors by group as plain numbers: the part of a report that is stored in ``bundle.json``.
 
-A user of an estimate knows the estimated decade and not the true one. So the error of age is there twice: ``by_group``,
-by the labelled decade, shows which ages are estimated too young or too old; ``by_estimate``, by the estimated decade,
-shows how far off an estimate in that decade is.
+The age error is stored twice. ``by_group`` groups clips by the labelled decade: it shows which ages are estimated too
+young or too old. ``by_estimate`` groups them by the estimated decade: it shows how far off an estimate in that decade
+is. A user needs the second one, because the true decade is unknown.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from voxtrait.evaluate.slices import CHILDREN
 from voxtrait.labels import AGE_GROUPS, GENDERS
 
 LEAST_SPEAKERS: Final = 5
-"""Speakers from which a group's error travels in a bundle. Clips without speaker ids do not count as speakers."""
+"""Fewest speakers of a group whose error is stored in a bundle. Clips without speaker ids do not count as speakers."""
 BY_GROUP: Final = "by_group"
 BY_ESTIMATE: Final = "by_estimate"
 AGE_KINDS: Final = {BY_GROUP: "age_group", BY_ESTIMATE: "estimated_age_group"}

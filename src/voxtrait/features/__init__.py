@@ -8,7 +8,7 @@ The steps, each public::
                                         └── picture ──► uint8 (height, width) ── network_input ──► float32 (1, h, w)
                                                               └── encode_png / decode_png: PNG, lossless
 
-Frame ``i`` of a spectrogram is centred on sample ``i × hop_length``, with zeros outside the signal, or starts there.
+Frame ``i`` of a spectrogram is centred on sample ``i × hop_length``, with zeros outside the signal, or starts at it.
 Power is scaled so that a full-scale sine has 0 dB in its bin, whatever the window. Mel scales: Slaney, "Auditory
 Toolbox" (Interval TR 1998-010), and HTK (Young et al., The HTK Book): 2595 log10(1 + f/700).
 """

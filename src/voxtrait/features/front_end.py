@@ -21,7 +21,7 @@ CHOICES: Final = {
     "frames": ("centred", "inside"),
 }
 ADDED: Final = ("window", "triangles", "frames", "dc_removed", "pre_emphasis", "mean_removed")
-"""Keys that front ends written before version 0.2 lack: the defaults are what was done then."""
+"""Keys that front ends of bundles of format 2 lack. Their defaults are how those front ends work."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FrontEnd:
     sampling_rate: int = 16_000  # Hz
     n_fft: int = 2048  # samples, of which window_length are not zero
     window_length: int = 1024  # samples
-    window: Literal["hann", "povey"] = "hann"  # Kaldi's is a symmetric Hann window to the power of 0.85
+    window: Literal["hann", "povey"] = "hann"  # povey (Kaldi): a symmetric Hann window to the power of 0.85
     hop_length: int = 160  # samples between columns
     n_mels: int = 288  # bands = rows of a picture
     f_min: float = 0.0  # Hz
@@ -47,7 +47,7 @@ class FrontEnd:
     # that sample, and no frame reaches over the end (Kaldi's snip_edges)
     frames: Literal["centred", "inside"] = "centred"
     dc_removed: bool = False  # subtract the mean of each frame
-    pre_emphasis: float = 0.0  # x[n] - pre_emphasis · x[n - 1] in each frame, after that
+    pre_emphasis: float = 0.0  # x[n] - pre_emphasis · x[n - 1] in each frame, after its mean is removed
     compression: Literal["db", "log", "none"] = "db"  # 10 log10, natural log, or linear power
     scaled: bool = True  # power relative to a full-scale sine; False leaves the window's own gain in
     floor: float = 1e-10  # power below which everything counts as this
@@ -101,7 +101,7 @@ class FrontEnd:
     def from_dict(cls, values: Mapping[str, Any]) -> "FrontEnd":
         """Rebuild a front end; a key too many or too few is an error, for a silent default would skew every prediction.
 
-        A front end without any of :data:`ADDED` was written before they were known, and gets their defaults.
+        A front end that lacks all of :data:`ADDED` was written before they existed, and gets their defaults.
 
         Raises:
             BundleError: if the keys are not exactly the fields.
@@ -147,11 +147,11 @@ def picture_front_end(
 def kaldi_front_end(columns: int, hop_length: int = 160) -> FrontEnd:
     """Give the front end of CAM++: Kaldi's filter bank of 80 bands, in windows of at most ``columns`` frames.
 
-    It is ``fbank`` of Kaldi (Povey et al., "The Kaldi speech recognition toolkit", ASRU 2011) without dither, for a
-    signal in [-1, 1] that was brought to -25 dBFS, and without the mean of each band over the signal.
+    It is ``fbank`` of Kaldi (Povey et al., "The Kaldi speech recognition toolkit", ASRU 2011) without dither. The
+    signal, in [-1, 1], is brought to -25 dBFS first. The mean of each band over the signal is subtracted at the end.
 
     Args:
-        columns: frames of a window at most.
+        columns: most frames of a window.
         hop_length: samples between frames, at 16 kHz; 160 is Kaldi's.
 
     Examples:

@@ -24,8 +24,8 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     Args:
         signal: mono, ``(samples,)``, at the front end's rate.
         front_end: the parameters.
-        centres: the samples that columns are centred on; ``None`` means every hop from 0 to the end, or all frames
-            inside the signal, as the front end says.
+        centres: the samples that columns are centred on; ``None`` means those that the front end's ``frames``
+            gives: every hop from 0 to the end, or all frames inside the signal.
 
     Returns:
         ``(n_mels, frames)``, linear power, lowest band first.
@@ -53,7 +53,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     padded = np.pad(known, (max(-start, 0), max(stop - max(start, 0) - len(known), 0)))
     first = centres - half - start
     offsets = _offsets(padded, first, front_end)
-    if front_end.pre_emphasis:  # of the whole stretch: only the first sample of a frame differs, and its window is 0
+    if front_end.pre_emphasis:  # of the whole stretch: only the first sample of a frame differs, and its weight is 0
         padded[1:] -= np.float32(front_end.pre_emphasis) * padded[:-1]
     windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     step = int(first[1] - first[0]) if len(first) > 1 else 1
@@ -77,12 +77,12 @@ def _centres(samples: int, front_end: FrontEnd) -> npt.NDArray[np.int64]:
     if front_end.frames == "centred":
         return np.arange(0, samples + 1, front_end.hop_length)
     half = front_end.window_length // 2
-    last = max(samples, front_end.window_length) - front_end.window_length  # zeros fill up what is shorter than a frame
+    last = max(samples, front_end.window_length) - front_end.window_length  # a shorter signal is one frame, with zeros
     return np.arange(half, half + last + 1, front_end.hop_length)
 
 
 def _offsets(stretch: Signal, first: npt.NDArray[np.int64], front_end: FrontEnd) -> Array | None:
-    """Give what the mean of each frame is once it is pre-emphasised, ``(frames, 1)``, where means are removed."""
+    """Compute the mean of each pre-emphasised frame, ``(frames, 1)``; ``None`` if means are not removed."""
     if not front_end.dc_removed:
         return None
     sums = np.concatenate([[0.0], np.cumsum(stretch, dtype=np.float64)])
@@ -119,11 +119,12 @@ def windows(signal: Signal, front_end: FrontEnd) -> Array:
 
     Args:
         signal: mono, ``(samples,)``, at the front end's rate, usually nothing but speech.
-        front_end: with ``fit="windows"``; ``columns`` says how many frames a window has at most.
+        front_end: with ``fit="windows"``; ``columns`` is the most frames of a window.
 
     Returns:
-        ``(n, frames, n_mels)`` float32, compressed as the front end says. A signal of ``f`` frames has
-        ``ceil(f / columns)`` windows of ``f // n`` frames: all of it is seen, and nothing twice.
+        ``(n, frames, n_mels)`` float32, with the front end's compression. A signal of ``f`` frames has
+        ``n = ceil(f / columns)`` windows of ``f // n`` frames. They do not overlap; the last ``f % n`` frames are left
+        out.
 
     Raises:
         OptionError: if the front end is one of pictures.

@@ -60,14 +60,14 @@ class Clip:
         return refusal(self.duration_s, self.speech_s)
 
     def stretches(self, blocks: Iterable[Signal]) -> Iterator[Signal]:
-        """Listen, and give the speech with 0.2 s around it, without what is between.
+        """Find the speech, and give it with the 0.2 s around each stretch, without the pauses between.
 
         Args:
             blocks: mono at 16 kHz, ``(samples,)`` each.
 
         Yields:
-            Speech and its surroundings, ``(samples,)``: one piece of a clip with up to two minutes of it, and of a
-            longer one a minute each and what is left, up to two.
+            Speech and its surroundings, ``(samples,)``: one piece if there are up to two minutes of it. More is given
+            in pieces of one minute, and a last one of up to two minutes.
         """
         waiting = np.zeros(0, np.float32)
         for heard in self._listen(blocks):
@@ -105,7 +105,7 @@ class Clip:
         return np.concatenate([np.zeros(0, np.float32), *(first if self._samples <= _STRETCH else spoken)])[:_STRETCH]
 
     def _listen(self, blocks: Iterable[Signal]) -> Iterator[speech.Heard]:
-        """Pass the blocks to the detector, count, and give what it finds."""
+        """Pass the blocks to the detector, count frames and powers, and give its results."""
         for block in blocks:
             self._samples += len(block)
             yield self._count(self._detector.feed(block))

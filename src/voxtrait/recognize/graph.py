@@ -41,10 +41,10 @@ class Graph:
         return self.__dict__ | {"_session": None}
 
     def size(self, name: str) -> int | None:
-        """Values of a row of an output; ``None`` where the graph leaves it open.
+        """Number of values per row of an output; ``None`` if the graph does not fix it.
 
         Raises:
-            BundleError: if the file is no graph, or not the one described.
+            BundleError: if the file is not a graph, or not the one described.
         """
         found = {one.name: one.shape[-1] for one in self._opened().get_outputs()}[name]
         return found if isinstance(found, int) else None

@@ -6,8 +6,8 @@
            └─ 16 kHz ─ speech.Provisional ─ windows ─► sums, of all and of the last seconds ─► estimates
 
 The final answer comes from the very code that answers for a file, in a thread of its own, which needs a minute and
-more before it is sure of anything. The estimates come from a second, quicker pass: speech as it can be told at once,
-and the summary of a window for each 6 s of it. Both passes keep a bounded part of the sound, however long it is.
+more before it is sure of anything. The estimates come from a second, quicker pass: it finds speech at
+once, and summarises a window for each 6 s of it. Both passes keep a bounded part of the sound, however long it is.
 """
 
 import dataclasses
@@ -34,8 +34,8 @@ EVERY_S: Final = 1.0  # seconds of sound between two estimates
 WINDOW_S: Final = 30.0  # from more speech than this no bundle is surer
 SHORTEST_EVERY_S: Final = 0.1
 LONGEST_WINDOW_S: Final = 3600.0  # a summary for each window of it is kept
-CONTEXT_S: Final = 12.0  # of speech, whose level and mean spectrum a new window is measured by
-SHORTEST_WINDOW_S: Final = 1.0  # of a window that is not whole yet: less of it tells little
+CONTEXT_S: Final = 12.0  # of speech: the level and the mean spectrum of a new window come from it
+SHORTEST_WINDOW_S: Final = 1.0  # an unfinished window starts earlier if it would be shorter
 PIECE_S: Final = 1.0  # seconds given to the other thread in one piece, of which …
 PIECES: Final = 8  # … so many may wait
 
@@ -230,7 +230,7 @@ class _Told:
             while kept and kept[0][0] <= at_s - self._window_s:
                 kept.popleft()
         recent_s = sum(length for _, length in self._pieces) / SAMPLING_RATE
-        share = self._fresh / self._window  # of a window that is not whole yet
+        share = self._fresh / self._window  # of a window that is unfinished
         partly = [share * self._partial()] if self._fresh else []
         so_far = self._predict(path, at_s, self._speech / SAMPLING_RATE, sum(partly, self._sum), self._count + share)
         partly, share = (partly, share) if self._pieces else ([], 0.0)

@@ -25,8 +25,8 @@ from voxtrait.recognize.prediction import ANSWERS, Prediction
 from voxtrait.recognize.table import table_row, table_schema
 
 PICTURE_SUFFIX: Final = ".png"
-WINDOWS: Final = 4  # that the encoder sees in one call: more are no faster, and take memory
-LONGEST: Final = 10**6  # frames, more than any stretch has
+WINDOWS: Final = 4  # per call of the encoder: more are no faster, and need more memory
+LONGEST: Final = 10**6  # frames: longer than any stretch
 
 
 class Recognizer:
@@ -55,7 +55,7 @@ class Recognizer:
 
     @property
     def embedding_size(self) -> int | None:
-        """Values of the speaker embedding; ``None`` where the bundle has none."""
+        """Number of values of the speaker embedding; ``None`` if the bundle has none."""
         return None if self._head is None else self._head.size("embedding")
 
     def inputs(self, signal: npt.ArrayLike, sampling_rate: int = SAMPLING_RATE) -> Array:
@@ -67,8 +67,9 @@ class Recognizer:
 
         Returns:
             ``(1, *front_end.input_shape)``, the picture of the clip, or of the first minute of speech where the clip is
-            longer than a minute; for a bundle of windows ``(n, frames, n_mels)``, those of all its speech. From two
-            minutes of it on, a few frames that :meth:`predict` sees are left out, so that all windows have one length.
+            longer than a minute; for a bundle of windows ``(n, frames, n_mels)``, those of all its speech. If
+            there are more than two minutes of speech, a few frames that :meth:`predict` uses are left out, so that all
+            windows have the same length.
 
         Raises:
             SignalError: if the array is no signal, or windows are wanted and there is no speech.
@@ -90,13 +91,13 @@ class Recognizer:
         return self.heads(self._summary([inputs]))
 
     def windows(self, spoken: Signal) -> Array:
-        """Cut speech at 16 kHz, ``(samples,)``, into what an encoder sees, ``(n, frames, n_mels)``; only a bundle of
-        windows has one."""
+        """Cut speech at 16 kHz, ``(samples,)``, into windows for the encoder, ``(n, frames, n_mels)``; only for a
+        bundle of windows."""
         front_end = self.bundle.front_end
         return features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
 
     def frames(self, spoken: Signal) -> Array:
-        """Give the frames of speech at 16 kHz, ``(samples,)``, that windows are cut from: ``(frames, n_mels)``."""
+        """Compute the frames of speech at 16 kHz, ``(samples,)``, not cut into windows: ``(frames, n_mels)``."""
         front_end = dataclasses.replace(self.bundle.front_end, columns=LONGEST)  # one window
         (frames,) = features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
         return np.asarray(frames)
@@ -296,8 +297,8 @@ class Recognizer:
             sampling_rate: of a signal, in Hz.
 
         Returns:
-            ``(d,)``, float32, of length 1: the cosine of two is their scalar product. ``d`` is 192 for the bundles
-            that ship.
+            ``(d,)``, float32, of length 1: the cosine of two is their scalar product. ``d`` is 192 for the shipped
+            bundles.
 
         Raises:
             BundleError: if the bundle has none.

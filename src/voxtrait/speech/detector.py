@@ -33,7 +33,7 @@ SURE: Final = 0.9
 SURE_FRAMES: Final = 7  # a stretch with less than 0.2 s over SURE is no speech
 BRIDGE_FRAMES: Final = 9  # a gap of up to 0.3 s inside speech counts as speech
 MARGIN_FRAMES: Final = 3  # 0.1 s before and after: the network hears a soft beginning late
-SURROUNDING_FRAMES: Final = 6  # 0.2 s more before and after, which are no speech but belong to how it sounds
+SURROUNDING_FRAMES: Final = 6  # 0.2 s more before and after, for the speaker encoder; they do not count as speech
 
 QUIETEST_DBFS: Final = -80.0  # a window without a frame over this is silence: dither, or the noise of a converter
 TARGET_DBFS: Final = -16.0  # of a window's loud frames; 20 dB more or less change nothing in the answers
@@ -44,7 +44,7 @@ BRIEF_DB: Final = 20.0
 
 WINDOW_FRAMES: Final = 1024  # 33 s brought to one level, and through the network in one call
 PAUSE_FRAMES: Final = max(BRIDGE_FRAMES, 2 * (MARGIN_FRAMES + SURROUNDING_FRAMES)) + 1
-"""What lies before such a pause can be decided: neither side of it reaches the other."""
+"""A pause of this length lets all frames before it be decided: the surroundings of its two sides do not overlap."""
 
 
 class Heard(NamedTuple):
@@ -53,8 +53,8 @@ class Heard(NamedTuple):
     frames: Frames  # (n,): is there speech in these 32 ms?
     speech: Signal  # (512 * frames.sum(),): the samples of those in which there is
     powers: Array  # (n,): mean power of each of them, as recorded
-    # the samples of the frames with speech and of those within 0.2 s of them: encoders of speakers are trained on
-    # recordings with their pauses, and ages are estimated 0.1 years better with them (docs/results.md)
+    # the samples of the frames with speech and of those within 0.2 s of them: with silence around the speech, the age
+    # error is 0.1 years lower (docs/results.md)
     surrounded: Signal
 
 

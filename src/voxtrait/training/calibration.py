@@ -21,7 +21,7 @@ COVERAGE_ABROAD: Final = 0.82  # … where the people asked about are of other c
 UNSURE_SHARE: Final = 0.05  # share of validation clips inside the abstention band, at most
 SURE_ENOUGH: Final = 0.98  # share of right answers outside the band, where the band above allows it
 
-UNSURE_ADULTS: Final = 0.028  # share of adults' clips inside the band of a bundle that tells the age too
+UNSURE_ADULTS: Final = 0.028  # share of adults' clips inside the band of a bundle that also estimates age
 ADULT_YEARS: Final = 18.0
 WIDEST: Final = 0.4  # half of the widest band: nine in ten is sure
 

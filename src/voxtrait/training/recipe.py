@@ -84,7 +84,7 @@ class EncoderRecipe:
     kind: str = "encoder"  # says which of the two tables of keys holds
     description: str = ""  # one sentence, which the bundle carries
 
-    encoder: str = "campplus"  # campplus: as published, in 8 bits; fast: taught by it (docs/results.md)
+    encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a student of it (docs/training.md)
 
     # what is heard
     views: int = 7  # of each clip: whole as recorded, 1.6 s as recorded, the others disturbed
@@ -123,7 +123,7 @@ class EncoderRecipe:
 
     @property
     def front_end(self) -> FrontEnd:
-        """How windows are cut for the encoder: of up to 6 s, of frames of 10 ms, or for the fast one of 20 ms."""
+        """Front end of the encoder: windows of up to 6 s, with frames of 10 ms, or of 20 ms for the fast one."""
         return kaldi_front_end(300, 320) if self.encoder == "fast" else kaldi_front_end(600)
 
 

@@ -1,4 +1,4 @@
-"""A training run as a person meets it: its folder, its progress, what it leaves behind."""
+"""What all training runs share: the claim of the run's folder, the progress line, the outcome."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from voxtrait.training.recipe import EncoderRecipe, Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a training leaves behind."""
+    """The results of a training."""
 
     bundle: Path
     report: Path
@@ -32,7 +32,7 @@ class Outcome:
 
 
 def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool) -> None:
-    """Write down what this folder is for, or check that it is for the same."""
+    """Record recipe and data of a run in its folder; in a folder with a run, check that they are the same."""
     wanted = {"recipe": dataclasses.asdict(recipe), "data": str(data.resolve())}
     wanted = json.loads(json.dumps(wanted))
     note = folder / "run.json"
@@ -60,7 +60,7 @@ class Talk(Callback):
         self.bar: Any = None
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Say how the epoch went."""
+        """Show the losses of the epoch."""
         if self.label is None:
             return
         from tqdm import tqdm
@@ -97,14 +97,14 @@ def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def headline(report: dict[str, Any]) -> dict[str, Any]:
-    """Pick the figures of a report that travel in the bundle: totals, and errors by group as plain numbers."""
+    """Select the figures of a report that are stored in the bundle: totals, and errors by group as plain numbers."""
     totals = {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage")}
     return totals | {task: report[task] | errors for task, errors in groups.by_group(report).items()}
 
 
 @contextmanager
 def calm() -> Iterator[None]:
-    """Keep Lightning's advice off standard error; errors still pass."""
+    """Hide Lightning's advice; errors are still shown."""
     names = ("lightning", "lightning.pytorch", "lightning.fabric")
     before = {name: logging.getLogger(name).level for name in names}
     with warnings.catch_warnings():

@@ -24,9 +24,9 @@ ALONE: Final = Share()
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffles by seed and ``epoch`` alone, so that a resumed run sees the order that an undisturbed one would.
+    """Shuffles by seed and ``epoch`` alone, so that a resumed run has the same order as an uninterrupted one.
 
-    ``epoch`` is set by the module; Lightning would call a ``set_epoch`` with another number after a resume.
+    ``epoch`` is set by the module; after a resume, Lightning would call ``set_epoch`` with another number.
     """
 
     def __init__(self, size: int, seed: int) -> None:

@@ -50,8 +50,8 @@ class ModelAnswer(BaseModel):
     description: str
     tasks: dict[str, list[str]]
     scores: dict[str, Any] = Field(
-        description="Figures of the bundle's own evaluation. `age.by_estimate`, where it is there, is the error of age "
-        "by estimated decade, `age.by_group` by labelled decade."
+        description="Figures of the bundle's evaluation. If present, `age.by_estimate` is the age error by estimated "
+        "decade, and `age.by_group` by labelled decade."
     )
     data: list[dict[str, Any]]
     pretrained: list[dict[str, Any]]

@@ -57,7 +57,7 @@ def _tested(scores: Mapping[str, Any]) -> str:
 
 
 def _decades(scores: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:
-    """Give the tables of age by decade that a bundle has: the heading of the groups, and the cells of each row."""
+    """Give the tables of age by decade of a bundle: the heading of the groups, and the cells of each row."""
     for key, kind in groups.AGE_KINDS.items():
         rows = groups.by_decade(scores, key)
         if rows:

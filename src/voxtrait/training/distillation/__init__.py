@@ -1,1 +1,1 @@
-"""Small students that learn from large teachers: the fast encoder, the quick detector of speech."""
+"""Students distilled from larger networks: the fast encoder, the quick detector of speech."""

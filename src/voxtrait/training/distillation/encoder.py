@@ -1,19 +1,19 @@
-"""A fast encoder learns from CAM++: no labels, only what CAM++ makes of the same windows.
+"""Distils CAM++ into a fast encoder. It needs no labels: the student imitates the features of CAM++.
 
 ::
 
     clip ─► speech ─┬► as recorded ─────────────────────┐            ┌► CAM++ ────────► features of each block, summary
-                    └► other speeds, rooms, noise, codecs┴► windows ─┴► fast encoder ─► … brought near to all of them
+                    └► other speeds, rooms, noise, codecs┴► windows ─┴► fast encoder ─► the same: distances are the loss
 
 Knowledge distillation (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015) with hints at
-every block (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015). The student keeps every so many layers of
-its teacher's blocks, with their weights, sees half of the frames and has a smaller two-dimensional part. A recording
-at another speed is another voice, and the teacher says what of it: that makes more voices than there are speakers,
-which labels would not survive.
+every block (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015). The student starts from some layers of
+the teacher's blocks, with their weights (:data:`KEPT`). It processes half of the frames, and its two-dimensional part
+is smaller. A recording at another speed sounds like another speaker. No label would be right for it, but the teacher's
+features are, so there are more voices to learn from than speakers.
 
-``python -m voxtrait.training.distillation.encoder MANIFEST ENCODER OUT`` teaches one, with the graph of CAM++ that a
-run of the recipe ``base`` leaves as ``encoder.onnx``. ``OUT/encoder.onnx`` is what a run of ``fast`` starts from.
-``--without`` leaves corpora out. ``docs/training.md`` has the steps.
+``python -m voxtrait.training.distillation.encoder MANIFEST ENCODER OUT`` trains a student. ENCODER is the graph of
+CAM++, ``encoder.onnx`` in the folder of a run of the recipe ``base``. A run of ``fast`` starts from
+``OUT/encoder.onnx``. ``--without`` leaves corpora out. ``docs/training.md`` has the steps.
 """
 
 import argparse
@@ -49,11 +49,12 @@ def beginner(large: CamPlus, shape: Shape = FAST, kept: Sequence[Sequence[int]] 
 
     Args:
         large: the teacher, with the same channels before and after each block.
-        shape: of the student.
-        kept: the layers of each block.
+        shape: the sizes of the student.
+        kept: indices of the teacher's layers, for each block.
 
     Returns:
-        A network whose layers see those of the teacher's inputs that are left. Its two-dimensional part is new.
+        A network whose layers have the teacher's weights for the inputs that are left. Its two-dimensional part has
+        new, random weights.
     """
     torch.manual_seed(SEED)
     small = CamPlus(shape)
@@ -89,10 +90,10 @@ class Distillation(lightning.LightningModule):
     """The student with its losses.
 
     Args:
-        network: what learns.
-        given: what is learnt.
+        network: the student.
+        given: the training data.
         steps: optimiser steps of all epochs together.
-        learning_rate: the highest.
+        learning_rate: the highest learning rate.
     """
 
     def __init__(self, network: CamPlus, given: Lessons, steps: int, learning_rate: float = LEARNING_RATE) -> None:
@@ -110,13 +111,13 @@ class Distillation(lightning.LightningModule):
         self.network.embedding_norm.eval()
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Give the mean squared distances to the teacher, each value by its spread."""
+        """Compute the loss: distances to the features, the summary and the speaker embedding of the teacher."""
         by_hint, by_summary, by_voice = self._distances(batch)
         self.log("train_loss", by_summary.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
         return HINTS * by_hint + by_summary + by_voice
 
     def validation_step(self, batch: Tensor, at: int) -> None:
-        """Measure the summaries of windows as recorded, of speakers held out."""
+        """Compute the distance of the summaries, on windows as recorded of held-out speakers."""
         self.log("validation_loss", self._distances(batch)[1], on_step=False, on_epoch=True, batch_size=len(batch))
 
     def configure_optimizers(self) -> Any:
@@ -157,18 +158,18 @@ def distil(
     learning_rate: float = LEARNING_RATE,
     label: str | None = None,
 ) -> CamPlus:
-    """Teach a student; a killed run is resumed from its last epoch.
+    """Train a student; a killed run is resumed from its last epoch.
 
     Args:
-        given: what is learnt.
-        network: the student as it starts.
+        given: the training data.
+        network: the student with its first weights.
         folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
-        epochs: times that every window is seen.
-        learning_rate: the highest.
+        epochs: passes over all windows.
+        learning_rate: the highest learning rate.
         label: of a progress line on standard error.
 
     Raises:
-        ManifestError: if there is nothing to learn from, or no speaker is held out.
+        ManifestError: if there are no windows of training speakers, or none of held-out speakers.
     """
     lightning.seed_everything(SEED, workers=True, verbose=False)
     rows, others = np.flatnonzero(~given.aside), np.flatnonzero(given.aside & given.recorded)
@@ -184,21 +185,26 @@ def distil(
 
 
 def precision() -> str:
-    """Choose bfloat16 for products where the processor or the GPU has it in hardware: six times as fast as without on a
-    processor with AMX, and the rounding is below that of the 8 bits which the encoder has to live with anyway."""
+    """Choose bfloat16 for products if the processor or the GPU has it in hardware.
+
+    On a processor with AMX it is six times as fast as float32. Its rounding error is smaller than that of the 8 bits of
+    the final graph.
+    """
     if torch.cpu.get_capabilities().get("amx_bf16") and not torch.cuda.is_available():
         return "bf16-mixed"
     return schedule.precision_of("auto")
 
 
 def main() -> None:
-    """Teach a fast encoder on the train and validation speakers of a manifest, and write its graph."""
-    parser = argparse.ArgumentParser(description="Teach the fast encoder, and write OUT/encoder.onnx.")
-    parser.add_argument("manifest", type=Path, help="table with splits")
+    """Train a fast encoder on the train and validation speakers of a manifest, and write its graph."""
+    parser = argparse.ArgumentParser(description="Train the fast encoder, and write OUT/encoder.onnx.")
+    parser.add_argument("manifest", type=Path, help="manifest with splits")
     parser.add_argument("encoder", type=Path, help="graph of CAM++: encoder.onnx of a run of the recipe base")
     parser.add_argument("out", type=Path, help="working folder; a second run resumes the first")
-    parser.add_argument("--epochs", type=int, default=8, help="[default: 8]")
-    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help=f"[default: {LEARNING_RATE}]")
+    parser.add_argument("--epochs", type=int, default=8, help="passes over all windows [default: 8]")
+    parser.add_argument(
+        "--learning-rate", type=float, default=LEARNING_RATE, help=f"highest learning rate [default: {LEARNING_RATE}]"
+    )
     parser.add_argument("--without", action="append", default=[], metavar="SET", help="corpus or release to leave out")
     parser.add_argument("--lessons", type=Path, help="folder of the teacher's answers [default: OUT]")
     arguments = parser.parse_args()

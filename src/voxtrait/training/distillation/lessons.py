@@ -1,4 +1,4 @@
-"""What a fast encoder learns from: windows of clips, as recorded and disturbed, with what CAM++ makes of them."""
+"""The training data of a fast encoder: windows of clips, as recorded and disturbed, with the features of CAM++."""
 
 import dataclasses
 import hashlib
@@ -27,31 +27,31 @@ from voxtrait.training.voices.views import Recordings
 
 VIEWS: Final = 6  # of each clip: as recorded, and disturbed
 LONGEST_S: Final = 20.0
-FRAMES: Final = 300  # of a window of the teacher, 10 ms each
-THINNED: Final = 3  # of so many steps of 40 ms one is kept for the hints: neighbours say much the same
+FRAMES: Final = 300  # of a window for the teacher, 10 ms each
+THINNED: Final = 3  # one step of 40 ms in so many is kept for the hints: neighbours are much alike
 KEEPS: Final = FRAMES // 4 // THINNED  # steps of a window that are kept
 SHORTEST_S: Final = 0.7
 SPEEDS: Final = (0.8, 1.25)
 FASTER_OR_SLOWER: Final = 0.75  # share of disturbed views at another speed
 DISTURBED: Final = 0.75  # share of them with a room, noise, telephone or codec
 CHANCES: Final = Chances(telephone=0.2, codec=0.2)
-UNSEEN: Final = 20  # one in so many speakers is held out, to see how well others are imitated
+UNSEEN: Final = 20  # one in so many speakers is held out, to measure the student on unseen speakers
 SEED: Final = 7
 POINTS: Final = ("delay_norm", "halves.0", "halves.1", "last_norm")
-"""Modules of both networks whose features are brought near: after the first steps and after each block."""
+"""Modules of both networks whose features are compared: after the first steps and after each block."""
 SCHEMA: Final = {"windows": pl.Binary, "hints": pl.Binary, "summaries": pl.Binary, "view": pl.Binary}
 """Of a clip: float16 ``(n, 150, 80)``, ``(n, 25, 1408)``; float32 ``(n, 1216)``; the number of each window's view."""
 
 
 @dataclasses.dataclass
 class Answers:
-    """The job: a file → windows of it, and what the teacher makes of them."""
+    """The job: a file → its windows, with the teacher's features and summaries."""
 
     teacher: Graph
     others: dict[str, list[str]]  # file → files for its babble
 
     def __call__(self, path: str) -> dict[str, bytes]:
-        """Cut one file; one that cannot be used, or has too little speech, gives nothing."""
+        """Process one file; an unusable file, or one with too little speech, gives empty values."""
         found: list[tuple[Array, Array, Array, npt.NDArray[np.uint8]]] = []
         try:
             spoken = speech.find(check_signal(audio.load(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]).surrounded
@@ -63,7 +63,7 @@ class Answers:
                     made = self.teacher(windows)
                     hints = np.concatenate([made[point].reshape(len(windows), KEEPS, -1) for point in POINTS], axis=2)
                     found.append((windows[:, ::2], hints, made["summary"], np.full(len(windows), view, np.uint8)))
-        except BundleError:  # no fault of the file, and the same for the next one
+        except BundleError:  # not a fault of the file: it would fail for every file
             raise
         except (VoxtraitError, OSError, RuntimeError):  # RuntimeError: a codec of libsndfile's
             found = []
@@ -87,7 +87,7 @@ class Answers:
 
 
 def cut(signal: Signal) -> Array:
-    """Cut speech at 16 kHz, ``(samples,)``, into windows of one length, ``(n, 300, 80)``; what is shorter is repeated
+    """Cut speech at 16 kHz, ``(samples,)``, into windows of one length, ``(n, 300, 80)``; a shorter signal is repeated
     from its start."""
     frames = features.windows(signal, features.kaldi_front_end(10**6))[0]
     count = max(1, round(len(frames) / FRAMES))
@@ -115,7 +115,7 @@ def teacher(source: Path, file: Path) -> Graph:
 
 @dataclasses.dataclass(frozen=True)
 class Lessons:
-    """What is learnt: windows with the teacher's features, and whose they are."""
+    """Training data: windows with the teacher's features, their clips, and which of them are held out."""
 
     windows: npt.NDArray[np.float16]  # (n, 150, 80)
     hints: npt.NDArray[np.float16]  # (n, 25, 1408)
@@ -126,7 +126,7 @@ class Lessons:
 
 
 def lessons(table: pl.DataFrame, source: Path, folder: Path, *, jobs: int = 1, label: str | None = None) -> Lessons:
-    """Let the teacher see all clips of a table; a killed run is resumed.
+    """Process all clips of a table with the teacher; a killed run is resumed.
 
     Args:
         table: a manifest's rows with absolute paths, none of them of test speakers.
@@ -173,7 +173,8 @@ def lessons(table: pl.DataFrame, source: Path, folder: Path, *, jobs: int = 1, l
 
 
 def babblers(table: pl.DataFrame) -> dict[str, list[str]]:
-    """Choose the files for each file's babble, of its own corpus and release: where that is left out, they are too.
+    """Choose the files for each file's babble. They are of the same corpus and release, so that leaving a set out of
+    training leaves out its babble, too.
 
     Args:
         table: ``path``, and ``corpus`` and ``release`` where they are known.
@@ -194,9 +195,9 @@ def without(table: pl.DataFrame, given: Lessons, names: Sequence[str]) -> Lesson
     """Leave out corpora or releases, and every clip of their speakers elsewhere.
 
     Args:
-        table: whose clips the lessons are of.
-        given: lessons.
-        names: as :func:`voxtrait.training.study.cross_corpus.held_out` calls them.
+        table: the table that the lessons were made from.
+        given: the lessons.
+        names: keys of :func:`voxtrait.training.study.cross_corpus.held_out`.
 
     Raises:
         ManifestError: if a name is not one of them.

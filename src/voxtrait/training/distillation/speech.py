@@ -7,7 +7,7 @@
           └► music and machines under it ──┘          └► power, 32 bands ─► convolutions over 3 s
     sounds that nobody speaks ─────────────┘
 
-``python -m voxtrait.training.distillation.speech MANIFEST OUT`` teaches it on the train and validation speakers of a
+``python -m voxtrait.training.distillation.speech MANIFEST OUT`` trains it on the train and validation speakers of a
 manifest and on made-up sounds (``voxtrait.synthetic.sounds``), and writes ``OUT/quick_16k.onnx``, which ships beside
 Silero's in ``voxtrait/speech``.
 """

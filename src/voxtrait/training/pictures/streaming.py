@@ -23,7 +23,8 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
     Returns:
         As :func:`~voxtrait.training.pictures.dataset.read_folder` lists loose ones, with ``file`` (of the
         shard) and ``row`` (in it); ``path`` is where the loose picture would lie. Training clips are sorted by
-        ``path``, so that rows have the numbers that loose ones have; the others stand as they lie in the shards.
+        ``path``, so that rows have the same numbers as those of loose pictures. The others have the order of the
+        shards.
 
     Raises:
         ManifestError: if it is no whole folder of shards, or has no pictures of this task for training or validation.

@@ -1,8 +1,8 @@
-"""What of a clip CAM++ should see, and how much of it: a table of ways, by the age error of a ridge regression.
+"""Which part of a clip CAM++ should process: prints the age error of a ridge regression for several inputs.
 
-``python -m voxtrait.training.study.ablation MANIFEST`` takes at most two clips of every train and validation speaker,
-sums each up in every way with the published weights in 32 bits, and prints the error on held-out speakers, ten folds.
-A ridge regression has no training to speak of, so that the differences are those of the features.
+``python -m voxtrait.training.study.ablation MANIFEST`` takes at most two clips of every train and validation speaker.
+It summarises each input with the published weights in 32 bits. The errors are on held-out speakers, in ten folds. A
+ridge regression has a closed solution, so the differences come from the features and not from the training.
 """
 
 import argparse
@@ -30,23 +30,23 @@ from voxtrait.training.voices.examples import fold_of
 Array = npt.NDArray[np.float64]
 
 LONGEST_S: Final = 20.0
-WHOLE: Final = 10**6  # frames of a window that no clip fills
+WHOLE: Final = 10**6  # frames: longer than any clip
 MOST_CLIPS: Final = 2  # of a speaker
 FOLDS: Final = 10
-PENALTY: Final = 1.0  # of the ridge, in units of the clips' number, on standardised features
+PENALTY: Final = 1.0  # of the ridge, times the number of clips, on standardised features
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """One way to see a clip."""
+    """One kind of input for CAM++."""
 
-    part: Callable[[Signal], Signal]  # what of it
-    columns: int = WHOLE  # frames of a window at most
-    thinned: bool = False  # every second step
+    part: Callable[[Signal], Signal]  # of the clip
+    columns: int = WHOLE  # most frames of a window
+    thinned: bool = False  # keep every second step
 
 
 def _around(signal: Signal, seconds: float) -> Signal:
-    """From so many seconds before the first speech to as many behind the last."""
+    """Cut a signal from so many seconds before the first speech to as many after the last."""
     speaking = np.flatnonzero(speech.find(signal).frames)
     if not len(speaking):
         return signal[:0]
@@ -68,12 +68,12 @@ WAYS: Final[dict[str, Way]] = {
 
 @dataclasses.dataclass
 class Summaries:
-    """The job: a file → its summary in every way, ``(ways, 1024)``; nothing for a file that cannot be used."""
+    """The job: a file → its summary for every input, ``(ways, 1024)``; ``None`` for an unusable file."""
 
     networks: dict[bool, CamPlus]  # by ``thinned``
 
     def __call__(self, path: str) -> npt.NDArray[np.float32] | None:
-        """Sum one file up."""
+        """Summarise one file."""
         torch.set_num_threads(1)
         found = []
         try:
@@ -92,7 +92,7 @@ class Summaries:
 
 
 def sample(source: Path) -> pl.DataFrame:
-    """Choose the clips: at most two of a speaker, with an age, none of test speakers; adds ``years``."""
+    """Select clips with an age of train and validation speakers, at most two per speaker; adds ``years``."""
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
     known = table.filter(pl.col("split").is_in(["train", "validation"])).with_columns(
@@ -103,12 +103,12 @@ def sample(source: Path) -> pl.DataFrame:
 
 
 def errors(found: Array, years: Array, fold: npt.NDArray[np.int64]) -> tuple[Array, float]:
-    """Estimate held-out speakers' ages by a ridge regression.
+    """Estimate the ages of held-out speakers by a ridge regression.
 
     Args:
         found: ``(n, d)``, features.
         years: ``(n,)``.
-        fold: ``(n,)``, of each speaker.
+        fold: ``(n,)``, the fold of each clip's speaker.
 
     Returns:
         Absolute errors ``(n,)``, and the correlation of estimates and ages.
@@ -126,10 +126,10 @@ def errors(found: Array, years: Array, fold: npt.NDArray[np.int64]) -> tuple[Arr
 
 
 def main() -> None:
-    """Measure all ways and print the table."""
-    parser = argparse.ArgumentParser(description="Print the age error of ways to see a clip.")
-    parser.add_argument("manifest", type=Path, help="table with splits")
-    parser.add_argument("--limit", type=int, help="number of clips at most")
+    """Measure all inputs and print the table."""
+    parser = argparse.ArgumentParser(description="Print the age error for several inputs of CAM++.")
+    parser.add_argument("manifest", type=Path, help="manifest with splits")
+    parser.add_argument("--limit", type=int, help="largest number of clips")
     arguments = parser.parse_args()
     table = sample(arguments.manifest).head(arguments.limit) if arguments.limit else sample(arguments.manifest)
     job = Summaries({thinned: campplus.pretrained(Shape(thinned=thinned)) for thinned in (False, True)})
@@ -140,7 +140,7 @@ def main() -> None:
     years = table["years"].to_numpy()[rows]
     settings = EncoderRecipe("ablation", members=FOLDS)
     fold = np.array([fold_of(who, settings) for who in table["who"]])[rows]
-    lines = [f"{rows.sum():,} clips", "", "| what is seen | age MAE | correlation | difference |", "|---|---|---|---|"]
+    lines = [f"{rows.sum():,} clips", "", "| input | age MAE | correlation | difference |", "|---|---|---|---|"]
     first: Array | None = None
     for at, name in enumerate(WAYS):
         error, correlation = errors(found[:, at], years, fold)

@@ -1,7 +1,7 @@
 """Accuracy of a recipe on corpora left out of training, beside a pitch threshold and a constant guess.
 
-``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries that a training of ``base`` left in its
-folder, takes train and validation speakers only, leaves out one corpus or release after the other, and prints a table.
+``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries in the folder of a run of ``base``. It
+uses train and validation speakers only, leaves out one corpus or release after the other, and prints a table.
 """
 
 import argparse
@@ -65,7 +65,7 @@ class Pitch:
 
 
 def held_out(table: pl.DataFrame) -> dict[str, Bools]:
-    """Name the sets to leave out: every corpus, and every large release of Common Voice, the small late ones together.
+    """Name the sets to leave out: every corpus, and each large release of Common Voice; small late ones are one set.
 
     Args:
         table: clips with ``corpus`` and ``release``.
@@ -89,7 +89,7 @@ def held_out(table: pl.DataFrame) -> dict[str, Bools]:
 def compare(
     settings: EncoderRecipe, clips: Clips, pitches: Floats, folder: Path, *, label: str | None = None
 ) -> list[dict[str, Any]]:
-    """Measure the recipe and the baselines on held-out speakers, and on everything that is left out in turn.
+    """Measure the recipe and the baselines on held-out speakers, and on every set that is left out in turn.
 
     Args:
         settings: the recipe.

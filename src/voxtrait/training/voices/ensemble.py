@@ -1,8 +1,8 @@
 """The recipes ``base`` and ``fast``: heads on a frozen speaker encoder, from a manifest to a bundle and its report.
 
-Folds of speakers take the place of one validation split: clips of ``train`` and ``validation`` together are cut into
-as many folds as the ensemble has members, and calibration is fitted to the answers that each speaker gets from the
-member that never heard that speaker. ``test`` speakers are heard by nobody before the report.
+Folds of speakers replace a validation split. Clips of ``train`` and ``validation`` together are cut into as many folds
+as the ensemble has members. Each fold is held out from one member, and calibration is fitted to the predictions of that
+member. ``test`` speakers are not used before the report.
 """
 
 import dataclasses
@@ -45,8 +45,8 @@ from voxtrait.training.voices.views import SHORT_S, summarise
 VERSION: Final = "2.0"  # of the bundles that these recipes make: 1 had another encoder
 ENCODER: Final = "encoder.onnx"  # in the folder of a run
 PARITY_CLIPS: Final = 48
-RANGE_CLIPS: Final = 96  # that show the range of every activation
-SHORTEST_S: Final = 0.7  # seconds of speech of such a clip
+RANGE_CLIPS: Final = 96  # that give the range of every activation
+SHORTEST_S: Final = 0.7  # fewest seconds of speech of such a clip
 CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/results.md)
 
 
@@ -109,14 +109,14 @@ def train(
 def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> Path:
     """Write the encoder's graph into the run's folder; once, for its bytes name the shards.
 
-    CAM++ is made of its published weights where the package that carries them is installed and there are enough clips,
-    and is otherwise that of the shipped bundle. So is the fast encoder, unless one that was taught anew is there
-    already.
+    The graph of CAM++ is made from the published weights if the package with them is installed and there are enough
+    clips. Otherwise the shipped bundle's graph is copied, and so is that of the fast encoder. A graph that is in the
+    folder already is kept.
 
     Args:
-        table: clips of training speakers, which show the range of every activation.
+        table: clips of training speakers, which give the range of every activation.
         folder: of the run.
-        recipe: which encoder.
+        recipe: names the encoder.
 
     Raises:
         PretrainedMissingError: if no shipped bundle has the encoder.
@@ -131,7 +131,7 @@ def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> P
 
 
 def encoder_of(recipe: EncoderRecipe, table: pl.DataFrame) -> bytes | None:
-    """Make the graph of CAM++ in 8 bits: some clips of the table show the ranges, others check it.
+    """Make the graph of CAM++ in 8 bits. Some clips of the table give the ranges, others are used to check the graph.
 
     Returns:
         The serialised model, or ``None`` if the table has too few clips with speech.
@@ -143,8 +143,10 @@ def encoder_of(recipe: EncoderRecipe, table: pl.DataFrame) -> bytes | None:
 
 
 def speech_windows(table: pl.DataFrame, recipe: EncoderRecipe, count: int) -> list[Array]:
-    """Read the windows of so many clips of a table, ``(n, frames, bands)`` each: of rows spread evenly over its first
-    half, and over more of it where clips are unusable."""
+    """Read the windows of ``count`` clips of a table, ``(n, frames, bands)`` each.
+
+    The clips are spread evenly over the first half of the table, and over more of it if some are unusable.
+    """
     found: list[Array] = []
     for path in table["path"].gather_every(max(1, table.height // (2 * count))):
         try:
@@ -170,7 +172,7 @@ def _shipped_encoder(recipe: EncoderRecipe) -> bytes:
             f"training clips with {SHORTEST_S} s of speech."
         )
     raise PretrainedMissingError(
-        f"No shipped bundle has the encoder {recipe.encoder!r}. Teach one with 'python -m "
+        f"No shipped bundle has the encoder {recipe.encoder!r}. Train one with 'python -m "
         f"voxtrait.training.distillation.encoder', copy it to {ENCODER} in the run's folder, and pass --resume."
     )
 
@@ -236,7 +238,7 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
 def cross_fitted(
     network: Heads, clips: Clips, summaries: npt.NDArray[np.float32] | None = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Give each clip the answer of the member that never learnt from its speaker: ``(n,)`` and ``(n, 100)`` logits."""
+    """Predict each clip by the member whose training set lacks its speaker: ``(n,)`` and ``(n, 100)`` logits."""
     with torch.no_grad():
         female, years = network.members(torch.from_numpy(clips.summaries[0] if summaries is None else summaries))
     rows = np.arange(len(clips.fold))
@@ -267,7 +269,7 @@ def answers(network: Heads, clips: Clips) -> list[Heard]:
 
 
 def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Measure answers about held-out speakers: recall and error, every clip counting the same."""
+    """Measure recall and age error on held-out speakers, every clip counting the same."""
     from voxtrait import decision, metrics
 
     known = ~np.isnan(clips.female)

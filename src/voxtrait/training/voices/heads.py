@@ -1,7 +1,7 @@
 """Gender and age from a speaker encoder's summary of a clip: an ensemble whose members are trained together, each
 without its own fold of speakers.
 
-Every speaker is held out from one member, and that member's answers are what calibration is fitted to: cross-fitting,
+Every speaker is held out from one member. Calibration is fitted to the predictions of that member: cross-fitting,
 as in the jackknife+ of Barber et al. ("Predictive inference with the jackknife+", Annals of Statistics 2021). What is
 exported is the mean of all members, as one network.
 """
@@ -52,7 +52,8 @@ class Examples:
 class Heads(nn.Module):
     """An ensemble of small networks on standardised summaries, each linear with one hidden layer beside it.
 
-    The speaker embedding that leads a summary is left out: it is linear in the rest, and holds less of the age.
+    A summary starts with the speaker embedding, which the heads do not use: it is linear in the other values, and holds
+    less information about age.
 
     Args:
         size: values of a summary.

@@ -1,9 +1,9 @@
-/** How far off an estimate of age is on average, as measured in the evaluation of the bundle. */
+/** Mean error of an age estimate, as measured in the evaluation of the bundle. */
 import { say } from "./language.js";
 
-const ONE_SIDED = 0.5; // |bias| / MAE from which at least three quarters of the years of error lie on one side
+const ONE_SIDED = 0.5; // |bias| / MAE from which at least three quarters of the years of error are on one side
 
-/** One sentence, or null where `errors` (estimated age group → `mae` and `bias` in years) lacks the estimated group. */
+/** One sentence, or null if `errors` (estimated age group → `mae` and `bias` in years) lacks the estimated group. */
 export function expectedError({ age_group: group }, errors) {
   const { mae, bias } = errors?.[group] ?? {};
   if (!Number.isFinite(mae) || !Number.isFinite(bias)) return null;

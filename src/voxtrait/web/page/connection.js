@@ -110,7 +110,7 @@ export async function show(file, name, signal) {
 
 export const limits = () => ask("/v1/limits");
 
-/** The active bundle: its title, the zone of `p_female` in which it is unsure, and its errors of age by estimated decade. */
+/** The active bundle: its title, the zone of `p_female` in which it is unsure, and its age errors by estimated decade. */
 export async function activeModel() {
   const found = await ask("/v1/models");
   const all = Array.isArray(found) ? found : (found.models ?? []);
