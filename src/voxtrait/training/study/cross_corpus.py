@@ -40,8 +40,7 @@ TRIALS: Final[dict[str, dict[str, Any]]] = {
     "input_dropout=0.7": {"input_dropout": 0.7},
     "max_epochs=30": {"max_epochs": 30},
     "learning_rate=0.0003": {"learning_rate": 3e-4},
-    "group_balance=0": {"group_balance": 0.0},
-    "group_balance=0.4": {"group_balance": 0.4},
+    "group_balance=0.3": {"group_balance": 0.3},
     "ranked=0.1": {"ranked": 0.1},
     "contradicted labels kept in training": {"contradiction": 1.0},
 }
