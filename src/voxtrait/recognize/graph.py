@@ -17,6 +17,8 @@ class Graph:
         gives: names of the outputs, and how many values a row of each has; ``None`` where any number will do.
         name: of the input; ``None`` where any will do.
         threads: of the runtime.
+        optimised: whether the runtime may rewrite the graph. A graph that is assembled as it is to run only opens more
+            slowly with it.
     """
 
     def __init__(
@@ -27,12 +29,14 @@ class Graph:
         *,
         name: str | None = None,
         threads: int = 1,
+        optimised: bool = True,
     ) -> None:
         self.file = file
         self.takes = tuple(takes)
         self.gives = dict(gives)
         self.name = name
         self.threads = threads
+        self.optimised = optimised
         self._session: Any = None
         self._input = ""  # its name, once the session is open
 
@@ -76,6 +80,8 @@ class Graph:
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if not self.optimised:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
             session = onnxruntime.InferenceSession(self.file, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime has a dozen kinds, none of them public

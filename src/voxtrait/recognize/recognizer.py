@@ -49,7 +49,9 @@ class Recognizer:
             self._model = Graph(bundle.model, bundle.front_end.input_shape, classes, threads=threads)
         else:
             shape = [None, bundle.front_end.n_mels]  # windows of any number of frames
-            self._model = Graph(bundle.model, shape, {"summary": None}, name="windows", threads=threads)
+            self._model = Graph(
+                bundle.model, shape, {"summary": None}, name="windows", threads=threads, optimised=False
+            )
             heads = classes | {"embedding": None}
             self._head = Graph(bundle.head, [None], heads, name="summary", threads=threads)
 

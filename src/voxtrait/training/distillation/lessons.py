@@ -110,7 +110,7 @@ def teacher(source: Path, file: Path) -> Graph:
         model.graph.output.append(helper.make_tensor_value_info(point, TensorProto.FLOAT, ["n", KEEPS * width]))
     with atomic_path(file) as part:
         onnx.save(model, part)
-    return Graph(file, [None, None], {"summary": None} | dict.fromkeys(POINTS), name="windows")
+    return Graph(file, [None, None], {"summary": None} | dict.fromkeys(POINTS), name="windows", optimised=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -123,7 +123,7 @@ def summarise(
     paths = table["path"].to_list()
     # babble is made of training speakers only, so that nothing of the others reaches a training
     heard = table.filter(pl.col("split") == "train") if (table["split"] == "train").any() else table
-    graph = Graph(encoder, [None, recipe.front_end.n_mels], {"summary": None}, name="windows")
+    graph = Graph(encoder, [None, recipe.front_end.n_mels], {"summary": None}, name="windows", optimised=False)
     job = Summarise(graph, recipe, heard["path"].to_list())
     settings = repr([getattr(recipe, key) for key in SETTINGS]) + hashlib.blake2b(encoder.read_bytes()).hexdigest()
     shards = batch.run_sharded(
