@@ -52,24 +52,27 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     known = signal[max(start, 0) : max(stop, 0)]
     padded = np.pad(known, (max(-start, 0), max(stop - max(start, 0) - len(known), 0)))
     first = centres - half - start
-    offsets = _offsets(padded, first, front_end)
-    if front_end.pre_emphasis:  # of the whole stretch: only the first sample of a frame differs, and its weight is 0
-        padded[1:] -= np.float32(front_end.pre_emphasis) * padded[:-1]
     windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     step = int(first[1] - first[0]) if len(first) > 1 else 1
     evenly = step > 0 and bool((np.diff(first) == step).all())  # then frames are not gathered, but seen where they lie
+    parts = [first[at : at + FRAMES] for at in range(0, len(first), FRAMES)]
+    where = [slice(some[0], some[-1] + 1, step) if evenly else some for some in parts]
+    offsets = [
+        (1 - front_end.pre_emphasis) * windows[some].mean(1, keepdims=True) for some in where if front_end.dc_removed
+    ]
+    if front_end.pre_emphasis:  # of the whole stretch: only the first sample of a frame differs, and its weight is 0
+        padded[1:] -= np.float32(front_end.pre_emphasis) * padded[:-1]
     out = np.empty((front_end.n_mels, len(first)), dtype=np.float32)
     frames = np.zeros((min(FRAMES, len(first)), front_end.n_fft), dtype=np.float32)
-    for at in range(0, len(first), FRAMES):
-        some = first[at : at + FRAMES]
-        found = windows[some[0] : some[-1] + 1 : step] if evenly else windows[some]
-        inside = frames[: len(some), : front_end.window_length]
-        np.multiply(found if offsets is None else found - offsets[at : at + FRAMES], window, out=inside)
-        spectrum = scipy.fft.rfft(frames[: len(some)], axis=1)
+    for number, some in enumerate(where):
+        found, at, count = windows[some], number * FRAMES, len(parts[number])
+        inside = frames[:count, : front_end.window_length]
+        np.multiply(found - offsets[number] if front_end.dc_removed else found, window, out=inside)
+        spectrum = scipy.fft.rfft(frames[:count], axis=1)
         squares = spectrum.view(np.float32)  # real and imaginary parts in turn
         squares *= squares
         power = np.add(squares[:, ::2].T, squares[:, 1::2].T, order="C")  # bins before frames, as the product reads it
-        out[:, at : at + len(some)] = bank @ power
+        out[:, at : at + count] = bank @ power
     return out
 
 
@@ -79,15 +82,6 @@ def _centres(samples: int, front_end: FrontEnd) -> npt.NDArray[np.int64]:
     half = front_end.window_length // 2
     last = max(samples, front_end.window_length) - front_end.window_length  # a shorter signal is one frame, with zeros
     return np.arange(half, half + last + 1, front_end.hop_length)
-
-
-def _offsets(stretch: Signal, first: npt.NDArray[np.int64], front_end: FrontEnd) -> Array | None:
-    """Compute the mean of each pre-emphasised frame, ``(frames, 1)``; ``None`` if means are not removed."""
-    if not front_end.dc_removed:
-        return None
-    sums = np.concatenate([[0.0], np.cumsum(stretch, dtype=np.float64)])
-    means = (sums[first + front_end.window_length] - sums[first]) / front_end.window_length
-    return np.asarray((1 - front_end.pre_emphasis) * means, dtype=np.float32)[:, None]
 
 
 def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: FrontEnd | None = None) -> Array:
