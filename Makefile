@@ -66,9 +66,9 @@ PEERS ?=
 bench-peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(PEERS)
 
-# retrains the shipped bundles from real speech: make model SPEECH=DIR; BUNDLE=base, diary or fast retrains one of them.
-# fast needs an encoder that is distilled first: docs/training.md
-BUNDLE ?= base diary
+# retrains the shipped bundles from real speech: make model SPEECH=DIR; BUNDLE=base, fast or diary retrains one of them.
+# fast is distilled from the encoder of base, which comes first
+BUNDLE ?= base fast diary
 model: $(WEIGHTS)
 	set -e; for bundle in $(BUNDLE); do \
 		$(BIN)/python -m voxtrait.training.study.shipped $(SPEECH) build/model --bundle $$bundle; done

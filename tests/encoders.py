@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,13 @@ SMALL = Shape(
     planes=8, first=2, channels=24, growth=8, bottleneck=16, layers=(2, 1, 2), widths=(24, 20, 24)
 )  # 4 bands are left after the two-dimensional part
 THINNED = dataclasses.replace(SMALL, thinned=True)
+
+# a teacher, the layers that its student keeps, and the student
+LARGE = Shape(planes=8, first=2, channels=12, growth=6, bottleneck=8, layers=(4, 3, 3), widths=(14, 10, 16))
+KEPT = ((0, 2), (1, 2), (0, 2))
+FAST = dataclasses.replace(
+    LARGE, planes=4, residuals=(2, 2), last=0, step=1, layers=tuple(map(len, KEPT)), thinned=True
+)
 
 
 def random_encoder(shape: Shape = SMALL, seed: int = 1) -> CamPlus:
@@ -57,3 +65,7 @@ def summaries(network: CamPlus, windows: Sequence[Array]) -> Array:
     """Run a network on batches of windows, ``(n, 192 + 2 * width)`` of all of them."""
     with torch.no_grad():
         return np.concatenate([network(torch.from_numpy(batch)).numpy() for batch in windows])
+
+
+def correlation(a: Any, b: Any) -> float:
+    return float(np.corrcoef(np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel())[0, 1])

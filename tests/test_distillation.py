@@ -14,10 +14,10 @@ import polars as pl
 import pytest
 import torch
 
-from encoders import one_by_one, random_encoder, voices
+from encoders import FAST, KEPT, LARGE, correlation, one_by_one, random_encoder, voices
 from factories import tiny_manifest
 from voxtrait import audio, bundle, features, manifest, speech
-from voxtrait.errors import ManifestError, PretrainedMissingError
+from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
 from voxtrait.features import Array
 from voxtrait.recognize.graph import Graph
 from voxtrait.synthetic import cohort, write_common_voice
@@ -25,16 +25,12 @@ from voxtrait.training import recipe
 from voxtrait.training.distillation import encoder as distillation
 from voxtrait.training.distillation import lessons as teaching
 from voxtrait.training.distillation import student
-from voxtrait.training.distillation.encoder import Distillation
+from voxtrait.training.distillation.encoder import Distillation, FrontDistillation
 from voxtrait.training.distillation.lessons import Answers, Lessons
+from voxtrait.training.study import shipped as study
 from voxtrait.training.voices import assembly, campplus, ensemble
-from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, Shape
+from voxtrait.training.voices.campplus import EMBEDDING, CamPlus
 
-LARGE = Shape(planes=8, first=2, channels=12, growth=6, bottleneck=8, layers=(4, 3, 3), widths=(14, 10, 16))
-KEPT = ((0, 2), (1, 2), (0, 2))
-FAST = dataclasses.replace(
-    LARGE, planes=4, residuals=(2, 2), last=0, step=1, layers=tuple(map(len, KEPT)), thinned=True
-)
 HINTS = FAST.channels + sum(FAST.widths)
 SUMMARY = EMBEDDING + 2 * FAST.widths[-1]
 Taught = tuple[pl.DataFrame, Lessons, Path]  # a table, what was made of its clips, and where
@@ -48,6 +44,7 @@ def small() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(teaching, "FAST", FAST)
         patch.setattr(distillation, "FAST", FAST)
+        patch.setattr(distillation, "KEPT", KEPT)
         yield
     torch.set_num_threads(threads)
 
@@ -74,10 +71,6 @@ def source(large: CamPlus, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def found_in(clip: Path) -> Array:
     return speech.find(audio.load(clip)[0]).surrounded
-
-
-def correlation(a: Any, b: Any) -> float:
-    return float(np.corrcoef(np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel())[0, 1])
 
 
 def test_every_second_frame_is_what_the_recogniser_sees(clips: list[Path]) -> None:
@@ -132,13 +125,15 @@ def test_hints_are_of_the_steps_that_the_student_has(tmp_path: Path) -> None:
     network = random_encoder(shape)
     windows = torch.from_numpy(np.ascontiguousarray(voices(12, 300, seed=5)[:, ::2]))
     given = imitated(network, windows, np.zeros(12, bool))
-    module = Distillation(network, given, 1)
+    module, front = Distillation(network, given, 1, 1e-3), FrontDistillation(network, given, 1, 1e-3)
     with torch.no_grad():
+        assert float(front._distance(torch.arange(12))) == pytest.approx(0, abs=1e-3)
         by_hint, by_summary, by_voice = module._distances(torch.arange(12))
     assert (float(by_hint), float(by_summary), float(by_voice)) == pytest.approx((0, 0, 0), abs=1e-3)
     given.hints[:, 1:] = given.hints[:, :-1].copy()  # a step late
     with torch.no_grad():
         assert float(module._distances(torch.arange(12))[0]) > 0.1
+        assert float(front._distance(torch.arange(12))) > 0.1
 
 
 def imitated(network: CamPlus, windows: torch.Tensor, aside: np.ndarray) -> Lessons:
@@ -218,39 +213,6 @@ def test_lessons_are_resumed_from_their_shards(taught: Taught, source: Path, mon
 # --- the student
 
 
-def test_a_student_starts_from_its_teachers_layers() -> None:
-    """Where the teacher makes nothing of the layers that are left out, student and teacher are the same network."""
-    teacher = random_encoder(LARGE, seed=3)
-    inside = LARGE.channels
-    for at, layers in enumerate(LARGE.layers):
-        for dropped in set(range(layers)) - set(KEPT[at]):
-            own = inside + dropped * LARGE.growth + torch.arange(LARGE.growth)
-            for later in [*(layer.narrow for layer in list(teacher.blocks[at])[dropped + 1 :]), teacher.halves[at]]:
-                later.weight.data[:, own] = 0.0
-        inside = LARGE.widths[at]
-    shape = dataclasses.replace(LARGE, layers=FAST.layers)
-    small = distillation.beginner(teacher, shape, KEPT).eval()
-    assert not torch.equal(small.front.first.weight, teacher.front.first.weight)
-    small.front.load_state_dict(teacher.front.state_dict())
-    small.delay.load_state_dict(teacher.delay.state_dict())
-    small.delay_norm.load_state_dict(teacher.delay_norm.state_dict())
-    windows = torch.from_numpy(voices(3, 230, seed=6))
-    with torch.no_grad():
-        for mine, its in zip(small.features(windows), teacher.features(windows), strict=True):
-            np.testing.assert_allclose(mine, its, atol=1e-4)
-        np.testing.assert_allclose(small(windows), teacher(windows), rtol=1e-4, atol=1e-3)
-
-
-def test_the_student_that_ships_fits_the_published_network() -> None:
-    large = CamPlus()
-    shipped = distillation.beginner(large)
-    for at, kept in enumerate(distillation.KEPT):
-        assert len(kept) == len(shipped.blocks[at])
-        for layer, source in zip(shipped.blocks[at], kept, strict=True):
-            assert torch.equal(layer.local.weight, large.blocks[at][source].local.weight)
-    assert shipped.shape.thinned and not large.shape.thinned
-
-
 @pytest.fixture(scope="module")
 def given() -> Lessons:
     """What a network of the student's shape makes of 32 voices, eight of them held out."""
@@ -258,47 +220,63 @@ def given() -> Lessons:
     return imitated(random_encoder(FAST, seed=4), windows, np.arange(32) % 4 == 0)
 
 
-def beginner(large: CamPlus, starts: Any = distillation.beginner) -> CamPlus:
-    made: CamPlus = starts(large, FAST, KEPT)
-    return made
+@pytest.fixture(scope="module")
+def fitted() -> torch.Tensor:
+    """Windows for the teacher that the first weights are fitted to."""
+    return torch.from_numpy(voices(6, 300, seed=8))
 
 
 def test_it_learns_what_the_teacher_says(
-    given: Lessons, large: CamPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: Lessons, large: CamPlus, fitted: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(distillation, "BATCH", 4)
-    start = beginner(large)
-    frozen = {name: value.clone() for name, value in start.state_dict().items() if name.startswith("embedding")}
-    assert len(frozen) == 4
-    network = distillation.distil(given, start, tmp_path, 6, learning_rate=0.01)
+    network = distillation.distil(given, large, fitted, tmp_path, (6, 6), learning_rates=(0.01, 0.01))
     assert not network.training
-    curve = pl.read_csv(tmp_path / "curves.csv")
-    assert curve.height == 6
-    assert curve["train_loss"][-1] < 0.7 * curve["train_loss"][0]
-    assert curve["validation_loss"][-1] < 0.7 * curve["validation_loss"][0]
-    for name, value in frozen.items():  # the teacher's own, over which summaries become speaker embeddings
-        assert torch.equal(network.state_dict()[name], value), name
+    for folder in (tmp_path / "front", tmp_path):
+        curve = pl.read_csv(folder / "curves.csv")
+        assert curve.height == 6
+        assert curve["train_loss"][-1] < 0.7 * curve["train_loss"][0], folder
+        assert curve["validation_loss"][-1] < 0.7 * curve["validation_loss"][0], folder
+
+
+def test_the_whole_student_keeps_the_statistics_of_its_normalisations(
+    given: Lessons, large: CamPlus, fitted: torch.Tensor, tmp_path: Path
+) -> None:
+    """Those of a batch would undo the fitted weights; the front, which starts from nothing, finds its own."""
+    none = distillation.distil(given, large, fitted, tmp_path / "none", (1, 0)).state_dict()
+    whole = distillation.distil(given, large, fitted, tmp_path / "whole", (1, 2)).state_dict()
+    for name, value in none.items():
+        if name.endswith(("running_mean", "running_var")):
+            assert torch.equal(whole[name], value), name
+    assert none["front.first_norm.running_mean"].abs().max() > 0 and none["delay_norm.running_mean"].abs().max() > 0
+    assert not torch.equal(whole["blocks.1.0.narrow.weight"], none["blocks.1.0.narrow.weight"])
 
 
 def test_a_killed_distillation_ends_as_an_undisturbed_one(
-    given: Lessons, large: CamPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: Lessons, large: CamPlus, fitted: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = distillation.distil(given, beginner(large), tmp_path / "whole", 3)
-    starts, epochs = Distillation.on_train_epoch_start, list[int]()
+    whole = distillation.distil(given, large, fitted, tmp_path / "whole", (2, 2))
+    starts, epochs = distillation.Imitation.on_train_epoch_start, list[tuple[str, int]]()
+    kills = [("FrontDistillation", 1), ("Distillation", 1)]
 
-    def starts_or_is_killed(module: Distillation) -> None:
-        epochs.append(module.current_epoch)
-        if epochs == [0, 1, 2]:
+    def starts_or_is_killed(module: distillation.Imitation) -> None:
+        now = (type(module).__name__, module.current_epoch)
+        epochs.append(now)
+        if now in kills:
+            kills.remove(now)
             raise RuntimeError("killed")
         starts(module)
 
-    monkeypatch.setattr(Distillation, "on_train_epoch_start", starts_or_is_killed)
-    with pytest.raises(RuntimeError, match="killed"):
-        distillation.distil(given, beginner(large), tmp_path / "killed", 3)
-    resumed = distillation.distil(given, beginner(large), tmp_path / "killed", 3)
-    assert epochs == [0, 1, 2, 2]
-    curves = [pl.read_csv(tmp_path / run / "curves.csv") for run in ("killed", "whole")]
-    assert curves[0].height == 3 and curves[0].equals(curves[1])
+    monkeypatch.setattr(distillation.Imitation, "on_train_epoch_start", starts_or_is_killed)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="killed"):
+            distillation.distil(given, large, fitted, tmp_path / "killed", (2, 2))
+    resumed = distillation.distil(given, large, fitted, tmp_path / "killed", (2, 2))
+    front, both = "FrontDistillation", "Distillation"
+    assert epochs == [(front, 0), (front, 1), (front, 1), (both, 0), (both, 1), (both, 1)]
+    for part in ("", "front"):
+        curves = [pl.read_csv(tmp_path / run / part / "curves.csv") for run in ("killed", "whole")]
+        assert curves[0].height == 2 and curves[0].equals(curves[1])
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
 
@@ -307,14 +285,20 @@ def test_a_killed_distillation_ends_as_an_undisturbed_one(
     ("aside", "recorded", "counts"), [(0, True, (24, 0)), (24, True, (0, 24)), (8, False, (16, 0))]
 )
 def test_without_speakers_on_both_sides_it_is_refused(
-    given: Lessons, large: CamPlus, tmp_path: Path, aside: int, recorded: bool, counts: tuple[int, int]
+    given: Lessons,
+    large: CamPlus,
+    fitted: torch.Tensor,
+    tmp_path: Path,
+    aside: int,
+    recorded: bool,
+    counts: tuple[int, int],
 ) -> None:
     rows = [values[:24] for values in (given.windows, given.hints, given.summaries)]
     at = np.arange(24)
     one_sided = Lessons(*rows, at < aside, np.full(24, recorded), at)  # type: ignore[arg-type]
     message = f"{counts[0]} windows of training speakers and {counts[1]} of held-out speakers"
     with pytest.raises(ManifestError, match=message):
-        distillation.distil(one_sided, beginner(large), tmp_path, 1)
+        distillation.distil(one_sided, large, fitted, tmp_path, (1, 1))
 
 
 def test_corpora_are_left_out_with_their_speakers() -> None:
@@ -354,15 +338,16 @@ def test_the_command_writes_a_graph_for_the_recipe_fast(
     aside = [student.kept_aside(one, 2) for one in known["speaker_id"]]
     assert 2 <= sum(aside) < known.height == 8
     monkeypatch.setattr(campplus, "pretrained", lambda: large)
-    monkeypatch.setattr(distillation, "beginner", beginner)
     monkeypatch.setattr(distillation.batch, "default_jobs", lambda: 1)
     monkeypatch.setattr(assembly, "FIDELITY", 0.5)  # it has hardly learnt
     out = tmp_path / "out"
-    command = ["distillation", str(table), str(source), str(out), "--epochs", "2"]
+    command = ["distillation", str(table), str(source), str(out), "--epochs", "1", "2"]
     monkeypatch.setattr(sys, "argv", command)
     distillation.main()
     written = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert written["clips"] == 8 and 0 < written["held out"] < written["windows"]
+    assert written["clips"] == 8 and 0 < written["held_out"] < written["windows"]
+    assert written["without"] == [] and written["epochs"] == [1, 2]
+    assert json.loads((out / "distillation.json").read_text("utf-8")) == written
     session = onnxruntime.InferenceSession(out / "encoder.onnx")
     assert [(one.name, one.shape) for one in session.get_inputs()] == [("windows", ["n", "frames", 80])]
     assert [(one.name, one.shape) for one in session.get_outputs()] == [("summary", ["n", SUMMARY])]
@@ -414,3 +399,23 @@ def test_without_an_encoder_a_recipe_says_what_to_do(
     with pytest.raises(PretrainedMissingError, match=message):
         ensemble.encoder_graph(pl.DataFrame(), tmp_path, settings)
     assert not (tmp_path / "encoder.onnx").exists()
+
+
+def test_the_fast_encoder_is_distilled_from_that_of_base_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def make(table: Path, source: Path, out: Path, **options: Any) -> None:
+        calls.append((table, source.read_text(), options["label"]))
+        out.mkdir()
+        (out / "encoder.onnx").write_text("student")
+
+    monkeypatch.setattr(distillation, "make", make)
+    table = tmp_path / "manifest.parquet"
+    with pytest.raises(BundleError, match="make the bundle base first"):
+        study.distilled(tmp_path, table)
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "encoder.onnx").write_text("teacher")
+    for _ in range(2):
+        found = study.distilled(tmp_path, table, label="model")
+        assert found == tmp_path / "distilled" / "encoder.onnx" and found.read_text() == "student"
+    assert calls == [(table, "teacher", "distillation")]

@@ -24,70 +24,31 @@ from typing import Any, Final
 
 import lightning
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from voxtrait import batch, manifest
 from voxtrait.audio import atomic_path
 from voxtrait.errors import ManifestError
 from voxtrait.training import schedule
 from voxtrait.training.distillation import student
-from voxtrait.training.distillation.lessons import SEED, THINNED, UNSEEN, Lessons, lessons, without
+from voxtrait.training.distillation.initial import KEPT, beginner, refit
+from voxtrait.training.distillation.lessons import SEED, THINNED, UNSEEN, Lessons, cut, lessons, spoken, without
 from voxtrait.training.voices import assembly, campplus
-from voxtrait.training.voices.campplus import FAST, CamPlus, Shape
+from voxtrait.training.voices.campplus import FAST, CamPlus
 
-KEPT: Final = ((0, 3, 6, 9), (0, 2, 4, 7, 9, 12, 14, 17, 19, 22), (0, 2, 4, 6, 8, 10, 12, 14))
-"""Layers of each of the teacher's blocks whose weights the student starts from."""
-LEARNING_RATE: Final = 1e-3
-BATCH: Final = 64  # windows
+LEARNING_RATES: Final = (3e-3, 1e-3)
+EPOCHS: Final = (2, 2)
+"""Of the part before the blocks alone, then of the whole student."""
+BATCH: Final = 32  # windows
+FITTED: Final = 400  # windows that the first weights are fitted to
 HINTS: Final = 0.25  # weight of each block's features beside the summary
 
 
-def beginner(large: CamPlus, shape: Shape = FAST, kept: Sequence[Sequence[int]] = KEPT) -> CamPlus:
-    """Make a student that starts from some layers of a larger network's blocks.
-
-    Args:
-        large: the teacher, with the same channels before and after each block.
-        shape: the sizes of the student.
-        kept: indices of the teacher's layers, for each block.
-
-    Returns:
-        A network whose layers have the teacher's weights for the inputs that are left. Its two-dimensional part has
-        new, random weights.
-    """
-    torch.manual_seed(SEED)
-    small = CamPlus(shape)
-    inside = shape.channels
-    for at, layers in enumerate(kept):
-        own = torch.arange(inside)  # the teacher's channels that the student has
-        for layer, source in enumerate(layers):
-            values = dict(large.blocks[at][source].state_dict())
-            small.blocks[at][layer].load_state_dict(_narrowed(values, own, "norm", "narrow"))
-            own = torch.cat([own, inside + source * shape.growth + torch.arange(shape.growth)])
-        small.norms[at].load_state_dict({key: _of(value, own) for key, value in large.norms[at].state_dict().items()})
-        small.halves[at].load_state_dict({"weight": large.halves[at].state_dict()["weight"][:, own]})
-        inside = shape.widths[at]
-    for name in ("last_norm", "embedding", "embedding_norm"):
-        getattr(small, name).load_state_dict(getattr(large, name).state_dict())
-    return small
-
-
-def _narrowed(values: dict[str, Tensor], own: Tensor, norm: str, product: str) -> dict[str, Tensor]:
-    for key, value in values.items():
-        if key.startswith(f"{norm}."):
-            values[key] = _of(value, own)
-        elif key.startswith(f"{product}."):
-            values[key] = value[:, own]
-    return values
-
-
-def _of(value: Tensor, own: Tensor) -> Tensor:
-    return value[own] if value.ndim else value
-
-
-class Distillation(lightning.LightningModule):
-    """The student with its losses.
+class Imitation(lightning.LightningModule):
+    """A student that learns from the teacher's features.
 
     Args:
         network: the student.
@@ -96,19 +57,57 @@ class Distillation(lightning.LightningModule):
         learning_rate: the highest learning rate.
     """
 
-    def __init__(self, network: CamPlus, given: Lessons, steps: int, learning_rate: float = LEARNING_RATE) -> None:
+    def __init__(self, network: CamPlus, given: Lessons, steps: int, learning_rate: float) -> None:
         super().__init__()
         self.network, self.given, self.steps, self.learning_rate = network, given, steps, learning_rate
-        for part in (network.embedding, network.embedding_norm):  # the teacher's own
-            part.requires_grad_(False).eval()
         some = np.flatnonzero(~given.aside)[::10]
-        self.hint_scale = _spread(torch.from_numpy(given.hints[some].astype(np.float32)).std((0, 1)))
+        widths = [network.shape.channels, *network.shape.widths]
+        spread = torch.from_numpy(given.hints[some].astype(np.float32)).std((0, 1))
+        self.hint_scale = torch.cat([_spread(part) for part in torch.split(spread, widths)])
         self.summary_scale = _spread(torch.from_numpy(given.summaries[some, campplus.EMBEDDING :]).std(0))
 
     def on_train_epoch_start(self) -> None:
         """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
-        self.network.embedding_norm.eval()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, warmed up over the first fortieth of the steps, then a cosine to zero."""
+        return schedule.cosine(self.network.parameters(), self.learning_rate, 1e-4, self.steps, warm=1 / 40)
+
+    def _of(self, values: npt.NDArray[Any], rows: Tensor) -> Tensor:
+        return torch.from_numpy(values[rows.cpu().numpy()]).to(self.device).float()
+
+
+class FrontDistillation(Imitation):
+    """The part before the blocks. It starts from random weights, and each of its outputs depends on a third of a second
+    only, so it learns alone at first: at half of the work, and without disturbing the blocks."""
+
+    def training_step(self, batch: Tensor, at: int) -> Tensor:
+        """Compute the loss: the distance to the features after the teacher's first steps."""
+        loss = self._distance(batch)
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Tensor, at: int) -> None:
+        """Compute the same on windows as recorded of held-out speakers."""
+        self.log("validation_loss", self._distance(batch), on_step=False, on_epoch=True, batch_size=len(batch))
+
+    def _distance(self, batch: Tensor) -> Tensor:
+        width = self.network.shape.channels
+        made = self.network.first(self._of(self.given.windows, batch))[:, :, :: 2 * THINNED].transpose(1, 2)
+        off = (made - self._of(self.given.hints[:, :, :width], batch)) / self.hint_scale[:width].to(self.device)
+        return (off**2).mean()
+
+
+class Distillation(Imitation):
+    """The whole student. Its normalisations keep the means and variances that it started with."""
+
+    def on_train_epoch_start(self) -> None:
+        """Set the normalisations to their own means and variances instead of those of each batch."""
+        super().on_train_epoch_start()
+        for part in self.network.modules():
+            if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+                part.eval()
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
         """Compute the loss: distances to the features, the summary and the speaker embedding of the teacher."""
@@ -120,15 +119,9 @@ class Distillation(lightning.LightningModule):
         """Compute the distance of the summaries, on windows as recorded of held-out speakers."""
         self.log("validation_loss", self._distances(batch)[1], on_step=False, on_epoch=True, batch_size=len(batch))
 
-    def configure_optimizers(self) -> Any:
-        """AdamW, warmed up over the first fortieth of the steps, then a cosine to zero."""
-        return schedule.cosine(self.network.parameters(), self.learning_rate, 1e-4, self.steps, warm=1 / 40)
-
     def _distances(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rows = batch.cpu().numpy()
         windows, hints, summaries = (
-            torch.from_numpy(values[rows]).to(self.device).float()
-            for values in (self.given.windows, self.given.hints, self.given.summaries)
+            self._of(values, batch) for values in (self.given.windows, self.given.hints, self.given.summaries)
         )
         made = [one.transpose(1, 2).float() for one in self.network.features(windows)]
         summary = campplus.statistics(made[-1].transpose(1, 2))
@@ -151,21 +144,23 @@ def _spread(values: Tensor) -> Tensor:
 
 def distil(
     given: Lessons,
-    network: CamPlus,
+    large: CamPlus,
+    windows: Tensor,
     folder: Path,
-    epochs: int,
+    epochs: tuple[int, int],
     *,
-    learning_rate: float = LEARNING_RATE,
+    learning_rates: tuple[float, float] = LEARNING_RATES,
     label: str | None = None,
 ) -> CamPlus:
     """Train a student; a killed run is resumed from its last epoch.
 
     Args:
         given: the training data.
-        network: the student with its first weights.
-        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
-        epochs: passes over all windows.
-        learning_rate: the highest learning rate.
+        large: the teacher.
+        windows: ``(n, frames, bands)`` of training clips for :func:`~voxtrait.training.distillation.initial.refit`.
+        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``, and in ``front`` those of the first part.
+        epochs: passes over all windows: of the part before the blocks alone, then of the whole student.
+        learning_rates: the highest learning rates of the two.
         label: of a progress line on standard error.
 
     Raises:
@@ -178,10 +173,17 @@ def distil(
             f"{len(rows)} windows of training speakers and {len(others)} of held-out speakers, expected some of both. "
             f"One in {UNSEEN} speakers is held out: use a manifest with a few hundred speakers."
         )
-    loader = student.loader_of(rows, BATCH, SEED)
-    module = Distillation(network, given, len(loader) * epochs, learning_rate)
-    student.teach(module, loader, others, folder, epochs, title="fast encoder", precision=precision(), label=label)
-    return module.network.cpu().eval()
+    network = beginner(large, FAST, KEPT)
+    parts = ((FrontDistillation, "front", folder / "front"), (Distillation, "fast encoder", folder))
+    for (kind, title, place), passes, learning_rate in zip(parts, epochs, learning_rates, strict=True):
+        if kind is Distillation:
+            refit(network, large, windows, KEPT)
+        loader = student.loader_of(rows, BATCH, SEED)
+        module = kind(network, given, len(loader) * passes, learning_rate)
+        now = label and f"{label}: {title}"
+        student.teach(module, loader, others, place, passes, title=title, precision=precision(), label=now)
+        network = module.network.cpu().eval()
+    return network
 
 
 def precision() -> str:
@@ -195,39 +197,83 @@ def precision() -> str:
     return schedule.precision_of("auto")
 
 
+def make(
+    source: Path,
+    encoder: Path,
+    out: Path,
+    *,
+    epochs: tuple[int, int] = EPOCHS,
+    left_out: Sequence[str] = (),
+    answers: Path | None = None,
+    label: str | None = None,
+) -> dict[str, Any]:
+    """Train a fast encoder on the train and validation speakers of a manifest, and write its graph.
+
+    Args:
+        source: the manifest, with splits.
+        encoder: graph of CAM++, ``encoder.onnx`` of a run of the recipe ``base``.
+        out: working folder; a second run resumes the first.
+        epochs: passes over all windows, as for :func:`distil`.
+        left_out: corpora or releases that it is not trained on.
+        answers: folder of the teacher's answers; ``None`` for ``out``.
+        label: of progress lines on standard error.
+
+    Returns:
+        What ``OUT/distillation.json`` holds: the numbers of windows and clips, and the settings.
+
+    Raises:
+        ManifestError: if there are too few speakers, or no set of a name.
+        PretrainedMissingError: if the package with the encoder's weights is not installed.
+    """
+    large = campplus.pretrained()
+    table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
+    known = table.filter(pl.col("split").is_in(["train", "validation"]))
+    given = lessons(known, encoder, answers or out, jobs=batch.default_jobs(), label=label and "teacher")
+    if left_out:
+        given = without(known, given, left_out)
+    learnt = np.unique(given.clip[~given.aside])
+    paths = known["path"].gather(learnt[:: max(1, len(learnt) // FITTED)]).to_list()
+    windows = torch.from_numpy(np.concatenate([cut(spoken(path)) for path in paths])[:FITTED])
+    network = distil(given, large, windows, out, epochs, label=label)
+    seen = np.flatnonzero(~given.aside & given.recorded)[:: max(1, len(given.clip) // 500)][:96]
+    real = np.flatnonzero(given.aside & given.recorded)[:48]
+    parts = [[given.windows[row : row + 1].astype(np.float32) for row in rows] for rows in (seen, real)]
+    with atomic_path(out / "encoder.onnx") as part:
+        part.write_bytes(assembly.graph(network, *parts))
+    counts = {"windows": len(given.windows), "clips": len(np.unique(given.clip)), "held_out": int(given.aside.sum())}
+    said = {"without": list(left_out), "epochs": list(epochs)} | counts
+    with atomic_path(out / "distillation.json") as part:
+        part.write_text(json.dumps(said) + "\n", "utf-8")
+    return said
+
+
 def main() -> None:
-    """Train a fast encoder on the train and validation speakers of a manifest, and write its graph."""
+    """Train a fast encoder, and print what it was trained on."""
     parser = argparse.ArgumentParser(description="Train the fast encoder, and write OUT/encoder.onnx.")
     parser.add_argument("manifest", type=Path, help="manifest with splits")
     parser.add_argument("encoder", type=Path, help="graph of CAM++: encoder.onnx of a run of the recipe base")
     parser.add_argument("out", type=Path, help="working folder; a second run resumes the first")
-    parser.add_argument("--epochs", type=int, default=8, help="passes over all windows [default: 8]")
     parser.add_argument(
-        "--learning-rate", type=float, default=LEARNING_RATE, help=f"highest learning rate [default: {LEARNING_RATE}]"
+        "--epochs",
+        type=int,
+        nargs=2,
+        default=EPOCHS,
+        metavar=("FRONT", "WHOLE"),
+        help=f"passes over all windows: the part before the blocks, then all of it [default: {EPOCHS[0]} {EPOCHS[1]}]",
     )
     parser.add_argument("--without", action="append", default=[], metavar="SET", help="corpus or release to leave out")
     parser.add_argument("--lessons", type=Path, help="folder of the teacher's answers [default: OUT]")
-    arguments = parser.parse_args()
-    table = manifest.with_absolute_paths(manifest.read(arguments.manifest), arguments.manifest.parent).sort("clip_id")
-    known = table.filter(pl.col("split").is_in(["train", "validation"]))
-    place = arguments.lessons or arguments.out
-    given = lessons(known, arguments.encoder, place, jobs=batch.default_jobs(), label="teacher")
-    if arguments.without:
-        given = without(known, given, arguments.without)
-    network = distil(
-        given,
-        beginner(campplus.pretrained()),
-        arguments.out,
-        arguments.epochs,
-        learning_rate=arguments.learning_rate,
+    given = parser.parse_args()
+    said = make(
+        given.manifest,
+        given.encoder,
+        given.out,
+        epochs=tuple(given.epochs),
+        left_out=given.without,
+        answers=given.lessons,
         label="distillation",
     )
-    seen = np.flatnonzero(~given.aside & given.recorded)[:: max(1, len(given.clip) // 500)][:96]
-    real = np.flatnonzero(given.aside & given.recorded)[:48]
-    parts = [[given.windows[row : row + 1].astype(np.float32) for row in rows] for rows in (seen, real)]
-    with atomic_path(arguments.out / "encoder.onnx") as part:
-        part.write_bytes(assembly.graph(network, *parts))
-    print(json.dumps({"windows": len(given.windows), "clips": known.height, "held out": int(given.aside.sum())}))
+    print(json.dumps(said))
 
 
 if __name__ == "__main__":

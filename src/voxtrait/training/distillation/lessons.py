@@ -54,12 +54,12 @@ class Answers:
         """Process one file; an unusable file, or one with too little speech, gives empty values."""
         found: list[tuple[Array, Array, Array, npt.NDArray[np.uint8]]] = []
         try:
-            spoken = speech.find(check_signal(audio.load(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]).surrounded
-            if len(spoken) >= SHORTEST_S * SAMPLING_RATE:
+            signal = spoken(path)
+            if len(signal) >= SHORTEST_S * SAMPLING_RATE:
                 stem = int.from_bytes(hashlib.blake2b(Path(path).stem.encode(), digest_size=6).digest(), "big")
                 for view in range(VIEWS):
                     rng = np.random.default_rng([SEED, view, stem])
-                    windows = cut(self._disturbed(spoken, self.others[path], rng) if view else spoken)
+                    windows = cut(self._disturbed(signal, self.others[path], rng) if view else signal)
                     made = self.teacher(windows)
                     hints = np.concatenate([made[point].reshape(len(windows), KEEPS, -1) for point in POINTS], axis=2)
                     found.append((windows[:, ::2], hints, made["summary"], np.full(len(windows), view, np.uint8)))
@@ -73,10 +73,10 @@ class Answers:
         kinds = (np.float16, np.float16, np.float32, np.uint8)
         return {name: part.astype(kind).tobytes() for name, part, kind in zip(SCHEMA, parts, kinds, strict=True)}
 
-    def _disturbed(self, spoken: Signal, others: list[str], rng: np.random.Generator) -> Signal:
-        keep = min(len(spoken), int(FRAMES / 100 * SPEEDS[1] * SAMPLING_RATE))
-        start = int(rng.uniform(0, len(spoken) - keep))
-        signal = spoken[start : start + keep]
+    def _disturbed(self, signal: Signal, others: list[str], rng: np.random.Generator) -> Signal:
+        keep = min(len(signal), int(FRAMES / 100 * SPEEDS[1] * SAMPLING_RATE))
+        start = int(rng.uniform(0, len(signal) - keep))
+        signal = signal[start : start + keep]
         if rng.random() < FASTER_OR_SLOWER:
             low, high = map(math.log, SPEEDS)
             signal = resample(signal, SAMPLING_RATE * math.exp(rng.uniform(low, high)), SAMPLING_RATE)
@@ -84,6 +84,11 @@ class Answers:
             chosen = rng.choice(len(others), min(4, len(others)), replace=False)
             signal = disturb(signal, Recordings([others[int(at)] for at in chosen]), rng, CHANCES)
         return np.asarray(signal, dtype=np.float32)
+
+
+def spoken(path: str) -> Signal:
+    """Read a file's speech, and a moment around it: ``(samples,)`` at 16 kHz."""
+    return speech.find(check_signal(audio.load(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]).surrounded
 
 
 def cut(signal: Signal) -> Array:

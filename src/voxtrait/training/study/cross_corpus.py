@@ -1,14 +1,15 @@
 """Accuracy of a recipe on corpora left out of training, beside a pitch threshold and a constant guess.
 
 ``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries in the folder of a run of ``base``. It
-uses train and validation speakers only, leaves out one corpus or release after the other, and prints a table.
+uses train and validation speakers only, leaves out one corpus or release after the other, and prints a table. With
+``--student`` it measures the features of a fast encoder on the sets that its distillation left out, too.
 """
 
 import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,11 +110,31 @@ def compare(
     rows.append(_row("… each clip disturbed", clips, everything, everything, inside[1], pitches))
     for name, mask in masks.items():
         rows.append(_row(f"{name}, held-out speakers", clips, mask, everything, inside[0], pitches))
-    for name, mask in masks.items():
+    return [*rows, *left_out(settings, clips, pitches, folder, tuple(masks), label=label)]
+
+
+def left_out(
+    settings: EncoderRecipe,
+    clips: Clips,
+    pitches: Floats,
+    folder: Path,
+    names: Sequence[str],
+    *,
+    label: str | None = None,
+) -> list[dict[str, Any]]:
+    """Leave out some of the sets in turn; arguments and rows as for :func:`compare`.
+
+    Raises:
+        ManifestError: if a name is not a set of these clips.
+    """
+    rows, masks = [], held_out(clips.table)
+    if unknown := sorted(set(names) - set(masks)):
+        raise ManifestError(f"unknown sets {', '.join(unknown)}, expected some of: {', '.join(masks)}")
+    for name in names:
         # a speaker of this set may have clips in another one
-        rest = ~mask & ~np.isin(clips.speaker, clips.speaker[mask])
+        rest = ~masks[name] & ~np.isin(clips.speaker, clips.speaker[masks[name]])
         network, _ = learn(settings, clips.take(rest), folder / name.replace(" ", "-"), label=label and f"no {name}")
-        rows.append(_row(f"{name}, left out", clips, mask, rest, _mean(network, clips), pitches))
+        rows.append(_row(f"{name}, left out", clips, masks[name], rest, _mean(network, clips), pitches))
     return rows
 
 
@@ -246,17 +267,27 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a training of the recipe base, which holds its summaries")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--trials", action="store_true", help="weigh changes of the recipe instead")
+    kinds.add_argument(
+        "--student",
+        type=Path,
+        metavar="OUT",
+        help="measure a fast encoder instead, on the sets that its distillation left out; "
+        "OUT is the folder of voxtrait.training.distillation.encoder",
+    )
     kinds.add_argument("--test", action="store_true", help="measure bundles and baselines on the test speakers instead")
     arguments = parser.parse_args()
     run = json.loads((arguments.run / "run.json").read_text("utf-8"))
     settings = recipe.from_dict(run["recipe"])
     if not isinstance(settings, EncoderRecipe):
         raise ManifestError(f"{arguments.run} is a run of {settings.name}, expected one of the recipe base")
+    place = arguments.student or arguments.run
+    if arguments.student:
+        settings = dataclasses.replace(settings, encoder="fast")
     jobs, source = batch.default_jobs(), Path(run["data"])
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))
-    graph = arguments.run / "encoder.onnx"
-    clips = clips_of(summarise(known, graph, settings, arguments.run / "summaries", jobs=jobs, label="views"), settings)
+    graph = place / "encoder.onnx"
+    clips = clips_of(summarise(known, graph, settings, place / "summaries", jobs=jobs, label="views"), settings)
     shards = batch.run_sharded(
         Pitch(), clips.table["path"].to_list(), arguments.run / "pitches", row=lambda hz: {"hz": hz},
         schema={"hz": pl.Float64}, settings="median pitch", jobs=jobs, on_crash=lambda path, why: None, label="pitch",
@@ -265,10 +296,13 @@ def main() -> None:
     with calm():
         if arguments.test:
             name, rows = "test", final(arguments.run, source, clips, pitches, jobs=jobs, label="test")
+        elif arguments.student:
+            names = json.loads((place / "distillation.json").read_text("utf-8"))["without"]
+            name, rows = "choosing", left_out(settings, clips, pitches, place / "choosing", names, label="choosing")
         else:
             measure, name = (weigh, "trials") if arguments.trials else (compare, "choosing")
             rows = measure(settings, clips, pitches, arguments.run / name, label=name)
-    with atomic_path(arguments.run / f"{name}.json") as part:
+    with atomic_path(place / f"{name}.json") as part:
         part.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
     sys.stdout.write(markdown(rows) + "\n")
 

@@ -1,9 +1,9 @@
 """Rebuild the bundles that ship, from a folder of real speech: ``make model SPEECH=DIR``.
 
 All corpora of the folder become one manifest, split by speaker. ``voxtrait-base`` is trained on all of them by the
-recipe ``base``, and ``voxtrait-fast`` (``BUNDLE=fast``) by the recipe ``fast``; ``voxtrait-diary``
-(``BUNDLE=diary``) on the pictures of Common Voice by the two recipes of the diary, whose graphs become one bundle. All
-are evaluated on the same test speakers.
+recipe ``base``. ``voxtrait-fast`` is trained by the recipe ``fast``, on an encoder distilled from that of ``base``.
+``voxtrait-diary`` is trained on the pictures of Common Voice by the two recipes of the diary, whose graphs become one
+bundle. All are evaluated on the same test speakers.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import polars as pl
 
 from voxtrait import bundle as bundles
 from voxtrait import integrity, manifest
+from voxtrait.audio import atomic_path
 from voxtrait.batch import default_jobs
 from voxtrait.bundle import Bundle
 from voxtrait.corpora import import_corpora
@@ -28,7 +29,9 @@ from voxtrait.evaluate import evaluate
 from voxtrait.pictures import draw
 from voxtrait.splitting import split
 from voxtrait.training import export, recipe, train
+from voxtrait.training.distillation import encoder
 from voxtrait.training.run import headline
+from voxtrait.training.voices.ensemble import ENCODER
 
 DIARY: Final = "voxtrait-diary"
 DESCRIPTION: Final = (
@@ -60,6 +63,7 @@ def build(
     Raises:
         NothingToDoError: if there is no Common Voice in the folder.
         ManifestError: if the check of the manifest finds something fatal.
+        BundleError: if ``fast`` is made before ``base``.
     """
     table = out / "manifest.parquet"
     if not table.is_file():
@@ -70,8 +74,26 @@ def build(
         raise ManifestError(f"{table} has fatal findings, which stand above: mend the corpora before a bundle is made")
     if bundle == "diary":
         return diary(table, out, overrides=overrides, jobs=jobs, label=label)
+    if bundle == "fast" and not (out / bundle / ENCODER).is_file():
+        (out / bundle).mkdir(exist_ok=True)
+        with atomic_path(out / bundle / ENCODER) as part:
+            shutil.copy(distilled(out, table, label=label), part)
     outcome = train(recipe.load(bundle, overrides), table, out / bundle, resume=True, jobs=jobs, label=label)
     return bundles.load(outcome.bundle)
+
+
+def distilled(out: Path, table: Path, *, label: str | None = None) -> Path:
+    """Distil the encoder of ``fast`` from that of ``base``, unless it was done before, and return its graph.
+
+    Raises:
+        BundleError: if there is no encoder of ``base``.
+    """
+    file, source = out / "distilled" / ENCODER, out / "base" / ENCODER
+    if not file.is_file():
+        if not source.is_file():
+            raise BundleError(f"no {source}, which the fast encoder is distilled from: make the bundle base first")
+        encoder.make(table, source, file.parent, label=label and "distillation")
+    return file
 
 
 def speakers_split(speech: Path) -> pl.DataFrame:

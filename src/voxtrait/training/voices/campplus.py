@@ -59,7 +59,7 @@ class Shape:
         return self.planes * self.bands // (self.first * math.prod(self.residuals) * max(self.last, 1))
 
 
-FAST: Final = Shape(planes=32, first=2, residuals=(2, 2), last=0, step=1, layers=(4, 10, 8), thinned=True)
+FAST: Final = Shape(planes=16, first=2, residuals=(2, 2), last=0, step=1, layers=(4, 10, 8), thinned=True)
 """The sizes of the student in the recipe ``fast``."""
 
 
@@ -167,13 +167,17 @@ class CamPlus(nn.Module):
         self.embedding = nn.Linear(2 * inside, EMBEDDING, bias=False)
         self.embedding_norm = nn.BatchNorm1d(EMBEDDING, affine=False)
 
+    def first(self, windows: Tensor) -> Tensor:
+        """Map windows ``(n, frames, bands)`` to the features before the blocks, ``(n, channels, steps)``."""
+        return torch.relu(self.delay_norm(self.delay(self.front(windows))))
+
     def features(self, windows: Tensor) -> list[Tensor]:
         """Map windows ``(n, frames, bands)`` to the features after the first steps and after each block, ``(n, width,
         steps)`` each.
 
         The last ones are taken after their norm and rectifier.
         """
-        x = torch.relu(self.delay_norm(self.delay(self.front(windows))))
+        x = self.first(windows)
         found, segment = [x], SEGMENT
         for at, (block, norm, half) in enumerate(zip(self.blocks, self.norms, self.halves, strict=True)):
             members = segments(x.shape[2], segment).to(x)
