@@ -17,7 +17,7 @@ import torch
 from encoders import FAST, KEPT, LARGE, correlation, one_by_one, random_encoder, voices
 from factories import tiny_manifest
 from voxtrait import audio, bundle, features, manifest, speech
-from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
+from voxtrait.errors import BundleError, ManifestError, OptionError, PretrainedMissingError
 from voxtrait.features import Array
 from voxtrait.recognize.graph import Graph
 from voxtrait.synthetic import cohort, write_common_voice
@@ -352,6 +352,10 @@ def test_the_command_writes_a_graph_for_the_recipe_fast(
     assert [(one.name, one.shape) for one in session.get_inputs()] == [("windows", ["n", "frames", 80])]
     assert [(one.name, one.shape) for one in session.get_outputs()] == [("summary", ["n", SUMMARY])]
     monkeypatch.setattr(sys, "argv", [*command, "--without", "alnum", "--lessons", str(out)])
+    with pytest.raises(OptionError, match="other settings"):  # its checkpoints are of another training
+        distillation.main()
+    other = str(tmp_path / "other")
+    monkeypatch.setattr(sys, "argv", [*command[:3], other, "--without", "alnum", "--lessons", str(out)])
     with pytest.raises(ManifestError, match="unknown sets alnum"):
         distillation.main()
 

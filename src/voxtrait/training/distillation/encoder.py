@@ -7,13 +7,13 @@
 
 Knowledge distillation (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015) with hints at
 every block (Romero et al., "FitNets: hints for thin deep nets", ICLR 2015). The student starts from some layers of
-the teacher's blocks, with their weights (:data:`KEPT`). It processes half of the frames, and its two-dimensional part
-is smaller. A recording at another speed sounds like another speaker. No label would be right for it, but the teacher's
-features are, so there are more voices to learn from than speakers.
+the teacher's blocks (:data:`KEPT`), refitted. It processes half of the frames, and its two-dimensional part is smaller.
+A recording at another speed sounds like another speaker. The labels of the clip may be wrong for it, but the teacher's
+features are right. So the student learns from more voices than there are speakers.
 
-``python -m voxtrait.training.distillation.encoder MANIFEST ENCODER OUT`` trains a student. ENCODER is the graph of
-CAM++, ``encoder.onnx`` in the folder of a run of the recipe ``base``. A run of ``fast`` starts from
-``OUT/encoder.onnx``. ``--without`` leaves corpora out. ``docs/training.md`` has the steps.
+``python -m voxtrait.training.distillation.encoder MANIFEST ENCODER OUT`` trains a student and writes
+``OUT/encoder.onnx``. ENCODER is the graph of CAM++, ``encoder.onnx`` in the folder of a run of the recipe ``base``.
+``--without`` leaves corpora out. ``docs/training.md`` describes the steps.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from voxtrait import batch, manifest
 from voxtrait.audio import atomic_path
-from voxtrait.errors import ManifestError
+from voxtrait.errors import ManifestError, OptionError
 from voxtrait.training import schedule
 from voxtrait.training.distillation import student
 from voxtrait.training.distillation.initial import KEPT, beginner, refit
@@ -41,14 +41,14 @@ from voxtrait.training.voices.campplus import FAST, CamPlus
 
 LEARNING_RATES: Final = (3e-3, 1e-3)
 EPOCHS: Final = (2, 2)
-"""Of the part before the blocks alone, then of the whole student."""
+"""Both are in this order: for the part before the blocks alone, then for the whole student."""
 BATCH: Final = 32  # windows
-FITTED: Final = 400  # windows that the first weights are fitted to
-HINTS: Final = 0.25  # weight of each block's features beside the summary
+FITTED: Final = 400  # windows that the initial weights are fitted to
+HINTS: Final = 0.25  # loss weight of the features at each point; the summary has 1
 
 
 class Imitation(lightning.LightningModule):
-    """A student that learns from the teacher's features.
+    """Trains a student on the teacher's features.
 
     Args:
         network: the student.
@@ -67,11 +67,11 @@ class Imitation(lightning.LightningModule):
         self.summary_scale = _spread(torch.from_numpy(given.summaries[some, campplus.EMBEDDING :]).std(0))
 
     def on_train_epoch_start(self) -> None:
-        """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
+        """Set the sampler's epoch, so that a resumed run has the same order as an uninterrupted one."""
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
 
     def configure_optimizers(self) -> Any:
-        """AdamW, warmed up over the first fortieth of the steps, then a cosine to zero."""
+        """Make AdamW with a warm-up over the first fortieth of the steps, then a cosine to zero."""
         return schedule.cosine(self.network.parameters(), self.learning_rate, 1e-4, self.steps, warm=1 / 40)
 
     def _of(self, values: npt.NDArray[Any], rows: Tensor) -> Tensor:
@@ -79,17 +79,20 @@ class Imitation(lightning.LightningModule):
 
 
 class FrontDistillation(Imitation):
-    """The part before the blocks. It starts from random weights, and each of its outputs depends on a third of a second
-    only, so it learns alone at first: at half of the work, and without disturbing the blocks."""
+    """Trains the part before the blocks alone.
+
+    This part starts from random weights. Each of its outputs depends on only a third of a second. Training it alone
+    takes half of the work, and the blocks keep their weights.
+    """
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Compute the loss: the distance to the features after the teacher's first steps."""
+        """Compute the loss: the distance to the teacher's features before its blocks."""
         loss = self._distance(batch)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Tensor, at: int) -> None:
-        """Compute the same on windows as recorded of held-out speakers."""
+        """Log the same distance for windows of held-out speakers, as recorded."""
         self.log("validation_loss", self._distance(batch), on_step=False, on_epoch=True, batch_size=len(batch))
 
     def _distance(self, batch: Tensor) -> Tensor:
@@ -100,23 +103,26 @@ class FrontDistillation(Imitation):
 
 
 class Distillation(Imitation):
-    """The whole student. Its normalisations keep the means and variances that it started with."""
+    """Trains the whole student. Batch normalisations keep the means and variances from before this training."""
 
     def on_train_epoch_start(self) -> None:
-        """Set the normalisations to their own means and variances instead of those of each batch."""
+        """Make batch normalisations use their stored means and variances instead of those of each batch."""
         super().on_train_epoch_start()
         for part in self.network.modules():
             if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
                 part.eval()
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Compute the loss: distances to the features, the summary and the speaker embedding of the teacher."""
+        """Compute the loss: distances to the features, the summary and the speaker embedding of the teacher.
+
+        ``train_loss`` is the distance of the summaries alone, to compare with ``validation_loss``.
+        """
         by_hint, by_summary, by_voice = self._distances(batch)
         self.log("train_loss", by_summary.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
         return HINTS * by_hint + by_summary + by_voice
 
     def validation_step(self, batch: Tensor, at: int) -> None:
-        """Compute the distance of the summaries, on windows as recorded of held-out speakers."""
+        """Log the distance of the summaries for windows of held-out speakers, as recorded."""
         self.log("validation_loss", self._distances(batch)[1], on_step=False, on_epoch=True, batch_size=len(batch))
 
     def _distances(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,7 +144,7 @@ class Distillation(Imitation):
 
 
 def _spread(values: Tensor) -> Tensor:
-    """Keep values that hardly ever change from weighing more than all others."""
+    """Raise small spreads to a tenth of the mean, so that values that hardly vary do not dominate the loss."""
     return values.clamp_min(float(0.1 * values.mean()))
 
 
@@ -158,9 +164,9 @@ def distil(
         given: the training data.
         large: the teacher.
         windows: ``(n, frames, bands)`` of training clips for :func:`~voxtrait.training.distillation.initial.refit`.
-        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``, and in ``front`` those of the first part.
-        epochs: passes over all windows: of the part before the blocks alone, then of the whole student.
-        learning_rates: the highest learning rates of the two.
+        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``; ``front`` has those of the first training.
+        epochs: passes over all windows: for the part before the blocks alone, then for the whole student.
+        learning_rates: the highest learning rates of these two trainings.
         label: of a progress line on standard error.
 
     Raises:
@@ -187,10 +193,10 @@ def distil(
 
 
 def precision() -> str:
-    """Choose bfloat16 for products if the processor or the GPU has it in hardware.
+    """Choose bfloat16 for products if the GPU has it in hardware or, without a GPU, the processor has AMX.
 
-    On a processor with AMX it is six times as fast as float32. Its rounding error is smaller than that of the 8 bits of
-    the final graph.
+    On a processor with AMX, bfloat16 is six times as fast as float32. Its rounding error is smaller than that of the
+    final graph in 8 bits.
     """
     if torch.cpu.get_capabilities().get("amx_bf16") and not torch.cuda.is_available():
         return "bf16-mixed"
@@ -214,18 +220,31 @@ def make(
         encoder: graph of CAM++, ``encoder.onnx`` of a run of the recipe ``base``.
         out: working folder; a second run resumes the first.
         epochs: passes over all windows, as for :func:`distil`.
-        left_out: corpora or releases that it is not trained on.
-        answers: folder of the teacher's answers; ``None`` for ``out``.
+        left_out: corpora or releases that the student is not trained on.
+        answers: folder of the teacher's features and summaries; ``None`` for ``out``.
         label: of progress lines on standard error.
 
     Returns:
-        What ``OUT/distillation.json`` holds: the numbers of windows and clips, and the settings.
+        The content of ``OUT/distillation.json``: settings, and the numbers of windows, clips and held-out windows.
 
     Raises:
-        ManifestError: if there are too few speakers, or no set of a name.
-        PretrainedMissingError: if the package with the encoder's weights is not installed.
+        OptionError: if ``out`` holds a distillation with other settings.
+        ManifestError: if there are too few speakers, or a name in ``left_out`` is unknown.
+        PretrainedMissingError: if the package with the teacher's weights is not installed.
+        BundleError: if the summaries of the graph in 8 bits differ too much from those of the student.
     """
+    settings = {"without": sorted(left_out), "epochs": list(epochs)}
+    note = out / "distillation.json"
+    if note.is_file():
+        found = json.loads(note.read_text("utf-8"))
+        if {key: found[key] for key in settings} != settings:
+            raise OptionError(
+                f"the distillation in {out} has other settings ({note.name}): resume it with the same, or choose "
+                "another OUT"
+            )
     large = campplus.pretrained()
+    out.mkdir(parents=True, exist_ok=True)
+    _write(note, settings)
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))
     given = lessons(known, encoder, answers or out, jobs=batch.default_jobs(), label=label and "teacher")
@@ -241,14 +260,18 @@ def make(
     with atomic_path(out / "encoder.onnx") as part:
         part.write_bytes(assembly.graph(network, *parts))
     counts = {"windows": len(given.windows), "clips": len(np.unique(given.clip)), "held_out": int(given.aside.sum())}
-    said = {"without": list(left_out), "epochs": list(epochs)} | counts
-    with atomic_path(out / "distillation.json") as part:
-        part.write_text(json.dumps(said) + "\n", "utf-8")
+    said = settings | counts
+    _write(note, said)
     return said
 
 
+def _write(file: Path, values: dict[str, Any]) -> None:
+    with atomic_path(file) as part:
+        part.write_text(json.dumps(values) + "\n", "utf-8")
+
+
 def main() -> None:
-    """Train a fast encoder, and print what it was trained on."""
+    """Train a fast encoder, and print its settings and numbers of windows."""
     parser = argparse.ArgumentParser(description="Train the fast encoder, and write OUT/encoder.onnx.")
     parser.add_argument("manifest", type=Path, help="manifest with splits")
     parser.add_argument("encoder", type=Path, help="graph of CAM++: encoder.onnx of a run of the recipe base")

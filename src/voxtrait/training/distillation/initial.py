@@ -1,9 +1,9 @@
-"""The first weights of a fast encoder: layers of CAM++, fitted anew to what those layers gave in the teacher.
+"""Initial weights of a fast encoder: some layers of CAM++, refitted to the outputs that they have in the teacher.
 
-Dropping layers of a densely connected block changes the inputs of all later ones. Products of one step (1×1
-convolutions) are linear, so least squares finds the weights that come closest to the teacher's outputs with the inputs
-that are left, as in channel pruning (He, Zhang & Sun, "Channel pruning for accelerating very deep neural networks",
-ICCV 2017). It takes seconds and no gradients, and no labels.
+Dropping layers of a densely connected block removes inputs of all later layers. 1×1 convolutions are linear, so least
+squares finds the weights that come closest to the teacher's outputs with the inputs that are left, as in channel
+pruning (He, Zhang & Sun, "Channel pruning for accelerating very deep neural networks", ICCV 2017). The fit takes
+seconds. It needs no gradients and no labels.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from voxtrait.training.voices.campplus import FAST, SEGMENT, CamPlus, Shape, segments
 
 KEPT: Final = ((0, 3, 6, 9), (0, 2, 4, 7, 9, 12, 14, 17, 19, 22), (0, 2, 4, 6, 8, 10, 12, 14))
-"""Layers of each of the teacher's blocks whose weights the student starts from."""
-RIDGE: Final = 1e-3  # added to the variances of inputs, in units of their mean
+"""Indices of the teacher's layers that the student starts from, for each block."""
+RIDGE: Final = 1e-3  # added to the mean squares of the inputs, in units of their average
 SEED: Final = 7
 
 
@@ -24,19 +24,19 @@ def beginner(large: CamPlus, shape: Shape = FAST, kept: Sequence[Sequence[int]] 
     """Make a student that starts from some layers of a larger network's blocks.
 
     Args:
-        large: the teacher, with the same channels before and after each block.
+        large: the teacher, with as many channels before and after each block as the student.
         shape: the sizes of the student.
         kept: indices of the teacher's layers, for each block.
 
     Returns:
-        A network whose layers have the teacher's weights for the inputs that are left. Its two-dimensional part has
-        new, random weights.
+        A network whose blocks have the teacher's weights for the inputs that are left. The part before the blocks has
+        random weights.
     """
     torch.manual_seed(SEED)
     small = CamPlus(shape)
     inside = shape.channels
     for at, layers in enumerate(kept):
-        own = torch.arange(inside)  # the teacher's channels that the student has
+        own = torch.arange(inside)  # the teacher's channels that the student keeps
         for layer, source in enumerate(layers):
             values = dict(large.blocks[at][source].state_dict())
             small.blocks[at][layer].load_state_dict(_narrowed(values, own, "norm", "narrow"))
@@ -64,13 +64,13 @@ def _of(value: Tensor, own: Tensor) -> Tensor:
 
 @torch.no_grad()
 def refit(small: CamPlus, large: CamPlus, windows: Tensor, kept: Sequence[Sequence[int]] = KEPT) -> None:
-    """Fit the products of a student's blocks to the outputs of the teacher, from its first layer to its last.
+    """Fit the 1×1 convolutions in and after a student's blocks to the teacher's outputs, from the first to the last.
 
-    Each product is fitted to the outputs of the same layer in the teacher, given the student's own features before it,
-    so that it makes up for the errors of the layers before.
+    Each one is fitted to the outputs of the same convolution in the teacher. Its inputs are the student's own features,
+    so it compensates for errors of the layers before it.
 
     Args:
-        small: the student of :func:`beginner`, whose two-dimensional part has learnt already; changed in place.
+        small: the student of :func:`beginner`, after the part before its blocks is trained; changed in place.
         large: the teacher.
         windows: ``(n, frames, bands)`` of a few hundred training clips, for the teacher. The student processes every
             ``large.shape.step``-th frame.
@@ -78,7 +78,7 @@ def refit(small: CamPlus, large: CamPlus, windows: Tensor, kept: Sequence[Sequen
     """
     small.eval(), large.eval()
     x, expected = small.first(windows[:, :: large.shape.step]), large.first(windows)
-    every = 1  # of the teacher's steps that the student has
+    every = 1  # the student has one in so many of the teacher's steps
     for at, layers in enumerate(kept):
         members, wanted = segments(x.shape[2], SEGMENT // every).to(x), segments(expected.shape[2], SEGMENT).to(x)
         made = iter(small.blocks[at])

@@ -1,8 +1,9 @@
 """Accuracy of a recipe on corpora left out of training, beside a pitch threshold and a constant guess.
 
-``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries in the folder of a run of ``base``. It
-uses train and validation speakers only, leaves out one corpus or release after the other, and prints a table. With
-``--student`` it measures the features of a fast encoder on the sets that its distillation left out, too.
+``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries in the folder of a run of ``base``, leaves
+out one corpus or release after the other, and prints a table. It uses train and validation speakers only, except with
+``--test``. With ``--student`` it trains heads on a fast encoder instead, and measures only the sets that the
+distillation of this encoder left out.
 """
 
 import argparse
@@ -122,7 +123,10 @@ def left_out(
     *,
     label: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Leave out some of the sets in turn; arguments and rows as for :func:`compare`.
+    """Measure the recipe and the baselines on some sets, each left out in turn; arguments as for :func:`compare`.
+
+    Returns:
+        One row per name, with the keys of :func:`compare`.
 
     Raises:
         ManifestError: if a name is not a set of these clips.

@@ -83,10 +83,10 @@ def build(
 
 
 def distilled(out: Path, table: Path, *, label: str | None = None) -> Path:
-    """Distil the encoder of ``fast`` from that of ``base``, unless it was done before, and return its graph.
+    """Return the file of the encoder of ``fast``. If it does not exist yet, distil it from the encoder of ``base``.
 
     Raises:
-        BundleError: if there is no encoder of ``base``.
+        BundleError: if neither this file nor the encoder of ``base`` exists.
     """
     file, source = out / "distilled" / ENCODER, out / "base" / ENCODER
     if not file.is_file():
