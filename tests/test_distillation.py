@@ -27,6 +27,7 @@ from voxtrait.training.distillation import lessons as teaching
 from voxtrait.training.distillation import student
 from voxtrait.training.distillation.encoder import Distillation, FrontDistillation
 from voxtrait.training.distillation.lessons import Answers, Lessons
+from voxtrait.training.study import cross_corpus
 from voxtrait.training.study import shipped as study
 from voxtrait.training.voices import assembly, campplus, ensemble
 from voxtrait.training.voices.campplus import EMBEDDING, CamPlus
@@ -358,6 +359,18 @@ def test_the_command_writes_a_graph_for_the_recipe_fast(
     monkeypatch.setattr(sys, "argv", [*command[:3], other, "--without", "alnum", "--lessons", str(out)])
     with pytest.raises(ManifestError, match="unknown sets alnum"):
         distillation.main()
+    assert not Path(other, "distillation.json").exists()  # a run with the right name may take the folder
+
+
+@pytest.mark.parametrize("left_out", [None, [], ["alnum"]])
+def test_a_student_is_measured_once_it_is_distilled_without_a_set(tmp_path: Path, left_out: list[str] | None) -> None:
+    if left_out is not None:
+        (tmp_path / "distillation.json").write_text(json.dumps({"without": left_out}))
+    with pytest.raises(ManifestError, match=r"not the folder of a finished distillation.*expected encoder\.onnx"):
+        cross_corpus._left_out_of(tmp_path)
+    if left_out:
+        (tmp_path / "encoder.onnx").touch()
+        assert cross_corpus._left_out_of(tmp_path) == left_out
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ LEARNING_RATES: Final = (3e-3, 1e-3)
 EPOCHS: Final = (2, 2)
 """Both are in this order: for the part before the blocks alone, then for the whole student."""
 BATCH: Final = 32  # windows
-FITTED: Final = 400  # windows that the initial weights are fitted to
+FITTED: Final = 400  # clips whose first window the initial weights are fitted to; a few more may be used
 HINTS: Final = 0.25  # loss weight of the features at each point; the summary has 1
 
 
@@ -237,22 +237,22 @@ def make(
     note = out / "distillation.json"
     if note.is_file():
         found = json.loads(note.read_text("utf-8"))
-        if {key: found[key] for key in settings} != settings:
+        if {key: found.get(key) for key in settings} != settings:
             raise OptionError(
                 f"the distillation in {out} has other settings ({note.name}): resume it with the same, or choose "
                 "another OUT"
             )
     large = campplus.pretrained()
-    out.mkdir(parents=True, exist_ok=True)
-    _write(note, settings)
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))
     given = lessons(known, encoder, answers or out, jobs=batch.default_jobs(), label=label and "teacher")
     if left_out:
         given = without(known, given, left_out)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(note, settings)
     learnt = np.unique(given.clip[~given.aside])
     paths = known["path"].gather(learnt[:: max(1, len(learnt) // FITTED)]).to_list()
-    windows = torch.from_numpy(np.concatenate([cut(spoken(path)) for path in paths])[:FITTED])
+    windows = torch.from_numpy(np.concatenate([cut(spoken(path))[:1] for path in paths]))
     network = distil(given, large, windows, out, epochs, label=label)
     seen = np.flatnonzero(~given.aside & given.recorded)[:: max(1, len(given.clip) // 500)][:96]
     real = np.flatnonzero(given.aside & given.recorded)[:48]

@@ -246,6 +246,17 @@ def _row(
     return found
 
 
+def _left_out_of(student: Path) -> list[str]:
+    note = student / "distillation.json"
+    names: list[str] = json.loads(note.read_text("utf-8"))["without"] if note.is_file() else []
+    if not names or not (student / "encoder.onnx").is_file():
+        raise ManifestError(
+            f"{student} is not the folder of a finished distillation with --without, expected encoder.onnx in it, and "
+            "a set that was left out in distillation.json"
+        )
+    return names
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
     """Write the rows as a table of Markdown."""
     heads = {
@@ -284,9 +295,9 @@ def main() -> None:
     settings = recipe.from_dict(run["recipe"])
     if not isinstance(settings, EncoderRecipe):
         raise ManifestError(f"{arguments.run} is a run of {settings.name}, expected one of the recipe base")
-    place = arguments.student or arguments.run
+    place, names = arguments.student or arguments.run, []
     if arguments.student:
-        settings = dataclasses.replace(settings, encoder="fast")
+        settings, names = dataclasses.replace(settings, encoder="fast"), _left_out_of(arguments.student)
     jobs, source = batch.default_jobs(), Path(run["data"])
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))
@@ -301,7 +312,6 @@ def main() -> None:
         if arguments.test:
             name, rows = "test", final(arguments.run, source, clips, pitches, jobs=jobs, label="test")
         elif arguments.student:
-            names = json.loads((place / "distillation.json").read_text("utf-8"))["without"]
             name, rows = "choosing", left_out(settings, clips, pitches, place / "choosing", names, label="choosing")
         else:
             measure, name = (weigh, "trials") if arguments.trials else (compare, "choosing")
