@@ -15,6 +15,7 @@ from voxtrait.features.front_end import ADDED
 from voxtrait.synthetic import draw_voice, speak
 
 FULL = features.kaldi_front_end(300)
+ALL_ADDED = tuple(name for group in ADDED for name in group)
 PLAIN = dataclasses.replace(FULL, level_db=None, mean_removed=False)  # only what Kaldi does
 FRAME, HOP, BANDS = 400, 160, 80
 SILENCE = math.log(1.1920929e-07)  # the lowest value: the logarithm of float32's epsilon
@@ -199,6 +200,81 @@ def test_windows_of_the_front_end_that_is_used() -> None:
     assert features.windows(noise(of_frames(301)), FULL).shape == (2, 150, BANDS)
 
 
+# --- windows that are the loudest part
+
+
+CHOOSING = features.kaldi_front_end(50, chosen_from=200)  # 0.5 s of 2 s
+
+
+def bursts(seconds: float, *loud: float) -> np.ndarray:
+    """Noise that is 20 dB louder for half a second from each of some moments on."""
+    signal = noise(round(seconds * 16_000), 0.01)
+    for start in loud:
+        signal[round(start * 16_000) : round((start + 0.5) * 16_000)] *= 10
+    return signal
+
+
+@pytest.mark.parametrize("start", [0.0, 0.31, 0.8, 1.48])
+def test_the_loudest_part_is_chosen(start: float) -> None:
+    signal = bursts(2.0, start)
+    found = features.windows(signal, CHOOSING)
+    assert found.shape == (1, 50, BANDS) and found.dtype == np.float32
+    at = min(max(round(start * 100 - 1), 0), 198 - 50)  # a frame of 25 ms has its level 12.5 ms later
+    plain = dataclasses.replace(FULL, mean_removed=False)
+    near = [ours(signal, plain)[frame : frame + 50] for frame in range(max(at - 1, 0), min(at + 2, 149))]
+    assert any(np.allclose(found[0], one - one.mean(0), atol=1e-4) for one in near)
+
+
+def test_each_part_of_the_signal_has_a_window() -> None:
+    signal = bursts(5.0, 0.7, 1.9, 4.4)  # 498 frames: three parts of 166
+    found = features.windows(signal, CHOOSING)
+    assert found.shape == (3, 50, BANDS)
+    np.testing.assert_allclose(found.mean(axis=1), 0, atol=1e-5)  # each is without its own mean
+    whole = ours(signal, dataclasses.replace(FULL, mean_removed=False))
+    for part, window in enumerate(found):
+        starts = range(166 * part, 166 * (part + 1) - 50 + 1)
+        (at,) = [s for s in starts if np.allclose(window, whole[s : s + 50] - whole[s : s + 50].mean(0), atol=1e-4)]
+        level = [whole[s : s + 50].mean() for s in starts]
+        assert level[at - 166 * part] > max(level) - 0.1
+
+
+@pytest.mark.parametrize("frames", [1, 49, 50, 51, 199, 200, 201, 601])
+def test_how_many_windows_there_are_and_how_long(frames: int) -> None:
+    count = math.ceil(frames / 200)
+    found = features.windows(noise(of_frames(frames)), CHOOSING)
+    assert found.shape == (count, min(50, frames // count), BANDS)
+
+
+@pytest.mark.parametrize("gain_db", [-80, -40, 20])
+def test_the_choice_does_not_depend_on_the_level(gain_db: int) -> None:
+    signal = np.concatenate([bursts(1.4, 0.6), np.zeros(8000, np.float32)])  # with digital silence
+    changed = signal * np.float32(10 ** (gain_db / 20))
+    np.testing.assert_allclose(features.windows(changed, CHOOSING), features.windows(signal, CHOOSING), atol=3e-3)
+    np.testing.assert_allclose(
+        features.windows(signal + np.float32(0.3), CHOOSING), features.windows(signal, CHOOSING), atol=3e-2
+    )
+
+
+def test_silence_has_a_window_too() -> None:
+    found = features.windows(np.zeros(32_000, np.float32), CHOOSING)
+    assert found.shape == (1, 50, BANDS)
+    np.testing.assert_allclose(found, 0, atol=1e-5)
+
+
+def test_a_short_silence_does_not_outweigh_a_long_loud_part() -> None:
+    """Its level in dB would be minus infinity: it counts as 40 dB below the mean."""
+    signal = bursts(2.0, 0.5)
+    signal[round(0.7 * 16_000) : round(0.74 * 16_000)] = 0
+    found = features.windows(signal, CHOOSING)[0]
+    assert found[15:30].min() < -5  # the pause is in the window
+
+
+@pytest.mark.parametrize("changes", [{"chosen_from": 99}, {"chosen_from": -1}, {"chosen_from": 300, "fit": "middle"}])
+def test_a_choice_from_fewer_frames_than_a_window_has_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(OptionError, match="got chosen_from"):
+        dataclasses.replace(features.kaldi_front_end(100), **changes)
+
+
 # --- the parameters
 
 
@@ -228,29 +304,36 @@ def without(values: dict[str, object], *names: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("front_end", [FrontEnd(), FrontEnd(n_mels=96, columns=144, shrink=3, level_db=-30.0)])
 def test_a_front_end_without_the_added_keys_gets_their_defaults(front_end: FrontEnd) -> None:
-    found = FrontEnd.from_dict(without(front_end.to_dict(), *ADDED))
+    found = FrontEnd.from_dict(without(front_end.to_dict(), *ALL_ADDED))
     assert found == front_end
+    assert FrontEnd.from_dict(without(front_end.to_dict(), *ADDED[-1])) == front_end
     assert (found.window, found.triangles, found.frames) == ("hann", "hz", "centred")
     assert (found.dc_removed, found.pre_emphasis, found.mean_removed) == (False, 0.0, False)
 
 
 def test_added_are_the_keys_that_the_old_bundles_lack() -> None:
-    assert len(set(ADDED)) == len(ADDED) == 6
-    assert set(ADDED) < set(FrontEnd().to_dict())
+    assert len(set(ALL_ADDED)) == len(ALL_ADDED) == 7
+    assert set(ALL_ADDED) < set(FrontEnd().to_dict())
 
 
-@pytest.mark.parametrize("missing", ADDED)
+def test_the_front_end_of_the_default_bundle_is_one_before_windows_were_chosen() -> None:
+    values = without(features.kaldi_front_end(600).to_dict(), *ADDED[-1])
+    assert FrontEnd.from_dict(values) == features.kaldi_front_end(600)
+    assert FrontEnd.from_dict(values).chosen_from == 0
+
+
+@pytest.mark.parametrize("missing", ADDED[0])
 def test_only_some_of_the_added_keys_are_refused(missing: str) -> None:
     values = FULL.to_dict()
     with pytest.raises(BundleError, match=rf"lacks \['{missing}'\] and has unknown \[\]"):
         FrontEnd.from_dict(without(values, missing))
-    others = [name for name in ADDED if name != missing]
+    others = [name for name in ADDED[0] if name != missing]
     with pytest.raises(BundleError, match=rf"lacks \['{sorted(others)[0]}', "):
         FrontEnd.from_dict(without(values, *others))
 
 
 def test_unknown_and_missing_keys_are_refused_with_and_without_the_added_ones() -> None:
-    for values in (FULL.to_dict(), without(FrontEnd().to_dict(), *ADDED)):
+    for values in (FULL.to_dict(), without(FrontEnd().to_dict(), *ALL_ADDED)):
         with pytest.raises(BundleError, match=r"unknown \['dither'\]"):
             FrontEnd.from_dict({**values, "dither": 0.0})
         with pytest.raises(BundleError, match=r"lacks \['hop_length'\]"):

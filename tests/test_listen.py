@@ -18,10 +18,11 @@ from click.testing import CliRunner, Result
 
 import models
 from piping import RATE, SOUND, TEXT, encoded, piped, with_length
-from voxtrait import audio, intake, speech
+from voxtrait import audio, features, intake, speech
 from voxtrait.cli import root
 from voxtrait.cli.listen import RAW_KINDS
 from voxtrait.errors import BundleError, OptionError, SignalError
+from voxtrait.features import kaldi_front_end
 from voxtrait.recognize import FIELDS, Estimate, Listening, Prediction, Recognizer, load
 from voxtrait.speech import detector
 
@@ -104,6 +105,30 @@ def test_an_estimate_is_the_mean_of_windows_of_which_the_last_counts_by_its_shar
     assert [one.so_far.status for one in estimates] == ["too_short", *["ok"] * (len(estimates) - 1)]
     assert [one.recent.status for one in estimates] == [one.so_far.status for one in estimates]
     assert len(surrounded) > 14 * 16_000 and len(whole) > 8 and len(shares) > 10
+
+
+def test_a_window_that_is_chosen_comes_from_the_speech_since_the_last_one(recognizer: Recognizer) -> None:
+    """One window of 0.8 s in every 1.6 s of speech, and one in the rest."""
+    front_end = kaldi_front_end(80, chosen_from=160)
+    choosing = Recognizer(dataclasses.replace(recognizer.bundle, front_end=front_end))
+    sound, length = models.voice(7, seed=1)[:, 0], 160 * 160
+    *estimates, final = choosing.listen([(sound, 16_000)], window_s=4)
+    assert final.so_far == choosing.predict(sound, 16_000)
+    finder, surrounded, compared = speech.Provisional(), np.zeros(0, np.float32), 0
+    for estimate in estimates:
+        now = round(estimate.at_s)
+        heard = finder.feed(sound[(now - 1) * 16_000 : now * 16_000])
+        surrounded = np.concatenate([surrounded, heard.surrounded])
+        if estimate.so_far.status != "ok":
+            continue
+        whole = [surrounded[at : at + length] for at in range(0, len(surrounded) - length + 1, length)]
+        fresh = len(surrounded) - len(whole) * length
+        parts = [*whole, surrounded[-max(fresh, 16_000) :]]
+        found = [models.summary_of(features.windows(part, front_end)) for part in parts]
+        x = np.average(found, axis=0, weights=[*[1] * len(whole), fresh / length]) @ models.TILT + models.OFFSET
+        assert estimate.so_far.p_female == pytest.approx(1 / (1 + float(np.exp(-4 * x))), abs=1e-5)
+        compared += 1
+    assert compared > 4
 
 
 def test_what_surrounds_speech_is_heard_but_does_not_count(recognizer: Recognizer) -> None:

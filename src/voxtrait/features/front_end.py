@@ -20,8 +20,9 @@ CHOICES: Final = {
     "triangles": ("hz", "mel"),
     "frames": ("centred", "inside"),
 }
-ADDED: Final = ("window", "triangles", "frames", "dc_removed", "pre_emphasis", "mean_removed")
-"""Keys that front ends of bundles of format 2 lack. Their defaults are how those front ends work."""
+ADDED: Final = (("window", "triangles", "frames", "dc_removed", "pre_emphasis", "mean_removed"), ("chosen_from",))
+"""Keys that older front ends lack, in the order in which they were added: those of format 2 lack both groups, those of
+voxtrait-base 2.0 the last one. Their defaults are how those front ends work."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +52,17 @@ class FrontEnd:
     compression: Literal["db", "log", "none"] = "db"  # 10 log10, natural log, or linear power
     scaled: bool = True  # power relative to a full-scale sine; False leaves the window's own gain in
     floor: float = 1e-10  # power below which everything counts as this
-    mean_removed: bool = False  # subtract the mean over the signal from each band, after compression
+    # subtract the mean over the signal (over each window with chosen_from) from each band, after compression
+    mean_removed: bool = False
     level_db: float | None = None  # dBFS to which a quieter or louder signal is brought (RMS); None leaves it alone
     floor_db: float = -100.0  # dB: black in a picture
     ceiling_db: float = -10.0  # dB: white in a picture; real speech at full level reaches it
-    columns: int = 432  # width of a picture in pixels, or frames of a window
+    columns: int = 432  # width of a picture in pixels, or most frames of a window
     # middle: a column is one hop, and longer clips are cut to their middle; stretch: the whole clip fills the width;
     # windows: no picture, but as many windows of so many columns as cover the clip
     fit: Fit | Literal["windows"] = "middle"
+    # frames of speech that a window is the loudest part of; 0: windows follow one another and leave nothing out
+    chosen_from: int = 0
     shrink: int = 1  # pixels of a picture averaged into one of the network's input, in each direction
 
     def __post_init__(self) -> None:
@@ -80,6 +84,11 @@ class FrontEnd:
             raise OptionError(f"got shrink {self.shrink}, expected a divisor of {self.columns} and of {self.n_mels}")
         if self.fit == "windows" and self.shrink != 1:
             raise OptionError(f"got shrink {self.shrink} for windows, expected 1: only pictures are shrunk")
+        if self.chosen_from and (self.fit != "windows" or self.chosen_from < self.columns):
+            raise OptionError(
+                f"got chosen_from {self.chosen_from} with {self.columns} columns and fit {self.fit!r}, expected 0, or "
+                "at least as many frames as a window has"
+            )
         if not self.floor_db < self.ceiling_db:
             raise OptionError(
                 f"got a range of {self.floor_db} to {self.ceiling_db} dB, expected the floor below the ceiling"
@@ -101,16 +110,17 @@ class FrontEnd:
     def from_dict(cls, values: Mapping[str, Any]) -> "FrontEnd":
         """Rebuild a front end; a key too many or too few is an error, for a silent default would skew every prediction.
 
-        A front end that lacks all of :data:`ADDED` was written before they existed, and gets their defaults.
+        A front end that lacks all keys of a group of :data:`ADDED` was written before they existed, and gets their
+        defaults.
 
         Raises:
             BundleError: if the keys are not exactly the fields.
         """
-        fields = {field.name for field in dataclasses.fields(cls)}
-        if not set(ADDED) & set(values):
-            values = {field.name: field.default for field in dataclasses.fields(cls) if field.name in ADDED} | {
-                **values
-            }
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        fields = set(defaults)
+        for group in ADDED:
+            if not set(group) & set(values):
+                values = {**{name: defaults[name] for name in group}, **values}
         if set(values) != fields:
             missing, unknown = sorted(fields - set(values)), sorted(set(values) - fields)
             raise BundleError(
@@ -144,14 +154,16 @@ def picture_front_end(
     return dataclasses.replace(base, columns=width, n_mels=height, n_fft=n_fft, fit=fit)
 
 
-def kaldi_front_end(columns: int, hop_length: int = 160) -> FrontEnd:
+def kaldi_front_end(columns: int, *, chosen_from: int = 0, hop_length: int = 160) -> FrontEnd:
     """Give the front end of CAM++: Kaldi's filter bank of 80 bands, in windows of at most ``columns`` frames.
 
     It is ``fbank`` of Kaldi (Povey et al., "The Kaldi speech recognition toolkit", ASRU 2011) without dither. The
-    signal, in [-1, 1], is brought to -25 dBFS first. The mean of each band over the signal is subtracted at the end.
+    signal, in [-1, 1], is brought to -25 dBFS first. The mean of each band is subtracted at the end: the mean over the
+    signal, or, with ``chosen_from``, over each window.
 
     Args:
         columns: most frames of a window.
+        chosen_from: see :class:`FrontEnd`.
         hop_length: samples between frames, at 16 kHz; 160 is Kaldi's.
 
     Examples:
@@ -177,4 +189,5 @@ def kaldi_front_end(columns: int, hop_length: int = 160) -> FrontEnd:
         level_db=-25.0,
         columns=columns,
         fit="windows",
+        chosen_from=chosen_from,
     )

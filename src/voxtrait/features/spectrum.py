@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -15,7 +16,9 @@ from voxtrait.features.front_end import FrontEnd
 
 Array = npt.NDArray[np.float32]
 
-FRAMES: Final = 64  # transformed at a time: they stay in the processor's cache, and memory does not grow with length
+QUIET: Final = 1e-4  # of the mean power: the lowest power that counts in a level, so that silence has one
+TINY: Final = float(np.finfo(np.float32).tiny)
+FRAMES: Final = 80  # transformed at a time: they stay in the processor's cache, and memory does not grow with length
 
 
 def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64] | None = None) -> Array:
@@ -109,7 +112,7 @@ def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: Fr
 
 
 def windows(signal: Signal, front_end: FrontEnd) -> Array:
-    """Cut a mel spectrogram into windows of the same length that follow one another, as a speaker encoder sees them.
+    """Cut a mel spectrogram into windows of the same length, as a speaker encoder sees them.
 
     Args:
         signal: mono, ``(samples,)``, at the front end's rate, usually nothing but speech.
@@ -118,7 +121,8 @@ def windows(signal: Signal, front_end: FrontEnd) -> Array:
     Returns:
         ``(n, frames, n_mels)`` float32, with the front end's compression. A signal of ``f`` frames has
         ``n = ceil(f / columns)`` windows of ``f // n`` frames. They do not overlap; the last ``f % n`` frames are left
-        out.
+        out. With ``chosen_from``, the signal has ``n = ceil(f / chosen_from)`` parts of ``f // n`` frames, and each
+        part has one window: the ``columns`` consecutive frames whose mean level in dB is highest.
 
     Raises:
         OptionError: if the front end is one of pictures.
@@ -128,17 +132,41 @@ def windows(signal: Signal, front_end: FrontEnd) -> Array:
         >>> from voxtrait.features.front_end import kaldi_front_end
         >>> windows(np.zeros(5 * 16000, np.float32), kaldi_front_end(400)).shape
         (2, 249, 80)
+        >>> windows(np.zeros(5 * 16000, np.float32), kaldi_front_end(150, chosen_from=400)).shape
+        (2, 150, 80)
     """
     if front_end.fit != "windows":
         raise OptionError(f"got a front end with fit {front_end.fit!r}, expected 'windows'")
+    if front_end.chosen_from:
+        return np.stack([_compressed(signal, front_end, chosen).T for chosen in _loudest(signal, front_end)])
     frames = _compressed(signal, front_end).T
     count = math.ceil(len(frames) / front_end.columns)
     size = len(frames) // count
     return np.ascontiguousarray(frames[: count * size].reshape(count, size, front_end.n_mels))
 
 
-def _compressed(signal: Signal, front_end: FrontEnd) -> Array:
-    bands = _compress(mel_power(signal, front_end), front_end)
+def _loudest(signal: Signal, front_end: FrontEnd) -> Iterator[npt.NDArray[np.int64]]:
+    """Choose the centres of the frames of each window: the loudest consecutive ones of each part."""
+    centres, hop = _centres(len(signal), front_end), front_end.hop_length
+    count = math.ceil(len(centres) / front_end.chosen_from)
+    length = len(centres) // count
+    size = min(front_end.columns, length)
+    for part in centres[: count * length].reshape(count, length):
+        start = int(part[0]) - hop // 2  # a frame's level is that of the hop in its middle
+        found = signal[max(start, 0) : start + length * hop]
+        lead = max(-start, 0)
+        squares = np.zeros(length * hop, np.float32)
+        squares[lead : lead + len(found)] = found - found.mean() if len(found) else found
+        squares *= squares
+        powers = squares.reshape(length, hop).mean(1)
+        levels = np.log(np.maximum(powers, max(QUIET * float(powers.mean()), TINY)))
+        sums = np.concatenate([[0.0], np.cumsum(levels, dtype=np.float64)])
+        at = int(np.argmax(sums[size:] - sums[:-size]))
+        yield part[at : at + size]
+
+
+def _compressed(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64] | None = None) -> Array:
+    bands = _compress(mel_power(signal, front_end, centres), front_end)
     return bands - bands.mean(axis=1, keepdims=True) if front_end.mean_removed else bands
 
 

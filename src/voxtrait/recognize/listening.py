@@ -194,7 +194,8 @@ class _Told:
         self._recognizer = recognizer
         self._window_s = window_s
         front_end = recognizer.bundle.front_end
-        self._window = round(front_end.columns * front_end.hop_length / front_end.sampling_rate * SAMPLING_RATE)
+        frames = front_end.chosen_from or front_end.columns
+        self._window = round(frames * front_end.hop_length / front_end.sampling_rate * SAMPLING_RATE)
         self._context = np.zeros(0, np.float32)  # the last seconds of speech
         self._fresh = 0  # samples of them that are in no whole window yet
         self._partly: Array | None = None  # the summary of a window that ends with them
@@ -245,10 +246,13 @@ class _Told:
         return self._partly
 
     def _summary(self) -> Array:
-        """Run the encoder over the window that ends with the last speech, ``(1, f)``."""
+        """Run the encoder over the window that ends with the last speech, or that is chosen from it, ``(1, f)``."""
         front_end = self._recognizer.bundle.front_end
-        frames = self._recognizer.frames(self._context)
         seconds = max(self._fresh / SAMPLING_RATE, SHORTEST_WINDOW_S)
+        if front_end.chosen_from:
+            recent = self._context[-round(seconds * SAMPLING_RATE) :]
+            return self._recognizer.summaries(self._recognizer.windows(recent))
+        frames = self._recognizer.frames(self._context)
         count = round(seconds * front_end.sampling_rate / front_end.hop_length)
         return self._recognizer.summaries(frames[-count:][None])
 

@@ -69,9 +69,9 @@ class Recognizer:
 
         Returns:
             ``(1, *front_end.input_shape)``, the picture of the clip, or of the first minute of speech where the clip is
-            longer than a minute; for a bundle of windows ``(n, frames, n_mels)``, those of all its speech. If
-            there are more than two minutes of speech, a few frames that :meth:`predict` uses are left out, so that all
-            windows have the same length.
+            longer than a minute; for a bundle of windows ``(n, frames, n_mels)``, those of all its speech, or those
+            chosen from it. If there are more than two minutes of speech, a few frames that :meth:`predict` uses are
+            left out, so that all windows have the same length.
 
         Raises:
             SignalError: if the array is no signal, or windows are wanted and there is no speech.
@@ -99,7 +99,8 @@ class Recognizer:
         return features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
 
     def frames(self, spoken: Signal) -> Array:
-        """Compute the frames of speech at 16 kHz, ``(samples,)``, not cut into windows: ``(frames, n_mels)``."""
+        """Compute the frames of speech at 16 kHz, ``(samples,)``, not cut into windows: ``(frames, n_mels)``; only for
+        a bundle whose windows follow one another."""
         front_end = dataclasses.replace(self.bundle.front_end, columns=LONGEST)  # one window
         (frames,) = features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
         return np.asarray(frames)
