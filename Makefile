@@ -66,9 +66,8 @@ PEERS ?=
 bench-peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(PEERS)
 
-# retrains the shipped bundles from real speech: make model SPEECH=DIR; BUNDLE=base or diary retrains one of them.
-# BUNDLE="base fast" makes one that does not ship, on an encoder distilled from that of base
-BUNDLE ?= base diary
+# retrains the shipped bundles from real speech: make model SPEECH=DIR; BUNDLE=base, fast or diary retrains one of them
+BUNDLE ?= base fast diary
 model: $(WEIGHTS)
 	set -e; for bundle in $(BUNDLE); do \
 		$(BIN)/python -m voxtrait.training.study.shipped $(SPEECH) build/model --bundle $$bundle; done

@@ -14,15 +14,22 @@ from voxtrait.training.voices.campplus import CamPlus, Shape
 
 FRAME, HOP, BANDS = 400, 160, 80
 SMALL = Shape(
-    planes=8, first=2, channels=24, growth=8, bottleneck=16, layers=(2, 1, 2), widths=(24, 20, 24)
+    planes=8, inner=(8, 8, 8, 8), first=2, channels=24, growth=8, bottleneck=16, layers=(2, 1, 2), widths=(24, 20, 24)
 )  # 4 bands are left after the two-dimensional part
-THINNED = dataclasses.replace(SMALL, thinned=True)
 
 # a teacher, the layers that its student keeps, and the student
-LARGE = Shape(planes=8, first=2, channels=12, growth=6, bottleneck=8, layers=(4, 3, 3), widths=(14, 10, 16))
+LARGE = Shape(
+    planes=8, inner=(8, 8, 8, 8), first=2, channels=12, growth=6, bottleneck=8, layers=(4, 3, 3), widths=(14, 10, 16)
+)
 KEPT = ((0, 2), (1, 2), (0, 2))
 FAST = dataclasses.replace(
-    LARGE, planes=4, residuals=(2, 2), last=0, step=1, layers=tuple(map(len, KEPT)), thinned=True
+    LARGE,
+    inner=(4, 4, 6, 6),
+    frame_ms=20,
+    span=3,
+    layers=tuple(map(len, KEPT)),
+    dilations=(1, 1, 1),
+    segment=None,
 )
 
 

@@ -58,7 +58,7 @@ def test_the_bundles_were_made_by_the_recipes_that_ship(name):
         settings = recipe.load(which)
         assert recipe.from_dict(json.loads(loaded.made_with[key])) == settings
         assert loaded.front_end == settings.front_end
-    started_from = {"voxtrait-base": (campplus.PRETRAINED,), FAST: (campplus.TAUGHT,)}
+    started_from = {"voxtrait-base": (campplus.PRETRAINED,), FAST: (campplus.COMPRESSED,)}
     assert loaded.pretrained == started_from.get(name, ())
 
 

@@ -84,7 +84,7 @@ class EncoderRecipe:
     kind: str = "encoder"  # says which of the two tables of keys holds
     description: str = ""  # one sentence, which the bundle carries
 
-    encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a student of it (docs/training.md)
+    encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a smaller network made of it (docs/training.md)
 
     # what is heard
     views: int = 7  # of each clip: whole as recorded, 1.6 s as recorded, the others disturbed
@@ -123,8 +123,9 @@ class EncoderRecipe:
 
     @property
     def front_end(self) -> FrontEnd:
-        """Front end of the encoder: windows of up to 6 s, with frames of 10 ms, or of 20 ms for the fast one."""
-        return kaldi_front_end(300, 320) if self.encoder == "fast" else kaldi_front_end(600)
+        """Front end of the encoder: windows of up to 6 s, or, for the fast one, the loudest 1.5 s of up to 6 s with
+        half of the frames."""
+        return kaldi_front_end(75, chosen_from=300, hop_length=320) if self.encoder == "fast" else kaldi_front_end(600)
 
 
 KINDS: Final = {"pictures": Recipe, "encoder": EncoderRecipe}

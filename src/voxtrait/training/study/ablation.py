@@ -24,7 +24,7 @@ from voxtrait.errors import VoxtraitError
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.voices import campplus
-from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, Shape
+from voxtrait.training.voices.campplus import EMBEDDING, CamPlus
 from voxtrait.training.voices.examples import fold_of
 
 Array = npt.NDArray[np.float64]
@@ -42,7 +42,6 @@ class Way:
 
     part: Callable[[Signal], Signal]  # of the clip
     columns: int = WHOLE  # most frames of a window
-    thinned: bool = False  # keep every second step
 
 
 def _around(signal: Signal, seconds: float) -> Signal:
@@ -58,7 +57,6 @@ WAYS: Final[dict[str, Way]] = {
     "speech and 0.2 s around it, windows of up to 6 s": Way(lambda signal: speech.find(signal).surrounded, 600),
     "… in one window": Way(lambda signal: speech.find(signal).surrounded),
     "… windows of up to 3 s": Way(lambda signal: speech.find(signal).surrounded, 300),
-    "… every second step after the first block": Way(lambda signal: speech.find(signal).surrounded, 600, True),
     "speech only": Way(lambda signal: speech.find(signal).speech, 600),
     "from the first speech to the last, pauses and all": Way(lambda signal: _around(signal, 0.0), 600),
     "… and 0.3 s on either side": Way(lambda signal: _around(signal, 0.3), 600),
@@ -70,7 +68,7 @@ WAYS: Final[dict[str, Way]] = {
 class Summaries:
     """The job: a file → its summary for every input, ``(ways, 1024)``; ``None`` for an unusable file."""
 
-    networks: dict[bool, CamPlus]  # by ``thinned``
+    network: CamPlus
 
     def __call__(self, path: str) -> npt.NDArray[np.float32] | None:
         """Summarise one file."""
@@ -84,7 +82,7 @@ class Summaries:
                     return None
                 windows = features.windows(part, features.kaldi_front_end(way.columns))
                 with torch.no_grad():
-                    made = self.networks[way.thinned](torch.from_numpy(windows))
+                    made = self.network(torch.from_numpy(windows))
                 found.append(made[:, EMBEDDING:].mean(0).numpy())
         except (VoxtraitError, OSError):
             return None
@@ -132,7 +130,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="largest number of clips")
     arguments = parser.parse_args()
     table = sample(arguments.manifest).head(arguments.limit) if arguments.limit else sample(arguments.manifest)
-    job = Summaries({thinned: campplus.pretrained(Shape(thinned=thinned)) for thinned in (False, True)})
+    job = Summaries(campplus.pretrained())
     jobs: Any = batch.default_jobs()
     made = list(batch.run(job, table["path"].to_list(), jobs=jobs, on_crash=lambda path, why: None, label="ways"))
     rows = np.array([one is not None for one in made])

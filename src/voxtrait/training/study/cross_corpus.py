@@ -293,11 +293,11 @@ def main() -> None:
     arguments = parser.parse_args()
     run = json.loads((arguments.run / "run.json").read_text("utf-8"))
     settings = recipe.from_dict(run["recipe"])
-    if not isinstance(settings, EncoderRecipe):
-        raise ManifestError(f"{arguments.run} is a run of {settings.name}, expected one of the recipe base")
     place, names = arguments.student or arguments.run, []
     if arguments.student:
-        settings, names = dataclasses.replace(settings, encoder="fast"), _left_out_of(arguments.student)
+        settings, names = recipe.load("fast"), _left_out_of(arguments.student)
+    if not isinstance(settings, EncoderRecipe):
+        raise ManifestError(f"{arguments.run} is a run of {settings.name}, expected one of the recipe base")
     jobs, source = batch.default_jobs(), Path(run["data"])
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))

@@ -1,7 +1,7 @@
 """Rebuild the bundles that ship, from a folder of real speech: ``make model SPEECH=DIR``.
 
 All corpora of the folder become one manifest, split by speaker. ``voxtrait-base`` is trained on all of them by the
-recipe ``base``. ``voxtrait-fast`` is trained by the recipe ``fast``, on an encoder distilled from that of ``base``.
+recipe ``base``. ``voxtrait-fast`` is trained by the recipe ``fast``, on a smaller encoder that is fitted to CAM++.
 ``voxtrait-diary`` is trained on the pictures of Common Voice by the two recipes of the diary, whose graphs become one
 bundle. All are evaluated on the same test speakers.
 """
@@ -63,7 +63,6 @@ def build(
     Raises:
         NothingToDoError: if there is no Common Voice in the folder.
         ManifestError: if the check of the manifest finds something fatal.
-        BundleError: if ``fast`` is made before ``base``.
     """
     table = out / "manifest.parquet"
     if not table.is_file():
@@ -77,23 +76,10 @@ def build(
     if bundle == "fast" and not (out / bundle / ENCODER).is_file():
         (out / bundle).mkdir(exist_ok=True)
         with atomic_path(out / bundle / ENCODER) as part:
-            shutil.copy(distilled(out, table, label=label), part)
+            encoder.make(table, out / "distilled", jobs=jobs, label=label and "fast encoder")
+            shutil.copy(out / "distilled" / ENCODER, part)
     outcome = train(recipe.load(bundle, overrides), table, out / bundle, resume=True, jobs=jobs, label=label)
     return bundles.load(outcome.bundle)
-
-
-def distilled(out: Path, table: Path, *, label: str | None = None) -> Path:
-    """Return the file of the encoder of ``fast``. If it does not exist yet, distil it from the encoder of ``base``.
-
-    Raises:
-        BundleError: if neither this file nor the encoder of ``base`` exists.
-    """
-    file, source = out / "distilled" / ENCODER, out / "base" / ENCODER
-    if not file.is_file():
-        if not source.is_file():
-            raise BundleError(f"no {source}, which the fast encoder is distilled from: make the bundle base first")
-        encoder.make(table, source, file.parent, label=label and "distillation")
-    return file
 
 
 def speakers_split(speech: Path) -> pl.DataFrame:

