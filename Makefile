@@ -72,6 +72,7 @@ model: $(WEIGHTS)
 	set -e; for bundle in $(BUNDLE); do \
 		$(BIN)/python -m voxtrait.training.study.shipped $(SPEECH) build/model --bundle $$bundle; done
 	$(if $(filter base,$(BUNDLE)),cp build/model/base/report/model-card.md docs/model-card.md)
+	$(if $(filter fast,$(BUNDLE)),cp build/model/fast/report/model-card.md docs/model-card-fast.md)
 
 # after make model: the recipe on corpora left out in turn, changes of it, and the test speakers; prints tables
 choosing: $(WEIGHTS)

@@ -46,8 +46,10 @@ def test_every_second_frame_is_what_the_recogniser_sees(clips: list[Path]) -> No
     front_end: Any = recipe.load("fast").front_end  # type: ignore[union-attr]
     for clip in clips[:3]:
         spoken = speech.find(audio.load(clip)[0]).surrounded
-        found, expected = distillation.Window()(str(clip)), features.windows(spoken, front_end)[0]
-        assert found is not None and found.shape == (150, 80) and expected.shape == (75, 80)
+        found, disturbed = distillation.Windows(list(map(str, clips)))(str(clip))
+        expected = features.windows(spoken, front_end)[0]
+        assert found.shape == disturbed.shape == (150, 80) and expected.shape == (75, 80)
+        assert not np.array_equal(found, disturbed)
         # chosen from levels at 10 instead of 20 ms, it may start a few frames beside
         moves = [np.abs(found[shift : 150 - 10 + shift : 2] - expected[5 + at : 75 + at]).mean() for at in range(-5, 1)
                  for shift in (0, 1)]  # fmt: skip
@@ -63,7 +65,7 @@ def test_a_clip_without_a_window_is_left_out(tmp_path: Path, clips: list[Path], 
         signal = audio.load(clips[0])[0]
         spoken = speech.find(signal).speech[:16_000]
         audio.write_wav(file, np.zeros(32_000, np.float32) if what == "silence" else spoken, 16_000)
-    assert distillation.Window()(str(file)) is None
+    assert distillation.Windows([str(clips[0])])(str(file)) == []
 
 
 def test_corpora_are_left_out_with_their_speakers() -> None:
@@ -98,8 +100,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(campplus, "pretrained", lambda: large)
     monkeypatch.setattr(distillation, "compress", fit)
-    for name, count in (("FEWEST", 8), ("RANGED", 4), ("CHECKED", 4)):
-        monkeypatch.setattr(distillation, name, count)
+    monkeypatch.setattr(distillation, "FEWEST", 16)
     monkeypatch.setattr(distillation, "FRAMES", features.kaldi_front_end(60, chosen_from=600))  # the clips are short
     monkeypatch.setattr(distillation.batch, "default_jobs", lambda: 1)
 
@@ -143,9 +144,9 @@ def test_it_is_the_same_however_many_processes_read(
 
 
 def test_too_few_clips_are_refused(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distillation, "FEWEST", 9)
+    monkeypatch.setattr(distillation, "FEWEST", 17)
     table = tiny_manifest(tmp_path, speakers=12, clips=1)
-    with pytest.raises(ManifestError, match=r"8 of 8 clips have 0\.6 s of speech, expected 9 or more"):
+    with pytest.raises(ManifestError, match=r"16 windows of 0\.6 s of speech in 8 clips, expected 17 or more"):
         distillation.make(table, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -42,18 +42,20 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     """
     if centres is None:
         centres = _centres(len(signal), front_end)
+    gain = 1.0
     if front_end.level_db is not None:
-        offset = float(signal.mean(dtype=np.float64)) if front_end.dc_removed and len(signal) else 0.0
+        offset = float(signal.mean()) if front_end.dc_removed and len(signal) else 0.0
         power = float(np.dot(signal, signal)) / len(signal) - offset**2 if len(signal) else 0.0
-        rms = math.sqrt(max(power, 0.0))
-        if rms > 0:
-            signal = signal * np.float32(10 ** (front_end.level_db / 20) / rms)
+        if power > 0:
+            gain = 10 ** (front_end.level_db / 20) / math.sqrt(power)
     window, bank = _window(front_end), filters(front_end)
     half = front_end.window_length // 2
     # only the stretch that the frames touch is padded and cut into frames, however long the signal is
     start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
     known = signal[max(start, 0) : max(stop, 0)]
     padded = np.pad(known, (max(-start, 0), max(stop - max(start, 0) - len(known), 0)))
+    if gain != 1.0:
+        padded *= np.float32(gain)
     first = centres - half - start
     windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     step = int(first[1] - first[0]) if len(first) > 1 else 1
@@ -154,10 +156,10 @@ def _loudest(signal: Signal, front_end: FrontEnd) -> Iterator[npt.NDArray[np.int
     for part in centres[: count * length].reshape(count, length):
         start = int(part[0]) - hop // 2  # a frame's level is that of the hop in its middle
         found = signal[max(start, 0) : start + length * hop]
-        lead = max(-start, 0)
-        squares = np.zeros(length * hop, np.float32)
-        squares[lead : lead + len(found)] = found - found.mean() if len(found) else found
+        squares = found - found.mean() if len(found) else found
         squares *= squares
+        if len(squares) < length * hop:
+            squares = np.pad(squares, (max(-start, 0), length * hop - max(-start, 0) - len(squares)))
         powers = squares.reshape(length, hop).mean(1)
         levels = np.log(np.maximum(powers, max(QUIET * float(powers.mean()), TINY)))
         sums = np.concatenate([[0.0], np.cumsum(levels, dtype=np.float64)])

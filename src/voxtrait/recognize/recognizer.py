@@ -50,7 +50,13 @@ class Recognizer:
         else:
             shape = [None, bundle.front_end.n_mels]  # windows of any number of frames
             self._model = Graph(
-                bundle.model, shape, {"summary": None}, name="windows", threads=threads, optimised=False
+                bundle.model,
+                shape,
+                {"summary": None},
+                name="windows",
+                threads=threads,
+                optimised=False,
+                thrifty=not bundle.front_end.chosen_from,
             )
             heads = classes | {"embedding": None}
             self._head = Graph(bundle.head, [None], heads, name="summary", threads=threads)

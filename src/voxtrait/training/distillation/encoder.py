@@ -2,8 +2,8 @@
 
 ::
 
-    clip ─► speech ─► loudest 1.5 s ─► windows ─┬► CAM++ ──────────────────────► outputs of each convolution
-                                                └► every second frame ─► student ─► the same: fitted, first to last
+    clip ─► speech ─┬► as recorded ───────────────┬► loudest 1.5 s ─┬► CAM++ ──► outputs of each convolution
+                    └► room, noise, codec, phone ─┘                 └► student ─► the same: fitted, first to last
 
 The student has fewer layers and channels, and half of the frames. :mod:`voxtrait.training.distillation.least_squares`
 makes it. It learns no labels, and nothing about the speakers but what the teacher's features are like.
@@ -14,7 +14,9 @@ corpora out. ``docs/training.md`` describes the steps.
 
 import argparse
 import dataclasses
+import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -30,31 +32,46 @@ from voxtrait.features import Array, FrontEnd
 from voxtrait.training.distillation.least_squares import compress
 from voxtrait.training.study.cross_corpus import held_out
 from voxtrait.training.voices import assembly, campplus
+from voxtrait.training.voices.acoustics import Chances, disturb
 from voxtrait.training.voices.campplus import CamPlus
+from voxtrait.training.voices.views import Recordings
 
-CLIPS: Final = 1200  # most that the weights are fitted to: with 3,000 the student is no better
-FEWEST: Final = 300  # … and fewest
-CHECKED: Final = 48  # clips that the graph is checked with
-RANGED: Final = 96  # … that give the range of every activation
+CLIPS: Final = 800  # most that the weights are fitted to, with two windows each: more bring nothing
+FEWEST: Final = 300  # windows that are needed
+GRAPH_WINDOWS: Final = 144  # two of three give the ranges of activations in 8 bits, the others check the graph
+SHORTEST_S: Final = 0.4
 LONGEST_S: Final = 20.0
+DISTURBED_S: Final = 4.5  # of a clip: a chain of codecs takes longer than the encoder
+BABBLERS: Final = 4  # other recordings at hand for babble
+CHANCES: Final = Chances()
+SEED: Final = 7
 FRAMES: Final = features.kaldi_front_end(150, chosen_from=600)
 """The teacher's front end. Every second frame is nearly what the front end of the recipe ``fast`` gives."""
 
 
 @dataclasses.dataclass
-class Window:
-    """The job: a file → one window for the teacher, ``(150, 80)``; ``None`` if there is too little speech."""
+class Windows:
+    """The job: a file → its window for the teacher as recorded, and one of it disturbed, ``(150, 80)`` each."""
 
+    others: Sequence[str]  # files for babble
     front_end: FrontEnd = FRAMES
 
-    def __call__(self, path: str) -> Array | None:
-        """Process one file."""
+    def __call__(self, path: str) -> list[Array]:
+        """Process one file; an unusable file, or one with too little speech, has no windows."""
+        stem = int.from_bytes(hashlib.blake2b(Path(path).stem.encode(), digest_size=6).digest(), "big")
+        rng = np.random.default_rng([SEED, stem])
         try:
             signal = check_signal(audio.load(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]
-            windows = features.windows(speech.find(signal).surrounded, self.front_end)
-        except (VoxtraitError, OSError):
-            return None
-        return windows[0] if windows.shape[1] == self.front_end.columns else None
+            spoken = speech.find(signal).surrounded
+            if len(spoken) < SHORTEST_S * SAMPLING_RATE:
+                return []
+            chosen = rng.choice(len(self.others), min(BABBLERS, len(self.others)), replace=False)
+            babble = Recordings([self.others[int(at)] for at in chosen])
+            forms = [spoken, disturb(spoken[: int(DISTURBED_S * SAMPLING_RATE)], babble, rng, CHANCES)]
+        except (VoxtraitError, OSError, RuntimeError):  # RuntimeError: a codec of libsndfile's
+            return []
+        found = [features.windows(form, self.front_end) for form in forms]
+        return [windows[0] for windows in found if windows.shape[1] == self.front_end.columns]
 
 
 def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1, label: str | None = None) -> Path:
@@ -85,12 +102,17 @@ def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = without(table.filter(pl.col("split").is_in(["train", "validation"])), left_out)
     paths = known["path"].gather_every(max(1, known.height // CLIPS)).to_list()[:CLIPS]
-    found = batch.run(Window(FRAMES), paths, jobs=jobs, on_crash=lambda path, why: None, label=label, unit="clip")
-    windows = [window for window in found if window is not None]
+    job = Windows(known["path"].gather_every(7).to_list(), FRAMES)
+    found = list(batch.run(job, paths, jobs=jobs, on_crash=lambda path, why: [], label=label, unit="clip"))
+    # the disturbed ones after the others: every second, third … window of the list is of both kinds then
+    windows = [window for kind in (slice(0, 1), slice(1, 2)) for of_clip in found for window in of_clip[kind]]
     if len(windows) < FEWEST:
         raise ManifestError(
-            f"{len(windows)} of {len(paths)} clips have {FRAMES.columns / 100} s of speech, expected {FEWEST} or more"
+            f"{len(windows)} windows of {FRAMES.columns / 100} s of speech in {len(paths)} clips, expected {FEWEST} "
+            "or more: use a manifest with more clips"
         )
+    if label:
+        print(f"{label}: fitting to {len(windows)} windows, a few minutes", file=sys.stderr)
     small = compress(large, torch.from_numpy(np.stack(windows)))
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(note) as part:
@@ -110,8 +132,9 @@ def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:
     Raises:
         BundleError: if its summaries differ too much from those of the student.
     """
-    some = [np.ascontiguousarray(one[None, ::2]) for one in windows[:: len(windows) // (RANGED + CHECKED)]]
-    return assembly.graph(small, some[:RANGED], some[RANGED : RANGED + CHECKED], smallest=True)
+    some = [np.ascontiguousarray(one[None, ::2]) for one in windows[:: max(1, len(windows) // GRAPH_WINDOWS)]]
+    checked = some[::3]
+    return assembly.graph(small, [one for at, one in enumerate(some) if at % 3], checked, smallest=True)
 
 
 def without(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

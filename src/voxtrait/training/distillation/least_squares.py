@@ -4,7 +4,7 @@ Dropping a layer, a channel or every second frame removes inputs of a convolutio
 squares finds the weights that come closest to the teacher's outputs with the inputs that are left, as in channel
 pruning (He, Zhang & Sun, "Channel pruning for accelerating very deep neural networks", ICCV 2017). Convolutions are
 fitted from the first to the last. The inputs of each are the student's own features, so it compensates for errors of
-the ones before it. The fit takes a minute. It needs no gradients and no labels.
+the ones before it. The fit takes a few minutes. It needs no gradients and no labels.
 """
 
 import math
@@ -29,7 +29,6 @@ POSITIONS: Final = 400  # of each window that a 3×3 convolution is fitted to
 PLANE_BATCH: Final = 8  # windows whose inputs to a 3×3 convolution are in memory at a time
 BATCH: Final = 64  # … to another convolution
 SEED: Final = 7
-
 
 Pairs = list[tuple[Tensor, Tensor]]
 """Batches of features of the student and of the teacher."""
