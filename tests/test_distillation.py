@@ -158,7 +158,7 @@ def test_too_few_clips_are_refused(small: None, tmp_path: Path, monkeypatch: pyt
 def test_a_student_is_measured_once_it_is_distilled_without_a_set(tmp_path: Path, left_out: list[str] | None) -> None:
     if left_out is not None:
         (tmp_path / "distillation.json").write_text(json.dumps({"without": left_out}))
-    with pytest.raises(ManifestError, match=r"not the folder of a finished distillation.*expected encoder\.onnx"):
+    with pytest.raises(ManifestError, match=r"no fast encoder made with --without.*expected encoder\.onnx"):
         cross_corpus._left_out_of(tmp_path)
     if left_out:
         (tmp_path / "encoder.onnx").touch()
@@ -195,7 +195,7 @@ def test_a_recipe_takes_the_encoder_that_ships(shipped: list[Path], tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "other", "advice"),
     [
-        ("fast", 0, r"Train one with 'python -m voxtrait\.training\.distillation\.encoder', copy it to encoder\.onnx"),
+        ("fast", 0, r"Make one with 'python -m voxtrait\.training\.distillation\.encoder', copy it to encoder\.onnx"),
         ("base", 1, r"pip install --no-deps no_such_package==0\.2\.2.*at least 144 training clips"),
     ],
 )

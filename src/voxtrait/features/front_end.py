@@ -59,9 +59,10 @@ class FrontEnd:
     ceiling_db: float = -10.0  # dB: white in a picture; real speech at full level reaches it
     columns: int = 432  # width of a picture in pixels, or most frames of a window
     # middle: a column is one hop, and longer clips are cut to their middle; stretch: the whole clip fills the width;
-    # windows: no picture, but as many windows of so many columns as cover the clip
+    # windows: no picture, but windows of at most so many columns (see chosen_from)
     fit: Fit | Literal["windows"] = "middle"
-    # frames of speech that a window is the loudest part of; 0: windows follow one another and leave nothing out
+    # most frames of a part of the speech, whose loudest ``columns`` frames are its window; 0: no choice, windows follow
+    # one another
     chosen_from: int = 0
     shrink: int = 1  # pixels of a picture averaged into one of the network's input, in each direction
 

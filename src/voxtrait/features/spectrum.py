@@ -16,7 +16,7 @@ from voxtrait.features.front_end import FrontEnd
 
 Array = npt.NDArray[np.float32]
 
-QUIET: Final = 1e-4  # of the mean power: the lowest power that counts in a level, so that silence has one
+QUIET: Final = 1e-4  # share of the mean power; quieter hops count as this, so that the level of silence is finite
 TINY: Final = float(np.finfo(np.float32).tiny)
 FRAMES: Final = 80  # transformed at a time: they stay in the processor's cache, and memory does not grow with length
 
@@ -124,7 +124,8 @@ def windows(signal: Signal, front_end: FrontEnd) -> Array:
         ``(n, frames, n_mels)`` float32, with the front end's compression. A signal of ``f`` frames has
         ``n = ceil(f / columns)`` windows of ``f // n`` frames. They do not overlap; the last ``f % n`` frames are left
         out. With ``chosen_from``, the signal has ``n = ceil(f / chosen_from)`` parts of ``f // n`` frames, and each
-        part has one window: the ``columns`` consecutive frames whose mean level in dB is highest.
+        part has one window: its ``columns`` consecutive frames with the highest mean level in dB, or all of it if it is
+        shorter.
 
     Raises:
         OptionError: if the front end is one of pictures.

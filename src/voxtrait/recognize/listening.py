@@ -34,7 +34,7 @@ EVERY_S: Final = 1.0  # seconds of sound between two estimates
 WINDOW_S: Final = 30.0  # from more speech than this no bundle is surer
 SHORTEST_EVERY_S: Final = 0.1
 LONGEST_WINDOW_S: Final = 3600.0  # a summary for each window of it is kept
-CONTEXT_S: Final = 12.0  # of speech: the level and the mean spectrum of a new window come from it
+CONTEXT_S: Final = 12.0  # of speech: the level and the mean spectrum of a new window come from it, if it is not chosen
 SHORTEST_WINDOW_S: Final = 1.0  # an unfinished window starts earlier if it would be shorter
 PIECE_S: Final = 1.0  # seconds given to the other thread in one piece, of which …
 PIECES: Final = 8  # … so many may wait
@@ -246,7 +246,8 @@ class _Told:
         return self._partly
 
     def _summary(self) -> Array:
-        """Run the encoder over the window that ends with the last speech, or that is chosen from it, ``(1, f)``."""
+        """Run the encoder over the window that ends with the last speech, or, with ``chosen_from``, over the loudest
+        part of the speech since the last whole window. Returns ``(1, f)``."""
         front_end = self._recognizer.bundle.front_end
         seconds = max(self._fresh / SAMPLING_RATE, SHORTEST_WINDOW_S)
         if front_end.chosen_from:

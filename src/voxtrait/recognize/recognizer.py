@@ -56,7 +56,7 @@ class Recognizer:
                 name="windows",
                 threads=threads,
                 optimised=False,
-                thrifty=not bundle.front_end.chosen_from,
+                reuse_memory=not bundle.front_end.chosen_from,  # chosen windows are short
             )
             heads = classes | {"embedding": None}
             self._head = Graph(bundle.head, [None], heads, name="summary", threads=threads)

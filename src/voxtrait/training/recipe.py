@@ -84,7 +84,7 @@ class EncoderRecipe:
     kind: str = "encoder"  # says which of the two tables of keys holds
     description: str = ""  # one sentence, which the bundle carries
 
-    encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a smaller network made of it (docs/training.md)
+    encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a smaller network fitted to it (docs/training.md)
 
     # what is heard
     views: int = 7  # of each clip: whole as recorded, 1.6 s as recorded, the others disturbed

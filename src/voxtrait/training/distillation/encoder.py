@@ -6,7 +6,7 @@
                     └► room, noise, codec, phone ─┘                 └► student ─► the same: fitted, first to last
 
 The student has fewer layers and channels, and half of the frames. :mod:`voxtrait.training.distillation.least_squares`
-makes it. It learns no labels, and nothing about the speakers but what the teacher's features are like.
+makes it. No labels are used. The only targets are the teacher's outputs.
 
 ``python -m voxtrait.training.distillation.encoder MANIFEST OUT`` writes ``OUT/encoder.onnx``; ``--without`` leaves
 corpora out. ``docs/training.md`` describes the steps.
@@ -39,7 +39,6 @@ from voxtrait.training.voices.views import Recordings
 CLIPS: Final = 800  # most that the weights are fitted to, with two windows each: more bring nothing
 FEWEST: Final = 300  # windows that are needed
 GRAPH_WINDOWS: Final = 144  # two of three give the ranges of activations in 8 bits, the others check the graph
-SHORTEST_S: Final = 0.4
 LONGEST_S: Final = 20.0
 DISTURBED_S: Final = 4.5  # of a clip: a chain of codecs takes longer than the encoder
 BABBLERS: Final = 4  # other recordings at hand for babble
@@ -63,15 +62,15 @@ class Windows:
         try:
             signal = check_signal(audio.load(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]
             spoken = speech.find(signal).surrounded
-            if len(spoken) < SHORTEST_S * SAMPLING_RATE:
+            first = features.windows(spoken, self.front_end)
+            if first.shape[1] < self.front_end.columns:
                 return []
             chosen = rng.choice(len(self.others), min(BABBLERS, len(self.others)), replace=False)
             babble = Recordings([self.others[int(at)] for at in chosen])
-            forms = [spoken, disturb(spoken[: int(DISTURBED_S * SAMPLING_RATE)], babble, rng, CHANCES)]
+            disturbed = disturb(spoken[: int(DISTURBED_S * SAMPLING_RATE)], babble, rng, CHANCES)
         except (VoxtraitError, OSError, RuntimeError):  # RuntimeError: a codec of libsndfile's
             return []
-        found = [features.windows(form, self.front_end) for form in forms]
-        return [windows[0] for windows in found if windows.shape[1] == self.front_end.columns]
+        return [first[0], features.windows(disturbed, self.front_end)[0]]
 
 
 def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1, label: str | None = None) -> Path:
@@ -104,7 +103,7 @@ def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1
     paths = known["path"].gather_every(max(1, known.height // CLIPS)).to_list()[:CLIPS]
     job = Windows(known["path"].gather_every(7).to_list(), FRAMES)
     found = list(batch.run(job, paths, jobs=jobs, on_crash=lambda path, why: [], label=label, unit="clip"))
-    # the disturbed ones after the others: every second, third … window of the list is of both kinds then
+    # all recorded windows first, then all disturbed ones: every n-th window of the list then includes both kinds
     windows = [window for kind in (slice(0, 1), slice(1, 2)) for of_clip in found for window in of_clip[kind]]
     if len(windows) < FEWEST:
         raise ManifestError(

@@ -24,10 +24,10 @@ KEPT: Final = (
 """Indices of the teacher's layers that the student keeps, for each block."""
 PLANE_RIDGE: Final = 1e-4  # added to the mean squares of the inputs of 3×3 convolutions, in units of their average
 RIDGE: Final = 1e-3  # … of other convolutions: there are many more inputs, much alike
-PLANE_WINDOWS: Final = 500  # that 3×3 convolutions are fitted to: their inputs are large
+PLANE_WINDOWS: Final = 500  # most windows that the part before the blocks is fitted to: its inputs are large
 POSITIONS: Final = 400  # of each window that a 3×3 convolution is fitted to
-PLANE_BATCH: Final = 8  # windows whose inputs to a 3×3 convolution are in memory at a time
-BATCH: Final = 64  # … to another convolution
+PLANE_BATCH: Final = 8  # windows whose unfolded inputs to that part are in memory at a time
+BATCH: Final = 64  # … to a convolution in the blocks
 SEED: Final = 7
 
 Pairs = list[tuple[Tensor, Tensor]]
@@ -57,8 +57,8 @@ def compress(large: CamPlus, windows: Tensor, shape: Shape = FAST, kept: Sequenc
     """
     small = CamPlus(shape).eval()
     large.eval()
-    frames = shape.frame_ms // large.shape.frame_ms  # of the teacher's frames is one of the student's
-    every = frames * shape.step // large.shape.step  # of the teacher's steps
+    frames = shape.frame_ms // large.shape.frame_ms  # teacher's frames per frame of the student
+    every = frames * shape.step // large.shape.step  # teacher's steps per step of the student
     _fit_front(small, large, windows[:: math.ceil(len(windows) / PLANE_WINDOWS)], frames, every)
     pairs = [(small.first(part[:, ::frames]), large.first(part)) for part in torch.split(windows, BATCH)]
     inside = shape.channels
@@ -91,14 +91,14 @@ def _with(layer: Masked, x: Tensor) -> Tensor:
 
 
 def _every(pairs: Iterable[tuple[Tensor, Tensor]], every: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Take those of the teacher's steps that the student has."""
+    """Drop the teacher's steps that the student does not have."""
     return ((inputs, outputs[..., ::every]) for inputs, outputs in pairs)
 
 
 def _fit_front(small: CamPlus, large: CamPlus, windows: Tensor, frames: int, every: int) -> None:
     """Fit the part before the blocks.
 
-    The student has one in ``frames`` of the teacher's frames, and one in ``every`` of its steps.
+    The student has every ``frames``-th frame and every ``every``-th step of the teacher.
     """
     front: Any = small.front
     teacher: Any = large.front
@@ -144,7 +144,8 @@ def _fit_residual(mine: Residual, its: Residual, pairs: Pairs, frames: int) -> N
 
 
 def _fit_layer(mine: Masked, its: Masked, own: Tensor, pairs: Pairs, every: int) -> None:
-    """Fit a layer of a block, which has the channels ``own`` of the teacher's inputs, and one in ``every`` step."""
+    """Fit a layer of a block. Its inputs are the channels ``own`` of the teacher's inputs, at every ``every``-th
+    step."""
     for name in ("context", "mask"):
         getattr(mine, name).load_state_dict(getattr(its, name).state_dict())
     mine.norm.load_state_dict(_part(its.norm, own))
@@ -161,7 +162,8 @@ def _part(norm: nn.Module, own: Tensor) -> dict[str, Tensor]:
 
 
 def _sums(layer: nn.Conv1d | nn.Conv2d, pairs: Iterable[tuple[Tensor, Tensor]]) -> Sums:
-    """Sum over windows, at each of their positions or at some of those of planes, what least squares needs.
+    """Average the products that least squares needs. One-dimensional convolutions use all steps, two-dimensional ones a
+    random sample of positions.
 
     Args:
         layer: the convolution.

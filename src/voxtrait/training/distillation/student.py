@@ -48,7 +48,6 @@ def teach(
     epochs: int,
     *,
     title: str,
-    precision: str = "32-true",
     label: str | None = None,
 ) -> None:
     """Let a module learn; a killed run goes on from its last epoch.
@@ -60,7 +59,6 @@ def teach(
         folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
         epochs: times that every row is seen.
         title: of the curves.
-        precision: as Lightning calls it.
         label: of a progress line on standard error.
     """
     others: DataLoader[Any] = DataLoader(torch.from_numpy(aside), batch_size=LOOKED_AT)  # type: ignore[arg-type]
@@ -71,7 +69,6 @@ def teach(
             epochs,
             folder,
             [Curves(folder, title, ("loss",), keeps_best=False), last, Talk(label, epochs)],
-            precision=precision,
             clip=1.0,
         )
         resumed = folder / "checkpoints" / "last.ckpt"

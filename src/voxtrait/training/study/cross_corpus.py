@@ -251,8 +251,9 @@ def _left_out_of(student: Path) -> list[str]:
     names: list[str] = json.loads(note.read_text("utf-8"))["without"] if note.is_file() else []
     if not names or not (student / "encoder.onnx").is_file():
         raise ManifestError(
-            f"{student} is not the folder of a finished distillation with --without, expected encoder.onnx in it, and "
-            "a set that was left out in distillation.json"
+            f"{student} has no fast encoder made with --without, expected encoder.onnx in it, and a set that was left "
+            "out in distillation.json. Make one with 'python -m voxtrait.training.distillation.encoder MANIFEST OUT "
+            "--without SET'"
         )
     return names
 
@@ -286,18 +287,20 @@ def main() -> None:
         "--student",
         type=Path,
         metavar="OUT",
-        help="measure a fast encoder instead, on the sets that its distillation left out; "
+        help="measure a fast encoder instead, on the sets that it was made without; "
         "OUT is the folder of voxtrait.training.distillation.encoder",
     )
     kinds.add_argument("--test", action="store_true", help="measure bundles and baselines on the test speakers instead")
     arguments = parser.parse_args()
     run = json.loads((arguments.run / "run.json").read_text("utf-8"))
     settings = recipe.from_dict(run["recipe"])
-    place, names = arguments.student or arguments.run, []
-    if arguments.student:
-        settings, names = recipe.load("fast"), _left_out_of(arguments.student)
     if not isinstance(settings, EncoderRecipe):
         raise ManifestError(f"{arguments.run} is a run of {settings.name}, expected one of the recipe base")
+    place, names = arguments.student or arguments.run, []
+    if arguments.student:
+        fast, names = recipe.load("fast"), _left_out_of(arguments.student)
+        assert isinstance(fast, EncoderRecipe)
+        settings = fast
     jobs, source = batch.default_jobs(), Path(run["data"])
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))

@@ -47,7 +47,8 @@ def graph(network: CamPlus, seen: list[Array], real: list[Array], *, smallest: b
         network: trained.
         seen: windows ``(n, frames, bands)`` of training speakers, which give the range of every activation.
         real: windows to check the graph with.
-        smallest: whether the masks and the speaker embedding have 8 bits, too; otherwise they have 32.
+        smallest: whether the masks and the speaker embedding have 8 bits, too; otherwise they have 32. The summary of a
+            window then depends slightly on the other windows of the batch, whose values set the range.
 
     Returns:
         The serialised model: input ``windows`` ``(n, frames, bands)`` of any length, output ``summary`` ``(n,
@@ -325,7 +326,8 @@ class Assembly:
         return self.add("Add", [self.add("Mul", [x, f"{name}.gain"], f"{name}.scaled"), f"{name}.shift"], f"{name}.32")
 
     def product(self, x: str, weights: Array, biases: Array, name: str) -> str:
-        """Add a product of an input in 32 bits with weights ``(in, out)`` in 32 bits, or in 8 in the smallest graph."""
+        """Add a product of an input with weights ``(in, out)``, in 32 bits. In the smallest graph, weights and input
+        have 8 bits, and the input's range is that of the batch."""
         self.constants[f"{name}.b"] = biases
         if not self.smallest:
             self.constants[f"{name}.w"] = weights

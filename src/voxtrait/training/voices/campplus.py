@@ -220,11 +220,8 @@ def statistics(x: Tensor) -> Tensor:
     return torch.cat([x.mean(2), x.std(2)], 1)
 
 
-def pretrained(shape: Shape | None = None) -> CamPlus:
+def pretrained() -> CamPlus:
     """Load the encoder with its published weights.
-
-    Args:
-        shape: with the sizes as published.
 
     Raises:
         PretrainedMissingError: if the package with the weights is not installed, or has other weights.
@@ -240,7 +237,7 @@ def pretrained(shape: Shape | None = None) -> CamPlus:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != SHA256:
         raise PretrainedMissingError(f"{file} has the SHA-256 {digest}, expected {SHA256}. Install it again: {install}")
-    network = CamPlus(shape)
+    network = CamPlus()
     network.load_state_dict(renamed(torch.load(file, map_location="cpu", weights_only=True)))
     return network.eval()
 

@@ -172,7 +172,7 @@ def _shipped_encoder(recipe: EncoderRecipe) -> bytes:
             f"training clips with {SHORTEST_S} s of speech."
         )
     raise PretrainedMissingError(
-        f"No shipped bundle has the encoder {recipe.encoder!r}. Train one with 'python -m "
+        f"No shipped bundle has the encoder {recipe.encoder!r}. Make one with 'python -m "
         f"voxtrait.training.distillation.encoder', copy it to {ENCODER} in the run's folder, and pass --resume."
     )
 
