@@ -186,8 +186,9 @@ def test_a_long_clip_is_shown_for_a_minute() -> None:
 def test_models_limits_and_health(client: TestClient) -> None:
     models = client.get("/v1/models").json()
     assert [(model["title"], model["active"]) for model in models] == [
-        (bundle.load("voxtrait-base").title, True), (bundle.load("voxtrait-diary").title, False)
-    ]  # fmt: skip
+        (bundle.load(name).title, name == "voxtrait-base")
+        for name in ("voxtrait-base", "voxtrait-diary", "voxtrait-fast")
+    ]
     assert models[0]["unsure"] == bundle.load().calibration["gender"]["unsure"]
     assert "folder" not in models[0]
     assert models[0]["scores"]["gender"]["uar"]["value"] > 0.9
@@ -203,7 +204,7 @@ def test_another_bundle_answers_and_is_the_active_one(tmp_path: Path) -> None:
         assert send(client, wav()).json()["model"] == "small 1.0"
         models = client.get("/v1/models").json()
         assert [(model["name"], model["active"]) for model in models] == [
-            ("small", True), ("voxtrait-base", False), ("voxtrait-diary", False)
+            ("small", True), ("voxtrait-base", False), ("voxtrait-diary", False), ("voxtrait-fast", False)
         ]  # fmt: skip
         assert str(tmp_path) not in client.get("/v1/models").text
         assert "The bundle says no figures of its own." in client.get("/model-card").text
