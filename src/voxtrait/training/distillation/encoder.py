@@ -36,12 +36,12 @@ from voxtrait.training.voices.acoustics import Chances, disturb
 from voxtrait.training.voices.campplus import CamPlus
 from voxtrait.training.voices.views import Recordings
 
-CLIPS: Final = 800  # most that the weights are fitted to, with two windows each: more bring nothing
+CLIPS: Final = 800  # most that the weights are fitted to; each gives two windows
 FEWEST: Final = 300  # windows that are needed
 GRAPH_WINDOWS: Final = 144  # two of three give the ranges of activations in 8 bits, the others check the graph
 LONGEST_S: Final = 20.0
-DISTURBED_S: Final = 4.5  # of a clip: a chain of codecs takes longer than the encoder
-BABBLERS: Final = 4  # other recordings at hand for babble
+DISTURBED_S: Final = 4.5  # most seconds of a clip that are disturbed: longer ones take more time
+BABBLERS: Final = 4  # recordings that babble is mixed from
 CHANCES: Final = Chances()
 SEED: Final = 7
 FRAMES: Final = features.kaldi_front_end(150, chosen_from=600)

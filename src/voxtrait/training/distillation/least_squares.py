@@ -28,6 +28,7 @@ PLANE_WINDOWS: Final = 500  # most windows that the part before the blocks is fi
 POSITIONS: Final = 400  # of each window that a 3×3 convolution is fitted to
 PLANE_BATCH: Final = 8  # windows whose unfolded inputs to that part are in memory at a time
 BATCH: Final = 64  # … to a convolution in the blocks
+TAPS: Final = 9  # of a 3×3 convolution
 SEED: Final = 7
 
 Pairs = list[tuple[Tensor, Tensor]]
@@ -192,9 +193,9 @@ def _sums(layer: nn.Conv1d | nn.Conv2d, pairs: Iterable[tuple[Tensor, Tensor]]) 
     return Sums(squares / count, products / count)
 
 
-def _of(sums: Sums, channels: Sequence[int], taps: int = 9) -> Sums:
-    """Keep the sums of some channels of the inputs, of ``taps`` values each, and of the constant."""
-    rows = [taps * channel + tap for channel in channels for tap in range(taps)]
+def _of(sums: Sums, channels: Sequence[int]) -> Sums:
+    """Keep the sums of some input channels of a 3×3 convolution, and of the constant."""
+    rows = [TAPS * channel + tap for channel in channels for tap in range(TAPS)]
     own = torch.tensor([*rows, len(sums.inputs) - 1])
     return Sums(sums.inputs[own][:, own], sums.outputs[own])
 
@@ -206,25 +207,25 @@ def _ridged(sums: Sums, ridge: float) -> Tensor:
     return squares
 
 
-def most_useful(sums: Sums, count: int, taps: int = 9) -> list[int]:
-    """Choose input channels of a 3×3 convolution: those that least squares can least do without.
+def most_useful(sums: Sums, count: int) -> list[int]:
+    """Choose input channels of a 3×3 convolution.
 
-    All are in at first. One after the other, the channel goes that raises the squared error least.
+    It starts with all channels. One after the other, the channel is dropped whose removal raises the squared error
+    least.
 
     Args:
         sums: of all channels.
-        count: how many are left.
-        taps: values of each channel at a position.
+        count: how many are kept.
 
     Returns:
-        Their indices, in order.
+        The indices of the channels that are kept, in ascending order.
     """
-    channels = list(range((len(sums.inputs) - 1) // taps))
+    channels = list(range((len(sums.inputs) - 1) // TAPS))
     while len(channels) > count:
-        left = _of(sums, channels, taps)
+        left = _of(sums, channels)
         inverse = torch.linalg.inv(_ridged(left, PLANE_RIDGE))
         weights = inverse @ left.outputs
-        parts = [slice(taps * at, taps * (at + 1)) for at in range(len(channels))]
+        parts = [slice(TAPS * at, TAPS * (at + 1)) for at in range(len(channels))]
         rises = [float((weights[own] * torch.linalg.solve(inverse[own, own], weights[own])).sum()) for own in parts]
         del channels[min(range(len(channels)), key=rises.__getitem__)]
     return channels
