@@ -45,6 +45,42 @@ def test_the_interval_covers_eighty_percent_of_the_clips_it_was_fitted_on():
     assert inside.mean() >= 0.8 > wider.mean()
 
 
+def drawn_to_the_middle(n: int, chance: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Distributions whose middle is nearer to 35 than the age is, as that of a weak estimator, and the ages."""
+    years = chance.choice([15.0, 25.0, 35.0, 45.0, 55.0, 65.0], n)
+    middle = 35 + 0.5 * (years - 35) + chance.normal(0, 6, n)
+    return decision.probabilities(-0.5 * ((np.arange(100) + 0.5 - middle[:, None]) / 9) ** 2), years
+
+
+def test_tails_by_age_cover_old_and_young_alike():
+    shares, years = drawn_to_the_middle(6000, np.random.default_rng(4))
+    tails = calibration.tails_of(shares, years, np.arange(6000))
+    assert len(tails) == 10 and max(tails) <= calibration.LARGEST_TAIL
+    shares, years = drawn_to_the_middle(6000, np.random.default_rng(5))  # other people
+    one = calibration.tail_of(shares, years, np.ones(6000))
+
+    def covered(tail: float | list[float]) -> list[float]:
+        low, high = decision.interval(shares, tail)
+        return [float(((low <= age) & (age <= high))[years == age].mean()) for age in (15, 25, 35, 45, 55, 65)]
+
+    assert min(covered(one)) < 0.6 and max(covered(one)) > 0.95
+    assert covered(tails)[3:] == pytest.approx([0.82] * 3, abs=0.03)  # where no tail is held at the largest
+    assert min(covered(tails)) > 0.78
+
+
+def test_groups_of_few_speakers_share_a_tail():
+    years = np.concatenate([np.full(30, age) for age in (15, 25, 65, 75, 85)]).astype(float)
+    shares = np.full((150, 100), 0.01)
+    speaker = np.concatenate([np.arange(90), np.arange(90, 105).repeat(2), np.full(30, 105)])
+    tails = calibration.tails_of(shares, years, speaker)
+    assert tails[0] == tails[1]  # nobody under ten
+    assert len({tails[2], tails[3], tails[4], tails[5]}) == 1  # nobody between
+    assert len(set(tails[6:])) == 1  # 15 speakers of seventies and one of eighties join the sixties
+    assert tails[5] != tails[6]
+    alone = calibration.tails_of(shares[:5], years[:5], speaker[:5])
+    assert len(set(alone)) == 1
+
+
 def test_talkative_speakers_weigh_no_more():
     logits = np.array([[2.0, 0.0]] * 9 + [[2.0, 0.0]])
     truth = np.array([0] * 9 + [1])

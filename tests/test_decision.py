@@ -128,3 +128,33 @@ def test_an_age_answer_from_years() -> None:
     assert answer["age_years"] == pytest.approx(30)
     assert (answer["age_low"], answer["age_high"]) == pytest.approx((29.2, 32.5))
     assert answer["age_groups"] == pytest.approx(dict.fromkeys(AGE_GROUPS, 0.0) | {"twenties": 0.5, "thirties": 0.5})
+
+
+def test_an_interval_by_one_tail_is_cut_at_quantiles() -> None:
+    shares = np.random.default_rng(0).dirichlet(np.full(100, 0.2), (3, 50))
+    for tail in (0.03, 0.25, 0.49):
+        low, high = decision.interval(shares, tail)
+        np.testing.assert_allclose(low, decision.years_at(shares, tail), atol=1e-9)
+        np.testing.assert_allclose(high, decision.years_at(shares, 1 - tail), atol=1e-9)
+        same = decision.interval(shares, [tail] * 10)
+        np.testing.assert_allclose(same, (low, high), atol=1e-9)
+
+
+@pytest.mark.parametrize("bins", [10, 100])
+def test_an_interval_by_tails_holds_the_ages_that_fit(bins: int) -> None:
+    tails = [0.22, 0.03, 0.22, 0.1, 0.07, 0.04, 0.02, 0.02, 0.02, 0.02]
+    shares = np.random.default_rng(1).dirichlet(np.full(bins, 0.3), 40)
+    low, high = decision.interval(shares, tails)
+    ages = np.linspace(0, 100, 10_001)
+    tail = np.exp(np.interp(ages, np.arange(5, 100, 10), np.log(tails)))
+    for row in range(40):
+        below = np.interp(ages, np.linspace(0, 100, bins + 1), np.append(0, np.cumsum(shares[row])))
+        fits = ages[(below >= tail) & (below <= 1 - tail)]
+        assert (low[row], high[row]) == pytest.approx((fits[0], fits[-1]), abs=0.05)
+    assert ((low <= decision.years_at(shares, 0.5)) & (decision.years_at(shares, 0.5) <= high)).all()
+
+
+def test_an_interval_of_one_certain_year() -> None:
+    for year in (0, 50, 99):
+        low, high = decision.interval(np.eye(100)[year], [0.2] * 5 + [0.01] * 5)
+        assert year < low < high < year + 1

@@ -278,7 +278,7 @@ def heard(n: int, seconds: float, sharpness: float, rng: np.random.Generator) ->
     logits = -0.5 * ((ages - middle[:, None]) / (2 * error)) ** 2  # half as sure as they may be
     female = (rng.random(n) < 0.5).astype(float)
     logit = np.where(female == 1, 1.0, -1.0) * rng.normal(2.5, 1.5, n)
-    return Heard(logit, logits, np.full(n, seconds), female, years, np.ones(n))
+    return Heard(logit, logits, np.full(n, seconds), female, years, np.ones(n), np.arange(n))
 
 
 def test_calibration_of_years_covers_eight_in_ten_and_is_surer_with_more_speech():
@@ -288,10 +288,8 @@ def test_calibration_of_years_covers_eight_in_ten_and_is_surer_with_more_speech(
     fitted = calibration.calibrate_years([whole, longer])
     assert 0.1 < fitted["temperature"] < 0.6
     shares = decision.probabilities(whole.year_logits, decision.temperature_at(fitted, 4.0))
-    inside = (decision.years_at(shares, fitted["tail"]) <= whole.years) & (
-        whole.years <= decision.years_at(shares, 1 - fitted["tail"])
-    )
-    assert inside.mean() == pytest.approx(0.8, abs=0.03)
+    low, high = decision.interval(shares, fitted["tail"])
+    assert ((low <= whole.years) & (whole.years <= high)).mean() == pytest.approx(0.82, abs=0.02)
     alone = calibration.calibrate_years([heard(3000, 1.5, 0.7, rng), heard(3000, 12.0, 1.6, rng)])
     assert alone["evidence"] >= 0.0
 
@@ -336,8 +334,15 @@ def test_leaving_out_gives_a_row_a_set(clips, tmp_path):
     assert rows[0]["uar_pitch"]["value"] == 1.0
     assert rows[-1]["mae"]["value"] < rows[-1]["mae_constant"]["value"]
     table = cross_corpus.markdown(rows)
-    assert table.count("\n") == len(rows) + 1
-    assert "| alnum, left out | 80 | 20 |" in table
+    accuracy, calibration_lines = table.split("\n\n")
+    assert accuracy.count("\n") == calibration_lines.count("\n") == len(rows) + 1
+    assert "| alnum, left out | 80 | 20 |" in accuracy
+    whole = rows[0]
+    assert whole["coverage80"]["value"] == pytest.approx(0.85, abs=0.07)  # fitted to these very answers
+    assert 0 <= whole["ece"]["value"] < 0.2 and whole["width"]["value"] > 0
+    parts = [whole[f"coverage80_{name}"]["value"] for name in ("female", "male")]
+    assert min(parts) <= whole["coverage80"]["value"] <= max(parts)
+    assert "seventies" not in calibration_lines  # fewer than 20 speakers
 
 
 def test_trials_are_weighed_on_held_out_speakers(clips, tmp_path, monkeypatch):

@@ -289,5 +289,10 @@ def _check_outputs(folder: Path, outputs: dict[str, tuple[str, ...]], calibratio
             raise BundleError(
                 f"{folder} has a childhood of {values['childhood']} years, expected 0, or up to 100 where it tells ages"
             )
-        if task == "age" and not 0 < values["tail"] < 0.5:
-            raise BundleError(f"{folder} has an age tail of {values['tail']}, expected a share between 0 and 0.5")
+        if task == "age":
+            tails = values["tail"] if isinstance(values["tail"], list) else [values["tail"]]
+            if len(tails) not in (1, len(AGE_GROUPS)) or not all(0 < tail < 0.5 for tail in tails):
+                raise BundleError(
+                    f"{folder} has an age tail of {values['tail']}, expected a share between 0 and 0.5, or one for "
+                    f"each of the {len(AGE_GROUPS)} age groups"
+                )

@@ -3,11 +3,14 @@ it.
 
 Logits are divided by a temperature (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) after a bias
 per class has undone the class weights of training; the temperature may fall with the seconds of speech heard. Years
-come from a distribution over age groups or over single years, uniform inside each; the interval is cut at equal tails
-whose size was chosen on validation speakers so that it covers 80 % (split conformal prediction: Romano et al.,
-"Conformalized Quantile Regression", NeurIPS 2019, with the tail as the score).
+come from a distribution over age groups or over single years, uniform inside each. The interval is cut at equal tails,
+whose size was chosen on validation speakers so that it covers 80 % of them (split conformal prediction: Romano et al.,
+"Conformalized Quantile Regression", NeurIPS 2019, with the tail as the score). The tail may depend on age, so that
+the interval covers as many old people as young ones (label-conditional conformal prediction: Vovk, "Conditional
+validity of inductive conformal predictors", ACML 2012).
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -154,6 +157,41 @@ def years_at(ages: npt.ArrayLike, level: npt.ArrayLike) -> Floats:
     return np.asarray((LIFE / shares.shape[-1] * (inside + part)).reshape(shares.shape[:-1] + levels.shape))
 
 
+def interval(ages: npt.ArrayLike, tail: float | Sequence[float]) -> tuple[Floats, Floats]:
+    """Find the ages that fit a distribution: those with no less than a tail of the probability on either side.
+
+    Args:
+        ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
+        tail: one share below 0.5 for all ages, which gives the quantiles ``tail`` and ``1 - tail``; or one for each of
+            the 10 age groups. These hold for the middle of the group. Between two middles the logarithm of the tail
+            is interpolated. An age with a small tail is in the interval even if the voice makes it improbable.
+
+    Returns:
+        Lowest and highest of these ages, ``(...)`` each, in years. The median always lies between them.
+
+    Examples:
+        >>> [float(end) for end in interval([0, 0, 0.5, 0.5, 0, 0, 0, 0, 0, 0], 0.25)]
+        [25.0, 35.0]
+    """
+    shares = np.asarray(ages, dtype=np.float64)
+    below = np.zeros((*shares.shape[:-1], int(LIFE) + 1))  # how probable fewer years are than 0, 1, … 100
+    np.cumsum(np.repeat(shares, int(LIFE) // shares.shape[-1], axis=-1), axis=-1, out=below[..., 1:])
+    below /= below[..., -1:]
+    tails = _tails(tuple(tail) if isinstance(tail, Sequence) else (tail,) * len(AGE_GROUPS))
+    spare = np.stack([below - tails, (1 - tails - below)[..., ::-1]]).reshape(-1, len(tails))  # negative, then not
+    row, after = np.arange(len(spare)), np.argmax(spare >= 0, axis=-1)
+    outside, inside = spare[row, after - 1], spare[row, after]
+    low, high = (after - inside / (inside - outside)).reshape((2, *shares.shape[:-1]))
+    return np.asarray(low), np.asarray(LIFE - high)
+
+
+@functools.lru_cache(maxsize=8)  # one curve serves every clip that a bundle answers
+def _tails(of_groups: tuple[float, ...]) -> Floats:
+    """Give the tail at 0, 1, … 100 years, ``(101,)``."""
+    middles = DECADE * (np.arange(len(AGE_GROUPS)) + 0.5)
+    return np.asarray(np.exp(np.interp(np.arange(LIFE + 1), middles, np.log(of_groups))))
+
+
 def expected_years(ages: npt.ArrayLike) -> Floats:
     """Average the middles of age groups ``(..., 10)`` or of years ``(..., 100)`` by their probabilities: ``(...)``
     years.
@@ -175,11 +213,12 @@ def describe_gender(p_female: float, unsure: Sequence[float]) -> str:
     return "female" if p_female >= 0.5 else "male"
 
 
-def age_answer(ages: Floats, tail: float) -> dict[str, Any]:
+def age_answer(ages: Floats, tail: float | Sequence[float]) -> dict[str, Any]:
     """Give years, interval, age group and group probabilities of one distribution over age groups ``(10,)`` or years
-    ``(100,)``."""
+    ``(100,)``; ``tail`` as in :func:`interval`."""
     groups = ages.reshape(len(AGE_GROUPS), -1).sum(axis=1)
-    low, years, high = years_at(ages, [tail, 0.5, 1 - tail]).tolist()
+    years = float(years_at(ages, 0.5))
+    low, high = (float(end) for end in interval(ages, tail))
     return {
         "age_years": years,
         "age_low": low,

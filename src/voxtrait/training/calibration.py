@@ -5,6 +5,8 @@ decides; of ``base`` all weigh the same.
 """
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -14,12 +16,18 @@ import scipy.optimize
 
 from voxtrait import decision
 from voxtrait.decision import Floats
-from voxtrait.labels import YEARS
+from voxtrait.labels import AGE_GROUPS, YEARS
 
 COVERAGE: Final = 0.80  # share of true ages inside the interval
 COVERAGE_ABROAD: Final = 0.82  # … where the people asked about are of other corpora than those of the calibration
 UNSURE_SHARE: Final = 0.05  # share of validation clips inside the abstention band, at most
+LARGEST_TAIL: Final = 0.22  # of the tails by age: every interval holds the middle of the probability, 56 %
+SMALLEST_TAIL: Final = 0.0005
+FEWEST_SPEAKERS: Final = 20  # of an age group that gets a tail of its own
 SURE_ENOUGH: Final = 0.98  # share of right answers outside the band, where the band above allows it
+
+ROUNDS: Final = 4
+HALVINGS: Final = 12
 
 UNSURE_ADULTS: Final = 0.028  # share of adults' clips inside the band of a bundle that also estimates age
 ADULT_YEARS: Final = 18.0
@@ -61,20 +69,69 @@ def unsure_band(p_female: Floats, truth_female: npt.NDArray[np.bool_], weights: 
     return 0.5 - width, 0.5 + width
 
 
-def tail_of(groups: Floats, years: Floats, weights: Floats, coverage: float = COVERAGE) -> float:
-    """Choose the interval's tail: the largest at which the wanted share of the validation clips' ages lie inside.
+def tail_of(groups: Floats, years: Floats, weights: Floats) -> float:
+    """Choose one tail for all ages: the largest at which 80 % of the validation clips' ages lie inside the interval.
 
     Args:
         groups: ``(n, 10)`` or ``(n, 100)``, calibrated probabilities of the age groups or of years.
         years: ``(n,)``, true ages, or the middle of the age group where only that is known.
         weights: ``(n,)``.
-        coverage: the wanted share.
     """
     for tail in np.arange(0.25, 0.0, -0.0025):
         inside = (decision.years_at(groups, tail) <= years) & (years <= decision.years_at(groups, 1 - tail))
-        if (weights * inside).sum() / weights.sum() >= coverage:
+        if (weights * inside).sum() / weights.sum() >= COVERAGE:
             return float(tail)
     return 0.0025
+
+
+def tails_of(
+    shares: Floats, years: Floats, speaker: npt.NDArray[np.int64], coverage: float = COVERAGE_ABROAD
+) -> list[float]:
+    """Choose a tail for each age group, so that the interval covers as many old people as young ones.
+
+    One tail for all ages covers nearly everybody in their twenties and hardly anybody over seventy, because the
+    estimates of old people are too low. Here the tail of a group is the largest at which the wanted share of its own
+    clips lie inside (label-conditional conformal prediction; see :mod:`voxtrait.decision`). A tail also has an effect
+    on the intervals of neighbouring groups, so the tails are chosen in turn, :data:`ROUNDS` times.
+
+    Args:
+        shares: ``(n, 100)``, calibrated probabilities of years.
+        years: ``(n,)``, true ages, or the middle of the age group where only that is known.
+        speaker: ``(n,)``, numbers of the speakers. A group of fewer than 20 speakers shares the tail of the next
+            younger one, and the youngest that of the next older one.
+        coverage: the wanted share.
+
+    Returns:
+        One tail for each of :data:`voxtrait.labels.AGE_GROUPS`.
+    """
+    group = np.minimum(years // decision.DECADE, len(AGE_GROUPS) - 1).astype(np.int64)
+    part = _joined(group, speaker)
+    tails = np.full(part[-1] + 1, LARGEST_TAIL)
+    for _, one in itertools.product(range(ROUNDS), range(len(tails))):
+        rows = part[group] == one
+        low, high = math.log(SMALLEST_TAIL), math.log(LARGEST_TAIL)
+        tried = high
+        for _ in range(HALVINGS):
+            tails[one] = math.exp(tried)
+            least, most = decision.interval(shares[rows], tails[part].tolist())
+            if ((least <= years[rows]) & (years[rows] <= most)).mean() >= coverage:
+                low = tried
+            else:
+                high = tried
+            tried = (low + high) / 2
+        tails[one] = math.exp(low)
+    return [float(tail) for tail in tails[part]]
+
+
+def _joined(group: npt.NDArray[np.int64], speaker: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Number the sets of age groups that share a tail, ``(10,)``: each has enough speakers, if all together have."""
+    count = [len(np.unique(speaker[group == one])) for one in range(len(AGE_GROUPS))]
+    sets, speakers = [0], count[0]
+    for more in count[1:]:
+        own = speakers >= FEWEST_SPEAKERS and more >= FEWEST_SPEAKERS
+        sets.append(sets[-1] + own)
+        speakers = more if own else speakers + more
+    return np.array(sets)
 
 
 def calibrate_gender(logits: Floats, truth: npt.NDArray[np.int64], weights: Floats) -> dict[str, Any]:
@@ -126,13 +183,14 @@ class Heard:
     female: Floats  # (n,), 1, 0 or NaN
     years: Floats  # (n,), NaN unknown
     weight: Floats  # (n,)
+    speaker: npt.NDArray[np.int64]  # (n,), numbers
 
 
 def calibrate_years(heard: Sequence[Heard]) -> dict[str, Any]:
     """Fit the calibration of a distribution over years.
 
     Temperature and evidence are those under which the true age groups are most probable, over stretches of speech of
-    all lengths; the tail is chosen on the first set, whole clips.
+    all lengths; the tails are chosen on the first set, whole clips.
 
     Args:
         heard: whole clips first, then other lengths.
@@ -149,8 +207,8 @@ def calibrate_years(heard: Sequence[Heard]) -> dict[str, Any]:
         return total
 
     setting = _setting(_minimum(loss))
-    tail = tail_of(_years(known[0], setting), known[0].years, known[0].weight, COVERAGE_ABROAD)
-    return {**setting, "bias": [0.0] * len(YEARS), "tail": tail}
+    tails = tails_of(_years(known[0], setting), known[0].years, known[0].speaker)
+    return {**setting, "bias": [0.0] * len(YEARS), "tail": tails}
 
 
 def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], childhood: float) -> dict[str, Any]:

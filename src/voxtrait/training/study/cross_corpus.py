@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,13 @@ from voxtrait.audio import SAMPLING_RATE, atomic_path, check_signal
 from voxtrait.audio import load as load_audio
 from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
-from voxtrait.labels import GENDERS
+from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.training import recipe
-from voxtrait.training.calibration import ADULT_YEARS
+from voxtrait.training.calibration import ADULT_YEARS, FEWEST_SPEAKERS
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.run import calm
 from voxtrait.training.study import baselines
-from voxtrait.training.voices.ensemble import cross_fitted, fit, learn
+from voxtrait.training.voices.ensemble import calibrated, cross_fitted, fit, learn
 from voxtrait.training.voices.examples import Clips, clips_of, examples_of
 from voxtrait.training.voices.heads import Heads, JoinedHeads
 from voxtrait.training.voices.views import summarise
@@ -63,6 +63,14 @@ class Pitch:
             return baselines.median_pitch(speech.spoken(signal))
         except (VoxtraitError, OSError):
             return None
+
+
+class Answers(NamedTuple):
+    """What heads put out for each clip, and the calibration fitted to other clips, or to other members' answers."""
+
+    female: Floats  # (n,), logits
+    years: Floats  # (n, 100), logits
+    calibration: dict[str, dict[str, Any]]  # task → the keys of a bundle
 
 
 def held_out(table: pl.DataFrame) -> dict[str, Bools]:
@@ -105,7 +113,8 @@ def compare(
     rows = []
     masks = held_out(clips.table)
     network, _ = learn(settings, clips, folder / "all", label=label and "all corpora")
-    inside = [cross_fitted(network, clips, clips.summaries[view]) for view in (0, 2)]
+    given = calibrated(network, clips)
+    inside = [Answers(*cross_fitted(network, clips, clips.summaries[view]), given) for view in (0, 2)]
     everything = np.ones(len(clips.speaker), dtype=bool)
     rows.append(_row("all, held-out speakers", clips, everything, everything, inside[0], pitches))
     rows.append(_row("… each clip disturbed", clips, everything, everything, inside[1], pitches))
@@ -137,8 +146,10 @@ def left_out(
     for name in names:
         # a speaker of this set may have clips in another one
         rest = ~masks[name] & ~np.isin(clips.speaker, clips.speaker[masks[name]])
-        network, _ = learn(settings, clips.take(rest), folder / name.replace(" ", "-"), label=label and f"no {name}")
-        rows.append(_row(f"{name}, left out", clips, masks[name], rest, _mean(network, clips), pitches))
+        some = clips.take(rest)
+        network, _ = learn(settings, some, folder / name.replace(" ", "-"), label=label and f"no {name}")
+        answered = Answers(*_mean(network, clips), calibrated(network, some))
+        rows.append(_row(f"{name}, left out", clips, masks[name], rest, answered, pitches))
     return rows
 
 
@@ -154,7 +165,8 @@ def weigh(
         left_out = contradicted if tried.contradiction < 1 else None
         home = folder / name.replace(" ", "-")
         network = fit(tried, examples_of(cut, tried, left_out), home, label=label and name)
-        rows.append(_row(name, clips, everything, everything, cross_fitted(network, clips), pitches))
+        answered = Answers(*cross_fitted(network, clips), calibrated(network, clips))
+        rows.append(_row(name, clips, everything, everything, answered, pitches))
     return rows
 
 
@@ -181,7 +193,8 @@ def final(
         rows.append(
             {"set": name, "clips": report["n_clips"], "speakers": report["n_speakers"], "uar": gender["uar"]}
             | {"uar_adults": report["slices"]["children"]["adults"]["gender"]["uar"]}
-            | {key: age[key] for key in ("mae", "mae_constant", "pearson")}
+            | {"ece": gender["ece"], "ece_adults": report["slices"]["children"]["adults"]["gender"]["ece"]}
+            | {key: age[key] for key in ("mae", "mae_constant", "pearson", "coverage80")}
         )
     test = manifest.with_absolute_paths(manifest.read(source), source.parent)
     test = test.filter(pl.col("split") == "test", pl.col("gender").is_in(GENDERS))
@@ -208,10 +221,17 @@ def _mean(network: Heads, clips: Clips) -> tuple[Floats, Floats]:
     return (2 * gender[:, GENDERS.index("female")]).double().numpy(), age.double().numpy()
 
 
-def _row(
-    name: str, clips: Clips, tested: Bools, trained: Bools, answers: tuple[Floats, Floats], pitches: Floats
-) -> dict[str, Any]:
-    female, years = answers
+def _decided(answers: Answers, seconds: Floats) -> tuple[Floats, Floats, Floats]:
+    """Give P(female) and both ends of the age interval as the recogniser does."""
+    gender, age = answers.calibration["gender"], answers.calibration["age"]
+    p_female = 1 / (1 + np.exp(-answers.female / decision.temperature_at(gender, seconds)))
+    shares = decision.probabilities(answers.years, decision.temperature_at(age, seconds)[:, None])
+    p_female = decision.without_childhood(p_female, shares, gender["childhood"])
+    return p_female, *decision.interval(shares, age["tail"])
+
+
+def _row(name: str, clips: Clips, tested: Bools, trained: Bools, answers: Answers, pitches: Floats) -> dict[str, Any]:
+    female, years, _ = answers
     weight = np.bincount(clips.speaker)[clips.speaker] ** -1.0
     gendered, aged = tested & ~np.isnan(clips.female), tested & ~np.isnan(clips.years)
     threshold = _threshold(clips, pitches, trained)
@@ -225,6 +245,11 @@ def _row(
         return metrics.uar(index, np.where(is_female[rows], GENDERS.index("female"), GENDERS.index("male")))
 
     adult = gendered & ~(truth < ADULT_YEARS)
+    p_female, low, high = _decided(answers, clips.table["speech_s"].to_numpy())
+
+    def covered(rows: Bools) -> metrics.Figure:
+        return metrics.interval_coverage(truth[rows], low[rows], high[rows])
+
     figures: list[tuple[str, Bools, Callable[[Bools], metrics.Figure]]] = [
         ("uar", gendered, lambda rows: uar(rows, female >= 0)),
         ("uar_adults", adult, lambda rows: uar(rows, female >= 0)),
@@ -232,7 +257,17 @@ def _row(
         ("mae", aged, lambda rows: metrics.mae(truth[rows], guess[rows])),
         ("mae_constant", aged, lambda rows: metrics.mae(truth[rows], np.full(int(rows.sum()), constant))),
         ("pearson", aged, lambda rows: metrics.pearson(truth[rows], guess[rows])),
+        ("ece", gendered, lambda rows: metrics.ece(clips.female[rows] == 1, p_female[rows])),
+        ("ece_adults", adult, lambda rows: metrics.ece(clips.female[rows] == 1, p_female[rows])),
+        ("width", aged, lambda rows: metrics.mean((high - low)[rows])),
+        ("coverage80", aged, covered),
+        ("coverage80_female", aged & (clips.female == 1), covered),
+        ("coverage80_male", aged & (clips.female == 0), covered),
     ]
+    for at, group in enumerate(AGE_GROUPS):
+        rows = aged & (truth // decision.DECADE == at)
+        if len(np.unique(clips.speaker[rows & tested])) >= FEWEST_SPEAKERS:
+            figures.append((f"coverage80_{group}", rows, covered))
     found: dict[str, Any] = {
         "set": name,
         "clips": int(tested.sum()),
@@ -259,7 +294,7 @@ def _left_out_of(student: Path) -> list[str]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Write the rows as a table of Markdown."""
+    """Write the rows as two tables of Markdown: accuracy, and where rows have it, calibration."""
     heads = {
         "uar": "gender UAR", "uar_adults": "… adults", "uar_pitch": "… by pitch alone", "mae": "age MAE",
         "mae_constant": "… constant guess", "pearson": "correlation",
@@ -274,7 +309,25 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             if key in ("uar", "mae") and one and one["low"] is not None:
                 cells[-1] += f" ({one['low']:.{digits}f}–{one['high']:.{digits}f})"
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_calibration_lines([row for row in rows if "coverage80" in row])])
+
+
+def _calibration_lines(rows: list[dict[str, Any]]) -> list[str]:
+    heads = {
+        "ece": "ECE", "ece_adults": "… adults", "coverage80": "interval covers", "coverage80_female": "… women",
+        "coverage80_male": "… men", "width": "width, years",
+    }  # fmt: skip
+    lines = ["", "| tested on | " + " | ".join(heads.values()) + " | covers, by age group |", "|---" * 8 + "|"]
+    for row in rows:
+        found = {key: one["value"] for key, one in row.items() if isinstance(one, dict)}
+        cells = [row["set"]]
+        for key in heads:
+            digits = 1 if key == "width" else 3 if key.startswith("ece") else 2
+            cells.append(f"{found[key]:.{digits}f}" if found.get(key) is not None else "–")
+        groups = [(name, found.get(f"coverage80_{name}")) for name in AGE_GROUPS]
+        cells.append(", ".join(f"{name} {value:.2f}" for name, value in groups if value is not None))
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines if rows else []
 
 
 def main() -> None:

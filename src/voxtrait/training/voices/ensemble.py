@@ -88,7 +88,7 @@ def train(
         heard = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "views")
         clips = clips_of(heard, recipe)
         network, contradicted = learn(recipe, clips, folder, label=label)
-        made = describe(recipe, clips, answers(network, clips), folder / "bundle")
+        made = describe(recipe, clips, calibrated(network, clips), folder / "bundle")
         head = heads.graph(network, clips.summaries[0, :PARITY_CLIPS])
         speakers = clips.table["speaker_id"].drop_nulls().unique().to_list()
         bundles.write(made, graph.read_bytes(), speakers, head=head)
@@ -255,17 +255,30 @@ def answers(network: Heads, clips: Clips) -> list[Heard]:
     several = count[clips.speaker] > 1
     together = np.zeros((len(count), clips.summaries.shape[2]))
     np.add.at(together, clips.speaker, clips.summaries[0] * seconds[:, None])
-    total = np.bincount(clips.speaker, seconds)
-    pooled = (together / total[:, None]).astype(np.float32)[clips.speaker]
+    total = np.bincount(clips.speaker, seconds)  # 0 for speakers that a part of the clips lacks
+    pooled = (together / np.maximum(total, 1e-9)[:, None]).astype(np.float32)[clips.speaker]
     sets = (
         (clips.summaries[0], seconds, weight),
         (clips.summaries[1], np.minimum(seconds, SHORT_S), weight),
         (pooled, total[clips.speaker], np.where(several, weight, 0.0)),
     )
     return [
-        Heard(*cross_fitted(network, clips, summaries), seconds=np.asarray(long), weight=np.asarray(weights), **truth)
+        Heard(
+            *cross_fitted(network, clips, summaries),
+            seconds=np.asarray(long),
+            weight=np.asarray(weights),
+            speaker=clips.speaker,
+            **truth,
+        )
         for summaries, long, weights in sets
     ]
+
+
+def calibrated(network: Heads, clips: Clips) -> dict[str, dict[str, Any]]:
+    """Fit the calibration to the answers of each member about held-out speakers: task → the keys of a bundle."""
+    heard = answers(network, clips)
+    age = calibration.calibrate_years(heard)
+    return {"gender": calibration.calibrate_presented_gender(heard, age, CHILDHOOD_YEARS), "age": age}
 
 
 def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -283,9 +296,8 @@ def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray
     }
 
 
-def describe(recipe: EncoderRecipe, clips: Clips, heard: list[Heard], folder: Path) -> Bundle:
-    """Calibrate and describe the bundle; scores come after its evaluation."""
-    age = calibration.calibrate_years(heard)
+def describe(recipe: EncoderRecipe, clips: Clips, fitted: dict[str, dict[str, Any]], folder: Path) -> Bundle:
+    """Describe the bundle; scores come after its evaluation."""
     return Bundle(
         folder=folder,
         name=recipe.name,
@@ -293,7 +305,7 @@ def describe(recipe: EncoderRecipe, clips: Clips, heard: list[Heard], folder: Pa
         description=recipe.description,
         front_end=recipe.front_end,
         outputs={"gender": GENDERS, "age": YEARS},
-        calibration={"gender": calibration.calibrate_presented_gender(heard, age, CHILDHOOD_YEARS), "age": age},
+        calibration=fitted,
         scores={},
         data=tuple(data_of(clips.table)),
         pretrained=(campplus.PRETRAINED if recipe.encoder == "campplus" else campplus.COMPRESSED,),
