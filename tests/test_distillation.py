@@ -68,6 +68,16 @@ def test_a_clip_without_a_window_is_left_out(tmp_path: Path, clips: list[Path], 
     assert distillation.Windows([str(clips[0])])(str(file)) == []
 
 
+def test_clips_are_spread_from_the_first_to_the_last() -> None:
+    names = [f"{number:04}" for number in range(5244)]
+    for most in (1, 2, 800, 2400, 5244, 9000):
+        found = distillation.spread(names, most)
+        assert len(set(found)) == len(found) == min(most, len(names))
+        gaps = np.diff([int(name) for name in found])
+        assert not len(gaps) or (found[-1] == names[-1] and gaps.max() - gaps.min() <= 1)
+    assert distillation.spread([], 800) == []
+
+
 def test_corpora_are_left_out_with_their_speakers() -> None:
     corpora = ["cv-en", "cv-en", "alnum", "alnum", "vox", "vox"]
     releases = ["cv-corpus-6.1", "cv-corpus-13.0", None, None, None, None]

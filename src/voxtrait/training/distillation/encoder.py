@@ -36,7 +36,7 @@ from voxtrait.training.voices.acoustics import Chances, disturb
 from voxtrait.training.voices.campplus import CamPlus
 from voxtrait.training.voices.views import Recordings
 
-CLIPS: Final = 800  # most that the weights are fitted to; each gives two windows
+CLIPS: Final = 1600  # most that the weights are fitted to; each gives two windows
 FEWEST: Final = 300  # windows that are needed
 GRAPH_WINDOWS: Final = 144  # two of three give the ranges of activations in 8 bits, the others check the graph
 LONGEST_S: Final = 20.0
@@ -100,7 +100,7 @@ def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1
     large = campplus.pretrained()
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = without(table.filter(pl.col("split").is_in(["train", "validation"])), left_out)
-    paths = known["path"].gather_every(max(1, known.height // CLIPS)).to_list()[:CLIPS]
+    paths = spread(known["path"].to_list(), CLIPS)
     job = Windows(known["path"].gather_every(7).to_list(), FRAMES)
     found = list(batch.run(job, paths, jobs=jobs, on_crash=lambda path, why: [], label=label, unit="clip"))
     # all recorded windows first, then all disturbed ones: every n-th window of the list then includes both kinds
@@ -134,6 +134,16 @@ def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:
     some = [np.ascontiguousarray(one[None, ::2]) for one in windows[:: max(1, len(windows) // GRAPH_WINDOWS)]]
     checked = some[::3]
     return assembly.graph(small, [one for at, one in enumerate(some) if at % 3], checked, smallest=True)
+
+
+def spread(paths: Sequence[str], most: int) -> list[str]:
+    """Take at most so many files, at even distances from the first to the last: files of a corpus lie together.
+
+    Examples:
+        >>> spread(["a", "b", "c", "d", "e", "f", "g"], 3)
+        ['a', 'd', 'g']
+    """
+    return [paths[int(at)] for at in np.linspace(0, len(paths) - 1, min(most, len(paths)))]
 
 
 def without(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
