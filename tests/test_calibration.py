@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from voxtrait import decision
-from voxtrait.training import calibration
+from voxtrait.decision import Tail
+from voxtrait.training import calibration, intervals
 
 
 def test_temperature_is_found_again():
@@ -39,46 +40,61 @@ def test_the_interval_covers_eighty_percent_of_the_clips_it_was_fitted_on():
     chance = np.random.default_rng(2)
     groups = chance.dirichlet(np.ones(10), 2000)
     years = chance.uniform(10, 80, 2000)
-    tail = calibration.tail_of(groups, years, np.ones(2000))
+    tail = intervals.tail_of(groups, years, np.ones(2000))
     inside = (decision.years_at(groups, tail) <= years) & (years <= decision.years_at(groups, 1 - tail))
     wider = (decision.years_at(groups, tail + 0.0025) <= years) & (years <= decision.years_at(groups, 0.9975 - tail))
     assert inside.mean() >= 0.8 > wider.mean()
 
 
-def drawn_to_the_middle(n: int, chance: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Distributions whose middle is nearer to 35 than the age is, as that of a weak estimator, and the ages."""
-    years = chance.choice([15.0, 25.0, 35.0, 45.0, 55.0, 65.0], n)
-    middle = 35 + 0.5 * (years - 35) + chance.normal(0, 6, n)
-    return decision.probabilities(-0.5 * ((np.arange(100) + 0.5 - middle[:, None]) / 9) ** 2), years
+AGES = (15.0, 25.0, 35.0, 45.0, 55.0, 65.0)
 
 
-def test_tails_by_age_cover_old_and_young_alike():
-    shares, years = drawn_to_the_middle(6000, np.random.default_rng(4))
-    tails = calibration.tails_of(shares, years, np.arange(6000))
-    assert len(tails) == 10 and max(tails) <= calibration.LARGEST_TAIL
-    shares, years = drawn_to_the_middle(6000, np.random.default_rng(5))  # other people
-    one = calibration.tail_of(shares, years, np.ones(6000))
+def drawn_to_the_middle(n: int, chance: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Distributions whose middle is nearer to 35 than the age is, as those of a weak estimator, and the truth: women
+    are told to be 6 years younger than men of their age."""
+    years = chance.choice(AGES, n)
+    female = chance.random(n) < 0.5
+    middle = 35 + 0.5 * (years - 35) - 6 * female + chance.normal(0, 6, n)
+    shares = decision.probabilities(-0.5 * ((np.arange(100) + 0.5 - middle[:, None]) / 9) ** 2)
+    p_female = np.where(female, 0.97, 0.03)
+    return shares, p_female, years, female
 
-    def covered(tail: float | list[float]) -> list[float]:
-        low, high = decision.interval(shares, tail)
-        return [float(((low <= age) & (age <= high))[years == age].mean()) for age in (15, 25, 35, 45, 55, 65)]
 
-    assert min(covered(one)) < 0.6 and max(covered(one)) > 0.95
-    assert covered(tails)[3:] == pytest.approx([0.82] * 3, abs=0.03)  # where no tail is held at the largest
-    assert min(covered(tails)) > 0.78
+def test_tails_by_group_cover_old_and_young_women_and_men_alike():
+    shares, p_female, years, female = drawn_to_the_middle(8000, np.random.default_rng(4))
+    tails = intervals.tails_of(shares, p_female, years, female, np.arange(8000))
+    assert np.shape(tails) == (2, 10) and np.max(tails) <= intervals.LARGEST_TAIL
+    shares, p_female, years, female = drawn_to_the_middle(8000, np.random.default_rng(5))  # other people
+    one = intervals.tail_of(shares, years, np.ones(8000))
+
+    def covered(tail: Tail) -> np.ndarray:
+        low, high = decision.interval(shares, tail, p_female)
+        inside = (low <= years) & (years <= high)
+        return np.array([[inside[(years == age) & (female == kind)].mean() for age in AGES] for kind in (True, False)])
+
+    assert covered(one).min() < 0.5 and covered(one).max() > 0.97
+    held = np.isclose(np.array(tails)[:, 1:7], intervals.LARGEST_TAIL)
+    assert not held.all()
+    assert covered(tails)[~held] == pytest.approx(0.82, abs=0.06)
+    assert covered(tails).min() > 0.78
 
 
 def test_groups_of_few_speakers_share_a_tail():
-    years = np.concatenate([np.full(30, age) for age in (15, 25, 65, 75, 85)]).astype(float)
-    shares = np.full((150, 100), 0.01)
-    speaker = np.concatenate([np.arange(90), np.arange(90, 105).repeat(2), np.full(30, 105)])
-    tails = calibration.tails_of(shares, years, speaker)
-    assert tails[0] == tails[1]  # nobody under ten
-    assert len({tails[2], tails[3], tails[4], tails[5]}) == 1  # nobody between
-    assert len(set(tails[6:])) == 1  # 15 speakers of seventies and one of eighties join the sixties
-    assert tails[5] != tails[6]
-    alone = calibration.tails_of(shares[:5], years[:5], speaker[:5])
-    assert len(set(alone)) == 1
+    years = np.repeat([15.0, 25.0, 65.0, 75.0, 85.0], 60)
+    female = np.tile([True, False], 150)
+    shares = np.tile(decision.probabilities(-0.5 * ((np.arange(100) - 25) / 20) ** 2), (300, 1))
+    speaker = np.concatenate([np.arange(180), np.arange(180, 195).repeat(4), np.full(60, 195)])
+    women, men = intervals.tails_of(shares, np.full(300, 0.5), years, female, speaker)
+    for tails in (women, men):
+        assert tails[0] == tails[1]  # nobody under ten
+        assert len(set(tails[2:6])) == 1  # nobody between
+        assert len(set(tails[6:])) == 1  # 15 speakers in their seventies, 1 in the eighties
+        assert tails[5] != tails[6]
+    few = female | (speaker < 10)
+    women, men = intervals.tails_of(shares[few], np.full(few.sum(), 0.5), years[few], female[few], speaker[few])
+    assert women == men  # five men
+    alone = intervals.tails_of(shares[:5], np.full(5, 0.5), years[:5], female[:5], speaker[:5])
+    assert len(set(alone[0] + alone[1])) == 1
 
 
 def test_talkative_speakers_weigh_no_more():

@@ -136,25 +136,28 @@ def test_an_interval_by_one_tail_is_cut_at_quantiles() -> None:
         low, high = decision.interval(shares, tail)
         np.testing.assert_allclose(low, decision.years_at(shares, tail), atol=1e-9)
         np.testing.assert_allclose(high, decision.years_at(shares, 1 - tail), atol=1e-9)
-        same = decision.interval(shares, [tail] * 10)
+        same = decision.interval(shares, [[tail] * 10] * 2, 0.3)
         np.testing.assert_allclose(same, (low, high), atol=1e-9)
 
 
 @pytest.mark.parametrize("bins", [10, 100])
-def test_an_interval_by_tails_holds_the_ages_that_fit(bins: int) -> None:
-    tails = [0.22, 0.03, 0.22, 0.1, 0.07, 0.04, 0.02, 0.02, 0.02, 0.02]
+@pytest.mark.parametrize("p_female", [1.0, 0.0, 0.25])
+def test_an_interval_by_tails_holds_the_ages_that_fit(bins: int, p_female: float) -> None:
+    women = [0.22, 0.03, 0.22, 0.1, 0.07, 0.04, 0.02, 0.02, 0.02, 0.02]
+    men = [0.05, 0.2, 0.1, 0.1, 0.2, 0.2, 0.01, 0.01, 0.02, 0.03]
     shares = np.random.default_rng(1).dirichlet(np.full(bins, 0.3), 40)
-    low, high = decision.interval(shares, tails)
+    low, high = decision.interval(shares, [women, men], np.full(40, p_female))
     ages = np.linspace(0, 100, 10_001)
-    tail = np.exp(np.interp(ages, np.arange(5, 100, 10), np.log(tails)))
+    middles = np.arange(5, 100, 10)
+    tail = np.interp(ages, middles, np.log(women)) * p_female + np.interp(ages, middles, np.log(men)) * (1 - p_female)
     for row in range(40):
         below = np.interp(ages, np.linspace(0, 100, bins + 1), np.append(0, np.cumsum(shares[row])))
-        fits = ages[(below >= tail) & (below <= 1 - tail)]
+        fits = ages[(below >= np.exp(tail)) & (below <= 1 - np.exp(tail))]
         assert (low[row], high[row]) == pytest.approx((fits[0], fits[-1]), abs=0.05)
     assert ((low <= decision.years_at(shares, 0.5)) & (decision.years_at(shares, 0.5) <= high)).all()
 
 
 def test_an_interval_of_one_certain_year() -> None:
     for year in (0, 50, 99):
-        low, high = decision.interval(np.eye(100)[year], [0.2] * 5 + [0.01] * 5)
+        low, high = decision.interval(np.eye(100)[year], [[0.2] * 5 + [0.01] * 5] * 2)
         assert year < low < high < year + 1

@@ -285,10 +285,10 @@ def test_calibration_of_years_covers_eight_in_ten_and_is_surer_with_more_speech(
     rng = np.random.default_rng(0)
     whole = heard(3000, 4.0, 1.0, rng)
     longer = dataclasses.replace(whole, seconds=np.full(3000, 16.0), year_logits=2 * whole.year_logits)
-    fitted = calibration.calibrate_years([whole, longer])
+    fitted = calibration.calibrate_voices([whole, longer], 13.0)["age"]
     assert 0.1 < fitted["temperature"] < 0.6
     shares = decision.probabilities(whole.year_logits, decision.temperature_at(fitted, 4.0))
-    low, high = decision.interval(shares, fitted["tail"])
+    low, high = decision.interval(shares, fitted["tail"], whole.female)
     assert ((low <= whole.years) & (whole.years <= high)).mean() == pytest.approx(0.82, abs=0.02)
     alone = calibration.calibrate_years([heard(3000, 1.5, 0.7, rng), heard(3000, 12.0, 1.6, rng)])
     assert alone["evidence"] >= 0.0

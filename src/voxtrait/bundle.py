@@ -289,10 +289,15 @@ def _check_outputs(folder: Path, outputs: dict[str, tuple[str, ...]], calibratio
             raise BundleError(
                 f"{folder} has a childhood of {values['childhood']} years, expected 0, or up to 100 where it tells ages"
             )
-        if task == "age":
-            tails = values["tail"] if isinstance(values["tail"], list) else [values["tail"]]
-            if len(tails) not in (1, len(AGE_GROUPS)) or not all(0 < tail < 0.5 for tail in tails):
-                raise BundleError(
-                    f"{folder} has an age tail of {values['tail']}, expected a share between 0 and 0.5, or one for "
-                    f"each of the {len(AGE_GROUPS)} age groups"
-                )
+        if task == "age" and not _is_tail(values["tail"]):
+            raise BundleError(
+                f"{folder} has an age tail of {values['tail']}, expected a share between 0 and 0.5, or one for each of "
+                f"{len(GENDERS)} genders and {len(AGE_GROUPS)} age groups"
+            )
+
+
+def _is_tail(tail: Any) -> bool:
+    if not isinstance(tail, list):
+        return bool(0 < tail < 0.5)
+    shape = [len(row) for row in tail]
+    return shape == [len(AGE_GROUPS)] * len(GENDERS) and all(_is_tail(one) for row in tail for one in row)

@@ -5,9 +5,9 @@ Logits are divided by a temperature (Guo et al., "On Calibration of Modern Neura
 per class has undone the class weights of training; the temperature may fall with the seconds of speech heard. Years
 come from a distribution over age groups or over single years, uniform inside each. The interval is cut at equal tails,
 whose size was chosen on validation speakers so that it covers 80 % of them (split conformal prediction: Romano et al.,
-"Conformalized Quantile Regression", NeurIPS 2019, with the tail as the score). The tail may depend on age, so that
-the interval covers as many old people as young ones (label-conditional conformal prediction: Vovk, "Conditional
-validity of inductive conformal predictors", ACML 2012).
+"Conformalized Quantile Regression", NeurIPS 2019, with the tail as the score). The tail may depend on age and gender,
+so that the interval covers old and young, women and men equally often (label-conditional conformal prediction: Vovk,
+"Conditional validity of inductive conformal predictors", ACML 2012).
 """
 
 import functools
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from voxtrait.labels import AGE_GROUPS, GENDERS, YEARS, parts_of
 
 Floats = npt.NDArray[np.float64]
+Tail = float | Sequence[Sequence[float]]
+"""Share of probability that an interval leaves out at either end: one, or ``(2, 10)`` by gender and age group."""
 
 DECADE: Final = 10.0  # years in an age group
 LIFE: Final = DECADE * len(AGE_GROUPS)  # years that a distribution of age shares out evenly, in 10 bins or in 100
@@ -157,14 +159,16 @@ def years_at(ages: npt.ArrayLike, level: npt.ArrayLike) -> Floats:
     return np.asarray((LIFE / shares.shape[-1] * (inside + part)).reshape(shares.shape[:-1] + levels.shape))
 
 
-def interval(ages: npt.ArrayLike, tail: float | Sequence[float]) -> tuple[Floats, Floats]:
+def interval(ages: npt.ArrayLike, tail: Tail, p_female: npt.ArrayLike = 0.5) -> tuple[Floats, Floats]:
     """Find the ages that fit a distribution: those with no less than a tail of the probability on either side.
 
     Args:
         ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
-        tail: one share below 0.5 for all ages, which gives the quantiles ``tail`` and ``1 - tail``; or one for each of
-            the 10 age groups. These hold for the middle of the group. Between two middles the logarithm of the tail
-            is interpolated. An age with a small tail is in the interval even if the voice makes it improbable.
+        tail: one share below 0.5 for all ages, which gives the quantiles ``tail`` and ``1 - tail``; or one for each
+            gender and age group. These hold for the middle of the group. Between two middles, and between the genders
+            by ``p_female``, the logarithm of the tail is interpolated. An age with a small tail is in the interval
+            even if the voice makes it improbable.
+        p_female: ``(...)``, probabilities; used where the tail depends on gender.
 
     Returns:
         Lowest and highest of these ages, ``(...)`` each, in years. The median always lies between them.
@@ -177,19 +181,25 @@ def interval(ages: npt.ArrayLike, tail: float | Sequence[float]) -> tuple[Floats
     below = np.zeros((*shares.shape[:-1], int(LIFE) + 1))  # how probable fewer years are than 0, 1, … 100
     np.cumsum(np.repeat(shares, int(LIFE) // shares.shape[-1], axis=-1), axis=-1, out=below[..., 1:])
     below /= below[..., -1:]
-    tails = _tails(tuple(tail) if isinstance(tail, Sequence) else (tail,) * len(AGE_GROUPS))
-    spare = np.stack([below - tails, (1 - tails - below)[..., ::-1]]).reshape(-1, len(tails))  # negative, then not
-    row, after = np.arange(len(spare)), np.argmax(spare >= 0, axis=-1)
+    tails: Floats | float
+    if isinstance(tail, float | int):
+        tails = tail
+    else:
+        female, male = _log_tails(tuple(tuple(row) for row in tail))
+        tails = np.exp(male + np.asarray(p_female)[..., None] * (female - male))
+    spare = np.stack([below - tails, (1 - tails - below)[..., ::-1]]).reshape(-1, int(LIFE) + 1)
+    row, after = np.arange(len(spare)), np.argmax(spare >= 0, axis=-1)  # the first one is always negative
     outside, inside = spare[row, after - 1], spare[row, after]
     low, high = (after - inside / (inside - outside)).reshape((2, *shares.shape[:-1]))
     return np.asarray(low), np.asarray(LIFE - high)
 
 
-@functools.lru_cache(maxsize=8)  # one curve serves every clip that a bundle answers
-def _tails(of_groups: tuple[float, ...]) -> Floats:
-    """Give the tail at 0, 1, … 100 years, ``(101,)``."""
-    middles = DECADE * (np.arange(len(AGE_GROUPS)) + 0.5)
-    return np.asarray(np.exp(np.interp(np.arange(LIFE + 1), middles, np.log(of_groups))))
+@functools.lru_cache(maxsize=8)  # the same tails serve every clip that a bundle answers
+def _log_tails(of_groups: tuple[tuple[float, ...], ...]) -> tuple[Floats, Floats]:
+    """Give the logarithm of the tail of women and men at 0, 1, … 100 years, ``(101,)`` each."""
+    middles, years = DECADE * (np.arange(len(AGE_GROUPS)) + 0.5), np.arange(LIFE + 1)
+    female, male = (np.interp(years, middles, np.log(of_groups[GENDERS.index(one)])) for one in ("female", "male"))
+    return female, male
 
 
 def expected_years(ages: npt.ArrayLike) -> Floats:
@@ -213,12 +223,12 @@ def describe_gender(p_female: float, unsure: Sequence[float]) -> str:
     return "female" if p_female >= 0.5 else "male"
 
 
-def age_answer(ages: Floats, tail: float | Sequence[float]) -> dict[str, Any]:
+def age_answer(ages: Floats, tail: Tail, p_female: float = 0.5) -> dict[str, Any]:
     """Give years, interval, age group and group probabilities of one distribution over age groups ``(10,)`` or years
-    ``(100,)``; ``tail`` as in :func:`interval`."""
+    ``(100,)``; ``tail`` and ``p_female`` as for :func:`interval`."""
     groups = ages.reshape(len(AGE_GROUPS), -1).sum(axis=1)
     years = float(years_at(ages, 0.5))
-    low, high = (float(end) for end in interval(ages, tail))
+    low, high = (float(end) for end in interval(ages, tail, p_female))
     return {
         "age_years": years,
         "age_low": low,

@@ -144,7 +144,8 @@ class Recognizer:
                 answer["p_female"] = float(p_female)
                 answer["gender"] = decision.describe_gender(float(p_female), calibration["unsure"])
             if ages is not None:
-                answer |= decision.age_answer(ages, self.bundle.calibration["age"]["tail"])
+                likely = 0.5 if answer["p_female"] is None else answer["p_female"]
+                answer |= decision.age_answer(ages, self.bundle.calibration["age"]["tail"], likely)
                 # as the network was trained, with rare classes weighing more: before the prior is put back
                 likeliest = self.bundle.outputs["age"][int(np.argmax(np.asarray(logits["age"])[row]))]
                 answer["joint_class"] = likeliest if likeliest in JOINT_CLASSES else None

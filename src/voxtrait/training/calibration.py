@@ -1,12 +1,10 @@
-"""Calibration on validation speakers: temperature, abstention band, and the tails of the age interval.
+"""Calibration on validation speakers: temperature and abstention band, and with :mod:`.intervals` the age interval.
 
 Of the diary's recipes every clip weighs one over the number of its speaker's clips, so that no talkative speaker
 decides; of ``base`` all weigh the same.
 """
 
 import dataclasses
-import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -16,19 +14,11 @@ import scipy.optimize
 
 from voxtrait import decision
 from voxtrait.decision import Floats
-from voxtrait.labels import AGE_GROUPS, YEARS
+from voxtrait.labels import YEARS
+from voxtrait.training.intervals import tail_of, tails_of
 
-COVERAGE: Final = 0.80  # share of true ages inside the interval
-COVERAGE_ABROAD: Final = 0.82  # … where the people asked about are of other corpora than those of the calibration
 UNSURE_SHARE: Final = 0.05  # share of validation clips inside the abstention band, at most
-LARGEST_TAIL: Final = 0.22  # of the tails by age: every interval holds the middle of the probability, 56 %
-SMALLEST_TAIL: Final = 0.0005
-FEWEST_SPEAKERS: Final = 20  # of an age group that gets a tail of its own
 SURE_ENOUGH: Final = 0.98  # share of right answers outside the band, where the band above allows it
-
-ROUNDS: Final = 4
-HALVINGS: Final = 12
-
 UNSURE_ADULTS: Final = 0.028  # share of adults' clips inside the band of a bundle that also estimates age
 ADULT_YEARS: Final = 18.0
 WIDEST: Final = 0.4  # half of the widest band: nine in ten is sure
@@ -67,71 +57,6 @@ def unsure_band(p_female: Floats, truth_female: npt.NDArray[np.bool_], weights: 
         if place + 1 < len(order) and share[place + 1] > UNSURE_SHARE:
             break
     return 0.5 - width, 0.5 + width
-
-
-def tail_of(groups: Floats, years: Floats, weights: Floats) -> float:
-    """Choose one tail for all ages: the largest at which 80 % of the validation clips' ages lie inside the interval.
-
-    Args:
-        groups: ``(n, 10)`` or ``(n, 100)``, calibrated probabilities of the age groups or of years.
-        years: ``(n,)``, true ages, or the middle of the age group where only that is known.
-        weights: ``(n,)``.
-    """
-    for tail in np.arange(0.25, 0.0, -0.0025):
-        inside = (decision.years_at(groups, tail) <= years) & (years <= decision.years_at(groups, 1 - tail))
-        if (weights * inside).sum() / weights.sum() >= COVERAGE:
-            return float(tail)
-    return 0.0025
-
-
-def tails_of(
-    shares: Floats, years: Floats, speaker: npt.NDArray[np.int64], coverage: float = COVERAGE_ABROAD
-) -> list[float]:
-    """Choose a tail for each age group, so that the interval covers as many old people as young ones.
-
-    One tail for all ages covers nearly everybody in their twenties and hardly anybody over seventy, because the
-    estimates of old people are too low. Here the tail of a group is the largest at which the wanted share of its own
-    clips lie inside (label-conditional conformal prediction; see :mod:`voxtrait.decision`). A tail also has an effect
-    on the intervals of neighbouring groups, so the tails are chosen in turn, :data:`ROUNDS` times.
-
-    Args:
-        shares: ``(n, 100)``, calibrated probabilities of years.
-        years: ``(n,)``, true ages, or the middle of the age group where only that is known.
-        speaker: ``(n,)``, numbers of the speakers. A group of fewer than 20 speakers shares the tail of the next
-            younger one, and the youngest that of the next older one.
-        coverage: the wanted share.
-
-    Returns:
-        One tail for each of :data:`voxtrait.labels.AGE_GROUPS`.
-    """
-    group = np.minimum(years // decision.DECADE, len(AGE_GROUPS) - 1).astype(np.int64)
-    part = _joined(group, speaker)
-    tails = np.full(part[-1] + 1, LARGEST_TAIL)
-    for _, one in itertools.product(range(ROUNDS), range(len(tails))):
-        rows = part[group] == one
-        low, high = math.log(SMALLEST_TAIL), math.log(LARGEST_TAIL)
-        tried = high
-        for _ in range(HALVINGS):
-            tails[one] = math.exp(tried)
-            least, most = decision.interval(shares[rows], tails[part].tolist())
-            if ((least <= years[rows]) & (years[rows] <= most)).mean() >= coverage:
-                low = tried
-            else:
-                high = tried
-            tried = (low + high) / 2
-        tails[one] = math.exp(low)
-    return [float(tail) for tail in tails[part]]
-
-
-def _joined(group: npt.NDArray[np.int64], speaker: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Number the sets of age groups that share a tail, ``(10,)``: each has enough speakers, if all together have."""
-    count = [len(np.unique(speaker[group == one])) for one in range(len(AGE_GROUPS))]
-    sets, speakers = [0], count[0]
-    for more in count[1:]:
-        own = speakers >= FEWEST_SPEAKERS and more >= FEWEST_SPEAKERS
-        sets.append(sets[-1] + own)
-        speakers = more if own else speakers + more
-    return np.array(sets)
 
 
 def calibrate_gender(logits: Floats, truth: npt.NDArray[np.int64], weights: Floats) -> dict[str, Any]:
@@ -186,11 +111,32 @@ class Heard:
     speaker: npt.NDArray[np.int64]  # (n,), numbers
 
 
+def calibrate_voices(heard: Sequence[Heard], childhood: float) -> dict[str, dict[str, Any]]:
+    """Fit the calibration of gender and age together.
+
+    The tails of the interval are chosen on whole clips whose gender and age are known.
+
+    Args:
+        heard: whole clips first, then other lengths.
+        childhood: years below which a voice does not tell the gender.
+
+    Returns:
+        Task → the keys that a bundle holds.
+    """
+    age = calibrate_years(heard)
+    gender = calibrate_presented_gender(heard, age, childhood)
+    whole = _only(heard[0], ~np.isnan(heard[0].years) & ~np.isnan(heard[0].female))
+    shares = _years(whole, age)
+    p_female = _presented(whole, shares, gender, childhood)
+    tails = tails_of(shares, p_female, whole.years, whole.female == 1, whole.speaker)
+    return {"gender": gender, "age": {**age, "tail": tails}}
+
+
 def calibrate_years(heard: Sequence[Heard]) -> dict[str, Any]:
-    """Fit the calibration of a distribution over years.
+    """Fit the calibration of a distribution over years, but for its tails.
 
     Temperature and evidence are those under which the true age groups are most probable, over stretches of speech of
-    all lengths; the tails are chosen on the first set, whole clips.
+    all lengths.
 
     Args:
         heard: whole clips first, then other lengths.
@@ -206,9 +152,7 @@ def calibrate_years(heard: Sequence[Heard]) -> dict[str, Any]:
             total -= float((one.weight * np.log(chance + 1e-9)).sum() / one.weight.sum())
         return total
 
-    setting = _setting(_minimum(loss))
-    tails = tails_of(_years(known[0], setting), known[0].years, known[0].speaker)
-    return {**setting, "bias": [0.0] * len(YEARS), "tail": tails}
+    return {**_setting(_minimum(loss)), "bias": [0.0] * len(YEARS)}
 
 
 def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], childhood: float) -> dict[str, Any]:
@@ -225,22 +169,17 @@ def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], chil
     known = [_only(one, ~np.isnan(one.female)) for one in heard]
     shares = [_years(one, age) for one in known]
 
-    def answer(one: Heard, years: Floats, setting: dict[str, float]) -> Floats:
-        temperature = decision.temperature_at(setting, one.seconds)
-        p_female = 1 / (1 + np.exp(-one.female_logit / temperature))
-        return decision.without_childhood(p_female, years, childhood)
-
     def loss(at: Floats) -> float:
         total = 0.0
         for one, years in zip(known, shares, strict=True):
-            p_female = answer(one, years, _setting(at))
+            p_female = _presented(one, years, _setting(at), childhood)
             chance = np.where(one.female == 1, p_female, 1 - p_female)
             total -= float((one.weight * np.log(chance + 1e-6)).sum() / one.weight.sum())
         return total
 
     setting = _setting(_minimum(loss))
     whole = known[0]
-    distance = np.abs(answer(whole, shares[0], setting) - 0.5)
+    distance = np.abs(_presented(whole, shares[0], setting, childhood) - 0.5)
     adult = ~(whole.years < ADULT_YEARS)
     order = np.argsort(distance[adult])
     share = np.cumsum(whole.weight[adult][order]) / whole.weight[adult].sum()
@@ -251,6 +190,11 @@ def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], chil
 
 def _years(one: Heard, setting: dict[str, Any]) -> Floats:
     return decision.probabilities(one.year_logits / decision.temperature_at(setting, one.seconds)[:, None])
+
+
+def _presented(one: Heard, years: Floats, setting: dict[str, Any], childhood: float) -> Floats:
+    p_female = 1 / (1 + np.exp(-one.female_logit / decision.temperature_at(setting, one.seconds)))
+    return decision.without_childhood(p_female, years, childhood)
 
 
 def _only(one: Heard, rows: npt.NDArray[np.bool_]) -> Heard:

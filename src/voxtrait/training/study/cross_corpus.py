@@ -26,7 +26,8 @@ from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.training import recipe
-from voxtrait.training.calibration import ADULT_YEARS, FEWEST_SPEAKERS
+from voxtrait.training.calibration import ADULT_YEARS
+from voxtrait.training.intervals import FEWEST_SPEAKERS
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.run import calm
 from voxtrait.training.study import baselines
@@ -227,7 +228,7 @@ def _decided(answers: Answers, seconds: Floats) -> tuple[Floats, Floats, Floats]
     p_female = 1 / (1 + np.exp(-answers.female / decision.temperature_at(gender, seconds)))
     shares = decision.probabilities(answers.years, decision.temperature_at(age, seconds)[:, None])
     p_female = decision.without_childhood(p_female, shares, gender["childhood"])
-    return p_female, *decision.interval(shares, age["tail"])
+    return p_female, *decision.interval(shares, age["tail"], p_female)
 
 
 def _row(name: str, clips: Clips, tested: Bools, trained: Bools, answers: Answers, pitches: Floats) -> dict[str, Any]:

@@ -276,9 +276,7 @@ def answers(network: Heads, clips: Clips) -> list[Heard]:
 
 def calibrated(network: Heads, clips: Clips) -> dict[str, dict[str, Any]]:
     """Fit the calibration to the answers of each member about held-out speakers: task → the keys of a bundle."""
-    heard = answers(network, clips)
-    age = calibration.calibrate_years(heard)
-    return {"gender": calibration.calibrate_presented_gender(heard, age, CHILDHOOD_YEARS), "age": age}
+    return calibration.calibrate_voices(answers(network, clips), CHILDHOOD_YEARS)
 
 
 def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
