@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxtrait import audio, bundle
-from voxtrait.convert import convert
-from voxtrait.derived import Summary
-from voxtrait.pictures import draw
+from voxtrait.derived.convert import convert
+from voxtrait.derived.folders import Summary
+from voxtrait.derived.pictures import draw
 from voxtrait.recognize import Recognizer
 
 

@@ -18,8 +18,10 @@ import numpy as np
 import polars as pl
 import psutil
 
-from voxtrait import corpora, features, manifest, shards, splitting
-from voxtrait.derived import finished
+from voxtrait import corpora, features, manifest
+from voxtrait.derived import shards
+from voxtrait.derived.folders import finished
+from voxtrait.manifest import splitting
 from voxtrait.synthetic import cohort, write_common_voice
 
 SMALL = ("channels=[4,8]", "shrink=6", "max_epochs=1", "threads=1")

@@ -63,7 +63,7 @@ def recipe_lines() -> Iterator[str]:
     """The lines of docs/recipes.md."""
     yield from ("# Recipes", "", MADE, "")
     yield "A recipe is a TOML file with the keys below. An unknown key is an error. These recipes ship:"
-    yield ",\n".join(f"[`{name}`](../src/voxtrait/recipes/{name}.toml)" for name in recipe.shipped()) + "."
+    yield ",\n".join(f"[`{name}`](../src/voxtrait/training/recipes/{name}.toml)" for name in recipe.shipped()) + "."
     yield "`voxtrait train --set key=value` replaces one value. A file of your own replaces all of them:"
     yield from ("", "```text", "voxtrait train base --data split.parquet --out run")
     yield "voxtrait train diary-gender --data split.parquet --out run --set max_epochs=20"

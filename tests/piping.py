@@ -10,8 +10,9 @@ import numpy as np
 import soundfile
 
 import models
-from voxtrait import audio, intake
-from voxtrait.intake import Raw
+from voxtrait import audio
+from voxtrait.audio import streams
+from voxtrait.audio.streams import Raw
 
 RATE = 48_000
 SOUND = np.concatenate([models.voice(4, RATE)[:, 0], np.zeros(RATE, np.float32), models.voice(2, RATE)[:, 0]])
@@ -48,7 +49,7 @@ def piped(content: bytes, raw: Raw | None = None, chunk: int = 4000) -> Iterator
     thread = threading.Thread(target=write)
     thread.start()
     with os.fdopen(end, "rb", buffering=0) as file:
-        yield from intake.incoming(file, raw)
+        yield from streams.incoming(file, raw)
     thread.join()
 
 

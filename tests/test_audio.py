@@ -10,6 +10,7 @@ import soundfile
 
 from factories import tone
 from voxtrait import audio
+from voxtrait.audio import files
 from voxtrait.errors import AudioMissingError, DecodeError, NothingToDoError, OptionError, SignalError
 
 
@@ -134,7 +135,7 @@ def test_blocks_end_to_end_are_the_whole(
     soundfile.write(tmp_path / "a.wav", noise, 48_000, subtype="FLOAT")
     whole, _ = audio.load(tmp_path / "a.wav", mono=False)
     own, _ = audio.load(tmp_path / "a.wav", None, mono=False)
-    monkeypatch.setattr(audio, "BLOCK_S", 0.25)
+    monkeypatch.setattr(files, "BLOCK_S", 0.25)
     parts = [part for part, rate in audio.blocks(tmp_path / "a.wav", mono=False) if rate == 16_000]
     assert len(parts) > 4
     joined = np.concatenate(parts, axis=-1)
@@ -148,7 +149,7 @@ def test_an_mp3_in_blocks_is_the_mp3_in_one(tmp_path: Path, monkeypatch: pytest.
     soundfile.write(tmp_path / "a.mp3", tone(3.0, sampling_rate=44_100), 44_100)
     whole, _ = audio.load(tmp_path / "a.mp3")
     assert len(whole) == 48_000
-    monkeypatch.setattr(audio, "BLOCK_S", 0.5)
+    monkeypatch.setattr(files, "BLOCK_S", 0.5)
     np.testing.assert_allclose(audio.load(tmp_path / "a.mp3")[0], whole, atol=2e-6)
 
 
@@ -257,7 +258,7 @@ def test_writing_in_blocks_writes_the_same_file(tmp_path: Path) -> None:
 
 
 def test_more_than_a_wav_can_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audio, "WAV_BYTES", 3000)
+    monkeypatch.setattr(files, "WAV_BYTES", 3000)
     assert audio.write_wav_blocks(tmp_path / "a.wav", [(tone(1500 / 16_000), 16_000)]) == 1500 / 16_000
     with pytest.raises(DecodeError, match="over 4 GB"):
         audio.write_wav_blocks(tmp_path / "b.wav", [(tone(1501 / 16_000), 16_000)])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from voxtrait import decision
-from voxtrait.decision import Tail
+from voxtrait.recognize import decision
+from voxtrait.recognize.decision import Tail
 from voxtrait.training import calibration, intervals
 
 

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factories import TABLES, write_table
-from voxtrait import funnel, manifest
+from voxtrait import manifest
 from voxtrait.cli import root
 from voxtrait.corpora import archives, delimited, detect, import_corpora
 from voxtrait.errors import CorpusError
+from voxtrait.manifest import funnel
 
 EIGHT = ["client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accent"]
 TEN, ELEVEN, THIRTEEN = TABLES[10], TABLES[11], TABLES[13]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from public_corpora import agender, put, read, rows, values
-from voxtrait.corpora import agender as layout
 from voxtrait.corpora import import_corpora
+from voxtrait.corpora.layouts import agender as layout
 from voxtrait.errors import CorpusError
 
 

@@ -22,11 +22,11 @@ from public_corpora import (
     voxceleb,
 )
 from public_corpora import timit as make_timit
-from voxtrait.audio import write_wav
+from voxtrait.audio.files import write_wav
 from voxtrait.corpora import detect, import_corpora, licence_of, source_of
-from voxtrait.corpora.audiomnist import GENDER_TEST_GROUPS, gender_split
+from voxtrait.corpora.layouts.audiomnist import GENDER_TEST_GROUPS, gender_split
+from voxtrait.corpora.layouts.timit import age_on
 from voxtrait.corpora.source import Listing
-from voxtrait.corpora.timit import age_on
 from voxtrait.corpora.trees import files_below
 from voxtrait.errors import CorpusError
 from voxtrait.labels import SPLITS

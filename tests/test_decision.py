@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from voxtrait import decision
 from voxtrait.labels import AGE_GROUPS, JOINT_CLASSES, YEARS
+from voxtrait.recognize import decision
 
 THIRTIES = np.eye(10)[3]
 

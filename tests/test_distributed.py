@@ -17,8 +17,10 @@ from torch import nn
 
 from factories import tiny_release
 from test_training import QUICK
-from voxtrait import bundle, corpora, manifest, shards, splitting
+from voxtrait import bundle, corpora, manifest
+from voxtrait.derived import shards
 from voxtrait.errors import OptionError, RecipeError, WorkerError
+from voxtrait.manifest import splitting
 from voxtrait.training import leads, ranks, recipe, schedule
 from voxtrait.training.pictures import layers
 from voxtrait.training.pictures.augmentation import augment

@@ -10,9 +10,11 @@ import torch
 
 from encoders import SMALL, one_by_one, random_encoder, voices
 from factories import tiny_release
-from voxtrait import audio, bundle, corpora, decision, manifest, recognize, speech, splitting, synthetic
+from voxtrait import audio, bundle, corpora, manifest, recognize, speech, synthetic
 from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
 from voxtrait.labels import YEARS
+from voxtrait.manifest import splitting
+from voxtrait.recognize import decision
 from voxtrait.training import calibration, export, recipe, train
 from voxtrait.training.calibration import Heard
 from voxtrait.training.recipe import EncoderRecipe

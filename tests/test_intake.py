@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from piping import RATE, SOUND, TEXT, encoded, piped, whole, with_length
-from voxtrait import audio, intake
+from voxtrait import audio
+from voxtrait.audio import streams
+from voxtrait.audio.streams import Raw
 from voxtrait.errors import DecodeError, MissingExtraError, NothingToDoError, OptionError
-from voxtrait.intake import Raw
 
 # --- pipes
 
@@ -64,7 +65,7 @@ def test_raw_samples() -> None:
     stereo = next(piped(np.stack([samples, -samples], 1).tobytes(), Raw("s16le", RATE, 2)))
     assert stereo[0].shape == (2, 4800) and stereo[1] == RATE
     with pytest.raises(OptionError, match="raw samples of 's16', expected one of s16le"):
-        next(intake.incoming(BytesIO(b"1"), Raw("s16")))
+        next(streams.incoming(BytesIO(b"1"), Raw("s16")))
 
 
 def test_a_pipe_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,14 +146,14 @@ def fake_sounddevice(opened: list[dict[str, Any]]) -> types.ModuleType:
 def test_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[dict[str, Any]] = []
     monkeypatch.setitem(sys.modules, "sounddevice", fake_sounddevice(opened))
-    heard = intake.microphone("3")
+    heard = streams.microphone("3")
     blocks = [next(heard) for _ in range(3)]
     assert [(float(block[0]), len(block), rate) for block, rate in blocks] == [(at / 4, 441, 44_100) for at in range(3)]
     assert (opened[0]["device"], opened[0]["channels"], opened[0]["dtype"]) == (3, 1, "float32")
     heard.close()  # type: ignore[attr-defined]
     assert opened[-1] == {}  # it is closed
     with pytest.raises(OptionError, match=r"the microphone 'none' cannot be opened: No input.*python -m sounddevice"):
-        next(intake.microphone("none"))
+        next(streams.microphone("none"))
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'voxtrait\[microphone\]'"):
-        next(intake.microphone())
+        next(streams.microphone())

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from factories import tone
-from voxtrait import convert, integrity, manifest, pictures
+from voxtrait import integrity, manifest
+from voxtrait.derived import convert, pictures
 from voxtrait.errors import ManifestError, NothingToDoError, OptionError
 from voxtrait.integrity import FATAL, REPORTED, Report, truncation
 

@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 
 import models
 from piping import RATE, SOUND, TEXT, encoded, piped, with_length
-from voxtrait import audio, features, intake, speech
+from voxtrait import audio, features, speech
+from voxtrait.audio import files, streams
 from voxtrait.cli import root
 from voxtrait.cli.listen import RAW_KINDS
 from voxtrait.errors import BundleError, OptionError, SignalError
@@ -55,7 +56,7 @@ def run(*arguments: str | Path, stdin: bytes | None = None) -> Result:
 def test_the_last_answer_is_that_of_a_file(
     recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_s: float
 ) -> None:
-    monkeypatch.setattr(audio, "BLOCK_S", block_s)
+    monkeypatch.setattr(files, "BLOCK_S", block_s)
     (tmp_path / "a.wav").write_bytes(encoded("wav"))
     *running, last = recognizer.listen(piped(encoded("wav")))
     assert last.final and last.so_far == dataclasses.replace(recognizer.predict(tmp_path / "a.wav"), path=None)
@@ -271,7 +272,7 @@ def test_a_terminal_is_written_over(recognizer: Recognizer, tmp_path: Path) -> N
 
 
 def test_the_names_of_encodings_are_those_of_the_library() -> None:
-    assert tuple(intake.RAW) == RAW_KINDS  # said twice, so that --help loads no audio
+    assert tuple(streams.RAW) == RAW_KINDS  # said twice, so that --help loads no audio
 
 
 def test_a_named_pipe_of_raw_samples(recognizer: Recognizer, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from factories import tone
-from voxtrait import audio, features, manifest, pictures
+from voxtrait import audio, features, manifest
 from voxtrait.cli import root
+from voxtrait.derived import pictures
 from voxtrait.errors import NothingToDoError, OptionError
 
 ROWS: list[dict[str, Any]] = [

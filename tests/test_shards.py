@@ -10,9 +10,11 @@ from click.testing import CliRunner
 
 from factories import tiny_release
 from test_training import QUICK
-from voxtrait import audio, batch, corpora, features, manifest, pictures, shards, splitting
+from voxtrait import audio, batch, corpora, features, manifest
 from voxtrait.cli import root
+from voxtrait.derived import pictures, shards
 from voxtrait.errors import ManifestError, OptionError
+from voxtrait.manifest import splitting
 from voxtrait.training import recipe
 from voxtrait.training.pictures import dataset, loading, streaming
 from voxtrait.training.pictures.dataset import EpochBatches

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from voxtrait import manifest
 from voxtrait.errors import LeakageError, OptionError
 from voxtrait.labels import AGE_GROUPS, SPLITS
-from voxtrait.splitting import leakage, parse_sizes, split, summary
+from voxtrait.manifest.splitting import leakage, parse_sizes, split, summary
 
 
 def table_of(speakers: list[tuple[str | None, str | None]], clips: int = 2) -> pl.DataFrame:

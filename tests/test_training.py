@@ -14,10 +14,12 @@ import torch
 from click.testing import CliRunner
 
 from factories import clips_of, tiny_release
-from voxtrait import bundle, corpora, manifest, pictures, recognize, splitting
+from voxtrait import bundle, corpora, manifest, recognize
 from voxtrait.cli import root
+from voxtrait.derived import pictures
 from voxtrait.errors import BundleError, ManifestError, OptionError
 from voxtrait.evaluate import groups
+from voxtrait.manifest import splitting
 from voxtrait.training import export, recipe
 from voxtrait.training.pictures import dataset
 from voxtrait.training.pictures.augmentation import augment

@@ -18,8 +18,8 @@ pytest.importorskip("av")
 from hostile import PLAYLISTS, first_line, requests, uploads
 from servers import Running, running, wav
 from voxtrait import audio
+from voxtrait.audio.streams import incoming
 from voxtrait.errors import DecodeError
-from voxtrait.intake import incoming
 from voxtrait.web.problems import KINDS
 from voxtrait.web.spool import PREFIX
 

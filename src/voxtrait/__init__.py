@@ -10,6 +10,7 @@
 
 import importlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,18 @@ _HOMES = {
     "load": "voxtrait.recognize",
 }
 
+_MOVED = {
+    "convert": "voxtrait.derived.convert",
+    "decision": "voxtrait.recognize.decision",
+    "funnel": "voxtrait.manifest.funnel",
+    "intake": "voxtrait.audio.streams",
+    "naming": "voxtrait.manifest.naming",
+    "pictures": "voxtrait.derived.pictures",
+    "shards": "voxtrait.derived.shards",
+    "splitting": "voxtrait.manifest.splitting",
+}
+"""Former name of a module → where it is now. ``from voxtrait import splitting`` works, with a warning."""
+
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
@@ -40,6 +53,10 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name == "features":
         return importlib.import_module("voxtrait.features")
+    if name in _MOVED:
+        text = f"voxtrait.{name} is now {_MOVED[name]}: import it from there"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return importlib.import_module(_MOVED[name])
     raise AttributeError(f"module 'voxtrait' has no attribute {name!r}")
 
 

@@ -19,11 +19,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait import batch, bundle, convert, corpora, integrity, manifest, pictures, recognize, splitting, synthetic
-from voxtrait.audio import atomic_path
-from voxtrait.derived import Summary as Derived
+from voxtrait import batch, bundle, corpora, integrity, manifest, recognize, synthetic
+from voxtrait.audio.files import atomic_path
+from voxtrait.derived import convert, pictures
+from voxtrait.derived.folders import Summary as Derived
 from voxtrait.errors import OptionError
 from voxtrait.evaluate import evaluate
+from voxtrait.manifest import splitting
 from voxtrait.training import recipe as recipes
 from voxtrait.training import require_extra
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from voxtrait import audio, batch, features
-from voxtrait.audio import atomic_path
+from voxtrait.audio.files import atomic_path
 from voxtrait.audit.doubt import Judged
 from voxtrait.errors import VoxtraitError
 from voxtrait.labels import AGE_GROUPS

@@ -43,7 +43,7 @@ def convert(
     Folders are kept. A second run does only what is missing. What fails stands in OUT_DIR/failures.csv.
     """
     from voxtrait.cli.derived import print_summary
-    from voxtrait.convert import convert as run
+    from voxtrait.derived.convert import convert as run
 
     summary = run(
         source,

@@ -81,8 +81,8 @@ def import_(
     from functools import partial
 
     from voxtrait import batch, corpora, manifest
-    from voxtrait import funnel as funnels
     from voxtrait.errors import NothingToDoError
+    from voxtrait.manifest import funnel as funnels
 
     manifest.check_name(out)
     if plot is not None:
@@ -197,7 +197,7 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
     Example: voxtrait corpus split all.parquet split.parquet --sizes 80/10/10 --seed 1
     """
     from voxtrait import manifest as manifests
-    from voxtrait import splitting
+    from voxtrait.manifest import splitting
 
     manifests.check_name(out)
     shares = splitting.parse_sizes(sizes)
@@ -231,8 +231,8 @@ def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
     Example: voxtrait corpus stats all.parquet --plot all.png
     """
     from voxtrait import corpora
-    from voxtrait import funnel as funnels
     from voxtrait import manifest as manifests
+    from voxtrait.manifest import funnel as funnels
 
     if plot is not None:
         funnels.check_picture(plot)

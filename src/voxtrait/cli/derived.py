@@ -4,7 +4,7 @@ import itertools
 from typing import Final
 
 from voxtrait.cli.options import finish, note, print_csv, print_json, print_table
-from voxtrait.derived import FAILURES, Summary
+from voxtrait.derived.folders import FAILURES, Summary
 
 SHOWN: Final = 20  # failures in the text; all of them are in failures.csv
 COLUMNS: Final = ("path", "reason")

@@ -23,9 +23,9 @@ def funnel(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None
     \b
     Example: voxtrait corpus funnel split.parquet --plot funnel.png
     """
-    from voxtrait import funnel as funnels
     from voxtrait import manifest as manifests
     from voxtrait.errors import NothingToDoError
+    from voxtrait.manifest import funnel as funnels
 
     manifests.read(manifest, ("clip_id",))
     steps = manifests.history(manifest)

@@ -55,12 +55,12 @@ def images(
     run draws only what is missing, and moves pictures whose split has changed. What fails stands in
     OUT_DIR/failures.csv.
     """
-    from voxtrait import pictures
     from voxtrait.cli.derived import print_summary
+    from voxtrait.derived import pictures
 
     text = label("images", quiet)
     if shards:
-        from voxtrait.shards import pack
+        from voxtrait.derived.shards import pack
 
         if overwrite:
             raise click.UsageError("got --shards with --overwrite: delete the folder instead")

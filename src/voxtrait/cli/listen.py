@@ -15,7 +15,7 @@ from voxtrait.cli.predict import text_line
 from voxtrait.errors import AudioError, AudioMissingError, OptionError
 
 if TYPE_CHECKING:
-    from voxtrait.audio import Signal
+    from voxtrait.audio.files import Signal
     from voxtrait.recognize import Estimate
 
 RAW_KINDS: Final = ("s16le", "s16be", "s24le", "s32le", "f32le", "f64le", "u8", "s8", "mulaw", "alaw")
@@ -72,7 +72,7 @@ def listen(
     if raw is not None and microphone is not None:
         raise OptionError("got --raw for a microphone, expected it for samples in a file or a pipe")
 
-    from voxtrait.intake import Raw
+    from voxtrait.audio.streams import Raw
     from voxtrait.recognize import Listening, load
 
     said = Raw(raw, rate or 16_000, channels or 1) if raw else None
@@ -103,16 +103,17 @@ def _blocks(
     source: str | None, microphone: str | None, raw: Any, stack: contextlib.ExitStack, quiet: bool
 ) -> Iterator[tuple["Signal", int]]:
     """Open what is asked for. A file on a disk is read as other commands read it; anything else is a pipe."""
-    from voxtrait import audio, intake
+    from voxtrait import audio
+    from voxtrait.audio import streams
 
     if source is None:
         note("listening; Ctrl-C ends it with the final answer", quiet)
-        return intake.microphone(microphone or None)
+        return streams.microphone(microphone or None)
     if source == "-":
         if sys.stdin.isatty():
             raise OptionError("standard input is a keyboard: pipe sound into it, or name a file")
         file: IO[bytes] = sys.stdin.buffer
-        return intake.incoming(file, raw, name="standard input")
+        return streams.incoming(file, raw, name="standard input")
     place = Path(source)
     if raw is None and (place.is_file() or not place.exists() or place.is_dir()):
         return audio.blocks(source, None)
@@ -120,7 +121,7 @@ def _blocks(
         file = stack.enter_context(place.open("rb", buffering=0))
     except FileNotFoundError:
         raise AudioMissingError(f"no such file: {source}") from None
-    return intake.incoming(file, raw, name=source)
+    return streams.incoming(file, raw, name=source)
 
 
 class _Screen:

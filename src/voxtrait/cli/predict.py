@@ -100,7 +100,7 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
         NothingToDoError: if there is no argument, or no audio in any of them.
     """
     from voxtrait import storage
-    from voxtrait.audio import audio_files
+    from voxtrait.audio.files import audio_files
 
     items: list[Item] = []
     empty: dict[str, str] = {}
@@ -131,7 +131,7 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
 def _behind_url(url: str) -> Sequence[Item]:
     """Give the files of a URL; one that is a file by its name, or by what a web server can give, is not asked for."""
     from voxtrait import storage
-    from voxtrait.audio import SUFFIXES
+    from voxtrait.audio.files import SUFFIXES
     from voxtrait.recognize.recognizer import PICTURE_SUFFIX
 
     web = storage.protocol_of(url) in ("http", "https") and not url.endswith("/")

@@ -35,7 +35,7 @@ import polars as pl
 
 from voxtrait.errors import CorpusError
 from voxtrait.labels import AGE_GROUPS, GENDERS
-from voxtrait.manifest import conform
+from voxtrait.manifest.table import conform
 
 COLUMNS: Final = ("scope", "id", "decision", "value", "note")
 SCOPES: Final = ("clip", "speaker")

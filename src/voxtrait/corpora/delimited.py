@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from voxtrait.errors import CorpusError
-from voxtrait.manifest import lookup
+from voxtrait.manifest.table import lookup
 
 CHUNK: Final = 1 << 24  # bytes read at a time: few enough for the processor's caches and for memory to be used again
 FIRST: Final = 5  # bad lines named of each table

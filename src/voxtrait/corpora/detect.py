@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from voxtrait.corpora import (
+from voxtrait.corpora import table
+from voxtrait.corpora.layouts import (
     agender,
     audformat,
     audio_folder,
@@ -21,7 +22,6 @@ from voxtrait.corpora import (
     librispeech,
     speech_accent_archive,
     spontaneous,
-    table,
     timit,
     vctk,
     voxceleb,

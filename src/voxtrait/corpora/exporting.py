@@ -9,11 +9,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait import manifest, naming
-from voxtrait.audio import atomic_path
-from voxtrait.corpora import audformat, audio_folder, class_folders, kaldi, lhotse, placing
+from voxtrait import manifest
+from voxtrait.audio.files import atomic_path
+from voxtrait.corpora import placing
+from voxtrait.corpora.layouts import audformat, audio_folder, class_folders, kaldi, lhotse
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.labels import SPLITS
+from voxtrait.manifest import naming
 
 AUDIO: Final = ("copy", "link", "reference")
 TARGETS: Final = {

@@ -11,14 +11,15 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from voxtrait import manifest
-from voxtrait.corpora import archives, common_voice, detect, hugging_face, spellings, spontaneous
+from voxtrait.corpora import archives, detect, spellings
 from voxtrait.corpora import decisions as decision_files
 from voxtrait.corpora.archives import Archive
+from voxtrait.corpora.layouts import common_voice, hugging_face, spontaneous
 from voxtrait.corpora.source import Rows, Source, is_text
 from voxtrait.errors import CorpusError
-from voxtrait.funnel import Step
 from voxtrait.labels import GENDERS
-from voxtrait.manifest import lookup
+from voxtrait.manifest.funnel import Step
+from voxtrait.manifest.table import lookup
 
 Measure: TypeAlias = Callable[[Sequence[str]], Iterable[float | None]]
 

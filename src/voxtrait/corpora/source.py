@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.manifest import SCHEMA, SPLIT_UNIT
+from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT
 
 ROW_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "file": pl.String,  # below the corpus's folder, or absolute

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait.audio import atomic_path
-from voxtrait.funnel import check_picture
+from voxtrait.audio.files import atomic_path
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
+from voxtrait.manifest.funnel import check_picture
 
 BY: Final = ("split", "gender", "age_group", "locale")
 COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")

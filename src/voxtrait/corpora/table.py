@@ -10,8 +10,8 @@ Tree::
         audio/one.ogg
 
 Columns: the file of the clip in ``path``, ``file``, ``file_name``, ``filename``, ``audio``, ``audio_path`` or ``wav``,
-absolute or relative to the table; the others as in :mod:`voxtrait.corpora.audio_folder`. A table with all columns of a
-manifest is one: its clips come back under the very names, splits and extra columns that they had.
+absolute or relative to the table; the others as in :mod:`voxtrait.corpora.layouts.audio_folder`. A table with all
+columns of a manifest is one: its clips come back under the very names, splits and extra columns that they had.
 
 Known dirt:
 
@@ -33,7 +33,7 @@ import polars as pl
 from voxtrait.corpora import delimited, spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, file_name, rename, without_suffix
 from voxtrait.errors import CorpusError
-from voxtrait.manifest import SCHEMA, SPLIT_UNIT
+from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT
 
 LAYOUT: Final = "table"
 EXPECTED: Final = "table: manifest.csv (.tsv, .parquet, .jsonl) with nothing beside it but audio/"

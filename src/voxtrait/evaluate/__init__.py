@@ -15,10 +15,10 @@ from typing import Any
 
 import polars as pl
 
-from voxtrait.audio import atomic_path
+from voxtrait.audio.files import atomic_path
 from voxtrait.errors import NothingToDoError
 from voxtrait.evaluate import clips, page, report
-from voxtrait.manifest import history, read, with_absolute_paths
+from voxtrait.manifest.table import history, read, with_absolute_paths
 from voxtrait.recognize import load
 
 __all__ = ["evaluate"]

@@ -11,7 +11,7 @@ import polars as pl
 from voxtrait.bundle import Bundle, hash_speaker
 from voxtrait.errors import LeakageError, NothingToDoError, OptionError
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS, SPLITS
-from voxtrait.manifest import SPLIT_UNIT, with_absolute_paths
+from voxtrait.manifest.table import SPLIT_UNIT, with_absolute_paths
 
 ALL: Final = "all"
 PREDICTION_COLUMNS: Final = (

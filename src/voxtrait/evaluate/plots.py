@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from voxtrait import funnel
+from voxtrait.manifest import funnel
 
 _INK: Final = "#010203"  # stands for the page's text colour until the SVG is written
 _BLUE: Final = "#3b7dd8"
@@ -60,7 +60,7 @@ def recalls(rows: Mapping[str, Mapping[str, Any]], chance: float | None = None) 
 
 
 def clips_left(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Draw where the clips went: see :func:`voxtrait.funnel.draw`."""
+    """Draw where the clips went: see :func:`voxtrait.manifest.funnel.draw`."""
     figure, axes = _axes(7.0, funnel.height(lines))
     funnel.draw(axes, lines, ink=_INK)
     return _svg(figure, f"funnel-{len(lines)}")

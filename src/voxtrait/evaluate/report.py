@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from voxtrait import funnel, metrics
+from voxtrait import metrics
 from voxtrait.bundle import Bundle
 from voxtrait.evaluate import figures, limits, slices
 from voxtrait.evaluate.clips import Leakage
 from voxtrait.evaluate.figures import AGE_FIGURES, GENDER_FIGURES
-from voxtrait.funnel import Step
 from voxtrait.labels import AGE_GROUPS, GENDERS
+from voxtrait.manifest import funnel
+from voxtrait.manifest.funnel import Step
 
 WORST: Final = 20  # clips in a list of the worst
 FAILURES: Final = 100  # failures listed by name; all are counted

@@ -12,7 +12,7 @@ from voxtrait.integrity.folders import check_pictures, check_wav
 from voxtrait.integrity.recordings import check_recordings, check_strays
 from voxtrait.integrity.report import Report
 from voxtrait.integrity.tables import check_table
-from voxtrait.splitting import LOOKED_AT
+from voxtrait.manifest.splitting import LOOKED_AT
 
 
 def check(

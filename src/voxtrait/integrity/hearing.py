@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from voxtrait import audio, batch, storage
-from voxtrait.derived import Rows
+from voxtrait.derived.folders import Rows
 from voxtrait.errors import AudioError, AudioMissingError, MissingExtraError, StorageError
 from voxtrait.fingerprint import Fingerprint, Prints, fingerprint
 from voxtrait.integrity.containers import Data, flac_samples, truncation

@@ -15,7 +15,7 @@ from voxtrait.integrity.hearing import STATES, UNHEARD, Heard, hear
 from voxtrait.integrity.recordings import near_duplicate_groups, with_contents
 from voxtrait.integrity.report import EXAMPLES
 from voxtrait.labels import SPLITS
-from voxtrait.splitting import NO_LEAK, UNKNOWN_LEAK
+from voxtrait.manifest.splitting import NO_LEAK, UNKNOWN_LEAK
 
 _NAMES: Final = {  # of what is shared: one, several
     "speakers": ("speaker", "speakers"),

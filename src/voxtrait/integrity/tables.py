@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from voxtrait import splitting
 from voxtrait.integrity.report import FATAL, REPORTED, Report
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
+from voxtrait.manifest import splitting
 
 
 def check_table(table: pl.DataFrame, report: Report) -> None:

@@ -5,8 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from voxtrait import decision, speech
-from voxtrait.audio import SAMPLING_RATE, Signal
+from voxtrait import speech
+from voxtrait.audio.files import SAMPLING_RATE, Signal
+from voxtrait.recognize import decision
 
 SHORTEST_S: Final = decision.EVIDENCE_S[0]  # 0.7 seconds of speech, below which no answer is given
 STRETCH_S: Final = 60.0  # seconds looked at in one piece, so that memory does not grow with length

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from voxtrait import audio, speech
-from voxtrait.audio import SAMPLING_RATE, Signal, check_signal, to_mono
+from voxtrait.audio.files import SAMPLING_RATE, Signal, check_signal, to_mono
 from voxtrait.errors import BundleError, OptionError, SignalError
 from voxtrait.features import Array
 from voxtrait.recognize.clip import refusal

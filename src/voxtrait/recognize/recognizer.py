@@ -11,13 +11,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait import audio, batch, decision, features, storage
-from voxtrait.audio import SAMPLING_RATE, Signal, Source, check_signal, resample, to_mono
+from voxtrait import audio, batch, features, storage
+from voxtrait.audio.files import SAMPLING_RATE, Signal, Source, check_signal, resample, to_mono
 from voxtrait.bundle import Bundle, current_name
 from voxtrait.bundle import load as load_bundle
 from voxtrait.errors import AudioMissingError, BundleError, DecodeError, OptionError, SignalError, VoxtraitError
 from voxtrait.features import Array
 from voxtrait.labels import JOINT_CLASSES
+from voxtrait.recognize import decision
 from voxtrait.recognize.clip import SHORTEST_S, STRETCH_S, Clip, cut
 from voxtrait.recognize.graph import Graph
 from voxtrait.recognize.listening import EVERY_S, WINDOW_S, Estimate, Listening
@@ -224,7 +225,7 @@ class Recognizer:
 
         Args:
             blocks: ``(samples,)`` or ``(channels, samples)`` each, with their rate in Hz: a microphone's, a pipe's
-                (:func:`voxtrait.intake.incoming`), or those of ``audio.blocks(file, None)``.
+                (:func:`voxtrait.audio.streams.incoming`), or those of ``audio.blocks(file, None)``.
             every_s: seconds of sound between two estimates.
             window_s: how many of the last seconds :attr:`Estimate.recent` is about.
             path: what the predictions call the sound.

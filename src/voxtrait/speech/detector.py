@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.audio import SAMPLING_RATE, Signal
+from voxtrait.audio.files import SAMPLING_RATE, Signal
 from voxtrait.errors import SignalError
 from voxtrait.speech import network, quick
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from voxtrait.audio import Signal
+from voxtrait.audio.files import Signal
 from voxtrait.speech import network
 from voxtrait.speech.detector import (
     BRIDGE_FRAMES,

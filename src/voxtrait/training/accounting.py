@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from voxtrait import funnel, manifest
-from voxtrait.audio import atomic_path
-from voxtrait.funnel import Step
+from voxtrait import manifest
+from voxtrait.audio.files import atomic_path
+from voxtrait.manifest import funnel
+from voxtrait.manifest.funnel import Step
 from voxtrait.training.voices.views import TOO_LITTLE
 
 UNSPLIT, TESTED = "in no split", "kept for the test"

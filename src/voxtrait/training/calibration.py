@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.optimize
 
-from voxtrait import decision
-from voxtrait.decision import Floats
 from voxtrait.labels import YEARS
+from voxtrait.recognize import decision
+from voxtrait.recognize.decision import Floats
 from voxtrait.training.intervals import tail_of, tails_of
 
 UNSURE_SHARE: Final = 0.05  # share of validation clips inside the abstention band, at most

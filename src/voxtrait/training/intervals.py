@@ -1,6 +1,6 @@
 """Size of the age interval, chosen on validation speakers: one tail, or one for each gender and age group.
 
-Both are conformal prediction with the tail as the score; see :mod:`voxtrait.decision`.
+Both are conformal prediction with the tail as the score; see :mod:`voxtrait.recognize.decision`.
 """
 
 import itertools
@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait import decision
-from voxtrait.decision import Floats
 from voxtrait.labels import AGE_GROUPS
+from voxtrait.recognize import decision
+from voxtrait.recognize.decision import Floats
 
 COVERAGE: Final = 0.80  # share of true ages inside the interval
 COVERAGE_ABROAD: Final = 0.82  # … where the people asked about are of other corpora than those of the calibration

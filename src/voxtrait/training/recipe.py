@@ -14,7 +14,7 @@ from typing import Any, Final, get_type_hints
 from voxtrait.errors import OptionError, RecipeError
 from voxtrait.features import FrontEnd, kaldi_front_end, picture_front_end
 
-SHIPPED: Final = Path(__file__).parent.parent / "recipes"
+SHIPPED: Final = Path(__file__).parent / "recipes"
 
 
 @dataclasses.dataclass(frozen=True)

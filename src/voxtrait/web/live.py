@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from voxtrait import features
-from voxtrait.audio import SAMPLING_RATE, Signal
+from voxtrait.audio.files import SAMPLING_RATE, Signal
 from voxtrait.errors import VoxtraitError
 from voxtrait.recognize import Listening, Recognizer
 from voxtrait.web.accounts import Account, Metrics

@@ -26,7 +26,7 @@ import polars as pl
 import torch
 
 from voxtrait import audio, batch, features, manifest, speech
-from voxtrait.audio import SAMPLING_RATE, atomic_path, check_signal
+from voxtrait.audio.files import SAMPLING_RATE, atomic_path, check_signal
 from voxtrait.errors import ManifestError, OptionError, VoxtraitError
 from voxtrait.features import Array, FrontEnd
 from voxtrait.training.distillation.least_squares import compress

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from voxtrait import audio, batch, features, manifest
-from voxtrait.audio import SAMPLING_RATE, Signal, atomic_path, check_signal
+from voxtrait.audio.files import SAMPLING_RATE, Signal, atomic_path, check_signal
 from voxtrait.errors import VoxtraitError
 from voxtrait.features import FrontEnd
 from voxtrait.speech import detector, network, quick

@@ -18,10 +18,10 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from voxtrait import manifest
+from voxtrait.derived.pictures import MANIFEST as PICTURES_MANIFEST
 from voxtrait.errors import ManifestError
 from voxtrait.features import Array, FrontEnd, decode_png, network_input
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, SPLITS, parts_of
-from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
 from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import Recipe
 

@@ -15,16 +15,17 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from voxtrait import bundle as bundles
-from voxtrait import manifest, shards
-from voxtrait.audio import atomic_path
+from voxtrait import manifest
+from voxtrait.audio.files import atomic_path
 from voxtrait.bundle import Bundle
-from voxtrait.derived import PICTURES_SETTINGS
+from voxtrait.derived import shards
+from voxtrait.derived.folders import PICTURES_SETTINGS
+from voxtrait.derived.pictures import MANIFEST as PICTURES_MANIFEST
+from voxtrait.derived.pictures import draw as draw_pictures
+from voxtrait.derived.pictures import front_end_of
 from voxtrait.errors import OptionError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import GENDERS, SPLITS, age_middle, parts_of
-from voxtrait.pictures import MANIFEST as PICTURES_MANIFEST
-from voxtrait.pictures import draw as draw_pictures
-from voxtrait.pictures import front_end_of
 from voxtrait.training import accounting, calibration, export, ranks, schedule
 from voxtrait.training.curves import Curves
 from voxtrait.training.pictures import loading, streaming

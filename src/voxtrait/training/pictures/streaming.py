@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from voxtrait import shards
-from voxtrait.audio import atomic_path
+from voxtrait.audio.files import atomic_path
+from voxtrait.derived import shards
 from voxtrait.errors import ManifestError
 from voxtrait.features import Array, FrontEnd, decode_png, network_input
 from voxtrait.labels import AGE_GROUPS

@@ -19,12 +19,13 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from voxtrait import batch, decision, manifest, metrics, speech
-from voxtrait.audio import SAMPLING_RATE, atomic_path, check_signal
-from voxtrait.audio import load as load_audio
+from voxtrait import batch, manifest, metrics, speech
+from voxtrait.audio.files import SAMPLING_RATE, atomic_path, check_signal
+from voxtrait.audio.files import load as load_audio
 from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import AGE_GROUPS, GENDERS
+from voxtrait.recognize import decision
 from voxtrait.training import recipe
 from voxtrait.training.calibration import ADULT_YEARS
 from voxtrait.training.intervals import FEWEST_SPEAKERS

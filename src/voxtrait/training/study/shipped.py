@@ -19,15 +19,15 @@ import polars as pl
 
 from voxtrait import bundle as bundles
 from voxtrait import integrity, manifest
-from voxtrait.audio import atomic_path
+from voxtrait.audio.files import atomic_path
 from voxtrait.batch import default_jobs
 from voxtrait.bundle import Bundle
 from voxtrait.corpora import import_corpora
 from voxtrait.corpora.detect import find
+from voxtrait.derived.pictures import draw
 from voxtrait.errors import BundleError, ManifestError, NothingToDoError
 from voxtrait.evaluate import evaluate
-from voxtrait.pictures import draw
-from voxtrait.splitting import split
+from voxtrait.manifest.splitting import split
 from voxtrait.training import export, recipe, train
 from voxtrait.training.distillation import encoder
 from voxtrait.training.run import headline

@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader
 
 from voxtrait import bundle as bundles
 from voxtrait import features, manifest, speech
-from voxtrait.audio import SAMPLING_RATE, atomic_path
-from voxtrait.audio import load as load_audio
+from voxtrait.audio.files import SAMPLING_RATE, atomic_path
+from voxtrait.audio.files import load as load_audio
 from voxtrait.bundle import Bundle
 from voxtrait.errors import ManifestError, PretrainedMissingError, VoxtraitError
 from voxtrait.evaluate import evaluate
@@ -281,7 +281,8 @@ def calibrated(network: Heads, clips: Clips) -> dict[str, dict[str, Any]]:
 
 def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
     """Measure recall and age error on held-out speakers, every clip counting the same."""
-    from voxtrait import decision, metrics
+    from voxtrait import metrics
+    from voxtrait.recognize import decision
 
     known = ~np.isnan(clips.female)
     truth = np.where(clips.female[known] == 1, GENDERS.index("female"), GENDERS.index("male"))

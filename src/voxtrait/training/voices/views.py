@@ -16,8 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from voxtrait import batch, features, speech
-from voxtrait.audio import SAMPLING_RATE, Signal, check_signal
-from voxtrait.audio import load as load_audio
+from voxtrait.audio.files import SAMPLING_RATE, Signal, check_signal
+from voxtrait.audio.files import load as load_audio
 from voxtrait.errors import VoxtraitError
 from voxtrait.recognize.graph import Graph
 from voxtrait.training.recipe import EncoderRecipe

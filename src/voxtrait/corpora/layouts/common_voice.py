@@ -32,7 +32,7 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.audio import SUFFIXES
+from voxtrait.audio.files import SUFFIXES
 from voxtrait.corpora import delimited
 from voxtrait.corpora.source import (
     UNREADABLE,
@@ -46,7 +46,7 @@ from voxtrait.corpora.source import (
     without_suffix,
 )
 from voxtrait.errors import CorpusError
-from voxtrait.manifest import lookup
+from voxtrait.manifest.table import lookup
 
 LAYOUT: Final = "Common Voice"
 EXPECTED: Final = "Common Voice: validated.tsv (or train, dev, test, other, invalidated) beside clips/"

@@ -33,12 +33,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait.corpora import kaldi, placing, spellings
+from voxtrait.corpora import placing, spellings
+from voxtrait.corpora.layouts import kaldi
 from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, rename
 from voxtrait.corpora.table import MANIFEST_COLUMNS, as_text, with_stem
 from voxtrait.errors import CorpusError, MissingExtraError
 from voxtrait.labels import AGE_GROUPS, GENDERS
-from voxtrait.manifest import SPLIT_UNIT
+from voxtrait.manifest.table import SPLIT_UNIT
 
 LAYOUT: Final = "audformat"
 EXPECTED: Final = "audformat: db.yaml beside db.….csv or db.….parquet"

@@ -19,10 +19,11 @@ from typing import Any, Final, NamedTuple, overload
 
 import polars as pl
 
-from voxtrait import manifest, naming, storage
-from voxtrait.audio import SUFFIXES, atomic_path, audio_files
+from voxtrait import manifest, storage
+from voxtrait.audio.files import SUFFIXES, atomic_path, audio_files
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
+from voxtrait.manifest import naming
 
 FAILURES: Final = "failures.csv"
 CONVERT_SETTINGS: Final = "convert.json"

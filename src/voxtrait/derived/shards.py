@@ -21,13 +21,14 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from voxtrait import audio, batch, derived, features, manifest, naming
-from voxtrait.audio import atomic_path
-from voxtrait.derived import Outcome
+from voxtrait import audio, batch, derived, features, manifest
+from voxtrait.audio.files import atomic_path
+from voxtrait.derived.folders import Outcome
+from voxtrait.derived.pictures import MANIFEST, front_end_of
 from voxtrait.errors import ManifestError, OptionError, VoxtraitError
 from voxtrait.features import FrontEnd
 from voxtrait.labels import GENDERS, SPLITS
-from voxtrait.pictures import MANIFEST, front_end_of
+from voxtrait.manifest import naming
 
 SETTINGS: Final = "shards.json"
 TABLE: Final = "clips.parquet"

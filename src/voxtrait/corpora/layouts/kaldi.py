@@ -38,14 +38,14 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
-from voxtrait import naming
-from voxtrait.audio import SUFFIXES, atomic_path
+from voxtrait.audio.files import SUFFIXES, atomic_path
 from voxtrait.corpora import placing, spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete
 from voxtrait.corpora.table import as_text, with_stem
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS
-from voxtrait.manifest import SCHEMA
+from voxtrait.manifest import naming
+from voxtrait.manifest.table import SCHEMA
 
 LAYOUT: Final = "Kaldi"
 EXPECTED: Final = "Kaldi data folder: wav.scp, with utt2spk, spk2gender, text … beside it"

@@ -31,11 +31,12 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import batch
-from voxtrait.audio import SAMPLING_RATE, atomic_path
-from voxtrait.corpora import kaldi, placing, spellings, table
+from voxtrait.audio.files import SAMPLING_RATE, atomic_path
+from voxtrait.corpora import placing, spellings, table
+from voxtrait.corpora.layouts import kaldi
 from voxtrait.corpora.source import Listing, Rows, Source, complete, rename
 from voxtrait.errors import CorpusError
-from voxtrait.manifest import SPLIT_UNIT
+from voxtrait.manifest.table import SPLIT_UNIT
 
 LAYOUT: Final = "Lhotse"
 EXPECTED: Final = "Lhotse: …recordings….jsonl(.gz) beside …supervisions….jsonl(.gz), or …cuts….jsonl(.gz)"

@@ -21,8 +21,8 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import audio, batch, derived, features, manifest, storage
-from voxtrait.audio import atomic_path
-from voxtrait.derived import PICTURES_SETTINGS, Outcome, Rows
+from voxtrait.audio.files import atomic_path
+from voxtrait.derived.folders import PICTURES_SETTINGS, Outcome, Rows
 from voxtrait.errors import OptionError, VoxtraitError
 from voxtrait.features import FrontEnd
 

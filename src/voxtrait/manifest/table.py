@@ -12,11 +12,12 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait import funnel, storage
-from voxtrait.audio import atomic_path
+from voxtrait import storage
+from voxtrait.audio.files import atomic_path
 from voxtrait.errors import AudioMissingError, ManifestError, StorageError
-from voxtrait.funnel import Step
 from voxtrait.labels import AGE_GROUPS, SPLITS
+from voxtrait.manifest import funnel
+from voxtrait.manifest.funnel import Step
 
 SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "clip_id": pl.String,  # corpus/release/locale/stem, unique

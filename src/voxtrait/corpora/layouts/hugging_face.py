@@ -13,7 +13,7 @@ Tree::
         data/train-00000-of-00002.parquet          or beside data/, or in a folder a configuration
 
 Columns: audio in the column of type ``Audio``, a record of ``bytes`` and ``path`` or a path; the others as in
-:mod:`voxtrait.corpora.audio_folder`. Classes (``ClassLabel``) become their names.
+:mod:`voxtrait.corpora.layouts.audio_folder`. Classes (``ClassLabel``) become their names.
 
 The audio mostly lies inside these files. Such clips get the path that :func:`extract` gives them, so that a manifest
 may be made before or after; the import alone reads no audio, and reads one file after another.
@@ -36,7 +36,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import batch
-from voxtrait.audio import SUFFIXES, atomic_path
+from voxtrait.audio.files import SUFFIXES, atomic_path
 from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless
 from voxtrait.corpora.table import FILES, renamed, with_stem

@@ -14,7 +14,7 @@ import polars as pl
 from voxtrait import manifest
 from voxtrait.errors import LeakageError, OptionError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
-from voxtrait.manifest import SPLIT_UNIT
+from voxtrait.manifest.table import SPLIT_UNIT
 
 LOOKED_AT: Final = ("clip_id", "speaker_id", "gender", "age_group", "split", "sentence")
 """The columns of a manifest that a split, its summary and its leakage depend on."""

@@ -1,0 +1,39 @@
+"""Sound from files and from pipes: any file → float32 in [-1, 1] at a rate, and back to WAV."""
+
+from voxtrait.audio.files import (
+    CONTAINED,
+    SAMPLING_RATE,
+    SUFFIXES,
+    Signal,
+    Source,
+    at_rate,
+    atomic_path,
+    audio_files,
+    blocks,
+    check_signal,
+    load,
+    resample,
+    to_mono,
+    to_pcm16,
+    write_wav,
+    write_wav_blocks,
+)
+
+__all__ = [
+    "CONTAINED",
+    "SAMPLING_RATE",
+    "SUFFIXES",
+    "Signal",
+    "Source",
+    "at_rate",
+    "atomic_path",
+    "audio_files",
+    "blocks",
+    "check_signal",
+    "load",
+    "resample",
+    "to_mono",
+    "to_pcm16",
+    "write_wav",
+    "write_wav_blocks",
+]
