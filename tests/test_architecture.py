@@ -1,6 +1,7 @@
 """The drawing of CONTRIBUTING.md, enforced: who imports whom, what is heavy, how files are called and how long."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,6 +127,29 @@ def test_sideways_upwards_and_hidden_imports_would_be_found() -> None:
         "voxtrait.corpora.stats:2 imports voxtrait.derived.pictures",
         "voxtrait.corpora.stats:3 imports voxtrait.cli.options",
     ]
+
+
+def circle(imports: list[Import]) -> list[str]:
+    """Modules that import each other in a circle, the first one also last; none if there is none."""
+    needs: dict[str, set[str]] = {}
+    for importer, imported, _ in imports:
+        needs.setdefault(importer, set()).add(imported)
+    try:
+        graphlib.TopologicalSorter(needs).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circle(all_imports()) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    chain = [Import("a", "b", 1), Import("b", "c", 1), Import("c", "d", 1), Import("x", "a", 1)]
+    assert circle(chain) == []
+    assert set(circle([*chain, Import("d", "b", 1)])) == {"b", "c", "d"}
+    assert set(circle([*chain, Import("a", "x", 1)])) == {"a", "x"}
 
 
 def test_nobody_imports_the_root_or_relatively() -> None:

@@ -32,7 +32,7 @@ def client_of(**settings: Any) -> TestClient:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[TestClient]:
     app = create_app(None, Settings(workers=1, token=TOKEN))
-    app.state.house.pool = Pool(odd, 1, 20)
+    app.state.server.pool = Pool(odd, 1, 20)
     with TestClient(app, base_url="http://localhost:8000") as client:
         yield client
 

@@ -27,7 +27,7 @@ from voxtrait.web.pool import Pool
 
 def make_client(**settings: Any) -> TestClient:
     app = create_app(settings.pop("bundle", None), Settings(workers=1, **settings))
-    app.state.house.pool = Pool(odd, 1, 20)
+    app.state.server.pool = Pool(odd, 1, 20)
     return TestClient(app, base_url="http://localhost:8000")
 
 

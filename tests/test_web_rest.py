@@ -36,7 +36,7 @@ HOME = "http://localhost:8000"
 def client_of(settings: Settings, bundle: Any = None, job: Any = None) -> Iterator[TestClient]:
     app = create_app(bundle, settings)
     if job is not None:
-        app.state.house.pool = Pool(job, settings.workers, settings.timeout_s)
+        app.state.server.pool = Pool(job, settings.workers, settings.timeout_s)
     with TestClient(app, base_url=HOME, raise_server_exceptions=False) as client:
         yield client
 
@@ -227,8 +227,8 @@ def test_the_queue_is_bounded_and_says_when_to_come_again() -> None:
         threads = [threading.Thread(target=lambda: answers.append(send(client, b"sleep 1"))) for _ in range(2)]
         for thread in threads:
             thread.start()
-        house = client.app.state.house  # type: ignore[attr-defined]
-        until(lambda: (house.pool.busy, house.pool.waiting) == (1, 1))
+        server = client.app.state.server  # type: ignore[attr-defined]
+        until(lambda: (server.pool.busy, server.pool.waiting) == (1, 1))
         refused = send(client, b"hello")
         assert code_of(refused) == (503, "busy")
         assert int(refused.headers["Retry-After"]) >= 1

@@ -1,4 +1,4 @@
-"""The tour: every command of the house, one after the other, on made-up voices, each with its command line.
+"""The tour: every command, one after the other, on made-up voices, each with its command line.
 
 It runs the functions that the commands run. A second run in the same folder takes up what is there: clips, WAV files,
 pictures and trainings that are whole are kept. Where the folder was made by another version or with other settings, the

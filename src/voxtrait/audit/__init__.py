@@ -7,6 +7,7 @@
     index.html ─ a person ─► decisions.csv ─ corpora.decisions ─► the next manifest
 """
 
-from voxtrait.audit.auditing import TOP, Audit, audit
+from voxtrait.audit.auditing import TOP, audit
+from voxtrait.audit.findings import Audit
 
 __all__ = ["TOP", "Audit", "audit"]

@@ -16,6 +16,7 @@ from voxtrait import batch, manifest
 from voxtrait.audio.files import atomic_path
 from voxtrait.audit import doubt, heads, page, tables, voices
 from voxtrait.audit.decided import Decided, decide
+from voxtrait.audit.findings import Audit
 from voxtrait.audit.hearing import Heard, hear
 from voxtrait.corpora import decisions as files
 from voxtrait.errors import NothingToDoError, OptionError
@@ -24,18 +25,6 @@ from voxtrait.recognize import load
 MODEL: Final = "voxtrait-base"  # the thresholds in docs/audit.md were measured on its embeddings
 TOP: Final = 200  # of each kind on the page
 MOST_PAIRS: Final = 10_000  # pairs of ids that same.csv has room for, if not more are asked for
-
-
-@dataclasses.dataclass(frozen=True)
-class Audit:
-    """What an audit found."""
-
-    summary: dict[str, Any]  # as in audit.json
-    doubts: pl.DataFrame  # the columns of the CSV files
-    speakers: pl.DataFrame
-    mixed: pl.DataFrame
-    same: pl.DataFrame
-    failed: pl.DataFrame  # path, message
 
 
 def audit(

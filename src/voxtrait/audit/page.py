@@ -12,7 +12,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -20,11 +20,9 @@ import polars as pl
 from voxtrait import audio, batch, features
 from voxtrait.audio.files import atomic_path
 from voxtrait.audit.doubt import Judged
+from voxtrait.audit.findings import Audit
 from voxtrait.errors import VoxtraitError
 from voxtrait.labels import AGE_GROUPS
-
-if TYPE_CHECKING:
-    from voxtrait.audit.auditing import Audit
 
 PICTURES: Final = "pictures"
 HEARD: Final = 3  # clips of a speaker that are shown
@@ -39,7 +37,7 @@ Entry = dict[str, Any]
 def entries(
     table: pl.DataFrame,
     judged: Mapping[str, Judged],
-    found: "Audit",
+    found: Audit,
     same: pl.DataFrame,
     names: pl.Series,
     number: np.ndarray[Any, Any],

@@ -14,8 +14,9 @@ whatever machine the chunk has come to.
 """
 
 from voxtrait.batch.crew import ATTEMPTS
-from voxtrait.batch.running import CHUNK, ENGINES, PATIENCE_S, Jobs, Where, default_jobs, progress, run
+from voxtrait.batch.running import CHUNK, progress, run
 from voxtrait.batch.shards import SHARD, claimed, run_sharded, writing
+from voxtrait.batch.where import ENGINES, PATIENCE_S, Jobs, Where, default_jobs
 from voxtrait.batch.worker import silence_decoders
 
 __all__ = [

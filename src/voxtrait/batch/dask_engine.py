@@ -9,7 +9,7 @@ from collections.abc import Collection, Generator, Iterator, Sequence
 from typing import Any, Final
 
 from voxtrait.batch.cluster import REACH_S, Failed, check_reachable, key_of, results, unreachable, work
-from voxtrait.batch.running import Where, default_jobs
+from voxtrait.batch.where import Where, default_jobs
 from voxtrait.errors import MissingExtraError, WorkerError
 
 LOSSES: Final = 100  # of Dask's own workers under one chunk before it is given up

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import Any, Final
 
 from voxtrait.batch.cluster import Failed, check_reachable, key_of, results, unreachable, work
-from voxtrait.batch.running import Where, default_jobs
+from voxtrait.batch.where import Where, default_jobs
 from voxtrait.errors import MissingExtraError, WorkerError
 
 STORE_BYTES: Final = 80 * 2**20  # of shared memory for what travels, where the cluster is ours: it is only text

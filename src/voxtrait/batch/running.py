@@ -1,15 +1,13 @@
 """A job over items: on one of the engines, with progress, results in order."""
 
 import contextlib
-import dataclasses
-import os
 import pickle
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from voxtrait.batch.crew import Crew, Lost
-from voxtrait.errors import OptionError
+from voxtrait.batch.where import Jobs, Where, default_jobs
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -18,57 +16,6 @@ CHUNK: Final = (
     8  # items handed to a worker at a time: long enough to hide the hand-over, short enough for a smooth progress line
 )
 CLUSTER_CHUNK: Final = 32  # the same for a cluster's worker, which is asked over a network
-ENGINES: Final = ("local", "ray", "dask")
-PATIENCE_S: Final = 600.0  # seconds that an item may take, unless the user says otherwise
-
-
-@dataclasses.dataclass(frozen=True)
-class Where:
-    """Where a job runs, and how long an item may take there.
-
-    Attributes:
-        engine: ``local``: processes of this machine; ``ray`` or ``dask``: workers of such a cluster.
-        address: of the cluster, as Ray or Dask write it; ``None`` starts one on this machine for the time of the run,
-            or takes the one that ``RAY_ADDRESS`` or ``DASK_SCHEDULER_ADDRESS`` names.
-        jobs: processes at a time; ``None``: all cores of this machine, or of the cluster.
-        timeout: seconds that an item may take before it is given up; ``None``: any number.
-        inline: with so few items or fewer, one job on the local engine works in this process and heeds no timeout:
-            starting another process would cost more than it is worth.
-
-    Raises:
-        OptionError: if a value is out of its range.
-
-    Examples:
-        >>> Where(jobs=2)
-        Where(engine='local', address=None, jobs=2, timeout=None, inline=0)
-    """
-
-    engine: str = "local"
-    address: str | None = None
-    jobs: int | None = 1
-    timeout: float | None = None
-    inline: int = 0
-
-    def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise OptionError(f"got the engine {self.engine!r}, expected one of {', '.join(ENGINES)}")
-        if self.engine == "local" and self.address is not None:
-            raise OptionError(
-                f"got the address {self.address} without a cluster, expected --engine ray or dask with it"
-            )
-        if self.jobs is not None and self.jobs < 1:
-            raise OptionError(f"got {self.jobs} jobs, expected 1 or more")
-        if self.timeout is not None and not 0 < self.timeout < float("inf"):
-            raise OptionError(f"got a timeout of {self.timeout} s, expected more than 0")
-
-
-Jobs: TypeAlias = int | Where
-"""A number of processes of this machine, or all that can be said of where a job runs."""
-
-
-def default_jobs() -> int:
-    """Give the number of processes that this machine can use: its cores, as far as this process may run on them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(

@@ -12,7 +12,8 @@ from typing import Any, Final, cast
 
 from voxtrait import storage
 from voxtrait.audio.files import atomic_path
-from voxtrait.batch.running import Item, Jobs, Result, run
+from voxtrait.batch.running import Item, Result, run
+from voxtrait.batch.where import Jobs
 from voxtrait.errors import OptionError, OutputError, VoxtraitError
 
 SHARD: Final = 500  # items a shard: what a killed run loses at most

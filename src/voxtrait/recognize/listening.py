@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -25,10 +25,8 @@ from voxtrait.audio.files import SAMPLING_RATE, Signal, check_signal, to_mono
 from voxtrait.errors import BundleError, OptionError, SignalError
 from voxtrait.features import Array
 from voxtrait.recognize.clip import refusal
+from voxtrait.recognize.inference import Inference
 from voxtrait.recognize.prediction import ANSWERS, Prediction
-
-if TYPE_CHECKING:
-    from voxtrait.recognize.recognizer import Recognizer
 
 EVERY_S: Final = 1.0  # seconds of sound between two estimates
 WINDOW_S: Final = 30.0  # from more speech than this no bundle is surer
@@ -87,7 +85,7 @@ class Listening:
 
     def __init__(
         self,
-        recognizer: "Recognizer",
+        recognizer: Inference,
         *,
         every_s: float = EVERY_S,
         window_s: float = WINDOW_S,
@@ -152,7 +150,8 @@ class Listening:
         return found
 
     def close(self) -> Estimate:
-        """End the sound, and give the final answer: what :meth:`Recognizer.predict` says of a file of it."""
+        """End the sound, and give the final answer: what :meth:`~voxtrait.recognize.Recognizer.predict` gives for
+        a file of it."""
         self._closed = True
         answer = self._exact.answer()
         recent = self._last.recent if self._last else answer
@@ -190,7 +189,7 @@ class Listening:
 class _Told:
     """What the speech so far tells: the sum of the summaries of its windows, and those of the last seconds."""
 
-    def __init__(self, recognizer: "Recognizer", window_s: float) -> None:
+    def __init__(self, recognizer: Inference, window_s: float) -> None:
         self._recognizer = recognizer
         self._window_s = window_s
         front_end = recognizer.bundle.front_end
@@ -272,7 +271,7 @@ class _Told:
 class _Exact:
     """The answer that a file would have, worked out beside the estimates."""
 
-    def __init__(self, recognizer: "Recognizer", path: str | None) -> None:
+    def __init__(self, recognizer: Inference, path: str | None) -> None:
         self._blocks: queue.Queue[tuple[Signal, int] | None] = queue.Queue(PIECES)
         self._found: Prediction | BaseException | None = None
         self._left = False
@@ -301,7 +300,7 @@ class _Exact:
             self.give(None)
             self._thread.join()
 
-    def _work(self, recognizer: "Recognizer", path: str | None) -> None:
+    def _work(self, recognizer: Inference, path: str | None) -> None:
         ended = False
 
         def given() -> Iterator[tuple[Signal, int]]:

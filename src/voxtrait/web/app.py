@@ -9,19 +9,15 @@
 
 import contextlib
 import importlib.metadata
-import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from voxtrait.errors import MissingExtraError
 from voxtrait.recognize import Recognizer, load
-from voxtrait.web.live import Live
-from voxtrait.web.pool import Pool
 from voxtrait.web.problems import KINDS, GoneError, RequestError
 from voxtrait.web.settings import Settings
-from voxtrait.web.spool import Spool
-from voxtrait.web.work import Work
+from voxtrait.web.state import AppState
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -32,77 +28,6 @@ ABOUT: Final = (
     "recording, with its error beside it; it is never a statement about a person. A live conversation is at the "
     "WebSocket `/v1/live`, which OpenAPI cannot describe: see docs/web.md."
 )
-
-
-class House:
-    """What all requests of one server share.
-
-    Args:
-        recognizer: who answers.
-        settings: limits.
-    """
-
-    def __init__(self, recognizer: Recognizer, settings: Settings) -> None:
-        from voxtrait.web.accounts import Metrics
-
-        self.bundle = recognizer.bundle
-        self.settings = settings
-        self.log = logging.getLogger("voxtrait.web")
-        self.metrics = Metrics()
-        job = Work(Recognizer(recognizer.bundle, threads=1), settings.max_seconds, settings.worker_memory_bytes)
-        self.pool = Pool(job, settings.workers, settings.timeout_s)
-        self.live = Live(recognizer, settings, self.metrics)
-        self.failure: Exception | None = None  # why the workers could not start
-        self._spool: Spool | None = None
-        self._taken = 0
-
-    @property
-    def spool(self) -> Spool:
-        """Where uploads go."""
-        assert self._spool is not None, "uploads are taken only between the start and the end of the server"
-        return self._spool
-
-    @contextlib.contextmanager
-    def place(self) -> Iterator[None]:
-        """Take one of the places for uploads, for as long as the context lasts.
-
-        Raises:
-            RequestError: ``busy`` if all are taken.
-        """
-        most = self.settings.most_requests
-        if self._taken >= most:
-            raise RequestError("busy", f"{most} uploads are in work: try again later", retry_s=self.pool.retry_s)
-        self._taken += 1
-        self.metrics.places.inc()
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            self.metrics.places.dec()
-
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Start the workers and make the folder for uploads; both are gone when the context ends.
-
-        Raises:
-            WorkerError: if a worker cannot start.
-        """
-        with Spool(self.settings.folder) as self._spool:
-            try:
-                try:
-                    await self.pool.start()
-                except Exception as error:
-                    self.failure = error
-                    raise
-                yield
-            finally:
-                self.live.close()
-                await self.pool.close()
-
-    def clear(self) -> None:
-        """Remove the folder for uploads, if the server's end did not."""
-        if self._spool is not None:
-            self._spool.close()
 
 
 def create_app(
@@ -135,11 +60,11 @@ def create_app(
     except ImportError:
         raise MissingExtraError("the server", "web") from None
     settings = settings or Settings()
-    house = House(which if isinstance(which, Recognizer) else load(which), settings)
+    state = AppState(which if isinstance(which, Recognizer) else load(which), settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: "FastAPI") -> AsyncIterator[None]:
-        async with house.open():
+        async with state.open():
             yield
 
     app = FastAPI(
@@ -152,14 +77,14 @@ def create_app(
         lifespan=lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing is sent anywhere
     )
-    app.state.house = house
-    app.include_router(make_router(house))
-    app.include_router(make_pages(house.bundle))
+    app.state.server = state
+    app.include_router(make_router(state))
+    app.include_router(make_pages(state.bundle))
     app.add_exception_handler(RequestError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(GoneError, _leave)
     app.add_middleware(Guard, settings=settings)
-    app.add_middleware(Accounts, metrics=house.metrics, settings=settings)
+    app.add_middleware(Accounts, metrics=state.metrics, settings=settings)
     return app
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import importlib.metadata
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
@@ -13,11 +13,9 @@ from voxtrait.bundle import Bundle, describe, load, shipped
 from voxtrait.web.answers import UPLOAD, HealthAnswer, LimitsAnswer, ModelAnswer, PredictionAnswer, ShownAnswer
 from voxtrait.web.answers import refusals as refused
 from voxtrait.web.problems import GoneError, RequestError
+from voxtrait.web.state import AppState
 from voxtrait.web.uploads import receive
 from voxtrait.web.work import Outcome, Task
-
-if TYPE_CHECKING:
-    from voxtrait.web.app import House
 
 UPLOAD_CODES: Final = (
     "malformed",
@@ -36,16 +34,16 @@ UPLOAD_CODES: Final = (
 )
 
 
-def make_router(house: "House") -> APIRouter:
+def make_router(state: AppState) -> APIRouter:
     """Make the routes of a server.
 
     Args:
-        house: what they share.
+        state: what they share.
     """
     router = APIRouter()
     # only described here: the guard has looked at the token before
-    needed: list[Any] = [Depends(HTTPBearer(auto_error=False))] if house.settings.token is not None else []
-    models = [describe_model(bundle, house.bundle) for bundle in _bundles(house.bundle)]
+    needed: list[Any] = [Depends(HTTPBearer(auto_error=False))] if state.settings.token is not None else []
+    models = [describe_model(bundle, state.bundle) for bundle in _bundles(state.bundle)]
 
     @router.post(
         "/v1/predict",
@@ -58,7 +56,7 @@ def make_router(house: "House") -> APIRouter:
     )
     async def predict(request: Request) -> Response:
         """Tell the gender and the age the voice in a clip presents as. `no_speech` and `too_short` are answers."""
-        return JSONResponse(await _work(house, request, "predict"))
+        return JSONResponse(await _work(state, request, "predict"))
 
     @router.post(
         "/v1/show",
@@ -71,7 +69,7 @@ def make_router(house: "House") -> APIRouter:
     )
     async def show(request: Request) -> Response:
         """Draw a clip, or the first minute of a longer one."""
-        return JSONResponse(await _work(house, request, "show"))
+        return JSONResponse(await _work(state, request, "show"))
 
     @router.get(
         "/v1/models",
@@ -91,7 +89,7 @@ def make_router(house: "House") -> APIRouter:
     )
     async def limits() -> Response:
         """Say what is taken."""
-        said = house.settings
+        said = state.settings
         return JSONResponse(
             {
                 "max_upload_bytes": said.max_upload_bytes,
@@ -108,7 +106,7 @@ def make_router(house: "House") -> APIRouter:
     )
     async def healthz() -> Response:
         """Say whether there is a worker that works; needs no token."""
-        alive = house.pool.alive
+        alive = state.pool.alive
         version = importlib.metadata.version("voxtrait")
         said = {"status": "ok" if alive else "down", "workers": alive, "version": version}
         return JSONResponse(said, 200 if alive else 503)
@@ -122,11 +120,11 @@ def make_router(house: "House") -> APIRouter:
     )
     async def metrics() -> Response:
         """Give figures in Prometheus' text format."""
-        return Response(house.metrics.text(house.pool), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(state.metrics.text(state.pool), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.websocket("/v1/live")
     async def live(websocket: WebSocket) -> None:
-        await house.live.serve(websocket)
+        await state.live.serve(websocket)
 
     return router
 
@@ -148,16 +146,16 @@ def _bundles(active: Bundle) -> list[Bundle]:
     return [active, *(load(folder) for folder in shipped() if folder.resolve() != active.folder.resolve())]
 
 
-async def _work(house: "House", request: Request, kind: str) -> Any:
+async def _work(state: AppState, request: Request, kind: str) -> Any:
     """Take an upload, let a worker do it, and give the value."""
     account = request.scope["account"]
-    with house.place():
-        async with receive(request, house.spool, house.settings) as upload:
+    with state.place():
+        async with receive(request, state.spool, state.settings) as upload:
             account.bytes = upload.file.size
-            outcome = await _unless_gone(request, house.pool.ask(Task(kind, upload.file.place, upload.name)))
+            outcome = await _unless_gone(request, state.pool.ask(Task(kind, upload.file.place, upload.name)))
     account.audio_s = outcome.seconds
     if outcome.trace:
-        house.log.error("a decoder failed in an unforeseen way", extra={"id": account.id, "trace": outcome.trace})
+        state.log.error("a decoder failed in an unforeseen way", extra={"id": account.id, "trace": outcome.trace})
     if outcome.code is not None:
         raise RequestError(outcome.code, outcome.message)
     return outcome.value

@@ -12,7 +12,7 @@ from voxtrait.errors import MissingExtraError, OptionError, WorkerError
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from voxtrait.web.app import House
+    from voxtrait.web.state import AppState
 
 MESSAGE: Final = 2**19  # bytes of a WebSocket's message: a second at 96 kHz has 384,000
 BACKLOG: Final = 512  # connections that the system keeps while the server is busy
@@ -36,7 +36,7 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
         import uvicorn
     except ImportError:
         raise MissingExtraError("the server", "web") from None
-    house: House = app.state.house
+    state: AppState = app.state.server
     with contextlib.closing(listen(host, port)) as listener:
         url = address(host, listener.getsockname()[1])
 
@@ -63,7 +63,7 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
             ws_per_message_deflate=False,
             lifespan="on",
             backlog=BACKLOG,
-            timeout_graceful_shutdown=round(house.settings.grace_s),
+            timeout_graceful_shutdown=round(state.settings.grace_s),
         )
         server = Server(config)
         # uvicorn raises the signal that ended it once more: an end that was asked for is none that failed
@@ -72,11 +72,11 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
             with contextlib.suppress(SystemExit):  # which newer versions raise where the start failed
                 server.run(sockets=[listener])
         finally:
-            house.clear()  # after a second Ctrl-C uvicorn skips the application's own end
+            state.clear()  # after a second Ctrl-C uvicorn skips the application's own end
             for kind, handler in before.items():
                 signal.signal(kind, handler)
     if not server.started:
-        raise house.failure or WorkerError("the server could not start")
+        raise state.failure or WorkerError("the server could not start")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -60,7 +60,7 @@ class Settings:
 
     @property
     def most_requests(self) -> int:
-        """Requests with uploads that may be in the house at one moment."""
+        """Requests with uploads that may be in work at one moment."""
         return self.workers + self.queue
 
 
