@@ -18,7 +18,7 @@ import polars as pl
 
 from voxtrait import audio, batch, corpora, manifest, speech
 from voxtrait.audit import audit, voices
-from voxtrait.audit.hearing import Heard
+from voxtrait.audit.embeddings import Heard
 from voxtrait.cli.options import print_table
 from voxtrait.training.study.baselines import median_pitch
 

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # the
 
 from hostile import Hostile, first_line, requests, uploads
 from servers import Running, running, wav
-from voxtrait.web.problems import KINDS
-from voxtrait.web.spool import PREFIX
+from voxtrait.web.errors import KINDS
+from voxtrait.web.upload_folder import PREFIX
 
 SENDERS = 4  # at a time
 WARM = 200  # uploads before memory is looked at for the first time

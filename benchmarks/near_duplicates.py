@@ -15,7 +15,7 @@ import numpy as np
 import threadpoolctl
 
 from voxtrait import audio, batch
-from voxtrait.audio.files import Signal
+from voxtrait.audio.signals import Signal
 from voxtrait.fingerprint import LONGEST_S, Fingerprint, Prints, fingerprint, near_duplicates, search
 
 Sound = tuple[Signal, int]

@@ -20,7 +20,7 @@ import psutil
 
 from voxtrait import corpora, features, manifest
 from voxtrait.derived import shards
-from voxtrait.derived.folders import finished
+from voxtrait.derived.settings import finished
 from voxtrait.manifest import splitting
 from voxtrait.synthetic import cohort, write_common_voice
 

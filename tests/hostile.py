@@ -78,7 +78,7 @@ def encoded(voice: np.ndarray, container: str, codec: str, rate: int) -> bytes:
     """A voice by PyAV."""
     import av
 
-    from voxtrait.audio.files import resample
+    from voxtrait.audio.signals import resample
 
     target = io.BytesIO()
     with av.open(target, "w", format=container) as file:

@@ -14,7 +14,7 @@ import models
 from voxtrait import audit, corpora, manifest, recognize
 from voxtrait.audit import doubt, heads, voices
 from voxtrait.audit.auditing import MODEL
-from voxtrait.audit.hearing import Heard
+from voxtrait.audit.embeddings import ClipEmbeddings
 from voxtrait.bundle import Bundle, hash_speaker
 from voxtrait.cli import root
 from voxtrait.corpora import decisions
@@ -29,7 +29,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return models.make_encoder_bundle(tmp_path_factory.mktemp("bundle"))
 
 
-def made_up(speakers: int, clips: int, *, spread: float = 0.5, seed: int = 0) -> tuple[pl.DataFrame, Heard]:
+def made_up(speakers: int, clips: int, *, spread: float = 0.5, seed: int = 0) -> tuple[pl.DataFrame, ClipEmbeddings]:
     """A manifest and embeddings: the first value says the gender, the second the years, the others who it is."""
     rng = np.random.default_rng(seed)
     voice = rng.standard_normal((speakers, SIZE))
@@ -47,7 +47,7 @@ def made_up(speakers: int, clips: int, *, spread: float = 0.5, seed: int = 0) ->
         }
     )
     told = pl.DataFrame({"p_female": 1 / (1 + np.exp(-60 * x[:, 0])), "age_years": 40 + 50 * x[:, 1]})
-    return manifest.conform(table), Heard(told, x.astype(np.float16), np.ones(len(x), dtype=bool))
+    return manifest.conform(table), ClipEmbeddings(told, x.astype(np.float16), np.ones(len(x), dtype=bool))
 
 
 def relabelled(table: pl.DataFrame, speaker: str, column: str, value: object) -> pl.DataFrame:
@@ -83,7 +83,7 @@ def test_the_head_that_judges_a_speaker_never_heard_them() -> None:
     table, heard = made_up(60, 4)
     vectors = np.array(heard.embeddings, dtype=np.float32)
     vectors[:4] = np.eye(SIZE, dtype=np.float32)[150]
-    lone = Heard(heard.table, vectors.astype(np.float16), heard.has)
+    lone = ClipEmbeddings(heard.table, vectors.astype(np.float16), heard.has)
     one, other = (doubt.people(relabelled(table, "s0", "gender", name)) for name in ("female", "male"))
     fold = heads.folds_of(one.name)
     logits = [heads.female_logits(lone, who.female, who.number, fold) for who in (one, other)]
@@ -208,7 +208,7 @@ def test_one_strange_clip_among_very_many_is_found() -> None:
     many = np.concatenate([np.tile(np.arange(4), 50), [9], np.arange(8, 600)])
     vectors = np.asarray(heard.embeddings)[many]
     noise = 0.01 * np.random.default_rng(0).standard_normal(vectors.shape)
-    crowd = Heard(pl.DataFrame(), (vectors + noise).astype(np.float16), np.ones(len(many), dtype=bool))
+    crowd = ClipEmbeddings(pl.DataFrame(), (vectors + noise).astype(np.float16), np.ones(len(many), dtype=bool))
     whose = person[many].copy()
     whose[200] = 0
     mixed = voices.mixed(crowd, whose, voices.pool(crowd, whose, 150))

@@ -16,10 +16,10 @@ from voxtrait.labels import YEARS
 from voxtrait.manifest import splitting
 from voxtrait.recognize import decision
 from voxtrait.training import calibration, export, recipe, train
-from voxtrait.training.calibration import Heard
+from voxtrait.training.calibration import HeldOut
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.study import cross_corpus
-from voxtrait.training.voices import assembly, campplus, ensemble, heads, views
+from voxtrait.training.voices import assembly, campplus, ensemble, heads, summaries
 from voxtrait.training.voices.campplus import EMBEDDING
 from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of, fold_of
 from voxtrait.training.voices.heads import Heads, HeadTraining, year_targets
@@ -117,7 +117,7 @@ def test_the_bundle_hears_what_the_training_heard(run, speech_like, tmp_path):
     pause = np.zeros(16_000, np.float32)
     file = tmp_path / "clip.wav"
     audio.write_wav(file, np.concatenate([pause, speech_like, pause, pause, speech_like, pause]), 16_000)
-    heard = views.Summarise(graph, settings, [str(file)])(str(file))
+    heard = summaries.Summarise(graph, settings, [str(file)])(str(file))
     first, *_ = np.split(np.asarray(heard["summaries"]), settings.views)
     assert first.shape == (EMBEDDING + 2 * SMALL.widths[-1],)
     model = recognize.load(run.bundle)
@@ -271,7 +271,7 @@ def test_heads_in_8_bits_answer_as_before_and_else_are_refused(clips, monkeypatc
         heads.graph(network, real)
 
 
-def heard(n: int, seconds: float, sharpness: float, rng: np.random.Generator) -> Heard:
+def heard(n: int, seconds: float, sharpness: float, rng: np.random.Generator) -> HeldOut:
     """Answers that are as sure as their seconds allow, about people of 20 to 70."""
     years = rng.uniform(20, 70, n)
     error = 8.0 / sharpness
@@ -280,7 +280,7 @@ def heard(n: int, seconds: float, sharpness: float, rng: np.random.Generator) ->
     logits = -0.5 * ((ages - middle[:, None]) / (2 * error)) ** 2  # half as sure as they may be
     female = (rng.random(n) < 0.5).astype(float)
     logit = np.where(female == 1, 1.0, -1.0) * rng.normal(2.5, 1.5, n)
-    return Heard(logit, logits, np.full(n, seconds), female, years, np.ones(n), np.arange(n))
+    return HeldOut(logit, logits, np.full(n, seconds), female, years, np.ones(n), np.arange(n))
 
 
 def test_calibration_of_years_covers_eight_in_ten_and_is_surer_with_more_speech():
@@ -318,8 +318,8 @@ def test_views_do_not_depend_on_the_processes_and_say_what_cannot_be_heard(run, 
     table = table.with_columns(path=pl.when(fourth).then(pl.lit(str(broken))).otherwise("path"))
     settings = recipe.load("base", QUICK)
     graph = run.bundle.parent / "encoder.onnx"
-    one = views.summarise(table, graph, settings, tmp_path / "one", jobs=1)
-    two = views.summarise(table, graph, settings, tmp_path / "two", jobs=2)
+    one = summaries.summarise(table, graph, settings, tmp_path / "one", jobs=1)
+    two = summaries.summarise(table, graph, settings, tmp_path / "two", jobs=2)
     assert one.equals(two)
     assert one["summaries"].null_count() == 1
     assert "broken.mp3" in one["message"][3]

@@ -11,7 +11,7 @@ import soundfile
 
 from factories import tone
 from voxtrait import audio
-from voxtrait.audio.files import Signal
+from voxtrait.audio.signals import Signal
 from voxtrait.fingerprint import Fingerprint, Prints, fingerprint, near_duplicates
 from voxtrait.fingerprint.search import NEIGHBOURS
 from voxtrait.synthetic import cohort, speak

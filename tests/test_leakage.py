@@ -16,7 +16,7 @@ from factories import tone
 from voxtrait import audio, integrity, manifest
 from voxtrait.cli import root
 from voxtrait.errors import ManifestError, NothingToDoError
-from voxtrait.integrity import hearing
+from voxtrait.integrity import examination
 from voxtrait.integrity.leaks import Shared
 from voxtrait.synthetic import cohort, speak
 
@@ -190,13 +190,13 @@ def test_without_two_sides_there_is_nothing_to_do(tmp_path: Path) -> None:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are really opened."""
     names: list[str] = []
-    real = hearing.examine
+    real = examination.examine
 
-    def watched(item: tuple[str]) -> hearing.State:
+    def watched(item: tuple[str]) -> examination.State:
         names.append(Path(item[0]).name)
         return real(item)
 
-    monkeypatch.setattr(hearing, "examine", watched)
+    monkeypatch.setattr(examination, "examine", watched)
     return names
 
 
@@ -219,20 +219,20 @@ def test_a_second_run_opens_only_what_is_new_or_changed(clips: Path, tmp_path: P
 
 
 def test_a_killed_run_goes_on(clips: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hearing.batch, "SHARD", 2)
+    monkeypatch.setattr(examination.batch, "SHARD", 2)
     table = write(tmp_path, rows_of(*(f"{at}.mp3" for at in range(6))))
-    watched = hearing.examine
+    watched = examination.examine
 
-    def killed(item: tuple[str]) -> hearing.State:
+    def killed(item: tuple[str]) -> examination.State:
         if item[0].endswith("4.mp3"):
             raise KeyboardInterrupt
         return watched(item)
 
-    monkeypatch.setattr(hearing, "examine", killed)
+    monkeypatch.setattr(examination, "examine", killed)
     with pytest.raises(KeyboardInterrupt):
         integrity.leakage(table, cache=tmp_path / "heard")
     assert opened == ["0.mp3", "1.mp3", "2.mp3", "3.mp3"]
-    monkeypatch.setattr(hearing, "examine", watched)
+    monkeypatch.setattr(examination, "examine", watched)
     assert integrity.leakage(table, cache=tmp_path / "heard").verdict == "none"
     assert opened[4:] == ["4.mp3", "5.mp3"]
     assert [path.suffix for path in (tmp_path / "heard").iterdir()] == [".parquet"] * 3

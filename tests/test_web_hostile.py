@@ -20,8 +20,8 @@ from servers import Running, running, wav
 from voxtrait import audio
 from voxtrait.audio.streams import incoming
 from voxtrait.errors import DecodeError
-from voxtrait.web.problems import KINDS
-from voxtrait.web.spool import PREFIX
+from voxtrait.web.errors import KINDS
+from voxtrait.web.upload_folder import PREFIX
 
 TOGETHER = 66  # uploads, six of each kind; benchmarks/hostile.py sends two thousand
 

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("fastapi")
 
 from odd_jobs import odd
+from voxtrait.web.errors import RequestError
 from voxtrait.web.pool import Pool
-from voxtrait.web.problems import RequestError
 from voxtrait.web.work import Task
 
 

@@ -17,7 +17,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 from servers import form, running, silence, until, wav
-from voxtrait.web.spool import PREFIX, Spool, remove_stale
+from voxtrait.web.upload_folder import PREFIX, UploadFolder, remove_stale
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
 
@@ -143,7 +143,7 @@ def test_folders_are_removed_only_when_their_server_is_gone(tmp_path: Path) -> N
     (old / "upload").write_bytes(b"abc")
     os.utime(old, (0, 0))
     linked.symlink_to(tmp_path)
-    with Spool(tmp_path) as spool:
+    with UploadFolder(tmp_path) as spool:
         assert not old.exists()
         assert newborn.exists() and linked.is_symlink() and spool.folder.exists()
         assert remove_stale(tmp_path) == []

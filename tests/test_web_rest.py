@@ -27,7 +27,7 @@ from servers import RATE, form, silence, until, wav
 from voxtrait import audio, bundle, features
 from voxtrait.web import Settings, create_app
 from voxtrait.web.pool import Pool
-from voxtrait.web.spool import Spool
+from voxtrait.web.upload_folder import UploadFolder
 
 HOME = "http://localhost:8000"
 
@@ -272,14 +272,14 @@ def test_a_fault_of_our_own_is_500_and_tells_its_log_alone(caplog: pytest.LogCap
 
 
 def test_a_full_disk_is_said_and_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    from voxtrait.web.spool import SpooledFile
+    from voxtrait.web.upload_folder import StoredUpload
 
-    def full(self: SpooledFile, data: bytes) -> None:
+    def full(self: StoredUpload, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     with client_of(Settings(workers=1), job=odd) as client:
         with monkeypatch.context() as patch:
-            patch.setattr(SpooledFile, "write", full)
+            patch.setattr(StoredUpload, "write", full)
             response = send(client, b"hello")
             assert code_of(response) == (503, "interrupted")
             assert response.headers["Retry-After"] == "10"
@@ -298,7 +298,7 @@ def test_uploads_leave_nothing_behind(tmp_path: Path) -> None:
 
 def test_where_files_need_names_they_are_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.O_TMPFILE")
-    with Spool(tmp_path) as spool:
+    with UploadFolder(tmp_path) as spool:
         with spool.file() as file:
             file.write(b"abc")
             assert Path(file.place).parent == spool.folder

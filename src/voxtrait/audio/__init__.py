@@ -2,22 +2,17 @@
 
 from voxtrait.audio.files import (
     CONTAINED,
-    SAMPLING_RATE,
     SUFFIXES,
-    Signal,
     Source,
     at_rate,
     atomic_path,
     audio_files,
     blocks,
-    check_signal,
     load,
-    resample,
-    to_mono,
-    to_pcm16,
     write_wav,
     write_wav_blocks,
 )
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono, to_pcm16
 
 __all__ = [
     "CONTAINED",

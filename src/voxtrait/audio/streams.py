@@ -17,7 +17,7 @@ from typing import IO, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from voxtrait.audio.files import Signal
+from voxtrait.audio.signals import Signal
 from voxtrait.errors import DecodeError, MissingExtraError, NothingToDoError, OptionError
 
 BLOCK_S: Final = 0.1  # seconds of a block: what a listener may wait for

@@ -16,8 +16,8 @@ from voxtrait import batch, manifest
 from voxtrait.audio.files import atomic_path
 from voxtrait.audit import doubt, heads, page, tables, voices
 from voxtrait.audit.decided import Decided, decide
+from voxtrait.audit.embeddings import ClipEmbeddings, embed_clips
 from voxtrait.audit.findings import Audit
-from voxtrait.audit.hearing import Heard, hear
 from voxtrait.corpora import decisions as files
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.recognize import load
@@ -75,9 +75,9 @@ def audit(
     recognizer = load(bundle or MODEL)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    heard = hear(recognizer, whole["path"].to_list(), folder, jobs=jobs, label=label)
+    heard = embed_clips(recognizer, whole["path"].to_list(), folder, jobs=jobs, label=label)
     decided = decide(whole, made)
-    here = Heard(heard.table, heard.embeddings, heard.has & decided.kept)
+    here = ClipEmbeddings(heard.table, heard.embeddings, heard.has & decided.kept)
     who = doubt.people(decided.table)
     judged = {task: doubt.judge(task, who, here, recognizer.bundle, seed) for task in doubt.TASKS}
     asked = {task: _undecided(one, decided.done[task]) for task, one in judged.items()}
@@ -145,7 +145,9 @@ class _Compared:
         return int((self.counts > 0).sum())
 
 
-def _compare(decided: Decided, heard: Heard, who: doubt.People, most: int, seed: int, label: str | None) -> _Compared:
+def _compare(
+    decided: Decided, heard: ClipEmbeddings, who: doubt.People, most: int, seed: int, label: str | None
+) -> _Compared:
     known = decided.table["speaker_id"].is_not_null().to_numpy()
     everybody = pl.DataFrame({"name": who.name, "number": who.number, "female": who.female}).fill_nan(None)
     ids = everybody.group_by("number").agg(pl.col("name").first(), pl.col("female").mean() > 0.5).sort("number")

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from voxtrait.audit import heads
+from voxtrait.audit.embeddings import ClipEmbeddings
 from voxtrait.audit.heads import Bools, Floats, Whole
-from voxtrait.audit.hearing import Heard
 from voxtrait.bundle import Bundle, hash_speaker
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS
 
@@ -69,7 +69,7 @@ class Judged:
     how: dict[str, Any]  # who judged, and whom not: for audit.json
 
 
-def judge(task: str, who: People, heard: Heard, bundle: Bundle, seed: int = 0) -> Judged:
+def judge(task: str, who: People, heard: ClipEmbeddings, bundle: Bundle, seed: int = 0) -> Judged:
     """Find which labels of a task are doubted.
 
     Args:
@@ -118,7 +118,7 @@ def _labelled_speakers(task: str, truth: Floats, number: Whole, has: Bools) -> d
     return {"with an age": count(np.isfinite(truth)) if spread > 1 else 0}
 
 
-def _by_bundle(task: str, heard: Heard) -> Floats:
+def _by_bundle(task: str, heard: ClipEmbeddings) -> Floats:
     """What the bundle itself says: logits of female, or years; NaN where nothing."""
     if task == "age":
         return heard.table["age_years"].fill_null(np.nan).to_numpy().copy()

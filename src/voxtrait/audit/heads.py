@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from voxtrait.audit.hearing import Heard
+from voxtrait.audit.embeddings import ClipEmbeddings
 from voxtrait.errors import MissingExtraError
 
 Floats = npt.NDArray[np.float64]
@@ -56,7 +56,7 @@ def folds_of(speakers: pl.Series, seed: int = 0) -> Whole:
     return speakers.replace_strict(names, fold, return_dtype=pl.Int64).to_numpy()
 
 
-def female_logits(heard: Heard, female: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
+def female_logits(heard: ClipEmbeddings, female: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
     """Answer every clip by a logistic regression that never heard its speaker.
 
     Args:
@@ -83,7 +83,7 @@ def female_logits(heard: Heard, female: Floats, speaker: Whole, fold: Whole, see
     return found * _sharpness(np.where(female == 1, found, -found)[known], weights_of(speaker[known]))
 
 
-def years(heard: Heard, truth: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
+def years(heard: ClipEmbeddings, truth: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
     """Answer every clip by a ridge regression on years that never heard its speaker.
 
     Args:
@@ -147,7 +147,7 @@ def chunks(n: int) -> Iterator[Whole]:
 
 
 def _out_of_fold(
-    heard: Heard,
+    heard: ClipEmbeddings,
     truth: Floats,
     speaker: Whole,
     fold: Whole,

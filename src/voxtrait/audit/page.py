@@ -55,7 +55,7 @@ def entries(
         top: how many of each kind, and of each task.
 
     Returns:
-        An entry each: ``kind``, ``task``, ``scope``, ``id``, what is said of it, and the ``rows`` of clips to hear.
+        An entry each: ``kind``, ``task``, ``scope``, ``id``, what is said of it, and the ``rows`` of clips to play.
     """
     clip_ids, made = table["clip_id"], list[Entry]()
     for task, one in judged.items():

@@ -10,7 +10,7 @@ import polars as pl
 
 from voxtrait.audio.files import atomic_path
 from voxtrait.audit.doubt import LINE, Judged
-from voxtrait.audit.hearing import Heard
+from voxtrait.audit.embeddings import ClipEmbeddings
 
 DOUBT_COLUMNS: Final = (
     *("rank", "task", "clip_id", "speaker_id", "label", "answer", "years", "doubt", "child", "n_clips", "path"),
@@ -44,7 +44,7 @@ def speakers(table: pl.DataFrame, judged: Mapping[str, Judged]) -> pl.DataFrame:
     return pl.concat(found).select(SPEAKER_COLUMNS)
 
 
-def all_clips(table: pl.DataFrame, heard: Heard, judged: Mapping[str, Judged]) -> pl.DataFrame:
+def all_clips(table: pl.DataFrame, heard: ClipEmbeddings, judged: Mapping[str, Judged]) -> pl.DataFrame:
     """Give ``clips.parquet``: every row of the manifest, what the recogniser said and what is doubted."""
     said = heard.table.rename({"p_female": "bundle_p_female", "age_years": "bundle_years"})
     labels = table.select("clip_id", "speaker_id", "path", "gender", "age_group", "age_years")

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from voxtrait.audit.embeddings import ClipEmbeddings
 from voxtrait.audit.heads import Bools, Floats, Whole, chunks
-from voxtrait.audit.hearing import Heard
 
 Reals = npt.NDArray[np.float32]
 
@@ -71,7 +71,7 @@ class Voices:
         return mean, spread
 
 
-def pool(heard: Heard, person: Whole, ids: int, seed: int = 0) -> Voices:
+def pool(heard: ClipEmbeddings, person: Whole, ids: int, seed: int = 0) -> Voices:
     """Pool the clips of each id.
 
     Args:
@@ -82,7 +82,7 @@ def pool(heard: Heard, person: Whole, ids: int, seed: int = 0) -> Voices:
 
     Examples:
         >>> clips = np.eye(3, 256, dtype=np.float16)
-        >>> pooled = pool(Heard(pl.DataFrame(), clips, np.array([True, True, False])), np.array([1, 1, 0]), 2)
+        >>> pooled = pool(ClipEmbeddings(pl.DataFrame(), clips, np.array([True, True, False])), np.array([1, 1, 0]), 2)
         >>> pooled.counts.tolist(), np.round(pooled.vectors[1, :3].astype(float), 2).tolist()
         ([0, 2], [0.71, 0.71, 0.0])
     """
@@ -100,7 +100,7 @@ def pool(heard: Heard, person: Whole, ids: int, seed: int = 0) -> Voices:
     return Voices(_unit(total), counts, np.sort(cohort))
 
 
-def mixed(heard: Heard, person: Whole, voices: Voices, seed: int = 0) -> pl.DataFrame:
+def mixed(heard: ClipEmbeddings, person: Whole, voices: Voices, seed: int = 0) -> pl.DataFrame:
     """Find ids whose clips fall into two groups no more alike than strangers.
 
     The two groups are those of average linkage over the cosine; of an id with many clips also the clip least like the

@@ -15,7 +15,7 @@ from voxtrait.cli.predict import text_line
 from voxtrait.errors import AudioError, AudioMissingError, OptionError
 
 if TYPE_CHECKING:
-    from voxtrait.audio.files import Signal
+    from voxtrait.audio.signals import Signal
     from voxtrait.recognize import Estimate
 
 RAW_KINDS: Final = ("s16le", "s16be", "s24le", "s32le", "f32le", "f64le", "u8", "s8", "mulaw", "alaw")

@@ -111,7 +111,7 @@ def serve(
         if open_:
             click.launch(url)
 
-    from voxtrait.web.accounts import log_to_stderr
+    from voxtrait.web.request_log import log_to_stderr
 
     log_to_stderr(quiet)
     run(app, host, port, ready=ready)

@@ -12,7 +12,7 @@ import polars as pl
 from voxtrait import manifest
 from voxtrait.audio.files import atomic_path
 from voxtrait.corpora import placing
-from voxtrait.corpora.layouts import audformat, audio_folder, class_folders, kaldi, lhotse
+from voxtrait.corpora.layouts import audformat, audio_folder, class_folders, kaldi_export, lhotse
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.labels import SPLITS
 from voxtrait.manifest import naming
@@ -194,7 +194,7 @@ def _write(rows: pl.DataFrame, out: Path, result: Export, *, tables_only: bool, 
         case "audformat":
             result.tables = audformat.write(rows, out, out.resolve().name)
         case "kaldi":
-            result.tables = kaldi.write(_moved(rows, out), out)
+            result.tables = kaldi_export.write(_moved(rows, out), out)
         case "lhotse":
             rows = _for_lhotse(_moved(rows, out), result, tables_only, jobs, label)
             result.tables = lhotse.write(rows, out)
@@ -232,7 +232,7 @@ def _moved(rows: pl.DataFrame, out: Path) -> pl.DataFrame:
 def _for_kaldi(rows: pl.DataFrame, result: Export) -> pl.DataFrame:
     if result.audio != "reference":
         return rows
-    held = rows.filter(kaldi.holds("path"))
+    held = rows.filter(kaldi_export.holds("path"))
     if lost := rows.height - held.height:
         result.left_out["path that a line of wav.scp cannot hold: use --audio link"] = lost
     return held

@@ -4,19 +4,17 @@ from voxtrait.derived.folders import (
     Rows,
     Summary,
     absolute,
-    claim,
     class_folders,
     find_pictures,
-    finished,
     gather,
     labelled_clips,
     mirrored_names,
     places_of,
-    read_settings,
     shown,
     sources,
     walk_class_folders,
 )
+from voxtrait.derived.settings import claim, finished, read_settings
 
 __all__ = [
     "Rows",

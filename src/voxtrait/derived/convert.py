@@ -9,7 +9,8 @@ import polars as pl
 import soundfile
 
 from voxtrait import audio, batch, derived, storage
-from voxtrait.derived.folders import CONVERT_SETTINGS, Outcome, Summary
+from voxtrait.derived.folders import Outcome, Summary
+from voxtrait.derived.settings import CONVERT_SETTINGS
 from voxtrait.errors import OptionError, VoxtraitError
 
 CHANNELS: Final = ("1", "keep")

@@ -8,12 +8,11 @@ import csv
 import dataclasses
 import io
 import itertools
-import json
 import os
 import posixpath
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, overload
 
@@ -26,12 +25,9 @@ from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest import naming
 
 FAILURES: Final = "failures.csv"
-CONVERT_SETTINGS: Final = "convert.json"
-PICTURES_SETTINGS: Final = "pictures.json"
 MANIFESTS: Final = (".parquet", ".csv", ".tsv")
 LIST: Final = ".txt"  # a list of files: a path or a URL a line
 UNSPLIT: Final = "unsplit"  # where clips without a split lie
-_UNFINISHED: Final = "overwriting"  # key in the settings while files of older settings may still lie there
 _CLASS_FOLDER: Final = re.compile(rf"({'|'.join([*SPLITS, UNSPLIT])})/(gender|age)/[^/]+")
 _PART: Final = re.compile(r"\.\d+\.part$")
 
@@ -325,84 +321,6 @@ def walk_class_folders(out_dir: str | os.PathLike[str]) -> Iterator[tuple[str, l
                 for place in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
                     with os.scandir(folder / place) as entries:
                         yield f"{split}/{kind}/{place}", [entry.name for entry in entries if entry.is_file()]
-
-
-def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] | None:
-    """Read the settings that a derived folder was made with; ``None`` where it has none yet.
-
-    Raises:
-        OptionError: if they cannot be read.
-    """
-    file = storage.join(storage.shown(os.fspath(out_dir)), name)
-    try:
-        at = storage.join(os.fspath(out_dir), name)
-        settings = json.loads(storage.read(at) if storage.is_url(at) else Path(at).read_text(encoding="utf-8"))
-    except FileNotFoundError:  # also AudioMissingError
-        return None
-    except (ValueError, OSError) as error:
-        raise OptionError(f"{file} cannot be read ({error}): delete the folder, or use --overwrite") from None
-    if not isinstance(settings, dict):
-        raise OptionError(f"{file} holds no settings: delete the folder, or use --overwrite")
-    return settings
-
-
-def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any], *, overwrite: bool = False) -> bool:
-    """Make a derived folder, or admit one that was made with the same settings; what a killed run left is cleared away.
-
-    Returns:
-        Whether the files in it have to be made again: with ``overwrite``, or when a run with it was stopped.
-
-    Raises:
-        OptionError: if it was made with other settings, naming each difference.
-    """
-    folder = storage.shown(os.fspath(out_dir))
-    if not storage.is_url(out_dir):
-        Path(out_dir).mkdir(parents=True, exist_ok=True)
-    before = None if overwrite else read_settings(folder, name)
-    again = overwrite or bool(before and before.get(_UNFINISHED))
-    if before is not None:
-        flat_before, flat_now = _flat({key: before[key] for key in before if key != _UNFINISHED}), _flat(settings)
-        differences = [
-            f"{key}: {flat_before.get(key)} there, {flat_now.get(key)} now"
-            for key in sorted(flat_before.keys() | flat_now.keys())
-            if flat_before.get(key) != flat_now.get(key)
-        ]
-        if differences:
-            raise OptionError(
-                f"{folder} was made with other settings ({'; '.join(differences)}): use another folder, or --overwrite"
-            )
-    if not storage.is_url(out_dir):  # there a file is whole, or not there
-        clear_unfinished(out_dir)
-    now = {**settings, _UNFINISHED: True} if again else settings
-    if now != before:
-        _write_settings(out_dir, name, now)
-    return again
-
-
-def clear_unfinished(out_dir: str | os.PathLike[str]) -> None:
-    """Remove the half-written files that a killed run left: see :func:`voxtrait.audio.atomic_path`."""
-    for here, _, names in os.walk(out_dir):
-        for name in names:
-            if name[0] == "." and _PART.search(name):
-                Path(here, name).unlink(missing_ok=True)
-
-
-def finished(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
-    """Record that everything in a derived folder has these settings."""
-    _write_settings(out_dir, name, settings)
-
-
-def _write_settings(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
-    with atomic_path(storage.join(os.fspath(out_dir), name)) as part:
-        part.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay nested settings flat, so that a difference is named by its own key."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat.update(_flat(value) if isinstance(value, Mapping) else {key: value})
-    return flat
 
 
 def gather(outcomes: Iterable[Outcome], summary: Summary) -> None:

@@ -22,7 +22,8 @@ import polars as pl
 
 from voxtrait import audio, batch, derived, features, manifest, storage
 from voxtrait.audio.files import atomic_path
-from voxtrait.derived.folders import PICTURES_SETTINGS, Outcome, Rows
+from voxtrait.derived.folders import Outcome, Rows
+from voxtrait.derived.settings import PICTURES_SETTINGS
 from voxtrait.errors import OptionError, VoxtraitError
 from voxtrait.features import FrontEnd
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.audio.files import Signal, to_mono
+from voxtrait.audio.signals import Signal, to_mono
 
 Words: TypeAlias = npt.NDArray[np.uint16]
 Floats: TypeAlias = npt.NDArray[np.float32]

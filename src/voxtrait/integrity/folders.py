@@ -13,7 +13,8 @@ import polars as pl
 import soundfile
 
 from voxtrait import batch, derived, features, storage
-from voxtrait.derived.folders import CONVERT_SETTINGS, PICTURES_SETTINGS, Rows, Sources
+from voxtrait.derived.folders import Rows, Sources
+from voxtrait.derived.settings import CONVERT_SETTINGS, PICTURES_SETTINGS
 from voxtrait.errors import DecodeError, OptionError
 from voxtrait.integrity.containers import Data, truncation
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report

@@ -11,7 +11,7 @@ import polars as pl
 from voxtrait import derived
 from voxtrait.errors import NothingToDoError
 from voxtrait.fingerprint import LONGEST_S
-from voxtrait.integrity.hearing import STATES, UNHEARD, Heard, hear
+from voxtrait.integrity.examination import STATES, UNHEARD, FileStates, examine_files
 from voxtrait.integrity.recordings import near_duplicate_groups, with_contents
 from voxtrait.integrity.report import EXAMPLES
 from voxtrait.labels import SPLITS
@@ -135,7 +135,7 @@ def leakage(
         groups = {"file contents": None, "near-duplicates": None}
     else:
         files = rows.select("path").unique(maintain_order=True)
-        heard = hear(files["path"], jobs=jobs, label=label, cache=Path(cache) if cache else None)
+        heard = examine_files(files["path"], jobs=jobs, label=label, cache=Path(cache) if cache else None)
         found = with_contents(files.with_columns(**heard.columns()))
         unseen += _unheard(heard)
         groups = {
@@ -206,7 +206,7 @@ def _examples(what: str, some: pl.DataFrame, clips: pl.DataFrame) -> Iterator[st
         yield f"{key} ({sides})"
 
 
-def _unheard(heard: Heard) -> Iterator[str]:
+def _unheard(heard: FileStates) -> Iterator[str]:
     for state in STATES:
         if state in UNHEARD and heard.counts[state]:
             yield f"{heard.counts[state]} files {state}"

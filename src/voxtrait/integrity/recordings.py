@@ -11,7 +11,7 @@ from voxtrait import audio, storage
 from voxtrait.batch import Jobs
 from voxtrait.errors import NothingToDoError
 from voxtrait.fingerprint import near_duplicates
-from voxtrait.integrity.hearing import STATES, Heard, hear
+from voxtrait.integrity.examination import STATES, FileStates, examine_files
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report, Severity
 from voxtrait.integrity.tables import crossing
 
@@ -23,7 +23,7 @@ def check_recordings(
     table: pl.DataFrame, report: Report, *, jobs: Jobs, label: str | None, cache: Path | None = None
 ) -> None:
     """Open every file of a table; ``path`` is absolute."""
-    heard = hear(table["path"], jobs=jobs, label=label, cache=cache)
+    heard = examine_files(table["path"], jobs=jobs, label=label, cache=cache)
     report.files = table.height - heard.counts["absent"]
     report.seconds = sum(heard.seconds)
     for state, severity in STATES.items():
@@ -69,7 +69,7 @@ def with_contents(rows: pl.DataFrame) -> pl.DataFrame:
     return numbered.select(*rows.columns, pl.when(read).then(pl.col("content").min().over("first", "second")))
 
 
-def near_duplicate_groups(rows: pl.DataFrame, heard: Heard) -> pl.DataFrame:
+def near_duplicate_groups(rows: pl.DataFrame, heard: FileStates) -> pl.DataFrame:
     """Find the rows whose files are one recording under different bytes.
 
     Args:
@@ -115,7 +115,7 @@ def _check_contents(rows: pl.DataFrame, report: Report) -> None:
     _report_groups(groups, "content", "file contents shared between splits", FATAL, "file contents repeated", report)
 
 
-def _check_near_duplicates(rows: pl.DataFrame, heard: Heard, report: Report) -> None:
+def _check_near_duplicates(rows: pl.DataFrame, heard: FileStates, report: Report) -> None:
     groups = near_duplicate_groups(with_contents(rows), heard)
     names = ("near-duplicate recordings shared between splits", "near-duplicate recordings")
     _report_groups(groups, "recording", names[0], REPORTED, names[1], report)

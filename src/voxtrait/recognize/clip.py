@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from voxtrait import speech
-from voxtrait.audio.files import SAMPLING_RATE, Signal
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.recognize import decision
 
 SHORTEST_S: Final = decision.EVIDENCE_S[0]  # 0.7 seconds of speech, below which no answer is given
@@ -105,14 +105,14 @@ class Clip:
                 spoken.append(heard.speech)
         return np.concatenate([np.zeros(0, np.float32), *(first if self._samples <= _STRETCH else spoken)])[:_STRETCH]
 
-    def _listen(self, blocks: Iterable[Signal]) -> Iterator[speech.Heard]:
+    def _listen(self, blocks: Iterable[Signal]) -> Iterator[speech.Detection]:
         """Pass the blocks to the detector, count frames and powers, and give its results."""
         for block in blocks:
             self._samples += len(block)
             yield self._count(self._detector.feed(block))
         yield self._count(self._detector.close())
 
-    def _count(self, heard: speech.Heard) -> speech.Heard:
+    def _count(self, heard: speech.Detection) -> speech.Detection:
         for kind, which in ((True, heard.frames), (False, ~heard.frames)):
             self._frames[kind] += int(np.count_nonzero(which))
             self._sums[kind] += float(heard.powers[which].sum(dtype=np.float64))

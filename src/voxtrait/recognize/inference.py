@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxtrait import features
-from voxtrait.audio.files import SAMPLING_RATE, Signal, check_signal, resample, to_mono
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono
 from voxtrait.bundle import Bundle
 from voxtrait.errors import BundleError, SignalError
 from voxtrait.features import Array

@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from voxtrait import audio, speech
-from voxtrait.audio.files import SAMPLING_RATE, Signal, check_signal, to_mono
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, to_mono
 from voxtrait.errors import BundleError, OptionError, SignalError
 from voxtrait.features import Array
 from voxtrait.recognize.clip import refusal
@@ -204,7 +204,7 @@ class _Told:
         self._count = 0
         self._summaries: deque[tuple[float, Array]] = deque()  # when, and (1, f)
 
-    def take(self, heard: speech.Heard, at_s: float) -> None:
+    def take(self, heard: speech.Detection, at_s: float) -> None:
         """Add speech that will be told at a moment."""
         spoken = heard.surrounded
         if not len(spoken):

@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from voxtrait import audio, batch, features, storage
-from voxtrait.audio.files import SAMPLING_RATE, Signal, Source, check_signal, resample, to_mono
+from voxtrait.audio.files import Source
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono
 from voxtrait.bundle import current_name
 from voxtrait.bundle import load as load_bundle
 from voxtrait.errors import AudioMissingError, BundleError, DecodeError, OptionError, VoxtraitError

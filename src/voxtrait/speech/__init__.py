@@ -5,7 +5,17 @@
 detectors. ONNX Runtime is loaded by the first call, not by the import.
 """
 
-from voxtrait.speech.detector import FRAME_S, Detector, Heard, find, listen, speech_frames, speech_seconds, spoken
+from voxtrait.speech.detector import FRAME_S, Detection, Detector, find, listen, speech_frames, speech_seconds, spoken
 from voxtrait.speech.provisional import Provisional
 
-__all__ = ["FRAME_S", "Detector", "Heard", "Provisional", "find", "listen", "speech_frames", "speech_seconds", "spoken"]
+__all__ = [
+    "FRAME_S",
+    "Detection",
+    "Detector",
+    "Provisional",
+    "find",
+    "listen",
+    "speech_frames",
+    "speech_seconds",
+    "spoken",
+]

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.audio.files import SAMPLING_RATE, Signal
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import SignalError
 from voxtrait.speech import network, quick
 
@@ -47,7 +47,7 @@ PAUSE_FRAMES: Final = max(BRIDGE_FRAMES, 2 * (MARGIN_FRAMES + SURROUNDING_FRAMES
 """A pause of this length lets all frames before it be decided: the surroundings of its two sides do not overlap."""
 
 
-class Heard(NamedTuple):
+class Detection(NamedTuple):
     """A part of a signal, decided."""
 
     frames: Frames  # (n,): is there speech in these 32 ms?
@@ -78,7 +78,7 @@ class Detector:
         self._shares = np.zeros(0, np.float32)  # its probabilities for them
         self._powers = np.zeros(0, np.float32)  # … and their powers
 
-    def feed(self, signal: Signal) -> Heard:
+    def feed(self, signal: Signal) -> Detection:
         """Take the next block, and give what can be decided by now.
 
         Args:
@@ -105,7 +105,7 @@ class Detector:
         self._waiting = [signal[end:].copy()]
         return joined(parts)
 
-    def close(self) -> Heard:
+    def close(self) -> Detection:
         """End the signal, and give what was left to decide; less than 32 ms at its end are dropped."""
         left = _end_to_end(self._waiting)
         self._waiting = []
@@ -143,11 +143,11 @@ class Detector:
                 return stop - MARGIN_FRAMES - SURROUNDING_FRAMES
         return len(self._shares) if len(self._shares) >= 2 * WINDOW_FRAMES else 0
 
-    def _decide(self, count: int) -> Heard:
+    def _decide(self, count: int) -> Detection:
         frames = decide(self._shares[:count])
         samples = count * network.FRAME
         cut = self._samples[:samples].reshape(-1, network.FRAME)
-        heard = Heard(frames, cut[frames].ravel(), self._powers[:count], cut[widened(frames)].ravel())
+        heard = Detection(frames, cut[frames].ravel(), self._powers[:count], cut[widened(frames)].ravel())
         self._shares = self._shares[count:].copy()  # a view would keep all of it in memory
         self._powers = self._powers[count:].copy()
         self._samples = self._samples[samples:].copy()
@@ -197,7 +197,7 @@ def widened(frames: Frames) -> Frames:
     return wide
 
 
-def listen(blocks: Iterable[Signal]) -> Iterator[Heard]:
+def listen(blocks: Iterable[Signal]) -> Iterator[Detection]:
     """Find the speech in a signal that comes in blocks, as ``audio.blocks`` decodes a file.
 
     Args:
@@ -261,7 +261,7 @@ def spoken(signal: Signal) -> Signal:
     return find(signal).speech
 
 
-def find(signal: Signal) -> Heard:
+def find(signal: Signal) -> Detection:
     """Find the speech in a mono signal at 16 kHz, ``(samples,)``.
 
     Examples:
@@ -272,15 +272,15 @@ def find(signal: Signal) -> Heard:
     return joined([detector.feed(signal), detector.close()])
 
 
-def joined(parts: list[Heard]) -> Heard:
+def joined(parts: list[Detection]) -> Detection:
     """Lay the parts of a signal end to end."""
     full = [part for part in parts if len(part.frames)]
     if len(full) == 1:
         return full[0]
     if not full:
         nothing = np.zeros(0, np.float32)
-        return Heard(nothing.astype(bool), nothing, nothing, nothing)
-    return Heard(*(np.concatenate(values) for values in zip(*full, strict=True)))
+        return Detection(nothing.astype(bool), nothing, nothing, nothing)
+    return Detection(*(np.concatenate(values) for values in zip(*full, strict=True)))
 
 
 def _end_to_end(parts: list[Array]) -> Array:

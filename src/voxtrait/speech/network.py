@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from voxtrait.audio.files import Signal
+from voxtrait.audio.signals import Signal
 
 Array = npt.NDArray[np.float32]
 

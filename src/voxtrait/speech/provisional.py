@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from voxtrait.audio.files import Signal
+from voxtrait.audio.signals import Signal
 from voxtrait.speech import network
 from voxtrait.speech.detector import (
     BRIDGE_FRAMES,
@@ -17,7 +17,7 @@ from voxtrait.speech.detector import (
     QUIETEST_DBFS,
     TARGET_DBFS,
     WINDOW_FRAMES,
-    Heard,
+    Detection,
     decide,
     joined,
     loud_dbfs,
@@ -49,7 +49,7 @@ class Provisional:
         self._shares = np.zeros(0, np.float32)  # its probabilities, for a context and what is not answered
         self._unanswered = np.zeros(0, np.float32)  # samples
 
-    def feed(self, signal: Signal) -> Heard:
+    def feed(self, signal: Signal) -> Detection:
         """Take the next block, and give what can be said by now.
 
         Args:
@@ -65,7 +65,7 @@ class Provisional:
         self._rest = signal[end:].copy()
         return joined(parts)
 
-    def _step(self, signal: Signal) -> Heard:
+    def _step(self, signal: Signal) -> Detection:
         self._powers = np.concatenate([self._powers, powers(signal)])[-WINDOW_FRAMES:]
         level = loud_dbfs(self._powers)
         if level < QUIETEST_DBFS:
@@ -82,4 +82,4 @@ class Provisional:
         answered, self._unanswered = np.split(samples, [count * network.FRAME])
         heard = self._powers[len(self._powers) - waiting :][:count]
         cut = answered.reshape(-1, network.FRAME)
-        return Heard(frames, cut[frames].ravel(), heard, cut[wide].ravel())
+        return Detection(frames, cut[frames].ravel(), heard, cut[wide].ravel())

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from voxtrait.audio.files import Signal
+from voxtrait.audio.signals import Signal
 from voxtrait.speech.network import FRAME, opened
 
 Array = npt.NDArray[np.float32]

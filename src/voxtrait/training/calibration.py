@@ -99,7 +99,7 @@ def calibrate_age(
 
 
 @dataclasses.dataclass(frozen=True)
-class Heard:
+class HeldOut:
     """Answers of members about speakers they never heard, for as long as the speech was: one row a clip."""
 
     female_logit: Floats  # (n,)
@@ -111,7 +111,7 @@ class Heard:
     speaker: npt.NDArray[np.int64]  # (n,), numbers
 
 
-def calibrate_voices(heard: Sequence[Heard], childhood: float) -> dict[str, dict[str, Any]]:
+def calibrate_voices(heard: Sequence[HeldOut], childhood: float) -> dict[str, dict[str, Any]]:
     """Fit the calibration of gender and age together.
 
     The tails of the interval are chosen on whole clips whose gender and age are known.
@@ -132,7 +132,7 @@ def calibrate_voices(heard: Sequence[Heard], childhood: float) -> dict[str, dict
     return {"gender": gender, "age": {**age, "tail": tails}}
 
 
-def calibrate_years(heard: Sequence[Heard]) -> dict[str, Any]:
+def calibrate_years(heard: Sequence[HeldOut]) -> dict[str, Any]:
     """Fit the calibration of a distribution over years, but for its tails.
 
     Temperature and evidence are those under which the true age groups are most probable, over stretches of speech of
@@ -155,7 +155,7 @@ def calibrate_years(heard: Sequence[Heard]) -> dict[str, Any]:
     return {**_setting(_minimum(loss)), "bias": [0.0] * len(YEARS)}
 
 
-def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], childhood: float) -> dict[str, Any]:
+def calibrate_presented_gender(heard: Sequence[HeldOut], age: dict[str, Any], childhood: float) -> dict[str, Any]:
     """Fit the calibration of gender where the age is told too: a child's voice presents none, and says so.
 
     Temperature and evidence make the true genders most probable, children and contradicted labels included. The band
@@ -188,17 +188,17 @@ def calibrate_presented_gender(heard: Sequence[Heard], age: dict[str, Any], chil
     return {**setting, "bias": [0.0, 0.0], "unsure": [0.5 - width, 0.5 + width], "childhood": childhood}
 
 
-def _years(one: Heard, setting: dict[str, Any]) -> Floats:
+def _years(one: HeldOut, setting: dict[str, Any]) -> Floats:
     return decision.probabilities(one.year_logits / decision.temperature_at(setting, one.seconds)[:, None])
 
 
-def _presented(one: Heard, years: Floats, setting: dict[str, Any], childhood: float) -> Floats:
+def _presented(one: HeldOut, years: Floats, setting: dict[str, Any], childhood: float) -> Floats:
     p_female = 1 / (1 + np.exp(-one.female_logit / decision.temperature_at(setting, one.seconds)))
     return decision.without_childhood(p_female, years, childhood)
 
 
-def _only(one: Heard, rows: npt.NDArray[np.bool_]) -> Heard:
-    return Heard(**{field.name: getattr(one, field.name)[rows] for field in dataclasses.fields(Heard)})
+def _only(one: HeldOut, rows: npt.NDArray[np.bool_]) -> HeldOut:
+    return HeldOut(**{field.name: getattr(one, field.name)[rows] for field in dataclasses.fields(HeldOut)})
 
 
 def _setting(at: Floats) -> dict[str, float]:

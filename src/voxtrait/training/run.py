@@ -52,7 +52,7 @@ def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool
         part.write_text(json.dumps(wanted, indent=1) + "\n", "utf-8")
 
 
-class Talk(Callback):
+class ProgressLine(Callback):
     """One line an epoch on standard error, with the time left."""
 
     def __init__(self, label: str | None, epochs: int) -> None:
@@ -103,7 +103,7 @@ def headline(report: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def calm() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Hide Lightning's advice; errors are still shown."""
     names = ("lightning", "lightning.pytorch", "lightning.fabric")
     before = {name: logging.getLogger(name).level for name in names}

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, Field
 
 from voxtrait.labels import AGE_GROUPS
-from voxtrait.web.problems import KINDS
+from voxtrait.web.errors import KINDS
 
 _SHARES: Final = dict(zip(AGE_GROUPS, [0.0, 0.03, 0.29, 0.41, 0.19, 0.06, 0.02, 0.0, 0.0, 0.0], strict=True))
 

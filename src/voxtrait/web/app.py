@@ -2,9 +2,9 @@
 
 ::
 
-    Accounts ─ Guard ─ FastAPI ─┬─ routes ─ uploads ─► Spool ─ Pool ─► worker processes, each with a Recognizer
-    (log)      (who)            ├─ live ───► a thread a voice
-                                └─ pages ──► the page, its files, the model card
+    RequestLog ─ AccessControl ─ FastAPI ─┬─ routes ─ uploads ─► UploadFolder ─ Pool ─► workers, each with a Recognizer
+     (what)        (who)                  ├─ live ───► a thread a voice
+                                          └─ pages ──► the page, its files, the model card
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voxtrait.errors import MissingExtraError
 from voxtrait.recognize import Recognizer, load
-from voxtrait.web.problems import KINDS, GoneError, RequestError
+from voxtrait.web.errors import KINDS, GoneError, RequestError
 from voxtrait.web.settings import Settings
 from voxtrait.web.state import AppState
 
@@ -53,9 +53,9 @@ def create_app(
         from fastapi import FastAPI
         from starlette.exceptions import HTTPException
 
-        from voxtrait.web.accounts import Accounts
-        from voxtrait.web.guard import Guard
+        from voxtrait.web.access import AccessControl
         from voxtrait.web.pages import make_pages
+        from voxtrait.web.request_log import RequestLog
         from voxtrait.web.routes import make_router
     except ImportError:
         raise MissingExtraError("the server", "web") from None
@@ -83,8 +83,8 @@ def create_app(
     app.add_exception_handler(RequestError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(GoneError, _leave)
-    app.add_middleware(Guard, settings=settings)
-    app.add_middleware(Accounts, metrics=state.metrics, settings=settings)
+    app.add_middleware(AccessControl, settings=settings)
+    app.add_middleware(RequestLog, metrics=state.metrics, settings=settings)
     return app
 
 

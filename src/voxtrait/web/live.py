@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from voxtrait import features
-from voxtrait.audio.files import SAMPLING_RATE, Signal
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import VoxtraitError
 from voxtrait.recognize import Listening, Recognizer
-from voxtrait.web.accounts import Account, Metrics
-from voxtrait.web.guard import SUBPROTOCOL
-from voxtrait.web.problems import RequestError
+from voxtrait.web.access import SUBPROTOCOL
+from voxtrait.web.errors import RequestError
+from voxtrait.web.request_log import Metrics, RequestRecord
 from voxtrait.web.settings import Settings
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Live:
         """Be one session, from the first message to the last."""
         from starlette.websockets import WebSocketDisconnect
 
-        account: Account = websocket.scope["account"]
+        account: RequestRecord = websocket.scope["account"]
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         code = 1000
@@ -156,7 +156,7 @@ class Live:
         finally:
             self._open -= 1
 
-    async def _converse(self, websocket: "WebSocket", account: Account) -> None:
+    async def _converse(self, websocket: "WebSocket", account: RequestRecord) -> None:
         loop = asyncio.get_running_loop()
         rate = _rate(await self._next(websocket))
         session = await loop.run_in_executor(self._threads, Session, self._recognizer, rate, self._settings.max_seconds)

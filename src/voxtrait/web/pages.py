@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from voxtrait.bundle import Bundle
 from voxtrait.web.card import card
-from voxtrait.web.problems import RequestError
+from voxtrait.web.errors import RequestError
 
 FOLDER: Final = Path(__file__).parent / "page"
 TYPES: Final = {

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from voxtrait.batch.worker import DONE, FAILED, READY, Worker
 from voxtrait.errors import WorkerError
-from voxtrait.web.problems import RequestError
+from voxtrait.web.errors import RequestError
 from voxtrait.web.work import Task
 
 START_S: Final = 120.0  # in which a worker must be ready

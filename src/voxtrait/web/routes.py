@@ -12,7 +12,7 @@ from fastapi.security import HTTPBearer
 from voxtrait.bundle import Bundle, describe, load, shipped
 from voxtrait.web.answers import UPLOAD, HealthAnswer, LimitsAnswer, ModelAnswer, PredictionAnswer, ShownAnswer
 from voxtrait.web.answers import refusals as refused
-from voxtrait.web.problems import GoneError, RequestError
+from voxtrait.web.errors import GoneError, RequestError
 from voxtrait.web.state import AppState
 from voxtrait.web.uploads import receive
 from voxtrait.web.work import Outcome, Task
@@ -150,7 +150,7 @@ async def _work(state: AppState, request: Request, kind: str) -> Any:
     """Take an upload, let a worker do it, and give the value."""
     account = request.scope["account"]
     with state.place():
-        async with receive(request, state.spool, state.settings) as upload:
+        async with receive(request, state.uploads, state.settings) as upload:
             account.bytes = upload.file.size
             outcome = await _unless_gone(request, state.pool.ask(Task(kind, upload.file.place, upload.name)))
     account.audio_s = outcome.seconds

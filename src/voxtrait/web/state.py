@@ -5,11 +5,11 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 
 from voxtrait.recognize import Recognizer
+from voxtrait.web.errors import RequestError
 from voxtrait.web.live import Live
 from voxtrait.web.pool import Pool
-from voxtrait.web.problems import RequestError
 from voxtrait.web.settings import Settings
-from voxtrait.web.spool import Spool
+from voxtrait.web.upload_folder import UploadFolder
 from voxtrait.web.work import Work
 
 
@@ -22,7 +22,7 @@ class AppState:
     """
 
     def __init__(self, recognizer: Recognizer, settings: Settings) -> None:
-        from voxtrait.web.accounts import Metrics
+        from voxtrait.web.request_log import Metrics
 
         self.bundle = recognizer.bundle
         self.settings = settings
@@ -32,14 +32,14 @@ class AppState:
         self.pool = Pool(job, settings.workers, settings.timeout_s)
         self.live = Live(recognizer, settings, self.metrics)
         self.failure: Exception | None = None  # why the workers could not start
-        self._spool: Spool | None = None
+        self._uploads: UploadFolder | None = None
         self._taken = 0
 
     @property
-    def spool(self) -> Spool:
+    def uploads(self) -> UploadFolder:
         """Where uploads go."""
-        assert self._spool is not None, "uploads are taken only between the start and the end of the server"
-        return self._spool
+        assert self._uploads is not None, "uploads are taken only between the start and the end of the server"
+        return self._uploads
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
@@ -66,7 +66,7 @@ class AppState:
         Raises:
             WorkerError: if a worker cannot start.
         """
-        with Spool(self.settings.folder) as self._spool:
+        with UploadFolder(self.settings.folder) as self._uploads:
             try:
                 try:
                     await self.pool.start()
@@ -80,5 +80,5 @@ class AppState:
 
     def clear(self) -> None:
         """Remove the folder for uploads, if the server's end did not."""
-        if self._spool is not None:
-            self._spool.close()
+        if self._uploads is not None:
+            self._uploads.close()

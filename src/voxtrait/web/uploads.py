@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from voxtrait.web.problems import GoneError, RequestError
+from voxtrait.web.errors import GoneError, RequestError
 from voxtrait.web.settings import Settings
-from voxtrait.web.spool import Spool, SpooledFile
+from voxtrait.web.upload_folder import StoredUpload, UploadFolder
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,12 +21,12 @@ NAME: Final = 1024  # characters of a file's name that are kept
 class Upload(NamedTuple):
     """A file that is there."""
 
-    file: SpooledFile
+    file: StoredUpload
     name: str | None  # as the client sent it
 
 
 @contextlib.asynccontextmanager
-async def receive(request: "Request", spool: Spool, settings: Settings) -> AsyncIterator[Upload]:
+async def receive(request: "Request", uploads: UploadFolder, settings: Settings) -> AsyncIterator[Upload]:
     """Take the file of a form; it is gone when the context ends.
 
     Raises:
@@ -41,7 +41,7 @@ async def receive(request: "Request", spool: Spool, settings: Settings) -> Async
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > most + FRAMING:
         raise _too_large(most)
-    with spool.file() as file:
+    with uploads.file() as file:
         form = _Form(boundary, file, most)
         try:
             async with asyncio.timeout(settings.upload_timeout_s):
@@ -63,7 +63,7 @@ async def receive(request: "Request", spool: Spool, settings: Settings) -> Async
 class _Form:
     """A form in reading: counts everything, keeps one file."""
 
-    def __init__(self, boundary: bytes, file: SpooledFile, most: int) -> None:
+    def __init__(self, boundary: bytes, file: StoredUpload, most: int) -> None:
         from python_multipart.multipart import MultipartParser
 
         self.name: str | None = None

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from voxtrait import audio, features
-from voxtrait.audio.files import SAMPLING_RATE, Signal
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import AudioError, DecodeError, MissingExtraError, NotAudioError
 from voxtrait.recognize import Recognizer
 

@@ -34,26 +34,22 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import polars as pl
 
-from voxtrait.audio.files import SUFFIXES, atomic_path
-from voxtrait.corpora import placing, spellings
+from voxtrait.audio.files import SUFFIXES
+from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete
-from voxtrait.corpora.table import as_text, with_stem
+from voxtrait.corpora.table import with_stem
 from voxtrait.errors import CorpusError
-from voxtrait.labels import GENDERS
-from voxtrait.manifest import naming
 from voxtrait.manifest.table import SCHEMA
 
 LAYOUT: Final = "Kaldi"
 EXPECTED: Final = "Kaldi data folder: wav.scp, with utt2spk, spk2gender, text … beside it"
-FOLDERS: Final = {"validation": "dev"}
 
 _CHUNK: Final = 1 << 26  # bytes of lines at a time
-_STANDARD: Final = ("spk", "gender", "age", "dur", "lang")
-_NO_LABELS: Final = ("num_frames", "uniq", "warp", "max_frames", "utt", "spk")
+NO_LABELS: Final = ("num_frames", "uniq", "warp", "max_frames", "utt", "spk")
 _NAMES: Final = {
     "lang": "locale",
     "dur": "duration_s",
@@ -64,8 +60,6 @@ _NAMES: Final = {
 }
 _AUDIO: Final = r"(?i)\.(?:" + "|".join(sorted(suffix[1:] for suffix in {*SUFFIXES, ".sph"})) + r")$"
 _JSON_TEXT: Final = r'^"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-CefEF][0-9a-fA-F]|[dD][0-7])[0-9a-fA-F]{2})*"$'
-_ODD: Final = r'[\x00-\x1f\x7f]|^[\s"]|\s$'  # a value that a line would not give back
-_BLANKS: Final = r"[\s\x00-\x1f\x7f\x{0085}]+"  # what validate_text.pl refuses, and what splits a line elsewhere
 
 
 def find(listing: Listing) -> Source | None:
@@ -184,7 +178,7 @@ def _utterances(folder: Path, there: frozenset[str], recordings: pl.DataFrame) -
     for kind, key in (("utt", "utt"), ("spk", "speaker_id")):
         for name in sorted(name for name in there if name.startswith(f"{kind}2")):
             label = name.removeprefix(f"{kind}2")
-            if label not in _NO_LABELS and "." not in label:
+            if label not in NO_LABELS and "." not in label:
                 column = _NAMES.get(label) or unquote(label)
                 column = column if column in _KEPT or column not in _WORKING else f"source_{column}"
                 table = _joined(table, folder, there, name, key, column)
@@ -259,144 +253,3 @@ def _named(rows: pl.DataFrame) -> pl.DataFrame:
         if name not in rows.columns or (name == "locale" and not rows[name].count()):
             rows = rows.with_columns(pl.when(known & (part != "-")).then(part).alias(name))
     return with_stem(rows.drop("stem"))
-
-
-def write(rows: pl.DataFrame, out: Path) -> list[str]:
-    """Write data folders that ``utils/validate_data_dir.sh`` accepts: one a split, or ``out`` itself.
-
-    Utterances are named after speaker and clip. What Kaldi has no file for goes to ``utt2…`` files of its habit.
-
-    Args:
-        rows: of a manifest, with absolute ``path``; none of them with a line break or a bar at its end.
-        out: the folder.
-
-    Returns:
-        The ``wav.scp`` of each, relative to ``out``.
-    """
-    written = []
-    for split, part in placing.by_split(rows, FOLDERS):
-        folder = out / split
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_folder(_with_ids(part), folder)
-        written.append(f"{split}/wav.scp".lstrip("/"))
-    return written
-
-
-def holds(path: str) -> pl.Expr:
-    """Tell whether ``wav.scp`` can hold a path: it is one line, trimmed, and a bar at its end makes it a command."""
-    return ~pl.col(path).str.contains(r"[\n\r]|[ \t|]$|(?i)\.ark:\d+$")
-
-
-def _with_ids(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add ``_utt``, ``_spk`` and ``_at``, the place of the row where both rise: a speaker's id begins the utterance's.
-
-    The rows stay as they are: sorting each file by a number takes less memory than sorting the table by names.
-    """
-    names = naming.file_names(rows["clip_id"], any_disk=True)
-    for strict in (False, True):
-        ids = pl.DataFrame(
-            {"known": _tokens(rows["speaker_id"], strict), "alone": _tokens(names, strict), "name": names}
-        )
-        speaker = pl.coalesce("known", "alone")
-        ids = ids.select(
-            pl.coalesce(pl.col("known") + "-" + pl.col("name"), "alone").alias("_utt"), speaker.alias("_spk")
-        )
-        order = ids["_utt"].arg_sort()
-        if ids["_spk"].gather(order).is_sorted() and not ids["_utt"].is_duplicated().any():
-            break
-    places = pl.DataFrame({"row": order, "_at": pl.int_range(len(order), eager=True)}).sort("row")["_at"]
-    return rows.with_columns(*ids, places)
-
-
-def _tokens(ids: pl.Series, strict: bool) -> pl.Series:
-    """Make words of ids: only those of one word stay, and in the strict way only those whose letters all sort behind
-    the hyphen that follows them (``a`` and ``a-b``, each before ``-``, would be sorted otherwise than alone).
-    """
-    allowed = r"[^\w.=]" if strict else r"[^\w.=-]"
-    unique = ids.drop_nulls().unique()
-    odd = unique.filter(unique.str.contains(allowed) | (unique.str.len_bytes() > 64) | unique.str.contains(r"^[-.]"))
-    if not odd.len():
-        return ids
-    made = [naming.hashed_name(one, allowed, 24).replace("-", "_") for one in odd]
-    return ids.replace(odd, pl.Series(made, dtype=pl.String))
-
-
-def _write_folder(rows: pl.DataFrame, folder: Path) -> None:
-    spk = pl.col("_spk")
-    _write_known(rows, folder / "wav.scp", pl.col("path"), as_is=True)
-    _write_known(rows, folder / "utt2spk", spk)
-    _write(folder / "spk2utt", rows.group_by("_spk").agg(pl.col("_utt").sort().str.join(" ")).sort("_spk"), "_utt")
-    named = rows.select("_spk", "speaker_id").filter(pl.col("speaker_id") != spk).unique("_spk").sort("_spk")
-    if named.height:
-        _write(folder / "spk2_speaker", named.select("_spk", _line("speaker_id")), "speaker_id")
-    _write_gender(rows, folder)
-    years = pl.col("age_years").cast(pl.String)
-    _write_known(rows, folder / "utt2age", pl.coalesce(years, "age_group", *(["age"] if "age" in rows.columns else [])))
-    if rows["sentence"].count():
-        said = pl.col("sentence")
-        text = said.str.replace_all(_BLANKS, " ").str.strip_chars(" ").str.replace_all(r"<+(/?s)>+", "${1}")
-        text = text.str.replace_all("#0", "# 0", literal=True)
-        _write_known(rows, folder / "text", text.fill_null(""), as_is=True)
-        _write_known(rows, folder / "utt2sentence", pl.when(text != said).then(said))
-    if rows["duration_s"].count():
-        whole = not rows["duration_s"].has_nulls() and bool((rows["duration_s"] > 0).all())
-        _write_known(rows, folder / ("utt2dur" if whole else "utt2duration_s"), pl.col("duration_s"))
-    if rows["locale"].count():
-        whole = not rows["locale"].has_nulls() and not rows["locale"].str.contains(_ODD).any()
-        _write_known(rows, folder / ("utt2lang" if whole else "utt2locale"), pl.col("locale"))
-    parts = pl.concat_str([pl.col(name).fill_null("-") for name in ("corpus", "release", "locale")], separator="/")
-    if not rows.select(pl.col("clip_id").str.starts_with(parts + "/").all()).item():
-        for name in ("corpus", "release", *(() if rows["locale"].count() else ("locale",))):
-            _write_known(rows, folder / f"utt2{name}", pl.col(name), even_empty=True)
-    for name in (name for name in rows.columns if name not in _DONE):
-        _write_known(as_text(rows.select("_utt", "_at", name)), folder / f"utt2{_file_part(name)}", pl.col(name))
-
-
-_DONE: Final = (
-    "_utt", "_spk", "_at", "path", "place", "split", "speaker_id", "gender", "age_group", "age_years", "age",
-    "sentence", "duration_s", "locale", "corpus", "release",
-)  # fmt: skip
-
-
-def _write_gender(rows: pl.DataFrame, folder: Path) -> None:
-    """Write ``spk2gender`` where it can say the same m or f of all clips of every speaker, and else ``utt2gender``."""
-    letters = pl.col("gender").replace_strict({gender: gender[0] for gender in GENDERS}, default=None)
-    speakers = rows.group_by("_spk").agg(letter=letters.first(), alike=pl.col("gender").n_unique() == 1).sort("_spk")
-    if speakers["alike"].all() and not speakers["letter"].has_nulls():
-        _write(folder / "spk2gender", speakers.select("_spk", "letter"), "letter")
-    else:
-        _write_known(rows, folder / "utt2gender", pl.coalesce(letters, "gender"))
-
-
-def _file_part(column: str) -> str:
-    """Name a column in a file's name, so that no file of Kaldi's own is taken for it."""
-    text = quote(column, safe="").replace(".", "%2E")
-    reserved = (*_STANDARD, *_NO_LABELS, "sentence", "duration_s", "_speaker")
-    return f"%{ord(text[0]):02X}{text[1:]}" if column in reserved else text
-
-
-def _line(name: str) -> pl.Expr:
-    """Write values as one line each: those that a line would not give back as JSON texts."""
-    head = len(f'{{"{name}":')
-    encoded = pl.struct(pl.col(name).alias(name)).struct.json_encode().str.slice(head).str.strip_suffix("}")
-    return pl.when(pl.col(name).str.contains(_ODD)).then(encoded).otherwise(pl.col(name))
-
-
-def _write_known(
-    rows: pl.DataFrame, path: Path, value: pl.Expr, *, as_is: bool = False, even_empty: bool = False
-) -> None:
-    """Write a value an utterance, where it is known; ``as_is`` for files in which no value is JSON."""
-    known = rows.select("_utt", "_at", value.cast(pl.String).alias("_value")).filter(pl.col("_value").is_not_null())
-    if not known.height and not even_empty:
-        return
-    odd = not as_is and bool(known["_value"].str.contains(_ODD).any())
-    lines = known.select("_utt", "_at", _line("_value") if odd else "_value").sort("_at")
-    _write(path, lines.select("_utt", "_value"), "_value")
-
-
-def _write(path: Path, rows: pl.DataFrame, value: str) -> None:
-    """Write lines of a key, the first column, and a value."""
-    with atomic_path(path) as part:
-        rows.select(pl.concat_str(rows.columns[0], value, separator=" ")).write_csv(
-            part, include_header=False, quote_style="never", separator="\x1f"
-        )

@@ -26,7 +26,8 @@ import polars as pl
 import torch
 
 from voxtrait import audio, batch, features, manifest, speech
-from voxtrait.audio.files import SAMPLING_RATE, atomic_path, check_signal
+from voxtrait.audio.files import atomic_path
+from voxtrait.audio.signals import SAMPLING_RATE, check_signal
 from voxtrait.errors import ManifestError, OptionError, VoxtraitError
 from voxtrait.features import Array, FrontEnd
 from voxtrait.training.distillation.least_squares import compress
@@ -34,7 +35,7 @@ from voxtrait.training.study.cross_corpus import held_out
 from voxtrait.training.voices import assembly, campplus
 from voxtrait.training.voices.acoustics import Chances, disturb
 from voxtrait.training.voices.campplus import CamPlus
-from voxtrait.training.voices.views import Recordings
+from voxtrait.training.voices.summaries import Recordings
 
 CLIPS: Final = 1600  # most that the weights are fitted to; each gives two windows
 FEWEST: Final = 300  # windows that are needed

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from voxtrait.training.voices.campplus import FAST, CamPlus, Masked, Residual, Shape
+from voxtrait.training.voices.campplus import FAST, CamPlus, DenseLayer, Residual, Shape
 
 KEPT: Final = (
     (0, 2, 3, 5, 6, 8, 9, 11),
@@ -76,18 +76,18 @@ def compress(large: CamPlus, windows: Tensor, shape: Shape = FAST, kept: Sequenc
             width += shape.growth
         small.norms[at].load_state_dict(_part(large.norms[at], own))
         pairs = [
-            (torch.relu(small.norms[at](x)), large.halves[at](torch.relu(large.norms[at](expected))))
+            (torch.relu(small.norms[at](x)), large.transitions[at](torch.relu(large.norms[at](expected))))
             for x, expected in pairs
         ]
-        _fit(small.halves[at], _sums(small.halves[at], _every(pairs, every)))
-        pairs = [(small.halves[at](x), expected) for x, expected in pairs]
+        _fit(small.transitions[at], _sums(small.transitions[at], _every(pairs, every)))
+        pairs = [(small.transitions[at](x), expected) for x, expected in pairs]
         inside = shape.widths[at]
     for name in ("last_norm", "embedding", "embedding_norm"):
         getattr(small, name).load_state_dict(getattr(large, name).state_dict())
     return small
 
 
-def _with(layer: Masked, x: Tensor) -> Tensor:
+def _with(layer: DenseLayer, x: Tensor) -> Tensor:
     return torch.cat([x, layer(x)], 1)
 
 
@@ -144,7 +144,7 @@ def _fit_residual(mine: Residual, its: Residual, pairs: Pairs, frames: int) -> N
     _fit(mine.second, _of(sums, some), mine.second_norm)
 
 
-def _fit_layer(mine: Masked, its: Masked, own: Tensor, pairs: Pairs, every: int) -> None:
+def _fit_layer(mine: DenseLayer, its: DenseLayer, own: Tensor, pairs: Pairs, every: int) -> None:
     """Fit a layer of a block. Its inputs are the channels ``own`` of the teacher's inputs, at every ``every``-th
     step."""
     for name in ("context", "mask"):

@@ -27,7 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from voxtrait import audio, batch, features, manifest
-from voxtrait.audio.files import SAMPLING_RATE, Signal, atomic_path, check_signal
+from voxtrait.audio.files import atomic_path
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal
 from voxtrait.errors import VoxtraitError
 from voxtrait.features import FrontEnd
 from voxtrait.speech import detector, network, quick
@@ -35,7 +36,7 @@ from voxtrait.synthetic import sounds
 from voxtrait.training import export, schedule
 from voxtrait.training.distillation import student
 from voxtrait.training.voices.acoustics import Chances, disturb, mix
-from voxtrait.training.voices.views import Recordings
+from voxtrait.training.voices.summaries import Recordings
 
 LONGEST_S: Final = 12.0
 SOUNDS: Final = 60  # of each kind

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from voxtrait.training import schedule
 from voxtrait.training.curves import Curves
-from voxtrait.training.run import Talk, calm
+from voxtrait.training.run import ProgressLine, quiet_lightning
 from voxtrait.training.schedule import EpochSampler
 
 LOOKED_AT: Final = 256  # rows kept aside that are looked at in one go
@@ -64,11 +64,11 @@ def teach(
     others: DataLoader[Any] = DataLoader(torch.from_numpy(aside), batch_size=LOOKED_AT)  # type: ignore[arg-type]
     folder.mkdir(parents=True, exist_ok=True)
     last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    with calm():
+    with quiet_lightning():
         running = schedule.trainer(
             epochs,
             folder,
-            [Curves(folder, title, ("loss",), keeps_best=False), last, Talk(label, epochs)],
+            [Curves(folder, title, ("loss",), keeps_best=False), last, ProgressLine(label, epochs)],
             clip=1.0,
         )
         resumed = folder / "checkpoints" / "last.ckpt"

@@ -19,14 +19,14 @@ from voxtrait import manifest
 from voxtrait.audio.files import atomic_path
 from voxtrait.bundle import Bundle
 from voxtrait.derived import shards
-from voxtrait.derived.folders import PICTURES_SETTINGS
 from voxtrait.derived.pictures import MANIFEST as PICTURES_MANIFEST
 from voxtrait.derived.pictures import draw as draw_pictures
 from voxtrait.derived.pictures import front_end_of
+from voxtrait.derived.settings import PICTURES_SETTINGS
 from voxtrait.errors import OptionError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import GENDERS, SPLITS, age_middle, parts_of
-from voxtrait.training import accounting, calibration, export, ranks, schedule
+from voxtrait.training import calibration, export, provenance, ranks, schedule
 from voxtrait.training.curves import Curves
 from voxtrait.training.pictures import loading, streaming
 from voxtrait.training.pictures.dataset import (
@@ -37,7 +37,7 @@ from voxtrait.training.pictures.dataset import (
 from voxtrait.training.pictures.module import Training
 from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import Recipe
-from voxtrait.training.run import Outcome, Talk, calm, claim, data_of, headline
+from voxtrait.training.run import Outcome, ProgressLine, claim, data_of, headline, quiet_lightning
 
 PARITY_PICTURES: Final = 64
 
@@ -68,7 +68,7 @@ def train(
         WorkerError: if one of several processes that train together has ended.
     """
     folder, source = Path(out), Path(data)
-    with ranks.joined() as share, calm():
+    with ranks.joined() as share, quiet_lightning():
 
         def prepare() -> tuple[Path, pl.DataFrame]:
             claim(folder, recipe, source, resume)
@@ -95,7 +95,7 @@ def train(
             )
             whole = manifest.read(source, ("clip_id", "split")) if source.is_file() else table
             trained = parts["train"].height + parts["validation"].height
-            accounting.write(source, accounting.of_pictures(whole, table, trained), folder / "report")
+            provenance.write(source, provenance.of_pictures(whole, table, trained), folder / "report")
             scored = dataclasses.replace(made.bundle, scores={"train": figures, **headline(report)})
             bundles.write(scored, made.graph, made.speakers)
             return Outcome(scored.folder, folder / "report", figures, report)
@@ -176,7 +176,7 @@ def _fit(
     running = schedule.trainer(
         recipe.max_epochs,
         folder,
-        [stopping, Curves(folder, recipe.name), best, last, Talk(label, recipe.max_epochs)],
+        [stopping, Curves(folder, recipe.name), best, last, ProgressLine(label, recipe.max_epochs)],
         share=share,
         precision=schedule.precision_of(recipe.precision),
     )

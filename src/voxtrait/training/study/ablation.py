@@ -18,8 +18,8 @@ import polars as pl
 import torch
 
 from voxtrait import batch, features, manifest, speech
-from voxtrait.audio.files import SAMPLING_RATE, Signal, check_signal
 from voxtrait.audio.files import load as load_audio
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal
 from voxtrait.errors import VoxtraitError
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES
 from voxtrait.training.recipe import EncoderRecipe

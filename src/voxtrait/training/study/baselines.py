@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
-from voxtrait.audio.files import SAMPLING_RATE, check_signal, to_mono
+from voxtrait.audio.signals import SAMPLING_RATE, check_signal, to_mono
 from voxtrait.errors import OptionError
 
 Floats = npt.NDArray[np.float64]

@@ -20,8 +20,9 @@ import polars as pl
 import torch
 
 from voxtrait import batch, manifest, metrics, speech
-from voxtrait.audio.files import SAMPLING_RATE, atomic_path, check_signal
+from voxtrait.audio.files import atomic_path
 from voxtrait.audio.files import load as load_audio
+from voxtrait.audio.signals import SAMPLING_RATE, check_signal
 from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.labels import AGE_GROUPS, GENDERS
@@ -30,12 +31,12 @@ from voxtrait.training import recipe
 from voxtrait.training.calibration import ADULT_YEARS
 from voxtrait.training.intervals import FEWEST_SPEAKERS
 from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.run import calm
+from voxtrait.training.run import quiet_lightning
 from voxtrait.training.study import baselines
 from voxtrait.training.voices.ensemble import calibrated, cross_fitted, fit, learn
 from voxtrait.training.voices.examples import Clips, clips_of, examples_of
 from voxtrait.training.voices.heads import Heads, JoinedHeads
-from voxtrait.training.voices.views import summarise
+from voxtrait.training.voices.summaries import summarise
 
 TRIALS: Final[dict[str, dict[str, Any]]] = {
     "as it is": {},
@@ -366,7 +367,7 @@ def main() -> None:
         schema={"hz": pl.Float64}, settings="median pitch", jobs=jobs, on_crash=lambda path, why: None, label="pitch",
     )  # fmt: skip
     pitches = pl.read_parquet(shards)["hz"].fill_null(float("nan")).to_numpy()
-    with calm():
+    with quiet_lightning():
         if arguments.test:
             name, rows = "test", final(arguments.run, source, clips, pitches, jobs=jobs, label="test")
         elif arguments.student:

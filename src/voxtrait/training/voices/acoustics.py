@@ -15,7 +15,7 @@ import numpy.typing as npt
 import scipy.fft
 import scipy.signal
 
-from voxtrait.audio.files import SAMPLING_RATE, Signal, resample
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, resample
 from voxtrait.synthetic.sounds import NOISES, noise
 
 TELEPHONE_RATE: Final = 8000  # Hz

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from voxtrait.errors import BundleError
 from voxtrait.features import Array
 from voxtrait.training import export
-from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, Masked, Residual
+from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, DenseLayer, Residual
 
 OPSET: Final = 18
 RUNTIME: Final = "com.microsoft"  # domain of the runtime's own operators
@@ -152,7 +152,7 @@ class Assembly:
         pads = [shape.span // 2] * 2
         coded = self.convolution(self.front(), "delay_norm", weights, biases, strides=[shape.step], pads=pads)
         x = self.plain(coded)
-        for at, (block, norm, half) in enumerate(zip(network.blocks, network.norms, network.halves, strict=True)):
+        for at, (block, norm, half) in enumerate(zip(network.blocks, network.norms, network.transitions, strict=True)):
             matrices = self.segments(x, shape.segment, f"segments.{at}") if shape.segment else None
             for layer, module in enumerate(block):
                 name = f"blocks.{at}.{layer}"
@@ -162,7 +162,7 @@ class Assembly:
             weights, biases = folded(half, network.last_norm if last else None)
             coded = self.convolution(
                 self.coded(x, f"norms.{at}", rectified=True),
-                "last_norm" if last else f"halves.{at}",
+                "last_norm" if last else f"transitions.{at}",
                 weights,
                 biases,
                 rectified=last,
@@ -210,7 +210,7 @@ class Assembly:
         self.constants["flat"] = np.array([0, -1, self.network.shape.flat])
         return x._replace(tensor=self.add("Reshape", [x.tensor, "flat"], "front"))
 
-    def layer(self, x: str, module: Masked, name: str, matrices: tuple[str, str] | None) -> str:
+    def layer(self, x: str, module: DenseLayer, name: str, matrices: tuple[str, str] | None) -> str:
         """Add a layer of a block, ``(n, steps, inside)`` → ``(n, steps, growth)``.
 
         Args:

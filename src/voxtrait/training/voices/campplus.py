@@ -117,7 +117,7 @@ class Front(nn.Module):
         return x.flatten(1, 2)
 
 
-class Masked(nn.Module):
+class DenseLayer(nn.Module):
     """A layer of a block: bottleneck, convolution over time, and the mask by context.
 
     The mask of a step comes from the mean over all steps and over the segment around it.
@@ -165,14 +165,14 @@ class CamPlus(nn.Module):
         self.delay_norm = nn.BatchNorm1d(shape.channels)
         self.blocks: Any = nn.ModuleList()
         self.norms: Any = nn.ModuleList()
-        self.halves: Any = nn.ModuleList()
+        self.transitions: Any = nn.ModuleList()
         inside = shape.channels
         for layers, width, dilation in zip(shape.layers, shape.widths, shape.dilations, strict=True):
-            made = [Masked(inside + layer * shape.growth, shape, dilation) for layer in range(layers)]
+            made = [DenseLayer(inside + layer * shape.growth, shape, dilation) for layer in range(layers)]
             self.blocks.append(nn.ModuleList(made))
             inside += layers * shape.growth
             self.norms.append(nn.BatchNorm1d(inside))
-            self.halves.append(nn.Conv1d(inside, width, 1, bias=False))
+            self.transitions.append(nn.Conv1d(inside, width, 1, bias=False))
             inside = width
         self.last_norm = nn.BatchNorm1d(inside)
         self.embedding = nn.Linear(2 * inside, EMBEDDING, bias=False)
@@ -190,7 +190,7 @@ class CamPlus(nn.Module):
         """
         x = self.first(windows)
         found = [x]
-        for block, norm, half in zip(self.blocks, self.norms, self.halves, strict=True):
+        for block, norm, half in zip(self.blocks, self.norms, self.transitions, strict=True):
             for layer in block:
                 x = torch.cat([x, layer(x)], 1)
             x = half(torch.relu(norm(x)))
@@ -270,6 +270,6 @@ def _name(name: str) -> str:
         kind = ".".join(parts[2:4]) if parts[2] == "cam_layer" else parts[2]
         return f"blocks.{int(parts[0][-1]) - 1}.{int(parts[1].removeprefix('tdnnd')) - 1}.{inside[kind]}.{end}"
     if parts[0].startswith("transit"):
-        return f"{'norms' if parts[1] == 'nonlinear' else 'halves'}.{int(parts[0][-1]) - 1}.{end}"
+        return f"{'norms' if parts[1] == 'nonlinear' else 'transitions'}.{int(parts[0][-1]) - 1}.{end}"
     kind = {"tdnn": "delay", "dense": "embedding", "out_nonlinear": "last"}[parts[0]]
     return f"{kind}{'' if parts[1] == 'linear' else '_norm'}.{end}"

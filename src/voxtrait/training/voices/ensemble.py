@@ -24,23 +24,24 @@ from torch.utils.data import DataLoader
 
 from voxtrait import bundle as bundles
 from voxtrait import features, manifest, speech
-from voxtrait.audio.files import SAMPLING_RATE, atomic_path
+from voxtrait.audio.files import atomic_path
 from voxtrait.audio.files import load as load_audio
+from voxtrait.audio.signals import SAMPLING_RATE
 from voxtrait.bundle import Bundle
 from voxtrait.errors import ManifestError, PretrainedMissingError, VoxtraitError
 from voxtrait.evaluate import evaluate
 from voxtrait.features import Array
 from voxtrait.labels import GENDERS, YEARS
-from voxtrait.training import accounting, calibration, schedule
-from voxtrait.training.calibration import Heard
+from voxtrait.training import calibration, provenance, schedule
+from voxtrait.training.calibration import HeldOut
 from voxtrait.training.curves import Curves
 from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.run import Outcome, Talk, calm, claim, data_of, headline
+from voxtrait.training.run import Outcome, ProgressLine, claim, data_of, headline, quiet_lightning
 from voxtrait.training.schedule import EpochSampler
 from voxtrait.training.voices import assembly, campplus, heads
 from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of
 from voxtrait.training.voices.heads import Examples, Heads, HeadTraining
-from voxtrait.training.voices.views import SHORT_S, summarise
+from voxtrait.training.voices.summaries import SHORT_S, summarise
 
 VERSION: Final = "2.0"  # of the bundles that these recipes make: 1 had another encoder
 ENCODER: Final = "encoder.onnx"  # in the folder of a run
@@ -79,7 +80,7 @@ def train(
     if source.is_dir():
         raise ManifestError(f"got the folder {source}, expected a manifest: recipe {recipe.name} hears the clips")
     claim(folder, recipe, source, resume)
-    with calm():
+    with quiet_lightning():
         table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
         known = table.filter(pl.col("split").is_in(["train", "validation"]))
         if not known.height:
@@ -99,7 +100,7 @@ def train(
         report = evaluate(
             made.folder, source, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
         )
-        accounting.write(source, accounting.of_clips(table, heard, len(clips.speaker)), folder / "report")
+        provenance.write(source, provenance.of_clips(table, heard, len(clips.speaker)), folder / "report")
         scores = {"contradicted": int(contradicted.sum()), **headline(report)}
         bundles.write(dataclasses.replace(made, scores=scores), graph.read_bytes(), speakers, head=head)
     figures = {"held-out speakers": json.loads((folder / "figures.json").read_text("utf-8"))}
@@ -218,17 +219,17 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
     module = HeadTraining(recipe, examples, len(loader) * recipe.max_epochs)
     folder.mkdir(parents=True, exist_ok=True)
     last = ModelCheckpoint(folder / "checkpoints", "last", save_on_train_epoch_end=True, enable_version_counter=False)
-    with calm():
+    with quiet_lightning():
         running = schedule.trainer(
             recipe.max_epochs,
             folder,
-            [Curves(folder, recipe.name, ("loss",), keeps_best=False), last, Talk(label, recipe.max_epochs)],
+            [Curves(folder, recipe.name, ("loss",), keeps_best=False), last, ProgressLine(label, recipe.max_epochs)],
         )
     resumed = folder / "checkpoints" / "last.ckpt"
     try:
         start = resumed if resumed.is_file() else None
         whole: DataLoader[Any] = DataLoader(rows, batch_size=1024)  # type: ignore[arg-type]
-        with calm():
+        with quiet_lightning():
             running.fit(module, loader, whole, ckpt_path=start, weights_only=False)
     except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
         raise KeyboardInterrupt from None
@@ -246,7 +247,7 @@ def cross_fitted(
     return female.double().numpy()[clips.fold, rows], logs.double().numpy()[clips.fold, rows]
 
 
-def answers(network: Heads, clips: Clips) -> list[Heard]:
+def answers(network: Heads, clips: Clips) -> list[HeldOut]:
     """Collect what calibration is fitted to: whole clips, short stretches, and all clips of a speaker together."""
     seconds = clips.table["speech_s"].to_numpy()
     count = np.bincount(clips.speaker)
@@ -263,7 +264,7 @@ def answers(network: Heads, clips: Clips) -> list[Heard]:
         (pooled, total[clips.speaker], np.where(several, weight, 0.0)),
     )
     return [
-        Heard(
+        HeldOut(
             *cross_fitted(network, clips, summaries),
             seconds=np.asarray(long),
             weight=np.asarray(weights),

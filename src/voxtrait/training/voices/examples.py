@@ -36,7 +36,7 @@ class Clips:
 
 
 def clips_of(table: pl.DataFrame, recipe: EncoderRecipe) -> Clips:
-    """Read labels and summaries of a table that :func:`voxtrait.training.voices.views.summarise` gave.
+    """Read labels and summaries of a table that :func:`voxtrait.training.voices.summaries.summarise` gave.
 
     Clips without a summary, or with neither a gender of the two nor an age, are left out.
     """

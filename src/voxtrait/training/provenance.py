@@ -9,7 +9,7 @@ from voxtrait import manifest
 from voxtrait.audio.files import atomic_path
 from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
-from voxtrait.training.voices.views import TOO_LITTLE
+from voxtrait.training.voices.summaries import TOO_LITTLE
 
 UNSPLIT, TESTED = "in no split", "kept for the test"
 

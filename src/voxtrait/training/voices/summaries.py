@@ -16,8 +16,8 @@ import numpy.typing as npt
 import polars as pl
 
 from voxtrait import batch, features, speech
-from voxtrait.audio.files import SAMPLING_RATE, Signal, check_signal
 from voxtrait.audio.files import load as load_audio
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal
 from voxtrait.errors import VoxtraitError
 from voxtrait.recognize.graph import Graph
 from voxtrait.training.recipe import EncoderRecipe
@@ -77,7 +77,7 @@ class Summarise:
         windows = features.windows(signal, self.recipe.front_end)
         return np.asarray(self.encoder(windows)["summary"].mean(axis=0))
 
-    def _find(self, path: str) -> speech.Heard:
+    def _find(self, path: str) -> speech.Detection:
         signal = check_signal(load_audio(path)[0])
         return speech.find(signal[: int(self.recipe.longest_s * SAMPLING_RATE)])
 

@@ -19,18 +19,18 @@ LOCK: Final = "lock"
 NEWBORN_S: Final = 60.0  # a folder without its lock is younger than this: its server is at its start
 
 
-class Spool:
+class UploadFolder:
     """The folder, mode 0700.
 
     Args:
         parent: where it is made; ``None``: the system's folder for temporary files.
 
     Examples:
-        >>> with Spool() as spool, spool.file() as upload:
+        >>> with UploadFolder() as uploads, uploads.file() as upload:
         ...     upload.write(b"abc")
         ...     Path(upload.place).read_bytes()
         b'abc'
-        >>> spool.folder.exists()
+        >>> uploads.folder.exists()
         False
     """
 
@@ -40,9 +40,9 @@ class Spool:
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent))
         self._lock = _locked(self.folder / LOCK)
 
-    def file(self) -> "SpooledFile":
+    def file(self) -> "StoredUpload":
         """Make an empty file."""
-        return SpooledFile(self.folder)
+        return StoredUpload(self.folder)
 
     def close(self) -> None:
         """Remove the folder and all in it; once more does nothing."""
@@ -62,7 +62,7 @@ class Spool:
         self.close()
 
 
-class SpooledFile:
+class StoredUpload:
     """An upload while it comes; another process of this machine can open it at ``place``."""
 
     def __init__(self, folder: Path) -> None:

@@ -62,7 +62,7 @@ class State(NamedTuple):
 
 
 @dataclasses.dataclass
-class Heard:
+class FileStates:
     """What was found in many files, one after the other."""
 
     states: bytearray = dataclasses.field(default_factory=bytearray)  # a number of STATES each
@@ -96,7 +96,7 @@ class Heard:
 _NUMBERS: Final = {state: at for at, state in enumerate(STATES)}
 
 
-def hear(paths: pl.Series, *, jobs: batch.Jobs, label: str | None, cache: Path | None = None) -> Heard:
+def examine_files(paths: pl.Series, *, jobs: batch.Jobs, label: str | None, cache: Path | None = None) -> FileStates:
     """Open files and keep what a check asks of them.
 
     Args:
@@ -106,7 +106,7 @@ def hear(paths: pl.Series, *, jobs: batch.Jobs, label: str | None, cache: Path |
         cache: a folder that keeps what was heard of each file, by path, size and time of change, so that a killed run
             goes on and a later one opens only what is new. Any number of manifests may share it.
     """
-    heard = Heard()
+    heard = FileStates()
     table = pl.DataFrame([paths.alias("path")])
     if cache is None:
         for found in batch.run(examine, Rows(table), jobs=jobs, on_crash=_crashed, label=label):

@@ -22,7 +22,7 @@ FIELDS: Final = ("status", "message", "speech_s", "snr_db", "p_female", "age_yea
 EMBEDDINGS: Final = "embeddings.npy"
 
 
-class Heard:
+class ClipEmbeddings:
     """What was heard: a table with one row a clip, and the embeddings beside it.
 
     Attributes:
@@ -42,14 +42,14 @@ class Heard:
         return np.asarray(self.embeddings[which], dtype=np.float32)
 
 
-def hear(
+def embed_clips(
     recognizer: Recognizer,
     paths: Sequence[str],
     folder: str | os.PathLike[str],
     *,
     jobs: batch.Jobs = 1,
     label: str | None = None,
-) -> Heard:
+) -> ClipEmbeddings:
     """Hear clips, into Parquet shards ``folder/heard`` and ``folder/embeddings.npy``; a killed run goes on.
 
     Args:
@@ -67,14 +67,14 @@ def hear(
     texts = ("status", "message", "path")
     schema = {name: pl.String if name in texts else pl.Float64 for name in ("path", *FIELDS)}
     shards = batch.run_sharded(
-        _Ear(recognizer),
+        _Embedder(recognizer),
         paths,
         home / "heard",
         row=_row,
         schema=schema | {"embedding": pl.Binary},
         settings=f"audit 1, voxtrait {importlib.metadata.version('voxtrait')} {bundle.fingerprint}",
         jobs=jobs,
-        on_crash=_Ear.crashed,
+        on_crash=_Embedder.crashed,
         label=label,
         unit="clip",
     )
@@ -90,7 +90,7 @@ def hear(
     mapped = (
         np.load(home / EMBEDDINGS, mmap_mode="r") if size and len(paths) else np.zeros((len(paths), size), np.float16)
     )
-    return Heard(pl.read_parquet(shards, columns=list(FIELDS)), mapped, has)
+    return ClipEmbeddings(pl.read_parquet(shards, columns=list(FIELDS)), mapped, has)
 
 
 def _vectors(shards: Sequence[Path]) -> Iterator[tuple[npt.NDArray[np.int64], list[bytes]]]:
@@ -104,7 +104,7 @@ def _vectors(shards: Sequence[Path]) -> Iterator[tuple[npt.NDArray[np.int64], li
         first += column.len()
 
 
-class _Ear:
+class _Embedder:
     """The job of a worker: one path → what was heard."""
 
     def __init__(self, recognizer: Recognizer) -> None:

@@ -22,7 +22,7 @@ _log = logging.getLogger("voxtrait.web")
 
 
 @dataclasses.dataclass
-class Account:
+class RequestRecord:
     """What a request adds to its line while it is worked on."""
 
     id: str
@@ -65,7 +65,7 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class Accounts:
+class RequestLog:
     """Middleware around everything else: numbers, counts, measures and logs each request.
 
     Args:
@@ -84,7 +84,7 @@ class Accounts:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        account = scope["account"] = Account(secrets.token_hex(8))
+        account = scope["account"] = RequestRecord(secrets.token_hex(8))
         begun = time.monotonic()
         status = 101 if scope["type"] == "websocket" else GONE
 
@@ -102,7 +102,7 @@ class Accounts:
         finally:
             self._write(scope, account, status, time.monotonic() - begun)
 
-    def _write(self, scope: "Scope", account: Account, status: int, seconds: float) -> None:
+    def _write(self, scope: "Scope", account: RequestRecord, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         metrics = self._metrics
         metrics.requests.labels(route, status).inc()

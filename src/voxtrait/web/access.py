@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from voxtrait.web.problems import RequestError
+from voxtrait.web.errors import RequestError
 from voxtrait.web.settings import LOOPBACK_NAMES, Settings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ HEADERS: Final = {
 _log = logging.getLogger("voxtrait.web")
 
 
-class Guard:
+class AccessControl:
     """Middleware around the application.
 
     Args:

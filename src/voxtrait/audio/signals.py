@@ -1,0 +1,89 @@
+"""Signals: float32 arrays in [-1, 1], ``(samples,)`` when mono, ``(channels, samples)`` otherwise."""
+
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from voxtrait.errors import (
+    OptionError,
+    SignalError,
+)
+
+Signal: TypeAlias = npt.NDArray[np.float32]
+SAMPLING_RATE: Final = 16_000  # Hz, what every model here listens to
+HIGHEST_RATE: Final = 1_000_000  # Hz; recordings of bats reach 500 kHz
+MOST_CHANNELS: Final = 64
+
+
+def check_signal(signal: npt.ArrayLike) -> Signal:
+    """Admit an array as a signal: the one gate for arrays that come from outside.
+
+    Args:
+        signal: ``(samples,)`` or ``(channels, samples)``; floats in [-1, 1], or integers, which are scaled by their
+            type's range.
+
+    Returns:
+        The same samples as float32.
+
+    Raises:
+        SignalError: if it is empty, has more than two dimensions, is laid out ``(samples, channels)``, or holds NaN
+            or infinity.
+
+    Examples:
+        >>> check_signal(np.array([0, 16384], np.int16))
+        array([0. , 0.5], dtype=float32)
+    """
+    array = np.asarray(signal)
+    if array.dtype.kind in "iu":
+        info = np.iinfo(array.dtype)
+        middle = 0.0 if info.min < 0 else (info.max + 1) / 2
+        array = (array.astype(np.float64) - middle) / ((float(info.max) + 1) if info.min < 0 else middle)
+    if array.dtype.kind != "f":
+        raise SignalError(f"got an array of {array.dtype}, expected floats in [-1, 1] or integers")
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise SignalError(f"got an array of shape {array.shape}, expected (samples,) or (channels, samples), not empty")
+    if array.ndim == 2 and array.shape[0] > 64 and array.shape[0] > array.shape[1]:
+        raise SignalError(f"got an array of shape {array.shape}, expected (channels, samples): transpose it")
+    if not np.isfinite(array).all():
+        raise SignalError("got a signal with NaN or infinity in it, expected finite samples in [-1, 1]")
+    return array.astype(np.float32, copy=False)
+
+
+def to_mono(signal: Signal) -> Signal:
+    """Average the channels: ``(channels, samples)`` → ``(samples,)``; a mono signal is returned as it is."""
+    if signal.ndim == 1:
+        return signal
+    return np.asarray(signal[0] if signal.shape[0] == 1 else signal.mean(axis=0, dtype=np.float32))
+
+
+def resample(signal: Signal, rate: float, new_rate: float) -> Signal:
+    """Resample along the last axis with soxr's high quality; the same rate returns the signal itself.
+
+    Args:
+        signal: ``(samples,)`` or ``(channels, samples)``.
+        rate: its sampling rate in Hz.
+        new_rate: the rate wanted, in Hz.
+
+    Raises:
+        OptionError: if a rate is not positive.
+    """
+    if rate <= 0 or new_rate <= 0:
+        raise OptionError(f"got sampling rates of {rate} and {new_rate} Hz, expected positive numbers")
+    if rate == new_rate:
+        return signal
+    import soxr
+
+    out: Signal = soxr.resample(signal.T, rate, new_rate, quality="HQ").T
+    return np.ascontiguousarray(out, dtype=np.float32)
+
+
+def to_pcm16(signal: Signal) -> npt.NDArray[np.int16]:
+    """Round to 16 bits; what is over full scale is clipped, never wrapped.
+
+    Examples:
+        >>> to_pcm16(np.array([0.0, 1.0, -1.5, 0.5], np.float32))
+        array([     0,  32767, -32768,  16384], dtype=int16)
+    """
+    scaled = np.rint(signal * 32768.0)  # a power of two: exact in float32
+    return np.asarray(np.clip(scaled, -32768, 32767), dtype=np.int16)

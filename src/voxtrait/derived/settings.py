@@ -1,0 +1,94 @@
+"""Settings of a derived folder, kept beside its files, so that no two settings are mixed in it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from voxtrait import storage
+from voxtrait.audio.files import atomic_path
+from voxtrait.derived.folders import _PART
+from voxtrait.errors import OptionError
+
+CONVERT_SETTINGS: Final = "convert.json"
+PICTURES_SETTINGS: Final = "pictures.json"
+_UNFINISHED: Final = "overwriting"  # key in the settings while files of older settings may still lie there
+
+
+def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] | None:
+    """Read the settings that a derived folder was made with; ``None`` where it has none yet.
+
+    Raises:
+        OptionError: if they cannot be read.
+    """
+    file = storage.join(storage.shown(os.fspath(out_dir)), name)
+    try:
+        at = storage.join(os.fspath(out_dir), name)
+        settings = json.loads(storage.read(at) if storage.is_url(at) else Path(at).read_text(encoding="utf-8"))
+    except FileNotFoundError:  # also AudioMissingError
+        return None
+    except (ValueError, OSError) as error:
+        raise OptionError(f"{file} cannot be read ({error}): delete the folder, or use --overwrite") from None
+    if not isinstance(settings, dict):
+        raise OptionError(f"{file} holds no settings: delete the folder, or use --overwrite")
+    return settings
+
+
+def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any], *, overwrite: bool = False) -> bool:
+    """Make a derived folder, or admit one that was made with the same settings; what a killed run left is cleared away.
+
+    Returns:
+        Whether the files in it have to be made again: with ``overwrite``, or when a run with it was stopped.
+
+    Raises:
+        OptionError: if it was made with other settings, naming each difference.
+    """
+    folder = storage.shown(os.fspath(out_dir))
+    if not storage.is_url(out_dir):
+        Path(out_dir).mkdir(parents=True, exist_ok=True)
+    before = None if overwrite else read_settings(folder, name)
+    again = overwrite or bool(before and before.get(_UNFINISHED))
+    if before is not None:
+        flat_before, flat_now = _flat({key: before[key] for key in before if key != _UNFINISHED}), _flat(settings)
+        differences = [
+            f"{key}: {flat_before.get(key)} there, {flat_now.get(key)} now"
+            for key in sorted(flat_before.keys() | flat_now.keys())
+            if flat_before.get(key) != flat_now.get(key)
+        ]
+        if differences:
+            raise OptionError(
+                f"{folder} was made with other settings ({'; '.join(differences)}): use another folder, or --overwrite"
+            )
+    if not storage.is_url(out_dir):  # there a file is whole, or not there
+        clear_unfinished(out_dir)
+    now = {**settings, _UNFINISHED: True} if again else settings
+    if now != before:
+        _write_settings(out_dir, name, now)
+    return again
+
+
+def clear_unfinished(out_dir: str | os.PathLike[str]) -> None:
+    """Remove the half-written files that a killed run left: see :func:`voxtrait.audio.atomic_path`."""
+    for here, _, names in os.walk(out_dir):
+        for name in names:
+            if name[0] == "." and _PART.search(name):
+                Path(here, name).unlink(missing_ok=True)
+
+
+def finished(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
+    """Record that everything in a derived folder has these settings."""
+    _write_settings(out_dir, name, settings)
+
+
+def _write_settings(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
+    with atomic_path(storage.join(os.fspath(out_dir), name)) as part:
+        part.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay nested settings flat, so that a difference is named by its own key."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat.update(_flat(value) if isinstance(value, Mapping) else {key: value})
+    return flat
