@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 
-from voxtrait.metrics import CONFIDENCE, DRAWS, equal_error_rate
+from voxtrait.evaluate.metrics import CONFIDENCE, DRAWS, equal_error_rate
 
 BINS = 500  # of the scores in the bootstrap: the DET curve is a straight line within a bin
 

@@ -4,8 +4,8 @@ python benchmarks/verification.py [SPEECH] [--model BUNDLE ...] [--jobs 2] [--un
 
 SPEECH is a folder of corpora (default: VOXTRAIT_SPEECH, or ../shared/corpora). All clips of its Common Voice speakers
 with at least two clips are embedded, and all pairs of clips are compared by their cosine. The equal error rate is that
-of voxtrait.metrics.equal_error_rate. Each speaker has the same weight in the same-speaker pairs, and each pair of
-speakers in the different-speaker pairs. Intervals are 95 % bootstrap intervals over speakers.
+of voxtrait.evaluate.metrics. Each speaker has the same weight in the same-speaker pairs, and each pair of speakers in
+the different-speaker pairs. Intervals are 95 % bootstrap intervals over speakers.
 
 Different speakers are compared twice: all of them, and only clips of one corpus release and one gender (female or
 male), which is harder.
@@ -31,8 +31,8 @@ from voxtrait.bundle import hash_speaker
 from voxtrait.corpora import import_corpora
 from voxtrait.corpora.detect import find
 from voxtrait.errors import AudioError, NothingToDoError, VoxtraitError
+from voxtrait.evaluate.metrics import equal_error_rate
 from voxtrait.labels import GENDERS
-from voxtrait.metrics import equal_error_rate
 
 COMMON_VOICE = ("common-voice", "cv-")
 SEED = 0  # of --limit

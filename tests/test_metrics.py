@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from voxtrait import metrics
 from voxtrait.errors import OptionError
-from voxtrait.metrics import Interval, bootstrap, equal_error_rate
+from voxtrait.evaluate import metrics
+from voxtrait.evaluate.metrics import Interval, bootstrap, equal_error_rate
 
 TRUTH = [0, 0, 0, 1, 1, 2]
 ANSWERED = [0, 0, 1, 1, 0, 2]

@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from voxtrait.metrics import equal_error_rate
+from voxtrait.evaluate.metrics import equal_error_rate
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,7 @@ _MOVED = {
     "decision": "voxtrait.recognize.decision",
     "funnel": "voxtrait.manifest.funnel",
     "intake": "voxtrait.audio.streams",
+    "metrics": "voxtrait.evaluate.metrics",
     "naming": "voxtrait.manifest.naming",
     "pictures": "voxtrait.derived.pictures",
     "shards": "voxtrait.derived.shards",

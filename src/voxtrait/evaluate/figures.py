@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from voxtrait import metrics
 from voxtrait.bundle import Bundle
+from voxtrait.evaluate import metrics
+from voxtrait.evaluate.metrics import Figure, Floats
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, UNSURE, YEARS, parts_of
-from voxtrait.metrics import Figure, Floats
 
 Interval = dict[str, float | None] | None
 """A figure in a report: ``{"value", "low", "high"}``, or ``None`` where it is not defined."""

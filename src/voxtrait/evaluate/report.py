@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from voxtrait import metrics
 from voxtrait.bundle import Bundle
-from voxtrait.evaluate import figures, limits, slices
+from voxtrait.evaluate import figures, limits, metrics, slices
 from voxtrait.evaluate.clips import Leakage
 from voxtrait.evaluate.figures import AGE_FIGURES, GENDER_FIGURES
 from voxtrait.labels import AGE_GROUPS, GENDERS

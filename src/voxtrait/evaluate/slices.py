@@ -7,9 +7,8 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from voxtrait import metrics
 from voxtrait.bundle import Bundle
-from voxtrait.evaluate import figures, languages
+from voxtrait.evaluate import figures, languages, metrics
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES
 
 SLICE_FIGURES: Final = {

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from voxtrait import runtime
 from voxtrait.errors import BundleError
 from voxtrait.features import Array
 
@@ -17,10 +18,8 @@ class Graph:
         gives: names of the outputs, and how many values a row of each has; ``None`` where any number will do.
         name: of the input; ``None`` where any will do.
         threads: of the runtime.
-        optimised: whether the runtime may rewrite the graph. A graph that is assembled as it is to run only opens more
-            slowly with it.
-        reuse_memory: whether nodes reuse the memory of other nodes. Without it, a large graph on short windows is a
-            little faster and takes more memory.
+        optimised: as for :func:`voxtrait.runtime.session`.
+        reuse_memory: likewise.
     """
 
     def __init__(
@@ -78,17 +77,10 @@ class Graph:
         return self._session
 
     def _open(self) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_mem_reuse = self.reuse_memory
-        if not self.optimised:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = onnxruntime.InferenceSession(self.file, options, providers=["CPUExecutionProvider"])
+            session = runtime.session(
+                self.file, threads=self.threads, optimised=self.optimised, reuse_memory=self.reuse_memory
+            )
         except Exception as error:  # the runtime has a dozen kinds, none of them public
             raise BundleError(f"{self.file} is no graph that ONNX Runtime can open: {error}") from None
         outputs = {one.name: one.shape for one in session.get_outputs()}

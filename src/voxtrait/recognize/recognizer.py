@@ -9,17 +9,17 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from voxtrait import audio, batch, features, storage
+from voxtrait import batch, features, storage
 from voxtrait.audio.files import Source
-from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono
+from voxtrait.audio.signals import Signal
 from voxtrait.bundle import current_name
 from voxtrait.bundle import load as load_bundle
-from voxtrait.errors import AudioMissingError, BundleError, DecodeError, OptionError, VoxtraitError
+from voxtrait.errors import AudioMissingError, BundleError, OptionError, VoxtraitError
 from voxtrait.features import Array
-from voxtrait.recognize.clip import cut
 from voxtrait.recognize.inference import Inference
 from voxtrait.recognize.listening import EVERY_S, WINDOW_S, Estimate, Listening
 from voxtrait.recognize.prediction import Prediction
+from voxtrait.recognize.sources import as_items, blocks_of
 from voxtrait.recognize.table import table_row, table_schema
 
 PICTURE_SUFFIX: Final = ".png"
@@ -74,12 +74,12 @@ class Recognizer(Inference):
             ('no_speech', True)
         """
         if not isinstance(source, str | os.PathLike | BytesIO):
-            return self.answer_and_embed(None, _blocks(source, sampling_rate))
+            return self.answer_and_embed(None, blocks_of(source, sampling_rate))
         path = None if isinstance(source, BytesIO) else storage.shown(os.fspath(source))
         try:
             if path is not None and path.lower().endswith(PICTURE_SUFFIX):
                 return self._predict_picture(source if storage.is_url(source) else path), None
-            return self.answer_and_embed(path, _blocks(source, sampling_rate))
+            return self.answer_and_embed(path, blocks_of(source, sampling_rate))
         except BundleError:  # no fault of the file, and the same for the next one
             raise
         except (VoxtraitError, OSError) as error:
@@ -131,7 +131,7 @@ class Recognizer(Inference):
             jobs: processes, or a :class:`voxtrait.batch.Where`.
             label: of a progress line on standard error; ``None`` for none.
         """
-        return batch.run(self.predict, _as_items(paths), jobs=jobs, on_crash=self._crashed, label=label)
+        return batch.run(self.predict, as_items(paths), jobs=jobs, on_crash=self._crashed, label=label)
 
     def predict_shards(
         self,
@@ -162,7 +162,7 @@ class Recognizer(Inference):
 
         return batch.run_sharded(
             self.predict,
-            _as_items(paths),
+            as_items(paths),
             folder,
             row=row,
             schema=table_schema(),
@@ -188,7 +188,7 @@ class Recognizer(Inference):
             SignalError: if there is no speech, or less than 0.7 s.
             AudioError: if a file cannot be used.
         """
-        return self.embedding(_blocks(source, sampling_rate))
+        return self.embedding(blocks_of(source, sampling_rate))
 
     def _predict_picture(self, place: str) -> Prediction:
         path = storage.shown(place)
@@ -202,30 +202,6 @@ class Recognizer(Inference):
 
     def _crashed(self, item: str | BytesIO, why: str) -> Prediction:
         return self.refuse(None if isinstance(item, BytesIO) else storage.shown(item), "error", why)
-
-
-def _blocks(source: Source | npt.ArrayLike, sampling_rate: int | None) -> Iterator[Signal]:
-    """Read a file, or cut a signal: mono at 16 kHz, block by block. What is no signal is refused at once."""
-    if isinstance(source, str | os.PathLike | BytesIO):
-        return _decoded(source)
-    if sampling_rate is None:
-        raise ValueError("got a signal without its sampling rate, expected predict(signal, sampling_rate=16000)")
-    return cut(resample(to_mono(check_signal(source)), sampling_rate, SAMPLING_RATE))
-
-
-def _decoded(source: Source) -> Iterator[Signal]:
-    found = False
-    for block, _ in audio.blocks(source, SAMPLING_RATE):
-        if len(block):
-            found = True
-            yield check_signal(block)
-    if not found:
-        name = "the input" if isinstance(source, BytesIO) else storage.shown(os.fspath(source))
-        raise DecodeError(f"{name} holds no samples: the file is a header without sound")
-
-
-def _as_items(paths: Sequence[Source]) -> list[str | BytesIO]:
-    return [path if isinstance(path, BytesIO) else os.fspath(path) for path in paths]
 
 
 def load(which: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Recognizer:

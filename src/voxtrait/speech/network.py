@@ -5,20 +5,19 @@ short-time spectrum is computed here, by a fast Fourier transform rather than as
 over four columns became matrix products: the same probabilities to 1e-5, five times as fast.
 """
 
-import functools
-import importlib.resources
-import os
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from voxtrait import runtime
 from voxtrait.audio.signals import Signal
 
 Array = npt.NDArray[np.float32]
 
 FRAME: Final = 512  # samples at 16 kHz: one probability each
+PACKAGE: Final = "voxtrait.speech"
 GRAPH: Final = "silero_vad_16k_spectra.onnx"
 _CONTEXT: Final = 64  # samples of the frame before, which the network sees too
 _FFT: Final = 256
@@ -57,7 +56,7 @@ def probabilities(signal: Signal, state: State, gain: float = 1.0) -> tuple[Arra
         ((5,), True)
     """
     padded = np.concatenate([state.context, signal])
-    values, hidden, cell = opened(GRAPH).run(
+    values, hidden, cell = runtime.packaged(PACKAGE, GRAPH).run(
         ["speech_probs", "hn", "cn"],
         {"spectra": _spectra(padded, gain), "h": state.hidden, "c": state.cell},
     )
@@ -71,20 +70,3 @@ def _spectra(padded: Signal, gain: float = 1.0) -> Array:
     windows = np.lib.stride_tricks.sliding_window_view(mirrored, _FFT, axis=1)[:, ::_HOP]
     # the gain goes into the window, which has 256 numbers, and not into the magnitudes, which are many
     return np.asarray(np.abs(scipy.fft.rfft(windows * (_HANN * np.float32(gain)), axis=2)), dtype=np.float32)
-
-
-def opened(graph: str) -> Any:
-    """Open a graph of this package, once a process: a fork must not run its parent's session."""
-    return _session(graph, os.getpid())
-
-
-@functools.lru_cache(maxsize=2)
-def _session(graph: str, process: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    content = importlib.resources.files("voxtrait.speech").joinpath(graph).read_bytes()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from voxtrait import runtime
 from voxtrait.audio.signals import Signal
-from voxtrait.speech.network import FRAME, opened
+from voxtrait.speech.network import FRAME, PACKAGE
 
 Array = npt.NDArray[np.float32]
 
@@ -55,7 +56,7 @@ def probabilities(signal: Signal, gain: float = 1.0) -> Array:
         >>> share.shape, bool((share < 0.1).all())
         ((5,), True)
     """
-    (logits,) = opened(GRAPH).run(["logits"], {"powers": powers(signal, gain)})
+    (logits,) = runtime.packaged(PACKAGE, GRAPH).run(["logits"], {"powers": powers(signal, gain)})
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), dtype=np.float32)
 
 

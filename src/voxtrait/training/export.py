@@ -13,6 +13,7 @@ import onnx.compose
 import torch
 from torch import nn
 
+from voxtrait import runtime
 from voxtrait.errors import BundleError
 
 OPSET: Final = 18
@@ -81,16 +82,7 @@ def check_parity(network: nn.Module, graph: bytes, inputs: np.ndarray, *outputs:
 
 def run(graph: bytes, output: str, **inputs: np.ndarray) -> np.ndarray:
     """Run a serialised graph and give one of its outputs."""
-    return np.asarray(open_graph(graph).run([output], inputs)[0])
-
-
-def open_graph(graph: bytes) -> Any:
-    """Open a serialised graph in the runtime."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return np.asarray(runtime.session(graph, threads=0).run([output], inputs)[0])
 
 
 def quantise(model: onnx.ModelProto, kind: str, keep: Sequence[str] = ()) -> bytes:

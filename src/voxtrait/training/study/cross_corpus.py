@@ -19,12 +19,12 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from voxtrait import batch, manifest, metrics, speech
+from voxtrait import batch, manifest, speech
 from voxtrait.audio.files import atomic_path
 from voxtrait.audio.files import load as load_audio
 from voxtrait.audio.signals import SAMPLING_RATE, check_signal
 from voxtrait.errors import ManifestError, VoxtraitError
-from voxtrait.evaluate import evaluate
+from voxtrait.evaluate import evaluate, metrics
 from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.recognize import decision
 from voxtrait.training import recipe

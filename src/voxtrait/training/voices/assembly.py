@@ -18,9 +18,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from voxtrait import runtime
 from voxtrait.errors import BundleError
 from voxtrait.features import Array
-from voxtrait.training import export
 from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, DenseLayer, Residual
 
 OPSET: Final = 18
@@ -58,7 +58,7 @@ def graph(network: CamPlus, seen: list[Array], real: list[Array], *, smallest: b
         BundleError: if the summaries of graph and network correlate by less than :data:`FIDELITY`.
     """
     model = Assembly(network, ranges_of(network, seen), smallest=smallest).model()
-    session = export.open_graph(model.SerializeToString())
+    session = runtime.session(model.SerializeToString(), threads=0)
     with torch.no_grad():
         expected = np.concatenate([network(torch.from_numpy(windows)).numpy() for windows in real])
     found = np.concatenate([session.run(["summary"], {"windows": windows})[0] for windows in real])

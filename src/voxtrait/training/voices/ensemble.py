@@ -282,7 +282,7 @@ def calibrated(network: Heads, clips: Clips) -> dict[str, dict[str, Any]]:
 
 def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
     """Measure recall and age error on held-out speakers, every clip counting the same."""
-    from voxtrait import metrics
+    from voxtrait.evaluate import metrics
     from voxtrait.recognize import decision
 
     known = ~np.isnan(clips.female)

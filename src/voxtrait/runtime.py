@@ -1,0 +1,51 @@
+"""Sessions of ONNX Runtime: the only place where graphs are opened."""
+
+import functools
+import importlib.resources
+import os
+from pathlib import Path
+from typing import Any
+
+
+def session(graph: Path | bytes, *, threads: int = 1, optimised: bool = True, reuse_memory: bool = True) -> Any:
+    """Open a graph, on the CPU.
+
+    Args:
+        graph: the file of the serialised model, or its content.
+        threads: of the runtime.
+        optimised: whether the runtime may rewrite the graph. A graph that is assembled as it is to run only opens more
+            slowly with it.
+        reuse_memory: whether nodes reuse the memory of other nodes. Without it, a large graph on short windows is a
+            little faster and takes more memory.
+
+    Returns:
+        An ``onnxruntime.InferenceSession``.
+
+    Raises:
+        Exception: if it is no graph that the runtime can open; the runtime has a dozen kinds, none of them public.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_mem_reuse = reuse_memory
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def packaged(package: str, graph: str) -> Any:
+    """Open a graph that is part of a package, once a process: a fork must not run its parent's session.
+
+    Args:
+        package: such as ``voxtrait.speech``.
+        graph: name of the file in it.
+    """
+    return _packaged(package, graph, os.getpid())
+
+
+@functools.lru_cache(maxsize=4)
+def _packaged(package: str, graph: str, process: int) -> Any:
+    return session(importlib.resources.files(package).joinpath(graph).read_bytes())
