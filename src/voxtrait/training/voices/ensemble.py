@@ -43,7 +43,7 @@ from voxtrait.training.voices.examples import Clips, clips_of, contradictions, e
 from voxtrait.training.voices.heads import Examples, Heads, HeadTraining
 from voxtrait.training.voices.summaries import SHORT_S, summarise
 
-VERSION: Final = "2.0"  # of the bundles that these recipes make: 1 had another encoder
+VERSION: Final = "2.1"  # of the bundles that these recipes make: 1 had another encoder, 2.0 one tail for all ages
 ENCODER: Final = "encoder.onnx"  # in the folder of a run
 PARITY_CLIPS: Final = 48
 RANGE_CLIPS: Final = 96  # that give the range of every activation
