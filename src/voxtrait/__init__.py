@@ -1,4 +1,4 @@
-"""voxtrait tells the gender and the age a voice presents as.
+"""voxtrait estimates the gender and the age a voice presents as.
 
 >>> import voxtrait
 >>> model = voxtrait.load()                       # the shipped bundle, or voxtrait.load("path/to/bundle")
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from voxtrait.errors import VoxtraitError
     from voxtrait.recognize import Prediction, Recognizer, load
 
-# ONNX Runtime tells its maker of every session from 1.29 on, and reads this when it is loaded: nothing of what is done
-# here is told to anybody, unless the user wants it
+# From 1.29 on, ONNX Runtime sends telemetry for every session. It reads this variable when it is loaded: nothing is
+# sent unless the user wants it
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = ["Prediction", "Recognizer", "VoxtraitError", "__version__", "features", "load"]

@@ -5,14 +5,14 @@
     voxtrait-diary/     a classifier of pictures
         model.onnx      the graph: one input (n, *front_end.input_shape), one output of logits (n, classes) a task
         bundle.json     front end, labels, calibration, scores, data, licence, versions, hashes of the other files
-        speakers.txt    hashes of the speakers it was trained and chosen on, so that nobody is evaluated on them by
-                        accident
-    voxtrait-base/      a speaker encoder over windows of speech, and heads on the mean of what it says of a clip
+        speakers.txt    hashes of the speakers of its training and model selection, so that nobody is evaluated on
+                        them by accident
+    voxtrait-base/      a speaker encoder over windows of speech, and heads on the mean of its outputs over a clip
         model.onnx      the encoder: "windows" (n, frames, n_mels), of any number of frames → "summary" (n, f)
         head.onnx       the heads: "summary" (m, f) → one output of logits (m, classes) a task, and "embedding" (m, d)
         bundle.json, speakers.txt
 
-The front end says which of the two kinds it is: fit "windows" is the second, any other the first. Loading trusts
+The front end states which of the two kinds it is: fit "windows" is the second, any other the first. Loading trusts
 nothing: a missing or unknown key, a label out of order, a changed file, each is an error.
 """
 
@@ -49,7 +49,7 @@ PRETRAINED: Final = {"name", "source", "licence"}
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """What ``bundle.json`` says, checked; ``folder`` is where it lies."""
+    """The content of ``bundle.json``, checked; ``folder`` is the folder that it is in."""
 
     folder: Path
     name: str
@@ -85,7 +85,7 @@ class Bundle:
         return hashlib.sha256((self.folder / "bundle.json").read_bytes()).hexdigest()
 
     def speakers(self) -> frozenset[str]:
-        """Hashes of the speakers that this bundle was trained or chosen on: compare with :func:`hash_speaker`."""
+        """Hashes of the speakers of its training and model selection: compare with :func:`hash_speaker`."""
         file = self.folder / "speakers.txt"
         return frozenset(file.read_text("utf-8").split())
 
@@ -180,7 +180,7 @@ def write(bundle: Bundle, graph: bytes, speakers: Iterable[str], head: bytes | N
     Args:
         bundle: everything but the graphs.
         graph: the serialised ONNX model.
-        speakers: the ids of all speakers it was trained or chosen on; only hashes are written.
+        speakers: the ids of all speakers of its training and model selection; only hashes are written.
         head: the second ONNX model, for a bundle of windows and only for that.
 
     Raises:

@@ -1,8 +1,8 @@
-"""The tour: every command, one after the other, on made-up voices, each with its command line.
+"""The demo: it runs every command in order on synthetic voices, and prints the command line of each step.
 
-It runs the functions that the commands run. A second run in the same folder takes up what is there: clips, WAV files,
-pictures and trainings that are whole are kept. Where the folder was made by another version or with other settings, the
-demo removes what it made there, and nothing else, and starts anew.
+It calls the functions that the commands call. A second run in the same folder reuses complete clips, WAV files,
+pictures and trainings. If the folder was made by another version or with other settings, the demo removes only the
+files that it made there, and starts again.
 """
 
 import dataclasses
@@ -45,8 +45,8 @@ class Plan:
     seconds: tuple[float, float] = (3.0, 4.5)  # of a clip
     seed: int = 1
     sizes: str = "50/20/30"  # more voices to test on than usual: 25, so that one or two do not decide
-    # as `voxtrait train --set`: small pictures and batches, for there is little to learn from and little time; one
-    # thread, for with such a small network two wait for each other on a busy machine
+    # as for `voxtrait train --set`: small pictures and batches, because there are few clips and little time; one
+    # thread, because with such a small network two threads wait for each other on a busy machine
     gender: tuple[str, ...] = ("max_epochs=10", "shrink=4", "batch_size=16", "dropout=0.1", "threads=1")
     age: tuple[str, ...] = ("max_epochs=12", "shrink=4", "batch_size=16", "dropout=0.1", "threads=1", "min_speakers=5")
     shown: int = 4  # clips that are predicted at the end
@@ -65,7 +65,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a tour found, and where it lies."""
+    """The results of a demo run, and the paths of its files."""
 
     out: str
     passed: bool
@@ -107,7 +107,7 @@ def run(
     Args:
         out_dir: where everything goes; made if need be.
         jobs: processes.
-        say: is told each line of the tour.
+        say: is called with each line of the output.
         progress: show progress lines on standard error.
         plan: how much of everything.
 
@@ -127,13 +127,13 @@ def run(
 
 
 def _claim(out: Path, plan: Plan) -> bool:
-    """Take a folder for this plan; whether it had been before."""
+    """Claim a folder for this plan. Return whether it already held a demo of the same plan."""
     trainings = {
         task: dataclasses.asdict(recipes.load(f"diary-{task}", getattr(plan, task))) for task in ("gender", "age")
     }
     wanted = {
         "voxtrait": version("voxtrait"),
-        "folder": str(out.resolve()),  # trainings know where their data lay
+        "folder": str(out.resolve()),  # trainings store the path of their data
         "plan": {key: value for key, value in dataclasses.asdict(plan).items() if key not in ("least_uar", "shown")},
         "recipes": trainings,
     }
@@ -157,13 +157,13 @@ def _claim(out: Path, plan: Plan) -> bool:
 
 
 class _Tour:
-    """The steps, in order, and what they leave for the next."""
+    """The steps in order, and the values that they pass to later steps."""
 
-    def __init__(self, out: Path, plan: Plan, jobs: int, say: Say, progress: bool) -> None:
-        self.out, self.plan, self.jobs, self.say, self.progress = out, plan, jobs, say, progress
+    def __init__(self, out: Path, plan: Plan, jobs: int, write_line: Say, progress: bool) -> None:
+        self.out, self.plan, self.jobs, self.write_line, self.progress = out, plan, jobs, write_line, progress
         self.steps: list[Step] = []
         self.problems: list[str] = []
-        self.figures: dict[str, Any] = {}  # task → what its training's own report says
+        self.figures: dict[str, Any] = {}  # task → the figures of its training's report
         self.all, self.split = out / "all.parquet", out / "split.parquet"
 
     def go(self) -> Summary:
@@ -185,60 +185,62 @@ class _Tour:
 
     def make_voices(self) -> None:
         plan = self.plan
-        with self.step(f"Make up {plan.speakers} voices in Common Voice's layout", None) as tell:
+        with self.step(f"Make up {plan.speakers} voices in Common Voice's layout", None) as emit:
             voices = synthetic.cohort(plan.speakers, plan.seed)
             release = synthetic.write_common_voice(
                 self.out, voices, plan.clips, plan.seed, RELEASE, jobs=self.jobs, seconds=plan.seconds
             )
-            tell(f"{plan.speakers * plan.clips} mp3 in {release}; in place of it put a real release, unpacked")
+            emit(f"{plan.speakers * plan.clips} mp3 in {release}; in place of it put a real release, unpacked")
 
     def import_corpus(self) -> None:
         release = self.out / RELEASE
-        with self.step("Read the release into one table", ["corpus", "import", release, self.all]) as tell:
+        with self.step("Read the release into one table", ["corpus", "import", release, self.all]) as emit:
             measure = partial(batch.run, corpora.duration_of, jobs=1, on_crash=lambda path, why: None)
             found = corpora.import_corpora([release], measure=measure)
             manifest.write(manifest.with_relative_paths(found.table, self.out), self.all)
             total = found.total
-            tell(f"{total.rows} rows, {total.kept} kept, {total.gender} with gender, {total.age} with age: {self.all}")
+            emit(f"{total.rows} rows, {total.kept} kept, {total.gender} with gender, {total.age} with age: {self.all}")
 
     def split_speakers(self) -> None:
         sizes, seed = self.plan.sizes, self.plan.seed
         command = ["corpus", "split", self.all, self.split, "--sizes", sizes, "--seed", seed]
-        with self.step("Split it by speakers", command) as tell:
+        with self.step("Split it by speakers", command) as emit:
             table = splitting.split(manifest.read(self.all), splitting.parse_sizes(sizes), seed=seed)
             manifest.write(table, self.split)
             speakers = table.group_by("split").agg(pl.col("speaker_id").n_unique())
             counts = dict(speakers.iter_rows())
             shares = ", ".join(f"{counts[name]} {name}" for name in ("train", "validation", "test") if name in counts)
-            tell(f"speakers: {shares}; leakage: {splitting.leakage(table)['verdict']}: {self.split}")
+            emit(f"speakers: {shares}; leakage: {splitting.leakage(table)['verdict']}: {self.split}")
 
     def check(self) -> None:
-        with self.step("Check files, labels and splits", ["corpus", "check", self.split]) as tell:
-            self.judge(integrity.check(self.split, jobs=self.jobs, label=self.label("check")), tell)
+        with self.step("Check files, labels and splits", ["corpus", "check", self.split]) as emit:
+            self.report_check(integrity.check(self.split, jobs=self.jobs, label=self.label("check")), emit)
 
     def count(self) -> None:
         plot = self.out / "stats.png"
-        with self.step("Count", ["corpus", "stats", self.split, "--plot", plot]) as tell:
+        with self.step("Count", ["corpus", "stats", self.split, "--plot", plot]) as emit:
             table = manifest.read(self.split)
             corpora.picture(table, plot)
             hours = float(table["duration_s"].sum()) / 3600
-            tell(f"{table.height} clips, {table['speaker_id'].n_unique()} speakers, {hours:.2f} hours: {plot}")
+            emit(f"{table.height} clips, {table['speaker_id'].n_unique()} speakers, {hours:.2f} hours: {plot}")
 
     def convert(self) -> None:
         wav = self.out / "wav"
-        with self.step("mp3 to WAV", ["convert", self.split, wav]) as tell:
-            tell(self.derived(convert.convert(self.split, wav, jobs=self.jobs, label=self.label("convert"))))
+        with self.step("mp3 to WAV", ["convert", self.split, wav]) as emit:
+            emit(self.derived(convert.convert(self.split, wav, jobs=self.jobs, label=self.label("convert"))))
 
     def draw(self) -> None:
         folder = self.out / "pictures"
-        with self.step("Draw spectrograms, straight from mp3", ["images", self.split, folder]) as tell:
-            tell(self.derived(pictures.draw(self.split, folder, jobs=self.jobs, label=self.label("images"))))
+        with self.step("Draw spectrograms, straight from mp3", ["images", self.split, folder]) as emit:
+            emit(self.derived(pictures.draw(self.split, folder, jobs=self.jobs, label=self.label("images"))))
 
     def check_derived(self) -> None:
         wav, folder = self.out / "wav", self.out / "pictures"
         command = ["corpus", "check", self.split, "--tables-only", "--wav", wav, "--images", folder]
-        with self.step("Hold what was made against the table", command) as tell:
-            self.judge(integrity.check(self.split, tables_only=True, wav=wav, images=folder, jobs=self.jobs), tell)
+        with self.step("Hold what was made against the table", command) as emit:
+            self.report_check(
+                integrity.check(self.split, tables_only=True, wav=wav, images=folder, jobs=self.jobs), emit
+            )
 
     def train(self, task: str) -> None:
         from voxtrait.training import train
@@ -246,37 +248,37 @@ class _Tour:
         name, folder, settings = f"diary-{task}", self.out / task, getattr(self.plan, task)
         overrides = [word for setting in settings for word in ("--set", setting)]
         command = ["train", name, "--data", self.out / "pictures", "--out", folder, *overrides, "--resume"]
-        with self.step(f"Train the diary's network for {task}", command) as tell:
+        with self.step(f"Train the diary's network for {task}", command) as emit:
             settled = recipes.load(name, settings)
             made = train(settled, self.out / "pictures", folder, resume=True, jobs=self.jobs, label=self.label(name))
             self.figures[task] = made.evaluation[task]
             recall = ", ".join(f"{split} {values['uar']:.3f}" for split, values in made.figures.items())
-            tell(f"recall {recall}: {made.bundle}, {folder / 'curves.png'}")
+            emit(f"recall {recall}: {made.bundle}, {folder / 'curves.png'}")
 
     def evaluate(self) -> dict[str, Any]:
         model, folder = self.out / "gender" / "bundle", self.out / "report"
         command = ["evaluate", model, self.split, "--out", folder]
-        with self.step("Evaluate the bundle on the voices it never heard", command) as tell:
+        with self.step("Evaluate the bundle on the voices it never heard", command) as emit:
             report = evaluate(model, self.split, folder, split="test", jobs=self.jobs, label=self.label("evaluate"))
             uar = report["gender"]["uar"]
-            tell(f"{report['n_speakers']} voices, gender UAR {uar['value']:.3f}: {folder / 'report.html'}")
+            emit(f"{report['n_speakers']} voices, gender UAR {uar['value']:.3f}: {folder / 'report.html'}")
         return dict(report)
 
     def predict(self) -> list[dict[str, Any]]:
         clips = self.some_clips()
         paths = clips["path"].to_list()
-        answers = []
-        asked: list[tuple[str, Path | None]] = [("Ask the bundle just trained", self.out / "gender" / "bundle")]
+        predictions = []
+        models: list[tuple[str, Path | None]] = [("Ask the bundle just trained", self.out / "gender" / "bundle")]
         if bundle.shipped():  # none yet in a source tree whose bundle is still to be made
-            asked.append(("Ask the bundle that ships, which has heard only real voices", None))
-        for title, model in asked:
+            models.append(("Ask the bundle that ships, which has heard only real voices", None))
+        for title, model in models:
             options = [] if model is None else ["--model", model]
-            with self.step(title, [*paths, *options]) as tell:
+            with self.step(title, [*paths, *options]) as emit:
                 found = list(recognize.load(model).predict_many(paths))
-                tell("\n".join(map(_line, clips.iter_rows(named=True), found)))
-                answers += [answer.to_dict() for answer in found]
-        self.say("\nYour own recordings:\n    $ voxtrait my-recording.mp3")
-        return answers
+                emit("\n".join(map(_line, clips.iter_rows(named=True), found)))
+                predictions += [prediction.to_dict() for prediction in found]
+        self.write_line("\nYour own recordings:\n    $ voxtrait my-recording.mp3")
+        return predictions
 
     def some_clips(self) -> pl.DataFrame:
         """One clip of each of a few test voices, women and men in turn."""
@@ -318,44 +320,44 @@ class _Tour:
 
     @contextmanager
     def step(self, title: str, command: Sequence[Any] | None) -> Iterator[Say]:
-        """Announce a step with its command, and afterwards its result and how long it took."""
+        """Print a step and its command; print its result and its duration when the context ends."""
         line = None if command is None else shlex.join(["voxtrait", *map(str, command)])
-        self.say(f"\n{len(self.steps) + 1}. {title}")
+        self.write_line(f"\n{len(self.steps) + 1}. {title}")
         if line:
-            self.say(f"    $ {line}")
+            self.write_line(f"    $ {line}")
         start = time.perf_counter()
         results: list[str] = []
         yield results.append
         seconds = time.perf_counter() - start
         result = "\n".join(results)
-        self.say("\n".join(f"    {line}" for line in result.splitlines()) + f"    [{seconds:.1f} s]")
+        self.write_line("\n".join(f"    {line}" for line in result.splitlines()) + f"    [{seconds:.1f} s]")
         self.steps.append(Step(title, line, result, round(seconds, 2)))
 
     def label(self, text: str) -> str | None:
         return text if self.progress else None
 
-    def judge(self, report: integrity.Report, tell: Say) -> None:
-        """Tell what a check found; what is fatal fails the tour."""
+    def report_check(self, report: integrity.Report, emit: Say) -> None:
+        """Report the findings of a check. A fatal finding fails the demo."""
         rows = report.rows()
         if report.fatal:
             self.problems.append("corpus check found " + ", ".join(f"{row['count']} {row['problem']}" for row in rows))
-        tell(", ".join(f"{row['problem']}: {row['count']} ({row['severity']})" for row in rows) or "no problem found")
+        emit(", ".join(f"{row['problem']}: {row['count']} ({row['severity']})" for row in rows) or "no problem found")
 
     def derived(self, summary: Derived) -> str:
-        """Describe a derived folder; what failed fails the tour."""
+        """Describe a derived folder. A failed clip fails the demo."""
         if summary.failed:
             self.problems.append(f"{summary.failed} clips failed: {summary.out_dir}/failures.csv")
         return f"{summary.done} made, {summary.kept} kept, {summary.failed} failed: {summary.out_dir}"
 
 
-def _line(clip: dict[str, Any], answer: recognize.Prediction) -> str:
-    """Set what a voice was made as beside what was heard."""
+def _line(clip: dict[str, Any], prediction: recognize.Prediction) -> str:
+    """Format the labels of a synthetic voice and its prediction as one line."""
     made = f"{clip['gender']}, {clip['age_group'] or 'age unknown'}"
-    if answer.gender is None:
-        return f"made as {made}: {answer.status}, {answer.message}"
+    if prediction.gender is None:
+        return f"made as {made}: {prediction.status}, {prediction.message}"
     age = (
         ""
-        if answer.age_years is None
-        else f", {answer.age_years:.0f} years ({answer.age_low:.0f} to {answer.age_high:.0f})"
+        if prediction.age_years is None
+        else f", {prediction.age_years:.0f} years ({prediction.age_low:.0f} to {prediction.age_high:.0f})"
     )
-    return f"made as {made}: heard as {answer.gender} (p_female {answer.p_female:.3f}){age}"
+    return f"made as {made}: heard as {prediction.gender} (p_female {prediction.p_female:.3f}){age}"

@@ -17,12 +17,12 @@
     ├── NothingToDoError (LookupError)   no input was found
     ├── StorageError (OSError)           a place behind a URL that cannot be reached, or refuses
     ├── OutputError (OSError)            what was made cannot be written: a full disk, as a rule
-    ├── WorkerError (RuntimeError)       no process could be started to work in, no cluster answers
+    ├── WorkerError (RuntimeError)       no process could be started to work in, no cluster responds
     ├── MissingExtraError (ImportError)  an optional dependency is not installed
     └── PretrainedMissingError (ImportError)    … or the package with pretrained weights, which only training needs
 
-Each class also subclasses the built-in exception that fits, so callers may catch either. A message says what was
-got, what was expected and what to do.
+Each class also subclasses the built-in exception that fits, so callers may catch either. A message states what
+was got, what was expected and what to do.
 """
 
 
@@ -63,7 +63,7 @@ class ManifestError(VoxtraitError, ValueError):
 
 
 class LeakageError(ManifestError):
-    """A split, or the use of one, would let the same speaker stand on both sides."""
+    """A split, or the use of one, would put the same speaker on both sides."""
 
 
 class CorpusError(VoxtraitError, ValueError):
@@ -91,7 +91,7 @@ class OutputError(VoxtraitError, OSError):
 
 
 class WorkerError(VoxtraitError, RuntimeError):
-    """No worker process could start, or no cluster answers."""
+    """No worker process could start, or no cluster responds."""
 
 
 class MissingExtraError(VoxtraitError, ImportError):

@@ -1,10 +1,10 @@
 """The vocabularies of gender and age, and their order, which is the class index everywhere.
 
 Age groups are decades, as in Common Voice, with two reasons for their edges: ``under_ten`` exists because a child's
-voice says nothing reliable about gender (the vocal tracts of girls and boys do not differ before puberty: Fitch &
-Giedd, J. Acoust. Soc. Am. 106, 1999), and ``teens`` is 10 to 19 although Common Voice's interface once said "< 19",
-because a 19-year-old is ambiguous there and the decade is what its users expect. ``eighties`` and ``nineties`` exist
-because they are in the tables, not because anyone has enough of them to train on.
+voice carries no reliable information about gender (the vocal tracts of girls and boys do not differ before puberty:
+Fitch & Giedd, J. Acoust. Soc. Am. 106, 1999), and ``teens`` is 10 to 19 although Common Voice's interface once said
+"< 19", because a 19-year-old is ambiguous there and the decade is what its users expect. ``eighties`` and
+``nineties`` exist because they are in the tables, not because anyone has enough of them to train on.
 
 Corpora's own spellings (``fourties``, ``male_masculine``) are translated in :mod:`voxtrait.corpora`, not here.
 """
@@ -38,7 +38,7 @@ JOINT_CLASSES: Final = tuple(f"{gender}_{group}" for gender in GENDERS for group
 """Gender and age group together, ``female_under_ten`` … ``male_nineties``: the diary's classes of age."""
 
 UNSURE: Final = "unsure"
-"""What a prediction says when the calibrated probability lies in the bundle's abstention band."""
+"""The value of a prediction when the calibrated probability lies in the bundle's abstention band."""
 
 SPLITS: Final = ("train", "validation", "test")
 

@@ -308,7 +308,7 @@ def write_wav_blocks(target: str | os.PathLike[str], parts: Iterable[tuple[Signa
 
 @contextlib.contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """Lend a hidden name beside ``target`` to write to; it is renamed to ``target`` only if all went well.
+    """Provide a hidden name beside ``target`` to write to; it is renamed to ``target`` only if all went well.
 
     Where ``target`` is a URL it is a temporary file, which is sent there.
     """

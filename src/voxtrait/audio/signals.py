@@ -11,7 +11,7 @@ from voxtrait.errors import (
 )
 
 Signal: TypeAlias = npt.NDArray[np.float32]
-SAMPLING_RATE: Final = 16_000  # Hz, what every model here listens to
+SAMPLING_RATE: Final = 16_000  # Hz, of the input of every model here
 HIGHEST_RATE: Final = 1_000_000  # Hz; recordings of bats reach 500 kHz
 MOST_CHANNELS: Final = 64
 

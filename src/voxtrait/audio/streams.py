@@ -1,7 +1,7 @@
 """Sound as it comes, block by block: from a pipe that cannot be sought and may never end, and from a microphone.
 
-libsndfile reads WAV, raw samples, mp3, AU and, where PyAV is missing, Ogg: it is told that the pipe is one, and then
-never looks back. PyAV (the extra ``[media]``) reads flac, webm, aac, Ogg and whatever else can be decoded without
+libsndfile reads WAV, raw samples, mp3, AU and, where PyAV is missing, Ogg: its reader is marked as not seekable, and
+then never seeks back. PyAV (the extra ``[media]``) reads flac, webm, aac, Ogg and whatever else can be decoded without
 seeking. Either decodes in a thread, so that Ctrl-C is obeyed while nothing comes.
 """
 
@@ -20,8 +20,8 @@ import numpy as np
 from voxtrait.audio.signals import Signal
 from voxtrait.errors import DecodeError, MissingExtraError, NothingToDoError, OptionError
 
-BLOCK_S: Final = 0.1  # seconds of a block: what a listener may wait for
-WAITING: Final = 64  # blocks that may wait for the listener
+BLOCK_S: Final = 0.1  # seconds of a block: what a consumer may wait for
+WAITING: Final = 64  # blocks that may wait for the consumer
 CHUNK: Final = 16_384  # bytes read from a pipe at most in one go
 PROBED: Final = 4096  # bytes that PyAV asks for in one go
 TAIL: Final = 65_536  # bytes that may follow the sound: tags, and what a writer leaves behind
@@ -50,7 +50,7 @@ Item = TypeVar("Item")
 
 
 class Raw(NamedTuple):
-    """What raw samples do not say of themselves."""
+    """What raw samples do not state themselves."""
 
     encoding: str = "s16le"  # one of RAW
     rate: int = 16_000  # Hz
@@ -58,7 +58,7 @@ class Raw(NamedTuple):
 
 
 def incoming(file: IO[bytes], raw: Raw | None = None, *, name: str = "the input") -> Iterator[tuple[Signal, int]]:
-    """Decode what comes through a pipe, as soon as it is there, and never look back.
+    """Decode what comes through a pipe, as soon as it is there, and never seek back.
 
     Args:
         file: open for reading bytes, of which none were read; it needs not be seekable. It is not closed.
@@ -92,13 +92,13 @@ def incoming(file: IO[bytes], raw: Raw | None = None, *, name: str = "the input"
 
 
 def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
-    """Listen to a microphone until the caller stops.
+    """Record from a microphone until the caller stops.
 
     Args:
         device: its number or a part of its name, as ``python -m sounddevice`` lists them; ``None`` for the default.
 
     Yields:
-        Blocks as the device gives them, ``(samples,)``, with their rate in Hz. A listener that is seconds late misses
+        Blocks as the device gives them, ``(samples,)``, with their rate in Hz. A consumer that is seconds late misses
         some.
 
     Raises:
@@ -109,29 +109,29 @@ def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
         sounddevice = importlib.import_module("sounddevice")
     except ImportError:
         raise MissingExtraError("a microphone", "microphone") from None
-    except OSError as error:  # the package is there, and the library it stands for is not
+    except OSError as error:  # the package is there, and the library that it wraps is not
         raise OptionError(f"no microphone can be opened: {error} (Debian: apt-get install libportaudio2)") from None
-    heard: queue.Queue[Signal] = queue.Queue(100 * WAITING)
+    recorded: queue.Queue[Signal] = queue.Queue(100 * WAITING)
 
-    def hear(samples: Signal, frames: int, time: Any, status: Any) -> None:
+    def on_block(samples: Signal, frames: int, time: Any, status: Any) -> None:
         with contextlib.suppress(queue.Full):
-            heard.put_nowait(samples[:, 0].copy())
+            recorded.put_nowait(samples[:, 0].copy())
 
     which = int(device) if device is not None and device.isdigit() else device
     try:
-        stream = sounddevice.InputStream(device=which, channels=1, dtype="float32", callback=hear)
+        stream = sounddevice.InputStream(device=which, channels=1, dtype="float32", callback=on_block)
     except (sounddevice.PortAudioError, ValueError) as error:
-        said = "the default microphone" if device is None else f"the microphone {device!r}"
-        raise OptionError(f"{said} cannot be opened: {error}; python -m sounddevice lists what there is") from None
+        name = "the default microphone" if device is None else f"the microphone {device!r}"
+        raise OptionError(f"{name} cannot be opened: {error}; python -m sounddevice lists what there is") from None
     with stream:
         while True:
-            yield heard.get(), round(stream.samplerate)
+            yield recorded.get(), round(stream.samplerate)
 
 
 class _Bytes:
     """A pipe whose next bytes can be looked at, and which counts."""
 
-    name = "pipe"  # PyAV wants one
+    name = "pipe"  # PyAV needs one
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -142,7 +142,8 @@ class _Bytes:
                 # one of our own: a thread may still be waiting at it when the caller has closed his
                 self._descriptor = os.dup(file.fileno())
                 self._over, self._end = os.pipe()  # for the thread that waits, and for whoever ends its waiting
-        self._open = threading.Lock()  # held while a descriptor is closed or told: its number may soon be another's
+        # held while a descriptor is closed or written to: its number may soon be another's
+        self._open = threading.Lock()
         self.lent = False  # to a thread that closes it
         self.ended = False
         self.count = 0  # bytes given since the last sound
@@ -197,8 +198,8 @@ def _decoded(source: _Bytes, raw: Raw | None, name: str) -> Generator[tuple[Sign
             raise NothingToDoError(f"nothing came from {name}: expected sound")
         if raw is not None:
             subtype, endian = RAW[raw.encoding]
-            said = {"format": "RAW", "subtype": subtype, "endian": endian}
-            yield from _by_libsndfile(source, name, samplerate=raw.rate, channels=raw.channels, **said)
+            options = {"format": "RAW", "subtype": subtype, "endian": endian}
+            yield from _by_libsndfile(source, name, samplerate=raw.rate, channels=raw.channels, **options)
         elif _is_for_libsndfile(source):
             yield from _by_libsndfile(source, name)
         else:
@@ -246,17 +247,17 @@ def _state_length(source: _Bytes) -> None:
         at += 8 + length + length % 2
 
 
-def _by_libsndfile(source: _Bytes, name: str, **said: Any) -> Iterator[tuple[Signal, int]]:
+def _by_libsndfile(source: _Bytes, name: str, **options: Any) -> Iterator[tuple[Signal, int]]:
     import soundfile
 
     end, entrance = os.pipe()
     source.lent = True
     pump = threading.Thread(target=_pump, args=(source, entrance), daemon=True)
     pump.start()
-    heard = 0.0
+    decoded_s = 0.0
     try:
         try:
-            reader = soundfile.SoundFile(end, closefd=False, **said)
+            reader = soundfile.SoundFile(end, closefd=False, **options)
         except soundfile.LibsndfileError as error:
             raise DecodeError(f"{name} is no sound that can be read ({_reason(error)}): {EXPECTED}") from None
         with reader:
@@ -268,16 +269,18 @@ def _by_libsndfile(source: _Bytes, name: str, **said: Any) -> Iterator[tuple[Sig
                 except soundfile.LibsndfileError as error:
                     if not os.read(end, 1):  # it was only cut short
                         return
-                    raise DecodeError(f"{name} stopped being sound after {heard:.1f} s ({_reason(error)})") from None
+                    raise DecodeError(
+                        f"{name} stopped being sound after {decoded_s:.1f} s ({_reason(error)})"
+                    ) from None
                 if not block.shape[1]:
                     break
-                heard += block.shape[1] / rate
+                decoded_s += block.shape[1] / rate
                 yield block, rate
             left = 0
             while left <= TAIL and (found := os.read(end, CHUNK)):
                 left += len(found)
             if left > TAIL:
-                raise DecodeError(f"{name} goes on after the end of its sound at {heard:.1f} s: that was not heard")
+                raise DecodeError(f"{name} goes on after the end of its sound at {decoded_s:.1f} s: that was not heard")
     finally:
         os.close(end)
         source.end()
@@ -301,7 +304,7 @@ def _by_pyav(source: _Bytes, name: str) -> Iterator[tuple[Signal, int]]:
         import av
     except ImportError:
         raise MissingExtraError(f"{name} is not WAV, mp3, ogg or raw samples; reading it", "media") from None
-    heard = 0.0
+    decoded_s = 0.0
     try:
         with av.open(source, buffer_size=PROBED, options=ALONE, metadata_errors="replace") as container:
             if not container.streams.audio:
@@ -312,15 +315,15 @@ def _by_pyav(source: _Bytes, name: str) -> Iterator[tuple[Signal, int]]:
                 if not source.ended:  # else it is one that the decoder had kept
                     source.count, source.most = 0, ASTRAY_VIDEO if container.streams.video else ASTRAY
                 for out in resampler.resample(frame):
-                    heard += out.samples / out.sample_rate
+                    decoded_s += out.samples / out.sample_rate
                     yield np.asarray(out.to_ndarray(), dtype=np.float32), out.sample_rate
             if source.count > (ASTRAY_VIDEO if container.streams.video else TAIL):
-                raise DecodeError(f"{name} stopped being sound after {heard:.1f} s")
+                raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s")
     except av.error.FFmpegError as error:
-        if not heard:
+        if not decoded_s:
             raise DecodeError(f"{name} is no sound that can be read ({error.strerror}): {EXPECTED}") from None
         if not source.ended or source.count > TAIL:  # else it was only cut short
-            raise DecodeError(f"{name} stopped being sound after {heard:.1f} s ({error.strerror})") from None
+            raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s ({error.strerror})") from None
 
 
 EXPECTED: Final = "expected wav, mp3, ogg, flac, webm or, with --raw, samples (an m4a in a pipe must be fragmented)"

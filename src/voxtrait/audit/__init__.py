@@ -2,8 +2,8 @@
 
 ::
 
-    manifest ─ hearing ─► predictions, embeddings ─┬─ heads ─ doubt ─► doubts.csv, speakers.csv ─┐
-                                                   └─ voices ────────► mixed.csv, same.csv ──────┴─ page ─► index.html
+    manifest ─ embedding ─► predictions, embeddings ─┬─ heads ─ doubt ─► doubts.csv, speakers.csv ─┐
+                                                     └─ voices ────────► mixed.csv, same.csv ──────┴─ page ─► index.html
     index.html ─ a person ─► decisions.csv ─ corpora.decisions ─► the next manifest
 """
 

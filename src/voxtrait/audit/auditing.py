@@ -41,8 +41,8 @@ def audit(
     """Find the labels that a model doubts, ids that are several people and people with several ids, and make the page
     to listen and decide. No label is changed: that takes a person's decision.
 
-    Every clip is heard once, and what was heard stays in ``out``, so that a killed run goes on, and a second one with
-    decisions hears nothing again.
+    Every clip is embedded once, and the results stay in ``out``, so that a killed run goes on, and a second one with
+    decisions embeds nothing again.
 
     Args:
         path: the manifest.
@@ -50,7 +50,7 @@ def audit(
             ``mixed.csv``, ``same.csv``, ``clips.parquet``, ``embeddings.npy`` (192 values a row of the manifest,
             float16), ``pictures/``, ``heard/``.
         bundle: a folder, the name of a shipped bundle, or ``None`` for :data:`MODEL`; one without embedding finds
-            doubts by its own answers, and no voices.
+            doubts by its own estimates, and no voices.
         decisions: a file of :mod:`voxtrait.corpora.decisions`: they are applied first, and not asked again.
         top: how many of each kind go to the page.
         seed: of the folds.
@@ -75,16 +75,16 @@ def audit(
     recognizer = load(bundle or MODEL)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    heard = embed_clips(recognizer, whole["path"].to_list(), folder, jobs=jobs, label=label)
+    embedded = embed_clips(recognizer, whole["path"].to_list(), folder, jobs=jobs, label=label)
     decided = decide(whole, made)
-    here = ClipEmbeddings(heard.table, heard.embeddings, heard.has & decided.kept)
+    here = ClipEmbeddings(embedded.table, embedded.embeddings, embedded.has & decided.kept)
     who = doubt.people(decided.table)
     judged = {task: doubt.judge(task, who, here, recognizer.bundle, seed) for task in doubt.TASKS}
     asked = {task: _undecided(one, decided.done[task]) for task, one in judged.items()}
     compared = _compare(decided, here, who, max(20 * top, MOST_PAIRS), seed, label)
     tasks = _tasks(asked)
-    failed = whole.select("path").with_columns(heard.table.select("status", "message"))
-    # nobody else has this machine's folders: what is told to others is relative to the manifest
+    failed = whole.select("path").with_columns(embedded.table.select("status", "message"))
+    # the folders of this machine exist nowhere else: paths in the output are relative to the manifest
     shown = manifest.with_relative_paths(decided.table, Path(path).parent)
     found = Audit(
         summary={
@@ -95,7 +95,7 @@ def audit(
             "top": top,
             "n_clips": whole.height,
             "n_speakers": whole["speaker_id"].drop_nulls().n_unique(),
-            "statuses": dict(heard.table["status"].value_counts().sort("status").iter_rows()),
+            "statuses": dict(embedded.table["status"].value_counts().sort("status").iter_rows()),
             "tasks": tasks,
             "mixed": {"compared": compared.ids, "ids": compared.mixed.height, "likeness_below": voices.APART},
             "same": {
@@ -113,7 +113,7 @@ def audit(
         same=tables.same(compared.same, decided.table, compared.names, compared.counts),
         failed=failed.filter(pl.col("status") == "error").drop("status"),
     )
-    _write(folder, found, tables.all_clips(shown, heard, judged))
+    _write(folder, found, tables.all_clips(shown, embedded, judged))
     entries = page.entries(decided.table, asked, found, compared.same, compared.names, who.number, top)
     pictures = page.draw(entries, decided.table["path"], folder, jobs=jobs, label=label and f"{label}: pictures")
     page.write(folder, entries, decided.table, pictures, found.summary, page.key_of(path))
@@ -146,13 +146,13 @@ class _Compared:
 
 
 def _compare(
-    decided: Decided, heard: ClipEmbeddings, who: doubt.People, most: int, seed: int, label: str | None
+    decided: Decided, embedded: ClipEmbeddings, who: doubt.People, most: int, seed: int, label: str | None
 ) -> _Compared:
     known = decided.table["speaker_id"].is_not_null().to_numpy()
     everybody = pl.DataFrame({"name": who.name, "number": who.number, "female": who.female}).fill_nan(None)
     ids = everybody.group_by("number").agg(pl.col("name").first(), pl.col("female").mean() > 0.5).sort("number")
     person = np.where(known, who.number, -1)
-    pooled = voices.pool(heard, person, ids.height, seed)
+    pooled = voices.pool(embedded, person, ids.height, seed)
     if (pooled.counts > 0).sum() < voices.FEWEST:
         why = f"fewer than {voices.FEWEST} speaker ids with an embedding: too few to compare voices by"
         return _Compared(ids["name"], pooled.counts, voices.no_mixed(), voices.no_same(), why)
@@ -161,7 +161,7 @@ def _compare(
         return batch.progress(blocks, n, label and f"{label}: voices", "block")
 
     female = ids["female"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    mixed = voices.mixed(heard, person, pooled, seed)
+    mixed = voices.mixed(embedded, person, pooled, seed)
     same = voices.same(pooled, female, most + len(decided.apart), progress=progress)
     names = ids["name"].to_list()
     fresh = [names[one] not in decided.one for one in mixed["speaker"]]
@@ -207,6 +207,6 @@ def _write(folder: Path, found: Audit, clips: pl.DataFrame) -> None:
     for name in ("doubts", "speakers", "mixed", "same"):
         tables.write_csv(getattr(found, name), folder / f"{name}.csv")
     with contextlib.suppress(FileNotFoundError):
-        (folder / "audit.json").unlink()  # the last thing that appears says that the rest is whole
+        (folder / "audit.json").unlink()  # written last: where it exists, the rest is whole
     with atomic_path(folder / "audit.json") as part:
         part.write_text(json.dumps(found.summary, ensure_ascii=False, indent=1) + "\n", "utf-8")

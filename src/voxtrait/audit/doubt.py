@@ -19,13 +19,13 @@ from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS
 
 TASKS: Final = ("gender", "age")
 FEWEST: Final = 20  # labelled speakers (of either gender) below which heads would learn nothing
-CHILD: Final = 14.0  # years below which a voice says nothing reliable about gender: see voxtrait.labels
+CHILD: Final = 14.0  # years below which a voice carries no reliable information about gender: see voxtrait.labels
 LINE: Final = {"gender": 0.5, "age": 0.95}  # the doubt from which a clip is counted as doubted
 
 
 @dataclasses.dataclass(frozen=True)
 class People:
-    """Who says what: the columns of a manifest that doubt is about, ``(clips,)`` each.
+    """The speakers and their labels: the columns of a manifest that doubt is about, ``(clips,)`` each.
 
     A clip without a speaker id is taken for a person of its own.
     """
@@ -75,7 +75,7 @@ def judge(task: str, who: People, heard: ClipEmbeddings, bundle: Bundle, seed: i
     Args:
         task: ``gender`` or ``age``.
         who: the labels.
-        heard: what the recogniser heard.
+        heard: the predictions and embeddings of the recogniser.
         bundle: of the recogniser.
         seed: of the folds.
 
@@ -89,12 +89,12 @@ def judge(task: str, who: People, heard: ClipEmbeddings, bundle: Bundle, seed: i
     if min(n.values()) >= FEWEST:
         fold = heads.folds_of(who.name, seed)
         head = heads.female_logits if task == "gender" else heads.years
-        answers = head(heard, truth, who.number, fold, seed)
+        estimates = head(heard, truth, who.number, fold, seed)
         how: dict[str, Any] = {"judge": "heads out of fold", "folds": heads.FOLDS, "speakers": n, "not_judged": 0}
     else:
-        answers = _by_bundle(task, heard)
+        estimates = _by_bundle(task, heard)
         known = _known(who.name, bundle) & labelled
-        answers[known] = np.nan
+        estimates[known] = np.nan
         few = ", ".join(f"{count} {name}" for name, count in n.items())
         how = {
             "judge": bundle.title,
@@ -103,9 +103,9 @@ def judge(task: str, who: People, heard: ClipEmbeddings, bundle: Bundle, seed: i
             "why": f"too few labelled speakers with an embedding to fit heads to ({few}; {FEWEST} are needed)",
             "not_judged": int(np.unique(who.number[known]).size),  # speakers whom the bundle was trained on
         }
-    rows = np.flatnonzero(labelled & np.isfinite(answers))
+    rows = np.flatnonzero(labelled & np.isfinite(estimates))
     rank = _rank_gender if task == "gender" else _rank_age
-    return Judged(*rank(rows, answers[rows], truth[rows], who), how)
+    return Judged(*rank(rows, estimates[rows], truth[rows], who), how)
 
 
 def _labelled_speakers(task: str, truth: Floats, number: Whole, has: Bools) -> dict[str, int]:
@@ -118,19 +118,19 @@ def _labelled_speakers(task: str, truth: Floats, number: Whole, has: Bools) -> d
     return {"with an age": count(np.isfinite(truth)) if spread > 1 else 0}
 
 
-def _by_bundle(task: str, heard: ClipEmbeddings) -> Floats:
-    """What the bundle itself says: logits of female, or years; NaN where nothing."""
+def _by_bundle(task: str, embedded: ClipEmbeddings) -> Floats:
+    """The bundle's own estimates: logits of female, or years; NaN where there is none."""
     if task == "age":
-        return heard.table["age_years"].fill_null(np.nan).to_numpy().copy()
-    p = heard.table["p_female"].fill_null(np.nan).clip(1e-6, 1 - 1e-6).to_numpy()
+        return embedded.table["age_years"].fill_null(np.nan).to_numpy().copy()
+    p = embedded.table["p_female"].fill_null(np.nan).clip(1e-6, 1 - 1e-6).to_numpy()
     return np.asarray(np.log(p / (1 - p)))
 
 
 def _known(names: pl.Series, bundle: Bundle) -> Bools:
-    """Whose clips the bundle was trained or chosen on."""
+    """Which clips are of speakers that were used for the training or the model selection of the bundle."""
     hashes, every = bundle.speakers(), names.unique()
-    heard = every.filter(pl.Series([hash_speaker(name) in hashes for name in every], dtype=pl.Boolean))
-    return names.is_in(heard.implode()).to_numpy()
+    used = every.filter(pl.Series([hash_speaker(name) in hashes for name in every], dtype=pl.Boolean))
+    return names.is_in(used.implode()).to_numpy()
 
 
 def _rank_gender(rows: Whole, logits: Floats, female: Floats, who: People) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -151,17 +151,19 @@ def _rank_gender(rows: Whole, logits: Floats, female: Floats, who: People) -> tu
     return _finished(finish(clips), finish(speakers))
 
 
-def _rank_age(rows: Whole, answers: Floats, years: Floats, who: People) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _rank_age(rows: Whole, estimates: Floats, years: Floats, who: People) -> tuple[pl.DataFrame, pl.DataFrame]:
     label = pl.Series(AGE_GROUPS).gather(_decade(years))
     if not len(rows):
         off = years
     else:
-        # how far labels usually are from what is heard, which is further for voices that sound older
-        size, weights = np.abs(years - answers), heads.weights_of(who.number[rows])
-        slope, shift = np.polyfit(answers, size, 1, w=np.sqrt(weights)) if np.ptp(answers) > 1 else (0.0, size.mean())
-        usual = np.maximum(slope * answers + shift, max(float(size.mean()) / 2, 1e-6))
-        off = (years - answers) / usual
-    clips = _frame(rows, who, label, off=off, years=answers)
+        # the usual distance between label and estimate, which is larger for voices that sound older
+        size, weights = np.abs(years - estimates), heads.weights_of(who.number[rows])
+        slope, shift = (
+            np.polyfit(estimates, size, 1, w=np.sqrt(weights)) if np.ptp(estimates) > 1 else (0.0, size.mean())
+        )
+        usual = np.maximum(slope * estimates + shift, max(float(size.mean()) / 2, 1e-6))
+        off = (years - estimates) / usual
+    clips = _frame(rows, who, label, off=off, years=estimates)
     speakers = clips.group_by("speaker", "label", maintain_order=True).agg(
         pl.col("row").alias("rows"), pl.col("off", "years").mean(), pl.col("child").any(), pl.len().alias("n_clips")
     )

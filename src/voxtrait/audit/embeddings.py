@@ -1,5 +1,5 @@
-"""Every clip heard once: what the recogniser says of it and its speaker embedding, in files that a killed run goes on
-from."""
+"""The recogniser's prediction and the speaker embedding of every clip, each computed once, in files that a killed run
+goes on from."""
 
 import importlib.metadata
 import os
@@ -23,7 +23,7 @@ EMBEDDINGS: Final = "embeddings.npy"
 
 
 class ClipEmbeddings:
-    """What was heard: a table with one row a clip, and the embeddings beside it.
+    """Predictions, as a table with one row a clip, and the embeddings beside it.
 
     Attributes:
         table: :data:`FIELDS` of each clip, in the order of the paths.
@@ -50,10 +50,10 @@ def embed_clips(
     jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> ClipEmbeddings:
-    """Hear clips, into Parquet shards ``folder/heard`` and ``folder/embeddings.npy``; a killed run goes on.
+    """Predict and embed clips, in Parquet shards ``folder/heard`` and ``folder/embeddings.npy``; a killed run goes on.
 
     Args:
-        recognizer: what hears them; one whose bundle has no embedding gives none.
+        recognizer: computes predictions and embeddings; one whose bundle has no embedding gives no embeddings.
         paths: of the clips.
         folder: made if need be.
         jobs: processes, or a :class:`voxtrait.batch.Where`.
@@ -105,14 +105,14 @@ def _vectors(shards: Sequence[Path]) -> Iterator[tuple[npt.NDArray[np.int64], li
 
 
 class _Embedder:
-    """The job of a worker: one path → what was heard."""
+    """The job of a worker: one path → a prediction, and an embedding or ``None``."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         self.recognizer = recognizer
 
     def __call__(self, path: str) -> tuple[Prediction, bytes | None]:
-        said, vector = self.recognizer.hear(path)
-        return said, None if vector is None else vector.astype("<f2").tobytes()
+        prediction, vector = self.recognizer.hear(path)
+        return prediction, None if vector is None else vector.astype("<f2").tobytes()
 
     @staticmethod
     def crashed(path: str, why: str) -> tuple[Prediction, bytes | None]:
@@ -120,6 +120,7 @@ class _Embedder:
         return Prediction(**(nothing | {"path": path, "status": "error", "message": why, "model": ""})), None
 
 
-def _row(heard: tuple[Prediction, bytes | None]) -> Mapping[str, Any]:
-    said, vector = heard
-    return {"embedding": vector} | {name: getattr(said, name) for name in FIELDS} | {"path": said.to_dict()["path"]}
+def _row(result: tuple[Prediction, bytes | None]) -> Mapping[str, Any]:
+    prediction, vector = result
+    fields = {name: getattr(prediction, name) for name in FIELDS}
+    return {"embedding": vector} | fields | {"path": prediction.to_dict()["path"]}

@@ -1,9 +1,9 @@
-"""Heads on the embeddings, fitted to the labels under audit, each clip answered by one that never heard its speaker.
+"""Heads on the embeddings, fitted to the labels under audit. No clip is scored by a head fitted to its speaker.
 
 A recogniser may have been trained on the very labels in question, and then its own probability proves nothing. So the
-manifest's own labels teach small heads in folds of speakers, and what is doubted is what the others' labels
+manifest's own labels train small heads in folds of speakers, and what is doubted is what the others' labels
 contradict: confident learning (C. G. Northcutt, L. Jiang, I. L. Chuang, "Confident Learning: Estimating Uncertainty in
-Dataset Labels", J. Artif. Intell. Res. 70, 2021). The embedding below them was trained to tell speakers apart, on none
+Dataset Labels", J. Artif. Intell. Res. 70, 2021). The embedding below them was trained to distinguish speakers, on none
 of these labels. Throwing out the doubted labels and fitting again found no more on Common Voice, so it is not done.
 """
 
@@ -23,16 +23,16 @@ Whole = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 FOLDS: Final = 5
-SPEAKER_POWER: Final = -0.7  # a speaker's clips weigh count^-0.7 each: more clips tell more, but not in proportion
+SPEAKER_POWER: Final = -0.7  # a speaker's clips weigh count^-0.7 each: more clips inform more, but not in proportion
 CLIPS: Final = 20  # a speaker's at most, to fit to
 MOST: Final = 60_000  # clips to fit to: more make the heads no better, and 2 million would not fit in memory
 STRENGTH: Final = 3.0  # of the logistic regression (C), for embeddings of length 1: the least error on Common Voice
 RIDGE: Final = 3.0  # of the regression on years: likewise
-_CHUNK: Final = 65_536  # clips answered at a time
+_CHUNK: Final = 65_536  # clips scored at a time
 
 
 def check_extra() -> None:
-    """Refuse to begin without scikit-learn, before hours are spent on hearing.
+    """Refuse to begin without scikit-learn, before hours are spent on embedding.
 
     Raises:
         MissingExtraError: if it is not installed.
@@ -44,7 +44,7 @@ def check_extra() -> None:
 
 
 def folds_of(speakers: pl.Series, seed: int = 0) -> Whole:
-    """Say which fold each speaker is in, by a hash of the id: ``(speakers,)``, 0 to 4, the same in every manifest.
+    """Give the fold that each speaker is in, by a hash of the id: ``(speakers,)``, 0 to 4, the same in every manifest.
 
     Examples:
         >>> folds_of(pl.Series(["ann", "eve", "ann"])).tolist()
@@ -57,7 +57,7 @@ def folds_of(speakers: pl.Series, seed: int = 0) -> Whole:
 
 
 def female_logits(heard: ClipEmbeddings, female: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
-    """Answer every clip by a logistic regression that never heard its speaker.
+    """Score every clip by a logistic regression that was not fitted to its speaker.
 
     Args:
         heard: the embeddings.
@@ -84,7 +84,7 @@ def female_logits(heard: ClipEmbeddings, female: Floats, speaker: Whole, fold: W
 
 
 def years(heard: ClipEmbeddings, truth: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
-    """Answer every clip by a ridge regression on years that never heard its speaker.
+    """Estimate the years of every clip by a ridge regression that was not fitted to its speaker.
 
     Args:
         heard: the embeddings.
@@ -147,15 +147,15 @@ def chunks(n: int) -> Iterator[Whole]:
 
 
 def _out_of_fold(
-    heard: ClipEmbeddings,
+    embedded: ClipEmbeddings,
     truth: Floats,
     speaker: Whole,
     fold: Whole,
     seed: int,
     fit: Callable[[Any, Floats, Floats], tuple[Floats, float]],
 ) -> Floats:
-    rows = chosen(np.flatnonzero(heard.has & np.isfinite(truth)), speaker, seed)
-    x = heard.rows(rows)
+    rows = chosen(np.flatnonzero(embedded.has & np.isfinite(truth)), speaker, seed)
+    x = embedded.rows(rows)
     heads = []
     for one in range(FOLDS):
         other = fold[rows] != one
@@ -163,9 +163,9 @@ def _out_of_fold(
     slopes, shifts = np.array([slope for slope, _ in heads]), np.array([shift for _, shift in heads])
     found = np.full(len(truth), np.nan)
     for some in chunks(len(truth)):
-        answers = heard.rows(some) @ slopes.T + shifts
-        found[some] = answers[np.arange(len(some)), fold[some]]
-    found[~heard.has] = np.nan
+        estimates = embedded.rows(some) @ slopes.T + shifts
+        found[some] = estimates[np.arange(len(some)), fold[some]]
+    found[~embedded.has] = np.nan
     return found
 
 

@@ -55,7 +55,7 @@ def entries(
         top: how many of each kind, and of each task.
 
     Returns:
-        An entry each: ``kind``, ``task``, ``scope``, ``id``, what is said of it, and the ``rows`` of clips to play.
+        An entry each: ``kind``, ``task``, ``scope``, ``id``, its details, and the ``rows`` of clips to play.
     """
     clip_ids, made = table["clip_id"], list[Entry]()
     for task, one in judged.items():
@@ -69,13 +69,15 @@ def entries(
             own = name.startswith("\0")
             which = {"scope": "clip", "id": clip_ids[rows[0]]} if own else {"scope": "speaker", "id": name}
             made.append(
-                {"kind": "speaker", "task": task, **which, **_said(row), "rows": rows}
+                {"kind": "speaker", "task": task, **which, **_details(row), "rows": rows}
                 | ({"several": True} if row["speaker"] in several else {})
             )
         rest = one.clips.filter(~pl.col("speaker").is_in(shown["speaker"].implode())).head(top)
         for row in rest.iter_rows(named=True):
             at = row["row"]
-            made.append({"kind": "clip", "task": task, "scope": "clip", "id": clip_ids[at], **_said(row), "rows": [at]})
+            made.append(
+                {"kind": "clip", "task": task, "scope": "clip", "id": clip_ids[at], **_details(row), "rows": [at]}
+            )
     known = {clip: at for at, clip in enumerate(clip_ids)} if found.mixed.height else {}
     ids = {name: at for at, name in enumerate(names)} if found.mixed.height else {}
     wanted = {ids[name] for name in found.mixed["speaker_id"].head(top)}
@@ -85,16 +87,18 @@ def entries(
         others = json.loads(row["others"])
         rows = [known[clip] for clip in others]
         rest_ = [at for at in members[ids[row["speaker_id"]]] if at not in {*rows}]
-        said = {name: row[name] for name in ("likeness", "n_clips", "gender")}
+        details = {name: row[name] for name in ("likeness", "n_clips", "gender")}
         groups = {"rows": rest_[:HEARD], "others": rows[:HEARD], "other_ids": others}
-        made.append({"kind": "mixed", "task": "speaker", "scope": "speaker", "id": row["speaker_id"], **said, **groups})
+        made.append(
+            {"kind": "mixed", "task": "speaker", "scope": "speaker", "id": row["speaker_id"], **details, **groups}
+        )
     for row, (a, b) in zip(
         found.same.head(top).iter_rows(named=True), same.head(top).select("speaker", "other").iter_rows(), strict=True
     ):
-        said = {name: row[name] for name in ("likeness", "n_clips", "n_other", "gender", "other_gender", "together")}
+        details = {name: row[name] for name in ("likeness", "n_clips", "n_other", "gender", "other_gender", "together")}
         pair = {"id": row["other_id"], "with": row["speaker_id"]}
-        heard = {"rows": members[a][:HEARD], "others": members[b][:HEARD]}
-        made.append({"kind": "same", "task": "speaker", "scope": "speaker", **pair, **said, **heard})
+        groups = {"rows": members[a][:HEARD], "others": members[b][:HEARD]}
+        made.append({"kind": "same", "task": "speaker", "scope": "speaker", **pair, **details, **groups})
     return made
 
 
@@ -198,7 +202,7 @@ def key_of(path: str | os.PathLike[str]) -> str:
 
 
 def harmless(value: Any) -> str:
-    """Write JSON that may stand inside of ``<script>``, whatever texts are in it.
+    """Write JSON that is safe inside of ``<script>``, whatever texts are in it.
 
     Examples:
         >>> harmless({"sentence": "</script>"})
@@ -207,7 +211,7 @@ def harmless(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _said(row: Mapping[str, Any]) -> Entry:
+def _details(row: Mapping[str, Any]) -> Entry:
     years = row["years"]
     more = {"years": round(years)} if years is not None else {}
     return {

@@ -45,10 +45,11 @@ def speakers(table: pl.DataFrame, judged: Mapping[str, Judged]) -> pl.DataFrame:
 
 
 def all_clips(table: pl.DataFrame, heard: ClipEmbeddings, judged: Mapping[str, Judged]) -> pl.DataFrame:
-    """Give ``clips.parquet``: every row of the manifest, what the recogniser said and what is doubted."""
-    said = heard.table.rename({"p_female": "bundle_p_female", "age_years": "bundle_years"})
+    """Give ``clips.parquet``: every row of the manifest, the recogniser's prediction and what is doubted."""
+    predictions = heard.table.rename({"p_female": "bundle_p_female", "age_years": "bundle_years"})
     labels = table.select("clip_id", "speaker_id", "path", "gender", "age_group", "age_years")
-    whole = pl.concat([labels, said], how="horizontal").with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
+    whole = pl.concat([labels, predictions], how="horizontal").with_row_index("row")
+    whole = whole.with_columns(pl.col("row").cast(pl.Int64))
     for task, one in judged.items():
         more = one.clips.select("row", pl.col("doubt").alias(f"{task}_doubt"), pl.col("years").alias("heard_years"))
         more = more.drop("heard_years") if task == "gender" else more
@@ -75,7 +76,7 @@ def mixed(found: pl.DataFrame, table: pl.DataFrame, names: pl.Series) -> pl.Data
 
 
 def same(found: pl.DataFrame, table: pl.DataFrame, names: pl.Series, counts: np.ndarray[Any, Any]) -> pl.DataFrame:
-    """Give ``same.csv``; ``together`` says whether both ids have clips in one corpus and locale, where strangers
+    """Give ``same.csv``; ``together`` states whether both ids have clips in one corpus and locale, where strangers
     sound more alike."""
     genders = _genders(table)
     a, b = names.gather(found["speaker"]), names.gather(found["other"])

@@ -1,6 +1,6 @@
 """Ids that are several people, and people with several ids, by the likeness of speaker embeddings.
 
-Two embeddings are compared by their cosine, and the cosine is judged by the company of each: how far it stands above
+Two embeddings are compared by their cosine, and the cosine is normalised by the cohort of each: how far it is above
 those of the nearest 2.5 % of other ids in a cohort drawn from the same manifest, in standard deviations, the mean of
 both sides (adaptive symmetric score normalisation: P. Matějka et al., "Analysis of score normalization in multilingual
 speaker recognition", Interspeech 2017). The cosine alone calls all children of one school and all callers on one line
@@ -24,7 +24,7 @@ Reals = npt.NDArray[np.float32]
 COHORT: Final = 2000  # ids that every other is compared with
 NEAREST: Final = (0.025, 10)  # share of them that sets the measure, and how many at least: 50 of 2,000
 SKIPPED: Final = 2  # nearest ones left out: they may be the same person under another id
-FEWEST: Final = 100  # ids below which there is no company to measure by
+FEWEST: Final = 100  # ids below which the cohort is too small to normalise by
 SAME: Final = 5.0  # likeness from which two ids are listed as perhaps one person
 SAME_DESPITE: Final = 6.0  # … where their gender labels differ
 APART: Final = {2: -5.0, 3: -5.0, 4: -2.0}  # clips of an id → likeness of its two halves below which it is listed
@@ -41,7 +41,7 @@ class Voices:
     Attributes:
         vectors: ``(ids, d)``, the mean of its clips, of length 1.
         counts: ``(ids,)``, clips with an embedding; ids with none have no voice.
-        cohort: which ids the company is drawn from.
+        cohort: which ids likeness is normalised by.
     """
 
     vectors: Reals
@@ -49,21 +49,21 @@ class Voices:
     cohort: Whole
 
     def standing(self, vectors: Reals, owners: Whole, batch: int = 1024) -> tuple[Floats, Floats]:
-        """Measure the company of some vectors.
+        """Measure the cosines of some vectors to their nearest cohort.
 
         Args:
             vectors: ``(n, d)`` of length 1.
-            owners: ``(n,)``, the id of each, which is not its own company.
+            owners: ``(n,)``, the id of each, which is not part of its own cohort.
             batch: how many at a time.
 
         Returns:
             Mean and standard deviation of the cosines to the nearest others, ``(n,)`` each.
         """
-        company = self.vectors[self.cohort]
-        few = max(round(NEAREST[0] * len(company)), NEAREST[1])
+        others = self.vectors[self.cohort]
+        few = max(round(NEAREST[0] * len(others)), NEAREST[1])
         mean, spread = np.zeros(len(vectors)), np.ones(len(vectors))
         for at in range(0, len(vectors), batch):
-            near = vectors[at : at + batch] @ company.T
+            near = vectors[at : at + batch] @ others.T
             near[owners[at : at + batch, None] == self.cohort[None]] = -1
             top = np.partition(near, -few - SKIPPED, axis=1)[:, -few - SKIPPED :]
             top = np.sort(top, axis=1)[:, :few].astype(np.float64)
@@ -110,7 +110,7 @@ def mixed(heard: ClipEmbeddings, person: Whole, voices: Voices, seed: int = 0) -
         heard: the embeddings.
         person: as for :func:`pool`.
         voices: as :func:`pool` gives them.
-        seed: of the clips that stand for an id with very many.
+        seed: of the clips that represent an id with very many.
 
     Returns:
         ``speaker likeness cosine n_clips others``, least likely one person first; ``others`` are the rows of the

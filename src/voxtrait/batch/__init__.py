@@ -7,7 +7,7 @@ of the items, and only a few chunks are under way at any moment, so memory does 
 ::
 
     run, run_sharded ─► engine: local, Ray or Dask hands out chunks ─► Crew: owns worker processes, sees them die or
-    hang, tries again ─► Worker: a process that works chunk by chunk and tells each result as it is done
+    hang, tries again ─► Worker: a process that works chunk by chunk and sends each result as it is done
 
 Engines only distribute: what becomes of an item whose process dies or hangs is decided in one place, ``crew``, on
 whatever machine the chunk has come to.

@@ -21,7 +21,7 @@ from voxtrait.errors import WorkerError
 
 HTTP2_SETTINGS: Final = 4  # the type of the first frame that an HTTP/2 server sends
 STAFF_S: Final = 300.0  # seconds that a cluster may be without workers: it may have to start machines first
-REACH_S: Final = 20.0  # seconds that a cluster has to answer
+REACH_S: Final = 20.0  # seconds that a cluster has to respond
 RECOUNT_S: Final = 10.0  # seconds between two looks at how large the cluster is: it may grow
 
 
@@ -92,7 +92,7 @@ def check_reachable(address: str, engine: str) -> None:
     """Make sure that such a cluster is at ``host:port`` or ``scheme://host:port``; other addresses pass.
 
     Both schedulers speak first: Ray's with the settings of HTTP/2, Dask's with a handshake. Ray and Dask themselves
-    would wait for minutes for an answer from a port where something else listens.
+    would wait for minutes for a response from a port where something else listens.
 
     Raises:
         WorkerError: if nobody listens there, or something else.
@@ -104,15 +104,15 @@ def check_reachable(address: str, engine: str) -> None:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S) as connection:
             if address.partition("://")[0] not in ("tls", "ws", "wss", "ucx"):  # there the caller speaks first
                 connection.settimeout(REACH_S)
-                said = connection.recv(8)
-                if len(said) < 8 or (engine == "Ray" and said[3] != HTTP2_SETTINGS):
+                greeting = connection.recv(8)
+                if len(greeting) < 8 or (engine == "Ray" and greeting[3] != HTTP2_SETTINGS):
                     raise OSError("something else listens there")
     except (OSError, OverflowError) as error:
         raise unreachable(engine, address, str(error)) from None
 
 
 def unreachable(engine: str, address: str | None, why: str) -> WorkerError:
-    """Say that there is no such cluster."""
+    """Make the error for a cluster that cannot be reached."""
     place = f"at {address}" if address else "on this machine"
     return WorkerError(f"no {engine} cluster answers {place} ({why}): start one, or check --address")
 
@@ -142,7 +142,7 @@ def work(key: str, fetch: Callable[[], bytes], chunk: Sequence[Any], timeout: fl
     try:
         found = [result for _, result in crew.run(iter([chunk]))]
     except BaseException as error:
-        crew.close(now=True)  # what it is at is of no use to anybody: the task was stopped, or the job failed
+        crew.close(now=True)  # its current item is of no use any more: the task was stopped, or the job failed
         if isinstance(error, Exception):
             return Failed(error)
         raise

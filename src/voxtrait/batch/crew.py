@@ -18,7 +18,7 @@ DIED: Final = f"the process that worked on it died {ATTEMPTS} times (crash of th
 
 
 class Lost(NamedTuple):
-    """Stands where the result of an item would: its worker died again and again, or took too long."""
+    """Takes the place of an item's result: its worker died again and again, or took too long."""
 
     reason: str
 
@@ -29,7 +29,7 @@ class _Task:
 
     items: Sequence[Any]
     results: list[Any] = dataclasses.field(default_factory=list)  # of the first items
-    told: int = 0  # results that were handed on
+    n_yielded: int = 0  # results that were handed on
     deaths: int = 0  # of workers at the item in work
 
     @property
@@ -40,10 +40,10 @@ class _Task:
         self.results.append(result)
         self.deaths = 0
 
-    def news(self) -> Iterator[tuple[Any, Any]]:
+    def new_results(self) -> Iterator[tuple[Any, Any]]:
         """Hand on what has not been handed on, and keep it no longer than needed."""
-        while self.told < len(self.results):
-            at, self.told = self.told, self.told + 1
+        while self.n_yielded < len(self.results):
+            at, self.n_yielded = self.n_yielded, self.n_yielded + 1
             result, self.results[at] = self.results[at], None
             yield self.items[at], result
 
@@ -77,7 +77,7 @@ class Crew:
         self.timeout = timeout
         self.bare = bare
         self._posts: list[_Post] = []
-        self._stillborn = 0  # processes in a row that ended before they were ready
+        self._failed_starts = 0  # processes in a row that ended before they were ready
         self._clock = 0.0  # ticks only while the crew is watched: a consumer's pause makes no item late
 
     def run(self, chunks: Iterator[Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
@@ -99,7 +99,7 @@ class Crew:
                     self._give(post, todo.popleft())
             self._watch(todo)
             while waiting:
-                yield from waiting[0].news()
+                yield from waiting[0].new_results()
                 if not waiting[0].whole:
                     break
                 waiting.popleft()
@@ -126,26 +126,26 @@ class Crew:
         patience = None if self.timeout is None or not busy else max(0.0, min(busy) + self.timeout - self._clock)
         posts = {post.worker.connection: post for post in self._posts}
         before = time.monotonic()
-        speaking = wait(posts, patience)
+        readable = wait(posts, patience)
         waited = time.monotonic() - before
         # a process that was stopped (Ctrl-Z, a sleeping laptop) and goes on has waited longer than it meant to
         self._clock += waited if patience is None else min(waited, patience + 1)
-        for connection in speaking:
-            self._hear(posts[connection], todo)  # type: ignore[index]
+        for connection in readable:
+            self._receive(posts[connection], todo)  # type: ignore[index]
         if self.timeout is not None:
             for post in self._posts:
                 # with something to read it is not late: that would be our own fault
                 if post.task and self._clock - post.since >= self.timeout and not post.worker.connection.poll():
                     self._replace(post, todo, Lost(late(self.timeout)))
 
-    def _hear(self, post: _Post, todo: collections.deque[_Task]) -> None:
+    def _receive(self, post: _Post, todo: collections.deque[_Task]) -> None:
         while True:
             match post.worker.take():
                 case None:
                     self._replace(post, todo, None)
                     return
                 case (kind, _) if kind == READY:
-                    post.ready, self._stillborn = True, 0
+                    post.ready, self._failed_starts = True, 0
                 case (kind, error) if kind == FAILED:
                     raise error
                 case (kind, result) if kind == DONE:
@@ -161,9 +161,9 @@ class Crew:
         """Put a new worker in the place of one that is dead or late."""
         status, task = post.worker.kill(), post.task
         if not post.ready:
-            self._stillborn += 1
+            self._failed_starts += 1
             # a negative status is a signal: somebody killed it, and the next one may live
-            if status is None or status >= 0 or self._stillborn > ATTEMPTS * self.size:
+            if status is None or status >= 0 or self._failed_starts > ATTEMPTS * self.size:
                 raise WorkerError(
                     "no worker process could start: a script that works in several processes needs its calls under "
                     "if __name__ == '__main__':, or jobs=1 (and no timeout)"
@@ -178,5 +178,5 @@ class Crew:
 
 
 def late(timeout: float) -> str:
-    """Say why an item was given up that took too long."""
+    """State why an item was given up that took too long."""
     return f"it took longer than {timeout:g} s and was given up: cut it into pieces, or allow more with --timeout"

@@ -45,7 +45,7 @@ class _Task:
 
 
 class _Dask:
-    """Dask, as :class:`voxtrait.batch.cluster.Cluster` wants it."""
+    """Dask, as a :class:`voxtrait.batch.cluster.Cluster`."""
 
     def __init__(self, job: Any, where: Where, count: int) -> None:
         try:
@@ -88,7 +88,7 @@ class _Dask:
         self.client = self.distributed.Client(self.own or self.address, timeout=REACH_S, set_as_default=False)
 
     def _own(self, workers: int) -> Any:
-        """Start a cluster here. It gives up where one of its workers is killed before all stand: start it again."""
+        """Start a cluster here. It gives up where one of its workers is killed before all run: start it again."""
         start = functools.partial(
             self.distributed.LocalCluster,
             n_workers=workers,

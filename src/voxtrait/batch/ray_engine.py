@@ -35,7 +35,7 @@ def in_ray(
 
 
 class _Ray:
-    """Ray, as :class:`voxtrait.batch.cluster.Cluster` wants it."""
+    """Ray, as a :class:`voxtrait.batch.cluster.Cluster`."""
 
     def __init__(self, job: Any, where: Where, count: int) -> None:
         try:
@@ -46,12 +46,12 @@ class _Ray:
         self.started = not ray.is_initialized()  # a caller's own session is used, and left as it is
         pickled = self.ray.cloudpickle.dumps(job)  # before anything is started: it may fail
         self.own = False
-        self.unhush = _hush(ray) if self.started else lambda: None
+        self.restore_output = _silence(ray) if self.started else lambda: None
         if self.started:
             try:
                 self.own = _start(ray, where, count)
             except BaseException:
-                self.unhush()
+                self.restore_output()
                 raise
         self.timeout = where.timeout
         self.key = key_of(pickled, where.timeout)
@@ -79,7 +79,7 @@ class _Ray:
     def close(self, tasks: Collection[Any]) -> None:
         if self.started:
             self.ray.shutdown()
-            self.unhush()
+            self.restore_output()
             return
         for task in tasks:
             self.ray.cancel(task)
@@ -92,11 +92,11 @@ def _ray_task(key: str, job: list[Any], chunk: Sequence[Any], timeout: float | N
 
 
 def _start(ray: Any, where: Where, count: int) -> bool:
-    """Join a cluster, or start one, and say whether it is our own."""
+    """Join a cluster, or start one, and return whether it is our own."""
     address = where.address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == "local":
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless the user wants it
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage data is sent unless the user wants it
         jobs = min(where.jobs or default_jobs(), count)
         options |= {"num_cpus": jobs, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     else:
@@ -128,11 +128,11 @@ def _import_path() -> Iterator[None]:
             os.environ["PYTHONPATH"] = before
 
 
-def _hush(ray: Any) -> Callable[[], None]:
-    """Keep what Ray tells of its lost processes off standard output, where the answers go; it has no option for it.
+def _silence(ray: Any) -> Callable[[], None]:
+    """Keep Ray's messages on lost processes off standard output, where results are printed; it has no option for it.
 
     Returns:
-        What lets it talk again.
+        A function that restores its output.
     """
     driver, name = ray._private.worker, "print_to_stdstream"
     before = getattr(driver, name, None)

@@ -43,7 +43,7 @@ def run_sharded(
     Args:
         job: as for :func:`run`.
         items: what to work on, always in the same order: paths, or ``BytesIO`` with the bytes of a file.
-        folder: where the shards lie; it is made, and belongs to this function alone. It may be a URL; two runs into
+        folder: of the shards; it is made, and belongs to this function alone. It may be a URL; two runs into
             that one do the same work twice.
         row: makes a row of the table out of a result; called for the results of this run, in order.
         schema: of the table, a Polars type a column.
@@ -89,7 +89,7 @@ def _there(folder: str | os.PathLike[str]) -> set[str]:
 
 @contextlib.contextmanager
 def writing(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Say what to do where a disk is full.
+    """Raise an error that states what to do where a disk is full.
 
     Raises:
         OutputError: in the place of what the system, or Polars for it, raises.
@@ -115,7 +115,7 @@ def writing(target: str | os.PathLike[str]) -> Iterator[None]:
 def claimed(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Hold a folder for this process alone, and make it if need be; one behind a URL is nobody's.
 
-    The claim is the system's own lock on a file in it, so it ends with the process, however that ends; the file says
+    The claim is the system's own lock on a file in it, so it ends with the process, however that ends; the file names
     who holds it. Where a disk or a system knows no such locks, nothing is claimed. A folder may be claimed again by the
     process that holds it.
 

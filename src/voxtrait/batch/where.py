@@ -51,7 +51,7 @@ class Where:
 
 
 Jobs: TypeAlias = int | Where
-"""A number of processes of this machine, or all that can be said of where a job runs."""
+"""A number of processes of this machine, or a full description of where a job runs."""
 
 
 def default_jobs() -> int:

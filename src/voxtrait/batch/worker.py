@@ -1,4 +1,4 @@
-"""A process that works chunks of items and tells each result as it is done, so that its owner always knows where it is.
+"""A process that works chunks of items and sends each result as it is done, so that its owner always knows where it is.
 
 Between owner and worker: the owner sends the job once, as bytes, then chunks, lists of items; the worker sends
 ``(READY, None)`` when it holds the job, then ``(DONE, result)`` an item, or ``(FAILED, error)``, after which its owner
@@ -41,16 +41,16 @@ class Worker:
         with _without_script() if bare else contextlib.nullcontext():
             self.process.start()
         theirs.close()  # so that the end of the process ends what can be read here
-        with contextlib.suppress(OSError):  # it is dead already: the next look says so
+        with contextlib.suppress(OSError):  # it is dead already: the next :meth:`take` reports that
             self.connection.send_bytes(job)
 
     def give(self, items: Sequence[Any]) -> None:
-        """Hand a chunk over; if the process is dead, the next look says so."""
+        """Hand a chunk over; if the process is dead, the next :meth:`take` reports that."""
         with contextlib.suppress(OSError):
             self.connection.send(items)
 
     def take(self) -> tuple[int, Any] | None:
-        """Wait for the next message; ``None`` says that the process is dead."""
+        """Wait for the next message; ``None`` means that the process is dead."""
         try:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
@@ -69,7 +69,7 @@ class Worker:
         self.connection.close()
 
     def join(self, seconds: float) -> None:
-        """Wait for the end of a process that was told to stop, and kill it when it takes longer."""
+        """Wait for the end of a process after :meth:`stop`, and kill it when it takes longer."""
         self.process.join(max(0.0, seconds))
         if self.process.is_alive():
             self.process.kill()
@@ -89,7 +89,7 @@ def _without_script() -> Iterator[None]:
 
 
 def _work(connection: Connection) -> None:
-    """Be a worker: all of its life."""
+    """Run a worker process, from its start to its end."""
     import signal
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -100,7 +100,7 @@ def _work(connection: Connection) -> None:
         try:
             job: Callable[[Any], Any] = pickle.loads(received)
         except Exception as error:
-            _tell_error(connection, error)
+            _send_error(connection, error)
             return
         connection.send((READY, None))
         while True:
@@ -108,12 +108,12 @@ def _work(connection: Connection) -> None:
                 try:
                     result = pickle.dumps((DONE, job(item)), pickle.HIGHEST_PROTOCOL)
                 except Exception as error:
-                    _tell_error(connection, error)
+                    _send_error(connection, error)
                     return
                 connection.send_bytes(result)
 
 
-def _tell_error(connection: Connection, error: Exception) -> None:
+def _send_error(connection: Connection, error: Exception) -> None:
     """Send an error of the job's own, with where it came from."""
     error.add_note("".join(traceback.format_exception(error)))
     try:

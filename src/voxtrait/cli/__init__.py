@@ -1,6 +1,6 @@
 """The command line: one console script, one file a command group, everything heavy imported inside the commands.
 
-Results go to standard output, talk to standard error. Exit status: 0 all well, 1 some inputs failed, 2 wrong usage
+Results go to standard output, messages to standard error. Exit status: 0 all well, 1 some inputs failed, 2 wrong usage
 or nothing to do.
 """
 
@@ -38,14 +38,14 @@ class Stop(click.ClickException):
 
 
 class CommandGroup(click.Group):
-    """Loads a command's module only when it is asked for, and takes ``voxtrait FILE`` for ``voxtrait predict FILE``."""
+    """Loads a command's module only when it is run, and takes ``voxtrait FILE`` for ``voxtrait predict FILE``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands in the order of the work, not of the alphabet."""
+        """Return the names of the commands in the order of the work, not of the alphabet."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of a command and hand the command over."""
+        """Import the module of a command and return the command."""
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name].split(":")
@@ -64,7 +64,7 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
         except VoxtraitError as error:
             raise Stop(str(error)) from None
-        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
             sys.stderr.close()
             ctx.exit(0)
         except OSError as error:

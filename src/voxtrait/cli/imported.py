@@ -1,4 +1,4 @@
-"""A corpus, or an archive of one, in the place of a manifest: it is imported on the way."""
+"""A corpus, or an archive of one, in place of a manifest: it is imported into a temporary manifest."""
 
 import contextlib
 import tempfile
@@ -19,7 +19,7 @@ class Given(NamedTuple):
 
 @contextlib.contextmanager
 def manifest_of(path: Path | str, quiet: bool) -> Iterator[Given]:
-    """Give the manifest that was named, or one that is made of the corpus that was named and then goes."""
+    """Yield the given manifest. For a corpus, yield a temporary manifest of it, which is removed afterwards."""
     from voxtrait import corpora, manifest, storage
 
     if storage.is_url(path):

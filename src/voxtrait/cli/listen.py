@@ -1,4 +1,4 @@
-"""``voxtrait listen``: answers while somebody speaks."""
+"""``voxtrait listen``: estimates while somebody speaks."""
 
 import contextlib
 import json
@@ -75,7 +75,7 @@ def listen(
     from voxtrait.audio.streams import Raw
     from voxtrait.recognize import Listening, load
 
-    said = Raw(raw, rate or 16_000, channels or 1) if raw else None
+    raw_format = Raw(raw, rate or 16_000, channels or 1) if raw else None
     path = None if source in (None, "-") else source
     screen = _Screen(format_)
     failure: AudioError | None = None
@@ -83,18 +83,18 @@ def listen(
         contextlib.ExitStack() as stack,
         Listening(load(model), every_s=every, window_s=window, path=path) as listening,
     ):
-        heard = False
+        received = False
         try:
-            for block, hz in _blocks(source, microphone, said, stack, quiet):
-                heard = True
+            for block, hz in _blocks(source, microphone, raw_format, stack, quiet):
+                received = True
                 for estimate in listening.feed(block, hz):
                     screen.show(estimate)
         except KeyboardInterrupt:
             screen.interrupt()
         except AudioError as error:
             failure = error
-        screen.end(listening.close() if heard or failure is None else listening.fail(str(failure)))
-    if failure is not None and heard:
+        screen.end(listening.close() if received or failure is None else listening.fail(str(failure)))
+    if failure is not None and received:
         note(f"voxtrait: {failure}")
     finish(failure is not None)
 
@@ -102,7 +102,7 @@ def listen(
 def _blocks(
     source: str | None, microphone: str | None, raw: Any, stack: contextlib.ExitStack, quiet: bool
 ) -> Iterator[tuple["Signal", int]]:
-    """Open what is asked for. A file on a disk is read as other commands read it; anything else is a pipe."""
+    """Open the source. A file on a disk is read as other commands read it; anything else is read as a pipe."""
     from voxtrait import audio
     from voxtrait.audio import streams
 
@@ -125,7 +125,7 @@ def _blocks(
 
 
 class _Screen:
-    """Where the updates are shown: one line that is written over on a terminal, a line each elsewhere."""
+    """The output of the updates: one line that is overwritten on a terminal, a line each elsewhere."""
 
     def __init__(self, format_: str) -> None:
         self._json = format_ == "jsonl"
@@ -147,13 +147,13 @@ class _Screen:
         sys.stdout.flush()
 
     def interrupt(self) -> None:
-        """Leave the line with the terminal's ^C in it."""
+        """Begin a new line after the terminal's ^C."""
         if self._over:
             click.echo()
             self._shown = 0
 
     def end(self, final: "Estimate") -> None:
-        """Print the final answer."""
+        """Print the final prediction."""
         if self._json:
             click.echo(_json_line(final))
             return
@@ -163,7 +163,7 @@ class _Screen:
 
 
 def live_line(estimate: "Estimate") -> str:
-    """Say an estimate in one line.
+    """Format an estimate as one line.
 
     Examples:
         >>> from voxtrait.recognize import Estimate, Prediction
@@ -177,8 +177,8 @@ def live_line(estimate: "Estimate") -> str:
     return f"{clock}  {_brief(estimate.so_far)}  |  last {estimate.window_s:g} s: {_brief(estimate.recent)}"
 
 
-def _brief(said: Any) -> str:
-    row = said.to_dict()
+def _brief(prediction: Any) -> str:
+    row = prediction.to_dict()
     if row["status"] == "ok":
         return text_line(row | {"path": ""}).strip()
     return "no speech" if row["status"] == "no_speech" else "too little speech"

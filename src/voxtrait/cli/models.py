@@ -39,14 +39,14 @@ def _row(bundle: "Bundle") -> dict[str, Any]:
     from voxtrait.bundle import describe
 
     described = describe(bundle)
-    wanted = {"gender.uar.value": "gender UAR", "age.mae.value": "age MAE"}
+    columns = {"gender.uar.value": "gender UAR", "age.mae.value": "age MAE"}
     scores = dict(_flat(bundle.scores))
     corpora = dict.fromkeys(str(entry.get("corpus")) for entry in bundle.data)
     return {
         "name": bundle.name,
         "version": bundle.version,
         "tasks": ", ".join(bundle.outputs),
-        **{title: scores.get(name) for name, title in wanted.items()},
+        **{title: scores.get(name) for name, title in columns.items()},
         "data": ", ".join(corpora) or "not said",
         "started from": ", ".join(f"{part['name']} ({part['licence']})" for part in bundle.pretrained) or "nothing",
         "licence": bundle.licence,
@@ -85,7 +85,7 @@ def _decade(kind: str, group: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Give nested mappings as pairs of a dotted name and a value."""
+    """Return nested mappings as pairs of a dotted name and a value."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}.")

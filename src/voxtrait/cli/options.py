@@ -1,4 +1,4 @@
-"""Options and ways of output that every command shares."""
+"""Options and output functions that the commands share."""
 
 import csv
 import functools
@@ -69,12 +69,12 @@ def where_options(command: Command) -> Command:
 
 
 def label(text: str, quiet: bool) -> str | None:
-    """Give the label of a progress line, or ``None`` where the user wants none."""
+    """Return the label of a progress line, or ``None`` with ``quiet``."""
     return None if quiet else text
 
 
 def note(message: str, quiet: bool = False) -> None:
-    """Say something on standard error, unless the user wants quiet."""
+    """Print a message to standard error, unless ``quiet`` is set."""
     if not quiet:
         click.echo(message, err=True)
 
@@ -107,7 +107,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
 
 
 def print_rows(value: Any, columns: Sequence[str], format_: str) -> None:
-    """Print a table in the format that was asked for: ``json``, ``csv``, or ``text`` for people."""
+    """Print a table in the requested format: ``json``, ``csv``, or ``text`` for people."""
     match format_:
         case "json":
             print_json(value)

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 WORTH_PROCESSES: Final = 200  # files from which starting processes costs less than it saves
 WORTH_PROGRESS: Final = 20  # files from which a progress line is worth its noise
-SHOWN: Final = 3  # failures named when the answers go to a file
-WIDEST: Final = 60  # characters that a file name may push the answers to the right
+SHOWN: Final = 3  # failures that are printed when the predictions go to a file
+WIDEST: Final = 60  # the largest width of the column of file names, in characters
 
 Item = str | BytesIO
 Row = dict[str, Any]
 
 
 class PredictCommand(click.Command):
-    """Takes a first argument that is nearly a command, and no file, for a slip of the keyboard."""
+    """Treats a first argument that resembles a command, and is no file, as a misspelt command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Ask for the command that may have been meant, before its options are found unknown here."""
+        """Suggest the command that may have been meant, before its options are reported as unknown."""
         from voxtrait.cli import COMMANDS, Stop
 
         word = args[0] if args else ""
@@ -84,17 +84,17 @@ def predict(
     if out is not None:
         failed = predict_into(out, recognizer, items, where, quiet)
     else:
-        said = label("predict", quiet or len(items) < WORTH_PROGRESS or sys.stdout.isatty())
-        answers = recognizer.predict_many(items, jobs=where, label=said)
-        failed = print_answers((one.to_dict() for one in answers), format_, many, _widest(items))
+        progress = label("predict", quiet or len(items) < WORTH_PROGRESS or sys.stdout.isatty())
+        predictions = recognizer.predict_many(items, jobs=where, label=progress)
+        failed = print_answers((one.to_dict() for one in predictions), format_, many, _widest(items))
     finish(failed)
 
 
 def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | None = None) -> tuple[list[Item], bool]:
-    """Make a list of files out of the arguments, and say whether a list is what the user expects.
+    """Make a list of files from the arguments, and return with it whether the user expects a list as output.
 
-    A folder becomes its audio files, ``-`` the bytes of standard input. What cannot be used stays, for its own row.
-    What ``files_from`` lists follows.
+    A folder becomes its audio files, ``-`` the bytes of standard input. Unusable inputs stay in the list, and get a
+    row of their own. The files that ``files_from`` lists follow.
 
     Raises:
         NothingToDoError: if there is no argument, or no audio in any of them.
@@ -129,7 +129,7 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
 
 
 def _behind_url(url: str) -> Sequence[Item]:
-    """Give the files of a URL; one that is a file by its name, or by what a web server can give, is not asked for."""
+    """Return the files of a URL. One with a file's suffix, or a web URL without a final slash, is one file itself."""
     from voxtrait import storage
     from voxtrait.audio.files import SUFFIXES
     from voxtrait.recognize.recognizer import PICTURE_SUFFIX
@@ -139,7 +139,7 @@ def _behind_url(url: str) -> Sequence[Item]:
 
 
 def predict_into(out: str | Path, recognizer: "Recognizer", items: Sequence[Item], where: "Where", quiet: bool) -> bool:
-    """Predict into a file; a killed run goes on where it was. Says whether something failed."""
+    """Predict into a file; a killed run goes on where it was. Return whether a file failed."""
     import polars as pl
 
     from voxtrait import batch, storage
@@ -156,9 +156,9 @@ def predict_into(out: str | Path, recognizer: "Recognizer", items: Sequence[Item
         shards = recognizer.predict_shards(items, parts, jobs=where, label=label("predict", quiet), seen=pace.add)
         pace.end()
         with storage.local_copies(shards) as files:
-            said = pl.scan_parquet(files)
-            counts = dict(said.group_by("status").len().sort("status").collect().iter_rows())
-            failures = said.filter(pl.col("status") == "error").select("path", "message").head(SHOWN).collect()
+            table = pl.scan_parquet(files)
+            counts = dict(table.group_by("status").len().sort("status").collect().iter_rows())
+            failures = table.filter(pl.col("status") == "error").select("path", "message").head(SHOWN).collect()
             with batch.writing(out):
                 write_table(files, out)
         storage.remove([str(shard) for shard in shards]) if storage.is_url(parts) else shutil.rmtree(parts)
@@ -171,7 +171,7 @@ def predict_into(out: str | Path, recognizer: "Recognizer", items: Sequence[Item
 
 
 class Pace:
-    """How fast files went by."""
+    """Measures the speed in files and in seconds of audio."""
 
     def __init__(self) -> None:
         self.files, self.audio_s = 0, 0.0
@@ -198,10 +198,10 @@ class Pace:
 
 
 def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> bool:
-    """Print predictions as they come; says whether one of them is an error."""
+    """Print predictions as they come. Return whether one of them is an error."""
     failed = False
 
-    def seen() -> Iterator[Row]:
+    def checked_rows() -> Iterator[Row]:
         nonlocal failed
         for row in rows:
             failed |= row["status"] == "error"
@@ -213,13 +213,13 @@ def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> 
         "csv": _csv_lines,
         "json": _json_list if many else _json_object,
     }
-    for line in writers[format_](seen()):
+    for line in writers[format_](checked_rows()):
         click.echo(line)
     return failed
 
 
 def text_line(row: Row, width: int = 0) -> str:
-    """Say a prediction in one line.
+    """Format a prediction as one line.
 
     Examples:
         >>> row = {"path": "clip.mp3", "status": "ok", "gender": "female", "p_female": 0.973, "age_years": 34.2,
@@ -263,7 +263,7 @@ def _json_object(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _json_list(rows: Iterable[Row]) -> Iterator[str]:
-    """Write a list piece by piece, so that a million answers are not held in memory."""
+    """Write a list piece by piece, so that a million predictions are not held in memory."""
     yield "["
     last = None
     for row in rows:

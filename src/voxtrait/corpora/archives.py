@@ -41,8 +41,8 @@ class Archive:
 
     Attributes:
         path: of it.
-        tables: the folder that its tables were written to, with the folders they lie in.
-        home: the folder that its files will lie in, once unpacked, as they lie in ``tables``.
+        tables: the folder that its tables were written to, in their own subfolders.
+        home: the folder that its files will be in, once unpacked, with the same subfolders as in ``tables``.
         clips: its recordings: ``file`` below ``home``, and ``bytes``.
     """
 
@@ -53,7 +53,7 @@ class Archive:
 
 
 def is_archive(path: str | os.PathLike[str]) -> bool:
-    """Tell by the name whether a file is an archive that can be looked into."""
+    """Return whether a file is an archive that can be read, judged by its name."""
     return os.fspath(path).lower().endswith(SUFFIXES) and Path(path).is_file()
 
 

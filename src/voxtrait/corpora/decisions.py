@@ -1,4 +1,4 @@
-"""Decisions of people who listened: a small CSV that says of clips and speakers what becomes of their labels.
+"""Decisions of people who listened: a small CSV that states what becomes of the labels of clips and speakers.
 
 ::
 
@@ -22,7 +22,7 @@
 ``remove``      empty                                       they go
 ==============  ==========================================  ====================================================
 
-The word about a clip wins over that about its speaker, also over a speaker's removal.
+A decision about a clip wins over one about its speaker, also over a speaker's removal.
 """
 
 import csv
@@ -104,8 +104,8 @@ def read(path: str | os.PathLike[str]) -> pl.DataFrame:
             continue
         one = {name: value for name, value in zip(names, row, strict=True) if name in COLUMNS}
         one = {"note": "", **one, "decision": one["decision"].strip(), "scope": one["scope"].strip()}
-        if trouble := _trouble(one, line, before):
-            wrong.append(f"line {line}: {trouble}")
+        if problem := _problem(one, line, before):
+            wrong.append(f"line {line}: {problem}")
         found.append({**one, "line": line})
     if wrong:
         more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
@@ -141,20 +141,20 @@ def apply(table: pl.DataFrame, decisions: pl.DataFrame) -> Applied:
     if DECIDED not in columns:
         table = table.with_columns(pl.lit(None, pl.String).alias(DECIDED))
     asked = table.select("clip_id", "speaker_id")
-    words = {scope: _words(decisions, scope) for scope in SCOPES}
-    clip = asked.join(words["clip"], left_on="clip_id", right_on="id", how="left", maintain_order="left")
-    speaker = asked.join(words["speaker"], left_on="speaker_id", right_on="id", how="left", maintain_order="left")
+    by_id = {scope: _by_id(decisions, scope) for scope in SCOPES}
+    clip = asked.join(by_id["clip"], left_on="clip_id", right_on="id", how="left", maintain_order="left")
+    speaker = asked.join(by_id["speaker"], left_on="speaker_id", right_on="id", how="left", maintain_order="left")
     changed, marks = {}, []
     for name, column in LABELS.items():
         own, general = clip[f"{name}?"].fill_null(False), speaker[f"{name}?"].fill_null(False)
         new = pl.DataFrame({"new": clip[name]}).with_columns(
             pl.when(own).then("new").otherwise(pl.when(~own & general).then(speaker[name])).alias("new")
         )["new"]
-        # a clip that was found right is not changed by what is said of its speaker
+        # a clip that was found right is not changed by a decision about its speaker
         right = clip[f"{name}="].fill_null(False)
-        spoken = (own | (general & ~right)).alias("spoken")
+        applies = (own | (general & ~right)).alias("applies")
         old = table[column]
-        differs = spoken & ~old.eq_missing(new)
+        differs = applies & ~old.eq_missing(new)
         changed[column] = int(differs.sum())
         frame = pl.DataFrame({"old": old, "new": new, "differs": differs})
         table = table.with_columns(frame.select(pl.when("differs").then("new").otherwise("old").alias(column)))
@@ -163,13 +163,13 @@ def apply(table: pl.DataFrame, decisions: pl.DataFrame) -> Applied:
         if name == "age_group":
             group = (pl.col("age_years") // 10).clip(0, len(AGE_GROUPS) - 1).cast(pl.Int64)
             named = group.replace_strict(range(len(AGE_GROUPS)), AGE_GROUPS, default=None, return_dtype=pl.String)
-            known = spoken & table.select((named == pl.col("age_group")).fill_null(False)).to_series().not_()
+            known = applies & table.select((named == pl.col("age_group")).fill_null(False)).to_series().not_()
             table = table.with_columns(age_years=pl.when(known).then(None).otherwise("age_years"))
-    said = pl.concat_str([pl.col(DECIDED), *(frame.to_series() for frame in marks)], separator="; ", ignore_nulls=True)
-    table = table.with_columns(pl.when(said != "").then(said).alias(DECIDED))
+    made = pl.concat_str([pl.col(DECIDED), *(frame.to_series() for frame in marks)], separator="; ", ignore_nulls=True)
+    table = table.with_columns(pl.when(made != "").then(made).alias(DECIDED))
     gone = {
         "removed by a decision on the clip": clip["remove?"].fill_null(False),
-        "removed by a decision on the speaker": speaker["remove?"].fill_null(False) & clip["spoken"].is_null(),
+        "removed by a decision on the speaker": speaker["remove?"].fill_null(False) & clip["stays"].is_null(),
     }
     changed["kept"] = int((clip["kept"].fill_null(False) | speaker["kept"].fill_null(False)).sum())
     changed["matched nothing"] = unmatched(table, asked, decisions).height
@@ -179,7 +179,7 @@ def apply(table: pl.DataFrame, decisions: pl.DataFrame) -> Applied:
 
 
 def unmatched(table: pl.DataFrame, asked: pl.DataFrame | None, decisions: pl.DataFrame) -> pl.DataFrame:
-    """Give the decisions whose id stands in no row.
+    """Give the decisions whose id is in no row.
 
     Args:
         table: a manifest.
@@ -196,8 +196,8 @@ def unmatched(table: pl.DataFrame, asked: pl.DataFrame | None, decisions: pl.Dat
     )
 
 
-def _words(decisions: pl.DataFrame, scope: str) -> pl.DataFrame:
-    """Give what is said of each id of a scope in one row: ``id``, ``spoken``, ``kept``, ``remove?``, and of each label
+def _by_id(decisions: pl.DataFrame, scope: str) -> pl.DataFrame:
+    """Give the decisions on each id of a scope in one row: ``id``, ``stays``, ``kept``, ``remove?``, and of each label
     ``gender`` (the new value), ``gender?`` (whether there is one) and ``gender=`` (whether it was found right)."""
     decision, value = pl.col("decision"), pl.col("value")
     keeps = decision.is_in(["keep", "unsure"])
@@ -212,7 +212,7 @@ def _words(decisions: pl.DataFrame, scope: str) -> pl.DataFrame:
     ]
     remove, kept = (decision == "remove").any().alias("remove?"), (decision == "keep").any().alias("kept")
     some = decisions.filter(pl.col("scope") == scope)
-    return some.group_by("id").agg(remove, kept, *label, spoken=(decision != "remove").any().replace(False, None))
+    return some.group_by("id").agg(remove, kept, *label, stays=(decision != "remove").any().replace(False, None))
 
 
 def _check_header(file: Path, header: list[str]) -> None:
@@ -223,8 +223,8 @@ def _check_header(file: Path, header: list[str]) -> None:
         raise CorpusError(f"{file} has the columns {got}, expected {', '.join(COLUMNS)}")
 
 
-def _trouble(one: Mapping[str, str], line: int, before: dict[tuple[str, str, str], tuple[str, int]]) -> str | None:
-    """Say what is wrong with a row, if something is, and remember it for the rows to come."""
+def _problem(one: Mapping[str, str], line: int, before: dict[tuple[str, str, str], tuple[str, int]]) -> str | None:
+    """Describe what is wrong with a row, ``None`` if nothing is; the row goes into ``before`` for the later ones."""
     decision, value = one["decision"], one["value"]
     if one["scope"] not in SCOPES:
         return f"got the scope {one['scope']!r}, expected {' or '.join(SCOPES)}"

@@ -106,10 +106,10 @@ def _parsed(
         for chunk in chunks:
             lines = chunk.count(b"\n")
             # Where the separators add up and no line has too many of them, none has too few. So all lines are parsed
-            # at once, in the hope that they are good, and looked at one by one only where they are not.
-            hopeful = chunk.count(separator) == lines * (len(names) - 1)
-            hopeful = hopeful and b"\n\n" not in chunk and chunk[:1] != b"\n"
-            task = pool.submit(_parse_good, chunk, separator, names, keep) if hopeful else None
+            # at once, and one by one only where that fails.
+            plausible = chunk.count(separator) == lines * (len(names) - 1)
+            plausible = plausible and b"\n\n" not in chunk and chunk[:1] != b"\n"
+            task = pool.submit(_parse_good, chunk, separator, names, keep) if plausible else None
             waiting.append((chunk, first, task))
             first += lines
             if len(waiting) > 2:

@@ -35,12 +35,12 @@ MAX_DEPTH: Final = (
 
 
 class Layout(Protocol):
-    """What the module of a layout has: its name, its looks in a word, how it is recognised, and how it is read."""
+    """What the module of a layout has: its name, a short description, how it is recognised, and how it is read."""
 
     LAYOUT: str
     EXPECTED: str
 
-    def find(self, listing: Listing, /) -> Source | None: ...  # noqa: D102 - the layouts say it
+    def find(self, listing: Listing, /) -> Source | None: ...  # noqa: D102 - documented in the layouts
     def read(self, source: Source, tables: Sequence[str] | None = None, /) -> Rows: ...  # noqa: D102
 
 
@@ -74,10 +74,10 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
     table,
     class_folders,
 )
-"""The layouts in the order in which a folder is held against them: the more particular first."""
+"""The layouts in the order in which they are tried on a folder: the more specific first."""
 
 FILE_LAYOUTS: Final[tuple[FileLayout, ...]] = (agender, lhotse, hugging_face, table)
-"""The layouts of a single file, in the order in which a file is held against them."""
+"""The layouts of a single file, in the order in which they are tried on a file."""
 
 
 def find(path: str | os.PathLike[str], *, name: str | os.PathLike[str] | None = None) -> list[Source]:

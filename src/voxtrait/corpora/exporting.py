@@ -26,7 +26,7 @@ TARGETS: Final = {
     "csv": "reference",
     "class-folders": "link",
 }
-"""The formats, and what each does with the audio unless told otherwise."""
+"""The formats, and what each does with the audio by default."""
 
 _FAILURE: Final = ("clip_id", "path", "reason")
 
@@ -96,14 +96,14 @@ def export(
 
     Args:
         table: a manifest with absolute paths (:func:`voxtrait.manifest.with_absolute_paths`).
-        out: a new folder, or one where this very export was stopped, which is then gone on with; for ``csv`` also the
+        out: a new folder, or one where this very export was stopped, which is then resumed; for ``csv`` also the
             name of a table, ``.csv`` or ``.tsv``.
         to: one of :data:`TARGETS`.
         audio: ``copy`` or ``link`` the files into ``out``, or ``reference`` them where they are; ``None`` takes the
             format's own way. Links are relative.
         splits: only the clips of these; all of them unless given.
-        tables_only: touch no audio: nobody looks which files are there, nor at their headers.
-        jobs: processes that read headers, which Lhotse wants.
+        tables_only: touch no audio: neither the files' existence nor their headers are checked.
+        jobs: processes that read headers, which Lhotse needs.
         label: of the progress line, or ``None``.
 
     Returns:
@@ -205,7 +205,7 @@ def _write(rows: pl.DataFrame, out: Path, result: Export, *, tables_only: bool, 
 
 
 def _places(rows: pl.DataFrame, to: str) -> pl.Expr:
-    """Say where the copies and links of clips lie: in ``audio/``, or in that of their split."""
+    """Give the places of the copies and links of clips: in ``audio/``, or in that of their split."""
     names = placing.with_suffix(naming.file_names(rows["clip_id"], any_disk=True), rows["path"])
     folder = pl.lit("audio/")
     if to == "audiofolder" and rows["split"].count():
@@ -224,7 +224,7 @@ def _with_files(rows: pl.DataFrame, out: Path, result: Export, label: str | None
 
 
 def _moved(rows: pl.DataFrame, out: Path) -> pl.DataFrame:
-    """Let ``path`` be the copy's or the link's, absolute: these tools read paths from wherever they run."""
+    """Set ``path`` to the copy's or the link's absolute path: these tools may run in any folder."""
     base = f"{Path(os.path.abspath(out)).as_posix()}/"  # noqa: PTH100 - links stay as they are
     return rows.with_columns(path=pl.coalesce(base + pl.col("place"), "path")).drop("place")
 
@@ -232,10 +232,10 @@ def _moved(rows: pl.DataFrame, out: Path) -> pl.DataFrame:
 def _for_kaldi(rows: pl.DataFrame, result: Export) -> pl.DataFrame:
     if result.audio != "reference":
         return rows
-    held = rows.filter(kaldi_export.holds("path"))
-    if lost := rows.height - held.height:
+    exportable = rows.filter(kaldi_export.holds("path"))
+    if lost := rows.height - exportable.height:
         result.left_out["path that a line of wav.scp cannot hold: use --audio link"] = lost
-    return held
+    return exportable
 
 
 def _for_lhotse(rows: pl.DataFrame, result: Export, tables_only: bool, jobs: int, label: str | None) -> pl.DataFrame:

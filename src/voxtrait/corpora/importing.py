@@ -1,4 +1,4 @@
-"""Several corpora → one manifest, and the funnel that says where every row went."""
+"""Several corpora → one manifest, and the funnel that counts where every row went."""
 
 import os
 from collections import Counter
@@ -43,7 +43,7 @@ class Funnel:
         dropped: reason → rows.
         examples: reason → the first few of these, such as ``validated.tsv:17``, where it is known.
         kept: rows in the manifest.
-        present: of these, with their file there; ``None`` where nobody looked.
+        present: of these, with their file there; ``None`` where that was not checked.
         gender: of these, female or male.
         other_gender: with another self-description.
         age: with an age group.
@@ -93,7 +93,7 @@ class Import:
         return total
 
     def layouts(self) -> list[str]:
-        """Say which layouts were recognised, and in how many folders, one line each."""
+        """List the layouts that were recognised, and in how many folders, one line each."""
         counts = Counter(one.layout for one in self.sources)
         folder = {one.layout: one.source for one in self.sources}
         return [f"layout {name}: {folder[name] if n == 1 else f'{n} folders'}" for name, n in counts.items()]
@@ -142,10 +142,10 @@ def import_corpora(
     Args:
         sources: corpora, folders that hold corpora, single files that are one, and archives of Common Voice.
         tables: the tables to read, for layouts that have several; ``None`` takes the validated ones.
-        tables_only: touch no audio: nobody looks which files are there, and ``duration_s`` is only what the tables say.
+        tables_only: touch no audio: the files' existence is not checked, and ``duration_s`` is only from the tables.
         decisions: a file of decisions to apply: see :mod:`voxtrait.corpora.decisions`.
-        extract: a folder to write audio to that lies inside a source's tables; ``None`` leaves it there.
-        measure: absolute paths → length in seconds of each, ``None`` where it cannot be told; :func:`duration_of` one
+        extract: a folder to write audio to that is inside a source's tables; ``None`` leaves it there.
+        measure: absolute paths → length in seconds of each, ``None`` where it is unknown; :func:`duration_of` one
             by one unless given.
         label: of progress lines on standard error; ``None`` for none.
 
@@ -192,9 +192,9 @@ def import_corpora(
     if decided is not None:
         applied = decision_files.apply(table, decided)
         table, dropped = applied.table, applied.dropped
-        said = {"kept": "found right: {} clips", "matched nothing": "about no clip of these sources: {} decisions"}
+        texts = {"kept": "found right: {} clips", "matched nothing": "about no clip of these sources: {} decisions"}
         notes += [
-            f"{os.fspath(decisions or '')} " + said.get(what, f"changed {what}: {{}} clips").format(n)
+            f"{os.fspath(decisions or '')} " + texts.get(what, f"changed {what}: {{}} clips").format(n)
             for what, n in applied.changed.items()
             if n
         ]
@@ -222,7 +222,7 @@ def _read(
 
 
 def _read_archived(source: Source, archive: Archive, names: Sequence[str] | None) -> tuple[Source, Rows]:
-    """Read a source whose tables were taken out of an archive; its rows lead to where the clips will lie."""
+    """Read a source whose tables were taken out of an archive; its rows have the paths that the clips will have."""
     home = archive.home / source.folder.relative_to(archive.tables)
     rows = detect.read(replace(source, home=home), names)
     command = f"tar -xf {archive.path.name}"
@@ -240,7 +240,7 @@ def duration_of(path: str) -> float | None:
 
     try:
         info = soundfile.info(path)
-    except (soundfile.LibsndfileError, OSError, TypeError):  # the last for headerless .raw, whose rate nobody knows
+    except (soundfile.LibsndfileError, OSError, TypeError):  # the last for headerless .raw, whose rate is unknown
         return None
     return info.frames / info.samplerate if info.frames > 0 and info.samplerate > 0 else None
 
@@ -262,7 +262,7 @@ def _locate(at: int, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(
         pl.lit(at, pl.Int32).alias("_source"),
         pl.when(file.str.starts_with("/")).then(file).otherwise(pl.lit(f"{base}/") + file).alias("path"),
-        # what was a manifest before keeps what it said of itself, also that it said nothing
+        # what was a manifest before keeps its own values, also the nulls among them
         *(
             pl.when(pl.col("clip_id").is_null()).then(pl.coalesce(name, value)).otherwise(name).alias(name)
             if "clip_id" in rows.columns and name in rows.columns

@@ -16,9 +16,9 @@ from voxtrait.audio.files import atomic_path
 from voxtrait.errors import OptionError
 from voxtrait.labels import SPLITS
 
-MARK: Final = ".voxtrait-export.json"  # says what a folder is an export of; hidden, so that no loader takes it for data
+MARK: Final = ".voxtrait-export.json"  # what a folder is an export of; hidden, so that no loader takes it for data
 FAILURES: Final = "failures.csv"
-UNSPLIT: Final = "unsplit"  # where clips without a split lie beside clips with one
+UNSPLIT: Final = "unsplit"  # folder of clips without a split, beside those of clips with one
 
 _NO_LINKS: Final = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -55,7 +55,7 @@ def by_split(rows: pl.DataFrame, names: Mapping[str, str]) -> Iterator[tuple[str
 
 
 def claim(out: Path, settings: Mapping[str, Any], table: pl.DataFrame) -> None:
-    """Make a folder, or admit one that the same export began.
+    """Make a folder, or accept one that the same export began.
 
     Raises:
         OptionError: if it holds anything else; nothing in it is touched then.
@@ -151,7 +151,7 @@ def _copy(source: str, target: Path) -> None:
     status = os.stat(source)  # noqa: PTH116
     if os.path.lexists(target):
         there = target.lstat()
-        # copy2 keeps the time, so a copy of this file can be told from another file
+        # copy2 keeps the time, so that a copy of this file can be distinguished from another file
         if (there.st_size, int(there.st_mtime)) == (status.st_size, int(status.st_mtime)):
             return
         raise FileExistsError(target)
@@ -160,7 +160,7 @@ def _copy(source: str, target: Path) -> None:
 
 
 def absent(paths: pl.Series) -> pl.Series:
-    """Tell which files are not there, listing each folder once: a look a file takes minutes on a network disk."""
+    """Return which files are missing, listing each folder once: one check a file takes minutes on a network disk."""
     folder = paths.str.extract(r"^(.*)/[^/]*$").fill_null("")
     parts = [pl.select(path=pl.lit(f"{one}/") + pl.Series(_files_in(one), dtype=pl.String)) for one in folder.unique()]
     there = pl.concat(parts)["path"] if parts else pl.Series(dtype=pl.String)

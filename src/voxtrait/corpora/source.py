@@ -41,13 +41,13 @@ class Source:
 
     Attributes:
         layout: name of the layout.
-        folder: absolute path where the tables lie.
+        folder: absolute path of the folder with the tables.
         corpus: first part of the clip ids.
         release: second part, or ``None``.
         locale: third part where the rows do not name their own, or ``None``.
         file: the one file that the corpus is, for layouts of a single file, or ``None``.
         home: absolute path that the rows' ``file`` is relative to, where that is not ``folder`` (an archive's tables
-            are read somewhere else than its clips will lie), or ``None``.
+            are read somewhere else than its clips will be), or ``None``.
     """
 
     layout: str
@@ -78,7 +78,7 @@ class Rows:
         tables: names of the tables that were read.
         dropped: reason → number of rows that are not in ``table``.
         notes: what a person should know about this source.
-        examples: reason → where the first few of those rows stand, such as ``validated.tsv:17``.
+        examples: reason → where the first few of those rows are, such as ``validated.tsv:17``.
         failures: tables beside those of the rows that could not be read, and why.
     """
 
@@ -92,7 +92,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Listing:
-    """The names in one folder, hidden ones left out; lower-case lookups are the layout's own business."""
+    """The names in one folder, hidden ones left out; lower-case lookups are up to the layout."""
 
     folder: Path
     files: frozenset[str]
@@ -169,8 +169,8 @@ def file_name(column: str) -> pl.Expr:
 
 
 def is_text(path: str) -> bool:
-    """Tell whether a file's name is UTF-8.
+    """Return whether a file's name is UTF-8.
 
-    Python stands surrogates in for the bytes of others, which no table can hold.
+    Python replaces the bytes of other names by surrogates, which no table can hold.
     """
     return not any("\ud800" <= letter <= "\udfff" for letter in path)

@@ -1,4 +1,4 @@
-"""The corpora's own spellings of gender and age, translated at the door into the vocabulary of :mod:`voxtrait.labels`.
+"""The corpora's own spellings of gender and age, translated on import into the vocabulary of :mod:`voxtrait.labels`.
 
 Only spellings are translated. ``transgender``, ``non-binary``, ``do_not_wish_to_say``, ``other`` and whatever else
 people call themselves stay as they were written, and nothing later takes them for ``female`` or ``male``.

@@ -12,7 +12,7 @@ from voxtrait.manifest.funnel import check_picture
 
 BY: Final = ("split", "gender", "age_group", "locale")
 COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")
-"""The columns that counts and picture look at."""
+"""The columns that counts and picture use."""
 
 LARGEST: Final = 15  # locales that the picture has room for
 FEWEST: Final = 8  # bars that it keeps room for
@@ -61,7 +61,7 @@ def _counts() -> dict[str, pl.Expr]:
 def picture(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     """Draw a manifest's speakers by gender and age group, by split, and in its largest locales.
 
-    Where the manifest has no speaker ids it is clips that are counted, and the axes say so.
+    Where the manifest has no speaker ids clips are counted, and the axes are labelled so.
 
     Raises:
         OptionError: if ``path`` ends in no kind of picture.

@@ -72,10 +72,10 @@ def _manifests(listing: Listing) -> list[str]:
 
 
 def find_file(path: Path) -> Source | None:
-    """Recognise a file by its ending; the corpus is named after it, or after its folder where its name says nothing.
+    """Recognise a file by its ending; the corpus is named after it, or after its folder where its name is generic.
 
     Raises:
-        CorpusError: if it is a table of Common Voice, whose clips only the whole folder leads to.
+        CorpusError: if it is a table of Common Voice, whose clips are found only from the whole folder.
     """
     if path.suffix.lower() not in SUFFIXES:
         return None
@@ -110,7 +110,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
 
 
 def is_manifest(columns: Sequence[str]) -> bool:
-    """Tell whether a table brings the columns of a manifest; ``path`` and ``split`` may stand elsewhere."""
+    """Return whether a table has the columns of a manifest; ``path`` and ``split`` may come from elsewhere."""
     return set(columns) >= _OWN
 
 

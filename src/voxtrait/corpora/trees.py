@@ -84,7 +84,7 @@ def frame(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> pl.Da
 
 
 def unknown_speakers(rows: pl.DataFrame, speakers: pl.DataFrame, key: str, table: str) -> list[str]:
-    """Say how many of the rows' speakers are not in the table about speakers, as a note; nothing where all are."""
+    """Give a note of how many of the rows' speakers are not in the table about speakers; nothing where all are."""
     lost = rows.select(key).drop_nulls().unique().join(speakers.select(key), on=key, how="anti")
     if not lost.height:
         return []

@@ -45,7 +45,7 @@ def convert(
     Raises:
         NothingToDoError: if there is no clip in the source.
         OptionError: if an option is out of its range, if ``out_dir`` was made with other settings, or if a WAV would
-            stand in its source's place.
+            overwrite its source.
         ManifestError: if the table is no manifest.
 
     Examples:
@@ -114,7 +114,7 @@ class _Convert:
 
 
 def _is_whole(wav: Path) -> bool:
-    """Tell a finished WAV from one that a power cut left: a rename may reach the disk before the samples do."""
+    """Return whether a WAV is finished: after a power cut the rename may be on the disk without the samples."""
     with wav.open("rb") as file:
         head = file.read(12)
     return head[:4] == b"RIFF" and head[8:] == b"WAVE" and int.from_bytes(head[4:8], "little") + 8 == wav.stat().st_size

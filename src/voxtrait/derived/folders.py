@@ -27,7 +27,7 @@ from voxtrait.manifest import naming
 FAILURES: Final = "failures.csv"
 MANIFESTS: Final = (".parquet", ".csv", ".tsv")
 LIST: Final = ".txt"  # a list of files: a path or a URL a line
-UNSPLIT: Final = "unsplit"  # where clips without a split lie
+UNSPLIT: Final = "unsplit"  # folder of clips without a split
 _CLASS_FOLDER: Final = re.compile(rf"({'|'.join([*SPLITS, UNSPLIT])})/(gender|age)/[^/]+")
 _PART: Final = re.compile(r"\.\d+\.part$")
 
@@ -118,7 +118,7 @@ def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> 
 
     Args:
         source: a folder, which is searched with its subfolders, a manifest, a list of files, or an audio file.
-        out_dir: the derived folder; what lies in it is no source.
+        out_dir: the derived folder; what is in it is no source.
 
     Raises:
         NothingToDoError: if there is no such source, or no clip in it.
@@ -229,7 +229,7 @@ def _without_dots(folder: str) -> str:
 
 
 def _root(table: pl.DataFrame, home: str) -> str:
-    """The manifest's own folder if all clips lie in it, else the deepest folder that holds them all; empty where there
+    """The manifest's own folder if all clips are in it, else the deepest folder that holds them all; empty where there
     is none, for some are behind another URL."""
     folders = table["path"].str.extract(r"^(.*)/[^/]*$").unique().to_list()
     if any("://" in folder for folder in folders):
@@ -244,8 +244,8 @@ def _root(table: pl.DataFrame, home: str) -> str:
 def mirrored_names(paths: pl.Series, root: str, suffix: str) -> pl.Series:
     """Name derived files after their sources, in the same folders: ``a/b.mp3`` → ``a/b.wav``.
 
-    Where two sources would meet under one name (``b.mp3`` and ``b.ogg``, or ``B.mp3`` on a disk that does not tell them
-    apart), each of them keeps its ending: ``b.mp3.wav``, ``b.ogg.wav``.
+    Where two sources would meet under one name (``b.mp3`` and ``b.ogg``, or ``B.mp3`` on a disk that ignores
+    case), each of them keeps its ending: ``b.mp3.wav``, ``b.ogg.wav``.
 
     Args:
         paths: absolute paths of the sources.
@@ -271,7 +271,7 @@ def shown(paths: pl.Series) -> pl.Series:
 
 
 def class_folders(table: pl.DataFrame) -> pl.DataFrame:
-    """Say where the pictures of a manifest's clips belong.
+    """Give the places of the pictures of a manifest's clips.
 
     Returns:
         One row a clip, in the table's order: ``clip_id``; ``name``, of the file; ``gender_at``, such as
@@ -290,7 +290,7 @@ def class_folders(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def places_of(wanted: pl.DataFrame) -> pl.DataFrame:
-    """Lay out what :func:`class_folders` gave as one row a place: ``name`` and ``at``."""
+    """Turn the table of :func:`class_folders` into one row a place: ``name`` and ``at``."""
     return pl.concat(wanted.select("name", at=column).drop_nulls() for column in ("gender_at", "age_at"))
 
 

@@ -5,9 +5,9 @@ The tree, for a manifest::
     OUT_DIR/{train,validation,test,unsplit}/gender/{female,male}/CLIP.png
     OUT_DIR/{train,validation,test,unsplit}/age/{female_fifties,male_fifties,…}/CLIP.png    the same file, hard-linked
     OUT_DIR/pictures.json     how they were drawn
-    OUT_DIR/manifest.csv      whose they are: a manifest of the pictures, with the speakers
+    OUT_DIR/manifest.csv      a manifest of the pictures, with the speakers
 
-For a folder of clips the pictures stand in the same folders below ``OUT_DIR``.
+For a folder of clips the pictures are in the same folders below ``OUT_DIR``.
 """
 
 import dataclasses
@@ -115,7 +115,7 @@ def draw(
 
 
 def settings_of(front_end: FrontEnd, source: str | None = None) -> dict[str, Any]:
-    """Give what ``pictures.json`` says of pictures drawn with a front end.
+    """Give the content of ``pictures.json`` for pictures drawn with a front end.
 
     ``shrink`` is left at 1: it changes what a network makes of a picture, not the picture.
     """
@@ -153,7 +153,7 @@ def _items(wanted: pl.DataFrame, there: pl.DataFrame, *, known: bool) -> pl.Data
 
 
 def _have(names: pl.Series, out: str) -> pl.Series:
-    """For each picture of a flat folder the list of its name, if it is there; null where the disk is to be asked."""
+    """For each picture of a flat folder the list of its name, if it is there; null where the disk is to be checked."""
     if not storage.is_url(out):
         return pl.Series([None] * len(names), dtype=pl.List(pl.String))
     there = {name for name, entry in storage.listing(out).items() if entry.size}
@@ -252,7 +252,7 @@ def _tidy(out: str, wanted: pl.DataFrame, there: pl.DataFrame, summary: Summary)
 
 
 def _write_manifest(out: str, table: pl.DataFrame, summary: Summary) -> None:
-    """Write whose the pictures are, as a manifest whose paths are the pictures."""
+    """Write a manifest of the pictures: the clips' rows, with the pictures as paths."""
     failed = pl.Series([row["path"] for row in summary.failures()], dtype=pl.String)
     places = derived.class_folders(table)
     drawn = table.with_columns(path=places["gender_at"] + "/" + places["name"]).filter(

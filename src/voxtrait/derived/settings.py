@@ -13,7 +13,7 @@ from voxtrait.errors import OptionError
 
 CONVERT_SETTINGS: Final = "convert.json"
 PICTURES_SETTINGS: Final = "pictures.json"
-_UNFINISHED: Final = "overwriting"  # key in the settings while files of older settings may still lie there
+_UNFINISHED: Final = "overwriting"  # key in the settings while files of older settings may still be there
 
 
 def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] | None:
@@ -36,7 +36,7 @@ def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] 
 
 
 def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any], *, overwrite: bool = False) -> bool:
-    """Make a derived folder, or admit one that was made with the same settings; what a killed run left is cleared away.
+    """Make a derived folder, or accept one that was made with the same settings; what a killed run left is removed.
 
     Returns:
         Whether the files in it have to be made again: with ``overwrite``, or when a run with it was stopped.
@@ -87,7 +87,7 @@ def _write_settings(out_dir: str | os.PathLike[str], name: str, settings: Mappin
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay nested settings flat, so that a difference is named by its own key."""
+    """Flatten nested settings, so that a difference is named by its own key."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat.update(_flat(value) if isinstance(value, Mapping) else {key: value})

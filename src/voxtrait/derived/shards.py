@@ -2,7 +2,7 @@
 
 The tree::
 
-    OUT_DIR/clips.parquet         whose the pictures are: labels, speakers, splits, and where each picture lies
+    OUT_DIR/clips.parquet         a row a picture: labels, speaker, split, and in which shard it is
     OUT_DIR/pictures/*.parquet    500 pictures each, as PNG; those of one split together, training clips shuffled
     OUT_DIR/shards.json           how they were drawn
 
@@ -55,7 +55,7 @@ def pack(
     jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> Summary:
-    """Draw the clips of a manifest, or take the pictures of a folder, into shards; a killed run goes on where it was.
+    """Draw the clips of a manifest, or take the pictures of a folder, into shards; a killed run is resumed.
 
     Args:
         source: a manifest with splits, or a folder that ``voxtrait images`` filled from one.
@@ -132,12 +132,12 @@ def pack(
 
 
 def is_packed(folder: str | os.PathLike[str]) -> bool:
-    """Say whether a folder is one of shards, whole or still being packed."""
+    """Return whether a folder is one of shards, whole or still being packed."""
     return Path(folder, SETTINGS).is_file()
 
 
 def read(folder: str | os.PathLike[str]) -> pl.DataFrame:
-    """Read whose the pictures of a folder of shards are, and where they lie; no picture is read.
+    """Read the table of the pictures in a folder of shards; no picture is read.
 
     Returns:
         One row a picture: ``file`` (of the shard), ``row`` (in it), ``name``, and the manifest's columns but ``path``

@@ -1,4 +1,4 @@
-"""A bundle and a manifest become a report: figures, page, model card, predictions; always through the recogniser.
+"""A bundle and a manifest become a report: figures, page, model card, predictions; always by the recogniser.
 
 ::
 
@@ -34,25 +34,25 @@ def evaluate(
     jobs: int = 1,
     label: str | None = None,
 ) -> dict[str, Any]:
-    """Measure a bundle on the labelled clips of a manifest and write the report; a killed run goes on where it was.
+    """Measure a bundle on the labelled clips of a manifest and write the report; a killed run can be resumed.
 
     Args:
         bundle: a folder, the name of a shipped bundle, or ``None`` for the default one.
         manifest: the table.
         out: the folder for ``report.json``, ``report.html``, ``model-card.md`` and ``predictions.csv``.
         split: which rows; ``None`` means ``test`` where the manifest has splits and else ``all``.
-        allow_leak: measure although the bundle knows some of the speakers; the report says so.
+        allow_leak: measure although the bundle was trained on some of the speakers; the report states it.
         jobs: processes.
         label: of a progress line on standard error; ``None`` for none.
 
     Returns:
-        What ``report.json`` says: see :func:`voxtrait.evaluate.report.build`.
+        The content of ``report.json``: see :func:`voxtrait.evaluate.report.build`.
 
     Raises:
         BundleError: if the bundle cannot be trusted.
         ManifestError: if the table is no manifest.
-        LeakageError: if the bundle was made with speakers of these clips, or they stand in another split too.
-        NothingToDoError: if there is no clip with a label that this bundle answers.
+        LeakageError: if the bundle was made with speakers of these clips, or they are in another split too.
+        NothingToDoError: if there is no clip with a label of a task of this bundle.
     """
     recognizer = load(bundle)
     whole = read(manifest)
@@ -67,11 +67,11 @@ def evaluate(
     parts = folder / ".parts"
     paths = with_absolute_paths(labelled, Path(manifest).parent)["path"].to_list()
     shards = recognizer.predict_shards(paths, parts, jobs=jobs, label=label)
-    answered = pl.concat([labelled, pl.read_parquet(shards).drop("path", "age_groups")], how="horizontal")
-    here = f"{Path(manifest).parent.resolve()}/"  # a report goes to others, to whom this machine's folders say nothing
-    answered = answered.with_columns(pl.col("message").str.replace_all(here, "", literal=True))
+    predicted = pl.concat([labelled, pl.read_parquet(shards).drop("path", "age_groups")], how="horizontal")
+    here = f"{Path(manifest).parent.resolve()}/"  # others read the report: this machine's folders are of no use to them
+    predicted = predicted.with_columns(pl.col("message").str.replace_all(here, "", literal=True))
     figures = report.build(
-        answered,
+        predicted,
         recognizer.bundle,
         split=name,
         leakage=leakage,
@@ -80,10 +80,10 @@ def evaluate(
         steps=history(manifest),
     )
     _write(folder / "report.json", json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
-    _write(folder / "report.html", page.html(figures, answered))
+    _write(folder / "report.html", page.html(figures, predicted))
     _write(folder / "model-card.md", page.card(figures))
     with atomic_path(folder / "predictions.csv") as part:
-        answered.select(clips.PREDICTION_COLUMNS).write_csv(part)
+        predicted.select(clips.PREDICTION_COLUMNS).write_csv(part)
     shutil.rmtree(parts)
     return figures
 

@@ -1,4 +1,4 @@
-"""Which clips are evaluated, what is true of them, and whether the bundle may know their speakers."""
+"""Which clips are evaluated, their true labels, and whether the bundle was trained on their speakers."""
 
 import contextlib
 import dataclasses
@@ -19,15 +19,15 @@ PREDICTION_COLUMNS: Final = (
     *("duration_s", "speech_s", "gender", "p_female", "age_years", "age_low", "age_high", "age_group"),
     *("joint_class", "snr_db", "model"),
 )
-"""Columns of ``predictions.csv``: what was true, then a prediction's own fields."""
+"""Columns of ``predictions.csv``: true labels, then the fields of the prediction."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Leakage:
-    """What is known about speakers and clips that the bundle may have heard before."""
+    """What is known about speakers and clips that the bundle may have been trained on."""
 
     verdict: str  # "none", or "unknown: …", or "shared: …"
-    banners: tuple[str, ...]  # sentences that no reader of the report may miss
+    banners: tuple[str, ...]  # sentences at the top of the report
     checks: dict[str, Any] = dataclasses.field(
         default_factory=dict
     )  # speakers, contents, sentences: with what, how many
@@ -58,14 +58,14 @@ def choose(table: pl.DataFrame, split: str | None) -> tuple[pl.DataFrame, str]:
 
 
 def with_truth(table: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
-    """Keep the rows with a label of one of the tasks, and say in columns of one spelling what is true of them.
+    """Keep the rows with a label of one of the tasks, and add their true labels in columns of one spelling.
 
     Years come from ``age_years`` where known and else from the middle of the age group. The clips of a person
     share ``speaker``, a number; a clip without a speaker id is taken for a person of its own.
 
     Returns:
         ``clip_id path speaker_id corpus release locale true_gender true_age_group true_age_years years_known speaker``,
-        and ``split_unit`` where the manifest has it. ``years_known`` says whether the years are not a middle.
+        and ``split_unit`` where the manifest has it. ``years_known`` is false where the years are a middle.
     """
     years = pl.col("age_years").is_between(0, 130, closed="left")
     middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
@@ -97,16 +97,16 @@ def examine(
     allow_leak: bool,
     folder: Path | None = None,
 ) -> Leakage:
-    """Find out whether the bundle may have heard these people, or these very clips, before.
+    """Find out whether the bundle may have been trained on these people, or on these very clips.
 
-    Files of another split with the same bytes are told in the verdict and in a banner; sentences that another split
+    Files of another split with the same bytes are counted in the verdict and in a banner; sentences that another split
     has too are counted. Copies under other bytes are what ``voxtrait corpus leakage`` is for.
 
     Args:
         clips: those to be evaluated, with ``speaker_id``.
         whole: the manifest they come from.
         split: their name in it.
-        bundle: knows the hashes of the speakers it was trained and chosen on.
+        bundle: with the hashes of the speakers it was trained and selected on.
         allow_leak: report what is shared instead of refusing.
         folder: of the manifest, which relative paths start from; ``None`` opens no file.
 
@@ -115,11 +115,11 @@ def examine(
     """
     known = bundle.speakers()
     ids = clips["speaker_id"].drop_nulls().unique()
-    heard = ids.filter(pl.Series([hash_speaker(one) in known for one in ids], dtype=pl.Boolean))
+    trained_on = ids.filter(pl.Series([hash_speaker(one) in known for one in ids], dtype=pl.Boolean))
     others = whole.filter(pl.col("split") != split) if split != ALL else whole.clear()
     both = ids.filter(ids.is_in(others["speaker_id"].drop_nulls().unique().implode()))
     shared = [
-        _count(clips, heard) + f" that {bundle.title} was trained or chosen on" if heard.len() else "",
+        _count(clips, trained_on) + f" that {bundle.title} was trained or chosen on" if trained_on.len() else "",
         _count(clips, both) + " who are in another split of the manifest too" if both.len() else "",
     ]
     found = [text for text in shared if text]
@@ -130,7 +130,7 @@ def examine(
         )
     where = ["other splits of the manifest"] if others.height else []
     trained = [f"speakers of {bundle.title}"] if known else []
-    n_speakers = pl.concat([heard, both]).n_unique() if trained or where else None
+    n_speakers = pl.concat([trained_on, both]).n_unique() if trained or where else None
     checks = {
         "speakers": {
             "compared_with": trained + where, "shared": n_speakers, "unknown": clips["speaker_id"].null_count()
@@ -150,7 +150,7 @@ def examine(
 
 
 def _contents(clips: pl.DataFrame, others: pl.DataFrame, folder: Path | None) -> dict[str, Any]:
-    """Count the clips whose bytes stand in the other splits too; only files of one size are read at all."""
+    """Count the clips whose bytes are in the other splits too; only files of one size are read at all."""
     if folder is None or not others.height:
         return {"shared": None, "unknown": None}
     here, there = (

@@ -22,7 +22,7 @@ AGE_FIGURES: Final = (
     *("joint_uar", "joint_accuracy", "joint_majority"),
 )
 STATUSES: Final = ("ok", "no_speech", "too_short", "error")
-FEW: Final = 10  # speakers below which figures say little: they are marked, and no sentence is made of them
+FEW: Final = 10  # speakers below which figures are unreliable: they are marked, and no sentence uses them
 
 
 def gender_figures(clips: pl.DataFrame) -> dict[str, Figure]:
@@ -45,9 +45,9 @@ def age_figures(clips: pl.DataFrame, bundle: Bundle, constant: float | None = No
     """Give the figures of age over clips with ``true_age_years`` and ``age_years``.
 
     Args:
-        clips: answered, a row a clip.
-        bundle: what answered.
-        constant: years that the constant guess says; ``None`` for the median of these clips.
+        clips: with predictions, a row a clip.
+        bundle: that predicted them.
+        constant: years of the constant guess; ``None`` for the median of these clips.
     """
     truth, predicted = clips["true_age_years"].to_numpy(), clips["age_years"].to_numpy()
     low, high = clips["age_low"].to_numpy(), clips["age_high"].to_numpy()
@@ -68,17 +68,17 @@ def age_figures(clips: pl.DataFrame, bundle: Bundle, constant: float | None = No
     for gender in GENDERS:
         figures[f"mae_{gender}"] = error.weighted((clips["true_gender"] == gender).fill_null(False).to_numpy())
     if joint := joint_labels(bundle):
-        truths, answers = true_joint(clips, joint), index(clips["joint_class"], joint)
+        truths, predictions = true_joint(clips, joint), index(clips["joint_class"], joint)
         counted = truths >= 0
         usual = np.bincount(truths[counted], minlength=1).argmax()
-        figures["joint_uar"] = metrics.uar(truths, answers)
-        figures["joint_accuracy"] = metrics.accuracy(truths, answers).weighted(counted)
+        figures["joint_uar"] = metrics.uar(truths, predictions)
+        figures["joint_accuracy"] = metrics.accuracy(truths, predictions).weighted(counted)
         figures["joint_majority"] = metrics.mean(truths == usual).weighted(counted)
     return figures
 
 
 def status_figures(clips: pl.DataFrame) -> dict[str, Figure]:
-    """Give the share of clips that have no answer, by what stands in its place."""
+    """Return the share of clips without predicted values, by their status."""
     return {status: metrics.mean((clips["status"] == status).to_numpy()) for status in STATUSES if status != "ok"}
 
 
@@ -90,12 +90,12 @@ def intervals(clips: pl.DataFrame, figures: Mapping[str, Figure], names: Sequenc
 
 
 def gender_clips(clips: pl.DataFrame) -> pl.DataFrame:
-    """Keep the clips whose gender is known and answered."""
+    """Keep the clips whose gender is known and predicted."""
     return clips.filter(pl.col("status") == "ok").drop_nulls(["true_gender", "p_female"])
 
 
 def age_clips(clips: pl.DataFrame) -> pl.DataFrame:
-    """Keep the clips whose age is known and answered."""
+    """Keep the clips whose age is known and predicted."""
     return clips.filter(pl.col("status") == "ok").drop_nulls(["true_age_years", "age_years"])
 
 
@@ -125,7 +125,7 @@ def index(values: pl.Series, labels: Sequence[str]) -> npt.NDArray[np.int64]:
 
 
 def groups_of(bundle: Bundle) -> list[str]:
-    """List the age groups that a bundle can answer: all where it answers in years."""
+    """List the age groups that a bundle can predict: all where it predicts years."""
     labels = bundle.outputs.get("age", ())
     if tuple(labels) == YEARS:
         return list(AGE_GROUPS)

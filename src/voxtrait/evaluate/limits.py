@@ -1,4 +1,4 @@
-"""Sentences that the figures themselves write: where the model is worst, what it was not tested on, and children."""
+"""Sentences made from the figures: where the model is worst, what it was not tested on, and children."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -21,7 +21,7 @@ Slices = Mapping[str, Mapping[str, Any]]
 
 
 def sentences(report: Mapping[str, Any]) -> list[str]:
-    """Say what the figures show of the model's limits.
+    """Write what the figures show of the model's limits.
 
     Args:
         report: with ``gender``, ``age``, ``fairness``, ``slices`` and ``statuses``.
@@ -34,12 +34,12 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
     found = [_against_constant(report["age"])]
     found += [_weakest(report, kind, words) for kind, words in COMPARED.items()]
     found += [_unfair(report["fairness"]), _biases(slices["age_group"]), _uncovered(slices["age_group"])]
-    found += [_few(slices["gender_age_group"]), _untested(slices["gender_age_group"]), _unanswered(report["statuses"])]
+    found += [_few(slices["gender_age_group"]), _untested(slices["gender_age_group"]), _unpredicted(report["statuses"])]
     return [sentence for sentence in found if sentence]
 
 
 def of_children(report: Mapping[str, Any]) -> list[str]:
-    """Say how children and teens fared, a sentence a band of age that occurs."""
+    """Write the figures of children and teens, a sentence for each band of age that occurs."""
     rows = {name: row for name, row in report["slices"]["children"].items() if name != CHILDREN[-1] and row["n_clips"]}
     found = []
     for name, row in rows.items():
@@ -72,7 +72,7 @@ def _weakest(report: Mapping[str, Any], kind: str, words: str) -> str:
     """Name the group of a kind where gender is right least often, and the one where age is furthest off."""
     rows = {name: row for name, row in report["slices"][kind].items() if not _is_few(row)}
     parts = []
-    for task, figure, says, sign in (
+    for task, figure, words_before, sign in (
         ("gender", "accuracy", "gender is right least often for", 1),
         ("age", "mae", "age is furthest off for", -1),
     ):
@@ -81,7 +81,7 @@ def _weakest(report: Mapping[str, Any], kind: str, words: str) -> str:
             continue
         name = min(having, key=lambda one: sign * having[one][task][figure]["value"])
         row = having[name][task][figure]
-        text = f"{says} {plain(name)}: {interval(row, figure)}, {_people(having[name])}"
+        text = f"{words_before} {plain(name)}: {interval(row, figure)}, {_people(having[name])}"
         overall = report[task][figure]["value"]
         if row["low"] is not None and row["low"] <= overall <= row["high"]:
             text += f", which may be chance beside {number(overall, figure)} over all"
@@ -135,7 +135,7 @@ def _untested(groups: Slices) -> str:
     return f"Not tested at all: {listing(named)}." if named and len(named) < len(JOINT_CLASSES) else ""
 
 
-def _unanswered(statuses: Mapping[str, int]) -> str:
+def _unpredicted(statuses: Mapping[str, int]) -> str:
     if not statuses["no_speech"] + statuses["too_short"] + statuses["error"]:
         return ""
     return (

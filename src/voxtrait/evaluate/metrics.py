@@ -1,7 +1,7 @@
 """Figures of merit as pure functions on arrays, and their bootstrap over speakers.
 
 Every figure here is a function of sums over clips: UAR of hits and counts a class, MAE of absolute errors and a count.
-A :class:`Figure` keeps what each clip adds to those sums, so that ``.value`` is the plain number and :func:`bootstrap`
+A :class:`Figure` keeps the terms of each clip in those sums, so that ``.value`` is the plain number. :func:`bootstrap`
 sums over clips once a speaker, not once a draw: a thousand draws over a million clips take seconds.
 
 Clips of one speaker are alike, so the bootstrap draws speakers, with all of their clips (the cluster bootstrap:
@@ -55,7 +55,7 @@ class Figure:
             return float(self.of(self.parts.sum(axis=1)))
 
     def weighted(self, weights: npt.ArrayLike) -> "Figure":
-        """Let each clip count as much as ``weights`` ``(clips,)`` says.
+        """Weight each clip by ``weights``, ``(clips,)``.
 
         Examples:
             >>> mean([1.0, 4.0]).weighted([2, 1]).value
@@ -76,7 +76,7 @@ def mean(values: npt.ArrayLike) -> Figure:
 
 
 def accuracy(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
-    """Share of right answers: #(predicted = truth) / n, for class indices ``(clips,)``.
+    """Share of correct predictions: #(predicted = truth) / n, for class indices ``(clips,)``.
 
     Examples:
         >>> accuracy([0, 1, 1, 1], [0, 1, 0, 0]).value
@@ -90,8 +90,8 @@ def per_class_recall(truth: npt.ArrayLike, predicted: npt.ArrayLike, n_classes: 
 
     Args:
         truth: ``(clips,)``, class indices; a negative one for a clip that does not count.
-        predicted: ``(clips,)``, class indices; a negative one for an answer that is none of the classes.
-        n_classes: how many there are.
+        predicted: ``(clips,)``, class indices; a negative one for a prediction that is none of the classes.
+        n_classes: number of classes.
 
     Examples:
         >>> [recall.value for recall in per_class_recall([0, 1, 1, 1], [0, 1, 0, 0], 2)]
@@ -108,7 +108,7 @@ def uar(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
 
     Args:
         truth: ``(clips,)``, class indices; a negative one for a clip that does not count.
-        predicted: ``(clips,)``, class indices; a negative one for an answer that is none of the classes.
+        predicted: ``(clips,)``, class indices; a negative one for a prediction that is none of the classes.
 
     Examples:
         >>> uar([0, 1, 1, 1], [0, 1, 0, 0]).value
@@ -307,17 +307,17 @@ def bootstrap(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Give figures their confidence intervals by drawing speakers with replacement; all figures see the same draws.
+    """Give figures their confidence intervals by drawing speakers with replacement; all figures use the same draws.
 
     Args:
         figures: by name, all over the same clips.
-        speakers: ``(clips,)``, integers or strings that say whose each clip is.
+        speakers: ``(clips,)``, integers or strings, the speaker of each clip.
         draws: how many times to draw as many speakers as there are.
         confidence: of the interval.
         seed: of the draws.
 
     Returns:
-        The intervals by name. A bound is moved to the value where the value lies outside, as it may for :func:`ece`.
+        The intervals by name. A bound is moved to the value where the value is outside, as it may for :func:`ece`.
 
     Examples:
         >>> bootstrap({"mae": mean([1.0, 1.0, 3.0])}, [0, 0, 1])["mae"]

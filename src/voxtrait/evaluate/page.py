@@ -1,4 +1,4 @@
-"""The report as people read it: one HTML page with its pictures inside, and the model card in Markdown."""
+"""The report for readers: one HTML page with its pictures inside, and the model card in Markdown."""
 
 import functools
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The report's pictures, as SVG that stands inside a page and takes the page's own text colour, light or dark.
+"""The report's pictures, as SVG that is inline in a page and takes the page's own text colour, light or dark.
 
 Drawn with matplotlib's objects alone, never its global ``pyplot``, so that a server may draw in several threads.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from voxtrait.manifest import funnel
 
-_INK: Final = "#010203"  # stands for the page's text colour until the SVG is written
+_INK: Final = "#010203"  # placeholder of the page's text colour until the SVG is written
 _BLUE: Final = "#3b7dd8"
 _ORANGE: Final = "#d9731a"
 
@@ -99,7 +99,7 @@ def fairness(groups: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
-    """Draw how often voices called female with a probability are labelled female, over how many clips there are."""
+    """Draw the share labelled female over predicted P(female), with the number of clips in each bin."""
     figure, axes = _axes(4.4, 4.4)
     axes.plot([0, 1], [0, 1], color=_INK, alpha=0.4, linewidth=1, linestyle="--")
     largest = max(row["n_clips"] for row in bins)
@@ -114,11 +114,11 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
 
 
 def ages(truth: Sequence[float], answered: Sequence[float], by_group: Mapping[str, Mapping[str, Any]]) -> str:
-    """Draw answered over true years: a dot a clip, and for each age group the middle answer with the mean interval.
+    """Draw predicted over true years: a dot a clip, and for each age group the median with the mean interval.
 
     Args:
         truth: years, of a sample of the clips.
-        answered: years, of the same clips.
+        answered: predicted years, of the same clips.
         by_group: ``age_by_group`` of the report.
     """
     figure, axes = _axes(5.0, 4.6)
@@ -192,7 +192,7 @@ def _svg(figure: Any, name: str) -> str:
     text = out.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = text.replace(_INK, "currentColor").replace("<svg ", '<svg role="img" ', 1)
-    # matplotlib makes ids up at random; here they must be the same each time and not meet those of another picture
+    # matplotlib's ids are random; here they must be the same each time and differ from those of another picture
     ids = dict.fromkeys(re.findall(r'\bid="([^"]+)"', text))
     new = {old: f"{re.sub(r'[^a-z0-9-]', '-', name)}-{at}" for at, old in enumerate(ids)}
     text = re.sub(r'\bid="([^"]+)"', lambda found: f'id="{new[found[1]]}"', text)

@@ -1,4 +1,4 @@
-"""Labelled clips with their predictions become the report: a dictionary of figures, which all else only shows."""
+"""Labelled clips with their predictions become the report: a dictionary of figures, which pages and tables show."""
 
 import importlib.metadata
 from collections.abc import Sequence
@@ -56,22 +56,22 @@ def build(
     n_elsewhere: int = 0,
     steps: Sequence[Step] = (),
 ) -> dict[str, Any]:
-    """Work out every figure.
+    """Compute every figure.
 
     Args:
         clips: a row a clip: the columns of :func:`voxtrait.evaluate.clips.with_truth` and the fields of its prediction.
-        bundle: what answered.
+        bundle: that made the predictions.
         split: name of the clips in their manifest.
         leakage: what is known about shared speakers and clips.
-        n_unlabelled: clips of the split without a label that the bundle answers.
+        n_unlabelled: clips of the split without a label of a task of the bundle.
         n_elsewhere: clips of the manifest in other splits.
-        steps: the funnel that the manifest carries.
+        steps: the funnel stored in the manifest.
 
     Returns:
         ``n_clips n_speakers split leakage gender age slices`` as in the contract, beside ``fairness``, ``recall``,
         ``confusion``, ``reliability``, ``age_by_group``, ``worst``, ``statuses``, ``failures``, ``banners``,
-        ``limits``, ``children``, ``notes``, ``funnel``, ``leakage_checks`` and what the bundle says of itself. A figure
-        is ``{"value", "low", "high"}`` or ``None``. ``leakage_checks`` says with what ``speakers``, ``contents`` and
+        ``limits``, ``children``, ``notes``, ``funnel``, ``leakage_checks`` and the bundle's description. A figure is
+        ``{"value", "low", "high"}`` or ``None``. ``leakage_checks`` has with what ``speakers``, ``contents`` and
         ``sentences`` were compared, how many are shared, and of how many clips that is unknown.
     """
     gender, age = figures.gender_clips(clips), figures.age_clips(clips)
@@ -174,7 +174,7 @@ def _reliability(gender: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _age_by_group(age: pl.DataFrame) -> dict[str, Any]:
-    """Say what is predicted for the people of each age group: the middle prediction, and the mean interval."""
+    """Summarise the predictions for the people of each age group: the median, and the mean interval."""
     table = age.group_by("true_age_group").agg(
         pl.len().alias("n_clips"),
         pl.col("true_age_years").mean(),

@@ -19,22 +19,22 @@ DURATIONS: Final = (2.0, 4.0, 6.0, 10.0)  # seconds that divide the slices by du
 SNRS: Final = (10.0, 20.0, 30.0)  # dB of speech over noise that divide the slices by it
 UNKNOWN: Final = "unknown"
 CHILDREN: Final = ("under 13", "13 to 17", "teens, years unknown", "adults")
-"""Bands of age around the change of voice. A corpus of decades does not say whether a teen is 13 or 19."""
+"""Bands of age around the change of voice. A corpus of decades does not record whether a teen is 13 or 19."""
 ADULT_GROUPS: Final = AGE_GROUPS[AGE_GROUPS.index("twenties") :]
 LARGEST: Final = 20  # slices of a kind, the largest first
 MANY: Final = 20  # speakers of each gender from which a difference of recalls is more than anecdote
 
 
 def build(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[str, dict[str, Any]]:
-    """Work out the figures of each slice.
+    """Compute the figures of each slice.
 
     Args:
         clips: as for :func:`voxtrait.evaluate.report.build`.
-        bundle: what answered.
+        bundle: that made the predictions.
         constant: years of the constant guess over all clips.
 
     Returns:
-        kind → name → ``n_clips`` and ``n_speakers`` of the answered clips, ``gender`` and ``age`` with
+        kind → name → ``n_clips`` and ``n_speakers`` of the clips with status ``ok``, ``gender`` and ``age`` with
         :data:`SLICE_FIGURES` and the ``n_clips`` and ``n_speakers`` behind them, ``unanswered`` with ``n_clips`` of all
         clips and the share of each status but ``ok``. ``age_group`` groups clips by their label,
         ``estimated_age_group`` by the decade that the bundle estimated.
@@ -57,7 +57,7 @@ def build(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[s
     for kind, (key, order) in keys.items():
         parts = clips.with_columns(key.alias("slice")).drop_nulls("slice").partition_by("slice", as_dict=True)
         found = {str(name): rows for (name,), rows in parts.items()}
-        if set(found) == {UNKNOWN}:  # a table of one row that says nothing
+        if set(found) == {UNKNOWN}:  # a table of one row without information
             found = {}
         by_size = sorted(found, key=lambda name: (-found[name].height, name))[:LARGEST]
         slices[kind] = {name: _slice(found[name], bundle, constant) for name in order or by_size if name in found}
@@ -65,7 +65,7 @@ def build(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[s
 
 
 def fairness(clips: pl.DataFrame) -> dict[str, Any]:
-    """Hold the recalls of women and of men against each other, in every adult age group and over all adults.
+    """Compare the recalls of women and of men, in every adult age group and over all adults.
 
     Args:
         clips: as for :func:`build`.
@@ -116,14 +116,14 @@ def _largest(rows: dict[str, Any], groups: Sequence[str]) -> dict[str, Any] | No
 
 
 def _bands(edges: Sequence[float], unit: str) -> list[str]:
-    """Name the stretches that edges divide a number into."""
+    """Name the ranges that edges divide a number into."""
     texts = [f"{edge:g}" for edge in edges]
     between = [f"{a} to {b} {unit}" for a, b in itertools.pairwise(texts)]
     return [f"under {texts[0]} {unit}", *between, f"{texts[-1]} {unit} and over"]
 
 
 def _band(column: str, edges: Sequence[float], names: Sequence[str]) -> pl.Expr:
-    """Name the stretch that a clip lies in; null where its number is not known."""
+    """Name the range that a clip is in; null where its number is not known."""
     over = pl.sum_horizontal((pl.col(column) >= edge).cast(pl.Int64) for edge in edges)
     named = over.replace_strict(range(len(names)), list(names), return_dtype=pl.String)
     return pl.when(pl.col(column).is_not_null()).then(named)

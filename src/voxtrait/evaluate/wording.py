@@ -1,4 +1,4 @@
-"""Figures in words: what they and the groups are called, and how their numbers are printed."""
+"""Figures in words: the names of figures and groups, and the format of their numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -90,13 +90,13 @@ LIMITS: Final = (
     "Other microphones, rooms, codecs, languages and ages than those of the data may do worse. Test on your own "
     "recordings before use.",
 )
-"""What a card says of every model: what it is for, what it must not be used for, and where its figures end."""
+"""Texts in the card of every model: its uses, the uses that are excluded, and the limits of its figures."""
 _PLAIN: Final = frozenset({"pearson", "ece"})
 _YEARS: Final = frozenset(name for name in NAMES["age"] if name.startswith(("mae", "interval_width")) or name == "bias")
 
 
 def number(value: float | None, name: str) -> str:
-    """Print one number as its figure is read: years, a plain number, points of per cent, or per cent.
+    """Print one number in the unit of its figure: years, a plain number, points of per cent, or per cent.
 
     Examples:
         >>> number(11.25, "mae"), number(0.9036, "uar"), number(None, "uar")
@@ -124,7 +124,7 @@ def bounds(row: Mapping[str, float | None] | None, name: str) -> str:
 
 
 def bare(text: str) -> str:
-    """Take the unit from a printed number, where a heading or its neighbour says it.
+    """Take the unit from a printed number, where a heading or the value beside it has it.
 
     Examples:
         >>> bare("11.2 years"), bare("90.4 %"), bare("–")

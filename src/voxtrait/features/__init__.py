@@ -1,6 +1,6 @@
-"""The only mel code: a signal becomes a spectrogram, and that a picture or windows, which a network sees.
+"""The only mel code: a signal becomes a spectrogram, and that a picture or windows, the input of a network.
 
-``FrontEnd`` holds every parameter and travels inside a bundle, so that training and inference cannot drift apart.
+``FrontEnd`` holds every parameter and is stored in a bundle, so that training and inference cannot drift apart.
 The steps, each public::
 
     signal (samples,) ── mel_power ──► (n_mels, frames) ── log_mel ──► dB

@@ -1,4 +1,4 @@
-"""Mel spectrograms as pictures: drawn, stored as PNG, read back, and made into the array that a network sees."""
+"""Mel spectrograms as pictures: drawn, stored as PNG, read back, and made into the input array of a network."""
 
 import struct
 import zlib
@@ -26,7 +26,7 @@ def picture(
     """Draw a mel spectrogram: grey, no axes, no scale, not one pixel of border, low frequencies at the bottom.
 
     Louder is brighter: black is ``floor_db`` and white ``ceiling_db`` in every picture, so two pictures compare. One
-    column is one hop: a longer clip is cut to its middle and a shorter one stands in the middle of black, so that no
+    column is one hop: a longer clip is cut to its middle and a shorter one is in the middle of black, so that no
     duration shows; ``fit="stretch"`` makes the whole clip fill the width, as the diary did.
 
     Args:
@@ -80,11 +80,11 @@ def greys(power: Array, front_end: FrontEnd) -> Picture:
 
 
 def network_input(drawn: Picture, front_end: FrontEnd) -> Array:
-    """Turn a picture into the array that a network sees.
+    """Turn a picture into the input array of a network.
 
     Args:
-        drawn: ``(height, width)``, uint8, as :func:`picture` or :func:`decode_png` give it.
-        front_end: says the size expected and how much to shrink.
+        drawn: ``(height, width)``, uint8, as :func:`picture` or :func:`decode_png` return it.
+        front_end: has the expected size and the shrink factor.
 
     Returns:
         ``(1, height / shrink, width / shrink)``, float32 in [0, 1]; each value is the mean of ``shrink × shrink``

@@ -54,7 +54,7 @@ class FrontEnd:
     floor: float = 1e-10  # power below which everything counts as this
     # subtract the mean over the signal (over each window with chosen_from) from each band, after compression
     mean_removed: bool = False
-    level_db: float | None = None  # dBFS to which a quieter or louder signal is brought (RMS); None leaves it alone
+    level_db: float | None = None  # dBFS to which a quieter or louder signal is brought (RMS); None leaves it as it is
     floor_db: float = -100.0  # dB: black in a picture
     ceiling_db: float = -10.0  # dB: white in a picture; real speech at full level reaches it
     columns: int = 432  # width of a picture in pixels, or most frames of a window
@@ -97,14 +97,14 @@ class FrontEnd:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one array that a network sees: ``(1, height, width)`` of a picture after shrinking, or ``(columns,
+        """Shape of one input array of a network: ``(1, height, width)`` of a picture after shrinking, or ``(columns,
         n_mels)`` of a window."""
         if self.fit == "windows":
             return self.columns, self.n_mels
         return 1, self.n_mels // self.shrink, self.columns // self.shrink
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the parameters as JSON-ready values."""
+        """Return the parameters as JSON-ready values."""
         return dataclasses.asdict(self)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""From a signal to mel bands: powers, a spectrogram, and the windows that a speaker encoder sees."""
+"""From a signal to mel bands: powers, a spectrogram, and the windows for a speaker encoder."""
 
 import functools
 import math
@@ -27,8 +27,8 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     Args:
         signal: mono, ``(samples,)``, at the front end's rate.
         front_end: the parameters.
-        centres: the samples that columns are centred on; ``None`` means those that the front end's ``frames``
-            gives: every hop from 0 to the end, or all frames inside the signal.
+        centres: the samples that columns are centred on; ``None`` means those of the front end's
+            ``frames``: every hop from 0 to the end, or all frames inside the signal.
 
     Returns:
         ``(n_mels, frames)``, linear power, lowest band first.
@@ -59,7 +59,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     first = centres - half - start
     windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     step = int(first[1] - first[0]) if len(first) > 1 else 1
-    evenly = step > 0 and bool((np.diff(first) == step).all())  # then frames are not gathered, but seen where they lie
+    evenly = step > 0 and bool((np.diff(first) == step).all())  # then frames are views, not copies
     parts = [first[at : at + FRAMES] for at in range(0, len(first), FRAMES)]
     where = [slice(some[0], some[-1] + 1, step) if evenly else some for some in parts]
     offsets = [
@@ -76,7 +76,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
         spectrum = scipy.fft.rfft(frames[:count], axis=1)
         squares = spectrum.view(np.float32)  # real and imaginary parts in turn
         squares *= squares
-        power = np.add(squares[:, ::2].T, squares[:, 1::2].T, order="C")  # bins before frames, as the product reads it
+        power = np.add(squares[:, ::2].T, squares[:, 1::2].T, order="C")  # bins before frames, as the product needs it
         out[:, at : at + count] = bank @ power
     return out
 
@@ -98,7 +98,7 @@ def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: Fr
         front_end: the parameters; by default those of the diary's pictures.
 
     Returns:
-        ``(n_mels, frames)`` in dB relative to a full-scale sine (or as ``compression`` says), lowest band first.
+        ``(n_mels, frames)`` in dB relative to a full-scale sine (or in the unit of ``compression``), lowest band first.
 
     Raises:
         SignalError: if the array is no signal.
@@ -114,7 +114,7 @@ def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: Fr
 
 
 def windows(signal: Signal, front_end: FrontEnd) -> Array:
-    """Cut a mel spectrogram into windows of the same length, as a speaker encoder sees them.
+    """Cut a mel spectrogram into windows of the same length, for a speaker encoder.
 
     Args:
         signal: mono, ``(samples,)``, at the front end's rate, usually nothing but speech.
@@ -149,7 +149,7 @@ def windows(signal: Signal, front_end: FrontEnd) -> Array:
 
 
 def _loudest(signal: Signal, front_end: FrontEnd) -> Iterator[npt.NDArray[np.int64]]:
-    """Choose the centres of the frames of each window: the loudest consecutive ones of each part."""
+    """Yield the centres of the frames of each window: the loudest consecutive ones of each part."""
     centres, hop = _centres(len(signal), front_end), front_end.hop_length
     count = math.ceil(len(centres) / front_end.chosen_from)
     length = len(centres) // count

@@ -1,4 +1,4 @@
-"""The same recordings among many: met by their keys, then compared sign by sign."""
+"""The same recordings among many: found by their keys, then compared sign by sign."""
 
 import itertools
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def near_duplicates(
 
     Args:
         prints: fingerprints, in any order.
-        among: which of them are looked at, bool ``(n,)``; all of them unless said.
+        among: which of them are compared, bool ``(n,)``; all of them by default.
         most_errors: share of signs that may differ, 0 to 0.3.
 
     Returns:
@@ -102,13 +102,13 @@ def near_duplicates(
     """
     best: dict[tuple[int, int], Pair] = {}
     words, starts = prints.words, prints.starts
-    heard = np.array([np.count_nonzero(words[a:b]) for a, b in itertools.pairwise(starts)], np.int64)
+    active = np.array([np.count_nonzero(words[a:b]) for a, b in itertools.pairwise(starts)], np.int64)
     keys, owners, at = prints.keys
     if among is not None:
         wanted = among[owners]
         keys, owners, at = keys[wanted], owners[wanted], at[wanted]
     for first, second, shift in _meetings(keys, owners, at):
-        for pair in _compared(words, starts, heard, first, second, shift, most_errors):
+        for pair in _compared(words, starts, active, first, second, shift, most_errors):
             kept = best.get(pair[:2])
             if kept is None or pair.errors < kept.errors:
                 best[pair[:2]] = pair
@@ -132,7 +132,7 @@ def _meetings(
 
 
 def _compared(
-    words: Words, starts: Ints, heard: Ints, first: Ints, second: Ints, shift: Ints, most_errors: float
+    words: Words, starts: Ints, active: Ints, first: Ints, second: Ints, shift: Ints, most_errors: float
 ) -> Iterator[Pair]:
     """Compare overlaps word by word, some millions of words at a time."""
     begin = np.maximum(shift, 0)  # in words of the first
@@ -145,7 +145,7 @@ def _compared(
         high = max(low + 1, int(np.searchsorted(ends, (ends[low - 1] if low else 0) + _ROUND, side="right")))
         part = slice(low, high)
         errors, shared = _differences(words, one[part], other[part], length[part])
-        least = np.maximum(LEAST_S / WORD_S, LEAST_SHARE * np.minimum(heard[first[part]], heard[second[part]]))
+        least = np.maximum(LEAST_S / WORD_S, LEAST_SHARE * np.minimum(active[first[part]], active[second[part]]))
         allowed = most_errors * 16 * shared * np.minimum(1, shared * (WORD_S / SURE_S))
         for row in np.flatnonzero((errors <= allowed) & (shared >= least)):
             yield Pair(

@@ -1,4 +1,4 @@
-"""A recording becomes signs to compare it by, and keys to find it by; the package says how and after whom."""
+"""A recording becomes signs to compare it by, and keys to find it by; the package's docstring describes the method."""
 
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
@@ -11,11 +11,11 @@ from voxtrait.audio.signals import Signal, to_mono
 Words: TypeAlias = npt.NDArray[np.uint16]
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-RATE: Final = 8_000  # Hz: a telephone's, so that a copy from there has lost nothing that is looked at
+RATE: Final = 8_000  # Hz: a telephone's, so that a copy from there has lost nothing that is used
 WINDOW: Final = 512  # samples: 64 ms
 HOP: Final = 128  # samples: 16 ms between frames
 STEP: Final = 2  # frames a word: 32 ms
-LONGEST_S: Final = 60.0  # of a recording that is looked at, in s
+LONGEST_S: Final = 60.0  # of a recording that is used, in s
 F_MIN, F_MAX = 300.0, 3000.0  # Hz: what a telephone and a bad codec leave
 BANDS: Final = 17
 SMOOTH: Final = 10  # frames: two running means of this length, a triangle of 0.3 s
@@ -24,7 +24,7 @@ MOMENTS: Final = (-18, -6, 6, 18)  # frames of the four bytes of a key
 FLOOR: Final = 3e-3  # of a loud frame's strongest band: below it all is one; noise at 10 dB turns few signs over
 QUIET: Final = 10**-2.5  # of a loud frame's power: a frame below is silence
 INAUDIBLE: Final = 10**-7.5  # power under which nothing is speech: -75 dBFS
-STEADY: Final = 0.05  # mean change of log energy under which a frame is hum: its signs are chance, as in silence
+STEADY: Final = 0.05  # mean change of log energy under which a frame is hum: its signs are random, as in silence
 APART: Final = 3  # frames at least between two keys
 KEYS: Final = 32  # of a clip up to 8 s; of a longer one 4 a second
 
@@ -67,15 +67,15 @@ def fingerprint(signal: Signal, rate: float) -> Fingerprint:
         return _EMPTY
     loudest = _loud(energies.max(axis=1))
     power = _running_mean(energies.sum(axis=1, keepdims=True))[:, 0]
-    heard = power > max(QUIET * _loud(power), INAUDIBLE)
-    if not heard.any():
+    active = power > max(QUIET * _loud(power), INAUDIBLE)
+    if not active.any():
         return _EMPTY
     logs = _running_mean(_running_mean(np.log(energies + np.float32(FLOOR * loudest + 1e-20))))
     changes = _changes(logs)
-    heard &= np.abs(changes).mean(axis=1) >= STEADY
+    active &= np.abs(changes).mean(axis=1) >= STEADY
     words = np.packbits(changes > 0, axis=1, bitorder="little").view(np.uint16)[:, 0]
-    words = np.where(heard, np.maximum(words, 1), 0).astype(np.uint16)
-    keys, at = _keys(_changes(logs @ _wide_bands()), heard)
+    words = np.where(active, np.maximum(words, 1), 0).astype(np.uint16)
+    keys, at = _keys(_changes(logs @ _wide_bands()), active)
     return Fingerprint(words[::STEP], keys, at)
 
 
@@ -83,9 +83,9 @@ _EMPTY: Final = Fingerprint(np.zeros(0, np.uint16), np.zeros(0, np.uint32), np.z
 
 
 def _narrow(signal: Signal, rate: float) -> Signal:
-    """Bring a recording's first minute to :data:`RATE`, in half of the time that a resampler for listening takes."""
+    """Bring a recording's first minute to :data:`RATE`, twice as fast as a resampler of listening quality."""
     part = to_mono(signal[..., : round(LONGEST_S * rate)])
-    if (fold := int(rate) // (2 * RATE)) > 1:  # means of 2 or 3 samples: what folds into our bands lay above 13 kHz
+    if (fold := int(rate) // (2 * RATE)) > 1:  # means of 2 or 3 samples: what folds into our bands was above 13 kHz
         whole = part[: part.size // fold * fold]
         part = np.add.reduce([whole[at::fold] for at in range(fold)]) * np.float32(1 / fold)
         rate /= fold
@@ -156,14 +156,14 @@ def _running_mean(values: Floats) -> Floats:
 
 
 def _changes(logs: Floats) -> Floats:
-    """Give how the slope of the spectrum changes over time, ``(frames, bands - 1)``; 0 where it cannot be told."""
+    """Give how the slope of the spectrum changes over time, ``(frames, bands - 1)``; 0 where it is not defined."""
     slopes = logs[:, :-1] - logs[:, 1:]
     changes = np.zeros_like(slopes)
     changes[LAG:-LAG] = slopes[2 * LAG :] - slopes[: -2 * LAG]
     return changes
 
 
-def _keys(changes: Floats, heard: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint32], Words]:
+def _keys(changes: Floats, active: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.uint32], Words]:
     from scipy.ndimage import maximum_filter1d
 
     edge = LAG + MOMENTS[-1]
@@ -176,7 +176,7 @@ def _keys(changes: Floats, heard: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np
     # how sure the eight least sure of the 32 signs are: a moment where they are clear is one in every copy
     clear = (sizes / (level + 1e-9)[:, None])[taps].reshape(len(middle), -1)
     score = np.partition(clear, 8, axis=1)[:, :8].mean(axis=1)
-    score[~heard[middle] | (level[taps].min(axis=1) < 2 * STEADY)] = 0
+    score[~active[middle] | (level[taps].min(axis=1) < 2 * STEADY)] = 0
     chosen = np.flatnonzero((score == maximum_filter1d(score, 2 * APART + 1)) & (score > 0))
     most = max(KEYS, len(changes) * HOP // (2 * RATE) * 8)
     at = np.sort(chosen[np.argsort(-score[chosen], kind="stable")][:most])

@@ -1,8 +1,8 @@
 """Files held against tables: what is missing, broken, contradictory, or on both sides of a split.
 
-``report`` says what a finding is and how grave; ``tables`` looks at the table alone, ``containers`` tells a truncated
-file by its bytes, ``hearing`` opens every clip, ``recordings`` holds them against the table and each other, ``leaks``
-looks at what two sides share, ``folders`` at what was derived.
+``report`` defines a finding and its severity; ``tables`` looks at the table alone, ``containers`` detects a truncated
+file by its bytes, ``examination`` opens every clip, ``recordings`` compares them with the table and each other,
+``leaks`` looks at what two sides share, ``folders`` at what was derived.
 """
 
 from voxtrait.integrity.checking import check

@@ -40,7 +40,7 @@ def check(
         wav: a folder that ``voxtrait convert`` made.
         jobs: processes, or a :class:`voxtrait.batch.Where`.
         label: of the progress lines on standard error; ``None`` shows none.
-        cache: a folder that keeps what was heard of each file: a killed run goes on, a later one opens only new files.
+        cache: a folder that keeps the state of each file: a killed run goes on, a later one opens only new files.
 
     Raises:
         ManifestError: if the table is no manifest.
@@ -58,7 +58,7 @@ def check(
         fatal 2 files absent
     """
     if tables_only and images is None and wav is None:
-        # of millions of rows only what the table tells against itself
+        # of millions of rows only the columns that are checked against each other
         rows = manifest.read(manifest_path, LOOKED_AT)
         report = _of(manifest_path, rows)
         check_table(rows, report)

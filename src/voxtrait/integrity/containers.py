@@ -1,11 +1,11 @@
-"""Is a file cut off? Told by its container, for most decoders play what is there and say nothing.
+"""Is a file cut off? Detected from its container, for most decoders play what is there and report nothing.
 
 * mp3: the frames are walked (ISO/IEC 11172-3 and 13818-3, layer III). The last one must be whole, and there must be as
   many as a Xing, Info or VBRI header declares. ID3 tags are passed over, and what follows the last frame is tolerated.
-* wav: the ``data`` chunk must lie within the file (RIFF, RF64).
+* wav: the ``data`` chunk must be within the file (RIFF, RF64).
 * ogg: the last page of each stream must be whole and carry the end-of-stream flag (RFC 3533).
-* mp4: the top boxes must lie within the file (ISO/IEC 14496-12).
-* flac says how many samples it has in its first block (RFC 9639): see :func:`flac_samples`.
+* mp4: the top boxes must be within the file (ISO/IEC 14496-12).
+* flac states how many samples it has in its first block (RFC 9639): see :func:`flac_samples`.
 """
 
 import mmap
@@ -26,17 +26,17 @@ class _Frame(NamedTuple):
     version: int
     rate: int
     length: int  # bytes
-    side: int  # bytes of side information, after which a Xing header may stand
+    side: int  # bytes of side information, after which a Xing header may follow
 
 
 def truncation(data: Data) -> str | None:
-    """Say how a file is cut off, by its own account.
+    """Describe how a file is cut off, according to its container.
 
     Args:
         data: the whole file: bytes, or a memory map.
 
     Returns:
-        The reason, or ``None`` where the file is whole, or of a kind that cannot tell.
+        The reason, or ``None`` where the file is whole, or of a kind that does not show it.
 
     Examples:
         >>> truncation(b"RIFF" + bytes(4) + b"WAVEdata" + (100).to_bytes(4, "little") + bytes(40))
@@ -55,7 +55,7 @@ def truncation(data: Data) -> str | None:
 
 
 def flac_samples(data: Data) -> int | None:
-    """Read how many samples a FLAC file declares; ``None`` for another kind of file, or where it does not say."""
+    """Read how many samples a FLAC file declares; ``None`` for another kind of file, or where it declares none."""
     if len(data) < 26 or data[:4] != b"fLaC":
         return None
     return int.from_bytes(data[21:26], "big") & (1 << 36) - 1 or None
@@ -142,7 +142,7 @@ def _mp3(data: Data) -> str | None:
         at += frame.length
     if 0 < len(data) - at < 4 and data[at] == 0xFF:
         return f"its last frame has {len(data) - at} bytes"
-    # a declared count usually leaves the frame out that it stands in; one too few is therefore not seen
+    # a declared count usually leaves the frame out that it is in; one too few is therefore not seen
     return f"it has {frames} of {declared} frames" if declared and frames < declared else None
 
 

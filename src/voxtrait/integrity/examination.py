@@ -103,24 +103,24 @@ def examine_files(paths: pl.Series, *, jobs: batch.Jobs, label: str | None, cach
         paths: absolute, or URLs.
         jobs: processes, or a :class:`voxtrait.batch.Where`.
         label: of the progress line; ``None`` shows none.
-        cache: a folder that keeps what was heard of each file, by path, size and time of change, so that a killed run
+        cache: a folder that keeps the state of each file, by path, size and time of change, so that a killed run
             goes on and a later one opens only what is new. Any number of manifests may share it.
     """
-    heard = FileStates()
+    states = FileStates()
     table = pl.DataFrame([paths.alias("path")])
     if cache is None:
         for found in batch.run(examine, Rows(table), jobs=jobs, on_crash=_crashed, label=label):
-            heard.add(found)
-        return heard
+            states.add(found)
+        return states
     behind = storage.statuses([path for path in paths if storage.is_url(path)])
     statuses = pl.DataFrame([_status(path, behind) for path in paths], schema=_STATUS, orient="row")
     left = statuses.filter(pl.col("size") > 0).unique(maintain_order=True)
     left = left.join(_kept(cache, [*_STATUS]), on=[*_STATUS], how="anti", maintain_order="left")
-    _hear_into(cache, left, jobs, label)
+    _examine_into(cache, left, jobs, label)
     known = statuses.join(_kept(cache, [*_KEPT]), on=[*_STATUS], how="left", maintain_order="left")
     for row in known.iter_rows(named=True, buffer_size=512):
-        heard.add(_state(row) if row["state"] is not None else examine((row["path"],)))
-    return heard
+        states.add(_state(row) if row["state"] is not None else examine((row["path"],)))
+    return states
 
 
 def _status(path: str, behind: Mapping[str, tuple[int, int]]) -> tuple[str, int | None, int | None]:
@@ -133,14 +133,14 @@ def _status(path: str, behind: Mapping[str, tuple[int, int]]) -> tuple[str, int 
 
 
 def _kept(cache: Path, columns: list[str]) -> pl.DataFrame:
-    """Read what earlier runs heard; a file that is no cache of ours is left alone."""
+    """Read the states that earlier runs found; a file that is no cache of ours is left alone."""
     shards = sorted(cache.glob(f"heard-{VERSION}-*.parquet"))
     if not shards:
         return pl.DataFrame(schema={name: _KEPT[name] for name in columns})
     return pl.read_parquet(shards, columns=columns).unique([*_STATUS], keep="last")
 
 
-def _hear_into(cache: Path, left: pl.DataFrame, jobs: batch.Jobs, label: str | None) -> None:
+def _examine_into(cache: Path, left: pl.DataFrame, jobs: batch.Jobs, label: str | None) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     items = Rows(left.select("path"))
     with contextlib.closing(batch.run(examine, items, jobs=jobs, on_crash=_crashed, label=label)) as results:

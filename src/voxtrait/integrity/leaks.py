@@ -30,7 +30,7 @@ LEAKS: Final = ("speakers", "clips", "file contents", "near-duplicates")
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """One kind of thing, as far as it stands on more than one side."""
+    """One kind of thing, as far as it is on more than one side."""
 
     what: str  # speakers, clips, file contents, near-duplicates, sentences
     count: int | None  # of the things; None: not looked at
@@ -55,7 +55,7 @@ class Leakage:
 
     @property
     def verdict(self) -> str:
-        """``none``, ``shared: 3 speakers, 1 clip``, or ``unknown: …`` where it cannot be told."""
+        """``none``, ``shared: 3 speakers, 1 clip``, or ``unknown: …`` where it is not known."""
         found = [
             f"{one.count} {_NAMES[one.what][one.count != 1]}" for one in self.shared if one.what in LEAKS and one.count
         ]
@@ -101,16 +101,16 @@ def leakage(
 ) -> Leakage:
     """Find what the splits of a manifest share, or what two manifests do.
 
-    Speakers are told by their ids, clips by their paths, contents by their bytes, near-duplicates by how they sound
-    (:mod:`voxtrait.fingerprint`), sentences by their letters.
+    Speakers are identified by their ids, clips by their paths, contents by their bytes, near-duplicates by how they
+    sound (:mod:`voxtrait.fingerprint`), sentences by their letters.
 
     Args:
-        manifest: a manifest; its rows without a split stand on no side, unless there is ``other``.
+        manifest: a manifest; its rows without a split are on no side, unless there is ``other``.
         other: a second manifest, against all of the first.
         tables_only: open no audio: no contents and no near-duplicates.
         jobs: processes.
         label: of the progress line on standard error; ``None`` shows none.
-        cache: a folder that keeps what was heard of each file; :func:`voxtrait.integrity.check` may share it.
+        cache: a folder that keeps the state of each file; :func:`voxtrait.integrity.check` may share it.
 
     Raises:
         ManifestError: if a table is no manifest.
@@ -135,13 +135,13 @@ def leakage(
         groups = {"file contents": None, "near-duplicates": None}
     else:
         files = rows.select("path").unique(maintain_order=True)
-        heard = examine_files(files["path"], jobs=jobs, label=label, cache=Path(cache) if cache else None)
-        found = with_contents(files.with_columns(**heard.columns()))
-        unseen += _unheard(heard)
+        states = examine_files(files["path"], jobs=jobs, label=label, cache=Path(cache) if cache else None)
+        found = with_contents(files.with_columns(**states.columns()))
+        unseen += _not_examined(states)
         groups = {
             "file contents": rows.join(found.select("path", key="content"), on="path", how="left"),
             "near-duplicates": rows.join(
-                near_duplicate_groups(found, heard).select("path", key="recording"), on="path", how="left"
+                near_duplicate_groups(found, states).select("path", key="recording"), on="path", how="left"
             ),
         }
     tables = {name: rows.with_columns(key=pl.col(key)) for name, key in (("speakers", "speaker_id"), ("clips", "path"))}
@@ -158,7 +158,7 @@ def leakage(
 def _sides(
     manifest: str | os.PathLike[str], other: str | os.PathLike[str] | None
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Give the rows with their ``side``, and how many stand on each."""
+    """Give the rows with their ``side``, and how many are on each."""
     columns = ("clip_id", "path", "speaker_id", "sentence")
     first = derived.labelled_clips(manifest).table
     if other is None:
@@ -188,7 +188,7 @@ def _sides(
 
 
 def _shared(what: str, table: pl.DataFrame | None) -> Shared:
-    """Count the values of ``key`` that stand on more than one side."""
+    """Count the values of ``key`` that are on more than one side."""
     if table is None:
         return Shared(what, None)
     known = table.filter(pl.col("key").is_not_null())
@@ -201,14 +201,14 @@ def _shared(what: str, table: pl.DataFrame | None) -> Shared:
 
 def _examples(what: str, some: pl.DataFrame, clips: pl.DataFrame) -> Iterator[str]:
     for key, sides in some.iter_rows():
-        if what in ("file contents", "near-duplicates"):  # their keys are numbers, which say nothing
+        if what in ("file contents", "near-duplicates"):  # their keys are numbers, which mean nothing to a reader
             key = " = ".join(clips.filter(pl.col("key") == key)["clip_id"].unique().sort().head(EXAMPLES))
         yield f"{key} ({sides})"
 
 
-def _unheard(heard: FileStates) -> Iterator[str]:
+def _not_examined(states: FileStates) -> Iterator[str]:
     for state in STATES:
-        if state in UNHEARD and heard.counts[state]:
-            yield f"{heard.counts[state]} files {state}"
-    if long := sum(seconds > LONGEST_S for seconds in heard.seconds):
+        if state in UNHEARD and states.counts[state]:
+            yield f"{states.counts[state]} files {state}"
+    if long := sum(seconds > LONGEST_S for seconds in states.seconds):
         yield f"near-duplicates beyond the first {LONGEST_S:.0f} s of {long} recordings"

@@ -1,4 +1,4 @@
-"""What the files of a table are held against: their state, each other, the table's lengths, and what lies beside."""
+"""What the files of a table are checked for: state, duplicates, lengths unlike the table's, and other files beside."""
 
 import contextlib
 from pathlib import Path
@@ -23,20 +23,20 @@ def check_recordings(
     table: pl.DataFrame, report: Report, *, jobs: Jobs, label: str | None, cache: Path | None = None
 ) -> None:
     """Open every file of a table; ``path`` is absolute."""
-    heard = examine_files(table["path"], jobs=jobs, label=label, cache=cache)
-    report.files = table.height - heard.counts["absent"]
-    report.seconds = sum(heard.seconds)
+    states = examine_files(table["path"], jobs=jobs, label=label, cache=cache)
+    report.files = table.height - states.counts["absent"]
+    report.seconds = sum(states.seconds)
     for state, severity in STATES.items():
         if severity:
-            report.add(f"files {state}", severity, heard.cases[state], heard.counts[state])
-    rows = table.select("clip_id", "path", "split", "duration_s").with_columns(**heard.columns())
+            report.add(f"files {state}", severity, states.cases[state], states.counts[state])
+    rows = table.select("clip_id", "path", "split", "duration_s").with_columns(**states.columns())
     _check_lengths(rows, report)
     _check_contents(rows, report)
-    _check_near_duplicates(rows, heard, report)
+    _check_near_duplicates(rows, states, report)
 
 
 def check_strays(table: pl.DataFrame, report: Report) -> None:
-    """Name audio files that lie beside the table's own and are not in it."""
+    """Name audio files that are beside the table's own and are not in it."""
     folders = table["path"].str.extract(r"^(.*)/[^/]*$").unique().sort()
     found: list[str] = []
     count = 0
@@ -98,13 +98,13 @@ def near_duplicate_groups(rows: pl.DataFrame, heard: FileStates) -> pl.DataFrame
 
 
 def _check_lengths(rows: pl.DataFrame, report: Report) -> None:
-    """Name files that were swapped or replaced, as far as their length betrays it."""
+    """Name files that were swapped or replaced, as far as their length shows it."""
     sound = [at for at, state in enumerate(STATES) if state in ("whole", "silent")]
-    said, found = pl.col("duration_s"), pl.col("seconds")
+    stated, found = pl.col("duration_s"), pl.col("seconds")
     wrong = rows.filter(
-        pl.col("state").is_in(sound) & said.is_finite() & ((found - said).abs() > LENGTH_S + LENGTH_SHARE * said)
+        pl.col("state").is_in(sound) & stated.is_finite() & ((found - stated).abs() > LENGTH_S + LENGTH_SHARE * stated)
     )
-    texts = pl.format("{} ({} s, the table says {} s)", "path", found.round(2), said.round(2))
+    texts = pl.format("{} ({} s, the table says {} s)", "path", found.round(2), stated.round(2))
     report.add("files whose length contradicts the table", REPORTED, wrong.select(texts)[:, 0])
 
 
@@ -115,8 +115,8 @@ def _check_contents(rows: pl.DataFrame, report: Report) -> None:
     _report_groups(groups, "content", "file contents shared between splits", FATAL, "file contents repeated", report)
 
 
-def _check_near_duplicates(rows: pl.DataFrame, heard: FileStates, report: Report) -> None:
-    groups = near_duplicate_groups(with_contents(rows), heard)
+def _check_near_duplicates(rows: pl.DataFrame, states: FileStates, report: Report) -> None:
+    groups = near_duplicate_groups(with_contents(rows), states)
     names = ("near-duplicate recordings shared between splits", "near-duplicate recordings")
     _report_groups(groups, "recording", names[0], REPORTED, names[1], report)
 

@@ -1,4 +1,4 @@
-"""What a manifest says against itself: labels that contradict, splits that share, classes that are lacking."""
+"""Contradictions within a manifest: labels that contradict, splits that share, classes that are lacking."""
 
 import polars as pl
 
@@ -16,7 +16,7 @@ def check_table(table: pl.DataFrame, report: Report) -> None:
 
 
 def crossing(table: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Find the values of a column that stand in more than one split: one row a value, with ``splits`` as text."""
+    """Find the values of a column that are in more than one split: one row a value, with ``splits`` as text."""
     rows = table.filter(pl.col(key).is_not_null() & pl.col("split").is_not_null())
     found = rows.group_by(key).agg(splits=pl.col("split").unique()).filter(pl.col("splits").list.len() > 1)
     return found.sort(key).with_columns(pl.col("splits").list.sort().list.join(", "))

@@ -54,7 +54,7 @@ def rows(steps: Sequence[Step]) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     before: int | None = None
     for step in steps:
-        if step.rows != before:  # a manifest may have been cut by other hands between two steps
+        if step.rows != before:  # another program may have cut the manifest between two steps
             out.append({"step": step.name, "what": "rows", "clips": step.rows})
         out += [{"step": step.name, "what": reason, "clips": -n} for reason, n in step.dropped.items() if n]
         out.append({"step": step.name, "what": "kept", "clips": step.kept})
@@ -123,7 +123,7 @@ def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:
 
 
 def height(lines: Sequence[Mapping[str, Any]]) -> float:
-    """Give the height in inches that a drawing of these lines wants."""
+    """Give the height in inches that a drawing of these lines needs."""
     return 1.0 + 0.36 * len(lines)
 
 

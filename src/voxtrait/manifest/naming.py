@@ -15,13 +15,13 @@ _ODD_ELSEWHERE: Final = r"^-|/\.|\.$"  # looks like an option, or some disks do 
 def file_names(ids: pl.Series, *, any_disk: bool = False) -> pl.Series:
     """Name files by their clip, the same whatever else is in the table.
 
-    Slashes become ``__``. An id that would not be told apart from another one so, or that no disk takes, gets part of
+    Slashes become ``__``. An id that would get the same name as another one so, or that no disk takes, gets part of
     its hash.
 
     Args:
         ids: unique names of clips, no nulls.
-        any_disk: names are to leave this machine: ids that a disk takes for the same which does not tell ``A`` from
-            ``a`` get part of their hash too.
+        any_disk: names are to leave this machine: ids that are the same on a disk that ignores case get part of
+            their hash too.
 
     Examples:
         >>> file_names(pl.Series(["cv/6.1/ab/clip_1", "cv/6.1/ab/clip 2?"])).to_list()

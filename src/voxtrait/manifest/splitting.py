@@ -1,4 +1,4 @@
-"""Split a manifest by speakers, and tell from the table alone whether a split leaks.
+"""Split a manifest by speakers, and check from the table alone whether a split leaks.
 
 The unit of a split is the speaker: clips of one person on both sides are how this field gets its 99 % ages. Where a
 corpus has no speaker ids, a split by clips has to be asked for, and every row of it is marked.
@@ -24,12 +24,12 @@ NO_LEAK: Final = "none"
 NO_SPLIT: Final = "no split"
 UNKNOWN_LEAK: Final = "unknown: no speaker ids"
 
-_CLIP: Final = "\0"  # before the clip_id where it stands for a speaker
+_CLIP: Final = "\0"  # before the clip_id where it replaces a speaker_id
 _OTHER: Final = "other"  # all self-descriptions together: one alone has too few speakers to stratify by
 
 
 class Leakage(TypedDict):
-    """What :func:`leakage` tells; all but ``verdict`` are counts."""
+    """The result of :func:`leakage`; all but ``verdict`` are counts."""
 
     verdict: str
     n_shared_speakers: int
@@ -116,7 +116,7 @@ def replaced(table: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
 
 
 def leakage(table: pl.DataFrame) -> Leakage:
-    """Tell from a manifest alone whether its splits share speakers or sentences.
+    """Check from a manifest alone whether its splits share speakers or sentences.
 
     Returns:
         ``verdict``: ``"none"``, ``"unknown: no speaker ids"`` (some clips in a split have none), ``"3 speakers in more
@@ -146,7 +146,7 @@ def summary(table: pl.DataFrame) -> list[dict[str, Any]]:
 
     Returns:
         One row a class, the largest kinds first: ``class``, then ``train_clips``, ``train_speakers``,
-        ``validation_clips`` … A label counts as it stands on the clip; speakers are ``None`` where no clip has a
+        ``validation_clips`` … A label counts as it is on the clip; speakers are ``None`` where no clip has a
         speaker id.
     """
     gender = pl.col("gender").fill_null("unknown")
@@ -263,7 +263,7 @@ def _assign_small(
 ) -> dict[str, int]:
     """Assign the speakers of classes with one or two of them.
 
-    Each stands for an edge between a gender and an age group. A gender or an age group that has at least 3 speakers,
+    Each is an edge between a gender and an age group. A gender or an age group that has at least 3 speakers,
     and no class of 3 that brings it into every split already, takes as many of its edges as there are splits, and
     needs them in different colours: a bipartite graph with no vertex of more than k edges can be coloured so with k
     colours (Kőnig 1916).

@@ -58,7 +58,7 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
-    """Give columns their types, empty strings as null, and look whether the values may be there."""
+    """Give columns their types, empty strings as null, and check whether the values are allowed."""
     extra = [name for name in table.columns if name not in schema]
     try:
         table = table.select(
@@ -98,7 +98,7 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
 
     Args:
         path: the file, or its URL.
-        columns: of :data:`SCHEMA`, read only these; the others are neither read nor looked at. ``None`` reads all, and
+        columns: of :data:`SCHEMA`, read only these; the others are neither read nor checked. ``None`` reads all, and
             the extra ones too.
 
     Returns:
@@ -208,7 +208,7 @@ def with_absolute_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> 
 
 
 def with_relative_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> pl.DataFrame:
-    """Make absolute ``path``s relative to the folder that the manifest will lie in; those not below it stay."""
+    """Make absolute ``path``s relative to the folder that the manifest will be in; those not below it stay."""
     path = pl.col("path")
     for base in (os.path.abspath(folder), os.path.realpath(folder)):  # noqa: PTH100 - with links kept, then followed
         path = path.str.strip_prefix(base.rstrip("/") + "/")
@@ -216,7 +216,7 @@ def with_relative_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> 
 
 
 def moved(table: pl.DataFrame, here: str | os.PathLike[str], there: str | os.PathLike[str]) -> pl.DataFrame:
-    """Make the paths of a manifest that lies in one folder right for another one."""
+    """Rewrite the paths of a manifest in one folder for another folder."""
     if Path(here).resolve() == Path(there).resolve():
         return table
     return with_relative_paths(with_absolute_paths(table, here), there)

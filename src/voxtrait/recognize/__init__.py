@@ -2,10 +2,10 @@
 
 ::
 
-    file ─ audio.blocks ─► Clip ─ speech ─► inputs ─► array ─ run ─► logits ─ decide ─► answers ─► Prediction
+    file ─ audio.blocks ─► Clip ─ speech ─► inputs ─► array ─ run ─► logits ─ decide ─► values ─► Prediction
 
-A bundle of pictures is asked about one picture of the clip. A bundle of windows hears nothing but the speech: its
-encoder sums each window up, and its heads answer to the mean of all of the clip. Files are read block by block, in
+A bundle of pictures gets one picture of the clip. A bundle of windows gets only the speech: its encoder computes a
+summary of each window, and its heads get the mean of all summaries of the clip. Files are read block by block, in
 memory that does not grow with their length.
 """
 

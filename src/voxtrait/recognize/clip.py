@@ -1,4 +1,4 @@
-"""A clip while it is listened to, block by block: how long it is, where its speech is, and how far that stands out."""
+"""A clip that is read block by block: its duration, its speech, and the level of the speech over the rest."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -9,18 +9,18 @@ from voxtrait import speech
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.recognize import decision
 
-SHORTEST_S: Final = decision.EVIDENCE_S[0]  # 0.7 seconds of speech, below which no answer is given
-STRETCH_S: Final = 60.0  # seconds looked at in one piece, so that memory does not grow with length
-REST_S: Final = 0.2  # seconds without speech below which their level says nothing
-QUIETEST: Final = 1e-10  # mean square of 16-bit rounding, -100 dBFS: silence made by a machine counts as this
+SHORTEST_S: Final = decision.EVIDENCE_S[0]  # 0.7 seconds of speech, below which there is no prediction
+STRETCH_S: Final = 60.0  # seconds processed in one piece, so that memory does not grow with length
+REST_S: Final = 0.2  # seconds without speech below which their level is not used
+QUIETEST: Final = 1e-10  # mean square of 16-bit rounding, -100 dBFS: digital silence counts as this
 
 _STRETCH: Final = round(STRETCH_S * SAMPLING_RATE)
 
 
 class Clip:
-    """What is known of a clip; true of all of it once :meth:`stretches` or :meth:`beginning` has gone through it.
+    """Duration, speech and levels of a clip; complete when :meth:`stretches` or :meth:`beginning` has read all of it.
 
-    How the signal is cut into blocks changes nothing.
+    The block lengths do not change the result.
 
     Examples:
         >>> clip = Clip()
@@ -38,7 +38,7 @@ class Clip:
 
     @property
     def duration_s(self) -> float:
-        """Seconds heard."""
+        """Seconds read."""
         return self._samples / SAMPLING_RATE
 
     @property
@@ -57,11 +57,11 @@ class Clip:
 
     @property
     def refusal(self) -> tuple[str, str] | None:
-        """Status and message of a clip that gets no answer, or ``None``."""
+        """Status and message of a clip without a prediction, or ``None``."""
         return refusal(self.duration_s, self.speech_s)
 
     def stretches(self, blocks: Iterable[Signal]) -> Iterator[Signal]:
-        """Find the speech, and give it with the 0.2 s around each stretch, without the pauses between.
+        """Find the speech, and yield it with the 0.2 s around each stretch, without the pauses between.
 
         Args:
             blocks: mono at 16 kHz, ``(samples,)`` each.
@@ -71,8 +71,8 @@ class Clip:
             in pieces of one minute, and a last one of up to two minutes.
         """
         waiting = np.zeros(0, np.float32)
-        for heard in self._listen(blocks):
-            part = heard.surrounded
+        for detection in self._detections(blocks):
+            part = detection.surrounded
             if not len(part):
                 continue
             waiting = np.concatenate([waiting, part]) if len(waiting) else part
@@ -83,7 +83,7 @@ class Clip:
             yield waiting
 
     def beginning(self, blocks: Iterable[Signal]) -> Signal:
-        """Listen, and give the piece that stands for the whole in a picture.
+        """Read the blocks, and return the part of the clip that its picture is drawn from.
 
         Args:
             blocks: mono at 16 kHz, ``(samples,)`` each.
@@ -100,27 +100,27 @@ class Clip:
                     first.append(block)
                 yield block
 
-        for heard in self._listen(kept()):
+        for detection in self._detections(kept()):
             if sum(map(len, spoken)) < _STRETCH:
-                spoken.append(heard.speech)
+                spoken.append(detection.speech)
         return np.concatenate([np.zeros(0, np.float32), *(first if self._samples <= _STRETCH else spoken)])[:_STRETCH]
 
-    def _listen(self, blocks: Iterable[Signal]) -> Iterator[speech.Detection]:
-        """Pass the blocks to the detector, count frames and powers, and give its results."""
+    def _detections(self, blocks: Iterable[Signal]) -> Iterator[speech.Detection]:
+        """Pass the blocks to the detector, count frames and powers, and yield its results."""
         for block in blocks:
             self._samples += len(block)
             yield self._count(self._detector.feed(block))
         yield self._count(self._detector.close())
 
-    def _count(self, heard: speech.Detection) -> speech.Detection:
-        for kind, which in ((True, heard.frames), (False, ~heard.frames)):
+    def _count(self, detection: speech.Detection) -> speech.Detection:
+        for kind, which in ((True, detection.frames), (False, ~detection.frames)):
             self._frames[kind] += int(np.count_nonzero(which))
-            self._sums[kind] += float(heard.powers[which].sum(dtype=np.float64))
-        return heard
+            self._sums[kind] += float(detection.powers[which].sum(dtype=np.float64))
+        return detection
 
 
 def refusal(duration_s: float, speech_s: float) -> tuple[str, str] | None:
-    """Give the status and the message where so many seconds, and so many of speech among them, get no answer.
+    """Return status and message if a clip with these seconds of speech gets no prediction, else ``None``.
 
     Examples:
         >>> refusal(5.0, 0.5)

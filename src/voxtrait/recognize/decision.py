@@ -1,8 +1,8 @@
-"""From a graph's raw outputs to calibrated answers: pure functions on arrays, used to fit a calibration and to apply
-it.
+"""From a graph's raw outputs to calibrated predictions: pure functions on arrays, used to fit a calibration and to
+apply it.
 
 Logits are divided by a temperature (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) after a bias
-per class has undone the class weights of training; the temperature may fall with the seconds of speech heard. Years
+per class has undone the class weights of training; the temperature may fall with the seconds of speech. Years
 come from a distribution over age groups or over single years, uniform inside each. The interval is cut at equal tails,
 whose size was chosen on validation speakers so that it covers 80 % of them (split conformal prediction: Romano et al.,
 "Conformalized Quantile Regression", NeurIPS 2019, with the tail as the score). The tail may depend on age and gender,
@@ -26,7 +26,7 @@ Tail = float | Sequence[Sequence[float]]
 DECADE: Final = 10.0  # years in an age group
 LIFE: Final = DECADE * len(AGE_GROUPS)  # years that a distribution of age shares out evenly, in 10 bins or in 100
 USUAL_S: Final = 4.0  # seconds of speech that a temperature is stated for
-EVIDENCE_S: Final = (0.7, 30.0)  # less speech than this gets no answer, and more tells hardly anything new
+EVIDENCE_S: Final = (0.7, 30.0)  # less speech gets no prediction, and more hardly improves it
 
 
 def probabilities(logits: npt.ArrayLike, temperature: npt.ArrayLike = 1.0, bias: npt.ArrayLike = 0.0) -> Floats:
@@ -48,7 +48,7 @@ def temperature_at(calibration: Mapping[str, Any], seconds: npt.ArrayLike | None
     Args:
         calibration: of a task, as a bundle holds it: ``temperature``, and ``evidence``, where 0 means that the amount
             of speech does not matter.
-        seconds: of speech, ``(...)``, counted as 0.7 to 30; ``None`` where it is not known stands for 4.
+        seconds: of speech, ``(...)``, counted as 0.7 to 30; ``None`` where it is not known counts as 4.
 
     Returns:
         ``(...)``, as ``seconds``.
@@ -57,8 +57,8 @@ def temperature_at(calibration: Mapping[str, Any], seconds: npt.ArrayLike | None
         >>> temperature_at({"temperature": 1.0, "evidence": 0.5}, [4.0, 16.0]).tolist()
         [1.0, 0.5]
     """
-    heard = np.clip(np.asarray(USUAL_S if seconds is None else seconds, dtype=np.float64), *EVIDENCE_S)
-    return np.asarray(calibration["temperature"] * (heard / USUAL_S) ** -calibration["evidence"])
+    counted = np.clip(np.asarray(USUAL_S if seconds is None else seconds, dtype=np.float64), *EVIDENCE_S)
+    return np.asarray(calibration["temperature"] * (counted / USUAL_S) ** -calibration["evidence"])
 
 
 def age_shares(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats:
@@ -88,7 +88,7 @@ def group_probabilities(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats
         labels: joint classes (``female_fifties``), age groups (``fifties``) or years (``50``).
 
     Returns:
-        ``(..., 10)`` in the order of :data:`voxtrait.labels.AGE_GROUPS`; groups that no class stands for have 0.
+        ``(..., 10)`` in the order of :data:`voxtrait.labels.AGE_GROUPS`; groups without a class have 0.
 
     Examples:
         >>> group_probabilities([0.25, 0.75], ["female_teens", "male_teens"])[1]
@@ -117,7 +117,7 @@ def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: f
     Args:
         p_female: ``(...)``, probabilities for adult voices.
         ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
-        childhood: years below which a voice does not tell the gender; 0 leaves everything as it is.
+        childhood: years below which a voice does not show the gender; 0 leaves everything as it is.
 
     Returns:
         ``(...)``: ``1/2 + (p - 1/2) (1 - q²)⁴`` with ``q`` the probability of fewer years than ``childhood``.
@@ -128,13 +128,13 @@ def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: f
     """
     shares = np.asarray(ages, dtype=np.float64)
     bins = shares.shape[-1]
-    below = np.clip(childhood / (LIFE / bins) - np.arange(bins), 0, 1)  # how much of each bin lies in childhood
+    below = np.clip(childhood / (LIFE / bins) - np.arange(bins), 0, 1)  # share of each bin that is below ``childhood``
     child = shares @ below / shares.sum(axis=-1)
     return np.asarray(0.5 + (np.asarray(p_female, dtype=np.float64) - 0.5) * (1 - child**2) ** 4)
 
 
 def years_at(ages: npt.ArrayLike, level: npt.ArrayLike) -> Floats:
-    """Find the age below which a share of the probability lies: a quantile of years.
+    """Find the age below which there is a given share of the probability: a quantile of years.
 
     Args:
         ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
@@ -171,7 +171,7 @@ def interval(ages: npt.ArrayLike, tail: Tail, p_female: npt.ArrayLike = 0.5) -> 
         p_female: ``(...)``, probabilities; used where the tail depends on gender.
 
     Returns:
-        Lowest and highest of these ages, ``(...)`` each, in years. The median always lies between them.
+        Lowest and highest of these ages, ``(...)`` each, in years. The median is always between them.
 
     Examples:
         >>> [float(end) for end in interval([0, 0, 0.5, 0.5, 0, 0, 0, 0, 0, 0], 0.25)]
@@ -194,7 +194,7 @@ def interval(ages: npt.ArrayLike, tail: Tail, p_female: npt.ArrayLike = 0.5) -> 
     return np.asarray(low), np.asarray(LIFE - high)
 
 
-@functools.lru_cache(maxsize=8)  # the same tails serve every clip that a bundle answers
+@functools.lru_cache(maxsize=8)  # a bundle has the same tails for every clip
 def _log_tails(of_groups: tuple[tuple[float, ...], ...]) -> tuple[Floats, Floats]:
     """Give the logarithm of the tail of women and men at 0, 1, … 100 years, ``(101,)`` each."""
     middles, years = DECADE * (np.arange(len(AGE_GROUPS)) + 0.5), np.arange(LIFE + 1)
@@ -224,7 +224,7 @@ def describe_gender(p_female: float, unsure: Sequence[float]) -> str:
 
 
 def age_answer(ages: Floats, tail: Tail, p_female: float = 0.5) -> dict[str, Any]:
-    """Give years, interval, age group and group probabilities of one distribution over age groups ``(10,)`` or years
+    """Return years, interval, age group and group probabilities of one distribution over age groups ``(10,)`` or years
     ``(100,)``; ``tail`` and ``p_female`` as for :func:`interval`."""
     groups = ages.reshape(len(AGE_GROUPS), -1).sum(axis=1)
     years = float(years_at(ages, 0.5))

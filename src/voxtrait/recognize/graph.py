@@ -1,4 +1,4 @@
-"""ONNX graphs: opened when they are first asked, and only if they are what the bundle says."""
+"""ONNX graphs: opened at their first use, and only if inputs and outputs are those that the bundle names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +15,8 @@ class Graph:
     Args:
         file: of the serialised model.
         takes: shape of one row of the input, without the batch.
-        gives: names of the outputs, and how many values a row of each has; ``None`` where any number will do.
-        name: of the input; ``None`` where any will do.
+        gives: names of the outputs, and how many values a row of each has; ``None`` where any number is accepted.
+        name: of the input; ``None`` where any is accepted.
         threads: of the runtime.
         optimised: as for :func:`voxtrait.runtime.session`.
         reuse_memory: likewise.
@@ -44,7 +44,7 @@ class Graph:
         self._input = ""  # its name, once the session is open
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel to another process without the session, which is opened there."""
+        """Return the state without the session: another process opens its own."""
         return self.__dict__ | {"_session": None}
 
     def size(self, name: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The three steps of an answer: front end, graph, decision."""
+"""The three steps of a prediction: front end, graph, decision."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +30,7 @@ class Inference:
         threads: of the graphs' runtime; with several processes one each is fastest.
 
     Raises:
-        BundleError: by the first answer, if a graph does not fit what the bundle says of it.
+        BundleError: by the first prediction, if a graph does not fit its description in the bundle.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
@@ -60,7 +60,7 @@ class Inference:
         return None if self._head is None else self._head.size("embedding")
 
     def inputs(self, signal: npt.ArrayLike, sampling_rate: int = SAMPLING_RATE) -> Array:
-        """First step, front end: signal → what the graph sees, float32.
+        """First step, front end: signal → input of the graph, float32.
 
         Args:
             signal: ``(samples,)`` or ``(channels, samples)``.
@@ -119,36 +119,36 @@ class Inference:
 
         Args:
             logits: ``(n, classes)`` a task.
-            seconds: of speech in each clip, if it is known: from more, a bundle may be surer.
+            seconds: of speech in each clip, if it is known: with more, the calibration may be sharper.
 
         Returns:
-            The answers of each row, ``gender`` to ``age_groups``, and ``joint_class``.
+            The predicted values of each row, ``gender`` to ``age_groups``, and ``joint_class``.
         """
         n = len(np.asarray(next(iter(logits.values()))))
-        answers: list[dict[str, Any]] = [dict.fromkeys(ANSWERS) for _ in range(n)]
+        rows: list[dict[str, Any]] = [dict.fromkeys(ANSWERS) for _ in range(n)]
         shares = {task: self._probabilities(task, logits[task], seconds) for task in self.bundle.outputs}
-        for row, answer in enumerate(answers):
+        for row, values in enumerate(rows):
             ages = decision.age_shares(shares["age"][row], self.bundle.outputs["age"]) if "age" in shares else None
             if "gender" in shares:
                 calibration = self.bundle.calibration["gender"]
                 p_female = decision.female_probability(shares["gender"][row])
                 if ages is not None:
                     p_female = decision.without_childhood(p_female, ages, calibration["childhood"])
-                answer["p_female"] = float(p_female)
-                answer["gender"] = decision.describe_gender(float(p_female), calibration["unsure"])
+                values["p_female"] = float(p_female)
+                values["gender"] = decision.describe_gender(float(p_female), calibration["unsure"])
             if ages is not None:
-                likely = 0.5 if answer["p_female"] is None else answer["p_female"]
-                answer |= decision.age_answer(ages, self.bundle.calibration["age"]["tail"], likely)
+                likely = 0.5 if values["p_female"] is None else values["p_female"]
+                values |= decision.age_answer(ages, self.bundle.calibration["age"]["tail"], likely)
                 # as the network was trained, with rare classes weighing more: before the prior is put back
                 likeliest = self.bundle.outputs["age"][int(np.argmax(np.asarray(logits["age"])[row]))]
-                answer["joint_class"] = likeliest if likeliest in JOINT_CLASSES else None
-        return answers
+                values["joint_class"] = likeliest if likeliest in JOINT_CLASSES else None
+        return rows
 
     def answer(self, path: str | None, blocks: Iterable[Signal]) -> Prediction:
-        """Say what a voice presents as in a sound that is read elsewhere.
+        """Predict what a voice presents as, in a sound that the caller reads.
 
         Args:
-            path: what the prediction calls it.
+            path: of the sound, as the prediction names it.
             blocks: mono at 16 kHz, ``(samples,)`` each, none of them empty.
 
         Raises:
@@ -157,8 +157,8 @@ class Inference:
         return self.answer_and_embed(path, blocks)[0]
 
     def answer_and_embed(self, path: str | None, blocks: Iterable[Signal]) -> tuple[Prediction, Array | None]:
-        """Give what :meth:`answer` gives, and the speaker embedding, ``(d,)``; ``None`` where the bundle has none, or
-        the prediction is not ``ok``."""
+        """Return what :meth:`answer` returns, and the speaker embedding, ``(d,)``; ``None`` where the bundle has none,
+        or the prediction is not ``ok``."""
         clip = Clip()
         found: dict[str, Array] = {}
         if self._head is None:
@@ -166,19 +166,19 @@ class Inference:
             if not clip.refusal:
                 found = self._model(self._drawn(signal))
         else:
-            summary = self._summary(self._heard(clip, blocks))
+            summary = self._summary(self._speech_windows(clip, blocks))
             if not clip.refusal:
                 found = self._head(summary)
         if clip.refusal:
             return self.refuse(path, *clip.refusal, clip), None
-        (answer,) = self.decide(found, clip.speech_s)
-        said = Prediction(
-            path, "ok", None, clip.duration_s, clip.speech_s, model=self.bundle.title, snr_db=clip.snr_db, **answer
+        (values,) = self.decide(found, clip.speech_s)
+        prediction = Prediction(
+            path, "ok", None, clip.duration_s, clip.speech_s, model=self.bundle.title, snr_db=clip.snr_db, **values
         )
-        return said, found["embedding"][0] if self._head is not None else None
+        return prediction, found["embedding"][0] if self._head is not None else None
 
     def embedding(self, blocks: Iterable[Signal]) -> Array:
-        """Give the speaker embedding of a sound that is read elsewhere, ``(d,)``, of length 1.
+        """Compute the speaker embedding of a sound that the caller reads, ``(d,)``, of length 1.
 
         Args:
             blocks: as for :meth:`answer`.
@@ -192,13 +192,13 @@ class Inference:
                 f"{self.bundle.title} has no speaker embedding: its graph puts out {', '.join(self.bundle.outputs)}"
             )
         clip = Clip()
-        summary = self._summary(self._heard(clip, blocks))
+        summary = self._summary(self._speech_windows(clip, blocks))
         if clip.refusal:
             raise SignalError(f"no embedding: {clip.refusal[1]}")
         return np.asarray(self._head(summary)["embedding"][0])
 
     def refuse(self, path: str | None, status: str, message: str, clip: Clip | None = None) -> Prediction:
-        """Give a prediction without an answer: its status, and why."""
+        """Return a prediction without predicted values: its status, and the reason."""
         duration, spoken, snr_db = (clip.duration_s, clip.speech_s, clip.snr_db) if clip else (None, None, None)
         nothing: dict[str, Any] = dict.fromkeys(ANSWERS)
         return Prediction(path, status, message, duration, spoken, model=self.bundle.title, snr_db=snr_db, **nothing)
@@ -212,7 +212,7 @@ class Inference:
         front_end = self.bundle.front_end
         return features.network_input(features.picture(signal, SAMPLING_RATE, front_end=front_end), front_end)[None]
 
-    def _heard(self, clip: Clip, blocks: Iterable[Signal]) -> Iterator[Array]:
+    def _speech_windows(self, clip: Clip, blocks: Iterable[Signal]) -> Iterator[Array]:
         """The windows of a clip with enough speech, stretch by stretch."""
         for stretch in clip.stretches(blocks):
             if clip.speech_s >= SHORTEST_S:

@@ -1,13 +1,13 @@
-"""An endless sound while it comes: an estimate every second, and in the end the answer that a file would have had.
+"""Live sound of any length: an estimate every second, and at the end the prediction that a file would get.
 
 ::
 
-    block ─┬─ queue ─► a thread: minutes ─ Recognizer.answer ──────────────────────► the final answer
+    block ─┬─ queue ─► a thread: minutes ─ Recognizer.answer ──────────────────────► the final prediction
            └─ 16 kHz ─ speech.Provisional ─ windows ─► sums, of all and of the last seconds ─► estimates
 
-The final answer comes from the very code that answers for a file, in a thread of its own, which needs a minute and
-more before it is sure of anything. The estimates come from a second, quicker pass: it finds speech at
-once, and summarises a window for each 6 s of it. Both passes keep a bounded part of the sound, however long it is.
+The final prediction comes from the same code as for a file, in a thread of its own. That code decides up to 66 s late
+and works on pieces of a minute or more. The estimates come from a second, faster pass: it finds speech within a second,
+and summarises a window for each 6 s of it. Both passes keep a bounded part of the sound, however long it is.
 """
 
 import dataclasses
@@ -29,27 +29,27 @@ from voxtrait.recognize.inference import Inference
 from voxtrait.recognize.prediction import ANSWERS, Prediction
 
 EVERY_S: Final = 1.0  # seconds of sound between two estimates
-WINDOW_S: Final = 30.0  # from more speech than this no bundle is surer
+WINDOW_S: Final = 30.0  # more speech than this improves no bundle's prediction
 SHORTEST_EVERY_S: Final = 0.1
 LONGEST_WINDOW_S: Final = 3600.0  # a summary for each window of it is kept
 CONTEXT_S: Final = 12.0  # of speech: the level and the mean spectrum of a new window come from it, if it is not chosen
 SHORTEST_WINDOW_S: Final = 1.0  # an unfinished window starts earlier if it would be shorter
-PIECE_S: Final = 1.0  # seconds given to the other thread in one piece, of which …
-PIECES: Final = 8  # … so many may wait
+PIECE_S: Final = 1.0  # seconds put into the queue in one piece, …
+PIECES: Final = 8  # … and how many pieces it holds
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What can be said at one moment."""
+    """The predictions at one moment."""
 
-    at_s: float  # seconds heard
-    so_far: Prediction  # of all that was heard
+    at_s: float  # seconds processed
+    so_far: Prediction  # of all sound until then
     recent: Prediction  # of the last seconds
     window_s: float  # how many seconds these are
-    final: bool = False  # so_far is now what a file of the same sound is answered with
+    final: bool = False  # so_far is now the prediction for a file of the same sound
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields of the prediction of all so far, then ``at_s``, ``final``, and ``window`` with those of the
+        """Return the fields of the prediction of all so far, then ``at_s``, ``final``, and ``window`` with those of the
         last seconds."""
         recent = {name: value for name, value in self.recent.to_dict().items() if name not in ("path", "model")}
         moment = {"at_s": round(self.at_s, 2), "final": self.final, "window": {"window_s": self.window_s, **recent}}
@@ -57,15 +57,15 @@ class Estimate:
 
 
 class Listening:
-    """A recogniser at work on a sound that is not over.
+    """A recogniser at work on live sound.
 
-    How the sound is cut into blocks changes no answer.
+    The block lengths do not change the predictions.
 
     Args:
         recognizer: with a bundle of windows.
         every_s: seconds of sound between two estimates.
         window_s: how many of the last seconds :attr:`Estimate.recent` is about.
-        path: what the predictions call the sound.
+        path: of the sound, as the predictions name it.
 
     Raises:
         BundleError: if the bundle is one of pictures, which show a whole clip.
@@ -106,12 +106,12 @@ class Listening:
         self._every = round(every_s * SAMPLING_RATE)
         self._rate = 0
         self._resampler: Any = None
-        self._found = speech.Provisional()
-        self._told = _Told(recognizer, window_s)
+        self._detector = speech.Provisional()
+        self._summaries = _RunningSummaries(recognizer, window_s)
         self._samples = 0  # at 16 kHz
         self._last: Estimate | None = None
         self._closed = False
-        self._exact = _Exact(recognizer, path)
+        self._final = _FinalPrediction(recognizer, path)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -120,11 +120,11 @@ class Listening:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """End the thread, whatever it was about to answer."""
-        self._exact.leave()
+        """End the thread, without its prediction."""
+        self._final.cancel()
 
     def feed(self, block: Signal, rate: int) -> list[Estimate]:
-        """Take the next block, and give the estimates that fall into it.
+        """Process the next block, and return the estimates that are due within it.
 
         Args:
             block: ``(samples,)`` or ``(channels, samples)``, of any length.
@@ -145,20 +145,20 @@ class Listening:
         size = round(PIECE_S * rate)
         for at in range(0, len(signal), size):
             piece = signal[at : at + size]
-            self._exact.give((piece.copy(), rate))
-            found += self._follow(self._at_16_khz(piece))
+            self._final.put((piece.copy(), rate))
+            found += self._estimates(self._at_16_khz(piece))
         return found
 
     def close(self) -> Estimate:
-        """End the sound, and give the final answer: what :meth:`~voxtrait.recognize.Recognizer.predict` gives for
-        a file of it."""
+        """End the sound, and return the final estimate: what :meth:`~voxtrait.recognize.Recognizer.predict` returns
+        for a file of it."""
         self._closed = True
-        answer = self._exact.answer()
-        recent = self._last.recent if self._last else answer
-        return Estimate(answer.duration_s or 0.0, answer, recent, self._window_s, final=True)
+        prediction = self._final.result()
+        recent = self._last.recent if self._last else prediction
+        return Estimate(prediction.duration_s or 0.0, prediction, recent, self._window_s, final=True)
 
     def fail(self, message: str) -> Estimate:
-        """End a sound of which nothing was heard, and say why."""
+        """End a sound that could not be read, with the reason as its message."""
         nothing = Prediction(
             self._path, "error", message, None, None, model=self._recognizer.bundle.title, **dict.fromkeys(ANSWERS)
         )
@@ -173,21 +173,21 @@ class Listening:
             self._resampler = soxr.ResampleStream(self._rate, SAMPLING_RATE, 1, "float32")
         return np.asarray(self._resampler.resample_chunk(np.ascontiguousarray(piece)), dtype=np.float32)
 
-    def _follow(self, signal: Signal) -> Iterator[Estimate]:
+    def _estimates(self, signal: Signal) -> Iterator[Estimate]:
         while len(signal):
             left = self._every - self._samples % self._every
             part, signal = np.split(signal, [left])
-            self._told.take(self._found.feed(part), (self._samples + left) / SAMPLING_RATE)
+            self._summaries.add(self._detector.feed(part), (self._samples + left) / SAMPLING_RATE)
             self._samples += len(part)
             if self._samples % self._every == 0:
                 at_s = self._samples / SAMPLING_RATE
-                so_far, recent = self._told.predictions(self._path, at_s)
+                so_far, recent = self._summaries.predictions(self._path, at_s)
                 self._last = Estimate(at_s, so_far, recent, self._window_s)
                 yield self._last
 
 
-class _Told:
-    """What the speech so far tells: the sum of the summaries of its windows, and those of the last seconds."""
+class _RunningSummaries:
+    """The summaries of the speech so far: the sum over all windows, and each window of the last seconds."""
 
     def __init__(self, recognizer: Inference, window_s: float) -> None:
         self._recognizer = recognizer
@@ -204,13 +204,13 @@ class _Told:
         self._count = 0
         self._summaries: deque[tuple[float, Array]] = deque()  # when, and (1, f)
 
-    def take(self, heard: speech.Detection, at_s: float) -> None:
-        """Add speech that will be told at a moment."""
-        spoken = heard.surrounded
+    def add(self, detection: speech.Detection, at_s: float) -> None:
+        """Add speech that the estimate at ``at_s`` will include."""
+        spoken = detection.surrounded
         if not len(spoken):
             return
-        self._speech += len(heard.speech)
-        self._pieces.append((at_s, len(heard.speech)))
+        self._speech += len(detection.speech)
+        self._pieces.append((at_s, len(detection.speech)))
         self._partly = None
         while len(spoken):
             part, spoken = np.split(spoken, [self._window - self._fresh])
@@ -225,7 +225,7 @@ class _Told:
                 self._partly = None
 
     def predictions(self, path: str | None, at_s: float) -> tuple[Prediction, Prediction]:
-        """Say what all so far, and the last seconds, tell."""
+        """Predict from all speech so far, and from that of the last seconds."""
         for kept in (self._pieces, self._summaries):
             while kept and kept[0][0] <= at_s - self._window_s:
                 kept.popleft()
@@ -256,65 +256,65 @@ class _Told:
         count = round(seconds * front_end.sampling_rate / front_end.hop_length)
         return self._recognizer.summaries(frames[-count:][None])
 
-    def _predict(self, path: str | None, heard_s: float, speech_s: float, total: Any, count: float) -> Prediction:
+    def _predict(self, path: str | None, duration_s: float, speech_s: float, total: Any, count: float) -> Prediction:
         model = self._recognizer.bundle.title
-        refused = refusal(heard_s, speech_s)
+        refused = refusal(duration_s, speech_s)
         if refused or not count:
             status, message = refused or ("no_speech", "no speech was found")
-            return Prediction(path, status, message, heard_s, speech_s, model=model, **dict.fromkeys(ANSWERS))
-        (answer,) = self._recognizer.decide(
+            return Prediction(path, status, message, duration_s, speech_s, model=model, **dict.fromkeys(ANSWERS))
+        (values,) = self._recognizer.decide(
             self._recognizer.heads(np.asarray(total / count, dtype=np.float32)), speech_s
         )
-        return Prediction(path, "ok", None, heard_s, speech_s, model=model, **answer)
+        return Prediction(path, "ok", None, duration_s, speech_s, model=model, **values)
 
 
-class _Exact:
-    """The answer that a file would have, worked out beside the estimates."""
+class _FinalPrediction:
+    """The prediction that a file would get, computed in a thread of its own beside the estimates."""
 
     def __init__(self, recognizer: Inference, path: str | None) -> None:
         self._blocks: queue.Queue[tuple[Signal, int] | None] = queue.Queue(PIECES)
         self._found: Prediction | BaseException | None = None
-        self._left = False
+        self._cancelled = False
         self._thread = threading.Thread(target=self._work, args=(recognizer, path), daemon=True)
         self._thread.start()
 
-    def give(self, block: tuple[Signal, int] | None) -> None:
-        """Hand on the next block; ``None`` ends the sound."""
+    def put(self, block: tuple[Signal, int] | None) -> None:
+        """Put the next block into the queue; ``None`` ends the sound."""
         self._blocks.put(block)
 
-    def answer(self) -> Prediction:
-        """End the sound and wait for the answer, a fraction of a second."""
+    def result(self) -> Prediction:
+        """End the sound and wait for the prediction, a fraction of a second."""
         if self._thread.is_alive():
-            self.give(None)
+            self.put(None)
             self._thread.join()
         if isinstance(self._found, Prediction):
             return self._found
         assert self._found is not None
         raise self._found
 
-    def leave(self) -> None:
-        """End the sound, and want no answer. The thread is over then, for a runtime at work in one that runs while the
-        interpreter shuts down aborts the process."""
-        self._left = True
+    def cancel(self) -> None:
+        """End the sound and the thread, without a prediction. The thread must end here: a runtime that still works in
+        a thread while the interpreter shuts down aborts the process."""
+        self._cancelled = True
         if self._thread.is_alive():
-            self.give(None)
+            self.put(None)
             self._thread.join()
 
     def _work(self, recognizer: Inference, path: str | None) -> None:
         ended = False
 
-        def given() -> Iterator[tuple[Signal, int]]:
+        def queued() -> Iterator[tuple[Signal, int]]:
             nonlocal ended
             while (block := self._blocks.get()) is not None:
                 yield block
             ended = True
-            if self._left:
+            if self._cancelled:
                 raise SignalError("the listener left before the sound was over")
 
         try:
-            minutes = (block for block, _ in audio.at_rate(given()) if len(block))
+            minutes = (block for block, _ in audio.at_rate(queued()) if len(block))
             self._found = recognizer.answer(path, minutes)
-        except BaseException as error:  # for the thread that asks for the answer
+        except BaseException as error:  # raised again in the thread that calls result()
             self._found = error
-            while not ended and self._blocks.get() is not None:  # nobody must wait for a place in the queue
+            while not ended and self._blocks.get() is not None:  # empty the queue, so that put() does not block
                 pass

@@ -1,4 +1,4 @@
-"""What is said of one clip: the record, its fields and their order."""
+"""The prediction for one clip: the record, its fields and their order."""
 
 import dataclasses
 import os
@@ -11,12 +11,12 @@ class Prediction:
     """What a voice presents as in one clip; the fields and their order are the contract's.
 
     ``status`` is ``ok``, ``no_speech``, ``too_short`` or ``error``; all but ``ok`` leave the fields from ``gender``
-    to ``age_groups`` ``None`` and say why in ``message``. What a bundle cannot tell is ``None`` too. The fields after
-    ``model`` are for evaluation, and not printed.
+    to ``age_groups`` ``None`` and have the reason in ``message``. What a bundle does not predict is ``None`` too. The
+    fields after ``model`` are for evaluation, and not printed.
 
     Examples:
-        >>> answer = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 1.0")
-        >>> list(answer.to_dict())[:5]
+        >>> silent = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 1.0")
+        >>> list(silent.to_dict())[:5]
         ['path', 'status', 'message', 'duration_s', 'speech_s']
     """
 
@@ -37,7 +37,7 @@ class Prediction:
     snr_db: float | None = None  # level of the speech over the rest of the clip, where there is enough of the rest
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the fields in the contract's order, probabilities to 4 digits, seconds and years to 2."""
+        """Return the fields in the contract's order, probabilities to 4 digits, seconds and years to 2."""
         values = {name: getattr(self, name) for name in FIELDS}
         if self.path is not None:  # a name that is not UTF-8 could not be printed or stored
             values["path"] = os.fsencode(self.path).decode("utf-8", "replace")
@@ -53,4 +53,4 @@ UNPRINTED: Final = ("joint_class", "snr_db")
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(Prediction) if field.name not in UNPRINTED)
 CSV_FIELDS: Final = tuple(name for name in FIELDS if name != "age_groups")
 ANSWERS: Final = FIELDS[FIELDS.index("gender") : FIELDS.index("model")]
-"""What is ``None`` in a prediction without an answer."""
+"""The fields with predicted values: ``None`` where the status is not ``ok``."""

@@ -33,11 +33,11 @@ class Recognizer(Inference):
         threads: of the graphs' runtime; with several processes one each is fastest.
 
     Raises:
-        BundleError: by the first answer, if a graph does not fit what the bundle says of it.
+        BundleError: by the first prediction, if a graph does not fit its description in the bundle.
     """
 
     def predict(self, source: Source | npt.ArrayLike, sampling_rate: int | None = None) -> Prediction:
-        """Say what a voice presents as.
+        """Predict what a voice presents as.
 
         Args:
             source: a file of audio (or, for a bundle of pictures, a picture that ``voxtrait images`` drew), its URL, a
@@ -54,14 +54,14 @@ class Recognizer(Inference):
         return self.hear(source, sampling_rate)[0]
 
     def hear(self, source: Source | npt.ArrayLike, sampling_rate: int | None = None) -> tuple[Prediction, Array | None]:
-        """Say what a voice presents as and give its embedding, in one go through the sound.
+        """Predict what a voice presents as and compute its embedding, in one pass over the sound.
 
         Args:
             source: as for :meth:`predict`.
             sampling_rate: of a signal, in Hz; needed there and only there.
 
         Returns:
-            What :meth:`predict` gives, and what :meth:`embed` gives, ``(d,)``; ``None`` where the bundle has no
+            What :meth:`predict` returns, and what :meth:`embed` returns, ``(d,)``; ``None`` where the bundle has no
             embedding, or the prediction is not ``ok``.
 
         Raises:
@@ -69,8 +69,9 @@ class Recognizer(Inference):
             ValueError: if an array comes without its sampling rate.
 
         Examples:
-            >>> answer, embedding = load().hear(np.zeros(32000), sampling_rate=16000)
-            >>> answer.status, embedding is None
+            >>> import numpy as np
+            >>> prediction, embedding = load().hear(np.zeros(32000), sampling_rate=16000)
+            >>> prediction.status, embedding is None
             ('no_speech', True)
         """
         if not isinstance(source, str | os.PathLike | BytesIO):
@@ -93,27 +94,28 @@ class Recognizer(Inference):
         window_s: float = WINDOW_S,
         path: str | None = None,
     ) -> Iterator[Estimate]:
-        """Say what a voice presents as while it speaks, however long the sound goes on, in bounded memory.
+        """Predict what a voice presents as while it speaks, however long the sound goes on, in bounded memory.
 
         Args:
             blocks: ``(samples,)`` or ``(channels, samples)`` each, with their rate in Hz: a microphone's, a pipe's
                 (:func:`voxtrait.audio.streams.incoming`), or those of ``audio.blocks(file, None)``.
             every_s: seconds of sound between two estimates.
             window_s: how many of the last seconds :attr:`Estimate.recent` is about.
-            path: what the predictions call the sound.
+            path: of the sound, as the predictions name it.
 
         Yields:
             An estimate each ``every_s``, and when the sound is over the final one, whose ``so_far`` is what
-            :meth:`predict` says of a file of it.
+            :meth:`predict` returns for a file of it.
 
         Raises:
             BundleError: if the bundle is one of pictures, which show a whole clip.
             OptionError: if a number of seconds is out of its range.
-            AudioError: whatever ``blocks`` raises; :class:`Listening` keeps what was heard until then.
+            AudioError: whatever ``blocks`` raises; a :class:`Listening` can still be closed, with the sound until then.
 
         Examples:
+            >>> import numpy as np
             >>> silence = ((np.zeros(8000, np.float32), 16000) for _ in range(4))
-            >>> [(said.at_s, said.so_far.status, said.final) for said in load().listen(silence)]
+            >>> [(one.at_s, one.so_far.status, one.final) for one in load().listen(silence)]
             [(1.0, 'no_speech', False), (2.0, 'no_speech', False), (2.0, 'no_speech', True)]
         """
         with Listening(self, every_s=every_s, window_s=window_s, path=path) as listening:
@@ -142,15 +144,14 @@ class Recognizer(Inference):
         label: str | None = None,
         seen: Callable[[Prediction], None] = lambda prediction: None,
     ) -> list[Path]:
-        """Predict files as :func:`predict_many` does, into Parquet shards; a killed run goes on where it was.
+        """Predict files as :func:`predict_many` does, into Parquet shards; a killed run can be resumed.
 
         Args:
             paths: as for :func:`predict_many`.
-            folder: where the shards lie, and nothing else, or the URL of such a place; remove it when their content
-                is elsewhere.
+            folder: for the shards and nothing else, or its URL; remove it when their content is stored elsewhere.
             jobs: processes, or a :class:`voxtrait.batch.Where`; the shards do not depend on it.
             label: of a progress line on standard error; ``None`` for none.
-            seen: told of every prediction that this run makes, and not of those that were there.
+            seen: called with every prediction that this run makes, and not with those of an earlier run.
 
         Returns:
             The shards in order: one row a file, all fields of a prediction.
@@ -173,7 +174,7 @@ class Recognizer(Inference):
         )
 
     def embed(self, source: Source | npt.ArrayLike, sampling_rate: int | None = None) -> Array:
-        """Give the speaker embedding, where the bundle has one: near to that of the same speaker in another clip.
+        """Compute the speaker embedding, where the bundle has one: near to that of the same speaker in another clip.
 
         Args:
             source: as for :meth:`predict`.
@@ -197,8 +198,8 @@ class Recognizer(Inference):
         if self.embedding_size is not None:
             raise OptionError(f"{path} is a picture, and {self.bundle.title} listens to sound: give it the recording")
         drawn = features.decode_png(storage.read(place) if storage.is_url(place) else Path(place).read_bytes())
-        (answer,) = self.decide(self.run(features.network_input(drawn, self.bundle.front_end)[None]))
-        return Prediction(path, "ok", None, None, None, model=self.bundle.title, **answer)
+        (values,) = self.decide(self.run(features.network_input(drawn, self.bundle.front_end)[None]))
+        return Prediction(path, "ok", None, None, None, model=self.bundle.title, **values)
 
     def _crashed(self, item: str | BytesIO, why: str) -> Prediction:
         return self.refuse(None if isinstance(item, BytesIO) else storage.shown(item), "error", why)
@@ -215,6 +216,7 @@ def load(which: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Re
         BundleError: if there is no such bundle, or it cannot be trusted.
 
     Examples:
+        >>> import numpy as np
         >>> load("voxtrait-diary").predict(np.zeros(32000), sampling_rate=16000).status
         'no_speech'
     """

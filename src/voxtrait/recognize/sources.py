@@ -1,4 +1,4 @@
-"""What a recogniser is given, files, URLs, bytes or arrays, as blocks of a mono signal at 16 kHz."""
+"""The input of a recogniser, files, URLs, bytes or arrays, as blocks of a mono signal at 16 kHz."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -44,5 +44,5 @@ def _decoded(source: Source) -> Iterator[Signal]:
 
 
 def as_items(paths: Sequence[Source]) -> list[str | BytesIO]:
-    """Give paths as texts, which are what jobs are handed."""
+    """Return paths as strings, as jobs take them."""
     return [path if isinstance(path, BytesIO) else os.fspath(path) for path in paths]

@@ -35,7 +35,7 @@ def write_table(shards: Sequence[Path], target: str | os.PathLike[str]) -> None:
     """Join shards into one file by its ending: ``.parquet``, ``.csv`` (without ``age_groups``) or ``.jsonl``.
 
     Args:
-        shards: as :meth:`Recognizer.predict_shards` gives them; bytes without a path have the path ``-``.
+        shards: as :meth:`Recognizer.predict_shards` returns them; bytes without a path have the path ``-``.
         target: a path or a URL; it appears only when it is whole, in memory that does not grow with its length.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Where in a signal there is speech: Silero's voice-activity network, and rules that make its answer firm.
+"""Where in a signal there is speech: Silero's voice-activity network, and rules that decide from its probabilities.
 
 :mod:`~voxtrait.speech.network` runs the network, :mod:`~voxtrait.speech.detector` decides, and
-:mod:`~voxtrait.speech.provisional` says soon what it will probably decide. ``docs/speech.md`` compares it with other
+:mod:`~voxtrait.speech.provisional` decides provisionally, within a second. ``docs/speech.md`` compares it with other
 detectors. ONNX Runtime is loaded by the first call, not by the import.
 """
 

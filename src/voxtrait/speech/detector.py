@@ -2,14 +2,14 @@
 
 ::
 
-    blocks ─► windows of 33 s, each brought to one level ─► quick opinion ──────┬► probabilities ─► stretches ─► frames
-                                                                └ doubt ► network ┘
+    blocks ─► windows of 33 s, each brought to one level ─► quick network ──────┬► probabilities ─► stretches ─► frames
+                                                               └ doubt ► Silero ┘
 
-The network is Silero's; what is decided here is when to believe it, and where its pupil's opinion
-(:mod:`~voxtrait.speech.quick`) leaves no doubt. A stretch of speech begins where the probability passes ``ON`` and
-ends where it stays below ``OFF``; pauses shorter than ``BRIDGE_FRAMES`` belong to it. It counts only with evidence:
-``SURE_FRAMES`` as probable as ``SURE``, which music and knocking rarely reach. The numbers were chosen on some sounds
-and half of the real clips, and are checked on others in ``docs/speech.md``.
+The quick network is Silero's student (:mod:`~voxtrait.speech.quick`). Silero's network runs only on the windows where
+the student's result is not clear. A stretch of speech begins where the probability passes ``ON`` and ends where it
+stays below ``OFF``; pauses shorter than ``BRIDGE_FRAMES`` belong to it. It counts only with evidence: ``SURE_FRAMES``
+as probable as ``SURE``, which music and knocking rarely reach. The numbers were chosen on some sounds and half of the
+real clips, and are checked on others in ``docs/speech.md``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,19 +32,19 @@ OFF: Final = 0.15  # … and goes on to both sides as far as they are as probabl
 SURE: Final = 0.9
 SURE_FRAMES: Final = 7  # a stretch with less than 0.2 s over SURE is no speech
 BRIDGE_FRAMES: Final = 9  # a gap of up to 0.3 s inside speech counts as speech
-MARGIN_FRAMES: Final = 3  # 0.1 s before and after: the network hears a soft beginning late
+MARGIN_FRAMES: Final = 3  # 0.1 s before and after: the network detects a soft beginning late
 SURROUNDING_FRAMES: Final = 6  # 0.2 s more before and after, for the speaker encoder; they do not count as speech
 
 QUIETEST_DBFS: Final = -80.0  # a window without a frame over this is silence: dither, or the noise of a converter
-TARGET_DBFS: Final = -16.0  # of a window's loud frames; 20 dB more or less change nothing in the answers
-SILENT_DB: Final = 60.0  # below the loud ones, where the quick opinion is not asked
+TARGET_DBFS: Final = -16.0  # of a window's loud frames; 20 dB more or less do not change the predictions
+SILENT_DB: Final = 60.0  # below the loud ones, where the quick network's result is not used
 LOUD_FRAMES: Final = 16  # "loud" is the level that half a second reaches, so that a knock on the microphone is not …
 BRIEF_FRAMES: Final = 4  # … but a word of less than that is found too: at most 20 dB below the loudest eighth
 BRIEF_DB: Final = 20.0
 
 WINDOW_FRAMES: Final = 1024  # 33 s brought to one level, and through the network in one call
 PAUSE_FRAMES: Final = max(BRIDGE_FRAMES, 2 * (MARGIN_FRAMES + SURROUNDING_FRAMES)) + 1
-"""A pause of this length lets all frames before it be decided: the surroundings of its two sides do not overlap."""
+"""All frames before a pause of this length can be decided: the surroundings of its two sides do not overlap."""
 
 
 class Detection(NamedTuple):
@@ -61,8 +61,8 @@ class Detection(NamedTuple):
 class Detector:
     """Finds speech in a signal that comes in blocks, in memory that does not grow with its length.
 
-    How the signal is cut into blocks does not change the answer. Parts are answered at pauses, at most 66 s late; the
-    rest when the signal ends. Level is brought up window by window, so a loud minute does not hide a quiet one.
+    The block lengths do not change the result. Parts are returned at pauses, at most 66 s late; the rest when the
+    signal ends. Level is brought up window by window, so a loud minute does not hide a quiet one.
 
     Examples:
         >>> detector = Detector()
@@ -73,13 +73,13 @@ class Detector:
 
     def __init__(self) -> None:
         self._state = network.start()
-        self._waiting: list[Signal] = []  # samples that the network has not heard
+        self._waiting: list[Signal] = []  # samples that the network has not processed
         self._samples = np.zeros(0, np.float32)  # … that it has, and that are not decided
         self._shares = np.zeros(0, np.float32)  # its probabilities for them
         self._powers = np.zeros(0, np.float32)  # … and their powers
 
     def feed(self, signal: Signal) -> Detection:
-        """Take the next block, and give what can be decided by now.
+        """Process the next block, and return what can be decided by now.
 
         Args:
             signal: mono at 16 kHz, ``(samples,)``, of any length.
@@ -100,22 +100,22 @@ class Detector:
         parts = []
         end = len(signal) - len(signal) % window
         for at in range(0, end, window):
-            self._hear(signal[at : at + window])
+            self._process(signal[at : at + window])
             parts.append(self._decide(self._decidable()))
         self._waiting = [signal[end:].copy()]
         return joined(parts)
 
     def close(self) -> Detection:
-        """End the signal, and give what was left to decide; less than 32 ms at its end are dropped."""
+        """End the signal, and return what was left to decide; less than 32 ms at its end are dropped."""
         left = _end_to_end(self._waiting)
         self._waiting = []
         frames = len(left) // network.FRAME
         if frames:
-            self._hear(left[: frames * network.FRAME])
+            self._process(left[: frames * network.FRAME])
         return self._decide(len(self._shares))
 
-    def _hear(self, signal: Signal) -> None:
-        """Run the network over a window, ``(n * 512,)``."""
+    def _process(self, signal: Signal) -> None:
+        """Run the networks on a window, ``(n * 512,)``."""
         power = powers(signal)
         level = loud_dbfs(power)
         if level < QUIETEST_DBFS:
@@ -128,7 +128,7 @@ class Detector:
                 shares[power < 10 ** ((level - SILENT_DB) / 10)] = (
                     0  # it looks ahead, and may begin before there is a sound
                 )
-                self._state = network.start()  # it has not heard this window
+                self._state = network.start()  # it has not processed this window
             else:
                 shares, self._state = network.probabilities(signal, self._state, gain)
         self._shares = _end_to_end([self._shares, shares])
@@ -137,7 +137,7 @@ class Detector:
 
     def _decidable(self) -> int:
         """Count the frames that later ones cannot change: those before the last pause. If there was no pause for two
-        windows, all of them, for memory must not grow; that costs a word in a minute at most."""
+        windows, all of them, because memory must not grow; that costs a word in a minute at most."""
         for start, stop in reversed(_runs(self._shares < OFF)):
             if stop - start >= PAUSE_FRAMES:
                 return stop - MARGIN_FRAMES - SURROUNDING_FRAMES
@@ -147,11 +147,11 @@ class Detector:
         frames = decide(self._shares[:count])
         samples = count * network.FRAME
         cut = self._samples[:samples].reshape(-1, network.FRAME)
-        heard = Detection(frames, cut[frames].ravel(), self._powers[:count], cut[widened(frames)].ravel())
+        detection = Detection(frames, cut[frames].ravel(), self._powers[:count], cut[widened(frames)].ravel())
         self._shares = self._shares[count:].copy()  # a view would keep all of it in memory
         self._powers = self._powers[count:].copy()
         self._samples = self._samples[samples:].copy()
-        return heard
+        return detection
 
 
 def decide(shares: npt.ArrayLike) -> Frames:
@@ -221,7 +221,7 @@ def listen(blocks: Iterable[Signal]) -> Iterator[Detection]:
 
 
 def speech_frames(signal: Signal) -> Frames:
-    """Say for each 32 ms whether there is speech.
+    """Decide for each 32 ms whether there is speech.
 
     Args:
         signal: mono at 16 kHz, ``(samples,)``, as loud or quiet as it may be.
@@ -251,7 +251,7 @@ def spoken(signal: Signal) -> Signal:
         signal: ``(samples,)``.
 
     Returns:
-        The samples of the frames that :func:`speech_frames` calls speech, joined: ``(512 * frames,)`` float32, the
+        The samples of the frames that are speech by :func:`speech_frames`, joined: ``(512 * frames,)`` float32, the
         level unchanged.
 
     Examples:
@@ -284,7 +284,7 @@ def joined(parts: list[Detection]) -> Detection:
 
 
 def _end_to_end(parts: list[Array]) -> Array:
-    """Lay arrays end to end; where all but one are empty that one is not copied, for most clips come in one block."""
+    """Lay arrays end to end; where all but one are empty, that one is not copied: most clips are one block."""
     full = [part for part in parts if len(part)]
     return full[0] if len(full) == 1 else np.concatenate(full) if full else np.zeros(0, np.float32)
 

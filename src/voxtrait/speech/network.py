@@ -19,14 +19,14 @@ Array = npt.NDArray[np.float32]
 FRAME: Final = 512  # samples at 16 kHz: one probability each
 PACKAGE: Final = "voxtrait.speech"
 GRAPH: Final = "silero_vad_16k_spectra.onnx"
-_CONTEXT: Final = 64  # samples of the frame before, which the network sees too
+_CONTEXT: Final = 64  # samples of the frame before, which are network input too
 _FFT: Final = 256
 _HOP: Final = 128
 _HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_FFT) / _FFT)).astype(np.float32)
 
 
 class State(NamedTuple):
-    """What the network remembers from one call to the next: 64 samples, and its recurrent layer's two vectors."""
+    """State of the network between calls: 64 samples, and the two vectors of its recurrent layer."""
 
     context: Array  # (64,)
     hidden: Array  # (1, 1, 128)
@@ -34,7 +34,7 @@ class State(NamedTuple):
 
 
 def start() -> State:
-    """Give the state before the first sample."""
+    """Return the state before the first sample."""
     rest = np.zeros((1, 1, 128), np.float32)
     return State(np.zeros(_CONTEXT, np.float32), rest, rest)
 
@@ -44,8 +44,8 @@ def probabilities(signal: Signal, state: State, gain: float = 1.0) -> tuple[Arra
 
     Args:
         signal: mono at 16 kHz, ``(n * 512,)``; the network was trained on speech of usual loudness.
-        state: as :func:`start` or the call before gave it.
-        gain: that brings the signal, and what is remembered of it, to that loudness.
+        state: as :func:`start` or the call before returned it.
+        gain: that brings the signal, and the samples in the state, to that loudness.
 
     Returns:
         The probability of speech of each frame, ``(n,)`` float32 in [0, 1], and the state after it.

@@ -1,8 +1,8 @@
-"""Where there is speech, said while it is spoken: within a second, and for now.
+"""Speech detection while a signal comes in: within a second, and provisional.
 
-:class:`~voxtrait.speech.detector.Detector` waits for 33 s of sound and for a pause, because its answer is firm. A
-display cannot wait: here a part is answered half a second after it, by the same network and the same rules, from what
-was heard until then.
+:class:`~voxtrait.speech.detector.Detector` waits for 33 s of sound and for a pause, because its result is final. A
+display cannot wait: here a part is decided half a second after it, by the same network and the same rules, from the
+signal until then.
 """
 
 from typing import Final
@@ -26,15 +26,15 @@ from voxtrait.speech.detector import (
 )
 
 STEP_FRAMES: Final = 8  # 0.26 s through the network in one call
-LAG_FRAMES: Final = BRIDGE_FRAMES + MARGIN_FRAMES  # 0.38 s, after which most frames are what they will be
-CONTEXT_FRAMES: Final = 320  # 10 s, in which a stretch finds its evidence
+LAG_FRAMES: Final = BRIDGE_FRAMES + MARGIN_FRAMES  # 0.38 s, after which most decisions no longer change
+CONTEXT_FRAMES: Final = 320  # 10 s, in which a stretch must have its SURE_FRAMES
 
 
 class Provisional:
-    """Finds speech in a signal that comes in blocks, soon.
+    """Finds speech in a signal that comes in blocks, with little delay.
 
-    How the signal is cut into blocks does not change the answer. A part is answered at most 0.64 s after it; the last
-    such part of a signal is never answered.
+    The block lengths do not change the result. A part is returned at most 0.64 s after it; the last such part of a
+    signal is never returned.
 
     Examples:
         >>> soon = Provisional()
@@ -44,13 +44,13 @@ class Provisional:
 
     def __init__(self) -> None:
         self._state = network.start()
-        self._rest = np.zeros(0, np.float32)  # less than a step, which the network has not heard
-        self._powers = np.zeros(0, np.float32)  # of the frames it has heard, up to a window
-        self._shares = np.zeros(0, np.float32)  # its probabilities, for a context and what is not answered
-        self._unanswered = np.zeros(0, np.float32)  # samples
+        self._rest = np.zeros(0, np.float32)  # less than a step, which the network has not processed
+        self._powers = np.zeros(0, np.float32)  # of the frames it has processed, up to a window
+        self._shares = np.zeros(0, np.float32)  # its probabilities, for a context and the undecided frames
+        self._undecided = np.zeros(0, np.float32)  # samples
 
     def feed(self, signal: Signal) -> Detection:
-        """Take the next block, and give what can be said by now.
+        """Process the next block, and return what is decided by now.
 
         Args:
             signal: mono at 16 kHz, ``(samples,)``, of any length.
@@ -73,13 +73,13 @@ class Provisional:
         else:
             shares, self._state = network.probabilities(signal, self._state, 10 ** ((TARGET_DBFS - level) / 20))
         self._shares = np.concatenate([self._shares, shares])[-CONTEXT_FRAMES:]
-        samples = np.concatenate([self._unanswered, signal])
+        samples = np.concatenate([self._undecided, signal])
         waiting = len(samples) // network.FRAME
         count = max(0, waiting - LAG_FRAMES)
         first = len(self._shares) - waiting
         decided = decide(self._shares)
         frames, wide = (some[first : first + count] for some in (decided, widened(decided)))
-        answered, self._unanswered = np.split(samples, [count * network.FRAME])
-        heard = self._powers[len(self._powers) - waiting :][:count]
-        cut = answered.reshape(-1, network.FRAME)
-        return Detection(frames, cut[frames].ravel(), heard, cut[wide].ravel())
+        part, self._undecided = np.split(samples, [count * network.FRAME])
+        part_powers = self._powers[len(self._powers) - waiting :][:count]
+        cut = part.reshape(-1, network.FRAME)
+        return Detection(frames, cut[frames].ravel(), part_powers, cut[wide].ravel())

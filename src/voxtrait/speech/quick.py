@@ -1,8 +1,8 @@
-"""A quick opinion on where there is speech: a tenth of the work of Silero's network, which taught it.
+"""A quick speech detector: a tenth of the work of Silero's network, from which it was distilled.
 
-It answers alone only where it has no doubt that somebody speaks (:func:`is_clear`); everything else, silence, noise,
-music, a faint or an odd voice, is Silero's to decide. ``training/distillation/speech.py`` makes the graph,
-``docs/speech.md`` measures both.
+Its result is used alone only where it is clear that somebody speaks (:func:`is_clear`). Silero's network decides on
+everything else: silence, noise, music, a faint or an unusual voice. ``training/distillation/speech.py`` makes the
+graph, ``docs/speech.md`` has figures of both.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ SPEECH: Final = 0.9  # a frame as probable as this is speech …
 PAUSE: Final = 0.1  # … and one below this is none
 SPEECH_FRAMES: Final = 32  # that a window must have to be clear: 1 s
 SURE: Final = 0.97  # that its speech must be on average
-DOUBTED: Final = 0.25  # share of a window's frames that may lie between
+DOUBTED: Final = 0.25  # share of a window's frames that may be between
 
 _HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
 
@@ -42,7 +42,7 @@ def powers(signal: Signal, gain: float = 1.0) -> Array:
 
 
 def probabilities(signal: Signal, gain: float = 1.0) -> Array:
-    """Guess what Silero's network would say, knowing what comes before and after a frame.
+    """Estimate the probabilities of Silero's network, from the frames before and after each frame too.
 
     Args:
         signal: mono at 16 kHz, ``(n * 512,)``.
@@ -61,8 +61,8 @@ def probabilities(signal: Signal, gain: float = 1.0) -> Array:
 
 
 def is_clear(shares: npt.ArrayLike) -> bool:
-    """Tell whether a window's probabilities leave no doubt: there is speech, and hardly a frame that is neither speech
-    nor pause.
+    """Return whether a window's probabilities are clear: there is speech, and hardly a frame that is neither speech nor
+    pause.
 
     Args:
         shares: ``(n,)``, in [0, 1].

@@ -1,6 +1,6 @@
 """Files behind URLs, by fsspec: ``s3://bucket/clips``, ``gs://…``, ``https://host/clip.mp3``.
 
-A name is a URL if ``://`` stands in it; fsspec (the extra ``[remote]``) is imported only then. URLs stay plain strings,
+A name is a URL if ``://`` is in it; fsspec (the extra ``[remote]``) is imported only then. URLs stay plain strings,
 for ``Path`` would swallow a slash of them. Credentials come from where the libraries look for them (environment,
 configuration files, the machine's role) and are in no message and no table.
 

@@ -64,7 +64,7 @@ def _options(protocol: str) -> dict[str, Any]:
 
 
 def tried(url: str, call: Callable[[], Result]) -> Result:
-    """Do what needs the network, again where that may help, and say in plain words what went wrong."""
+    """Call what needs the network, again where that may help, and raise a plain error when it fails."""
     for wait in (*WAITS, None):
         try:
             return call()
@@ -77,7 +77,7 @@ def tried(url: str, call: Callable[[], Result]) -> Result:
 
 
 def _explained(url: str, error: Exception) -> tuple[Exception, bool]:
-    """Turn what a library raised into an error of ours, and say whether another try may end otherwise."""
+    """Turn what a library raised into an error of ours, and return whether another try may end otherwise."""
     name, kind, status = shown(url), type(error).__name__, getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         bucket = "bucket" in str(error) or "container" in str(error)

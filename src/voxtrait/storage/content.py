@@ -36,7 +36,7 @@ class Kept(NamedTuple):
 
 @contextlib.contextmanager
 def fetched(url: str) -> Iterator[Held | Kept]:
-    """Lend the content of a file: in memory, or on disk where it has more than 64 MB.
+    """Provide the content of a file: in memory, or on disk where it has more than 64 MB.
 
     Raises:
         AudioMissingError: if there is no such file.
@@ -109,7 +109,7 @@ def _read_into(sink: _Sink, url: str) -> None:
 
 @contextlib.contextmanager
 def uploaded(url: str) -> Iterator[Path]:
-    """Lend a file on this machine's disk to write to; it is sent to the URL if all went well and the file is there.
+    """Provide a file on this machine's disk to write to; it is sent to the URL if all went well and the file is there.
 
     Raises:
         StorageError: if the place cannot be reached, or refuses.
@@ -168,7 +168,7 @@ def remove(urls: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def local_copies(names: Sequence[str | os.PathLike[str]]) -> Iterator[list[Path]]:
-    """Lend files as files on this machine's disk: those behind URLs are fetched and go again, the others stay.
+    """Provide files as files on this machine's disk: those behind URLs are fetched and go again, the others stay.
 
     Raises:
         StorageError: if a place cannot be reached, or refuses.

@@ -1,4 +1,4 @@
-"""What lies below a URL: one request a thousand files, none for each of them."""
+"""What is below a URL: one request a thousand files, none for each of them."""
 
 import contextlib
 import functools
@@ -16,7 +16,7 @@ from voxtrait.storage.urls import WEB, is_url, join, parent, protocol_of, shown,
 
 
 class ListedUrl(str):
-    """A URL from a listing, which also said what is there: ``stamp`` is another one where the content is."""
+    """A URL from a listing, with its ``stamp``: another content has another stamp."""
 
     __slots__ = ("stamp",)  # of millions of them
     stamp: str
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 def files(folder: str, suffixes: Collection[str]) -> list[ListedUrl]:
     """List the files below a URL that have one of the endings, in the order that a local folder has; hidden ones are
-    left out. A URL that is itself a file stands for itself.
+    left out. For a URL that is itself a file, the list holds that URL.
 
     Raises:
         NothingToDoError: if there is none, or the place cannot be listed.
@@ -113,10 +113,10 @@ def _version(info: Mapping[str, Any]) -> str:
 
 
 def statuses(urls: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Say how large files are and give a number that is another one where the content is.
+    """Give the sizes of files, each with a number that is another one where the content is.
 
     Object stores are listed, a request a thousand files of a folder; a web server is asked for each file. What is not
-    there, or does not say, has no entry.
+    there, or does not state it, has no entry.
     """
     found: dict[str, tuple[int, int]] = {}
     for folder in sorted({parent(url) for url in urls if protocol_of(url) not in WEB}):

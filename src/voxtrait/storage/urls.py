@@ -15,7 +15,7 @@ _SECRET: Final = re.compile(
 
 
 def is_url(name: object) -> TypeGuard[str]:
-    """Tell a URL from a path.
+    """Test whether a name is a URL, not a path.
 
     Examples:
         >>> is_url("s3://bucket/clips"), is_url("clips/a.mp3"), is_url(Path("a.mp3"))
@@ -78,5 +78,5 @@ def suffix_of(name: str) -> str:
 
 
 def protocol_of(url: str) -> str:
-    """Give what stands before ``://``, in small letters."""
+    """Give what is before ``://``, in small letters."""
     return url.partition("://")[0].lower()

@@ -6,7 +6,7 @@
                        clip_durations.tsv     clip, duration[ms]
                        clips/common_voice_<locale>_<number>.mp3
 
-Sentences are as made up as the voices; what is spoken has nothing to do with them. A few speakers leave their age or
+Sentences are as made up as the voices; the audio has nothing to do with them. A few speakers leave their age or
 their gender blank.
 """
 
@@ -68,9 +68,9 @@ def write_common_voice(
 
     Args:
         folder: where the release goes; made if it is not there.
-        voices: who speaks; names must differ.
+        voices: the speakers; names must differ.
         clips_per_voice: 1 or more.
-        seed: what they say, and who leaves a label blank; 0 or more.
+        seed: of the clips and sentences, and of which voices leave a label blank; 0 or more.
         release: name of the release's folder.
         locale: name of the locale's folder.
         jobs: processes.
@@ -108,7 +108,7 @@ def write_common_voice(
     return release_dir
 
 
-Clip = tuple[str, int, float]  # name of the file, seed of what is said, seconds
+Clip = tuple[str, int, float]  # name of the file, seed of the speech, seconds
 
 
 def _plan_voice(voice: Voice, n_clips: int, seed: int, locale: str, seconds: tuple[float, float]) -> list[Clip]:

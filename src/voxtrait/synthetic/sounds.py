@@ -1,4 +1,4 @@
-"""Sounds that nobody speaks: noises, machines, tones, percussion and small pieces of music, all seeded.
+"""Sounds without speech: noises, machines, tones, percussion and small pieces of music, all seeded.
 
 The detector of speech is measured on them, and training mixes the noises under real voices. Every call draws a new
 sound of its kind: pitch, tempo, scale, timbre and envelope differ. Instruments are those of the textbooks: plucked
@@ -28,7 +28,7 @@ LONGEST_S: Final = 600.0
 
 
 def noise(kind: str, seconds: float, rng: Generator) -> npt.NDArray[np.float32]:
-    """Draw a noise, without pitch, rhythm or silence: what may lie under a voice.
+    """Draw a noise, without pitch, rhythm or silence: what may be mixed under a voice.
 
     Args:
         kind: one of :data:`NOISES`.

@@ -2,7 +2,7 @@
 
 The chain is that of D. Klatt, J. Acoust. Soc. Am. 67 (1980), with the glottal pulse of D. & L. Klatt, J. Acoust. Soc.
 Am. 87 (1990). Vowels have the men's formants of G. Peterson & H. Barney, J. Acoust. Soc. Am. 24 (1952), scaled as one
-by the length of the tract. Nothing is said with them: the sounds follow one another at random, in syllables, phrases
+by the length of the tract. There are no words: the sounds follow one another at random, in syllables, phrases
 and pauses.
 
 Everything is computed at 16 kHz. The tract is applied in the frequency domain, to frames of 10 ms that overlap by
@@ -87,12 +87,12 @@ PAUSE: Final = Sound(0.3, 500, 1500, 2500, 0.0)
 
 
 def speak(voice: Voice, seconds: float, seed: int, sampling_rate: int = RATE) -> npt.NDArray[np.float32]:
-    """Let a voice speak.
+    """Synthesise speech of a voice.
 
     Args:
-        voice: who.
+        voice: of the speaker.
         seconds: how long, 0.1 or more; short quiet edges included.
-        seed: what is said, 0 or more: the same voice and seed give the same samples.
+        seed: of the sounds, 0 or more: the same voice and seed give the same samples.
         sampling_rate: in Hz; there is nothing above 8 kHz in the signal.
 
     Returns:
@@ -267,7 +267,7 @@ def _upper_formants(scale: float) -> npt.NDArray[np.complex128]:
 
 
 def _record(voice: Voice, dry: Array, rng: np.random.Generator) -> Array:
-    """Put the speech into the voice's room and before its microphone, and set the level."""
+    """Add the voice's room and noise, apply its microphone's response, and set the level."""
     room = np.random.default_rng(zlib.crc32(voice.name.encode()))
     decay = np.exp(-6.9 * np.arange(1, int(voice.reverberation_s * RATE)) / (voice.reverberation_s * RATE))
     echo = np.concatenate([[1.0], 0.02 * decay * room.standard_normal(len(decay))])
@@ -275,10 +275,10 @@ def _record(voice: Voice, dry: Array, rng: np.random.Generator) -> Array:
     power = float(np.mean(np.square(wet))) + 1e-12
     noise = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.standard_normal(len(dry)))  # rooms rumble: more noise below
     noise *= np.sqrt(power / np.mean(np.square(noise))) * 10 ** (-(voice.snr_db + rng.normal(0.0, 1.5)) / 20)
-    heard = np.asarray(scipy.signal.sosfilt(_microphone(voice), wet + noise))
+    recorded = np.asarray(scipy.signal.sosfilt(_microphone(voice), wet + noise))
     level = voice.level_dbfs + float(rng.normal(0.0, 1.0))
-    heard *= 10 ** (level / 20) / (np.sqrt(np.mean(np.square(heard))) + 1e-9)
-    return heard / max(1.0, float(np.abs(heard).max()) / 0.98)
+    recorded *= 10 ** (level / 20) / (np.sqrt(np.mean(np.square(recorded))) + 1e-9)
+    return recorded / max(1.0, float(np.abs(recorded).max()) / 0.98)
 
 
 def _microphone(voice: Voice) -> Array:

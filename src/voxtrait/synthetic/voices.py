@@ -7,7 +7,7 @@ fits this synthesiser (jitter, shimmer, tremor, breath, speech rate), the slope 
   Stoicheff, J. Speech Hear. Res. 24 (1981), and of girls: after H. Hollien & E. Paul, Language and Speech 12 (1969).
   That it falls in women and rises in old men is also in M. Nishio & S. Niimi, Folia Phoniatr. Logop. 60 (2008), E.
   Stathopoulos et al., J. Speech Lang. Hear. Res. 54 (2011), and J. Eichhorn et al., J. Speech Lang. Hear. Res. 61
-  (2018). Boys and children under fifteen stand on round numbers between the sources.
+  (2018). Values of boys and children under fifteen are round numbers between the sources.
 * Length of the vocal tract: growth after W. T. Fitch & J. Giedd, J. Acoust. Soc. Am. 106 (1999): the same in girls
   and boys before puberty, apart after it. The centimetres are acoustic, not anatomical: chosen so that the formants
   fall near the averages of G. Peterson & H. Barney, J. Acoust. Soc. Am. 24 (1952), for men, women and children.
@@ -26,7 +26,7 @@ from voxtrait.labels import GENDERS, age_group_of
 
 _Knots: TypeAlias = tuple[tuple[float, float], ...]  # (age in years, value)
 
-_F0_HZ: Final[dict[str, _Knots]] = {  # Hz; decades stand at their middles
+_F0_HZ: Final[dict[str, _Knots]] = {  # Hz; decades are at their middles
     "female": (
         *((6, 265), (10, 245), (14, 220), (17, 208), (25, 224)),
         *((35, 213), (45, 221), (55, 199), (65, 200), (75, 202)),
@@ -49,7 +49,7 @@ class Voice:
     """One made-up person, their room and their microphone.
 
     Attributes:
-        name: what the voice is told apart by; unique in a cohort.
+        name: of the voice, unique in a cohort.
         gender: ``female`` or ``male``.
         age_years: in years.
         f0_hz: median fundamental frequency in Hz.
@@ -63,8 +63,8 @@ class Voice:
         tremor_hz: its rate in Hz.
         melody_semitones: how far intonation moves the pitch, in semitones.
         syllables_per_s: speech rate between pauses.
-        low_hz: where the microphone begins to hear, in Hz.
-        high_hz: where it ceases to, in Hz.
+        low_hz: lower limit of the microphone's response, in Hz.
+        high_hz: its upper limit, in Hz.
         presence_db: its boost or dip around 3 kHz, in dB.
         reverberation_s: time in which the room's echo falls by 60 dB, in s.
         snr_db: speech over room noise, in dB.

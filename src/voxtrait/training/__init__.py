@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def require_extra() -> None:
-    """Say what to install where the packages of the extra ``[train]`` are not there.
+    """Check that the packages of the extra ``[train]`` are installed.
 
     Raises:
         MissingExtraError: if one of them is missing.
@@ -22,7 +22,7 @@ def require_extra() -> None:
 
 
 def leads() -> bool:
-    """Say whether this process may talk: of those that ``torchrun`` starts, the first alone; any other process may."""
+    """Return whether this process prints: of those that ``torchrun`` starts, only the first; any other process does."""
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
@@ -38,10 +38,10 @@ def train(
     """Train a recipe of whichever kind: see ``train`` of :mod:`voxtrait.training.pictures.fit` and
     :mod:`voxtrait.training.voices.ensemble`.
 
-    Started by ``torchrun``, processes share a network on pictures; heads are learnt by the first of them.
+    Started by ``torchrun``, processes share a network on pictures; heads are trained by the first of them.
 
     Raises:
-        MissingExtraError: if the packages of the extra ``[train]`` are not there.
+        MissingExtraError: if the packages of the extra ``[train]`` are not installed.
     """
     require_extra()
     from voxtrait.training import ranks
@@ -51,5 +51,5 @@ def train(
 
     if isinstance(settings, Recipe):
         return fit.train(settings, data, out, resume=resume, jobs=jobs, label=label)
-    with ranks.joined() as share:  # heads learn in a minute; what takes hours, the hearing, has processes of its own
+    with ranks.joined() as share:  # heads train in a minute; summarising takes hours, in worker processes
         return share.lead(lambda: ensemble.train(settings, data, out, resume=resume, jobs=jobs, label=label))

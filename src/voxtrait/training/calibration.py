@@ -1,7 +1,7 @@
 """Calibration on validation speakers: temperature and abstention band, and with :mod:`.intervals` the age interval.
 
-Of the diary's recipes every clip weighs one over the number of its speaker's clips, so that no talkative speaker
-decides; of ``base`` all weigh the same.
+With the diary's recipes, the weight of a clip is one over the number of its speaker's clips, so that speakers with many
+clips do not dominate. With ``base``, all clips have the same weight.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from voxtrait.recognize.decision import Floats
 from voxtrait.training.intervals import tail_of, tails_of
 
 UNSURE_SHARE: Final = 0.05  # share of validation clips inside the abstention band, at most
-SURE_ENOUGH: Final = 0.98  # share of right answers outside the band, where the band above allows it
+SURE_ENOUGH: Final = 0.98  # share of correct predictions outside the band, where the band above allows it
 UNSURE_ADULTS: Final = 0.028  # share of adults' clips inside the band of a bundle that also estimates age
 ADULT_YEARS: Final = 18.0
 WIDEST: Final = 0.4  # half of the widest band: nine in ten is sure
@@ -100,7 +100,7 @@ def calibrate_age(
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """Answers of members about speakers they never heard, for as long as the speech was: one row a clip."""
+    """Predictions of members for speakers outside their training sets, with the seconds of speech: one row per clip."""
 
     female_logit: Floats  # (n,)
     year_logits: Floats  # (n, 100)
@@ -118,7 +118,7 @@ def calibrate_voices(heard: Sequence[HeldOut], childhood: float) -> dict[str, di
 
     Args:
         heard: whole clips first, then other lengths.
-        childhood: years below which a voice does not tell the gender.
+        childhood: years below which a voice does not indicate the gender.
 
     Returns:
         Task → the keys that a bundle holds.
@@ -156,15 +156,15 @@ def calibrate_years(heard: Sequence[HeldOut]) -> dict[str, Any]:
 
 
 def calibrate_presented_gender(heard: Sequence[HeldOut], age: dict[str, Any], childhood: float) -> dict[str, Any]:
-    """Fit the calibration of gender where the age is told too: a child's voice presents none, and says so.
+    """Fit the calibration of gender for a bundle that also estimates age: children's voices get values near one half.
 
     Temperature and evidence make the true genders most probable, children and contradicted labels included. The band
     of ``unsure`` is the widest symmetric one that holds at most :data:`UNSURE_ADULTS` of the adults' whole clips.
 
     Args:
         heard: whole clips first, then other lengths.
-        age: what :func:`calibrate_years` gave.
-        childhood: years below which a voice does not tell the gender.
+        age: the result of :func:`calibrate_years`.
+        childhood: years below which a voice does not indicate the gender.
     """
     known = [_only(one, ~np.isnan(one.female)) for one in heard]
     shares = [_years(one, age) for one in known]

@@ -1,4 +1,4 @@
-"""The curve of a training: one row an epoch as a table and as a picture, kept through kills."""
+"""The curve of a training: one row an epoch as a table and as a picture, kept when a run is killed and resumed."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +12,8 @@ TITLES: Final = {"loss": "loss", "accuracy": "accuracy", "uar": "average recall"
 
 
 class Curves(lightning.Callback):
-    """Writes ``curves.csv`` and ``curves.png`` after each epoch; its rows travel in the checkpoint, so a resumed
-    curve is whole."""
+    """Writes ``curves.csv`` and ``curves.png`` after each epoch; its rows are stored in the checkpoint, so
+    that the curve of a resumed run is complete."""
 
     def __init__(
         self, folder: Path, title: str, figures: tuple[str, ...] = tuple(TITLES), *, keeps_best: bool = True
@@ -22,11 +22,11 @@ class Curves(lightning.Callback):
         self.rows: list[dict[str, float]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the rows to the checkpoint."""
+        """Return the rows for the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the rows from the checkpoint."""
+        """Restore the rows from the checkpoint."""
         self.rows = state_dict["rows"]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

@@ -48,7 +48,7 @@ def to_onnx(network: nn.Module, shape: tuple[int, ...], *outputs: str, name: str
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
-    _forget_sources(model)
+    _drop_sources(model)
     return bytes(model.SerializeToString())
 
 
@@ -98,7 +98,7 @@ def quantise(model: onnx.ModelProto, kind: str, keep: Sequence[str] = ()) -> byt
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logger = logging.getLogger()  # the quantiser advises there on what has been done
+    logger = logging.getLogger()  # the quantiser logs advice there
     before = logger.level
     logger.setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def quantise(model: onnx.ModelProto, kind: str, keep: Sequence[str] = ()) -> byt
 
 
 def merge(graphs: Sequence[Path | bytes]) -> bytes:
-    """Join graphs that see the same input into one, with all of their outputs.
+    """Join graphs that have the same input into one, with all of their outputs.
 
     Raises:
         BundleError: if their inputs differ.
@@ -146,7 +146,7 @@ def merge(graphs: Sequence[Path | bytes]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _forget_sources(model: Any) -> None:
+def _drop_sources(model: Any) -> None:
     """Drop stack traces and paths of the machine that exported: a bundle is the same wherever it was made."""
     del model.metadata_props[:]
     for node in model.graph.node:

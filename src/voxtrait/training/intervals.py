@@ -15,7 +15,7 @@ from voxtrait.recognize import decision
 from voxtrait.recognize.decision import Floats
 
 COVERAGE: Final = 0.80  # share of true ages inside the interval
-COVERAGE_ABROAD: Final = 0.82  # … where the people asked about are of other corpora than those of the calibration
+COVERAGE_ABROAD: Final = 0.82  # … where the clips are of other corpora than those of the calibration
 LARGEST_TAIL: Final = 0.22  # of the tails by group: every interval holds the middle of the probability, 56 %
 SMALLEST_TAIL: Final = 0.0005
 FEWEST_SPEAKERS: Final = 20  # of a group that gets a tail of its own

@@ -1,4 +1,4 @@
-"""Which clips a training learnt from, and why not from the others: the last step of the funnel."""
+"""Counts the clips that a training used, and the others by reason: the last step of the funnel."""
 
 import csv
 from pathlib import Path
@@ -20,8 +20,8 @@ def of_clips(table: pl.DataFrame, heard: pl.DataFrame, trained: int) -> Step:
     Args:
         table: the whole manifest.
         heard: its rows of train and validation; ``summaries`` is null where a clip could not be used, and ``message``
-            says why.
-        trained: clips that were learnt from.
+            gives the reason.
+        trained: clips that were used for training.
     """
     unusable = heard.filter(pl.col("summaries").is_null())
     short = unusable.filter(pl.col("message") == TOO_LITTLE).height

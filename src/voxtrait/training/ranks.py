@@ -51,14 +51,14 @@ class Share:
         return value
 
     def lead(self, work: Callable[[], T]) -> T:
-        """Let rank 0 do something and give every rank its result.
+        """Call a function on rank 0 and return its result on every rank.
 
         Args:
             work: called on rank 0 alone; its result must be picklable.
 
         Raises:
             VoxtraitError: on rank 0, whatever ``work`` raises.
-            SystemExit: on the other ranks, if ``work`` raised anything; rank 0 has said why.
+            SystemExit: on the other ranks, if ``work`` raised anything; rank 0 raises the error itself.
         """
         if self.size == 1:
             return work()
@@ -91,7 +91,7 @@ def joined() -> Iterator[Share]:
 
     Raises:
         OptionError: if there are more processes on a machine than GPUs.
-        WorkerError: if another process has ended before its time, or this one is told to end.
+        WorkerError: if another process has ended before its time, or this one is sent SIGTERM.
     """
     together = int(os.environ.get("WORLD_SIZE", "1")) > 1 and dist.is_available() and dist.is_torchelastic_launched()
     if not together or dist.is_initialized():
@@ -107,7 +107,7 @@ def joined() -> Iterator[Share]:
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
-    before = signal.signal(signal.SIGTERM, _told_to_end)  # what torchrun sends to the others when one has died
+    before = signal.signal(signal.SIGTERM, _on_sigterm)  # what torchrun sends to the others when one has died
     try:
         yield share()
     except VoxtraitError:
@@ -122,12 +122,12 @@ def joined() -> Iterator[Share]:
             dist.destroy_process_group()
 
 
-def _told_to_end(*_: Any) -> NoReturn:
+def _on_sigterm(*_: Any) -> NoReturn:
     raise WorkerError(ENDED)
 
 
 def _lost(error: RuntimeError) -> bool:
-    """Say whether an error is that of a connection to another rank."""
+    """Return whether an error is that of a connection to another rank."""
     if isinstance(error, dist.DistError):
         return True
     text = str(error).lower()

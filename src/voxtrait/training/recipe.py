@@ -1,7 +1,7 @@
 """A recipe: every setting of a training, typed, as a TOML file. ``base`` and ``fast`` ship, and ``diary-gender`` and
 ``diary-age``.
 
-This module imports no torch, so that a wrong key is named at once.
+This module does not import torch, so that a wrong key is reported at once.
 """
 
 import dataclasses
@@ -81,12 +81,12 @@ class EncoderRecipe:
     """All settings of heads on a frozen speaker encoder, for gender and age together."""
 
     name: str  # of the recipe, and of the bundle it makes
-    kind: str = "encoder"  # says which of the two tables of keys holds
+    kind: str = "encoder"  # selects which of the two sets of keys is valid
     description: str = ""  # one sentence, which the bundle carries
 
     encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a smaller network fitted to it (docs/training.md)
 
-    # what is heard
+    # views of a clip, from which the encoder computes summaries
     views: int = 7  # of each clip: whole as recorded, 1.6 s as recorded, the others disturbed
     longest_s: float = 20.0  # seconds at the start of a clip that are used
     crop: float = 0.4  # share of disturbed views that are a shorter stretch of the clip, from 1.5 s
@@ -185,7 +185,7 @@ def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe
 
 
 def from_dict(values: Mapping[str, Any]) -> Recipe | EncoderRecipe:
-    """Check the keys and types of a recipe's values; ``kind`` says which recipe it is, pictures where it is absent.
+    """Check the keys and types of a recipe's values; ``kind`` selects the class, by default :class:`Recipe`.
 
     Raises:
         RecipeError: naming the key, what was got and what was expected.

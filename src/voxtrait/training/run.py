@@ -104,7 +104,7 @@ def headline(report: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Hide Lightning's advice; errors are still shown."""
+    """Hide Lightning's warnings and tips; errors are still shown."""
     names = ("lightning", "lightning.pytorch", "lightning.fabric")
     before = {name: logging.getLogger(name).level for name in names}
     with warnings.catch_warnings():

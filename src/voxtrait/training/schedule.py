@@ -1,4 +1,4 @@
-"""What all trainings share: the optimiser with its learning rate, and Lightning's trainer, kept quiet."""
+"""Common to all trainings: the optimiser with its learning rate, and Lightning's trainer without its own output."""
 
 import importlib.util
 import math
@@ -46,7 +46,7 @@ def cosine(
     """Make AdamW with a linear warm-up and then a cosine to zero, as Lightning's ``configure_optimizers`` gives it.
 
     Args:
-        parameters: to be learnt.
+        parameters: to be trained.
         learning_rate: the highest.
         weight_decay: AdamW's.
         steps: optimiser steps of all epochs together.
@@ -73,7 +73,7 @@ def trainer(
     precision: str = "32-true",
     clip: float | None = None,
 ) -> lightning.Trainer:
-    """Make a trainer that writes and says only what the callbacks do.
+    """Make a trainer that writes and prints nothing except through the callbacks.
 
     Alone it uses one device, a GPU where there is one. With other processes each uses its own GPU, or all the CPU.
 
@@ -116,7 +116,7 @@ def trainer(
 
 
 def precision_of(wanted: str) -> str:
-    """Choose the precision: what the recipe says, or for ``auto`` the fastest that the machine has in hardware.
+    """Choose the precision: the recipe's, or for ``auto`` the fastest that the machine has in hardware.
 
     Returns:
         ``bf16-mixed`` (products in bfloat16, weights and sums in float32) on GPUs that have it, else ``32-true``.
@@ -132,7 +132,7 @@ def precision_of(wanted: str) -> str:
 
 
 def compiles(wanted: str) -> bool:
-    """Choose whether the network is compiled: as the recipe says, or for ``auto`` on a GPU that Triton can compile for.
+    """Choose whether the network is compiled: the recipe's value, or for ``auto`` on a GPU that Triton can compile for.
 
     Raises:
         OptionError: if it is wanted on a CPU and there is no C++ compiler.
@@ -147,7 +147,7 @@ def compiles(wanted: str) -> bool:
 
 
 def unused_gpus(share: Share) -> str | None:
-    """Say how to use the other GPUs of this machine where one process has several; ``None`` where it has not."""
+    """Return a hint on how to use all GPUs if one process runs on a machine with several, otherwise ``None``."""
     gpus = torch.cuda.device_count()
     if share.size > 1 or gpus < 2:
         return None

@@ -1,7 +1,7 @@
 """The server: one page and a REST interface over a pool of recognisers, on this machine.
 
-``create_app`` makes the application, ``serve`` runs it. What is sent is never stored; what a decoder does to an upload
-ends at most that one request. docs/web.md says how to use it and how it is guarded.
+``create_app`` makes the application, ``serve`` runs it. Uploads are never stored. A decoder that fails on an upload
+ends at most that one request. docs/web.md describes how to use the server and how it is protected.
 """
 
 from voxtrait.web.app import create_app

@@ -1,9 +1,9 @@
-"""The door: who may ask, under which name, and what every answer says to a browser.
+"""Access control: which clients and host names are accepted, and the security headers of every response.
 
-- The name in ``Host`` must be the server's own, or a page elsewhere could have its name point at this machine and read
-  along (DNS rebinding).
-- What changes nothing for a page elsewhere may be asked by it, all else must come from the server's own page.
-- With a token, everything but the page needs it.
+- ``Host`` must be one of the server's own names. Otherwise another site could point its own name at this machine and
+  read the responses (DNS rebinding).
+- Pages of other sites may send only requests that change nothing. All others must come from the server's own page.
+- If a token is set, everything but the page needs it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SUBPROTOCOL: Final = "voxtrait"
-LINGER_S: Final = 20.0  # for what a client still sends after it was refused
+LINGER_S: Final = 20.0  # for which the server still reads the body of a refused request
 TOKEN_PREFIX: Final = "token."
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
@@ -44,7 +44,7 @@ class AccessControl:
     """Middleware around the application.
 
     Args:
-        app: what is guarded.
+        app: the protected application.
         settings: names and token.
     """
 
@@ -53,49 +53,52 @@ class AccessControl:
         self._settings = settings
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Let a request in, or answer it."""
+        """Pass a request to the application, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
 
-        begun = heard = False
+        begun = body_read = False
         status = 200
 
-        async def listened() -> "Message":
-            nonlocal heard
+        async def tracked_receive() -> "Message":
+            nonlocal body_read
             message = await receive()
-            heard = message["type"] != "http.request" or not message.get("more_body", False)
+            body_read = message["type"] != "http.request" or not message.get("more_body", False)
             return message
 
-        async def dressed(message: "Message") -> None:
+        async def send_with_headers(message: "Message") -> None:
             nonlocal begun, status
             begun = True
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
-                said = {name.lower() for name, _ in message["headers"]}
+                present = {name.lower() for name, _ in message["headers"]}
                 extra = dict(HEADERS)
                 if scope["path"].startswith("/v1/"):
                     extra["Cache-Control"] = "no-store"
                 message["headers"] = [
                     *message["headers"],
-                    *((n.encode(), v.encode()) for n, v in extra.items() if n.lower().encode() not in said),
+                    *((n.encode(), v.encode()) for n, v in extra.items() if n.lower().encode() not in present),
                 ]
             elif (
-                message["type"] == "http.response.body" and status >= 400 and not message.get("more_body") and not heard
+                message["type"] == "http.response.body"
+                and status >= 400
+                and not message.get("more_body")
+                and not body_read
             ):
                 await send({**message, "more_body": True})
-                # a connection that is closed while the client still sends loses the answer on its way
+                # if the connection were closed while the client still sends, the client would lose the response
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LINGER_S):
-                        while not heard:
-                            await listened()
+                        while not body_read:
+                            await tracked_receive()
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         problem = check(scope, self._settings)
         if problem is None:
             try:
-                await self.app(scope, listened if scope["type"] == "http" else receive, dressed)
+                await self.app(scope, tracked_receive if scope["type"] == "http" else receive, send_with_headers)
                 return
             except Exception as error:
                 problem = RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
@@ -110,11 +113,11 @@ class AccessControl:
             from starlette.responses import JSONResponse
 
             scope["account"].code = problem.code
-            await JSONResponse(problem.body, problem.status, problem.headers)(scope, listened, dressed)
+            await JSONResponse(problem.body, problem.status, problem.headers)(scope, tracked_receive, send_with_headers)
 
 
 def check(scope: "Scope", settings: Settings) -> RequestError | None:
-    """Say why a request is not let in, or ``None``."""
+    """Return the reason to refuse a request, or ``None``."""
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     host = headers.get("host", "")
     if not allowed(host, settings):
@@ -122,8 +125,8 @@ def check(scope: "Scope", settings: Settings) -> RequestError | None:
             "wrong_host", f"the server is not called {name_of(host)!r}: start it with --allow-host for that"
         )
     origin = headers.get("origin")
-    asks_only = scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS")
-    if origin is not None and not asks_only and urlsplit(origin).netloc.lower() != host.lower():
+    read_only = scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS")
+    if origin is not None and not read_only and urlsplit(origin).netloc.lower() != host.lower():
         return RequestError("cross_origin", f"the request comes from a page of {origin}, expected the server's own")
     if settings.token is not None and (scope["path"].startswith("/v1/") or scope["path"] == "/metrics"):
         given = _subprotocol(headers) if scope["type"] == "websocket" else _bearer(headers)
@@ -133,7 +136,7 @@ def check(scope: "Scope", settings: Settings) -> RequestError | None:
 
 
 def allowed(host: str, settings: Settings) -> bool:
-    """Tell whether a ``Host`` is one of the server's names.
+    """Return whether a ``Host`` is one of the server's names.
 
     Examples:
         >>> allowed("localhost:8000", Settings()), allowed("[::1]", Settings()), allowed("example.org", Settings())
@@ -148,7 +151,7 @@ def allowed(host: str, settings: Settings) -> bool:
         return True
     if settings.local:
         return False
-    try:  # an address is nobody's to point elsewhere, only names are
+    try:  # only names can be pointed at another machine, addresses cannot
         ipaddress.ip_address(name)
     except ValueError:
         return False
@@ -156,7 +159,7 @@ def allowed(host: str, settings: Settings) -> bool:
 
 
 def name_of(host: str) -> str:
-    """Take the port, and the brackets of an address, from a ``Host``.
+    """Remove the port, and the brackets of an address, from a ``Host``.
 
     Examples:
         >>> name_of("[::1]:8000"), name_of("Example.org:443"), name_of("127.0.0.1")

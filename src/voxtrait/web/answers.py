@@ -1,4 +1,4 @@
-"""The shapes of the answers, with an example each, as OpenAPI describes them."""
+"""The schemas of the responses, with an example each, for OpenAPI."""
 
 from typing import Any, Final, Literal
 
@@ -90,17 +90,19 @@ class ErrorAnswer(BaseModel):
 
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems that a route may answer with, by status, one example a code."""
+    """Describe the problems that a route may return, by status, with one example for each code."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in ("token", "cross_origin", "wrong_host", *codes):
         kind = KINDS[code]
-        said = found.setdefault(kind.status, {"model": ErrorAnswer, "description": ""})
-        said["description"] = "; ".join(filter(None, [said["description"], f"{code}: {kind.meaning}"]))
+        response = found.setdefault(kind.status, {"model": ErrorAnswer, "description": ""})
+        response["description"] = "; ".join(filter(None, [response["description"], f"{code}: {kind.meaning}"]))
         example = {"value": {"error": {"code": code, "message": kind.meaning}}}
-        content = said.setdefault("content", {"application/json": {"examples": {}}})
+        content = response.setdefault("content", {"application/json": {"examples": {}}})
         content["application/json"]["examples"][code] = example
         if kind.status == 503:
-            said["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
+            response["headers"] = {
+                "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+            }
     return found
 
 
@@ -124,4 +126,4 @@ UPLOAD: Final = {
         },
     }
 }
-"""The body of a request with a file, which is read as it comes and not by FastAPI."""
+"""The body of a request with a file. The server streams it itself, without FastAPI's own parsing."""

@@ -1,4 +1,4 @@
-"""The application: what a server holds, and the routes over it.
+"""The application: the state of a server, and its routes.
 
 ::
 
@@ -71,7 +71,7 @@ def create_app(
         title="voxtrait",
         version=importlib.metadata.version("voxtrait"),
         description=ABOUT,
-        docs_url=None,  # these pages fetch scripts from elsewhere
+        docs_url=None,  # these pages load scripts from other sites
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
@@ -82,13 +82,13 @@ def create_app(
     app.include_router(make_pages(state.bundle))
     app.add_exception_handler(RequestError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
-    app.add_exception_handler(GoneError, _leave)
+    app.add_exception_handler(GoneError, _handle_gone)
     app.add_middleware(AccessControl, settings=settings)
     app.add_middleware(RequestLog, metrics=state.metrics, settings=settings)
     return app
 
 
-def _answer(request: "Request", problem: RequestError) -> "JSONResponse":
+def _error_response(request: "Request", problem: RequestError) -> "JSONResponse":
     from fastapi.responses import JSONResponse
 
     request.scope["account"].code = problem.code
@@ -97,19 +97,19 @@ def _answer(request: "Request", problem: RequestError) -> "JSONResponse":
 
 async def _refuse(request: "Request", error: Exception) -> "JSONResponse":
     assert isinstance(error, RequestError)
-    return _answer(request, error)
+    return _error_response(request, error)
 
 
 async def _refuse_http(request: "Request", error: Any) -> "JSONResponse":
-    """Answer what the framework itself refuses."""
+    """Return the response to a request that the framework itself refuses."""
     code = next((code for code, kind in KINDS.items() if kind.status == error.status_code), "malformed")
     problem = RequestError(code, f"{request.method} {request.url.path}: {KINDS[code].meaning}; see /openapi.json")
     problem.status = error.status_code
     problem.headers |= dict(error.headers or {})
-    return _answer(request, problem)
+    return _error_response(request, problem)
 
 
-async def _leave(request: "Request", error: Exception) -> Any:
+async def _handle_gone(request: "Request", error: Exception) -> Any:
     from starlette.responses import Response
 
-    return Response(status_code=499)  # nobody is there to read it
+    return Response(status_code=499)  # the client has disconnected, so nothing receives it

@@ -1,4 +1,4 @@
-"""The card of a model, as a page: what it is, how right it is, what it must not be used for; from ``bundle.json``."""
+"""The model card as a page: its purpose, its accuracy and its misuses, from ``bundle.json``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ def card(bundle: Bundle) -> str:
     """Write the page.
 
     Args:
-        bundle: the one that answers.
+        bundle: the active one.
 
     Examples:
         >>> from voxtrait.bundle import load
@@ -29,7 +29,7 @@ def card(bundle: Bundle) -> str:
     )
     return environment.get_template("card.html").render(
         b=bundle,
-        tells=_tells(bundle),
+        outputs=_outputs(bundle),
         tested=_tested(bundle.scores),
         figures=list(_figures(bundle.scores)),
         decades=list(_decades(bundle.scores)),
@@ -40,20 +40,20 @@ def card(bundle: Bundle) -> str:
     )
 
 
-def _tells(bundle: Bundle) -> str:
-    said = {
+def _outputs(bundle: Bundle) -> str:
+    texts = {
         "gender": "the gender the voice presents as (female, male, or unsure)",
         "age": "an age in years with an 80 % interval",
     }
-    return " and ".join(words for task, words in said.items() if task in bundle.outputs)
+    return " and ".join(text for task, text in texts.items() if task in bundle.outputs)
 
 
 def _tested(scores: Mapping[str, Any]) -> str:
     clips, speakers = scores.get("n_clips"), scores.get("n_speakers")
-    said = "an unknown number of clips" if clips is None else f"{clips:,} clips"
+    text = "an unknown number of clips" if clips is None else f"{clips:,} clips"
     if speakers is not None:
-        said += f" of {speakers:,} speakers"
-    return f"{said}; leakage between training and test: {scores.get('leakage', 'unknown')}"
+        text += f" of {speakers:,} speakers"
+    return f"{text}; leakage between training and test: {scores.get('leakage', 'unknown')}"
 
 
 def _decades(scores: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:

@@ -1,4 +1,4 @@
-"""What a request may be refused with: one status and one code each, the same in answers, OpenAPI and documents."""
+"""The errors of refused requests: one status and one code each, the same in responses, OpenAPI and documentation."""
 
 from typing import Any, Final, NamedTuple
 
@@ -38,7 +38,7 @@ class RequestError(Exception):
 
     Args:
         code: one of :data:`KINDS`.
-        message: what was got, what was expected, what to do.
+        message: what was received, what was expected, what to do.
         retry_s: when to try again, in seconds; for ``busy`` and ``interrupted``.
 
     Examples:
@@ -59,9 +59,9 @@ class RequestError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """The answer, as JSON-ready values."""
+        """The body of the response, as JSON-ready values."""
         return {"error": {"code": self.code, "message": self.message}}
 
 
 class GoneError(Exception):
-    """The client went away before its answer."""
+    """The client disconnected before its response."""

@@ -1,4 +1,4 @@
-"""A voice while it speaks: samples in, spectrogram columns and estimates out, over a WebSocket."""
+"""Live recognition over a WebSocket: it receives samples, and sends spectrogram columns and estimates."""
 
 import asyncio
 import base64
@@ -38,7 +38,7 @@ class Columns:
 
     Examples:
         >>> columns = Columns(16_000)
-        >>> columns.feed(np.zeros(16_000, np.float32)).shape  # the last ones need samples that are not there yet
+        >>> columns.feed(np.zeros(16_000, np.float32)).shape  # the last ones need samples that have not come yet
         (49, 96)
     """
 
@@ -47,10 +47,10 @@ class Columns:
 
         self._resampler = soxr.ResampleStream(rate, SAMPLING_RATE, 1, "float32") if rate != SAMPLING_RATE else None
         self._half = FRONT_END.window_length // 2
-        self._kept: Signal = np.zeros(self._half, np.float32)  # … so that column 0 stands at sample 0
+        self._kept: Signal = np.zeros(self._half, np.float32)  # … so that column 0 is centred at sample 0
 
     def feed(self, block: Signal) -> features.Picture:
-        """Take samples ``(samples,)``, and give the columns that are whole now, ``(n, 96)``, highest band first."""
+        """Take samples ``(samples,)``, and return the columns that are now complete: ``(n, 96)``, high bands first."""
         if self._resampler is not None:
             block = np.asarray(self._resampler.resample_chunk(block), dtype=np.float32)
         self._kept = np.concatenate([self._kept, block])
@@ -64,10 +64,10 @@ class Columns:
 
 
 class Session:
-    """One voice: everything that needs time is done by one thread of its own.
+    """The live recognition of one voice. All slow work runs in a thread of its own.
 
     Raises:
-        BundleError: if the bundle looks at whole clips.
+        BundleError: if the bundle needs whole clips.
     """
 
     def __init__(self, recognizer: Recognizer, rate: int, max_seconds: float) -> None:
@@ -78,7 +78,7 @@ class Session:
         self._listening = Listening(recognizer)
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Take float32 samples, and give the messages they lead to.
+        """Take float32 samples, and return the messages to send.
 
         Raises:
             RequestError: if they are no samples, or too many.
@@ -94,25 +94,25 @@ class Session:
             raise RequestError("too_long", f"a session is over after {self._max_seconds:g} s: begin another one")
         if not len(block):
             return []
-        estimates = self._listening.feed(block, self._rate)  # first, for it refuses what is no signal
-        said = []
+        estimates = self._listening.feed(block, self._rate)  # first, because it refuses invalid samples
+        messages = []
         columns = self._columns.feed(np.clip(block, -1, 1))
         if len(columns):
             data64 = base64.b64encode(columns.tobytes()).decode()
-            said.append({"type": "columns", "height": BANDS, "hop_s": HOP / SAMPLING_RATE, "data": data64})
-        return said + [{"type": "estimate", "estimate": estimate.to_dict()} for estimate in estimates]
+            messages.append({"type": "columns", "height": BANDS, "hop_s": HOP / SAMPLING_RATE, "data": data64})
+        return messages + [{"type": "estimate", "estimate": estimate.to_dict()} for estimate in estimates]
 
     def end(self) -> dict[str, Any]:
-        """Give the last message."""
+        """Return the last message."""
         return {"type": "final", "prediction": self._listening.close().so_far.to_dict()}
 
     def leave(self) -> None:
-        """Let go, whatever was about to be answered."""
+        """Stop the recognition, and discard the results that were not sent."""
         self._listening.__exit__(None, None, None)
 
 
 class Live:
-    """All sessions of a server, of which so many may be at a time."""
+    """All live sessions of a server; the number of simultaneous ones is limited."""
 
     def __init__(self, recognizer: Recognizer, settings: Settings, metrics: Metrics) -> None:
         self._recognizer = recognizer
@@ -122,11 +122,11 @@ class Live:
         self._threads = ThreadPoolExecutor(settings.live_sessions, thread_name_prefix="voxtrait-live")
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Stop the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def serve(self, websocket: "WebSocket") -> None:
-        """Be one session, from the first message to the last."""
+        """Run one session, from the first message to the last."""
         from starlette.websockets import WebSocketDisconnect
 
         account: RequestRecord = websocket.scope["account"]
@@ -140,7 +140,7 @@ class Live:
                 raise RequestError("busy", f"{self._settings.live_sessions} live sessions are open: try again later")
             self._metrics.live.inc()
             try:
-                await self._converse(websocket, account)
+                await self._run_session(websocket, account)
             finally:
                 self._metrics.live.dec()
         except WebSocketDisconnect:
@@ -148,7 +148,7 @@ class Live:
         except RequestError as problem:
             account.code = problem.code
             await _end(websocket, problem.body, code)
-        except VoxtraitError as error:  # samples that are none, or a bundle that cannot listen
+        except VoxtraitError as error:  # invalid samples, or a bundle without live recognition
             account.code = "unusable"
             await _end(websocket, RequestError("unusable", str(error)).body, code)
         else:
@@ -156,15 +156,15 @@ class Live:
         finally:
             self._open -= 1
 
-    async def _converse(self, websocket: "WebSocket", account: RequestRecord) -> None:
+    async def _run_session(self, websocket: "WebSocket", account: RequestRecord) -> None:
         loop = asyncio.get_running_loop()
         rate = _rate(await self._next(websocket))
         session = await loop.run_in_executor(self._threads, Session, self._recognizer, rate, self._settings.max_seconds)
         try:
             while isinstance(message := await self._next(websocket), bytes):
-                for said in await loop.run_in_executor(self._threads, session.feed, message):
-                    await _send(websocket, said)
-            if not isinstance(said := _parsed(message), dict) or said.get("end") is not True:
+                for response in await loop.run_in_executor(self._threads, session.feed, message):
+                    await _send(websocket, response)
+            if not isinstance(command := _parsed(message), dict) or command.get("end") is not True:
                 raise RequestError("malformed", 'expected samples, or {"end": true}')
             await _send(websocket, await loop.run_in_executor(self._threads, session.end))
         finally:
@@ -186,8 +186,8 @@ class Live:
 
 
 def _rate(message: str | bytes) -> int:
-    said = _parsed(message) if isinstance(message, str) else None
-    rate = said.get("sampling_rate") if isinstance(said, dict) else None
+    settings = _parsed(message) if isinstance(message, str) else None
+    rate = settings.get("sampling_rate") if isinstance(settings, dict) else None
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not RATES[0] <= rate <= RATES[1]:
         raise RequestError("malformed", f'expected {{"sampling_rate": HZ}} first, with {RATES[0]} to {RATES[1]} Hz')
     return round(rate)
@@ -205,10 +205,10 @@ async def _send(websocket: "WebSocket", message: dict[str, Any]) -> None:
 
 
 async def _end(websocket: "WebSocket", error: dict[str, Any] | None, code: int) -> None:
-    """Say what went wrong, if anything did, and close."""
+    """Send the error, if there is one, and close the connection."""
     from starlette.websockets import WebSocketDisconnect
 
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it went away in this very moment
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the client has just disconnected
         if error is not None:
             await _send(websocket, {"type": "error", **error})
         await websocket.close(code)

@@ -1,4 +1,4 @@
-"""What a browser shows: the page and its files, just as they lie in the package, and the card of the model."""
+"""The pages for a browser: the page and its files, unchanged from the package, and the model card."""
 
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ TYPES: Final = {
     ".json": "application/json",
     ".webmanifest": "application/manifest+json",
 }
-"""All kinds of file that the page may have; what is of no kind here is not served."""
+"""All file types that the page may use. Files of other types are not served."""
 
 
 def make_pages(bundle: Bundle) -> APIRouter:
@@ -51,7 +51,7 @@ def make_pages(bundle: Bundle) -> APIRouter:
 
 
 def _file(request: Request, files: dict[str, Path], name: str) -> Response:
-    """Answer with a file that was there at the start, or with nothing where the browser has it already."""
+    """Return a file that existed at the start, or status 304 if the browser already has it."""
     file = files.get(name)
     if file is None or not file.is_file():
         raise RequestError("not_found", f"there is no {request.url.path} here")

@@ -1,8 +1,8 @@
-"""Worker processes that are asked one thing at a time, and replaced when they die or take too long.
+"""Worker processes that process one task at a time, and are replaced when they exit or take too long.
 
-A request waits for a free worker, in the order of arrival; the worker's whole life is in a thread's hands while it
-works, so the server itself waits for nothing. What a worker's death means for its request is said by its exit status: a
-decoder that crashes leaves another one than somebody who kills it.
+Requests wait for a free worker in the order of arrival. While a worker is busy, one thread waits for it, so the event
+loop never blocks. If a worker exits, its exit status decides the error of its request: a crash of the decoder has
+another exit status than a kill from outside.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from voxtrait.web.work import Task
 START_S: Final = 120.0  # in which a worker must be ready
 AGAIN_S: Final = 1.0  # between attempts at starting one
 OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-"""Signals that an operator or the kernel sends; others are what a crash looks like."""
+"""Signals that an operator or the kernel sends. Any other signal indicates a crash."""
 
 _log = logging.getLogger("voxtrait.web")
 _starting = threading.Lock()  # multiprocessing hides the main module while it starts a process
 
 
 class Pool:
-    """So many workers, warm.
+    """A fixed number of workers that have loaded the model.
 
     Args:
         job: pickled and sent to each; called with a :class:`Task`.
         size: how many.
-        timeout_s: seconds that a request may work, and seconds that it may wait for a worker.
+        timeout_s: the time limit of the work on a request, and of its wait for a worker, in seconds.
     """
 
     def __init__(self, job: Callable[[Task], Any], size: int, timeout_s: float) -> None:
@@ -77,7 +77,7 @@ class Pool:
             self._free.put_nowait(slot)
 
     async def ask(self, task: Task) -> Any:
-        """Let a worker do something.
+        """Run a task on a worker.
 
         Raises:
             RequestError: ``busy`` if none was free in time, ``too_slow``, ``decoder_crashed``, or ``interrupted`` if
@@ -94,12 +94,12 @@ class Pool:
         self.busy += 1
         work = asyncio.get_running_loop().run_in_executor(self._threads, slot.ask, task, self._timeout_s)
         work.add_done_callback(lambda done: self._release(slot, done))
-        answer, seconds = await asyncio.shield(work)  # a client that goes away leaves the worker to end its work
+        result, seconds = await asyncio.shield(work)  # if the client disconnects, the worker still finishes its task
         self._mean_s = seconds if not self._mean_s else 0.9 * self._mean_s + 0.1 * seconds
-        return answer
+        return result
 
     async def close(self) -> None:
-        """End all workers at once, and whatever they are at."""
+        """Kill all workers at once, even during a task."""
         self._closed = True
         for slot in self._slots:
             slot.close()
@@ -108,11 +108,11 @@ class Pool:
     def _release(self, slot: "_Slot", work: "asyncio.Future[Any]") -> None:
         self.busy -= 1
         if not work.cancelled():
-            work.exception()  # whoever asked has seen it, or is gone
+            work.exception()  # mark it as retrieved: the caller of ask() has got it, or was cancelled
         self._offer(slot)
 
     def _offer(self, slot: "_Slot") -> None:
-        """Put a worker back, a new one if this one is dead."""
+        """Put a worker back into the queue, or start a new one if this one has exited."""
         if self._closed:
             return
         loop = asyncio.get_running_loop()
@@ -156,16 +156,16 @@ class _Slot:
                 return
             worker = Worker(self._job, bare=True)
         self._worker = worker
-        if not _said(worker, READY):
+        if not _received(worker, READY):
             status = self._end("stillborn")
             raise WorkerError(f"a worker process could not start (exit status {status}): may this user run Python?")
         worker.give([Task("warm")])
-        if not _said(worker, DONE):
+        if not _received(worker, DONE):
             self._end("stillborn")
             raise WorkerError("a worker process could not load the model: is there enough memory?")
 
     def ask(self, task: Task, timeout_s: float) -> tuple[Any, float]:
-        if self._worker is None or not self.alive:  # killed while it had nothing to do
+        if self._worker is None or not self.alive:  # killed while idle
             self._end("idle")
             self.start()
         worker = self._worker
@@ -176,8 +176,8 @@ class _Slot:
             self._end("late")
             raise RequestError("too_slow", f"it took longer than {timeout_s:g} s and was given up: cut it into pieces")
         match worker.take():
-            case (kind, answer) if kind == DONE:
-                return answer, time.monotonic() - begun
+            case (kind, result) if kind == DONE:
+                return result, time.monotonic() - begun
             case (kind, error) if kind == FAILED:
                 self._end("crashed")
                 raise error
@@ -197,7 +197,7 @@ class _Slot:
         if worker is None:
             return None
         if died:
-            worker.process.join(5)  # else it would be killed here, and its own exit status lost
+            worker.process.join(5)  # otherwise kill() below would overwrite its own exit status
         status = worker.kill()
         if died:
             reason = "killed" if status is not None and status < 0 and -status in OUTSIDE else "crashed"
@@ -215,8 +215,8 @@ def _readable(worker: Worker, seconds: float) -> bool:
         return True
 
 
-def _said(worker: Worker, kind: int) -> bool:
-    """Wait for a message of a kind."""
+def _received(worker: Worker, kind: int) -> bool:
+    """Wait for a message. Return whether it came in time and is of this kind."""
     if not _readable(worker, START_S):
         return False
     message = worker.take()

@@ -1,4 +1,4 @@
-"""What is known of every request afterwards: a line of log and some figures; no file names, no sound, no queries."""
+"""The log line and the metrics of each request. They contain no file names, no audio and no queries."""
 
 import dataclasses
 import datetime
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from voxtrait.web.pool import Pool
 
 BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds
-GONE: Final = 499  # written where a client went away before its answer
+GONE: Final = 499  # logged if a client disconnected before its response
 _log = logging.getLogger("voxtrait.web")
 
 
 @dataclasses.dataclass
 class RequestRecord:
-    """What a request adds to its line while it is worked on."""
+    """The values that the handling of a request adds to its log line."""
 
     id: str
     bytes: int = 0  # of the upload
@@ -55,7 +55,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
 
     def text(self, pool: "Pool") -> bytes:
-        """Give all figures as Prometheus reads them."""
+        """Return all figures in the format of Prometheus."""
         from prometheus_client import generate_latest
 
         for name, gauge in self._pool_gauges.items():
@@ -66,11 +66,11 @@ class Metrics:
 
 
 class RequestLog:
-    """Middleware around everything else: numbers, counts, measures and logs each request.
+    """The outermost middleware: it numbers, counts, times and logs each request.
 
     Args:
-        app: what is watched.
-        metrics: where it is counted.
+        app: the application whose requests are logged.
+        metrics: the metrics to update.
         settings: whether addresses of clients are logged.
     """
 
@@ -80,7 +80,7 @@ class RequestLog:
         self._settings = settings
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Watch a request."""
+        """Run a request, and log it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -88,7 +88,7 @@ class RequestLog:
         begun = time.monotonic()
         status = 101 if scope["type"] == "websocket" else GONE
 
-        async def watched(message: "Message") -> None:
+        async def send_with_id(message: "Message") -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -98,7 +98,7 @@ class RequestLog:
             await send(message)
 
         try:
-            await self.app(scope, receive, watched)
+            await self.app(scope, receive, send_with_id)
         finally:
             self._write(scope, account, status, time.monotonic() - begun)
 
@@ -144,11 +144,11 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(quiet: bool = False) -> None:
-    """Send the server's log to standard error as JSON lines; quietly, only what went wrong."""
+    """Send the server's log to standard error as JSON lines; with ``quiet``, only warnings and errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     level = logging.WARNING if quiet else logging.INFO
-    # the parser of forms warns of each one that is none, which the line of that request tells already
+    # the form parser warns about each malformed form, but the log line of that request already reports it
     levels = {"voxtrait.web": level, "uvicorn.error": logging.WARNING, "python_multipart": logging.ERROR}
     for name in levels:
         logger = logging.getLogger(name)

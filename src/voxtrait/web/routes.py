@@ -1,4 +1,4 @@
-"""The REST interface: uploads to predictions and pictures, and what the server says of itself."""
+"""The REST interface: predictions and pictures of uploads, and information about the server."""
 
 import asyncio
 import contextlib
@@ -38,10 +38,10 @@ def make_router(state: AppState) -> APIRouter:
     """Make the routes of a server.
 
     Args:
-        state: what they share.
+        state: the state that they share.
     """
     router = APIRouter()
-    # only described here: the guard has looked at the token before
+    # only for the description in OpenAPI: AccessControl has already checked the token
     needed: list[Any] = [Depends(HTTPBearer(auto_error=False))] if state.settings.token is not None else []
     models = [describe_model(bundle, state.bundle) for bundle in _bundles(state.bundle)]
 
@@ -89,13 +89,13 @@ def make_router(state: AppState) -> APIRouter:
     )
     async def limits() -> Response:
         """Say what is taken."""
-        said = state.settings
+        settings = state.settings
         return JSONResponse(
             {
-                "max_upload_bytes": said.max_upload_bytes,
-                "max_seconds": said.max_seconds,
-                "timeout_s": said.timeout_s,
-                "auth": said.token is not None,
+                "max_upload_bytes": settings.max_upload_bytes,
+                "max_seconds": settings.max_seconds,
+                "timeout_s": settings.timeout_s,
+                "auth": settings.token is not None,
             }
         )
 
@@ -108,8 +108,8 @@ def make_router(state: AppState) -> APIRouter:
         """Say whether there is a worker that works; needs no token."""
         alive = state.pool.alive
         version = importlib.metadata.version("voxtrait")
-        said = {"status": "ok" if alive else "down", "workers": alive, "version": version}
-        return JSONResponse(said, 200 if alive else 503)
+        health = {"status": "ok" if alive else "down", "workers": alive, "version": version}
+        return JSONResponse(health, 200 if alive else 503)
 
     @router.get(
         "/metrics",
@@ -130,16 +130,16 @@ def make_router(state: AppState) -> APIRouter:
 
 
 def describe_model(bundle: Bundle, active: Bundle) -> dict[str, Any]:
-    """Give what ``/v1/models`` says of a bundle."""
-    said = describe(bundle)
+    """Return the values that ``/v1/models`` reports for a bundle."""
+    described = describe(bundle)
     first = {
-        "name": said["name"],
-        "version": said["version"],
+        "name": described["name"],
+        "version": described["version"],
         "title": bundle.title,
         "active": bundle.folder == active.folder,
         "unsure": list(bundle.calibration["gender"]["unsure"]) if "gender" in bundle.outputs else None,
     }
-    return first | said
+    return first | described
 
 
 def _bundles(active: Bundle) -> list[Bundle]:
@@ -147,7 +147,7 @@ def _bundles(active: Bundle) -> list[Bundle]:
 
 
 async def _work(state: AppState, request: Request, kind: str) -> Any:
-    """Take an upload, let a worker do it, and give the value."""
+    """Receive an upload, run it on a worker, and return the value."""
     account = request.scope["account"]
     with state.place():
         async with receive(request, state.uploads, state.settings) as upload:
@@ -161,9 +161,9 @@ async def _work(state: AppState, request: Request, kind: str) -> Any:
     return outcome.value
 
 
-async def _unless_gone(request: Request, asking: Any) -> Outcome:
-    """Wait for the worker, and stop waiting in the queue when the client goes away."""
-    work: asyncio.Task[Outcome] = asyncio.ensure_future(asking)
+async def _unless_gone(request: Request, pending: Any) -> Outcome:
+    """Wait for the worker, and stop waiting in the queue when the client disconnects."""
+    work: asyncio.Task[Outcome] = asyncio.ensure_future(pending)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""A server from start to end: its socket, its process, its signals."""
+"""The run of a server: its socket, its process and its signals."""
 
 import contextlib
 import logging
@@ -25,11 +25,11 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
         app: as :func:`voxtrait.web.create_app` makes it.
         host: the address to listen at.
         port: 0: any free one.
-        ready: told the URL once requests are answered.
+        ready: is called with the URL once the server accepts requests.
 
     Raises:
         MissingExtraError: if the extra ``[web]`` is not installed.
-        OptionError: if the address cannot be listened at, for one because another server does.
+        OptionError: if the server cannot listen at the address, for example because another server does.
         WorkerError: if no worker can start.
     """
     try:
@@ -42,12 +42,12 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
 
         class Server(uvicorn.Server):
             async def startup(self, sockets: Any = None) -> None:
-                said = logging.getLogger("uvicorn.error")
-                said.disabled = True  # it would print a traceback of what is raised below
+                log = logging.getLogger("uvicorn.error")
+                log.disabled = True  # it would print a traceback of the exception that is raised below
                 try:
                     await super().startup(sockets)
                 finally:
-                    said.disabled = False
+                    log.disabled = False
                 if self.started:
                     ready(url)
 
@@ -66,13 +66,13 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
             timeout_graceful_shutdown=round(state.settings.grace_s),
         )
         server = Server(config)
-        # uvicorn raises the signal that ended it once more: an end that was asked for is none that failed
+        # after its shutdown uvicorn raises the stop signal again: ignore it, because a requested stop is not a failure
         before = {kind: signal.signal(kind, lambda *_: None) for kind in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with contextlib.suppress(SystemExit):  # which newer versions raise where the start failed
+            with contextlib.suppress(SystemExit):  # which newer versions raise if the start failed
                 server.run(sockets=[listener])
         finally:
-            state.clear()  # after a second Ctrl-C uvicorn skips the application's own end
+            state.clear()  # after a second Ctrl-C uvicorn skips the shutdown of the application
             for kind, handler in before.items():
                 signal.signal(kind, handler)
     if not server.started:
@@ -95,13 +95,13 @@ def listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except (OSError, OverflowError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise OptionError(f"cannot listen at {address(host, port)}: {said}; --port 0 takes a free one") from None
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OptionError(f"cannot listen at {address(host, port)}: {reason}; --port 0 takes a free one") from None
     return listener
 
 
 def address(host: str, port: int) -> str:
-    """Give the URL of a server.
+    """Return the URL of a server.
 
     Examples:
         >>> address("::1", 8000), address("127.0.0.1", 80)

@@ -1,4 +1,4 @@
-"""What a server may take, and from whom: one frozen record."""
+"""The settings of a server: its limits, names and token, in one frozen record."""
 
 import dataclasses
 import ipaddress
@@ -17,7 +17,7 @@ LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that a server is told at its start.
+    """All settings of a server at its start.
 
     Raises:
         OptionError: if a limit is not positive, or the token cannot be one.
@@ -37,14 +37,14 @@ class Settings:
     live_sessions: int = 4  # at a time
     live_patience_s: float = 30.0  # without a message from a live client
     worker_memory_bytes: int = 2**30  # that a worker may take beside what the loaded model needs
-    local: bool = True  # bound to a loopback address: only its names are answered to
-    hosts: frozenset[str] = frozenset()  # other names that the server may be called by, lower case
+    local: bool = True  # bound to a loopback address: only loopback names are accepted
+    hosts: frozenset[str] = frozenset()  # other accepted host names, in lower case
     token: str | None = None
     folder: Path | None = None  # where temporary files go; None: the system's folder for them
     log_clients: bool = False  # addresses of clients in the log
 
     def __post_init__(self) -> None:
-        """Fill in the number of workers, and refuse what makes no server."""
+        """Fill in the number of workers, and refuse invalid settings."""
         if not self.workers:
             object.__setattr__(self, "workers", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
         for name in ("workers", "max_upload_bytes", "max_seconds", "timeout_s", "upload_timeout_s", "live_sessions"):
@@ -65,7 +65,7 @@ class Settings:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address to listen at can be reached from this machine only.
+    """Return whether an address to listen at can be reached from this machine only.
 
     Examples:
         >>> is_loopback("localhost"), is_loopback("127.0.0.2"), is_loopback("0.0.0.0"), is_loopback("example.org")

@@ -1,4 +1,4 @@
-"""What all requests of one server share: its recogniser, workers, uploads and limits."""
+"""The state that all requests of one server share: its recogniser, workers, uploads and limits."""
 
 import contextlib
 import logging
@@ -14,10 +14,10 @@ from voxtrait.web.work import Work
 
 
 class AppState:
-    """What all requests of one server share.
+    """The state that all requests of one server share.
 
     Args:
-        recognizer: who answers.
+        recognizer: makes the predictions.
         settings: limits.
     """
 
@@ -43,7 +43,7 @@ class AppState:
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
-        """Take one of the places for uploads, for as long as the context lasts.
+        """Occupy one of the places for uploads while the context lasts.
 
         Raises:
             RequestError: ``busy`` if all are taken.
@@ -61,7 +61,7 @@ class AppState:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Start the workers and make the folder for uploads; both are gone when the context ends.
+        """Start the workers and make the folder for uploads; the end of the context stops and removes them.
 
         Raises:
             WorkerError: if a worker cannot start.
@@ -79,6 +79,6 @@ class AppState:
                 await self.pool.close()
 
     def clear(self) -> None:
-        """Remove the folder for uploads, if the server's end did not."""
+        """Remove the folder for uploads, if the shutdown of the server did not."""
         if self._uploads is not None:
             self._uploads.close()

@@ -1,8 +1,8 @@
-"""A private folder for uploads, in which nothing outlives its request, and nothing its server.
+"""A private folder for uploads. Each upload is removed with its request, and the folder with its server.
 
-Where the system has them, uploads are files without a name (Linux's ``O_TMPFILE``), which vanish with the process
-however it ends. Elsewhere they have one, and the folder of a server that crashed is removed by the next one's start:
-each server holds a lock in its folder for as long as it lives.
+If the system supports it, uploads are files without a name (Linux's ``O_TMPFILE``), which the kernel removes however
+the process ends. Elsewhere they have a name, and the start of the next server removes the folder of one that crashed:
+each server holds a lock in its folder while it runs.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import Final, Self
 
 PREFIX: Final = "voxtrait-web-"
 LOCK: Final = "lock"
-NEWBORN_S: Final = 60.0  # a folder without its lock is younger than this: its server is at its start
+NEWBORN_S: Final = 60.0  # age up to which a folder without a lock may belong to a server that is starting
 
 
 class UploadFolder:
@@ -45,7 +45,7 @@ class UploadFolder:
         return StoredUpload(self.folder)
 
     def close(self) -> None:
-        """Remove the folder and all in it; once more does nothing."""
+        """Remove the folder and its files. A second call does nothing."""
         if self._lock is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
             os.close(self._lock)
@@ -63,7 +63,7 @@ class UploadFolder:
 
 
 class StoredUpload:
-    """An upload while it comes; another process of this machine can open it at ``place``."""
+    """An upload that is being received. Other processes of this machine can open it at ``place``."""
 
     def __init__(self, folder: Path) -> None:
         self._name: Path | None = None
@@ -100,7 +100,7 @@ class StoredUpload:
 
 
 def remove_stale(parent: Path) -> list[Path]:
-    """Remove the folders of servers that are no more, and give their names; those of others are left alone."""
+    """Remove the folders of servers that no longer run, and return their paths. Other folders are kept."""
     removed = []
     for folder in sorted(parent.glob(f"{PREFIX}*")):
         with contextlib.suppress(OSError):
@@ -121,7 +121,7 @@ def _is_alive(folder: Path) -> bool:
 
 
 def _locked(file: Path) -> int | None:
-    """Open a file and lock it until the descriptor is closed; ``None`` where somebody else holds it."""
+    """Open a file and lock it until the descriptor is closed; ``None`` if another process holds the lock."""
     import fcntl
 
     descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)

@@ -1,4 +1,4 @@
-"""A multipart form as it comes in, its one file streamed to disk, whatever the client claims about it."""
+"""The reader of multipart forms. It streams the one file to disk, and trusts no size that a client states."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ NAME: Final = 1024  # characters of a file's name that are kept
 
 
 class Upload(NamedTuple):
-    """A file that is there."""
+    """A file that was received completely."""
 
     file: StoredUpload
     name: str | None  # as the client sent it
@@ -27,12 +27,12 @@ class Upload(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def receive(request: "Request", uploads: UploadFolder, settings: Settings) -> AsyncIterator[Upload]:
-    """Take the file of a form; it is gone when the context ends.
+    """Receive the file of a form; it is removed when the context ends.
 
     Raises:
         RequestError: ``not_a_form``, ``too_large``, ``malformed``, ``no_file``, ``upload_timeout``, or ``interrupted``
             if the disk is full.
-        GoneError: if the client hangs up.
+        GoneError: if the client disconnects.
     """
     from starlette.requests import ClientDisconnect
 
@@ -61,7 +61,7 @@ async def receive(request: "Request", uploads: UploadFolder, settings: Settings)
 
 
 class _Form:
-    """A form in reading: counts everything, keeps one file."""
+    """A form that is being read. It counts all bytes and fields, and keeps one file."""
 
     def __init__(self, boundary: bytes, file: StoredUpload, most: int) -> None:
         from python_multipart.multipart import MultipartParser
@@ -99,7 +99,7 @@ class _Form:
             raise RequestError("malformed", f"the form cannot be read: {error}") from None
 
     def check(self) -> None:
-        """Make sure that all of it was there."""
+        """Check that the form and its file are complete."""
         if not self._ended:
             raise RequestError("malformed", "the form stops before its end: send it again")
         if not self._found:

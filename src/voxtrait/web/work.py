@@ -1,4 +1,4 @@
-"""What a worker process does with an upload: hear it, or show it, within limits of seconds and memory."""
+"""The work of a worker process on an upload: predict or draw it, within limits of duration and memory."""
 
 import base64
 import contextlib
@@ -20,21 +20,21 @@ STROKES: Final = 600  # of a waveform
 
 
 class Task(NamedTuple):
-    """One upload and what is wanted of it."""
+    """One upload, and the kind of work on it."""
 
     kind: str  # predict, show, or warm: load everything and limit the memory
     place: str = ""  # where its bytes are
-    name: str | None = None  # what the client calls it
+    name: str | None = None  # the file name that the client sent
 
 
 class Outcome(NamedTuple):
-    """What came of it: a value, or the code and the message of a problem."""
+    """The result of a task: a value, or the code and the message of a problem."""
 
     value: Any
     seconds: float = 0.0  # of sound that were decoded
     code: str | None = None
     message: str = ""
-    trace: str = ""  # of a fault that nobody foresaw
+    trace: str = ""  # of an unexpected exception
 
 
 class TooLongError(Exception):
@@ -43,12 +43,12 @@ class TooLongError(Exception):
 
 @dataclasses.dataclass
 class Work:
-    """A worker's job; what it is sent is pickled once.
+    """The job of a worker; it is pickled once, and sent to the worker.
 
     Args:
         recognizer: with one thread.
         max_seconds: of sound.
-        memory_bytes: that decoding may take beside what is there once the model is loaded.
+        memory_bytes: limit of the memory for decoding, beyond that of the loaded model.
 
     Examples:
         >>> import voxtrait
@@ -62,7 +62,7 @@ class Work:
     memory_bytes: int
 
     def __call__(self, task: Task) -> Outcome:
-        """Work on one upload; whatever is wrong with it is in the outcome."""
+        """Process one upload. Problems of the upload are in the outcome."""
         if task.kind == "warm":
             self.warm()
             return Outcome(None)
@@ -72,21 +72,21 @@ class Work:
                 return Outcome(self.recognizer.answer(task.name, sound).to_dict(), sound.seconds)
             return Outcome(show(sound), sound.seconds)
         except TooLongError:
-            said = f"the sound is longer than {self.max_seconds:g} s, which is all that is taken: cut it into pieces"
-            return Outcome(None, sound.seconds, "too_long", said)
+            message = f"the sound is longer than {self.max_seconds:g} s, which is all that is taken: cut it into pieces"
+            return Outcome(None, sound.seconds, "too_long", message)
         except (NotAudioError, MissingExtraError) as error:
             return Outcome(None, sound.seconds, "not_audio", str(error).replace(task.place, "the upload"))
         except AudioError as error:
             return Outcome(None, sound.seconds, "unusable", str(error).replace(task.place, "the upload"))
         except MemoryError:
-            said = "decoding takes more memory than there is for one upload: convert it to mono at 16 kHz"
-            return Outcome(None, sound.seconds, "too_big", said)
-        except Exception as error:  # a decoder that fails in a way nobody foresaw ends one request, and is in the log
+            message = "decoding takes more memory than there is for one upload: convert it to mono at 16 kHz"
+            return Outcome(None, sound.seconds, "too_big", message)
+        except Exception as error:  # an unexpected failure of a decoder ends only this request, and is logged
             trace = " ".join(
                 f"{Path(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__)
             )
-            said = "the upload cannot be decoded: it is damaged in an unusual way"
-            return Outcome(None, sound.seconds, "unusable", said, f"{type(error).__name__} at {trace}")
+            message = "the upload cannot be decoded: it is damaged in an unusual way"
+            return Outcome(None, sound.seconds, "unusable", message, f"{type(error).__name__} at {trace}")
 
     def warm(self) -> None:
         """Load libraries and graphs, so that the first request is as fast as the next; then limit the memory."""
@@ -148,7 +148,7 @@ def show(sound: Sound) -> dict[str, Any]:
 
 
 def waveform(signal: Signal, strokes: int = STROKES) -> list[list[float]]:
-    """Give the lowest and the highest sample of up to so many equal stretches.
+    """Return the lowest and the highest sample of up to ``strokes`` equal stretches.
 
     Examples:
         >>> waveform(np.array([0.0, 0.5, -0.25, 0.0], np.float32), 2)
@@ -161,7 +161,7 @@ def waveform(signal: Signal, strokes: int = STROKES) -> list[list[float]]:
 
 
 def limit_memory(more_bytes: int) -> None:
-    """Let this process take so many bytes of address space more than it has; only where the system says how many."""
+    """Limit the address space of this process to its current size plus ``more_bytes``, if /proc reports that size."""
     import resource
 
     try:

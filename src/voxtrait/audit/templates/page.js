@@ -9,7 +9,7 @@ const KINDS = { // in the order of the page
 };
 const $ = (id) => document.getElementById(id);
 const byKey = new Map();
-for (const entry of data.entries) { // one id can stand there with two labels: one decision
+for (const entry of data.entries) { // one id can be listed with two labels: one decision
   byKey.has(entry.key) ? byKey.get(entry.key).push(entry) : byKey.set(entry.key, [entry]);
 }
 let decided = new Map(); // key → [choice, note, lines]
@@ -21,32 +21,32 @@ const plain = (text) => String(text).replaceAll("_", " ");
 const clips = (count) => `${count} clip${count === 1 ? "" : "s"}`;
 const short = (id) => (id.length > 60 ? `${id.slice(0, 24)}…${id.slice(-12)}` : id); // Common Voice's have 128 letters
 
-// What can be said of an entry: [name, words, lines of the file without the note].
+// The possible decisions on an entry: [name, words, lines of the file without the note].
 function choices(entry) {
-  const say = (decision, value) => [entry.scope, entry.id, decision, value];
+  const line = (decision, value) => [entry.scope, entry.id, decision, value];
   if (entry.kind === "mixed") {
     const each = (decision, value) => entry.other_ids.map((clip) => ["clip", clip, decision, value]);
     return [
-      ["one", "one voice", [say("keep", "speaker")]],
+      ["one", "one voice", [line("keep", "speaker")]],
       ["split", "two voices: group B gets an id of its own", each("speaker", `${entry.id}/2`)],
       ["remove", `remove group B (${entry.other_ids.length})`, each("remove", "")],
-      ["unsure", "cannot tell", [say("unsure", "speaker")]],
+      ["unsure", "cannot tell", [line("unsure", "speaker")]],
     ];
   }
   if (entry.kind === "same") {
     return [
-      ["same", "one voice: make it one id", [say("speaker", entry.with)]],
-      ["apart", "two voices", [say("apart", entry.with)]],
-      ["unsure", "cannot tell", [say("unsure", entry.with)]],
+      ["same", "one voice: make it one id", [line("speaker", entry.with)]],
+      ["apart", "two voices", [line("apart", entry.with)]],
+      ["unsure", "cannot tell", [line("unsure", entry.with)]],
     ];
   }
   const name = column(entry);
-  const right = entry.several ? say(name, entry.label) : say("keep", name);
+  const right = entry.several ? line(name, entry.label) : line("keep", name);
   const found = [["right", `label is right: ${plain(entry.label)}`, [right]]];
   const values = name === "gender" ? ["female", "male"] : data.groups;
-  for (const value of values) if (value !== entry.label) found.push([value, plain(value), [say(name, value)]]);
-  found.push(["unknown", "cannot tell: no label", [say(name, "")]]);
-  found.push(["remove", entry.scope === "clip" ? "remove the clip" : `remove the speaker (${clips(entry.n_clips)})`, [say("remove", "")]]);
+  for (const value of values) if (value !== entry.label) found.push([value, plain(value), [line(name, value)]]);
+  found.push(["unknown", "cannot tell: no label", [line(name, "")]]);
+  found.push(["remove", entry.scope === "clip" ? "remove the clip" : `remove the speaker (${clips(entry.n_clips)})`, [line("remove", "")]]);
   return found;
 }
 
@@ -59,10 +59,10 @@ function title(entry) {
     return `Two ids, perhaps one voice (likeness ${entry.likeness.toFixed(1)}): ${clips(entry.n_clips)}, ${labelled(entry.gender)}; ` +
       `${clips(entry.n_other)}, ${labelled(entry.other_gender)}${entry.together ? "; same corpus and language" : ""}`;
   }
-  const heard = entry.task === "age" ? `presents as about ${entry.years} years` : `presents as ${plain(entry.answer)}`;
+  const prediction = entry.task === "age" ? `presents as about ${entry.years} years` : `presents as ${plain(entry.answer)}`;
   const size = entry.kind === "speaker" && entry.scope === "speaker" ? `, ${clips(entry.n_clips)}` : "";
   const child = entry.child && entry.task === "gender" ? ", a child: the voice tells little" : "";
-  return `Labelled ${plain(entry.label)}, ${heard} (doubt ${entry.doubt.toFixed(3)})${size}${child}`;
+  return `Labelled ${plain(entry.label)}, ${prediction} (doubt ${entry.doubt.toFixed(3)})${size}${child}`;
 }
 
 function make(tag, attributes = {}, ...children) {
@@ -151,7 +151,7 @@ function lines() {
   const add = (line) => found.set(JSON.stringify(line.slice(0, 4)), line);
   const all = [...extra, ...[...decided.values()].flatMap(([, note, some]) => some.map((line) => [...line, note]))];
   const merged = (line) => line[0] === "speaker" && line[2] === "speaker" && line[3] !== "";
-  for (const line of all.filter(merged)) { // a person with three ids stands in two or three pairs: all get one id
+  for (const line of all.filter(merged)) { // a person with three ids is in two or three pairs: all get one id
     const [a, b] = [root(line[1]), root(line[3])];
     if (a !== b) parent.set(a, b);
   }

@@ -13,8 +13,8 @@ Tree::
 
 A single list may be named instead: ``.txt``, ``.lst``, ``.list``, ``.csv`` or ``.tsv``, with tabs, semicolons, commas
 or blanks, with a header (``file``, ``speaker``, ``age``, ``gender``, ``class``) or without. Without one the columns
-are told by what is in them: names of audio files; ``f``, ``m``, ``x``; the classes C, YF, YM, AF, AM, SF, SM; the age
-stands beside the gender; the speaker is the column that the path repeats, or the first that is left. Other columns
+are found by their values: names of audio files; ``f``, ``m``, ``x``; the classes C, YF, YM, AF, AM, SF, SM; the age
+is next to the gender; the speaker is the column that the path repeats, or the first that is left. Other columns
 stay as ``column_3`` ….
 
 ``split`` is taken from names such as ``…_devel.txt`` or ``….test.csv`` where the lists have speakers and share none
@@ -22,9 +22,9 @@ of them. ``class`` becomes a column; it spans decades (youth is 15 to 24), so it
 
 Known dirt:
 
-- aGender's audio is ``.raw``, 8 kHz 16-bit without a header, which no program can open without being told: the manifest
-  names the ``.wav`` of the same name, beside it or in ``wav/``, ``clips/`` or ``audio/``, and ``corpus check`` says
-  which of them are still to be made. An ``.mp3`` where the list says ``.wav`` is found likewise.
+- aGender's audio is ``.raw``, headerless 8 kHz 16-bit, which no program opens without these parameters: the manifest
+  names the ``.wav`` of the same name, beside it or in ``wav/``, ``clips/`` or ``audio/``, and ``corpus check`` lists
+  those that are still to be made. An ``.mp3`` where the list says ``.wav`` is found likewise.
 - Children's gender is ``x`` or ``child``, which stays as it is written; ``w`` is German for female.
 - The challenge's test part is masked: no ages, no genders.
 """
@@ -69,7 +69,7 @@ _SAMPLES: Final = re.compile(r"(?i)trainsamplelist\w*\.txt")
 _PUBLISHED: Final = re.compile(r"(?i)(agender|mozillacommonvoice|timit|voxceleb\d?)\.(train|devel|dev|test)\.csv")
 _AUDIO: Final = r"(?i)\.(raw|" + "|".join(sorted(suffix[1:] for suffix in SUFFIXES)) + r")$"
 _RAW: Final = r"(?i)\.raw$"
-_PLACES: Final = ("", "wav", "clips", "audio")  # where audio is looked for that does not lie where the list says
+_PLACES: Final = ("", "wav", "clips", "audio")  # where audio is looked for that is not where the list says
 _COLUMNS: Final = {
     "file": ("file", "path", "filename", "file_name", "audio", "wav"),
     "speaker_id": ("speaker", "speaker_id", "speakerid", "spk", "client_id"),
@@ -189,12 +189,12 @@ def _read_list(path: Path) -> tuple[pl.DataFrame, int]:
     table = pl.DataFrame(good, schema=dict.fromkeys(names, pl.String), orient="row")
     table = table.with_columns(pl.all().replace("", None))
     if header is None:
-        return table.rename(_told_by_values(table)), len(rows) - len(good)
+        return table.rename(_columns_by_values(table)), len(rows) - len(good)
     own = {name: names[header.index(name)] for name in header if name}  # of columns of one name the first counts
     return table.select(pl.col(column).alias(name) for name, column in own.items()), len(rows) - len(good)
 
 
-def _told_by_values(table: pl.DataFrame) -> dict[str, str]:
+def _columns_by_values(table: pl.DataFrame) -> dict[str, str]:
     """Name the columns of a list without a header by what is in them."""
     names = table.columns
     file = next(name for name in names if re.search(_AUDIO, table[name][0] or ""))
@@ -209,8 +209,8 @@ def _told_by_values(table: pl.DataFrame) -> dict[str, str]:
     age = min(ages, key=lambda name: (abs(names.index(name) - at), names.index(name)), default=None)
     left = [name for name in left if name != age]
     speaker = next(iter(sorted(repeats, key=lambda name: -table[name].n_unique()) or left), None)
-    told = {file: "file", gender: "gender", kind: "class", age: "age", speaker: "speaker"}
-    return {name: meaning for name, meaning in told.items() if name is not None}
+    meanings = {file: "file", gender: "gender", kind: "class", age: "age", speaker: "speaker"}
+    return {name: meaning for name, meaning in meanings.items() if name is not None}
 
 
 def _all_in(values: pl.Series, known: frozenset[str]) -> bool:

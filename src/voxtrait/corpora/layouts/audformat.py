@@ -11,7 +11,7 @@ Tree::
         audio/001.wav             files are named relative to the folder
 
 Columns are recognised by their names, or by those of their schemes: ``speaker``, ``gender``, ``age``, ``language``,
-``transcription``, ``duration`` …. Where a scheme's labels say more (a speaker's gender and age), that counts as the
+``transcription``, ``duration`` …. Where a scheme's labels hold more (a speaker's gender and age), that counts as the
 label of each of the speaker's files. A table's split fills ``split``. Needs the extra ``[audformat]``.
 
 Known dirt:
@@ -19,7 +19,7 @@ Known dirt:
 - A clip is a file: of a file with several segments, or in several tables, those labels stay in which all agree.
 - ``age`` is years as a number in one database, and a decade or a class such as ``young`` in another.
 - Genders may be ``child`` or ``other`` beside ``female`` and ``male``: kept as written.
-- Languages stand in the header for the whole database, as three letters.
+- Languages are in the header for the whole database, as three letters.
 - Databases of audb have pickled copies of their tables. Reading a pickle, or a header with Python's own tags, runs
   code: neither is ever opened.
 """
@@ -143,7 +143,7 @@ def _opened(library: Any, folder: Path) -> Iterator[Any]:
 
 
 def _names_of(columns: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    """Whose names the columns have: a manifest's very own where it has been one, else the usual ones."""
+    """The names that columns are looked up by: a manifest's own where it has been one, else the usual ones."""
     own = {**MANIFEST_COLUMNS, "file": ("file",), "split": ("_split",)}
     if SPLIT_UNIT in columns:
         own[SPLIT_UNIT] = (SPLIT_UNIT,)
@@ -179,7 +179,7 @@ def _texts(values: Any) -> list[str | None]:
 
 
 def _fields(database: Any, column: Any) -> list[str]:
-    """What a column's labels say beside themselves: the columns of a misc table, or the keys of records."""
+    """What a column's labels hold beside themselves: the columns of a misc table, or the keys of records."""
     scheme = database.schemes.get(column.scheme_id)
     labels = None if scheme is None else scheme.labels
     if isinstance(labels, str) and labels in database.misc_tables:
@@ -190,7 +190,7 @@ def _fields(database: Any, column: Any) -> list[str]:
 
 
 def _merged(rows: pl.DataFrame) -> pl.DataFrame:
-    """Fill what one table leaves open of a file with what another says, so that only contradictions differ."""
+    """Fill a file's nulls in one table with its values in another, so that only contradictions differ."""
     names = [name for name in rows.columns if name != "file"]
     filled = [pl.col(name).fill_null(pl.col(name).drop_nulls().first().over("file")) for name in names]
     return rows.with_columns(filled).unique(maintain_order=True)

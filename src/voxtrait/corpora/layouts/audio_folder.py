@@ -93,7 +93,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
 
 
 def write(rows: pl.DataFrame, out: Path) -> list[str]:
-    """Write ``metadata.parquet``, one in each split's folder where clips have splits, as ``datasets`` wants them.
+    """Write ``metadata.parquet``, one in each split's folder where clips have splits, as ``datasets`` needs them.
 
     Not as CSV: ``datasets`` guesses its types anew in each file, so that a column without values in one split is of
     another type there, which it refuses, and an id such as ``0001`` a number.

@@ -11,7 +11,7 @@ Tree::
 
 The authors test gender on a subset of 24 speakers, half of them women, in four folds of 12 for training, 6 for
 validation and 6 for testing, all disjoint (their ``audiomnist/train/splits.py``). The columns ``gender_fold_0`` …
-``gender_fold_3`` say ``train``, ``validation`` or ``test``, and null for the other 36 speakers; a manifest of one
+``gender_fold_3`` hold ``train``, ``validation`` or ``test``, and null for the other 36 speakers; a manifest of one
 fold is ``table.with_columns(split="gender_fold_0").drop_nulls("split")``. ``split`` itself is null.
 
 Known dirt:

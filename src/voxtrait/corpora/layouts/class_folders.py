@@ -7,14 +7,14 @@ Tree::
     my-tree/                               its name becomes ``corpus``
         female/001.wav  male/001.wav       gender
         female_fifties/…  fifties/…        gender and age group, or age group alone
-        train/…  validation/…  test/…      may stand above the classes
-        gender/…  age/…                    may stand above the classes, above or below the split
+        train/…  validation/…  test/…      may be above the classes
+        gender/…  age/…                    may be above the classes, above or below the split
 
 Known dirt:
 
-- No speaker ids: nobody can say whether its splits share speakers.
+- No speaker ids: whether its splits share speakers cannot be checked.
 - ``female/001.wav`` and ``male/001.wav`` are two clips, so the class belongs to the clip's name. Under ``gender/`` and
-  ``age/`` the same clip lies once under each, so there the name is what follows the class, and the two become one row
+  ``age/`` the same clip is once under each, so there the name is what follows the class, and the two become one row
   with both labels.
 - ``fourties`` again, where folders were made from Common Voice.
 """
@@ -57,7 +57,7 @@ def _class_folders(listing: Listing, levels: int) -> Iterator[Path]:
 
 
 def class_of(name: str) -> tuple[str | None, str | None] | None:
-    """Read a folder's name as a class: its gender and its age group, each ``None`` where the name does not say.
+    """Read a folder's name as a class: its gender and its age group, each ``None`` where the name has none.
 
     Examples:
         >>> class_of("female_fourties"), class_of("male"), class_of("Teens"), class_of("music")
@@ -76,7 +76,7 @@ def class_of(name: str) -> tuple[str | None, str | None] | None:
 
 
 def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collection[str] = SUFFIXES) -> Rows:
-    """List the files of a tree with what their folders say.
+    """List the files of a tree with the labels that their folders' names give.
 
     Args:
         source: as :func:`find` gives it.
@@ -100,7 +100,7 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
 
 
 def places(rows: pl.DataFrame) -> pl.DataFrame:
-    """Say where clips belong, in the folders that ``voxtrait images`` makes too.
+    """Give the places of clips, in the folders that ``voxtrait images`` makes too.
 
     Args:
         rows: of a manifest, with ``name``, the file's.
@@ -151,7 +151,7 @@ def _describe(path: str) -> tuple[str, str, str | None, str | None, str | None, 
 
 
 def _merge_axes(table: pl.DataFrame) -> pl.DataFrame:
-    """Make one row of the files of one clip under the two axes; what the gender axis says of the gender counts."""
+    """Make one row of the files of one clip under the two axes; of the gender, the gender axis counts."""
     by_gender_axis = table.filter(pl.col("axis") == "gender").unique("stem", keep="first", maintain_order=True)
     twins = table.filter(pl.col("axis") == "age").unique("stem", keep="first", maintain_order=True)
     twins = twins.join(by_gender_axis.select("stem"), on="stem", how="semi")

@@ -62,7 +62,7 @@ REFUSED: Final = {
 }
 NUMBERED: Final = r"^common_voice_.+_\d+$"  # file names, without ending, that are the same clip in every release
 
-LONG: Final = ("client_id", "accents")  # columns whose long values stand on many rows
+LONG: Final = ("client_id", "accents")  # columns whose long values are repeated on many rows
 
 _COLUMNS: Final = {
     "file": ("path",),
@@ -134,7 +134,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
 
 
 def _clips(folder: Path, names: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int], list[str]]:
-    """Read the tables of clips: their rows, the counts of those left out, and where the first of these stand."""
+    """Read the tables of clips: their rows, the counts of those left out, and where the first of these are."""
     parts: list[pl.DataFrame] = []
     examples: list[str] = []
     unreadable = 0
@@ -205,7 +205,7 @@ def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.
 
 
 def _with_durations(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Fill ``duration_s`` from the release's own table of lengths, if there is one; say why where it cannot be read."""
+    """Fill ``duration_s`` from the release's own table of lengths, if there is one; give why it cannot be read."""
     path = next((folder / name for name in ("clip_durations.tsv", "times.txt") if (folder / name).is_file()), None)
     table, failures = pl.DataFrame(), []
     if path is not None:

@@ -17,8 +17,8 @@ names. There is no official split.
 Known dirt:
 
 - ``1076_MTI_SAD_XX`` is silent, or empty.
-- Mirrors such as Kaggle's have AudioWAV alone: genders and ages are null then, until VideoDemographics.csv lies
-  beside it.
+- Mirrors such as Kaggle's have AudioWAV alone: genders and ages are null then, until VideoDemographics.csv is
+  put beside it.
 - Cloned without Git LFS the audio is small text files: ``corpus check`` names them as undecodable.
 - Everyone says the same sentences, so any split shares them; shouted anger is high in pitch for any gender.
 """

@@ -15,7 +15,7 @@ Tree::
 Columns: audio in the column of type ``Audio``, a record of ``bytes`` and ``path`` or a path; the others as in
 :mod:`voxtrait.corpora.layouts.audio_folder`. Classes (``ClassLabel``) become their names.
 
-The audio mostly lies inside these files. Such clips get the path that :func:`extract` gives them, so that a manifest
+The audio is mostly inside these files. Such clips get the path that :func:`extract` gives them, so that a manifest
 may be made before or after; the import alone reads no audio, and reads one file after another.
 
 Known dirt:
@@ -109,7 +109,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
 def extract(source: Source, folder: Path, label: str | None = None) -> int:
     """Write the audio inside a data set out as files, under the names that :func:`read` gives the clips.
 
-    A killed run goes on where it was: a file appears when it is whole, and one of the right size stays.
+    A killed run is resumed: a file appears when it is whole, and one of the right size stays.
 
     Args:
         source: as :func:`find` gives it.
@@ -268,7 +268,7 @@ def _base(path: pl.Expr) -> pl.Expr:
 
 
 def _named(frame: pl.DataFrame, split: str, first: int, repeated: pl.Series, folder: Path) -> pl.DataFrame:
-    """Name each clip's file: inside, ``split/name`` as it will be written out; outside, where it lies."""
+    """Name each clip's file: inside, ``split/name`` as it will be written out; outside, its own path."""
     base, path = pl.col("_base").fill_null(""), pl.col("_path")
     number = (pl.int_range(pl.len()) + first).cast(pl.String).str.zfill(7)
     plain = base.str.replace(r"\.[^.]*$", "")

@@ -1,4 +1,4 @@
-"""The first Common Voice, as it lies on Kaggle since 2017: English, CSV, no speaker ids.
+"""The first Common Voice, as it is on Kaggle since 2017: English, CSV, no speaker ids.
 
 Source: https://www.kaggle.com/datasets/mozillaorg/common-voice. Licence: CC0 1.0.
 
@@ -13,7 +13,7 @@ Tree::
 
 Known dirt:
 
-- No speaker id at all: nobody can say whether its splits share speakers, and they do share sentences.
+- No speaker id at all: whether its splits share speakers cannot be checked, and they do share sentences.
 - ``sample-000000`` is in every table: the table belongs to the clip's name.
 - ``duration`` is empty; sentences are in lower case; accents are tokens such as ``us``.
 - Two thirds of the clips have neither gender nor age.

@@ -25,8 +25,8 @@ Known dirt:
 - Relative paths are relative to where the recipe ran, often two folders up: the nearest folder from which the first
   of them is there counts.
 - A clip is a file: of a recording with several utterances those labels stay in which all of them agree, and the
-  column ``utterances`` says how many there are.
-- A speaker who is called as the utterance is none: so Kaldi writes that nobody knows.
+  column ``utterances`` counts them.
+- A speaker who is called as the utterance is none: so Kaldi writes an unknown speaker.
 - One line a value: of a sentence, line breaks and runs of blanks are lost.
 """
 
@@ -162,7 +162,7 @@ def based(column: str, files: pl.Series, folder: Path) -> pl.Expr:
 
 
 def _utterances(folder: Path, there: frozenset[str], recordings: pl.DataFrame) -> pl.DataFrame:
-    """One row an utterance: its recording, and everything that is said of it or of its speaker."""
+    """One row an utterance: its recording, and everything that the files hold on it or on its speaker."""
     if "segments" in there:
         table, _ = _mapping(folder / "segments", "utt", "reco")
         table = table.with_columns(pl.col("reco").str.extract(r"^(\S+)"))
@@ -201,7 +201,7 @@ def _joined(table: pl.DataFrame, folder: Path, there: frozenset[str], name: str,
         pairs = pairs.with_columns(pl.col("_value").map_batches(_plain, return_dtype=pl.String))
     joined = table.join(pairs, on=key, how="left", maintain_order="left")
     values = [one for one in (column, "_value") if one in joined.columns]
-    if name in ("utt2sentence", "utt2duration_s"):  # what the standard file could not say
+    if name in ("utt2sentence", "utt2duration_s"):  # what the standard file could not hold
         values.reverse()
     return joined.with_columns(pl.coalesce(values).alias(column)).drop("_value")
 

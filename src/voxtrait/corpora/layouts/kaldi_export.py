@@ -41,7 +41,7 @@ def write(rows: pl.DataFrame, out: Path) -> list[str]:
 
 
 def holds(path: str) -> pl.Expr:
-    """Tell whether ``wav.scp`` can hold a path: it is one line, trimmed, and a bar at its end makes it a command."""
+    """Return whether ``wav.scp`` can hold a path: it is one line, trimmed, and a bar at its end makes it a command."""
     return ~pl.col(path).str.contains(r"[\n\r]|[ \t|]$|(?i)\.ark:\d+$")
 
 
@@ -91,11 +91,11 @@ def _write_folder(rows: pl.DataFrame, folder: Path) -> None:
     years = pl.col("age_years").cast(pl.String)
     _write_known(rows, folder / "utt2age", pl.coalesce(years, "age_group", *(["age"] if "age" in rows.columns else [])))
     if rows["sentence"].count():
-        said = pl.col("sentence")
-        text = said.str.replace_all(_BLANKS, " ").str.strip_chars(" ").str.replace_all(r"<+(/?s)>+", "${1}")
+        sentence = pl.col("sentence")
+        text = sentence.str.replace_all(_BLANKS, " ").str.strip_chars(" ").str.replace_all(r"<+(/?s)>+", "${1}")
         text = text.str.replace_all("#0", "# 0", literal=True)
         _write_known(rows, folder / "text", text.fill_null(""), as_is=True)
-        _write_known(rows, folder / "utt2sentence", pl.when(text != said).then(said))
+        _write_known(rows, folder / "utt2sentence", pl.when(text != sentence).then(sentence))
     if rows["duration_s"].count():
         whole = not rows["duration_s"].has_nulls() and bool((rows["duration_s"] > 0).all())
         _write_known(rows, folder / ("utt2dur" if whole else "utt2duration_s"), pl.col("duration_s"))
@@ -117,7 +117,7 @@ _DONE: Final = (
 
 
 def _write_gender(rows: pl.DataFrame, folder: Path) -> None:
-    """Write ``spk2gender`` where it can say the same m or f of all clips of every speaker, and else ``utt2gender``."""
+    """Write ``spk2gender`` where all clips of every speaker have the same m or f, and else ``utt2gender``."""
     letters = pl.col("gender").replace_strict({gender: gender[0] for gender in GENDERS}, default=None)
     speakers = rows.group_by("_spk").agg(letter=letters.first(), alike=pl.col("gender").n_unique() == 1).sort("_spk")
     if speakers["alike"].all() and not speakers["letter"].has_nulls():

@@ -15,7 +15,7 @@ A file of cuts alone may be given too. Words of a file's name that are a split (
 Known dirt:
 
 - A clip is a file: a recording with several supervisions, or cut into several parts, is one clip, and has those labels
-  in which they agree; the column ``utterances`` says how many there are.
+  in which they agree; the column ``utterances`` counts them.
 - Cuts of several recordings (``MixedCut``), and recordings in memory, behind an address or in several files, have no
   file and are dropped. A command counts as the one audio file that it names.
 - Relative paths are relative to where Lhotse ran: the nearest folder from which the first one is there counts.
@@ -176,7 +176,7 @@ def _files(recordings: pl.DataFrame, result: Rows) -> pl.DataFrame:
 
 
 def _flat(supervisions: pl.DataFrame) -> pl.DataFrame:
-    """Lay supervisions out: their own fields under names with an underscore, those of ``custom`` beside."""
+    """Flatten supervisions: their own fields under names with an underscore, those of ``custom`` beside."""
     own = {"speaker": "_speaker", "gender": "_gender", "language": "_language", "text": "_text"}
     columns: list[pl.Expr] = [
         (pl.col(name) if name in supervisions.columns else pl.lit(None)).cast(pl.String).alias(to)
@@ -198,7 +198,7 @@ def _labelled(rows: pl.DataFrame, labels: pl.DataFrame, result: Rows, what: str)
 
 
 def _cuts(path: Path, result: Rows) -> pl.DataFrame:
-    """Read cuts: the recordings they are of, each once, with what their supervisions say."""
+    """Read cuts: the recordings they are of, each once, with the labels of their supervisions."""
     cuts, bad = table.read_json_lines(path)
     _count(result, "unreadable row", bad)
     if "recording" not in cuts.columns or not isinstance(cuts.schema["recording"], pl.Struct):
@@ -235,7 +235,7 @@ Header = tuple[int, int, int]  # sampling rate in Hz, frames, channels
 
 
 def header_of(path: str) -> Header | str:
-    """Read what Lhotse wants to know of a file from its header; a reason where it has none that can be read."""
+    """Read what Lhotse needs of a file from its header; a reason where it has none that can be read."""
     import soundfile
 
     try:
@@ -258,7 +258,7 @@ def with_headers(
             ``sampling_rate``; else it is taken to be 16 kHz.
         jobs: processes that read headers.
         label: of the progress line, or ``None``.
-        fail: is told of the rows that are left out, with ``reason``.
+        fail: is called with the rows that are left out, with ``reason``.
     """
     if tables_only:
         stated = (

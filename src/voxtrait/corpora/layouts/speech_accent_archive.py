@@ -1,4 +1,4 @@
-"""Speech Accent Archive, as it lies on Kaggle: one English paragraph read by 2140 people from 177 countries.
+"""Speech Accent Archive, as it is on Kaggle: one English paragraph read by 2140 people from 177 countries.
 
 Source: https://www.kaggle.com/datasets/rtatman/speech-accent-archive, from https://accent.gmu.edu (Weinberger, George
 Mason University). Licence: CC BY-NC-SA 4.0, so no commercial use.
@@ -86,7 +86,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows, nameless = drop_nameless(rename(table.drop(stray), _COLUMNS))
     stem = pl.col("file").str.strip_chars().str.replace(r"(?i)\.mp3$", "")
     years = pl.col("age").str.strip_chars().cast(pl.Float64, strict=False)
-    unasked = rows.filter(years == 0).height
+    zero_ages = rows.filter(years == 0).height
     folder = "recordings/recordings" if (source.folder / "recordings" / "recordings").is_dir() else "recordings"
     rows = rows.with_columns(
         stem=stem,
@@ -100,7 +100,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     more = more.with_columns(stem=without_suffix("file")).with_columns(file_name("stem"))
     rows = pl.concat([rows, more], how="diagonal")
     rows = rows.with_columns(locale=pl.lit(source.locale), sentence=pl.lit(_passage(source.folder), pl.String))
-    notes = [f"has {unasked} ages of 0, taken out"] if unasked else []
+    notes = [f"has {zero_ages} ages of 0, taken out"] if zero_ages else []
     notes += [f"has {more.height} recordings that are not in {TABLE}"] if more.height else []
     dropped = {UNREADABLE: unreadable, **nameless, trees.ODD_NAME: odd}
     examples = {UNREADABLE: [f"{TABLE}:{line}" for line in bad_lines]}

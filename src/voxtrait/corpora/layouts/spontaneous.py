@@ -1,6 +1,6 @@
 """Mozilla Common Voice, spontaneous speech: people answer questions in their own words.
 
-Source: https://github.com/common-voice/cv-dataset/tree/main/datasets/spontaneous-speech; the releases lie at the
+Source: https://github.com/common-voice/cv-dataset/tree/main/datasets/spontaneous-speech; the releases are at the
 Mozilla Data Collective. Licence: CC0 1.0.
 
 Tree::

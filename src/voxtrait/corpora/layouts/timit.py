@@ -16,7 +16,7 @@ of the recording. ``dialect_region``, ``height``, ``race`` and ``education`` bec
 
 Known dirt:
 
-- Dates have two-digit years; ``??`` stands for what is unknown, as a month or a day (the middle of the year counts
+- Dates have two-digit years; ``??`` marks what is unknown, such as a month or a day (the middle of the year counts
   then) or as a whole date (no age).
 - The speaker's folder is named by sex and ID (``FCJF0``), SPKRINFO by the ID alone (``CJF0``). Without SPKRINFO the
   sex is read from the folder.

@@ -16,9 +16,9 @@ Tree::
 ``accent`` is the accent; ``region`` and ``comment`` become columns. There is no official split, and all speakers read
 some of the same sentences.
 
-Two microphones heard each utterance at once. Only ``mic1`` is imported (``mic2`` where that is missing), since the
+Two microphones recorded each utterance at once. Only ``mic1`` is imported (``mic2`` where that is missing), since the
 same words of the same second twice would count a speaker double; the others are counted as dropped, and
-``other_microphone`` says where they lie. ``--tables mic2``, or ``mic1,mic2``, chooses otherwise.
+``other_microphone`` has their paths. ``--tables mic2``, or ``mic1,mic2``, selects otherwise.
 
 Known dirt:
 
@@ -53,7 +53,7 @@ _COLUMNS: Final = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise the folder by its folder of audio; its name says the version.
+    """Recognise the folder by its folder of audio; its name gives the version.
 
     Examples:
         >>> find(Listing(Path("VCTK-Corpus"), frozenset({SPEAKERS}), frozenset({"wav48", "txt"}))).release
@@ -83,10 +83,10 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = rows.with_columns(pl.col("stem").str.extract_groups(_STEM).alias("_parts")).unnest("_parts")
     words = _read_words(source.folder)
     rows = pl.concat([rows, _absent(rows, words, folder)]).with_columns(
-        said=pl.concat_str("speaker", "utterance", separator="_")
+        speaker_utterance=pl.concat_str("speaker", "utterance", separator="_")
     )
     rows, others = _microphones(rows, [name for name in MICROPHONES if name in (tables or ())])
-    rows = rows.join(words, on="said", how="left", maintain_order="left")
+    rows = rows.join(words, on="speaker_utterance", how="left", maintain_order="left")
     notes, read_tables = [], ["folders"]
     if (source.folder / SPEAKERS).is_file():
         speakers, damaged = _read_speakers(source.folder / SPEAKERS)
@@ -97,16 +97,16 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     else:
         notes.append(f"has no {SPEAKERS}, so no genders and ages: it lies in the corpus's archive")
     rows = rows.with_columns(speaker_id="vctk-" + pl.col("speaker"), locale=pl.lit(source.locale))
-    rows = rename(rows.drop("speaker", "utterance", "said"), _COLUMNS)
+    rows = rename(rows.drop("speaker", "utterance", "speaker_utterance"), _COLUMNS)
     return Rows(complete(rows), read_tables, {OTHER_MICROPHONE: others, trees.ODD_NAME: odd}, notes)
 
 
 def _absent(rows: pl.DataFrame, words: pl.DataFrame, folder: str) -> pl.DataFrame:
     """Give the utterances that have a text but no audio, in the columns of the rows."""
-    there = rows.select(said=pl.concat_str("speaker", "utterance", separator="_")).drop_nulls()
-    lost = words.join(there, on="said", how="anti", maintain_order="left").select(
-        pl.col("said").str.extract(r"^(.*)_\d+$").alias("speaker"),
-        pl.col("said").str.extract(r"_(\d+)$").alias("utterance"),
+    there = rows.select(speaker_utterance=pl.concat_str("speaker", "utterance", separator="_")).drop_nulls()
+    lost = words.join(there, on="speaker_utterance", how="anti", maintain_order="left").select(
+        pl.col("speaker_utterance").str.extract(r"^(.*)_\d+$").alias("speaker"),
+        pl.col("speaker_utterance").str.extract(r"_(\d+)$").alias("utterance"),
         microphone=pl.lit("mic1" if RELEASES[folder] == "0.92" else None, pl.String),
     )
     ending = ".flac" if RELEASES[folder] == "0.92" else ".wav"
@@ -117,17 +117,17 @@ def _absent(rows: pl.DataFrame, words: pl.DataFrame, folder: str) -> pl.DataFram
 
 
 def _microphones(rows: pl.DataFrame, chosen: Sequence[str]) -> tuple[pl.DataFrame, int]:
-    """Keep the chosen microphones, or the first of each utterance, with the other's file; count the rows left out."""
+    """Keep the selected microphones, or the first of each utterance, with the other's file; count the rows left out."""
     one_only = pl.col("microphone").is_null()
-    pairs = rows.filter(~one_only).sort("said", "microphone")
-    mates = pairs.select("said", other="microphone", other_microphone="file")
-    joined = pairs.join(mates, on="said", how="left", maintain_order="left")
+    pairs = rows.filter(~one_only).sort("speaker_utterance", "microphone")
+    mates = pairs.select("speaker_utterance", other="microphone", other_microphone="file")
+    joined = pairs.join(mates, on="speaker_utterance", how="left", maintain_order="left")
     mates = joined.filter(pl.col("microphone") != pl.col("other")).unique("file", keep="first", maintain_order=True)
     pairs = pairs.join(mates.select("file", "other_microphone"), on="file", how="left", maintain_order="left")
     if chosen:
         kept = pairs.filter(pl.col("microphone").is_in(list(chosen)))
     else:
-        kept = pairs.unique("said", keep="first", maintain_order=True)
+        kept = pairs.unique("speaker_utterance", keep="first", maintain_order=True)
     whole = pl.concat([kept, rows.filter(one_only)], how="diagonal")
     return whole.sort("stem"), rows.height - whole.height
 
@@ -140,7 +140,7 @@ def _read_words(folder: Path) -> pl.DataFrame:
         if re.fullmatch(r"[ps]\d+_\d+", stem):
             text = (folder / "txt" / name).read_bytes().decode("utf-8", errors="replace")
             pairs.append((stem, " ".join(text.replace("\0", " ").split())))
-    return trees.frame(("said", "sentence"), pairs)
+    return trees.frame(("speaker_utterance", "sentence"), pairs)
 
 
 def _read_speakers(path: Path) -> tuple[pl.DataFrame, int]:

@@ -16,7 +16,7 @@ Tree, in any folders: what counts is speaker, video and number at the end of the
 ``release`` is ``vox1`` or ``vox2``. ``split`` is the column Set, in which the speakers of dev (train here) and test
 differ.
 
-Ages come from two published lists, wherever they lie among the folders above (or in a clone of their repository
+Ages come from two published lists, wherever they are among the folders above (or in a clone of their repository
 there):
 
 - https://github.com/hechmik/voxceleb_enrichment_age_gender (Hechmi et al., ASRU 2021): by video, ``speaker_age``,

@@ -138,7 +138,7 @@ def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:
 
 
 def spread(paths: Sequence[str], most: int) -> list[str]:
-    """Take at most so many files, at even distances from the first to the last: files of a corpus lie together.
+    """Take at most so many files, at even distances from the first to the last: files of a corpus are adjacent.
 
     Examples:
         >>> spread(["a", "b", "c", "d", "e", "f", "g"], 3)

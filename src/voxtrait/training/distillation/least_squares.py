@@ -67,12 +67,12 @@ def compress(large: CamPlus, windows: Tensor, shape: Shape = FAST, kept: Sequenc
         own, width = torch.arange(inside), inside  # the teacher's channels that the student has
         made = iter(small.blocks[at])
         for number, layer in enumerate(large.blocks[at]):
-            mine = None
+            student = None
             if number in layers:
-                mine = next(made)
-                _fit_layer(mine, layer, own, pairs, every)
+                student = next(made)
+                _fit_layer(student, layer, own, pairs, every)
                 own = torch.cat([own, width + torch.arange(shape.growth)])
-            pairs = [(_with(mine, x) if mine else x, _with(layer, expected)) for x, expected in pairs]
+            pairs = [(_with(student, x) if student else x, _with(layer, expected)) for x, expected in pairs]
             width += shape.growth
         small.norms[at].load_state_dict(_part(large.norms[at], own))
         pairs = [
@@ -112,9 +112,9 @@ def _fit_front(small: CamPlus, large: CamPlus, windows: Tensor, frames: int, eve
     pairs = [
         (beginning(small, part[:, ::frames]), beginning(large, part)) for part in torch.split(windows, PLANE_BATCH)
     ]
-    for mine, its in zip(front.blocks, teacher.blocks, strict=True):
-        _fit_residual(mine, its, pairs, frames)
-        pairs = [(mine(x), its(expected)) for x, expected in pairs]
+    for student_block, teacher_block in zip(front.blocks, teacher.blocks, strict=True):
+        _fit_residual(student_block, teacher_block, pairs, frames)
+        pairs = [(student_block(x), teacher_block(expected)) for x, expected in pairs]
     last = [(x, teacher.last_norm(teacher.last(expected))) for x, expected in pairs]
     _fit(front.last, _sums(front.last, _every(last, frames)), front.last_norm)
     last = [
@@ -125,37 +125,41 @@ def _fit_front(small: CamPlus, large: CamPlus, windows: Tensor, frames: int, eve
     _fit(small.delay, _sums(small.delay, _every(pairs, every)), small.delay_norm)
 
 
-def _fit_residual(mine: Residual, its: Residual, pairs: Pairs, frames: int) -> None:
+def _fit_residual(student: Residual, teacher: Residual, pairs: Pairs, frames: int) -> None:
     """Fit a residual block. The second convolution compensates for errors of the first and of the shortcut."""
-    if mine.shortcut is not None and its.shortcut is not None:
-        mine.shortcut.load_state_dict(its.shortcut.state_dict())
-        mine.shortcut_norm.load_state_dict(its.shortcut_norm.state_dict())  # type: ignore[union-attr]
-    stride: Any = its.first.stride
-    wide = nn.Conv2d(its.first.in_channels, its.first.out_channels, 3, stride, 1, bias=False)
-    norm = nn.BatchNorm2d(its.first.out_channels).eval()
-    inner = ((x, its.first_norm(its.first(expected))) for x, expected in pairs)
+    if student.shortcut is not None and teacher.shortcut is not None:
+        student.shortcut.load_state_dict(teacher.shortcut.state_dict())
+        student.shortcut_norm.load_state_dict(teacher.shortcut_norm.state_dict())  # type: ignore[union-attr]
+    stride: Any = teacher.first.stride
+    wide = nn.Conv2d(teacher.first.in_channels, teacher.first.out_channels, 3, stride, 1, bias=False)
+    norm = nn.BatchNorm2d(teacher.first.out_channels).eval()
+    inner = ((x, teacher.first_norm(teacher.first(expected))) for x, expected in pairs)
     _fit(wide, _sums(wide, _every(inner, frames)), norm)
-    whole = nn.Conv2d(its.second.in_channels, its.second.out_channels, 3, 1, 1, bias=False)
-    outer = ((torch.relu(norm(wide(x))), its.before(expected)[..., ::frames] - mine.beside(x)) for x, expected in pairs)
+    whole = nn.Conv2d(teacher.second.in_channels, teacher.second.out_channels, 3, 1, 1, bias=False)
+    outer = (
+        (torch.relu(norm(wide(x))), teacher.before(expected)[..., ::frames] - student.beside(x))
+        for x, expected in pairs
+    )
     sums = _sums(whole, outer)
-    some = most_useful(sums, mine.second.in_channels)
-    mine.first.weight.copy_(wide.weight[some])
-    mine.first_norm.load_state_dict(_part(norm, torch.tensor(some)))
-    _fit(mine.second, _of(sums, some), mine.second_norm)
+    some = most_useful(sums, student.second.in_channels)
+    student.first.weight.copy_(wide.weight[some])
+    student.first_norm.load_state_dict(_part(norm, torch.tensor(some)))
+    _fit(student.second, _of(sums, some), student.second_norm)
 
 
-def _fit_layer(mine: DenseLayer, its: DenseLayer, own: Tensor, pairs: Pairs, every: int) -> None:
+def _fit_layer(student: DenseLayer, teacher: DenseLayer, own: Tensor, pairs: Pairs, every: int) -> None:
     """Fit a layer of a block. Its inputs are the channels ``own`` of the teacher's inputs, at every ``every``-th
     step."""
     for name in ("context", "mask"):
-        getattr(mine, name).load_state_dict(getattr(its, name).state_dict())
-    mine.norm.load_state_dict(_part(its.norm, own))
+        getattr(student, name).load_state_dict(getattr(teacher, name).state_dict())
+    student.norm.load_state_dict(_part(teacher.norm, own))
     narrow = (
-        (torch.relu(mine.norm(x)), its.narrow_norm(its.narrow(torch.relu(its.norm(expected))))) for x, expected in pairs
+        (torch.relu(student.norm(x)), teacher.narrow_norm(teacher.narrow(torch.relu(teacher.norm(expected)))))
+        for x, expected in pairs
     )
-    _fit(mine.narrow, _sums(mine.narrow, _every(narrow, every)), mine.narrow_norm)
-    local = ((mine.inner(x), its.local(its.inner(expected))) for x, expected in pairs)
-    _fit(mine.local, _sums(mine.local, _every(local, every)))
+    _fit(student.narrow, _sums(student.narrow, _every(narrow, every)), student.narrow_norm)
+    local = ((student.inner(x), teacher.local(teacher.inner(expected))) for x, expected in pairs)
+    _fit(student.local, _sums(student.local, _every(local, every)))
 
 
 def _part(norm: nn.Module, own: Tensor) -> dict[str, Tensor]:

@@ -1,9 +1,9 @@
-"""The quick detector of speech learns from Silero's network: no labels, only what that says of each 32 ms.
+"""Trains the quick detector of speech on the probabilities of Silero's network for each 32 ms, without labels.
 
 ::
 
     clip ─┬► as recorded ──────────────────┐          ┌► Silero's network ─► probabilities
-          ├► rooms, noise, codecs ─────────┼► level ──┤                            │ brought near
+          ├► rooms, noise, codecs ─────────┼► level ──┤                            │ cross-entropy
           └► music and machines under it ──┘          └► power, 32 bands ─► convolutions over 3 s
     sounds that nobody speaks ─────────────┘
 
@@ -40,8 +40,8 @@ from voxtrait.training.voices.summaries import Recordings
 
 LONGEST_S: Final = 12.0
 SOUNDS: Final = 60  # of each kind
-EVERY: Final = 2  # clip of the manifest: more teach nothing more
-UNHEARD: Final = 10  # one in so many items is kept aside
+EVERY: Final = 2  # clip of the manifest: using all of them gives no better student
+UNHEARD: Final = 10  # one in so many items is held out
 CHANCES: Final = Chances(codec=0.15)
 UNDER_DB: Final = (-5.0, 25.0)  # of a voice over the music and machines under it
 BANDS: Final = 32
@@ -66,12 +66,12 @@ def bank() -> npt.NDArray[np.float32]:
 
 @dataclasses.dataclass
 class Answers:
-    """The job: a file, or a sound's name → bands and what Silero's network says of them."""
+    """The job: a file, or a sound's name → bands and the probabilities of Silero's network."""
 
     others: list[str]  # files for babble
 
     def __call__(self, item: str) -> dict[str, bytes]:
-        """Answer about one item in all its forms; one that cannot be used gives nothing."""
+        """Compute bands and probabilities of one item in all its forms; an unusable item has empty ones."""
         rng = np.random.default_rng([SEED, zlib.crc32(Path(item).name.encode())])
         bands: list[npt.NDArray[np.float32]] = []
         shares: list[npt.NDArray[np.float32]] = []
@@ -109,7 +109,7 @@ TINY: Final = 1e-6
 
 
 class QuickNetwork(nn.Module):
-    """Power spectra → the logit of speech in each frame, by convolutions that see 1.5 s before and after."""
+    """Power spectra → the logit of speech in each frame, by convolutions over 1.5 s before and after."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ class Lessons:
 
 
 def lessons(paths: list[str], folder: Path, *, jobs: int = 1, label: str | None = None) -> Lessons:
-    """Let Silero's network answer about clips and about made-up sounds; a killed run goes on where it was.
+    """Compute Silero's probabilities for clips and made-up sounds; a killed run is resumed where it stopped.
 
     Args:
         paths: of clips, none of them of test speakers.
@@ -177,11 +177,11 @@ def lessons(paths: list[str], folder: Path, *, jobs: int = 1, label: str | None 
     bands, shares, counts, aside = [], [], [], []
     for item, row in zip(items, pl.read_parquet(shards).iter_rows(named=True), strict=True):
         given = np.frombuffer(row["bands"], np.float16).reshape(-1, BANDS)
-        said = np.frombuffer(row["shares"], np.float16)
+        probabilities = np.frombuffer(row["shares"], np.float16)
         for at in range(0, len(given), FRAMES):
             size = len(given[at : at + FRAMES])
             bands.append(np.pad(given[at : at + FRAMES].T, ((0, 0), (0, FRAMES - size)), mode="edge"))
-            shares.append(np.pad(said[at : at + FRAMES], (0, FRAMES - size)))
+            shares.append(np.pad(probabilities[at : at + FRAMES], (0, FRAMES - size)))
             counts.append(np.arange(FRAMES) < size)
             aside.append(student.kept_aside(item, UNHEARD))
     return Lessons(np.stack(bands), np.stack(shares), np.stack(counts), np.array(aside))
@@ -199,7 +199,7 @@ class Teaching(lightning.LightningModule):
         self.network.scale.copy_(some.std((0, 2)))
 
     def on_train_epoch_start(self) -> None:
-        """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
+        """Set the sampler's epoch, so that a resumed run has the same order as an uninterrupted one."""
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
@@ -209,7 +209,7 @@ class Teaching(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: Tensor, at: int) -> None:
-        """Measure the loss on items kept aside."""
+        """Measure the loss on held-out items."""
         self.log("validation_loss", self._loss(batch), on_step=False, on_epoch=True, batch_size=len(batch))
 
     def configure_optimizers(self) -> Any:
@@ -227,12 +227,12 @@ class Teaching(lightning.LightningModule):
 
 
 def teach(given: Lessons, folder: Path, epochs: int, *, label: str | None = None) -> QuickNetwork:
-    """Teach the quick detector; a killed run goes on from its last epoch.
+    """Train the quick detector; a killed run is resumed after its last epoch.
 
     Args:
-        given: what is learnt.
+        given: examples to train on.
         folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
-        epochs: times that every example is seen.
+        epochs: times that every example is used.
         label: of a progress line on standard error.
     """
     lightning.seed_everything(SEED, workers=True, verbose=False)
@@ -246,7 +246,7 @@ def graph(taught: QuickNetwork, real: npt.NDArray[np.float32]) -> bytes:
     """Write the detector as a graph: input ``powers`` ``(n, 257)``, output ``logits`` ``(n,)``.
 
     Args:
-        taught: with its weights.
+        taught: the trained detector.
         real: ``(n, 257)``, spectra to check the graph with.
 
     Raises:
@@ -258,7 +258,7 @@ def graph(taught: QuickNetwork, real: npt.NDArray[np.float32]) -> bytes:
 
 
 def main() -> None:
-    """Teach the quick detector, and write its graph."""
+    """Train the quick detector, and write its graph."""
     parser = argparse.ArgumentParser(description="Teach the quick detector of speech, and write OUT/quick_16k.onnx.")
     parser.add_argument("manifest", type=Path, help="with splits")
     parser.add_argument("out", type=Path, help="working folder; a second run goes on where the first was stopped")
@@ -267,10 +267,10 @@ def main() -> None:
     table = manifest.with_absolute_paths(manifest.read(arguments.manifest), arguments.manifest.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))["path"].to_list()[::EVERY]
     given = lessons(known, arguments.out / "answers", jobs=batch.default_jobs(), label="answers")
-    taught = teach(given, arguments.out, arguments.epochs, label="quick detector")
+    trained = teach(given, arguments.out, arguments.epochs, label="quick detector")
     real = quick.powers(np.resize(audio.load(known[0])[0], 100 * network.FRAME), 1.0)
     with atomic_path(arguments.out / quick.GRAPH) as part:
-        part.write_bytes(graph(taught, real))
+        part.write_bytes(graph(trained, real))
     print(json.dumps({"examples": len(given.aside), "aside": int(given.aside.sum()), "clips": len(known)}))
 
 

@@ -1,5 +1,4 @@
-"""What networks that learn from another network share: rows of lessons, some kept aside, and a run that a kill does
-not lose."""
+"""Common to student networks: rows of examples, some of them held out, and a training that resumes after a kill."""
 
 import hashlib
 from pathlib import Path
@@ -17,11 +16,11 @@ from voxtrait.training.curves import Curves
 from voxtrait.training.run import ProgressLine, quiet_lightning
 from voxtrait.training.schedule import EpochSampler
 
-LOOKED_AT: Final = 256  # rows kept aside that are looked at in one go
+LOOKED_AT: Final = 256  # held-out rows in a batch
 
 
 def kept_aside(name: str, one_in: int) -> bool:
-    """Tell whether a speaker or an item is one of those that are only looked at, by a hash of its name.
+    """Return whether a speaker or an item is held out from training, by a hash of its name.
 
     Examples:
         >>> [kept_aside(f"speaker-{number}", 3) for number in range(4)]
@@ -31,7 +30,7 @@ def kept_aside(name: str, one_in: int) -> bool:
 
 
 def loader_of(rows: npt.NDArray[np.int64], batch: int, seed: int) -> "DataLoader[Any]":
-    """Give rows in batches, in an order that depends on the seed and the epoch alone."""
+    """Return rows in batches, in an order that depends on the seed and the epoch alone."""
     return DataLoader(
         torch.from_numpy(rows),  # type: ignore[arg-type]
         batch_size=batch,
@@ -50,14 +49,14 @@ def teach(
     title: str,
     label: str | None = None,
 ) -> None:
-    """Let a module learn; a killed run goes on from its last epoch.
+    """Train a module; a killed run is resumed after its last epoch.
 
     Args:
         module: logs ``train_loss`` and ``validation_loss``.
         loader: of :func:`loader_of`.
-        aside: rows that are only looked at.
+        aside: held-out rows.
         folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
-        epochs: times that every row is seen.
+        epochs: times that every row is used.
         title: of the curves.
         label: of a progress line on standard error.
     """

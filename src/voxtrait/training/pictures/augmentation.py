@@ -22,7 +22,7 @@ def augment(
 
     Args:
         pictures: ``(n, 1, height, width)``, float32 in [0, 1]; row 0 is the highest band.
-        recipe: says how much of each.
+        recipe: gives the strength of each change.
         decibels: from black to white.
         generator: the only source of chance, so that an epoch can be repeated.
         place: first row in a batch that several processes share, and rows of that batch: chance is drawn for all of

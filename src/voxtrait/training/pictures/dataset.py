@@ -2,7 +2,7 @@
 
 The folder is what ``voxtrait images`` makes: ``{train,validation,test}/gender/{female,male}/*.png`` and
 ``…/age/{female_fifties,…}/*.png``, with ``manifest.csv`` beside them for the speakers. Without that file the
-speakers are unknown, and every report says so.
+speakers are unknown, and every report states this.
 """
 
 import math
@@ -67,7 +67,7 @@ def read_folder(folder: Path, task: str) -> pl.DataFrame:
 
 
 def choose_classes(table: pl.DataFrame, recipe: Recipe) -> tuple[str, ...]:
-    """Choose the classes to train: both genders, or the joint classes that enough speakers stand for.
+    """Choose the classes to train: both genders, or the joint classes that have enough speakers.
 
     Without speaker ids a clip counts as a speaker.
 
@@ -130,7 +130,7 @@ class Pictures(Dataset[tuple[Tensor, int, float]]):
         table: ``path`` and ``label``.
         classes: their order is the class index; rows of other classes must have been left out.
         weights: ``(rows,)``.
-        front_end: says size and shrinking.
+        front_end: gives size and shrinking.
         keep: hold all pictures in memory, read once.
     """
 
@@ -158,7 +158,7 @@ class Pictures(Dataset[tuple[Tensor, int, float]]):
 class EpochBatches(Sampler[list[int]]):
     """Cuts the order of :class:`EpochSampler` into batches, and gives this process its rows of each.
 
-    Batches are the same however many processes share them; clips that fill no whole batch wait for another epoch.
+    Batches are the same however many processes share them; clips that fill no whole batch are left out of the epoch.
     Rows in shards are shuffled within windows of whole shards, which come in an order of their own in each epoch, so
     that a reader has to hold one window. A window that holds everything gives the very order of loose pictures.
 
@@ -167,7 +167,7 @@ class EpochBatches(Sampler[list[int]]):
         batch_size: rows of a batch that all processes share.
         seed: of the order.
         share: which of several processes this is.
-        shards: ``(size,)``, the number of the shard that each row lies in; ``None`` for loose pictures.
+        shards: ``(size,)``, the number of the shard that each row is in; ``None`` for loose pictures.
         window: shards of a window.
     """
 
@@ -211,5 +211,5 @@ class EpochBatches(Sampler[list[int]]):
 
 
 def fits_in_memory(n: int, recipe: Recipe) -> bool:
-    """Say whether ``n`` pictures may be kept in memory."""
+    """Return whether ``n`` pictures may be kept in memory."""
     return n * math.prod(recipe.front_end.input_shape) * 4 <= recipe.memory_mb * 1e6

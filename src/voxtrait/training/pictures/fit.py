@@ -1,4 +1,4 @@
-"""From a recipe and data to a bundle and its report: one function, top to bottom, that survives any kill."""
+"""From a recipe and data to a bundle and its report: one function, whose runs can be killed and resumed."""
 
 import dataclasses
 import json
@@ -58,12 +58,12 @@ def train(
         data: a manifest with splits, a folder that ``voxtrait images`` filled, or one of shards.
         out: the run's folder: ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
             ``checkpoints/``, and ``pictures/`` where ``data`` is a manifest.
-        resume: go on with the run that lies there; without one, start it.
+        resume: continue the run in ``out``; if there is none, start one.
         jobs: processes that draw pictures and predict.
         label: of progress lines on standard error; ``None`` for none.
 
     Raises:
-        OptionError: if another run lies in ``out``.
+        OptionError: if ``out`` holds another run.
         ManifestError: if the data has no training or validation clips of two classes.
         WorkerError: if one of several processes that train together has ended.
     """
@@ -126,7 +126,7 @@ def _export(
 
 
 def _pictures(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | None) -> tuple[Path, pl.DataFrame]:
-    """Draw the pictures of a manifest, or take those of a folder if they were drawn as the recipe wants."""
+    """Draw the pictures of a manifest, or take those of a folder if they were drawn with the recipe's front end."""
     drawn_as = dataclasses.replace(recipe.front_end, shrink=1)
     if shards.is_packed(data):
         if shards.shards_front_end(data) != drawn_as:
@@ -157,7 +157,7 @@ def _fit(
     label: str | None,
 ) -> tuple[Training, dict[str, dict[str, float]]]:
     """Train to the epoch of least validation loss, and measure it on every split."""
-    _refuse_too_little(recipe, parts, share)
+    _check_enough_clips(recipe, parts, share)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     if label and (hint := schedule.unused_gpus(share)):
@@ -203,7 +203,7 @@ def _fit(
     return trained, figures
 
 
-def _refuse_too_little(recipe: Recipe, parts: dict[str, pl.DataFrame], share: Share) -> None:
+def _check_enough_clips(recipe: Recipe, parts: dict[str, pl.DataFrame], share: Share) -> None:
     least = min([recipe.batch_size, *(table.height for table in parts.values() if table.height)])
     if share.size > least:
         raise OptionError(
@@ -213,7 +213,7 @@ def _refuse_too_little(recipe: Recipe, parts: dict[str, pl.DataFrame], share: Sh
 
 
 def _stopped_early(checkpoint: Path) -> bool:
-    """Say whether a run had run out of patience at its last checkpoint: Lightning would train one more epoch first."""
+    """Return whether early stopping ended a run at its last checkpoint: Lightning would train one more epoch first."""
     if not checkpoint.is_file():
         return False
     callbacks = torch.load(checkpoint, map_location="cpu", weights_only=False)["callbacks"]

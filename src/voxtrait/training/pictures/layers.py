@@ -1,4 +1,4 @@
-"""Layers that give several processes what one process with the whole batch would get.
+"""Layers whose results in several processes are those of one process with the whole batch.
 
 Batch normalisation takes its statistics over the clips of all ranks, weighted by how many each has, and dropout draws
 the mask of the whole batch on every rank and uses its own rows of it. What is left between one process and several is
@@ -101,7 +101,7 @@ class GlobalDropout(_DropoutNd):
 
 
 def globalise(network: nn.Module, share: Share, *, cuda: bool) -> nn.Module:
-    """Replace the layers of a network that look at a whole batch; with one process, none.
+    """Replace the layers of a network that depend on a whole batch; with one process, none.
 
     Parameters and their names stay, so the weights fit the network as it was.
     """
@@ -121,7 +121,7 @@ def globalise(network: nn.Module, share: Share, *, cuda: bool) -> nn.Module:
 
 
 def place(network: nn.Module, first: int, whole: int) -> None:
-    """Tell the layers which rows of the whole batch come next: from ``first``, of ``whole``."""
+    """Set the rows of the whole batch that the layers process next: from ``first``, of ``whole``."""
     for layer in network.modules():
         if isinstance(layer, GlobalDropout):
             layer.place = (first, whole)

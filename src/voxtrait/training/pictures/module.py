@@ -57,7 +57,7 @@ class Training(lightning.LightningModule):
         return logits
 
     def on_train_epoch_start(self) -> None:
-        """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
+        """Set the sampler's epoch, so that a resumed run has the same order as an uninterrupted one."""
         self.trainer.train_dataloader.batch_sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Batch, at: int) -> Tensor:

@@ -10,10 +10,10 @@ class PictureNetwork(nn.Module):
     """Stages of two convolutions, each halving the picture, then statistics over time and two dense layers.
 
     With ``spectrum`` the statistics of the picture itself, the long-term average spectrum, go past all of that in one
-    linear layer: without them the network learnt nothing of age (docs/results.md).
+    linear layer: without them the network did not learn to estimate age (docs/results.md).
 
-    Means and standard deviations are taken over time only: where in time something happens says nothing about a
-    voice, at which height it happens says nearly everything (statistics pooling: Snyder et al., "X-Vectors", ICASSP
+    Means and standard deviations are taken over time only: the position in time carries no information about a
+    voice, the height in the picture carries nearly all of it (statistics pooling: Snyder et al., "X-Vectors", ICASSP
     2018).
 
     Args:

@@ -22,7 +22,7 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
 
     Returns:
         As :func:`~voxtrait.training.pictures.dataset.read_folder` lists loose ones, with ``file`` (of the
-        shard) and ``row`` (in it); ``path`` is where the loose picture would lie. Training clips are sorted by
+        shard) and ``row`` (in it); ``path`` is that of the loose picture. Training clips are sorted by
         ``path``, so that rows have the same numbers as those of loose pictures. The others have the order of the
         shards.
 
@@ -54,7 +54,7 @@ class ShardPictures(Dataset[tuple[Tensor, int, float]]):
         table: ``file``, ``row`` and ``label``.
         classes: their order is the class index; rows of other classes must have been left out.
         weights: ``(rows,)``.
-        front_end: says size and shrinking.
+        front_end: gives size and shrinking.
         holds: shards in memory at a time; the one used longest ago goes first.
     """
 
@@ -79,7 +79,7 @@ class ShardPictures(Dataset[tuple[Tensor, int, float]]):
         return torch.from_numpy(network_input(drawn, self.front_end)), int(self.labels[at]), float(self.weights[at])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what is held behind: a reading process holds its own."""
+        """Leave out the shards in memory: a reading process loads its own."""
         return self.__dict__ | {"held": OrderedDict()}
 
     def _pictures(self, file: int) -> pl.Series:
@@ -93,7 +93,7 @@ class ShardPictures(Dataset[tuple[Tensor, int, float]]):
 
 
 def window_of(table: pl.DataFrame, buffer: int) -> int:
-    """Say how many shards hold ``buffer`` pictures, at least one."""
+    """Return how many shards hold ``buffer`` pictures, at least one."""
     largest = table.select(pl.col("row").max() + 1).item() or 1
     return max(1, buffer // int(largest))
 
@@ -106,7 +106,7 @@ def unpack(table: pl.DataFrame, folder: Path) -> pl.DataFrame:
         folder: where they go, under the last four parts of ``path``.
 
     Returns:
-        The table with ``path`` where each picture lies now.
+        The table with the new ``path`` of each picture.
     """
     parts = pl.col("path").str.split("/").list.tail(4).list.join("/")
     table = table.with_columns(path=pl.lit(f"{folder.resolve()}/") + parts)

@@ -1,7 +1,7 @@
-"""What a recogniser must beat: gender by a threshold on median pitch, and age by always saying the same.
+"""Baselines for a recogniser: gender by a threshold on median pitch, and age by a constant estimate.
 
-Only :func:`fit_threshold` and :func:`constant_years` see the training speakers; a test speaker is then answered with
-``median_pitch(signal) >= threshold`` and with the constant. The pitch of adult men and women overlaps little (on
+Only :func:`fit_threshold` and :func:`constant_years` use the training speakers. The predictions for a test speaker are
+``median_pitch(signal) >= threshold`` and the constant. The pitch of adult men and women overlaps little (on
 average 107 to 146 and 199 to 224 Hz by decade: Hollien & Shipp 1972, Stoicheff 1981), so this is a strong baseline on
 clean speech of adults, and a weak one on children, noise and telephones. NumPy and SciPy only; torch is not needed.
 """
@@ -26,7 +26,7 @@ HOP: Final = SAMPLING_RATE // 100  # samples between two frames: 10 ms
 VOICING: Final = 0.45  # normalised autocorrelation that a frame without a pitch is taken to have
 SILENCE: Final = 0.03  # peak, as a share of the signal's, below which a frame is probably silent
 OCTAVE_COST: Final = 0.01  # what an octave towards the lowest pitch costs: of equal peaks the highest pitch is taken
-LEAST_VOICED: Final = 10  # frames, 0.1 s, below which a median says nothing
+LEAST_VOICED: Final = 10  # frames, 0.1 s, below which a median is not reliable
 _BLOCK: Final = 2048  # frames in memory at a time
 
 
@@ -37,8 +37,8 @@ def median_pitch(signal: npt.ArrayLike) -> float | None:
     :data:`LOWEST_HZ` and :data:`HIGHEST_HZ`, refined by a parabola, is the period, and frames whose peak is no higher
     than their strength of being unvoiced have none (P. Boersma, "Accurate short-term analysis of the fundamental
     frequency and the harmonics-to-noise ratio of a sampled sound", Proc. Inst. Phon. Sci. Amsterdam 17, 1993,
-    steps 2 and 3). Boersma's path through the candidates of all frames is left out: it mends octave errors of single
-    frames, which a median does not see.
+    steps 2 and 3). Boersma's path through the candidates of all frames is left out: it corrects octave errors of single
+    frames, which hardly change a median.
 
     Args:
         signal: ``(samples,)`` or ``(channels, samples)`` at 16 kHz, of one voice, best with its pauses cut out.
@@ -77,7 +77,7 @@ def fit_threshold(
             speaker, every speaker counts the same.
 
     Returns:
-        Hz: ``pitch >= threshold`` is female. It lies in the middle between two pitches; where several places are as
+        Hz: ``pitch >= threshold`` is female. It is the middle between two pitches; where several places are as
         good, the middle one of them is taken.
 
     Raises:
@@ -110,14 +110,14 @@ def fit_threshold(
 
 
 def constant_years(years: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Find the age that is best said to everybody: the weighted median, which has the least absolute error.
+    """Find the best constant estimate of age: the weighted median, which has the least absolute error.
 
     Args:
         years: ``(clips,)``; NaN for a clip without an age, which is left out.
         weights: ``(clips,)``, how much each clip counts, 0 or more; ``None`` for all the same.
 
     Returns:
-        Years; the middle between two ages where just half of the weight lies on either side.
+        Years; the middle between two ages where just half of the weight is on either side.
 
     Raises:
         OptionError: if the lengths differ, a weight is negative, or all of them are 0.
@@ -160,7 +160,7 @@ def _pitches(frames: Reals, loudest: float) -> Reals:
     lags = np.arange(shortest, longest + 1)
     before, here, after = (r[:, shortest + shift : longest + 1 + shift] for shift in (-1, 0, 1))
     is_peak = (here > before) & (here >= after)
-    # the parabola through a peak and its neighbours says where between two lags it lies, and how high it is
+    # the parabola through a peak and its neighbours gives its position between two lags, and its height
     bend = np.where(is_peak, before - 2 * here + after, -1)
     shift = 0.5 * (before - after) / bend
     height = np.minimum(here - 0.25 * (before - after) * shift, 1)

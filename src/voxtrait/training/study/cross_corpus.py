@@ -69,7 +69,7 @@ class Pitch:
 
 
 class Answers(NamedTuple):
-    """What heads put out for each clip, and the calibration fitted to other clips, or to other members' answers."""
+    """Outputs of heads for each clip, and the calibration fitted to other clips, or to other members' outputs."""
 
     female: Floats  # (n,), logits
     years: Floats  # (n, 100), logits
@@ -151,8 +151,8 @@ def left_out(
         rest = ~masks[name] & ~np.isin(clips.speaker, clips.speaker[masks[name]])
         some = clips.take(rest)
         network, _ = learn(settings, some, folder / name.replace(" ", "-"), label=label and f"no {name}")
-        answered = Answers(*_mean(network, clips), calibrated(network, some))
-        rows.append(_row(f"{name}, left out", clips, masks[name], rest, answered, pitches))
+        outputs = Answers(*_mean(network, clips), calibrated(network, some))
+        rows.append(_row(f"{name}, left out", clips, masks[name], rest, outputs, pitches))
     return rows
 
 
@@ -168,15 +168,15 @@ def weigh(
         left_out = contradicted if tried.contradiction < 1 else None
         home = folder / name.replace(" ", "-")
         network = fit(tried, examples_of(cut, tried, left_out), home, label=label and name)
-        answered = Answers(*cross_fitted(network, clips), calibrated(network, clips))
-        rows.append(_row(name, clips, everything, everything, answered, pitches))
+        outputs = Answers(*cross_fitted(network, clips), calibrated(network, clips))
+        rows.append(_row(name, clips, everything, everything, outputs, pitches))
     return rows
 
 
 def final(
     run: Path, source: Path, clips: Clips, pitches: Floats, *, jobs: int = 1, label: str | None = None
 ) -> list[dict[str, Any]]:
-    """Measure the run's bundle, other shipped ones and baselines on the test speakers, which nothing was chosen on.
+    """Measure the run's bundle, other shipped ones and baselines on the test speakers, which no selection has used.
 
     Args:
         run: folder of the training.
@@ -187,35 +187,42 @@ def final(
         label: of progress lines.
 
     Returns:
-        A row a way to answer, with the keys of :func:`compare` as far as it answers.
+        One row per bundle or baseline, with those keys of :func:`compare` that it has.
     """
     rows = []
     for name, which in (("this run", run / "bundle"), *((name, name) for name in ("voxtrait-base", "voxtrait-diary"))):
         report = evaluate(which, source, run / f"test-{name}", split="test", jobs=jobs, label=label and name)
-        gender, age = report["gender"], report["age"]
+        gender, age, slices = report["gender"], report["age"], report["slices"]
+        adults = slices["children"]["adults"]["gender"]
         rows.append(
             {"set": name, "clips": report["n_clips"], "speakers": report["n_speakers"], "uar": gender["uar"]}
-            | {"uar_adults": report["slices"]["children"]["adults"]["gender"]["uar"]}
-            | {"ece": gender["ece"], "ece_adults": report["slices"]["children"]["adults"]["gender"]["ece"]}
+            | {"uar_adults": adults["uar"], "ece": gender["ece"], "ece_adults": adults["ece"]}
             | {key: age[key] for key in ("mae", "mae_constant", "pearson", "coverage80")}
+            | {"width": age["interval_width"]}
+            | {f"coverage80_{one}": slices["gender"][one]["age"]["coverage80"] for one in GENDERS}
+            | {
+                f"coverage80_{group}": found["age"]["coverage80"]
+                for group, found in slices["age_group"].items()
+                if found["n_speakers"] >= FEWEST_SPEAKERS
+            }
         )
     test = manifest.with_absolute_paths(manifest.read(source), source.parent)
     test = test.filter(pl.col("split") == "test", pl.col("gender").is_in(GENDERS))
     found = batch.run(Pitch(), test["path"].to_list(), jobs=jobs, on_crash=lambda path, why: None, label=label)
-    heard = np.array([float("nan") if hz is None else hz for hz in found])
+    test_pitches = np.array([float("nan") if hz is None else hz for hz in found])
     threshold = _threshold(clips, pitches, np.ones(len(pitches), dtype=bool))
     truth = np.array([GENDERS.index(one) for one in test["gender"]])
-    answered = np.where(np.nan_to_num(heard) >= threshold, GENDERS.index("female"), GENDERS.index("male"))
+    predicted = np.where(np.nan_to_num(test_pitches) >= threshold, GENDERS.index("female"), GENDERS.index("male"))
     speaker = test.select(pl.coalesce("speaker_id", "clip_id").rank("dense")).to_series().to_numpy()
-    uar = metrics.bootstrap({"uar": metrics.uar(truth, answered)}, speaker)["uar"]._asdict()
+    uar = metrics.bootstrap({"uar": metrics.uar(truth, predicted)}, speaker)["uar"]._asdict()
     name = f"pitch of {threshold:.0f} Hz or more is female"
     return [*rows, {"set": name, "clips": test.height, "speakers": len(np.unique(speaker)), "uar": uar}]
 
 
 def _threshold(clips: Clips, pitches: Floats, trained: Bools) -> float:
     weight = np.bincount(clips.speaker)[clips.speaker] ** -1.0
-    heard = trained & ~np.isnan(clips.female) & ~np.isnan(pitches) & ~(clips.years < ADULT_YEARS)
-    return baselines.fit_threshold(pitches[heard], clips.female[heard] == 1, weight[heard])
+    used = trained & ~np.isnan(clips.female) & ~np.isnan(pitches) & ~(clips.years < ADULT_YEARS)
+    return baselines.fit_threshold(pitches[used], clips.female[used] == 1, weight[used])
 
 
 def _mean(network: Heads, clips: Clips) -> tuple[Floats, Floats]:
@@ -224,17 +231,17 @@ def _mean(network: Heads, clips: Clips) -> tuple[Floats, Floats]:
     return (2 * gender[:, GENDERS.index("female")]).double().numpy(), age.double().numpy()
 
 
-def _decided(answers: Answers, seconds: Floats) -> tuple[Floats, Floats, Floats]:
+def _decided(outputs: Answers, seconds: Floats) -> tuple[Floats, Floats, Floats]:
     """Give P(female) and both ends of the age interval as the recogniser does."""
-    gender, age = answers.calibration["gender"], answers.calibration["age"]
-    p_female = 1 / (1 + np.exp(-answers.female / decision.temperature_at(gender, seconds)))
-    shares = decision.probabilities(answers.years, decision.temperature_at(age, seconds)[:, None])
+    gender, age = outputs.calibration["gender"], outputs.calibration["age"]
+    p_female = 1 / (1 + np.exp(-outputs.female / decision.temperature_at(gender, seconds)))
+    shares = decision.probabilities(outputs.years, decision.temperature_at(age, seconds)[:, None])
     p_female = decision.without_childhood(p_female, shares, gender["childhood"])
     return p_female, *decision.interval(shares, age["tail"], p_female)
 
 
-def _row(name: str, clips: Clips, tested: Bools, trained: Bools, answers: Answers, pitches: Floats) -> dict[str, Any]:
-    female, years, _ = answers
+def _row(name: str, clips: Clips, tested: Bools, trained: Bools, outputs: Answers, pitches: Floats) -> dict[str, Any]:
+    female, years, _ = outputs
     weight = np.bincount(clips.speaker)[clips.speaker] ** -1.0
     gendered, aged = tested & ~np.isnan(clips.female), tested & ~np.isnan(clips.years)
     threshold = _threshold(clips, pitches, trained)
@@ -248,7 +255,7 @@ def _row(name: str, clips: Clips, tested: Bools, trained: Bools, answers: Answer
         return metrics.uar(index, np.where(is_female[rows], GENDERS.index("female"), GENDERS.index("male")))
 
     adult = gendered & ~(truth < ADULT_YEARS)
-    p_female, low, high = _decided(answers, clips.table["speech_s"].to_numpy())
+    p_female, low, high = _decided(outputs, clips.table["speech_s"].to_numpy())
 
     def covered(rows: Bools) -> metrics.Figure:
         return metrics.interval_coverage(truth[rows], low[rows], high[rows])

@@ -54,7 +54,7 @@ def build(
 
     Args:
         speech: holds corpora.
-        out: working folder; a second run goes on where the first was stopped.
+        out: working folder; a second run continues where the first was stopped.
         bundle: ``base``, ``fast`` or ``diary``.
         overrides: ``key=value`` for the recipes.
         jobs: processes.
@@ -113,16 +113,16 @@ def diary(table: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int = 
         runs.append(bundles.load(out / name / "bundle"))
     graph = export.merge([run.model for run in runs])
     made = join(runs, out / DIARY)
-    heard = rows.filter(pl.col("split").is_in(["train", "validation"]))["speaker_id"].drop_nulls().unique().to_list()
-    bundles.write(made, graph, heard)
+    speakers = rows.filter(pl.col("split").is_in(["train", "validation"]))["speaker_id"].drop_nulls().unique().to_list()
+    bundles.write(made, graph, speakers)
     report = evaluate(made.folder, own, out / "report", split="test", jobs=jobs, label=label and "evaluate")
     made = dataclasses.replace(made, scores=headline(report))
-    bundles.write(made, graph, heard)
+    bundles.write(made, graph, speakers)
     return made
 
 
 def join(runs: Sequence[Bundle], folder: Path) -> Bundle:
-    """Describe the bundle of several bundles that see the same pictures.
+    """Describe the bundle of several bundles for the same pictures.
 
     Raises:
         BundleError: if their front ends differ.

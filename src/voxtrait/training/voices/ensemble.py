@@ -67,12 +67,12 @@ def train(
         data: a manifest with splits.
         out: the run's folder: ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
             ``summaries/``, ``contradicted.csv``.
-        resume: go on with the run that lies there; without one, start it.
-        jobs: processes that hear the clips and predict.
+        resume: continue the run in ``out``; if there is none, start one.
+        jobs: processes that summarise the clips and predict.
         label: of progress lines on standard error; ``None`` for none.
 
     Raises:
-        OptionError: if another run lies in ``out``.
+        OptionError: if ``out`` holds another run.
         ManifestError: if the data is no manifest with training clips.
         PretrainedMissingError: if the package with the encoder's weights is not installed.
     """
@@ -86,8 +86,8 @@ def train(
         if not known.height:
             raise ManifestError(f"no clip of {source} is of split train or validation: 'voxtrait corpus split' first")
         graph = encoder_graph(known, folder, recipe)
-        heard = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "views")
-        clips = clips_of(heard, recipe)
+        summarised = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "views")
+        clips = clips_of(summarised, recipe)
         network, contradicted = learn(recipe, clips, folder, label=label)
         made = describe(recipe, clips, calibrated(network, clips), folder / "bundle")
         head = heads.graph(network, clips.summaries[0, :PARITY_CLIPS])
@@ -100,7 +100,7 @@ def train(
         report = evaluate(
             made.folder, source, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
         )
-        provenance.write(source, provenance.of_clips(table, heard, len(clips.speaker)), folder / "report")
+        provenance.write(source, provenance.of_clips(table, summarised, len(clips.speaker)), folder / "report")
         scores = {"contradicted": int(contradicted.sum()), **headline(report)}
         bundles.write(dataclasses.replace(made, scores=scores), graph.read_bytes(), speakers, head=head)
     figures = {"held-out speakers": json.loads((folder / "figures.json").read_text("utf-8"))}
@@ -198,11 +198,11 @@ def learn(
 
 
 def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str | None = None) -> Heads:
-    """Train the heads for all epochs; a killed run goes on from its last epoch.
+    """Train the heads for all epochs; a killed run is resumed after its last epoch.
 
     Args:
         recipe: all settings.
-        examples: what is learnt from.
+        examples: to train on.
         folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
         label: of a progress line on standard error.
     """
@@ -276,7 +276,7 @@ def answers(network: Heads, clips: Clips) -> list[HeldOut]:
 
 
 def calibrated(network: Heads, clips: Clips) -> dict[str, dict[str, Any]]:
-    """Fit the calibration to the answers of each member about held-out speakers: task → the keys of a bundle."""
+    """Fit the calibration to each member's predictions for held-out speakers: task → the keys of a bundle."""
     return calibration.calibrate_voices(answers(network, clips), CHILDHOOD_YEARS)
 
 
@@ -287,12 +287,12 @@ def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray
 
     known = ~np.isnan(clips.female)
     truth = np.where(clips.female[known] == 1, GENDERS.index("female"), GENDERS.index("male"))
-    answered = np.where(female[known] >= 0, GENDERS.index("female"), GENDERS.index("male"))
+    predicted = np.where(female[known] >= 0, GENDERS.index("female"), GENDERS.index("male"))
     aged = ~np.isnan(clips.years)
-    guessed = decision.years_at(decision.probabilities(years[aged]), 0.5)
+    estimated = decision.years_at(decision.probabilities(years[aged]), 0.5)
     return {
-        "uar": float(metrics.uar(truth, answered).value or 0.0),
-        "mae": float(metrics.mae(clips.years[aged].astype(np.float64), guessed).value or 0.0),
+        "uar": float(metrics.uar(truth, predicted).value or 0.0),
+        "mae": float(metrics.mae(clips.years[aged].astype(np.float64), estimated).value or 0.0),
     }
 
 

@@ -1,4 +1,4 @@
-"""A manifest's labels and the summaries of its clips become what the heads learn from: folds, weights, targets."""
+"""Turns a manifest's labels and the summaries of its clips into training data of the heads: folds, weights, targets."""
 
 import dataclasses
 import hashlib
@@ -75,9 +75,9 @@ def examples_of(clips: Clips, recipe: EncoderRecipe, contradicted: Bools | None 
     """Weigh clips: speakers with many do not dominate, and both genders weigh the same.
 
     Args:
-        clips: those that may be learnt from.
-        recipe: says how much is balanced.
-        contradicted: ``(n,)``, clips whose gender label is not to be learnt.
+        clips: those that may be used for training.
+        recipe: gives the exponents of the weights.
+        contradicted: ``(n,)``, clips whose gender label is not used for training.
     """
     n = len(clips.speaker)
     female = clips.female if contradicted is None else np.where(contradicted, np.float32("nan"), clips.female)
@@ -100,14 +100,14 @@ def contradictions(clips: Clips, female_logit: npt.NDArray[np.float64], recipe: 
     """Find clips of adult speakers whose gender label their voice strongly contradicts.
 
     Confident learning (Northcutt, Jiang & Chuang, "Confident learning: estimating uncertainty in dataset labels",
-    JAIR 2021), by speaker: the mean logit of the member that never heard the speaker says the other gender with at
-    least ``recipe.contradiction``. Such labels are left out of the gender loss; nothing else of the clip is, and they
-    stay in every figure.
+    JAIR 2021), by speaker: the mean logit of the member whose training set lacks the speaker gives the other gender
+    a probability of at least ``recipe.contradiction``. Such labels are left out of the gender loss; nothing else of the
+    clip is, and they stay in every figure.
 
     Args:
         clips: all of them.
-        female_logit: ``(n,)``, of the member that never heard the clip's speaker.
-        recipe: says from which probability.
+        female_logit: ``(n,)``, of the member whose training set lacks the clip's speaker.
+        recipe: gives the least probability.
     """
     count = np.bincount(clips.speaker)
     mean = np.bincount(clips.speaker, female_logit) / np.maximum(count, 1)

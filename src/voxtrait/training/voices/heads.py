@@ -36,15 +36,15 @@ FIDELITY: Final = 0.02  # by which 8 bits may move a logit of age, on average
 class Examples:
     """What the heads learn from; every array has one entry a clip.
 
-    ``summaries`` is ``(views, n, d)``: view 0 as recorded, the others disturbed. ``fold`` is the member that may not
-    learn from the clip, and -1 where all may.
+    ``summaries`` is ``(views, n, d)``: view 0 as recorded, the others disturbed. ``fold`` is the member that is
+    not trained on the clip, and -1 where all are.
     """
 
     summaries: npt.NDArray[np.float32]  # (views, n, d)
     female: npt.NDArray[np.float32]  # (n,), 1 female, 0 male, NaN unknown
     years: npt.NDArray[np.float32]  # (n,), the middle where only the decade is known; NaN unknown
     exact: npt.NDArray[np.bool_]  # (n,), whether years are known as such
-    gender_weight: npt.NDArray[np.float32]  # (n,), 0 where not learnt from
+    gender_weight: npt.NDArray[np.float32]  # (n,), 0 where not used for training
     age_weight: npt.NDArray[np.float32]  # (n,)
     fold: npt.NDArray[np.int64]  # (n,)
 
@@ -82,13 +82,13 @@ class Heads(nn.Module):
         self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
 
     def members(self, summary: Tensor) -> tuple[Tensor, Tensor]:
-        """Let each member answer: ``(n, d)`` → logits of female ``(members, n)`` and of years ``(members, n, 100)``."""
+        """Map summaries ``(n, d)`` to each member's logits: female ``(members, n)`` and years ``(members, n, 100)``."""
         out = self.answers(summary)
         return out[..., 0], out[..., 1:] @ self.bumps
 
     def answers(self, summary: Tensor) -> Tensor:
-        """Give what the members say before it is spread over years: ``(n, d)`` → ``(members, n, 35)``, the logit of
-        female and the knots of age."""
+        """Compute the members' outputs before those of age are spread over years: ``(n, d)`` → ``(members, n, 35)``,
+        the logit of female and the knots of age."""
         x = ((summary[:, EMBEDDING:] - self.mean) / self.scale).expand(len(self.hidden), -1, -1)
         x = nn.functional.dropout(x, self.input_dropout, self.training)
         hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
@@ -97,9 +97,9 @@ class Heads(nn.Module):
 
 
 class JoinedHeads(nn.Module):
-    """All members as one network, as they ship: what their mean is, with one product for their hidden units.
+    """All members as one network, as exported: it computes their mean, with one product for their hidden units.
 
-    The mean of what members say of years is taken before the softmax. Each member's own normaliser is the same for all
+    The mean of the members' outputs for years is taken before the softmax. Each member's normaliser is the same for all
     years, so that the probabilities are those of the mean of log-probabilities.
 
     Args:
@@ -132,7 +132,7 @@ class JoinedHeads(nn.Module):
             self.register_buffer(name, value.detach().clone())
 
     def forward(self, summary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Answer as the bundle does: gender logits ``(n, 2)``, age logits ``(n, 100)``, embedding ``(n, 192)``."""
+        """Compute the bundle's outputs: gender logits ``(n, 2)``, age logits ``(n, 100)``, embedding ``(n, 192)``."""
         x = (summary[:, EMBEDDING:] - self.mean) * self.gain
         hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
         out = hidden @ self.deep + x @ self.linear + self.bias
@@ -162,7 +162,7 @@ def graph(heads: Heads, real: npt.NDArray[np.float32]) -> bytes:
     model = onnx.load_from_string(whole)
     products = [node for node in model.graph.node if node.op_type == "MatMul"]
     small = export.quantise(model, "MatMul", keep=[node.name for node in products if "hidden" not in node.input])
-    # one by one, as clips are heard: all rows of a call are rounded alike
+    # one by one, as in prediction: all rows of a call are rounded alike
     moved = [
         np.abs(export.run(small, "age", summary=row) - export.run(whole, "age", summary=row)) for row in real[:, None]
     ]
@@ -182,7 +182,7 @@ class HeadTraining(lightning.LightningModule):
 
     Args:
         recipe: all settings.
-        examples: what is learnt from; kept in memory.
+        examples: to train on; kept in memory.
         steps: optimiser steps of all epochs together.
     """
 
@@ -204,7 +204,7 @@ class HeadTraining(lightning.LightningModule):
         self.held_out = weights * ~learns
 
     def on_train_epoch_start(self) -> None:
-        """Tell the sampler the epoch, so that a resumed run shuffles as an undisturbed one would."""
+        """Set the sampler's epoch, so that a resumed run has the same order as an uninterrupted one."""
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
@@ -213,7 +213,7 @@ class HeadTraining(lightning.LightningModule):
         rows = batch.cpu()
         view = torch.randint(len(self.summaries), rows.shape, generator=chance)
         loss = self._loss(self.summaries[view, rows], rows, self.learnt)
-        # a clip is learnt by all members but one, and measured by that one: by member the two curves compare
+        # all members but one are trained on a clip, and that one is measured on it: per member the two curves compare
         by_member = loss.detach() / (self.recipe.members - 1)
         self.log("train_loss", by_member, on_step=False, on_epoch=True, batch_size=len(rows))
         return loss
@@ -245,7 +245,7 @@ class HeadTraining(lightning.LightningModule):
 
 
 def year_targets(years: npt.NDArray[np.float32], exact: npt.NDArray[np.bool_]) -> Tensor:
-    """Spread each label over the years it stands for.
+    """Spread each label over the years that it covers.
 
     Args:
         years: ``(n,)``; the middle of the decade where only that is known; NaN gives zeros.

@@ -1,4 +1,4 @@
-"""Clips as the heads hear them: each one as recorded and several times disturbed, summarised by the encoder's graph.
+"""Summarises clips by the encoder's graph, for the heads: each clip as recorded and several times disturbed.
 
 ::
 
@@ -23,8 +23,8 @@ from voxtrait.recognize.graph import Graph
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.voices.acoustics import Chances, disturb
 
-SHORTEST_S: Final = 0.4  # seconds of speech below which a clip teaches nothing
-SHORT_S: Final = 1.6  # seconds of view 1, as recorded: what calibration learns from about short clips
+SHORTEST_S: Final = 0.4  # seconds of speech below which a clip is not used
+SHORT_S: Final = 1.6  # seconds of view 1, as recorded: calibration for short clips is fitted to it
 SHORTEST_CROP_S: Final = 1.5
 LONGEST_VIEW_S: Final = 4.5  # of a disturbed view: a chain of codecs costs more than the encoder
 TOO_LITTLE: Final = "too little speech"
@@ -45,7 +45,7 @@ class Summarise:
     others: Sequence[str]  # files for babble
 
     def __call__(self, path: str) -> dict[str, Any]:
-        """Summarise one file; a file that cannot be used says why."""
+        """Summarise one file; for an unusable file, ``message`` gives the reason."""
         try:
             found = self._find(path)
         except (VoxtraitError, OSError) as error:
@@ -89,7 +89,7 @@ def _middle(signal: Signal, seconds: float) -> Signal:
 
 
 class Recordings(Sequence[Signal]):
-    """Recordings that are read when they are asked for: most views have no babble."""
+    """Recordings that are read on access: most views have no babble."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
@@ -107,13 +107,13 @@ class Recordings(Sequence[Signal]):
 def summarise(
     table: pl.DataFrame, encoder: Path, recipe: EncoderRecipe, folder: Path, *, jobs: int = 1, label: str | None = None
 ) -> pl.DataFrame:
-    """Summarise all clips of a table; a killed run goes on where it was.
+    """Summarise all clips of a table; a killed run is resumed where it stopped.
 
     Args:
         table: a manifest's rows with absolute paths, in an order that is always the same.
         encoder: file of the graph.
-        recipe: says how many views and how they are disturbed.
-        folder: where the shards lie.
+        recipe: gives the number of views and how they are disturbed.
+        folder: of the shards.
         jobs: processes; the result does not depend on it.
         label: of a progress line on standard error.
 
@@ -121,10 +121,10 @@ def summarise(
         The table with the columns of :data:`SCHEMA`.
     """
     paths = table["path"].to_list()
-    # babble is made of training speakers only, so that nothing of the others reaches a training
-    heard = table.filter(pl.col("split") == "train") if (table["split"] == "train").any() else table
+    # babble is made of training speakers only, so that training uses no audio of the others
+    babblers = table.filter(pl.col("split") == "train") if (table["split"] == "train").any() else table
     graph = Graph(encoder, [None, recipe.front_end.n_mels], {"summary": None}, name="windows", optimised=False)
-    job = Summarise(graph, recipe, heard["path"].to_list())
+    job = Summarise(graph, recipe, babblers["path"].to_list())
     settings = repr([getattr(recipe, key) for key in SETTINGS]) + hashlib.blake2b(encoder.read_bytes()).hexdigest()
     shards = batch.run_sharded(
         job,

@@ -1,4 +1,4 @@
-/** The page: what it is made of, and what happens when. */
+/** The page: its parts, and the events that connect them. */
 import { card, inWords } from "./card.js";
 import { activeModel, authorise, limits, onToken } from "./connection.js";
 import { html } from "./elements.js";
@@ -19,11 +19,11 @@ function keep(name, value) {
   try {
     localStorage.setItem(`voxtrait.${name}`, value);
   } catch {
-    // then it is not remembered
+    // then it is not stored
   }
 }
 
-/** For who listens to the page. */
+/** Announce a text to screen readers. */
 function announce(text) {
   find("announcer").textContent = text;
 }
@@ -171,7 +171,7 @@ const stage = new Stage({
   announce,
   finished(blob, name, prediction) {
     single = null;
-    // without an answer from the live connection, the recording is asked about like any file
+    // without a prediction from the live connection, the recording is sent like any file
     const [clip] = prediction ? [session.addAnswered(blob, name, prediction)] : session.add([{ file: blob, name }]);
     recordings.add(clip);
     single = clip;

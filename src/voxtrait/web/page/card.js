@@ -1,4 +1,4 @@
-/** One clip's result: what is said of it, how sure, and the clip itself. */
+/** One clip's result: its prediction, the uncertainty, and the clip itself. */
 import { ageCurve } from "./age.js";
 import { button, html, icon } from "./elements.js";
 import { expectedError } from "./age-error.js";
@@ -7,13 +7,15 @@ import { genderBar, genderInWords } from "./gender.js";
 import { bytes, minutes, say, seconds } from "./language.js";
 import { player } from "./player.js";
 
-/** In one sentence, for who listens to the page. */
+/** The result in one sentence, for screen readers. */
 export function inWords({ prediction, name }) {
   if (prediction.status !== "ok") return `${name}: ${say(`nothing.${prediction.status}`)}.`;
-  const said = [];
-  if (prediction.gender !== null) said.push(`${say(`presents.${prediction.gender}`)}, ${genderInWords(prediction)}`);
-  if (prediction.age_years !== null) said.push(say("age.about", { n: Math.round(prediction.age_years) }), range(prediction));
-  return `${name}: ${said.join(", ")}.`;
+  const parts = [];
+  if (prediction.gender !== null) parts.push(`${say(`presents.${prediction.gender}`)}, ${genderInWords(prediction)}`);
+  if (prediction.age_years !== null) {
+    parts.push(say("age.about", { n: Math.round(prediction.age_years) }), range(prediction));
+  }
+  return `${name}: ${parts.join(", ")}.`;
 }
 
 function range({ age_low: low, age_high: high }) {
@@ -25,8 +27,8 @@ export function card(clip, { model, limits, again, recorded = false }) {
   const { prediction } = clip;
   const title = html("h2", { class: "name", tabindex: "-1", text: clip.name });
   const article = html("article", { class: `card ${prediction.status}`, "aria-label": say("result.of", { name: clip.name }) },
-    html("header", {}, title, prediction.speech_s === null ? null : heard(prediction)),
-    prediction.status === "ok" ? answer(prediction, model) : nothing(clip, limits, again),
+    html("header", {}, title, prediction.speech_s === null ? null : speechShare(prediction)),
+    prediction.status === "ok" ? estimates(prediction, model) : nothing(clip, limits, again),
     prediction.status === "error" ? null : player(clip),
     html("footer", {},
       html("p", { class: "quiet", text: prediction.status === "error" ? "" : say("heard", { model: prediction.model }) }),
@@ -41,7 +43,7 @@ function stem(name) {
   return name.replace(/^.*\//, "").replace(/\.[^.]*$/, "") || "voice";
 }
 
-function heard({ speech_s: speech, duration_s: duration }) {
+function speechShare({ speech_s: speech, duration_s: duration }) {
   const bar = html("span", { class: "filled" });
   bar.style.width = `${duration ? Math.min(100, (100 * speech) / duration) : 0}%`;
   return html("p", { class: "heard" },
@@ -50,7 +52,7 @@ function heard({ speech_s: speech, duration_s: duration }) {
     html("span", { class: "meter", "aria-hidden": "true" }, bar));
 }
 
-function answer(prediction, model) {
+function estimates(prediction, model) {
   const parts = [];
   const served = model?.title === prediction.model ? model : null;
   if (prediction.gender !== null) {

@@ -1,10 +1,13 @@
-/** The server: what it may be asked, with waiting where it is busy, and with the token where it wants one. */
+/** Requests to the server: they wait while it is busy, and send the token if it requires one. */
 
 const TRIES = 6; // of a request that finds the server busy
 const TOKEN = "voxtrait.token";
 export const busy = new EventTarget(); // "wait" with the seconds, "on" when it goes on
 
-/** Why there is no answer: `kind` is one of not_audio, unusable, too_large, too_long, too_slow, busy, unreachable, token, gone, other. */
+/**
+ * Why there is no result: `kind` is one of not_audio, unusable, too_large, too_long, too_slow, busy, unreachable, token,
+ * gone, other.
+ */
 export class Problem extends Error {
   constructor(kind, message, status = 0) {
     super(message);
@@ -29,11 +32,11 @@ function keep(value) {
   try {
     sessionStorage.setItem(TOKEN, value);
   } catch {
-    // a tab without storage asks each time
+    // a tab without storage asks for the token each time
   }
 }
 
-let asked = null; // one question at a time, whoever wants the answer
+let asked = null; // one question at a time, shared by all requests that need the token
 
 /** Ask for the token if there is none, or if the one there is was `refused`. */
 export async function authorise(refused = null) {
@@ -74,9 +77,9 @@ async function ask(path, { body, signal } = {}) {
       throw new Problem("unreachable", "the server did not answer");
     }
     if (response.ok) return response.json();
-    const said = await response.json().catch(() => null);
-    const message = said?.error?.message ?? response.statusText;
-    const kind = CODES[said?.error?.code] ?? KINDS[response.status] ?? "other";
+    const content = await response.json().catch(() => null);
+    const message = content?.error?.message ?? response.statusText;
+    const kind = CODES[content?.error?.code] ?? KINDS[response.status] ?? "other";
     if (kind === "token" && (await authorise(used))) continue;
     if (kind !== "busy" || tried === TRIES) throw new Problem(kind, message, response.status);
     const after = Math.min(30, Math.max(1, Number(response.headers.get("Retry-After")) || 2 ** (tried - 1)));

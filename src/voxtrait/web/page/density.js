@@ -79,11 +79,11 @@ function solved(matrix) {
       if (factor) for (let at = column; at <= size; at += 1) matrix[row][at] -= factor * matrix[column][at];
     }
   }
-  const answer = new Float64Array(size);
+  const solution = new Float64Array(size);
   for (let row = size - 1; row >= 0; row -= 1) {
     let sum = matrix[row][size];
-    for (let at = row + 1; at < size; at += 1) sum -= matrix[row][at] * answer[at];
-    answer[row] = sum / matrix[row][row];
+    for (let at = row + 1; at < size; at += 1) sum -= matrix[row][at] * solution[at];
+    solution[row] = sum / matrix[row][row];
   }
-  return answer;
+  return solution;
 }

@@ -4,7 +4,7 @@ import { number, probability, say } from "./language.js";
 
 const percent = (share) => `${(100 * share).toFixed(2)}%`;
 
-/** A label for who cannot see the bar. */
+/** A label of the bar for screen readers. */
 function described(prediction, unsure) {
   const answer = say(`presents.${prediction.gender}`);
   const p = number(prediction.p_female, 2);

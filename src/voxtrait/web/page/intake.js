@@ -52,7 +52,7 @@ export function intake({ chooser, folderChooser, take, over }) {
     folderChooser.value = "";
     take(sifted(files));
   });
-  let depth = 0; // each element entered while dragging says so
+  let depth = 0; // elements that were entered while dragging
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   const listen = (name, then) => document.addEventListener(name, (event) => {
     if (!carries(event)) return;

@@ -42,7 +42,7 @@ export function minutes(seconds) {
   return seconds < 120 ? say("seconds", { n: seconds }) : say("minutes", { n: Math.floor(seconds / 60) });
 }
 
-/** Fill what the document itself says: `data-say` for its text, `data-say-label` for its label. */
+/** Fill in the texts of the document: `data-say` for an element's text, `data-say-label` for its label. */
 export function fill(root = document) {
   for (const element of root.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   for (const element of root.querySelectorAll("[data-say-label]")) element.ariaLabel = say(element.dataset.sayLabel);

@@ -1,11 +1,11 @@
-/** A recording while it is spoken: blocks go to the server, and columns, estimates and the final answer come back. */
+/** The live connection of a recording: it sends blocks, and receives columns, estimates and the final prediction. */
 import { token } from "./connection.js";
 
-const PATIENCE_S = 20; // for the final answer
+const PATIENCE_S = 20; // for the final prediction
 
 export class Live extends EventTarget {
   #socket;
-  #early = []; // what was said before the connection stood
+  #early = []; // messages from before the connection was open
 
   constructor(samplingRate) {
     super();
@@ -14,35 +14,35 @@ export class Live extends EventTarget {
     this.#socket = token() ? new WebSocket(address, ["voxtrait", `token.${token()}`]) : new WebSocket(address);
     this.#socket.binaryType = "arraybuffer";
     this.lost = false;
-    this.final = new Promise((done) => (this.done = done)); // null where it never came
-    this.#say(JSON.stringify({ sampling_rate: samplingRate }));
+    this.final = new Promise((done) => (this.done = done)); // null if it never came
+    this.#send(JSON.stringify({ sampling_rate: samplingRate }));
     this.#socket.addEventListener("open", () => {
       for (const message of this.#early.splice(0)) this.#socket.send(message);
     });
-    this.#socket.addEventListener("message", (event) => this.#heard(JSON.parse(event.data)));
+    this.#socket.addEventListener("message", (event) => this.#receive(JSON.parse(event.data)));
     this.#socket.addEventListener("error", () => this.#lose());
     this.#socket.addEventListener("close", () => this.#lose());
   }
 
   /** Send a block, float32. */
   give(block) {
-    this.#say(block);
+    this.#send(block);
   }
 
-  /** End the sound; resolves to the prediction, or to null where the server has none to give. */
+  /** End the sound; resolves to the prediction, or to null if the server returns none. */
   end() {
-    this.#say(JSON.stringify({ end: true }));
+    this.#send(JSON.stringify({ end: true }));
     setTimeout(() => this.#lose(), PATIENCE_S * 1000);
     return this.final;
   }
 
-  #say(message) {
+  #send(message) {
     if (this.lost) return;
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(message);
     else this.#early.push(message);
   }
 
-  #heard(message) {
+  #receive(message) {
     if (message.type === "columns") {
       const data = Uint8Array.from(atob(message.data), (character) => character.charCodeAt(0));
       this.dispatchEvent(new CustomEvent("columns", { detail: { data, height: message.height, hop: message.hop_s } }));
@@ -59,7 +59,7 @@ export class Live extends EventTarget {
   #lose() {
     if (this.lost) return;
     this.lost = true;
-    this.done(null); // of no effect after the final answer
+    this.done(null); // of no effect after the final prediction
     if (this.#socket.readyState <= WebSocket.OPEN) this.#socket.close();
     this.dispatchEvent(new Event("lost"));
   }

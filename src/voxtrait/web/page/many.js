@@ -1,4 +1,4 @@
-/** Everything heard in this visit: how far it is, what came out, the table, and the files to take away. */
+/** All clips of this visit: their progress, the counts of the results, the table, and the files to download. */
 import { busy } from "./connection.js";
 import { csv, json, save } from "./export.js";
 import { number, say } from "./language.js";
@@ -8,7 +8,7 @@ const KINDS = ["female", "male", "unsure", "no_speech", "too_short", "error"];
 const find = (id) => document.getElementById(id);
 
 export class Many {
-  #began = 0; // when the clips that are waited for began to be heard
+  #began = 0; // when the processing of the clips in work began
   #before = 0; // clips done by then
   #note = null; // a text and its values
 
@@ -34,12 +34,12 @@ export class Many {
     busy.addEventListener("on", () => this.note(null));
   }
 
-  /** Those that have an answer, in the order of the table. */
+  /** All predictions, in the order of the table. */
   get predictions() {
     return this.table.order.map((clip) => clip.prediction).filter(Boolean);
   }
 
-  /** Those that were not answered for no fault of their own. */
+  /** Clips that failed for a reason that is not in the clip. */
   get unlucky() {
     return this.session.clips.filter((clip) => clip.unlucky);
   }
@@ -102,10 +102,10 @@ export class Many {
 
   #left() {
     const { clips, done } = this.session;
-    const heard = done - this.#before;
+    const processed = done - this.#before;
     const passed = (performance.now() - this.#began) / 1000;
-    if (heard < 4 || passed < 5) return null;
-    const left = (passed / heard) * (clips.length - done);
+    if (processed < 4 || passed < 5) return null;
+    const left = (passed / processed) * (clips.length - done);
     const time = left < 90 ? say("seconds", { n: number(Math.ceil(left / 5) * 5) }) : say("minutes", { n: number(Math.ceil(left / 60)) });
     return say("many.left", { time });
   }

@@ -1,4 +1,4 @@
-/** A clip to look at and to hear: its waveform, its spectrogram, and where the playing is. */
+/** The player of a clip: its waveform, its spectrogram, and the position of the playback. */
 import { button, html, icon, svg } from "./elements.js";
 import { number, say, seconds } from "./language.js";
 
@@ -20,7 +20,7 @@ export function player(clip) {
     html("div", { class: "window" }, picture, head, place),
     html("div", { class: "deck" }, play, clock, part, sound));
 
-  const tell = (at) => {
+  const showPosition = (at) => {
     head.style.left = `${Math.min(100, (100 * at) / Math.max(span, 0.01))}%`;
     head.hidden = !at;
     place.value = at;
@@ -28,7 +28,7 @@ export function player(clip) {
     clock.textContent = `${number(at, 1)} / ${say("seconds", { n: seconds(duration) })}`;
   };
   const follow = () => {
-    tell(sound.currentTime);
+    showPosition(sound.currentTime);
     if (!sound.paused && figure.isConnected) requestAnimationFrame(follow);
     else if (!figure.isConnected) sound.pause();
   };
@@ -36,7 +36,7 @@ export function player(clip) {
   play.addEventListener("click", () => (sound.paused ? sound.play().catch(() => {}) : sound.pause()));
   place.addEventListener("input", () => {
     sound.currentTime = Number(place.value);
-    tell(Number(place.value));
+    showPosition(Number(place.value));
   });
   sound.addEventListener("play", () => (face(), follow()));
   for (const name of ["pause", "ended"]) sound.addEventListener(name, face);
@@ -44,7 +44,7 @@ export function player(clip) {
     play.hidden = place.hidden = head.hidden = true;
     clock.textContent = say("play.not");
   });
-  tell(0);
+  showPosition(0);
   show(clip, picture).then((shown) => {
     figure.dataset.shown = shown ? "yes" : "no";
     if (!(shown?.shown_s < duration - 0.1)) return;

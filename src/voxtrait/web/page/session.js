@@ -1,4 +1,4 @@
-/** The clips of this visit: asked about two at a time, kept in the page only. */
+/** The clips of this visit: sent to the server two at a time, kept in the page only. */
 import { Problem, predict, show } from "./connection.js";
 
 const AT_ONCE = 2;
@@ -20,7 +20,7 @@ export class Clip {
     this.problem = null;
   }
 
-  /** Whether it may be asked about once more. */
+  /** Whether it may be sent once more. */
   get unlucky() {
     return ["busy", "unreachable", "token", "other"].includes(this.problem?.kind);
   }
@@ -31,7 +31,7 @@ export class Clip {
     return this.#address;
   }
 
-  /** Waveform and spectrogram, asked for once. */
+  /** Waveform and spectrogram, requested once. */
   shown() {
     this.#shown ??= show(this.file, this.name).catch(() => null);
     return this.#shown;
@@ -53,20 +53,20 @@ export class Session extends EventTarget {
     this.limits = null;
   }
 
-  /** Add files to be asked about: `[{ file, name }]`. */
+  /** Add files to predict: `[{ file, name }]`. */
   add(files) {
     const added = files.map(({ file, name }) => new Clip(this.#next++, file, name));
     this.clips.push(...added);
-    this.#tell("added", added);
+    this.#dispatch("added", added);
     this.#go();
     return added;
   }
 
-  /** Add a recording that is answered already. */
+  /** Add a recording that already has its prediction. */
   addAnswered(file, name, prediction) {
     const clip = new Clip(this.#next++, file, name);
     this.clips.push(clip);
-    this.#tell("added", [clip]);
+    this.#dispatch("added", [clip]);
     this.#finish(clip, prediction);
     return clip;
   }
@@ -74,24 +74,24 @@ export class Session extends EventTarget {
   again(clip) {
     clip.state = "waiting";
     clip.prediction = clip.problem = null;
-    this.#tell("again", clip);
-    this.#tell("changed", clip);
+    this.#dispatch("again", clip);
+    this.#dispatch("changed", clip);
     this.#go();
   }
 
-  /** Ask about no more; gives how many were left. */
+  /** Send no more clips; returns how many were left. */
   cancel() {
     const left = this.clips.filter((clip) => clip.state !== "done");
     this.clips = this.clips.filter((clip) => clip.state === "done");
     for (const control of this.#working.values()) control.abort();
-    this.#tell("removed", left);
+    this.#dispatch("removed", left);
     return left.length;
   }
 
   clear() {
     this.cancel();
     for (const clip of this.clips.splice(0)) clip.forget();
-    this.#tell("removed", []);
+    this.#dispatch("removed", []);
   }
 
   get done() {
@@ -101,15 +101,15 @@ export class Session extends EventTarget {
   #go() {
     for (const clip of this.clips) {
       if (this.#working.size >= AT_ONCE) return;
-      if (clip.state === "waiting") this.#ask(clip);
+      if (clip.state === "waiting") this.#predict(clip);
     }
   }
 
-  async #ask(clip) {
+  async #predict(clip) {
     const control = new AbortController();
     this.#working.set(clip, control);
     clip.state = "working";
-    this.#tell("changed", clip);
+    this.#dispatch("changed", clip);
     try {
       const most = this.limits?.max_upload_bytes;
       if (most && clip.file.size > most) throw new Problem("too_large", `${clip.file.size} bytes, expected at most ${most}`);
@@ -126,15 +126,15 @@ export class Session extends EventTarget {
   }
 
   #finish(clip, prediction) {
-    // the page knows the folder that a file came from, and the server only its name
+    // the page has the folder that a file came from, and the server only its name
     clip.prediction = Object.fromEntries(FIELDS.map((field) => [field, field === "path" ? clip.name : (prediction[field] ?? null)]));
     if (prediction.status === "error") clip.problem ??= new Problem("unusable", prediction.message);
     clip.state = "done";
-    this.#tell("changed", clip);
-    this.#tell("done", clip);
+    this.#dispatch("changed", clip);
+    this.#dispatch("done", clip);
   }
 
-  #tell(name, detail) {
+  #dispatch(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }

@@ -1,4 +1,4 @@
-/** Where one speaks: the button, the ring of loudness, the clock, the tape, and what is said so far. */
+/** The recording area: the button, the ring of loudness, the clock, the tape, and the estimate so far. */
 import { genderInWords } from "./gender.js";
 import { number, say, spoken } from "./language.js";
 import { Live } from "./live.js";
@@ -33,7 +33,7 @@ export class Stage extends EventTarget {
       this.#stoppedByKey = true;
       this.stop();
     });
-    // a button is pressed only when the space is let go
+    // a button is pressed only when the space key is released
     find("record").addEventListener("keyup", (event) => {
       if (event.key === " " && this.#stoppedByKey) event.preventDefault();
     });
@@ -68,10 +68,10 @@ export class Stage extends EventTarget {
     this.#work = { microphone, live, recorded };
     this.#estimate = null;
     this.tape.clear();
-    microphone.addEventListener("block", ({ detail }) => this.#hear(detail));
+    microphone.addEventListener("block", ({ detail }) => this.#addBlock(detail));
     microphone.addEventListener("unplugged", () => this.stop());
     live.addEventListener("columns", ({ detail }) => this.tape.addColumns(detail.data, detail.height, detail.hop));
-    live.addEventListener("estimate", ({ detail }) => this.#tell(detail));
+    live.addEventListener("estimate", ({ detail }) => this.#showEstimate(detail));
     live.addEventListener("lost", () => this.#state === "recording" && this.notice("live.lost"));
     this.#become("recording");
     this.tape.run();
@@ -103,11 +103,11 @@ export class Stage extends EventTarget {
     this.draw();
   }
 
-  #hear(block) {
+  #addBlock(block) {
     const { live, recorded } = this.#work;
     recorded.add(block);
     this.tape.addBlock(block, recorded.samplingRate);
-    live.give(block.buffer); // after everybody else: it is given away
+    live.give(block.buffer); // after the recording and the tape, which read it first
     let power = 0;
     for (const value of block) power += value * value;
     const decibels = 10 * Math.log10(power / block.length + 1e-9);
@@ -126,9 +126,9 @@ export class Stage extends EventTarget {
     if (find("clock").textContent !== text) find("clock").textContent = text;
   }
 
-  #tell(estimate) {
-    const said = (one) => (one?.status === "ok" ? one.gender : one?.status);
-    const changed = said(estimate) !== said(this.#estimate);
+  #showEstimate(estimate) {
+    const kind = (one) => (one?.status === "ok" ? one.gender : one?.status);
+    const changed = kind(estimate) !== kind(this.#estimate);
     this.#estimate = estimate;
     this.#drawEstimate();
     if (changed && estimate.status === "ok") this.announce(`${say("so_far")}: ${find("so-far-gender").textContent}, ${find("so-far-age").textContent}`);

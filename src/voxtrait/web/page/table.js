@@ -75,7 +75,7 @@ export class Table {
     const sign = this.#down ? -1 : 1;
     return clips.sort((a, b) => {
       const [one, other] = [key(a) ?? null, key(b) ?? null];
-      if (one === null || other === null) return (one === null) - (other === null); // what is not known stands last
+      if (one === null || other === null) return (one === null) - (other === null); // unknown values come last
       return sign * (typeof one === "string" ? letters.compare(one, other) : one - other);
     });
   }
@@ -120,10 +120,12 @@ export class Table {
       : html("span", { class: "opener" }, ...shown);
     const first = html("th", { role: "rowheader", scope: "row", class: "name", title: clip.name }, opener);
     if (prediction?.status !== "ok") {
-      const said = say(`row.${prediction?.status ?? clip.state}`);
-      const kind = html("span", { class: `pill ${prediction?.status ?? clip.state}`, text: said });
-      const heard = prediction?.speech_s == null ? null : text(say("seconds", { n: seconds(prediction.speech_s) }));
-      return [first, cell("gender", kind), cell("p_female"), cell("age_years"), cell("interval"), cell("speech_s", heard)];
+      const status = say(`row.${prediction?.status ?? clip.state}`);
+      const kind = html("span", { class: `pill ${prediction?.status ?? clip.state}`, text: status });
+      const speech = prediction?.speech_s == null ? null : text(say("seconds", { n: seconds(prediction.speech_s) }));
+      return [
+        first, cell("gender", kind), cell("p_female"), cell("age_years"), cell("interval"), cell("speech_s", speech),
+      ];
     }
     const { gender, p_female: p, age_years: age, age_low: low, age_high: high, speech_s: speech } = prediction;
     return [

@@ -13,7 +13,7 @@ export class Tape {
   #hop = 0.01;
   #first = 0; // when the sound began, on the browser's clock
   #frame = 0;
-  #calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+  #reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 
   constructor(canvas) {
     this.#canvas = canvas;
@@ -37,7 +37,7 @@ export class Tape {
     let drawn = -Infinity;
     const step = (now) => {
       this.#frame = requestAnimationFrame(step);
-      if (this.#calm.matches && now - drawn < 500) return;
+      if (this.#reducedMotion.matches && now - drawn < 500) return;
       drawn = now;
       this.#draw(Math.min(this.heard, (now - this.#first) / 1000) - BEHIND_S);
     };
@@ -145,7 +145,7 @@ export class Tape {
   }
 }
 
-/** Loudness is heard as a power: quiet speech would be a line otherwise. */
+/** Loudness is perceived as a power of the amplitude: without it, quiet speech would look like a line. */
 function bent(value) {
   return Math.sign(value) * Math.abs(value) ** 0.6;
 }

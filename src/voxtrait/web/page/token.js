@@ -3,7 +3,7 @@ import { say } from "./language.js";
 
 const find = (id) => document.getElementById(id);
 
-/** Gives what was typed, or null; `refused` says that the last one was wrong. */
+/** Returns the typed token, or null; `refused` is true if the last one was wrong. */
 export function askForToken(refused) {
   const dialog = find("token-dialog");
   find("token-note").textContent = say(refused ? "token.wrong" : "token.text");
