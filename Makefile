@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
 
-.PHONY: install weights demo test lint docs bench bench-corpus bench-scale bench-peers bench-web model choosing clean
+.PHONY: install weights demo test lint docs bench bench-corpus bench-scale bench-peers bench-web model cross-corpus clean
 
 install: $(STAMP)
 
@@ -75,7 +75,7 @@ model: $(WEIGHTS)
 	$(if $(filter fast,$(BUNDLE)),cp build/model/fast/report/model-card.md docs/model-card-fast.md)
 
 # after make model: the recipe on corpora left out in turn, changes of it, and the test speakers; prints tables
-choosing: $(WEIGHTS)
+cross-corpus: $(WEIGHTS)
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --trials
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --test

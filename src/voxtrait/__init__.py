@@ -10,7 +10,11 @@
 
 import importlib
 import os
+import sys
 import warnings
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,17 +36,32 @@ _HOMES = {
 }
 
 _MOVED = {
-    "convert": "voxtrait.derived.convert",
-    "decision": "voxtrait.recognize.decision",
-    "funnel": "voxtrait.manifest.funnel",
-    "intake": "voxtrait.audio.streams",
-    "metrics": "voxtrait.evaluate.metrics",
-    "naming": "voxtrait.manifest.naming",
-    "pictures": "voxtrait.derived.pictures",
-    "shards": "voxtrait.derived.shards",
-    "splitting": "voxtrait.manifest.splitting",
+    "convert": "derived.convert",
+    "decision": "recognize.decision",
+    "funnel": "manifest.funnel",
+    "intake": "audio.streams",
+    "metrics": "evaluate.metrics",
+    "naming": "manifest.naming",
+    "pictures": "derived.pictures",
+    "shards": "derived.shards",
+    "splitting": "manifest.splitting",
 }
-"""Former name of a module → where it is now. ``from voxtrait import splitting`` works, with a warning."""
+
+
+class _Moved(MetaPathFinder, Loader):
+    """Imports modules by their former names, with a warning."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        package, _, name = fullname.rpartition(".")
+        return ModuleSpec(fullname, self) if package == __name__ and name in _MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        new = f"{__name__}.{_MOVED[module.__name__.rpartition('.')[2]]}"
+        warnings.warn(f"{module.__name__} is now {new}: import it from there", DeprecationWarning, stacklevel=2)
+        sys.modules[module.__name__] = importlib.import_module(new)
+
+
+sys.meta_path.append(_Moved())
 
 
 def __getattr__(name: str) -> Any:
@@ -54,10 +73,6 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name == "features":
         return importlib.import_module("voxtrait.features")
-    if name in _MOVED:
-        text = f"voxtrait.{name} is now {_MOVED[name]}: import it from there"
-        warnings.warn(text, DeprecationWarning, stacklevel=2)
-        return importlib.import_module(_MOVED[name])
     raise AttributeError(f"module 'voxtrait' has no attribute {name!r}")
 
 

@@ -341,7 +341,7 @@ def _calibration_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def main() -> None:
-    """Measure, print the table and keep it as ``choosing.json``, ``trials.json``, ``test.json``."""
+    """Measure, print the table and keep it as ``cross-corpus.json``, ``trials.json``, ``test.json``."""
     parser = argparse.ArgumentParser(description="Leave corpora out, one after the other, and print a table.")
     parser.add_argument("run", type=Path, help="folder of a training of the recipe base, which holds its summaries")
     kinds = parser.add_mutually_exclusive_group()
@@ -378,9 +378,10 @@ def main() -> None:
         if arguments.test:
             name, rows = "test", final(arguments.run, source, clips, pitches, jobs=jobs, label="test")
         elif arguments.student:
-            name, rows = "choosing", left_out(settings, clips, pitches, place / "choosing", names, label="choosing")
+            name = "cross-corpus"
+            rows = left_out(settings, clips, pitches, place / name, names, label=name)
         else:
-            measure, name = (weigh, "trials") if arguments.trials else (compare, "choosing")
+            measure, name = (weigh, "trials") if arguments.trials else (compare, "cross-corpus")
             rows = measure(settings, clips, pitches, arguments.run / name, label=name)
     with atomic_path(place / f"{name}.json") as part:
         part.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
