@@ -18,7 +18,7 @@ import polars as pl
 
 from voxtrait import audio, batch, corpora, manifest, speech
 from voxtrait.audit import audit, voices
-from voxtrait.audit.embeddings import Heard
+from voxtrait.audit.embeddings import ClipEmbeddings
 from voxtrait.cli.options import print_table
 from voxtrait.training.study.baselines import median_pitch
 
@@ -75,7 +75,7 @@ def by_voice(path: Path, out: Path, seed: int) -> None:
     table = manifest.read(path).with_columns(place=pl.concat_str("corpus", "locale", separator="/", ignore_nulls=True))
     vectors = np.load(out / "embeddings.npy", mmap_mode="r")
     has = np.linalg.norm(vectors[:].astype(np.float32), axis=1) > 0.5
-    heard = Heard(pl.DataFrame(), vectors, has)
+    heard = ClipEmbeddings(pl.DataFrame(), vectors, has)
     ids = table["speaker_id"].drop_nulls().unique().sort()
     person = table["speaker_id"].replace_strict(ids, range(len(ids)), default=-1, return_dtype=pl.Int64).to_numpy()
     place = table["place"].to_numpy().astype(str)
@@ -121,7 +121,9 @@ def by_voice(path: Path, out: Path, seed: int) -> None:
     parted(heard, table, person, place, gender, len(ids), rng)
 
 
-def parted(heard: Heard, table: pl.DataFrame, person, place, gender, ids: int, rng: np.random.Generator) -> None:  # type: ignore[no-untyped-def]
+def parted(  # type: ignore[no-untyped-def]
+    heard: ClipEmbeddings, table: pl.DataFrame, person, place, gender, ids: int, rng: np.random.Generator
+) -> None:
     """Put clips of a second person of the same corpus, language and gender under an id, for half of the ids."""
     pooled = voices.pool(heard, person, ids)
     several = [np.flatnonzero((person == one) & heard.has) for one in np.flatnonzero(pooled.counts > 1)]

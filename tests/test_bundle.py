@@ -122,6 +122,10 @@ def _set(*path: Any) -> Callable[[dict[str, Any]], Any]:
         (_set("calibration", "age", "tail", [[0.1] * 10, [0.1] * 9 + [0.0]]), "expected a share between 0 and 0.5"),
         (_set("calibration", "age", "tail", [[0.1] * 10, [0.1] * 9]), "or one for each of 2 genders and 10 age groups"),
         (_set("calibration", "age", "tail", [[0.1] * 10, ["x"] * 10]), "another kind than expected"),
+        (
+            _set("calibration", "age", "tail", [[[[0.1] * 10] * 2] + [0.1] * 9, [0.1] * 10]),
+            "another kind than expected",
+        ),
         (_set("calibration", "age", "tail", [[0.1]]), "or one for each of 2 genders and 10 age groups"),
         (_set("calibration", "age", "tail", []), "or one for each of 2 genders and 10 age groups"),
         (_set("calibration", "age", "mood", 1), "has a age calibration"),

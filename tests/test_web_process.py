@@ -143,11 +143,11 @@ def test_folders_are_removed_only_when_their_server_is_gone(tmp_path: Path) -> N
     (old / "upload").write_bytes(b"abc")
     os.utime(old, (0, 0))
     linked.symlink_to(tmp_path)
-    with UploadFolder(tmp_path) as spool:
+    with UploadFolder(tmp_path) as uploads:
         assert not old.exists()
-        assert newborn.exists() and linked.is_symlink() and spool.folder.exists()
+        assert newborn.exists() and linked.is_symlink() and uploads.folder.exists()
         assert remove_stale(tmp_path) == []
-    assert not spool.folder.exists()
+    assert not uploads.folder.exists()
 
 
 def test_a_port_in_use_is_one_line() -> None:

@@ -298,10 +298,10 @@ def test_uploads_leave_nothing_behind(tmp_path: Path) -> None:
 
 def test_where_files_need_names_they_are_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("os.O_TMPFILE")
-    with UploadFolder(tmp_path) as spool:
-        with spool.file() as file:
+    with UploadFolder(tmp_path) as uploads:
+        with uploads.file() as file:
             file.write(b"abc")
-            assert Path(file.place).parent == spool.folder
+            assert Path(file.place).parent == uploads.folder
             assert Path(file.place).read_bytes() == b"abc"
             assert Path(file.place).stat().st_mode & 0o777 == 0o600
-        assert [one.name for one in spool.folder.iterdir()] == ["lock"]
+        assert [one.name for one in uploads.folder.iterdir()] == ["lock"]

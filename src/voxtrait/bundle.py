@@ -297,7 +297,7 @@ def _check_outputs(folder: Path, outputs: dict[str, tuple[str, ...]], calibratio
 
 
 def _is_tail(tail: Any) -> bool:
-    if not isinstance(tail, list):
-        return bool(0 < tail < 0.5)
-    shape = [len(row) for row in tail]
-    return shape == [len(AGE_GROUPS)] * len(GENDERS) and all(_is_tail(one) for row in tail for one in row)
+    if isinstance(tail, list):
+        shape = [len(row) for row in tail]
+        return shape == [len(AGE_GROUPS)] * len(GENDERS) and all(0 < one < 0.5 for row in tail for one in row)
+    return bool(0 < tail < 0.5)

@@ -12,9 +12,9 @@ def session(graph: Path | bytes, *, threads: int = 1, optimised: bool = True, re
 
     Args:
         graph: the file of the serialised model, or its content.
-        threads: of the runtime.
-        optimised: whether the runtime may rewrite the graph. A graph that is assembled as it is to run only opens more
-            slowly with it.
+        threads: number of threads of ONNX Runtime; 0 for one per core.
+        optimised: whether ONNX Runtime may rewrite the graph. Set it to false for graphs that are already optimised:
+            they only open more slowly.
         reuse_memory: whether nodes reuse the memory of other nodes. Without it, a large graph on short windows is a
             little faster and takes more memory.
 
@@ -22,7 +22,7 @@ def session(graph: Path | bytes, *, threads: int = 1, optimised: bool = True, re
         An ``onnxruntime.InferenceSession``.
 
     Raises:
-        Exception: if it is no graph that the runtime can open; the runtime has a dozen kinds, none of them public.
+        Exception: if ONNX Runtime cannot open the graph. Its exception classes are not public.
     """
     import onnxruntime
 

@@ -3,11 +3,11 @@ apply it.
 
 Logits are divided by a temperature (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) after a bias
 per class has undone the class weights of training; the temperature may fall with the seconds of speech. Years
-come from a distribution over age groups or over single years, uniform inside each. The interval is cut at equal tails,
-whose size was chosen on validation speakers so that it covers 80 % of them (split conformal prediction: Romano et al.,
-"Conformalized Quantile Regression", NeurIPS 2019, with the tail as the score). The tail may depend on age and gender,
-so that the interval covers old and young, women and men equally often (label-conditional conformal prediction: Vovk,
-"Conditional validity of inductive conformal predictors", ACML 2012).
+come from a distribution over age groups or over single years, uniform inside each. The interval is cut at equal tails.
+Their size is chosen on validation speakers so that it covers a given share of them, 80 % with one tail and 82 % with
+tails by group (split conformal prediction: Romano et al., "Conformalized Quantile Regression", NeurIPS 2019, with the
+tail as the score). Tails by gender and age group make the coverage of the groups more equal (label-conditional
+conformal prediction: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012).
 """
 
 import functools

@@ -19,7 +19,7 @@ class Graph:
         name: of the input; ``None`` where any is accepted.
         threads: of the runtime.
         optimised: as for :func:`voxtrait.runtime.session`.
-        reuse_memory: likewise.
+        reuse_memory: as for :func:`voxtrait.runtime.session`.
     """
 
     def __init__(

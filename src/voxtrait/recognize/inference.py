@@ -23,7 +23,7 @@ LONGEST: Final = 10**6  # frames: longer than any stretch
 
 
 class Inference:
-    """A bundle at work on signals; :class:`voxtrait.recognize.Recognizer` reads files for it.
+    """Runs a model bundle on signals; :class:`~voxtrait.recognize.Recognizer` reads files for it.
 
     Args:
         bundle: what to use.
@@ -69,7 +69,7 @@ class Inference:
         Returns:
             ``(1, *front_end.input_shape)``, the picture of the clip, or of the first minute of speech where the clip is
             longer than a minute; for a bundle of windows ``(n, frames, n_mels)``, those of all its speech, or those
-            chosen from it. If there are more than two minutes of speech, a few frames that :meth:`predict` uses are
+            chosen from it. If there are more than two minutes of speech, a few frames that ``predict`` uses are
             left out, so that all windows have the same length.
 
         Raises:

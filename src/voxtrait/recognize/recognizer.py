@@ -1,4 +1,4 @@
-"""A bundle at work."""
+"""Runs a model bundle on files, signals and streams."""
 
 import importlib.metadata
 import os
@@ -26,7 +26,7 @@ PICTURE_SUFFIX: Final = ".png"
 
 
 class Recognizer(Inference):
-    """A bundle at work on files, signals and streams.
+    """Runs a model bundle on files, signals and streams.
 
     Args:
         bundle: what to use.

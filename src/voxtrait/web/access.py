@@ -102,8 +102,8 @@ class AccessControl:
                 return
             except Exception as error:
                 problem = RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
-                scope["account"].code = problem.code
-                _log.error("a fault of the server", exc_info=error, extra={"id": scope["account"].id})
+                scope["record"].code = problem.code
+                _log.error("a fault of the server", exc_info=error, extra={"id": scope["record"].id})
                 if begun or scope["type"] == "websocket":
                     raise
         if scope["type"] == "websocket":
@@ -112,7 +112,7 @@ class AccessControl:
         else:
             from starlette.responses import JSONResponse
 
-            scope["account"].code = problem.code
+            scope["record"].code = problem.code
             await JSONResponse(problem.body, problem.status, problem.headers)(scope, tracked_receive, send_with_headers)
 
 

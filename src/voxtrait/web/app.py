@@ -91,7 +91,7 @@ def create_app(
 def _error_response(request: "Request", problem: RequestError) -> "JSONResponse":
     from fastapi.responses import JSONResponse
 
-    request.scope["account"].code = problem.code
+    request.scope["record"].code = problem.code
     return JSONResponse(problem.body, problem.status, problem.headers)
 
 

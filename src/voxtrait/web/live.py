@@ -129,7 +129,7 @@ class Live:
         """Run one session, from the first message to the last."""
         from starlette.websockets import WebSocketDisconnect
 
-        account: RequestRecord = websocket.scope["account"]
+        record: RequestRecord = websocket.scope["record"]
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         code = 1000
@@ -140,23 +140,23 @@ class Live:
                 raise RequestError("busy", f"{self._settings.live_sessions} live sessions are open: try again later")
             self._metrics.live.inc()
             try:
-                await self._run_session(websocket, account)
+                await self._run_session(websocket, record)
             finally:
                 self._metrics.live.dec()
         except WebSocketDisconnect:
             return
         except RequestError as problem:
-            account.code = problem.code
+            record.code = problem.code
             await _end(websocket, problem.body, code)
         except VoxtraitError as error:  # invalid samples, or a bundle without live recognition
-            account.code = "unusable"
+            record.code = "unusable"
             await _end(websocket, RequestError("unusable", str(error)).body, code)
         else:
             await _end(websocket, None, code)
         finally:
             self._open -= 1
 
-    async def _run_session(self, websocket: "WebSocket", account: RequestRecord) -> None:
+    async def _run_session(self, websocket: "WebSocket", record: RequestRecord) -> None:
         loop = asyncio.get_running_loop()
         rate = _rate(await self._next(websocket))
         session = await loop.run_in_executor(self._threads, Session, self._recognizer, rate, self._settings.max_seconds)
@@ -168,7 +168,7 @@ class Live:
                 raise RequestError("malformed", 'expected samples, or {"end": true}')
             await _send(websocket, await loop.run_in_executor(self._threads, session.end))
         finally:
-            account.audio_s = session.seconds
+            record.audio_s = session.seconds
             self._threads.submit(session.leave)
 
     async def _next(self, websocket: "WebSocket") -> str | bytes:

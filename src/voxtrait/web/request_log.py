@@ -84,7 +84,7 @@ class RequestLog:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        account = scope["account"] = RequestRecord(secrets.token_hex(8))
+        record = scope["record"] = RequestRecord(secrets.token_hex(8))
         begun = time.monotonic()
         status = 101 if scope["type"] == "websocket" else GONE
 
@@ -92,37 +92,37 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"X-Request-Id", account.id.encode())]
-            elif message["type"] == "websocket.close" and account.code is None and message.get("code") == 1008:
-                status, account.code = 403, message.get("reason") or None
+                message["headers"] = [*message["headers"], (b"X-Request-Id", record.id.encode())]
+            elif message["type"] == "websocket.close" and record.code is None and message.get("code") == 1008:
+                status, record.code = 403, message.get("reason") or None
             await send(message)
 
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            self._write(scope, account, status, time.monotonic() - begun)
+            self._write(scope, record, status, time.monotonic() - begun)
 
-    def _write(self, scope: "Scope", account: RequestRecord, status: int, seconds: float) -> None:
+    def _write(self, scope: "Scope", record: RequestRecord, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         metrics = self._metrics
         metrics.requests.labels(route, status).inc()
         if scope["type"] == "http":  # a live session lasts as long as somebody speaks
             metrics.seconds.labels(route).observe(seconds)
-        metrics.audio.inc(account.audio_s)
-        metrics.bytes.inc(account.bytes)
-        if account.code is not None:
-            metrics.problems.labels(account.code).inc()
+        metrics.audio.inc(record.audio_s)
+        metrics.bytes.inc(record.bytes)
+        if record.code is not None:
+            metrics.problems.labels(record.code).inc()
         line = {
-            "id": account.id,
+            "id": record.id,
             "method": scope.get("method", "WS"),
             "route": route,
             "status": status,
             "ms": round(1000 * seconds, 1),
-            "bytes": account.bytes,
-            "audio_s": round(account.audio_s, 2),
+            "bytes": record.bytes,
+            "audio_s": round(record.audio_s, 2),
         }
-        if account.code is not None:
-            line["code"] = account.code
+        if record.code is not None:
+            line["code"] = record.code
         if self._settings.log_clients and scope.get("client"):
             line["client"] = scope["client"][0]
         _log.info("request", extra=line)

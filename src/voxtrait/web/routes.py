@@ -148,14 +148,14 @@ def _bundles(active: Bundle) -> list[Bundle]:
 
 async def _work(state: AppState, request: Request, kind: str) -> Any:
     """Receive an upload, run it on a worker, and return the value."""
-    account = request.scope["account"]
+    record = request.scope["record"]
     with state.place():
         async with receive(request, state.uploads, state.settings) as upload:
-            account.bytes = upload.file.size
+            record.bytes = upload.file.size
             outcome = await _unless_gone(request, state.pool.ask(Task(kind, upload.file.place, upload.name)))
-    account.audio_s = outcome.seconds
+    record.audio_s = outcome.seconds
     if outcome.trace:
-        state.log.error("a decoder failed in an unforeseen way", extra={"id": account.id, "trace": outcome.trace})
+        state.log.error("a decoder failed in an unforeseen way", extra={"id": record.id, "trace": outcome.trace})
     if outcome.code is not None:
         raise RequestError(outcome.code, outcome.message)
     return outcome.value

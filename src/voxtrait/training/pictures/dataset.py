@@ -156,7 +156,7 @@ class Pictures(Dataset[tuple[Tensor, int, float]]):
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Cuts the order of :class:`EpochSampler` into batches, and gives this process its rows of each.
+    """Cuts the order of an ``EpochSampler`` into batches, and gives this process its rows of each.
 
     Batches are the same however many processes share them; clips that fill no whole batch are left out of the epoch.
     Rows in shards are shuffled within windows of whole shards, which come in an order of their own in each epoch, so

@@ -69,7 +69,7 @@ class Pitch:
 
 
 class Answers(NamedTuple):
-    """Outputs of heads for each clip, and the calibration fitted to other clips, or to other members' outputs."""
+    """Outputs of heads for each clip, and a calibration: fitted to these clips (held-out speakers) or to the rest."""
 
     female: Floats  # (n,), logits
     years: Floats  # (n, 100), logits
