@@ -49,7 +49,7 @@ def test_a_recording_is_answered_as_its_file_would_be(visit: Visit, tmp_path: Pa
     heard = saved(tab, "footer .button >> nth=0", tmp_path)
     answer = voxtrait.load().predict(heard).to_dict()
     assert list(said) == list(answer)
-    assert (said["status"], said["gender"], said["model"]) == ("ok", "male", "voxtrait-base 2.0")
+    assert (said["status"], said["gender"], said["model"]) == ("ok", "male", bundle.load().title)
     assert said["path"].startswith("recording 20") and said["path"].endswith(".wav")
     assert said["duration_s"] == pytest.approx(answer["duration_s"], abs=0.1)
     assert said["p_female"] == pytest.approx(answer["p_female"], abs=0.01)  # 16 bits were kept, and floats heard
