@@ -54,20 +54,23 @@ def test_the_version_is_the_installed_one() -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("convert", "derived.convert"), ("decision", "recognize.decision"), ("funnel", "manifest.funnel"),
+        ("convert", "derived.convert"), ("corpora.agender", "corpora.layouts.agender"),
+        ("decision", "recognize.decision"), ("funnel", "manifest.funnel"),
         ("intake", "audio.streams"), ("metrics", "evaluate.metrics"), ("naming", "manifest.naming"),
         ("pictures", "derived.pictures"), ("shards", "derived.shards"), ("splitting", "manifest.splitting"),
     ],
 )  # fmt: skip
 def test_former_module_paths_work_with_a_warning(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, f"voxtrait.{old}", raising=False)
-    monkeypatch.delattr(voxtrait, old, raising=False)
+    package, _, name = f"voxtrait.{old}".rpartition(".")
+    parent = importlib.import_module(package)
+    monkeypatch.delattr(parent, name, raising=False)
     with pytest.warns(DeprecationWarning, match=f"voxtrait.{old} is now voxtrait.{new}: import it from there"):
         found = importlib.import_module(f"voxtrait.{old}")
     assert found is importlib.import_module(f"voxtrait.{new}")
-    monkeypatch.delattr(voxtrait, old)
+    monkeypatch.delattr(parent, name)
     monkeypatch.delitem(sys.modules, f"voxtrait.{old}")
     with pytest.warns(DeprecationWarning, match="import it from there"):
-        exec(f"from voxtrait import {old}", {})
+        exec(f"from {package} import {name}", {})
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("voxtrait.nothing")

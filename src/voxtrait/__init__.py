@@ -37,6 +37,7 @@ _HOMES = {
 
 _MOVED = {
     "convert": "derived.convert",
+    "corpora.agender": "corpora.layouts.agender",
     "decision": "recognize.decision",
     "funnel": "manifest.funnel",
     "intake": "audio.streams",
@@ -52,12 +53,12 @@ class _Moved(MetaPathFinder, Loader):
     """Imports modules by their former names, with a warning."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        package, _, name = fullname.rpartition(".")
-        return ModuleSpec(fullname, self) if package == __name__ and name in _MOVED else None
+        return ModuleSpec(fullname, self) if fullname.removeprefix(f"{__name__}.") in _MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
-        new = f"{__name__}.{_MOVED[module.__name__.rpartition('.')[2]]}"
+        new = f"{__name__}.{_MOVED[module.__name__.removeprefix(f'{__name__}.')]}"
         warnings.warn(f"{module.__name__} is now {new}: import it from there", DeprecationWarning, stacklevel=2)
+        # the import statement takes what is here now, so both names are one module
         sys.modules[module.__name__] = importlib.import_module(new)
 
 

@@ -111,37 +111,37 @@ class HeldOut:
     speaker: npt.NDArray[np.int64]  # (n,), numbers
 
 
-def calibrate_voices(heard: Sequence[HeldOut], childhood: float) -> dict[str, dict[str, Any]]:
+def calibrate_voices(held_out: Sequence[HeldOut], childhood: float) -> dict[str, dict[str, Any]]:
     """Fit the calibration of gender and age together.
 
     The tails of the interval are chosen on whole clips whose gender and age are known.
 
     Args:
-        heard: whole clips first, then other lengths.
+        held_out: whole clips first, then other lengths.
         childhood: years below which a voice does not indicate the gender.
 
     Returns:
         Task → the keys that a bundle holds.
     """
-    age = calibrate_years(heard)
-    gender = calibrate_presented_gender(heard, age, childhood)
-    whole = _only(heard[0], ~np.isnan(heard[0].years) & ~np.isnan(heard[0].female))
+    age = calibrate_years(held_out)
+    gender = calibrate_presented_gender(held_out, age, childhood)
+    whole = _only(held_out[0], ~np.isnan(held_out[0].years) & ~np.isnan(held_out[0].female))
     shares = _years(whole, age)
     p_female = _presented(whole, shares, gender, childhood)
     tails = tails_of(shares, p_female, whole.years, whole.female == 1, whole.speaker)
     return {"gender": gender, "age": {**age, "tail": tails}}
 
 
-def calibrate_years(heard: Sequence[HeldOut]) -> dict[str, Any]:
+def calibrate_years(held_out: Sequence[HeldOut]) -> dict[str, Any]:
     """Fit the calibration of a distribution over years, but for its tails.
 
     Temperature and evidence are those under which the true age groups are most probable, over stretches of speech of
     all lengths.
 
     Args:
-        heard: whole clips first, then other lengths.
+        held_out: whole clips first, then other lengths.
     """
-    known = [_only(one, ~np.isnan(one.years)) for one in heard]
+    known = [_only(one, ~np.isnan(one.years)) for one in held_out]
     groups = [np.minimum(one.years // 10, 9).astype(np.int64) for one in known]
 
     def loss(at: Floats) -> float:
@@ -155,18 +155,18 @@ def calibrate_years(heard: Sequence[HeldOut]) -> dict[str, Any]:
     return {**_setting(_minimum(loss)), "bias": [0.0] * len(YEARS)}
 
 
-def calibrate_presented_gender(heard: Sequence[HeldOut], age: dict[str, Any], childhood: float) -> dict[str, Any]:
+def calibrate_presented_gender(held_out: Sequence[HeldOut], age: dict[str, Any], childhood: float) -> dict[str, Any]:
     """Fit the calibration of gender for a bundle that also estimates age: children's voices get values near one half.
 
     Temperature and evidence make the true genders most probable, children and contradicted labels included. The band
     of ``unsure`` is the widest symmetric one that holds at most :data:`UNSURE_ADULTS` of the adults' whole clips.
 
     Args:
-        heard: whole clips first, then other lengths.
+        held_out: whole clips first, then other lengths.
         age: the result of :func:`calibrate_years`.
         childhood: years below which a voice does not indicate the gender.
     """
-    known = [_only(one, ~np.isnan(one.female)) for one in heard]
+    known = [_only(one, ~np.isnan(one.female)) for one in held_out]
     shares = [_years(one, age) for one in known]
 
     def loss(at: Floats) -> float:

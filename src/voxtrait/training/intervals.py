@@ -15,7 +15,7 @@ from voxtrait.recognize import decision
 from voxtrait.recognize.decision import Floats
 
 COVERAGE: Final = 0.80  # share of true ages inside the interval
-COVERAGE_ABROAD: Final = 0.82  # … where the clips are of other corpora than those of the calibration
+COVERAGE_BY_GROUP: Final = 0.82  # the same with tails by group: other people differ more from the training speakers
 LARGEST_TAIL: Final = 0.22  # of the tails by group: every interval holds the middle of the probability, 56 %
 SMALLEST_TAIL: Final = 0.0005
 FEWEST_SPEAKERS: Final = 20  # of a group that gets a tail of its own
@@ -42,7 +42,7 @@ def tail_of(groups: Floats, years: Floats, weights: Floats) -> float:
 
 
 def tails_of(
-    shares: Floats, p_female: Floats, years: Floats, female: Bools, speaker: Ints, coverage: float = COVERAGE_ABROAD
+    shares: Floats, p_female: Floats, years: Floats, female: Bools, speaker: Ints, coverage: float = COVERAGE_BY_GROUP
 ) -> list[list[float]]:
     """Choose a tail for each gender and age group, so that the interval covers all of them equally often.
 
