@@ -5,7 +5,8 @@
 >>> model.bundle.name
 'voxtrait-base'
 
-``model.predict("clip.mp3")`` gives a :class:`Prediction`. Everything heavy is loaded on first use.
+``model.predict("clip.mp3")`` gives a :class:`Prediction`,
+``voxtrait.timeline("talk.mp3")`` a :class:`Timeline`. Everything heavy is loaded on first use.
 """
 
 import importlib
@@ -21,18 +22,21 @@ if TYPE_CHECKING:
     from voxtrait import features
     from voxtrait.errors import VoxtraitError
     from voxtrait.recognize import Prediction, Recognizer, load
+    from voxtrait.timelines import Timeline, timeline
 
 # From 1.29 on, ONNX Runtime sends telemetry for every session. It reads this variable when it is loaded: nothing is
 # sent unless the user wants it
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["Prediction", "Recognizer", "VoxtraitError", "__version__", "features", "load"]
+__all__ = ["Prediction", "Recognizer", "Timeline", "VoxtraitError", "__version__", "features", "load", "timeline"]
 
 _HOMES = {
     "Prediction": "voxtrait.recognize",
     "Recognizer": "voxtrait.recognize",
+    "Timeline": "voxtrait.timelines",
     "VoxtraitError": "voxtrait.errors",
     "load": "voxtrait.recognize",
+    "timeline": "voxtrait.timelines",
 }
 
 _MOVED = {

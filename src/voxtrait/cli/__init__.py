@@ -15,6 +15,7 @@ from voxtrait.errors import VoxtraitError
 
 COMMANDS: Final = {
     "predict": "voxtrait.cli.predict:predict",
+    "timeline": "voxtrait.cli.timeline:timeline",
     "listen": "voxtrait.cli.listen:listen",
     "corpus": "voxtrait.cli.corpus:corpus",
     "convert": "voxtrait.cli.convert:convert",
@@ -82,6 +83,7 @@ def root() -> None:
 
     \b
     voxtrait clip.mp3                              answer for a file, a folder, or - (standard input)
+    voxtrait timeline talk.mp3                     who speaks when, and what each voice presents as
     voxtrait corpus import cv-corpus-*/ all.parquet   a corpus becomes a table
     voxtrait train diary-gender --data all.parquet --out run
 

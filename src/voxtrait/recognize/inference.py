@@ -114,6 +114,12 @@ class Inference:
         found = self._head(summary)
         return {task: found[task] for task in self.bundle.outputs}
 
+    def voice(self, summary: Array) -> Array:
+        """Compute the speaker embedding of the mean of summaries, ``(1, f)``: ``(d,)``, of length 1. Only for a bundle
+        of windows."""
+        assert self._head is not None
+        return np.asarray(self._head(summary)["embedding"][0])
+
     def decide(self, logits: Mapping[str, npt.ArrayLike], seconds: float | None = None) -> list[dict[str, Any]]:
         """Third step, decision.
 

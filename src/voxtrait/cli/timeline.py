@@ -1,0 +1,197 @@
+"""``voxtrait timeline``: who speaks when in recordings, and what each voice presents as."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from voxtrait.cli.options import finish, format_option, label, note, quiet_option, where_options
+from voxtrait.cli.predict import find_inputs
+from voxtrait.errors import OptionError
+
+if TYPE_CHECKING:
+    from voxtrait.batch import Where
+    from voxtrait.recognize import Recognizer
+    from voxtrait.timelines import Segment, Timeline
+
+FORMATS: Final = ("text", "json", "jsonl", "csv", "textgrid", "rttm", "srt", "audacity", "lhotse")
+
+Item = str | BytesIO
+
+
+@click.command(
+    short_help="Who speaks when in recordings of any length, and what each voice presents as.",
+    epilog="Example: voxtrait timeline talk.mp3 --format textgrid --out talk.TextGrid",
+)
+@click.argument("inputs", nargs=-1, metavar="RECORDING...")
+@click.option("--model", metavar="BUNDLE", help="Folder or name of a bundle.  [default: the shipped one]")
+@format_option(*FORMATS)
+@click.option("--speakers", type=click.IntRange(min=1), help="Number of speakers, if it is known.")
+@click.option("--min-speakers", type=click.IntRange(min=1), help="Smallest possible number of speakers.")
+@click.option("--max-speakers", type=click.IntRange(min=1), help="Largest possible number of speakers.")
+@click.option(
+    "--turns",
+    type=click.Path(dir_okay=False),
+    help="File with known turns: RTTM, TextGrid, ELAN, Audacity labels, SRT, VTT, JSON or CSV. "
+    "The speakers keep their names, and only gender and age are predicted.",
+)
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="Output file, or a folder with one file for each recording. In a folder, finished recordings are skipped.",
+)
+@where_options
+@quiet_option
+def timeline(
+    inputs: tuple[str, ...],
+    model: str | None,
+    format_: str,
+    speakers: int | None,
+    min_speakers: int | None,
+    max_speakers: int | None,
+    turns: str | None,
+    out: str | None,
+    where: "Where",
+    quiet: bool,
+) -> None:
+    """Find who speaks when in each RECORDING, and estimate gender and age of each speaker.
+
+    Finds speech, cuts turns where the speaker changes, and joins the turns of one speaker. Overlapping speech is two
+    turns that overlap. Memory does not grow with the length of a recording. A folder stands for its audio files, - for
+    standard input.
+
+    Exit status 1: some recordings could not be used.
+    """
+    from voxtrait import batch
+    from voxtrait.recognize import load
+    from voxtrait.timelines import formats, read_turns
+    from voxtrait.timelines.recording import failed, limits_of
+
+    limits_of(speakers, min_speakers, max_speakers)
+    items, many = find_inputs(inputs, quiet)
+    folder = out is not None and not Path(out).suffix
+    if out is not None and not folder:
+        format_ = _format_of(out, format_)
+    if not folder:
+        formats.check(format_, many)
+    known: dict[str | None, Sequence[Segment]] | None = None
+    if turns is not None:
+        if speakers or min_speakers or max_speakers:
+            raise OptionError("got --turns and a number of speakers, expected one of the two: the turns name them")
+        known = {_name(item): read_turns(turns, recording=_stem(item) if many else None) for item in items}
+    if folder:
+        Path(str(out)).mkdir(parents=True, exist_ok=True)
+        items = [item for item in items if not _file_in(str(out), item, format_).exists()]
+    recognizer = load(model)
+    jobs = min(where.jobs or batch.default_jobs(), max(len(items), 1)) if where.engine == "local" else where.jobs
+    threads = 1 if (jobs or 2) > 1 else where.jobs or batch.default_jobs()
+    job = _Job(recognizer, (speakers, min_speakers, max_speakers), known, threads)
+    where = dataclasses.replace(where, jobs=jobs, inline=where.inline and 1)
+    found = batch.run(
+        job,
+        items,
+        jobs=where,
+        on_crash=lambda item, why: failed(recognizer, _name(item), why),
+        label=label("timeline", quiet or len(items) < 2),
+        unit="recording",
+    )
+    wrong = False
+
+    def counted() -> Iterator["Timeline"]:
+        nonlocal wrong
+        for item, one in zip(items, found, strict=True):
+            wrong |= one.status == "error"
+            if folder and one.status == "error":
+                note(f"failed: {one.message}")
+            elif folder:
+                _write(_file_in(str(out), item, format_), formats.render([one], format_))
+            yield one
+
+    if folder:
+        done = sum(1 for _ in counted())
+        note(f"{out}: {done} recordings in this run", quiet)
+    elif out is not None:
+        _write(Path(out), formats.render(list(counted()), format_, many))
+    else:
+        for text in _printed(counted(), format_, many):
+            click.echo(text, nl=False)
+    finish(wrong)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What is done with a recording, in whatever process."""
+
+    recognizer: "Recognizer"
+    speakers: tuple[int | None, int | None, int | None]
+    turns: "dict[str | None, Sequence[Segment]] | None"
+    threads: int
+
+    def __call__(self, item: Item) -> "Timeline":
+        from voxtrait.timelines import timeline
+
+        exact, least, most = self.speakers
+        turns = None if self.turns is None else self.turns[_name(item)]
+        return timeline(
+            item,
+            model=self.recognizer,
+            speakers=exact,
+            min_speakers=least,
+            max_speakers=most,
+            turns=turns,
+            threads=self.threads,
+        )
+
+
+def _printed(found: Iterable[Any], format_: str, many: bool) -> Iterator[str]:
+    """Yield the text of each timeline when it is there, where the format allows it."""
+    from voxtrait.timelines import formats
+
+    if format_ in ("text", "jsonl", "rttm"):
+        for one in found:
+            yield formats.render([one], format_, many)
+    else:
+        yield formats.render(list(found), format_, many)
+
+
+def _format_of(out: str, format_: str) -> str:
+    """Return the format that the ending of a file name stands for; the format that was asked for wins."""
+    from voxtrait.timelines import formats
+
+    if format_ != "text":
+        return format_
+    suffix = Path(out).suffix.lower()
+    if suffix not in formats.SUFFIXES:
+        raise OptionError(
+            f"got the output file {out}, expected one ending in {', '.join(sorted(formats.SUFFIXES))}, a folder, "
+            "or --format"
+        )
+    return formats.SUFFIXES[suffix]
+
+
+def _write(target: Path, text: str) -> None:
+    from voxtrait.audio.files import atomic_path
+
+    with atomic_path(target) as part:
+        part.write_text(text, "utf-8")
+
+
+def _name(item: Item) -> str | None:
+    from voxtrait import storage
+
+    return None if isinstance(item, BytesIO) else storage.shown(os.fspath(item))
+
+
+def _stem(item: Item) -> str | None:
+    return None if isinstance(item, BytesIO) else Path(item).name
+
+
+def _file_in(folder: str, item: Item, format_: str) -> Path:
+    """Return the file of a recording in the output folder: its name, with the format's ending after it."""
+    from voxtrait.timelines import formats
+
+    return Path(folder, f"{_stem(item) or 'standard-input'}{formats.ENDINGS[format_]}")

@@ -1,0 +1,205 @@
+"""Clusters: which runs are the same speaker's.
+
+Runs are joined by agglomerative clustering with average linkage, each weighted by its seconds (Day and Edelsbrunner,
+"Efficient algorithms for agglomerative hierarchical clustering methods", 1984; the usual way of diarisation, as in
+Sell et al., "Diarization is hard", Interspeech 2018). The similarity of two runs is the cosine of their speaker
+embeddings; between runs that one window of the segmentation network shows, what the network says counts too.
+scikit-learn's and SciPy's versions weigh all items alike and cannot keep the speakers of settled parts apart, so the
+merging is done here.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+SAME: Final = 0.40  # mean similarity from which clusters are one speaker's
+SLOT_BONUS: Final = 0.1  # added between runs of one slot near each other, taken between those of two
+NEAR_S: Final = 5.0  # seconds between runs that one window shows
+APART: Final = 2.0  # taken where both speak at the same time, or both are settled speakers
+SURE_S: Final = 1.0  # seconds of a run whose embedding can found a speaker
+LEAST_S: Final = 1.0  # seconds alone that a speaker needs, when the number is not given
+
+
+class Item(NamedTuple):
+    """A run, as clustering sees it."""
+
+    start_s: float
+    end_s: float
+    slot: int
+    alone_s: float
+    embedding: Array | None  # (d,), of length 1; None if there is too little speech
+
+
+class Limits(NamedTuple):
+    """How many speakers there may be."""
+
+    least: int = 1
+    most: int | None = None
+
+
+ANY: Final = Limits()
+
+
+def similarities(items: list[Item]) -> npt.NDArray[np.float64]:
+    """Compare all pairs of items that have an embedding: ``(n, n)``."""
+    vectors = np.stack([item.embedding for item in items if item.embedding is not None]).astype(np.float64)
+    found = vectors @ vectors.T
+    start, end = (np.array([getattr(item, name) for item in items]) for name in ("start_s", "end_s"))
+    slot = np.array([item.slot for item in items])
+    gap = np.maximum(start[:, None], start[None]) - np.minimum(end[:, None], end[None])
+    same = slot[:, None] == slot[None]
+    near = gap < NEAR_S
+    found += SLOT_BONUS * np.where(near, np.where(same, 1.0, -1.0), 0.0)
+    found -= np.where((gap < -0.1) & ~same, APART, 0.0)
+    return np.asarray(found)
+
+
+def merge(
+    similarity: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+    limits: Limits,
+    fixed: int = 0,
+    same: float = SAME,
+) -> list[int]:
+    """Merge the most similar clusters until none are similar enough.
+
+    Args:
+        similarity: ``(n, n)`` between items.
+        weights: ``(n,)``, more than 0.
+        limits: of the number of clusters.
+        fixed: the first so many items are settled speakers, which are never merged with each other.
+        same: similarity at which merging stops.
+
+    Returns:
+        The cluster of each item, numbered from 0.
+
+    Examples:
+        >>> merge(np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1.0]]), np.ones(3), Limits())
+        [0, 0, 1]
+        >>> merge(np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1.0]]), np.ones(3), Limits(1, 1))
+        [0, 0, 0]
+    """
+    count = len(similarity)
+    mean = similarity.copy()
+    mean[:fixed, :fixed] = -np.inf
+    np.fill_diagonal(mean, -np.inf)
+    mass = weights.astype(np.float64).copy()
+    members = [[place] for place in range(count)]
+    alive = count
+    while alive > limits.least:
+        place = int(np.argmax(mean))
+        one, two = sorted(divmod(place, count))
+        best = mean[one, two]
+        if best == -np.inf or (best < same and (limits.most is None or alive <= limits.most)):
+            break
+        share = mass[one] / (mass[one] + mass[two])
+        joined = share * mean[one] + (1 - share) * mean[two]
+        mean[one], mean[:, one] = joined, joined
+        mean[one, one] = -np.inf
+        mean[two], mean[:, two] = -np.inf, -np.inf
+        mass[one] += mass[two]
+        members[one] += members[two]
+        members[two] = []
+        alive -= 1
+    labels = [0] * count
+    for number, group in enumerate(group for group in members if group):
+        for place in group:
+            labels[place] = number
+    return labels
+
+
+class Speakers:
+    """The speakers found so far, and what later parts of the recording are compared with."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._sums: list[npt.NDArray[np.float64]] = []  # of embeddings, weighted by seconds
+        self._seconds: list[float] = []
+
+    def assign(self, items: list[Item]) -> list[int | None]:
+        """Find the speaker of each run of the next part; speakers of parts before keep their numbers.
+
+        Returns:
+            Numbers from 0, in the order in which the speakers were found; ``None`` if there is no speech to tell by.
+        """
+        sure = [place for place, item in enumerate(items) if item.embedding is not None and item.alone_s >= SURE_S]
+        if not sure:
+            sure = [place for place, item in enumerate(items) if item.embedding is not None]
+        labels: dict[int, int] = {}
+        fixed = len(self._sums)
+        if sure:
+            ours = [items[place] for place in sure]
+            known = [vector / np.linalg.norm(vector) for vector in self._sums]
+            between = similarities(ours)
+            if fixed:
+                across = np.stack(known) @ np.stack([np.asarray(item.embedding, np.float64) for item in ours]).T
+                between = np.block([[np.full((fixed, fixed), -np.inf), across], [across.T, between]])
+            weights = np.array(self._seconds + [item.alone_s for item in ours])
+            limits = Limits(max(self._limits.least, fixed), self._limits.most)
+            found = merge(between, weights, limits, fixed)
+            found = self._without_small(found, between, weights, fixed)
+            numbers: dict[int, int] = {found[place]: place for place in range(fixed)}
+            for place, label in zip(sure, found[fixed:], strict=True):
+                labels[place] = numbers.setdefault(label, len(numbers))
+        for place, number in labels.items():
+            self._add(number, items[place])
+        rest = [place for place in range(len(items)) if place not in labels]
+        for place in rest:
+            nearest = self._nearest(place, items, labels)
+            if nearest is not None:
+                labels[place] = nearest
+        return [labels.get(place) for place in range(len(items))]
+
+    def _without_small(
+        self, labels: list[int], between: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], fixed: int
+    ) -> list[int]:
+        """Dissolve clusters with too little speech into the most similar ones."""
+        found = np.array(labels)
+        while True:
+            names = sorted(set(found.tolist()))
+            if len(names) <= max(self._limits.least, 1):
+                break
+            mass = {name: weights[found == name].sum() for name in names}
+            small = [name for name in names if mass[name] < LEAST_S and not (found[:fixed] == name).any()]
+            if not small:
+                break
+            name = min(small, key=lambda one: mass[one])
+            ours = found == name
+            others = [other for other in names if other != name]
+            best = max(
+                others,
+                key=lambda other: float(
+                    np.average(between[np.ix_(ours, found == other)].mean(axis=0), weights=weights[found == other])
+                ),
+            )
+            found[ours] = best
+        return [int(label) for label in found]
+
+    def _add(self, number: int, item: Item) -> None:
+        assert item.embedding is not None
+        if number == len(self._sums):
+            self._sums.append(np.zeros(len(item.embedding)))
+            self._seconds.append(0.0)
+        self._sums[number] += item.alone_s * item.embedding
+        self._seconds[number] += item.alone_s
+
+    def _nearest(self, place: int, items: list[Item], labels: dict[int, int]) -> int | None:
+        """Choose among the known speakers for a run that is too short to found one."""
+        item = items[place]
+        if not self._sums:
+            return None
+        scores: npt.NDArray[Any] = np.zeros(len(self._sums))
+        if item.embedding is not None:
+            known = np.stack([vector / np.linalg.norm(vector) for vector in self._sums])
+            scores = known @ item.embedding * min(1.0, item.alone_s / SURE_S)
+        for other, number in labels.items():
+            gap = max(items[other].start_s, item.start_s) - min(items[other].end_s, item.end_s)
+            if gap < NEAR_S:
+                bonus = SLOT_BONUS if items[other].slot == item.slot else -SLOT_BONUS
+                if gap < -0.1 and items[other].slot != item.slot:
+                    bonus = -APART
+                scores[number] += 3 * bonus / (1 + max(gap, 0.0))
+        return int(np.argmax(scores))

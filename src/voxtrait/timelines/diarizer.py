@@ -1,0 +1,210 @@
+"""From sound to a timeline, block by block: tracks, runs, clusters, and a prediction for each speaker.
+
+::
+
+    blocks ─► Tracks ─ stretches ─► Runs ─ runs ─► encoder ─ summaries, embeddings ─► Speakers ─ numbers ─► Timeline
+
+The encoder that predicts gender and age also gives the embeddings, so a run passes it once. Runs are clustered in parts
+of half an hour. A part is settled then: what follows changes none of its turns, and memory does not grow.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, NamedTuple, TypeVar
+
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
+from voxtrait.features import Array
+from voxtrait.recognize import SHORTEST_S
+from voxtrait.recognize.inference import Inference
+from voxtrait.speech import segmentation
+from voxtrait.timelines.clusters import ANY, Item, Limits, Speakers
+from voxtrait.timelines.records import Segment, Speaker, Timeline, union_s
+from voxtrait.timelines.runs import MOST_FRAMES, Run, Runs
+from voxtrait.timelines.tracks import Stretch, Tracks
+from voxtrait.timelines.voices import EMBEDDED_S, Voices
+
+PART_S: Final = 1800.0  # seconds of a recording that are clustered together, and settled then
+DIGITS: Final = 2  # of a turn's seconds, so that all formats hold the same ones
+JOIN_S: Final = 0.3  # a pause of one speaker up to which two runs are one turn
+OFFSET_S: Final = segmentation.FIELD / 2 / SAMPLING_RATE  # the middle of frame 0
+
+
+LATE_FRAMES: Final = 4 * MOST_FRAMES  # after a part's end, until all runs that began in it have ended or were cut
+
+Result = TypeVar("Result")
+
+
+class Heard(NamedTuple):
+    """A run that has passed the encoder."""
+
+    run: Run
+    summary: Array | None  # (f,), the mean over its windows
+    item: Item
+
+
+class Diarizer:
+    """Finds turns and speakers in a recording that comes in blocks.
+
+    Args:
+        recognizer: with a bundle of windows.
+        limits: of the number of speakers.
+        part_s: seconds after which turns are settled.
+        threads: that run the networks side by side.
+
+    Raises:
+        BundleError: if the bundle has no speaker embedding.
+    """
+
+    def __init__(
+        self, recognizer: Inference, *, limits: Limits = ANY, part_s: float = PART_S, threads: int = 1
+    ) -> None:
+        self._recognizer = recognizer
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)
+        self._tracks, self._runs = Tracks(self._map), Runs()
+        self._speakers = Speakers(limits)
+        self._part = round(part_s / segmentation.FRAME_S)
+        self._waiting: list[Heard] = []
+        self._parts = 1
+        self._voices = Voices(recognizer)
+        self._names: dict[int, str] = {}  # of the speakers' numbers, by who speaks first
+        self.duration_s = 0.0
+        self.turns: list[Segment] = []  # settled
+
+    def feed(self, signal: Signal) -> list[Segment]:
+        """Take the next block, mono at 16 kHz, ``(samples,)``; return the turns that it settles."""
+        self.duration_s += len(signal) / SAMPLING_RATE
+        return self._process(self._tracks.feed(signal))
+
+    def close(self) -> list[Segment]:
+        """End the recording; return the other turns."""
+        found = self._process(self._tracks.close())
+        self._waiting += self._encode(list(self._runs.close()))
+        found += self._settle(None)
+        self._pool.shutdown()
+        return found
+
+    def speakers(self) -> tuple[Speaker, ...]:
+        """Predict what each speaker presents as, from all their settled speech."""
+        spoken: dict[str, float] = {}
+        for turn in self.turns:
+            spoken[str(turn.speaker)] = spoken.get(str(turn.speaker), 0.0) + turn.duration_s
+        found = []
+        for name in self._names.values():
+            found.append(self._voices.describe(name, spoken[name]))
+        return tuple(found)
+
+    def _process(self, stretches: Iterable[Stretch]) -> list[Segment]:
+        """Encode the runs of stretches, side by side, and settle the parts that end in them."""
+        runs = [(stretch.start, list(self._runs.feed(stretch))) for stretch in stretches]
+        encoded = iter(self._encode([run for _, some in runs for run in some]))
+        found: list[Segment] = []
+        for start, some in runs:
+            self._waiting += [next(encoded) for _ in some]
+            # a run that began before the part's end may come late, and how the blocks were cut must change nothing
+            if start >= self._parts * self._part + LATE_FRAMES:
+                found += self._settle(self._parts * self._part)
+                self._parts += 1
+        return found
+
+    def _encode(self, runs: list[Run]) -> list[Heard]:
+        return list(self._map(self._encoded, runs))
+
+    def _map(self, job: Callable[..., Result], *items: Iterable[Any]) -> Iterator[Result]:
+        return map(job, *items) if self._threads == 1 else self._pool.map(job, *items)
+
+    def _encoded(self, run: Run) -> Heard:
+        alone_s = len(run.alone) / SAMPLING_RATE
+        summary = embedding = None
+        if alone_s >= EMBEDDED_S:
+            summary = self._voices.summary(run.alone)
+            embedding = self._recognizer.voice(summary[None])
+        start_s, end_s = (OFFSET_S + frame * segmentation.FRAME_S for frame in (run.start - 0.5, run.end - 0.5))
+        item = Item(max(0.0, start_s), min(end_s, self.duration_s), run.slot, alone_s, embedding)
+        return Heard(run._replace(alone=run.alone[:0]), summary, item)
+
+    def _settle(self, before: int | None) -> list[Segment]:
+        now = [one for one in self._waiting if before is None or one.run.start < before]
+        self._waiting = [one for one in self._waiting if before is not None and one.run.start >= before]
+        if not now:
+            return []
+        turns: list[Segment] = []
+        for one, number in zip(now, self._speakers.assign([one.item for one in now]), strict=True):
+            if number is None:
+                continue
+            name = self._names.setdefault(number, f"S{len(self._names) + 1}")
+            if one.summary is not None:
+                self._voices.add(name, one.summary, one.item.alone_s)
+            turns.append(Segment(round(one.item.start_s, DIGITS), round(one.item.end_s, DIGITS), name))
+        turns = joined(turns)
+        self.turns += turns
+        return turns
+
+
+def joined(turns: list[Segment], within_s: float = JOIN_S) -> list[Segment]:
+    """Join turns of one speaker that overlap or follow each other within so many seconds, by start.
+
+    Examples:
+        >>> joined([Segment(0, 1, "S1"), Segment(0.5, 2, "S2"), Segment(1.1, 3, "S1")])
+        [Segment(start_s=0, end_s=3, speaker='S1', kind=None), Segment(start_s=0.5, end_s=2, speaker='S2', kind=None)]
+    """
+    last: dict[str | None, int] = {}
+    found: list[Segment] = []
+    for turn in sorted(turns, key=lambda one: (one.start_s, one.end_s)):
+        place = last.get(turn.speaker)
+        if place is not None and turn.start_s - found[place].end_s <= within_s:
+            found[place] = dataclasses.replace(found[place], end_s=max(found[place].end_s, turn.end_s))
+        else:
+            last[turn.speaker] = len(found)
+            found.append(turn)
+    return found
+
+
+def diarize(
+    recognizer: Inference,
+    blocks: Iterable[Signal],
+    *,
+    path: str | None = None,
+    limits: Limits = ANY,
+    part_s: float = PART_S,
+    threads: int = 1,
+) -> Timeline:
+    """Compute the timeline of a sound that the caller reads.
+
+    Args:
+        recognizer: with a bundle of windows.
+        blocks: mono at 16 kHz, ``(samples,)`` each.
+        path: of the sound, as the timeline names it.
+        limits: of the number of speakers.
+        part_s: seconds that are clustered together; the turns of a part do not depend on what follows it.
+        threads: that run the encoder side by side.
+
+    Raises:
+        AudioError: whatever ``blocks`` raises.
+        BundleError: if the bundle has no speaker embedding.
+
+    Examples:
+        >>> import numpy as np
+        >>> from voxtrait.recognize import load
+        >>> diarize(load(), [np.zeros(32000, np.float32)]).status
+        'no_speech'
+    """
+    diarizer = Diarizer(recognizer, limits=limits, part_s=part_s, threads=threads)
+    for block in blocks:
+        diarizer.feed(block)
+    diarizer.close()
+    return finished(recognizer, path, diarizer.duration_s, diarizer.turns, diarizer.speakers())
+
+
+def finished(
+    recognizer: Inference, path: str | None, duration_s: float, turns: Iterable[Segment], speakers: Iterable[Speaker]
+) -> Timeline:
+    """Make the timeline of a recording that is over; without turns its status is ``no_speech`` or ``too_short``."""
+    segments, model = tuple(turns), recognizer.bundle.title
+    if segments:
+        return Timeline(path, "ok", None, duration_s, union_s(segments), tuple(speakers), segments, model)
+    status, message = "no_speech", "no speech was found"
+    if duration_s < SHORTEST_S:
+        status, message = "too_short", f"{duration_s:.2f} s of sound, expected at least {SHORTEST_S} s"
+    return Timeline(path, status, message, duration_s, 0.0, (), (), model)

@@ -1,0 +1,205 @@
+"""Praat TextGrid files: writes a timeline as interval tiers, reads turns from the long and the short text format."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from voxtrait.errors import OptionError
+from voxtrait.timelines.naming import is_speaker, one_line
+from voxtrait.timelines.reading import Turn, clipped, problem, seconds, segment
+from voxtrait.timelines.records import Segment, Speaker, Timeline
+
+MUSIC: Final = "music"
+EMPTY: Final = "speakers"  # name of the only tier of a recording without speech: Praat needs one
+_TOKEN: Final = re.compile(r'"(?P<text>(?:[^"]|"")*)"|(?P<comment>![^\n]*)|(?P<open>")|(?P<word>[^\s"]+)')
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_DESCRIBED: Final = re.compile(r"(?:female|male|unsure)(?: \d+)?")
+
+
+def write(timeline: Timeline) -> str:
+    """Return a TextGrid in the long text format, with one interval tier a speaker and one for music if there is any.
+
+    The intervals of a tier cover the whole recording; overlapping turns of one speaker are merged. A recording
+    without speech has one empty tier, one without a duration (status ``error``) gives an empty text.
+
+    Examples:
+        >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 4.0, (Speaker("S1", 4.0, "female", 0.99, 41.2),),
+        ...     (Segment(1.0, 5.0, "S1"),), "voxtrait-base 2.1")
+        >>> print(write(talk).splitlines()[10].strip())
+        name = "S1"
+        >>> [line.strip() for line in write(talk).splitlines() if "text" in line]
+        ['text = ""', 'text = "S1 female 41"', 'text = ""']
+    """
+    if timeline.duration_s is None:
+        return ""
+    stop = max([timeline.duration_s, *(one.end_s for one in timeline.segments)])
+    tiers = [
+        (one.speaker, _described(one), [turn for turn in timeline.segments if turn.speaker == one.speaker])
+        for one in timeline.speakers
+    ]
+    music = [one for one in timeline.segments if one.kind == MUSIC]
+    if music:
+        tiers.append((MUSIC, MUSIC, music))
+    if not tiers:
+        tiers.append((EMPTY, "", []))
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
+    lines += ["xmin = 0", f"xmax = {_time(stop)}", "tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    for number, (name, label, turns) in enumerate(tiers, start=1):
+        intervals = list(_tiles(turns, label, stop))
+        lines += [f"    item [{number}]:", '        class = "IntervalTier"', f"        name = {_quoted(name)}"]
+        lines += ["        xmin = 0", f"        xmax = {_time(stop)}", f"        intervals: size = {len(intervals)}"]
+        for place, (start, end, text) in enumerate(intervals, start=1):
+            lines += [f"        intervals [{place}]:", f"            xmin = {start}", f"            xmax = {end}"]
+            lines.append(f"            text = {_quoted(text)}")
+    return "\n".join(lines) + "\n"
+
+
+def _described(speaker: Speaker) -> str:
+    years = None if speaker.age_years is None else f"{speaker.age_years:.0f}"
+    return " ".join(part for part in (speaker.speaker, speaker.gender, years) if part)
+
+
+def _time(seconds_: float) -> str:
+    return f"{seconds_:.6f}".rstrip("0").rstrip(".") or "0"
+
+
+def _quoted(text: str) -> str:
+    return '"' + one_line(text).replace('"', '""') + '"'
+
+
+def _tiles(turns: list[Segment], label: str, stop: float) -> Iterator[tuple[str, str, str]]:
+    merged: list[list[float]] = []
+    for one in sorted(turns, key=lambda one: one.start_s):
+        start, end = round(max(one.start_s, 0.0), 6), round(one.end_s, 6)
+        if merged and start < merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        elif end > start:
+            merged.append([start, end])
+    reached, last = 0.0, round(stop, 6)
+    for start, end in merged:
+        if start > reached:
+            yield _time(reached), _time(start), ""
+        yield _time(start), _time(end), label
+        reached = end
+    if reached < last:
+        yield _time(reached), _time(last), ""
+
+
+class _Token(NamedTuple):
+    at: int
+    value: str
+    kind: str  # text, number or flag
+
+
+def read(file: str, text: str) -> Iterator[Turn]:
+    """Yield the turns of a TextGrid.
+
+    With exactly one interval tier, the labels are the speakers. With several, each tier is one speaker, its name is
+    the speaker's, and every interval with a label is a turn. Point tiers, and a tier ``music`` as :func:`write`
+    makes it, are skipped; so are empty intervals and labels of silence, noise or music.
+
+    Raises:
+        OptionError: the file is not a TextGrid in a text format, or is damaged.
+
+    Examples:
+        >>> short = 'File type = "ooTextFile"\\n"TextGrid"\\n0\\n9\\n<exists>\\n1\\n'
+        >>> short += '"IntervalTier"\\n"who"\\n0\\n9\\n2\\n0\\n5\\n"Anna"\\n5\\n9\\n""\\n'
+        >>> [turn.segment for turn in read("a.TextGrid", short)]
+        [Segment(start_s=0.0, end_s=5.0, speaker='Anna', kind=None)]
+    """
+    tiers = [(name, found) for name, found in _tiers(file, text) if not _is_music(name, found)]
+    for name, intervals in tiers:
+        for at, start, end, label in intervals:
+            if not is_speaker(label):
+                continue
+            speaker = name if len(tiers) > 1 or _is_own(name, label) else label
+            if speaker.strip():
+                turn = segment(file, _line(text, at), start, end, speaker.strip())
+                if turn is not None:
+                    yield Turn(turn)
+
+
+def _is_own(name: str, label: str) -> bool:
+    """Recognise the labels of :func:`write`: the tier's name, gender and age."""
+    return label == name or (label.startswith(f"{name} ") and bool(_DESCRIBED.fullmatch(label[len(name) + 1 :])))
+
+
+def _is_music(name: str, intervals: list[tuple[int, float, float, str]]) -> bool:
+    return name == MUSIC and all(label in ("", MUSIC) for _, _, _, label in intervals)
+
+
+def _line(text: str, at: int) -> str:
+    return f"line {text.count(chr(10), 0, at) + 1}"
+
+
+def _tokens(file: str, text: str) -> Iterator[_Token]:
+    for found in _TOKEN.finditer(text):
+        if found["text"] is not None:
+            yield _Token(found.start(), found["text"].replace('""', '"'), "text")
+        elif found["open"] is not None:
+            raise problem(file, _line(text, found.start()), "a quotation mark that is not closed", "a closed text")
+        elif found["word"] is not None:
+            word = found["word"]
+            if _NUMBER.fullmatch(word):
+                yield _Token(found.start(), word, "number")
+            elif word in ("<exists>", "<absent>"):
+                yield _Token(found.start(), word, "flag")
+
+
+class _Reader:
+    """The values of a text file of Praat, one after the other: all that is not a value is skipped, as Praat does."""
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file, self.text, self.tokens = file, text, _tokens(file, text)
+
+    def next(self, kind: str, what: str) -> _Token:
+        token = next(self.tokens, None)
+        if token is None:
+            raise problem(self.file, _line(self.text, len(self.text.rstrip())), "the end of the file", what)
+        if token.kind != kind:
+            raise problem(self.file, _line(self.text, token.at), clipped(token.value), what)
+        return token
+
+    def count(self, what: str) -> int:
+        token = self.next("number", what)
+        if not token.value.isdigit():
+            raise problem(self.file, _line(self.text, token.at), clipped(token.value), what)
+        return int(token.value)
+
+    def time(self, what: str) -> tuple[int, float]:
+        token = self.next("number", f"the {what} of an interval")
+        return token.at, seconds(self.file, _line(self.text, token.at), token.value, what)
+
+
+def _tiers(file: str, text: str) -> list[tuple[str, list[tuple[int, float, float, str]]]]:
+    if text.startswith("ooBinaryFile"):
+        raise OptionError(f"{file} is a binary TextGrid. Save it as a text file in Praat.")
+    reader = _Reader(file, text)
+    reader.next("text", "the file type of Praat")
+    kind = reader.next("text", "the object class TextGrid")
+    if kind.value != "TextGrid":
+        raise problem(file, _line(text, kind.at), f"object class {clipped(kind.value)}", "TextGrid")
+    reader.next("number", "the start of the recording")
+    reader.next("number", "the end of the recording")
+    if reader.next("flag", "<exists>").value == "<absent>":
+        return []
+    found = []
+    for _ in range(reader.count("the number of tiers")):
+        class_ = reader.next("text", "the class of a tier")
+        name = reader.next("text", "the name of a tier").value
+        reader.next("number", "the start of a tier")
+        reader.next("number", "the end of a tier")
+        size = reader.count("the number of intervals")
+        if class_.value == "IntervalTier":
+            intervals = []
+            for _ in range(size):
+                (at, start), (_, end) = reader.time("start"), reader.time("end")
+                intervals.append((at, start, end, reader.next("text", "the label of an interval").value.strip()))
+            found.append((name, intervals))
+        elif class_.value == "TextTier":
+            for _ in range(size):
+                reader.next("number", "the time of a point")
+                reader.next("text", "the label of a point")
+        else:
+            raise problem(file, _line(text, class_.at), f"tier class {clipped(class_.value)}", "IntervalTier, TextTier")
+    return found

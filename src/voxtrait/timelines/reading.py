@@ -1,0 +1,129 @@
+"""Checks that every reader of turns shares: numbers, times, and the choice of one recording among several."""
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Final, NamedTuple
+
+from voxtrait.errors import OptionError
+from voxtrait.timelines.naming import token
+from voxtrait.timelines.records import Segment
+
+_CLOCK: Final = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
+_NAMED = 5  # recordings that an error message lists
+
+
+class Turn(NamedTuple):
+    """A turn as found in a file, and the recording it belongs to where the file says so."""
+
+    segment: Segment
+    recording: str | None = None
+
+
+def problem(file: str, where: str, got: str, expected: str) -> OptionError:
+    """Return the error for a part of a file that cannot be read.
+
+    Examples:
+        >>> str(problem("a.rttm", "line 3", "4 fields", "at least 8"))
+        'a.rttm, line 3: got 4 fields, expected at least 8.'
+    """
+    return OptionError(f"{file}, {where}: got {got}, expected {expected}.")
+
+
+def clipped(text: object) -> str:
+    """Return a value as an error message quotes it: at most 60 characters.
+
+    Examples:
+        >>> clipped("abc")
+        "'abc'"
+    """
+    shown = repr(text)
+    return shown if len(shown) <= 60 else shown[:59] + "…"
+
+
+def seconds(file: str, where: str, value: object, what: str) -> float:
+    """Return a time in seconds, from a number, its text, or a clock such as ``1:02:03.5``.
+
+    Raises:
+        OptionError: not a number, negative, or not finite.
+
+    Examples:
+        >>> seconds("a.csv", "line 2", "1:02.5", "start"), seconds("a.csv", "line 2", 3, "start")
+        (62.5, 3.0)
+    """
+    number = math.nan
+    if isinstance(value, str):
+        text = value.strip()
+        if _NUMBER.fullmatch(text):
+            number = float(text.replace(",", "."))
+        elif (clock := _CLOCK.fullmatch(text)) is not None:
+            hours, minutes, rest = clock.groups()
+            number = 3600.0 * float(hours or 0) + 60.0 * float(minutes) + float(rest.replace(",", "."))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    if not math.isfinite(number) or number < 0:
+        raise problem(file, where, f"{what} {clipped(value)}", "a finite, non-negative number of seconds")
+    return number
+
+
+def segment(file: str, where: str, start_s: float, end_s: float, speaker: str) -> Segment | None:
+    """Return the turn of a speaker; ``None`` for one of zero length.
+
+    Raises:
+        OptionError: the turn ends before it starts.
+
+    Examples:
+        >>> segment("a.rttm", "line 1", 0.5, 2.0, "S1")
+        Segment(start_s=0.5, end_s=2.0, speaker='S1', kind=None)
+    """
+    if not math.isfinite(end_s):
+        raise problem(file, where, f"end {end_s}", "a finite number of seconds")
+    if end_s < start_s:
+        raise problem(file, where, f"end {end_s:g} s before start {start_s:g} s", "an end after the start")
+    return None if end_s == start_s else Segment(start_s, end_s, speaker)
+
+
+def chosen(file: str, turns: Iterable[Turn], recording: str | None) -> list[Segment]:
+    """Return the turns of one recording, by start; duplicates once.
+
+    Args:
+        file: the file's name, for the error message.
+        turns: of one or more recordings.
+        recording: path or name, with or without ending; only compared if the turns are of several recordings.
+
+    Raises:
+        OptionError: the turns are of several recordings and none is the one asked for.
+
+    Examples:
+        >>> turns = [Turn(Segment(0.0, 1.0, "S1"), "talk"), Turn(Segment(0.0, 2.0, "S1"), "news")]
+        >>> chosen("a.rttm", turns, "news.mp3")
+        [Segment(start_s=0.0, end_s=2.0, speaker='S1', kind=None)]
+    """
+    found = list(turns)
+    names = list(dict.fromkeys(one.recording for one in found if one.recording is not None))
+    if len(names) > 1:
+        wanted = None if recording is None else _match(names, recording)
+        if wanted is None:
+            listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+            asked = "no recording was chosen" if recording is None else f"none is {recording}"
+            raise OptionError(f"{file} holds {len(names)} recordings and {asked}. Expected one of: {listed}.")
+        found = [one for one in found if one.recording == wanted]
+    segments = dict.fromkeys(one.segment for one in found)
+    return sorted(segments, key=lambda one: (one.start_s, one.end_s, one.speaker or ""))
+
+
+def _match(names: list[str], recording: str) -> str | None:
+    """Find a name: equal as written, then without the folder, then without the ending; only if it is one name."""
+    whole, base, stem = recording, PurePath(recording).name, PurePath(recording).stem
+    without = str(PurePath(recording).with_suffix("")) if base else recording
+    for wanted in (whole, without, base, stem):
+        same = [name for name in names if token(name) == token(wanted)]
+        if len(same) == 1:
+            return same[0]
+    same = [name for name in names if token(PurePath(name).stem) in (token(stem), token(base))]
+    return same[0] if len(same) == 1 else None

@@ -1,0 +1,99 @@
+"""The timeline of a file, a URL, bytes or a signal."""
+
+import os
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy.typing as npt
+
+from voxtrait import storage
+from voxtrait.audio.files import Source
+from voxtrait.errors import BundleError, OptionError, VoxtraitError
+from voxtrait.recognize import Recognizer, load
+from voxtrait.recognize.sources import blocks_of
+from voxtrait.timelines import given
+from voxtrait.timelines.clusters import Limits
+from voxtrait.timelines.diarizer import diarize
+from voxtrait.timelines.records import Segment, Timeline
+from voxtrait.timelines.turns import read_turns
+
+
+def timeline(
+    source: Source | npt.ArrayLike,
+    sampling_rate: int | None = None,
+    *,
+    model: Recognizer | str | os.PathLike[str] | None = None,
+    speakers: int | None = None,
+    min_speakers: int | None = None,
+    max_speakers: int | None = None,
+    turns: str | os.PathLike[str] | Sequence[Segment] | None = None,
+    threads: int = 1,
+) -> Timeline:
+    """Find who speaks when in a recording, and what each voice presents as.
+
+    Args:
+        source: a file of audio, its URL, a ``BytesIO`` with one, or a signal ``(samples,)`` or ``(channels, samples)``.
+        sampling_rate: of a signal, in Hz; needed there and only there.
+        model: a recogniser, or a bundle's folder or name; ``None`` for the shipped one.
+        speakers: how many speakers there are, if it is known.
+        min_speakers: fewest speakers that there may be.
+        max_speakers: most speakers that there may be.
+        turns: somebody else's turns, or a file with them, as :func:`read_turns` reads it: then the recording is not
+            diarised.
+        threads: that run the encoder side by side.
+
+    Returns:
+        The timeline; files that cannot be used have status ``error`` rather than raise.
+
+    Raises:
+        OptionError: if the numbers of speakers contradict each other, or the turns cannot be used.
+        SignalError: if an array is no signal.
+        BundleError: if the bundle has no speaker embedding.
+
+    Examples:
+        >>> import numpy as np
+        >>> timeline(np.zeros(32000), sampling_rate=16000).status
+        'no_speech'
+    """
+    limits = limits_of(speakers, min_speakers, max_speakers)
+    recognizer = model if isinstance(model, Recognizer) else load(model)
+    is_file = isinstance(source, str | os.PathLike)
+    path = storage.shown(os.fspath(source)) if isinstance(source, str | os.PathLike) else None
+    if isinstance(turns, str | os.PathLike):
+        turns = read_turns(turns, recording=None if path is None else os.path.basename(path))  # noqa: PTH119 - a URL too
+    try:
+        blocks = blocks_of(source, sampling_rate)
+        if turns is not None:
+            return given.describe(recognizer, blocks, turns, path=path)
+        return diarize(recognizer, blocks, path=path, limits=limits, threads=threads)
+    except (BundleError, OptionError):
+        raise
+    except VoxtraitError as error:
+        if not is_file and not isinstance(source, BytesIO):
+            raise
+        return failed(recognizer, path, str(error))
+
+
+def failed(recognizer: Recognizer, path: str | None, why: str) -> Timeline:
+    """Return the timeline of a recording that cannot be used: status ``error``, and the reason."""
+    return Timeline(path, "error", why, None, None, (), (), recognizer.bundle.title)
+
+
+def limits_of(speakers: int | None, least: int | None, most: int | None) -> Limits:
+    """Check how many speakers there may be.
+
+    Raises:
+        OptionError: if a number is less than 1, or they contradict each other.
+
+    Examples:
+        >>> limits_of(None, 2, None)
+        Limits(least=2, most=None)
+    """
+    if speakers is not None and (least is not None or most is not None):
+        raise OptionError("got a number of speakers and limits of it, expected one or the other")
+    for number in (speakers, least, most):
+        if number is not None and number < 1:
+            raise OptionError(f"got {number} speakers, expected at least 1")
+    if least is not None and most is not None and least > most:
+        raise OptionError(f"got at least {least} and at most {most} speakers, expected the first to be the smaller")
+    return Limits(speakers or least or 1, speakers or most)

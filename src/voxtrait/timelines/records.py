@@ -1,0 +1,274 @@
+"""The timeline of one recording: its segments, its speakers, and speaking time by attribute."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from voxtrait.labels import AGE_GROUPS, GENDERS
+
+UNSURE: Final = "unsure"
+RESAMPLES: Final = 1000
+SEED: Final = 0
+
+Attribute = Literal["gender", "age_group", "speaker"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """A part of a recording: a turn of one speaker, or a part without one, such as music.
+
+    Examples:
+        >>> Segment(0.352, 4.6, "S1").to_dict()
+        {'start_s': 0.35, 'end_s': 4.6, 'speaker': 'S1'}
+    """
+
+    start_s: float
+    end_s: float
+    speaker: str | None
+    kind: str | None = None  # None for speech, "music"
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, seconds to 2 digits; ``kind`` only where there is one."""
+        values: dict[str, Any] = {
+            "start_s": round(self.start_s, 2),
+            "end_s": round(self.end_s, 2),
+            "speaker": self.speaker,
+        }
+        return values if self.kind is None else values | {"kind": self.kind}
+
+
+@dataclasses.dataclass(frozen=True)
+class Speaker:
+    """What one speaker's voice presents as, from all their speech in a recording.
+
+    The fields after ``speech_s`` are those of :class:`voxtrait.Prediction`; they are ``None`` if the speaker has too
+    little speech that no one else talks into.
+    """
+
+    speaker: str
+    speech_s: float  # seconds, overlapping speech included
+    gender: str | None = None  # female, male, or unsure
+    p_female: float | None = None
+    age_years: float | None = None
+    age_low: float | None = None  # 80 % interval, years
+    age_high: float | None = None
+    age_group: str | None = None
+    age_groups: Mapping[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, probabilities to 4 digits, seconds and years to 2."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for name, value in values.items():
+            if isinstance(value, float):
+                values[name] = round(value, 4 if name == "p_female" else 2)
+        if self.age_groups is not None:
+            values["age_groups"] = {group: round(share, 4) for group, share in self.age_groups.items()}
+        return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Timeline:
+    """Who speaks when in one recording, and what each voice presents as; the fields are the contract's.
+
+    Iterating yields the segments; a slice by seconds, ``timeline[10:20]``, gives the part of the timeline between them.
+
+    Examples:
+        >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 8.5, (Speaker("S1", 4.0, "female", 0.99),
+        ...     Speaker("S2", 4.5, "male", 0.02)), (Segment(0.5, 4.5, "S1"), Segment(4.5, 9.0, "S2")), "")
+        >>> talk.speaking_s
+        {'female': 4.0, 'male': 4.5, 'unsure': 0.0}
+        >>> [segment.speaker for segment in talk[5:9]]
+        ['S2']
+    """
+
+    path: str | None
+    status: str  # ok, no_speech, too_short or error
+    message: str | None
+    duration_s: float | None
+    speech_s: float | None  # seconds in which anybody speaks
+    speakers: tuple[Speaker, ...]  # in the order in which they first speak
+    segments: tuple[Segment, ...]  # by start
+    model: str
+
+    @property
+    def turns(self) -> tuple[Segment, ...]:
+        """The segments that are speech of a speaker."""
+        return tuple(segment for segment in self.segments if segment.speaker is not None)
+
+    @property
+    def speaking_s(self) -> dict[str, float]:
+        """Seconds of speech by gender, ``female``, ``male`` and ``unsure``; overlapping speech counts for each."""
+        return self.totals("gender")
+
+    def totals(self, attribute: Attribute) -> dict[str, float]:
+        """Add up seconds of speech by an attribute of the speakers.
+
+        Args:
+            attribute: ``gender``, ``age_group`` or ``speaker``. Speakers without a prediction count as ``unsure``.
+
+        Returns:
+            Seconds for each value; all values that there may be for gender, those that there are for the others.
+        """
+        values = self._values(attribute)
+        found = dict.fromkeys((*GENDERS, UNSURE), 0.0) if attribute == "gender" else {}
+        order = {group: place for place, group in enumerate((*AGE_GROUPS, UNSURE))} if attribute == "age_group" else {}
+        for turn in self.turns:
+            value = values[str(turn.speaker)]
+            found[value] = found.get(value, 0.0) + turn.duration_s
+        return {value: found[value] for value in sorted(found, key=lambda one: order.get(one, 0))}
+
+    def shares(
+        self, attribute: Attribute, *, resamples: int = RESAMPLES, seed: int = SEED
+    ) -> dict[str, dict[str, float]]:
+        """Give speaking time by an attribute as shares, with a 95 % bootstrap interval over the turns.
+
+        Args:
+            attribute: as for :meth:`totals`.
+            resamples: of the turns, with replacement (Efron, "Bootstrap methods", Annals of Statistics 1979).
+            seed: of the resampling.
+
+        Returns:
+            For each value ``seconds``, ``share``, ``low`` and ``high``; the last three are 0 without speech.
+        """
+        totals = self.totals(attribute)
+        values = self._values(attribute)
+        turns = self.turns
+        seconds = np.array([turn.duration_s for turn in turns])
+        drawn = np.zeros((0, 0), int)
+        if len(turns):
+            drawn = np.random.default_rng(seed).integers(len(turns), size=(resamples, len(turns)))
+        found = {}
+        for value, total in totals.items():
+            ours = np.array([values[str(turn.speaker)] == value for turn in turns])
+            low = high = share = 0.0
+            if len(turns):
+                share = total / float(seconds.sum())
+                parts = (seconds * ours)[drawn].sum(axis=1) / seconds[drawn].sum(axis=1)
+                low, high = (float(end) for end in np.quantile(parts, [0.025, 0.975]))
+            found[value] = {"seconds": total, "share": share, "low": low, "high": high}
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields in the contract's order, and after them ``speaking``: :meth:`shares` by gender and age."""
+        speaking = {
+            attribute: {
+                value: {name: round(number, 2 if name == "seconds" else 4) for name, number in part.items()}
+                for value, part in self.shares(attribute).items()
+            }
+            for attribute in ("gender", "age_group")
+        }
+        return {
+            "path": None if self.path is None else os.fsencode(self.path).decode("utf-8", "replace"),
+            "status": self.status,
+            "message": self.message,
+            "duration_s": None if self.duration_s is None else round(self.duration_s, 2),
+            "speech_s": None if self.speech_s is None else round(self.speech_s, 2),
+            "speakers": [speaker.to_dict() for speaker in self.speakers],
+            "segments": [segment.to_dict() for segment in self.segments],
+            "speaking_s": {gender: round(seconds, 2) for gender, seconds in self.speaking_s.items()},
+            "model": self.model,
+            "speaking": speaking,
+        }
+
+    def __iter__(self) -> Iterator[Segment]:
+        """Yield the segments, by start."""
+        return iter(self.segments)
+
+    def __len__(self) -> int:
+        """Count the segments."""
+        return len(self.segments)
+
+    def __getitem__(self, part: slice) -> "Timeline":
+        """Cut out the part between two times in seconds; speakers keep what is predicted from all their speech."""
+        start = 0.0 if part.start is None else float(part.start)
+        stop = (self.duration_s or 0.0) if part.stop is None else float(part.stop)
+        segments = tuple(
+            dataclasses.replace(one, start_s=max(one.start_s, start), end_s=min(one.end_s, stop))
+            for one in self.segments
+            if one.start_s < stop and one.end_s > start
+        )
+        spoken: dict[str, float] = {}
+        for one in segments:
+            if one.speaker is not None:
+                spoken[one.speaker] = spoken.get(one.speaker, 0.0) + one.duration_s
+        speakers = tuple(
+            dataclasses.replace(one, speech_s=spoken[one.speaker]) for one in self.speakers if one.speaker in spoken
+        )
+        return dataclasses.replace(
+            self, duration_s=stop - start, speech_s=union_s(segments), speakers=speakers, segments=segments
+        )
+
+    def to_polars(self) -> Any:
+        """Return a ``polars.DataFrame`` with one row a segment, the speaker's gender and age beside it."""
+        import polars as pl
+
+        rows = self._rows()
+        texts = ("speaker", "kind", "gender", "age_group")
+        return pl.DataFrame(rows, schema={name: pl.String if name in texts else pl.Float64 for name in COLUMNS})
+
+    def to_pandas(self) -> Any:
+        """Return the same table as a ``pandas.DataFrame``."""
+        import pandas as pd
+
+        return pd.DataFrame(self._rows(), columns=list(COLUMNS))
+
+    def _rows(self) -> list[dict[str, Any]]:
+        by_name = {one.speaker: one for one in self.speakers}
+        rows = []
+        for one in self.segments:
+            known = by_name.get(one.speaker or "")
+            found = {name: getattr(known, name, None) for name in COLUMNS[4:]}
+            rows.append({"start_s": one.start_s, "end_s": one.end_s, "speaker": one.speaker, "kind": one.kind} | found)
+        return rows
+
+    def _values(self, attribute: Attribute) -> dict[str, str]:
+        names = "speaker" if attribute == "speaker" else attribute
+        return {one.speaker: getattr(one, names) or UNSURE for one in self.speakers}
+
+    def __repr__(self) -> str:
+        """Return a few lines that a person can read."""
+        head = f"<Timeline {self.path or '-'}: {self.status}"
+        if self.status != "ok":
+            return f"{head}, {self.message}>"
+        lines = [f"{head}, {self.duration_s:.1f} s, {len(self.speakers)} speakers, {len(self.turns)} turns"]
+        for one in self.speakers:
+            years = "" if one.age_years is None else f", {one.age_years:.0f} years"
+            lines.append(f"  {one.speaker}: {one.speech_s:.1f} s, {one.gender or 'no prediction'}{years}")
+        return "\n".join(lines) + ">"
+
+
+COLUMNS: Final = (
+    "start_s",
+    "end_s",
+    "speaker",
+    "kind",
+    "gender",
+    "p_female",
+    "age_years",
+    "age_low",
+    "age_high",
+    "age_group",
+)
+
+
+def union_s(segments: tuple[Segment, ...]) -> float:
+    """Measure the seconds in which anybody speaks: overlapping turns count once.
+
+    Examples:
+        >>> union_s((Segment(0.0, 2.0, "S1"), Segment(1.0, 3.0, "S2"), Segment(5.0, 6.0, None, "music")))
+        3.0
+    """
+    total, reached = 0.0, 0.0
+    for one in sorted(segments, key=lambda one: one.start_s):
+        if one.speaker is not None and one.end_s > reached:
+            total += one.end_s - max(one.start_s, reached)
+            reached = one.end_s
+    return total

@@ -1,0 +1,132 @@
+"""Tracks: windows of the segmentation network joined into activity without end, in three slots.
+
+The windows overlap by half. The slots of a window are ordered so that they agree best with those of the window before
+where both look (as in Kinoshita et al., "Integrating end-to-end neural and clustering-based diarization", ICASSP 2021),
+so a slot that stays active is one speaker. A slot may be another speaker's after a silence of it: clustering finds out.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from voxtrait.audio.signals import Signal
+from voxtrait.speech import detector, network, segmentation
+
+Array = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+STEP_FRAMES: Final = 296  # from window to window: 5 s
+STEP: Final = STEP_FRAMES * segmentation.HOP
+ORDERS: Final = tuple(itertools.permutations(range(segmentation.SLOTS)))
+SPEECH: Final = 0.3  # probability of speech, by Silero's network, that a window must reach to be looked at
+TARGET_DBFS: Final = -16.0  # of the loud frames
+LEVELLED: Final = 312 * network.FRAME  # samples brought to one level, 10 s
+
+
+class Stretch(NamedTuple):
+    """The next part of a recording, settled."""
+
+    start: int  # first frame, counted from the recording's start, in steps of segmentation.HOP samples
+    activity: Array  # (frames, 3): how probable it is that each slot speaks
+    speech: Array  # (frames,): probability of speech by Silero's network
+    samples: Signal  # (frames * HOP,)
+
+
+class Tracks:
+    """Joins windows into stretches, in memory that does not grow with the length of a recording.
+
+    Args:
+        map_: runs the network on several windows, as the built-in ``map`` or a pool's does.
+
+    Examples:
+        >>> tracks = Tracks()
+        >>> parts = [*tracks.feed(np.zeros(400_000, np.float32)), *tracks.close()]
+        >>> sum(len(part.activity) for part in parts)
+        1482
+    """
+
+    def __init__(self, map_: Callable[..., Iterable[Array]] = map) -> None:
+        self._map = map_
+        self._samples = np.zeros(0, np.float32)  # from the first frame that is not settled
+        self._start = 0  # of them, in frames
+        self._tail: Array | None = None  # the last window's second half: (STEP_FRAMES, 3)
+        self._state = network.start()
+        self._shares = np.zeros(0, np.float32)  # Silero's, a frame of 512 samples each, from sample _shares_at
+        self._shares_at = 0
+        self._unheard = np.zeros(0, np.float32)  # samples that Silero's network has not processed
+
+    def feed(self, signal: Signal) -> Iterator[Stretch]:
+        """Take the next samples, mono at 16 kHz, ``(samples,)``; yield what is settled by now."""
+        self._detect(signal)
+        self._samples = np.concatenate([self._samples, signal])
+        count = max(0, (len(self._samples) - segmentation.WINDOW) // STEP + 1)
+        windows = [self._samples[place * STEP :][: segmentation.WINDOW] for place in range(count)]
+        for found in self._map(self._activity, windows, self._spoken(count)):
+            yield self._next(found, STEP_FRAMES)
+
+    def close(self) -> Iterator[Stretch]:
+        """End the signal; yield the rest."""
+        self._detect(np.zeros(-len(self._unheard) % network.FRAME, np.float32))
+        frames = -(-len(self._samples) // segmentation.HOP)
+        while frames > 0:
+            take = min(frames, STEP_FRAMES)
+            window = self._samples[: segmentation.WINDOW]
+            yield self._next(self._activity(window, self._spoken(1)[0]), take)
+            frames -= take
+
+    def _detect(self, signal: Signal) -> None:
+        waiting = np.concatenate([self._unheard, signal])
+        count = len(waiting) // network.FRAME * network.FRAME
+        self._unheard = waiting[count:].copy()
+        for at in range(0, count, LEVELLED):
+            piece = waiting[at : min(at + LEVELLED, count)]
+            level = detector.loud_dbfs(detector.powers(piece))
+            if level < detector.QUIETEST_DBFS:
+                self._state = network.start()
+                shares = np.zeros(len(piece) // network.FRAME, np.float32)
+            else:
+                shares, self._state = network.probabilities(piece, self._state, 10 ** ((TARGET_DBFS - level) / 20))
+            self._shares = np.concatenate([self._shares, shares])
+
+    def _shares_of(self, frames: int) -> Array:
+        """Silero's probabilities at the next frames."""
+        at = np.arange(frames) * segmentation.HOP + segmentation.FIELD // 2 + self._start * segmentation.HOP
+        place = np.clip(at // network.FRAME - self._shares_at, 0, max(len(self._shares) - 1, 0))
+        return self._shares[place] if len(self._shares) else np.zeros(frames, np.float32)
+
+    def _spoken(self, count: int) -> list[bool]:
+        """Whether there may be speech in each of the next windows."""
+        shares = self._shares_of((count - 1) * STEP_FRAMES + segmentation.FRAMES)
+        parts = (shares[place * STEP_FRAMES :][: segmentation.FRAMES] for place in range(count))
+        return [bool(part.max(initial=0.0) >= SPEECH) for part in parts]
+
+    @staticmethod
+    def _activity(window: Signal, spoken: bool) -> Array:
+        """Run the network on a window: ``(2 * STEP_FRAMES, 3)``, the last frames repeated."""
+        if not spoken:
+            return np.zeros((2 * STEP_FRAMES, segmentation.SLOTS), np.float32)
+        found = segmentation.activity(window)
+        return np.concatenate([found, found[-1:].repeat(2 * STEP_FRAMES - len(found), axis=0)])
+
+    def _next(self, found: Array, take: int) -> Stretch:
+        """Join a window with the one before it, and settle so many frames."""
+        shares = self._shares_of(segmentation.FRAMES)
+        head = found[:STEP_FRAMES]
+        if self._tail is not None:
+            tail = self._tail
+            order = min(ORDERS, key=lambda order: float(((tail - head[:, order]) ** 2).sum()))
+            found = found[:, order]
+            ramp = np.linspace(1, 0, STEP_FRAMES, dtype=np.float32)[:, None]
+            head = ramp * tail + (1 - ramp) * found[:STEP_FRAMES]
+        self._tail = found[STEP_FRAMES:].copy()
+        samples = take * segmentation.HOP
+        stretch = Stretch(self._start, head[:take].copy(), shares[:take].copy(), self._samples[:samples].copy())
+        self._samples = self._samples[samples:].copy()
+        self._start += take
+        drop = max(0, self._start * segmentation.HOP // network.FRAME - self._shares_at - 2)
+        self._shares = self._shares[drop:].copy()
+        self._shares_at += drop
+        return stretch

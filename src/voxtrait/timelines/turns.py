@@ -1,0 +1,121 @@
+"""Reads the turns of speakers that another program or a person marked, in any of the usual formats."""
+
+import codecs
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from voxtrait.errors import OptionError
+from voxtrait.timelines import documents, elan, praat, rows, subtitles
+from voxtrait.timelines.reading import Turn, chosen
+from voxtrait.timelines.records import Segment
+
+Reader = Callable[[str, str], Iterator[Turn]]
+
+LARGEST: Final = 256 * 2**20  # bytes of a file
+
+_BY_ENDING: Final[dict[str, Reader]] = {
+    ".rttm": rows.rttm,
+    ".textgrid": praat.read,
+    ".eaf": elan.read,
+    ".srt": subtitles.read,
+    ".vtt": subtitles.read,
+    ".json": documents.read,
+    ".jsonl": documents.read,
+    ".csv": rows.separated,
+    ".tsv": rows.separated,
+}
+
+
+def read_turns(path: str | os.PathLike[str], *, recording: str | None = None) -> list[Segment]:
+    """Read the turns of one recording from a file.
+
+    The content decides on the format, and the file name's ending where the content does not: RTTM; TextGrid (with one
+    interval tier the labels are the speakers, with several the tiers are); ELAN ``.eaf``; SRT and WebVTT with
+    speakers; label tracks of Audacity; JSON of voxtrait, WhisperX or pyannote, or a list of segments; CSV or TSV with
+    a header. Speakers keep their names. Parts without a speaker, such as silence and music, and turns of zero length
+    are skipped.
+
+    Args:
+        path: a text file in UTF-8, UTF-16 with a byte order mark, or Latin-1.
+        recording: path or name of the recording whose turns are read, for a file with the turns of several.
+
+    Returns:
+        The turns by start; turns that overlap stay apart.
+
+    Raises:
+        OptionError: the file cannot be read; the message names the file, the line, and what was expected.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "talk.rttm")
+        ...     _ = file.write_text("SPEAKER talk 1 0.500 1.500 <NA> <NA> Anna <NA> <NA>")
+        ...     read_turns(file)
+        [Segment(start_s=0.5, end_s=2.0, speaker='Anna', kind=None)]
+    """
+    file = os.fsdecode(path)
+    text = _text(file)
+    return chosen(file, _reader(file, text)(file, text), recording)
+
+
+def _text(file: str) -> str:
+    try:
+        size = Path(file).stat().st_size
+        if size > LARGEST:
+            raise OptionError(f"{file} has {size:,} bytes. Expected at most {LARGEST:,}.")
+        data = Path(file).read_bytes()
+    except FileNotFoundError:
+        raise OptionError(f"No such file: {file}. Expected a file with the turns of speakers.") from None
+    except OSError as error:
+        raise OptionError(f"{file} cannot be read: {error.strerror}.") from None
+    text = decoded(data)
+    if text is None or ("\0" in text and not text.startswith("ooBinaryFile")):
+        raise OptionError(f"{file} is a binary file or damaged text. Expected a text file with the turns of speakers.")
+    if not text.strip():
+        raise OptionError(f"{file} is empty. Expected a text file with the turns of speakers.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded(data: bytes) -> str | None:
+    r"""Decode UTF-8 with or without a byte order mark, UTF-16 with one, or else Latin-1; ``None`` if damaged.
+
+    Examples:
+        >>> decoded("Zoë".encode("utf-16")), decoded("Zoë".encode("latin-1")), decoded("Zoë".encode("utf-8-sig"))
+        ('Zoë', 'Zoë', 'Zoë')
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError:
+            return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _reader(file: str, text: str) -> Reader:
+    """Find the reader: by the content, else by the ending."""
+    lines = [line for line in text.split("\n", 200)[:200] if line.strip()]
+    first = next((line.lstrip() for line in lines if not line.startswith((";;", "\\"))), lines[0])
+    start = "\n".join(lines[:4])
+    ending = Path(file).suffix.lower()
+    if first.startswith("{") or (first.startswith("[") and "-->" not in start):
+        return documents.read
+    if first.startswith("<"):
+        return elan.read
+    if first.startswith("ooBinaryFile") or "ooTextFile" in first or '"TextGrid"' in start:
+        return praat.read
+    if first.startswith("WEBVTT") or any("-->" in line for line in lines[:4]):
+        return subtitles.read
+    if rows.is_rttm(first):
+        return rows.rttm
+    if rows.is_label(first):
+        return rows.audacity
+    if ending in _BY_ENDING:
+        return _BY_ENDING[ending]
+    if any(first.count(mark) for mark in ",;\t|"):
+        return rows.separated
+    raise rows.unknown(file)

@@ -1,0 +1,261 @@
+"""Timelines: windows joined, runs cut, speakers clustered, parts settled, somebody else's turns."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import voxtrait
+from voxtrait import audio
+from voxtrait.cli import root
+from voxtrait.errors import BundleError, OptionError, SignalError
+from voxtrait.recognize import Recognizer
+from voxtrait.speech import segmentation
+from voxtrait.synthetic import draw_voice, speak
+from voxtrait.timelines import Segment, formats, given, timeline
+from voxtrait.timelines.clusters import Item, Limits, Speakers, merge, similarities
+from voxtrait.timelines.diarizer import Diarizer, joined
+from voxtrait.timelines.runs import GAP_FRAMES, LEAST_FRAMES, Run, Runs
+from voxtrait.timelines.tracks import STEP_FRAMES, Stretch, Tracks
+
+RATE = 16_000
+TURNS = [(1 + 5 * place, 5 + 5 * place, "female" if place % 2 == 0 else "male") for place in range(8)]
+
+
+@pytest.fixture(scope="module")
+def model() -> Recognizer:
+    return voxtrait.load()
+
+
+@pytest.fixture(scope="module")
+def talk() -> np.ndarray:
+    """A made-up woman and a made-up man in turns of four seconds, with a second of silence between: 41 s."""
+    people = {gender: draw_voice(gender, 30.0, seed=5) for gender in ("female", "male")}
+    signal = np.random.default_rng(0).normal(0, 1e-4, 41 * RATE).astype(np.float32)
+    for start, end, gender in TURNS:
+        spoken = speak(people[gender], float(end - start), seed=start)[: (end - start) * RATE]
+        signal[start * RATE : start * RATE + len(spoken)] += spoken
+    return signal
+
+
+def stretch(active: np.ndarray, start: int = 0) -> Stretch:
+    samples = np.repeat(np.arange(start, start + len(active), dtype=np.float32), segmentation.HOP)
+    return Stretch(start, active.astype(np.float32), np.ones(len(active), np.float32), samples)
+
+
+def cut(active: np.ndarray, size: int) -> list[Run]:
+    runs = Runs()
+    parts = [stretch(active[at : at + size], at) for at in range(0, len(active), size)]
+    return [*(run for part in parts for run in runs.feed(part)), *runs.close()]
+
+
+def test_windows_cover_every_sample_once_however_the_signal_is_cut() -> None:
+    signal = np.random.default_rng(0).normal(0, 0.01, 400_123).astype(np.float32)
+    tracks = Tracks()
+    parts = [part for at in range(0, len(signal), 77_777) for part in tracks.feed(signal[at : at + 77_777])]
+    parts += tracks.close()
+    assert [part.start for part in parts] == [STEP_FRAMES * place for place in range(len(parts))]
+    assert np.array_equal(np.concatenate([part.samples for part in parts]), signal)
+
+
+def test_runs_are_cut_alike_from_stretches_of_any_length() -> None:
+    active = np.zeros((1000, 3), bool)
+    active[10:300, 0] = active[200:420, 1] = active[500:503, 2] = active[600:610, 0] = True
+    active[612:650, 0] = True  # after a gap that belongs to the run
+    whole, parts = cut(active, 1000), cut(active, 96)
+    assert [run[:3] for run in whole] == [(10, 300, 0), (200, 420, 1), (600, 650, 0)]
+    assert sorted(run[:3] for run in parts) == sorted(run[:3] for run in whole)
+    alone = {run[:3]: len(run.alone) // segmentation.HOP for run in whole}
+    assert alone == {(10, 300, 0): 190, (200, 420, 1): 120, (600, 650, 0): 48}
+    assert GAP_FRAMES >= 2 and LEAST_FRAMES > 3
+
+
+def test_a_long_run_is_cut_and_nothing_of_it_lost() -> None:
+    active = np.zeros((3000, 3), bool)
+    active[50:2900, 1] = True
+    for size in (3000, 296):
+        found = cut(active, size)
+        assert len(found) > 4
+        assert [run.end for run in found][:-1] == [run.start for run in found][1:]
+        assert (found[0].start, found[-1].end) == (50, 2900)
+        assert sum(len(run.alone) for run in found) == 2850 * segmentation.HOP
+
+
+def item(start: float, end: float, slot: int, angle: float) -> Item:
+    return Item(start, end, slot, end - start, np.array([np.cos(angle), np.sin(angle)], np.float32))
+
+
+def test_simultaneous_runs_are_never_one_speaker() -> None:
+    both = [item(0, 4, 0, 0.0), item(2, 6, 1, 0.0)]
+    assert similarities(both)[0, 1] < 0
+    assert Speakers(Limits()).assign(both) == [0, 1]
+    apart = [item(0, 4, 0, 0.0), item(60, 64, 1, 0.0)]
+    assert Speakers(Limits()).assign(apart) == [0, 0]
+
+
+def test_the_number_of_speakers_can_be_given() -> None:
+    items = [item(20.0 * place, 20.0 * place + 3, 0, angle) for place, angle in enumerate((0.0, 0.5, 1.4, 1.6))]
+    assert len(set(Speakers(Limits(3, 3)).assign(items))) == 3
+    assert len(set(Speakers(Limits(1, 1)).assign(items))) == 1
+    assert len(set(Speakers(Limits(4)).assign(items))) == 4
+    assert merge(np.eye(3), np.ones(3), Limits(1, 2)) in ([0, 0, 1], [0, 1, 0], [0, 1, 1])
+
+
+def test_later_parts_keep_the_speakers_of_parts_before() -> None:
+    speakers = Speakers(Limits())
+    assert speakers.assign([item(0, 5, 0, 0.0), item(10, 15, 1, 1.5)]) == [0, 1]
+    assert speakers.assign([item(100, 105, 0, 1.5), item(120, 125, 1, 3.0), item(140, 145, 2, 0.1)]) == [1, 2, 0]
+    assert speakers.assign([]) == []
+
+
+def test_a_short_run_gets_the_speaker_next_to_it() -> None:
+    items = [item(0, 5, 0, 0.0), item(30, 35, 1, 1.5), Item(5.2, 5.4, 0, 0.2, None), Item(35.2, 35.4, 1, 0.2, None)]
+    assert Speakers(Limits()).assign(items) == [0, 1, 0, 1]
+    assert Speakers(Limits()).assign([Item(0, 0.2, 0, 0.2, None)]) == [None]
+
+
+def test_two_made_up_people_are_told_apart(model: Recognizer, talk: np.ndarray) -> None:
+    found = timeline(talk, sampling_rate=RATE, model=model, speakers=2)
+    assert found.status == "ok"
+    assert found.duration_s == 41.0
+    assert [one.speaker for one in found.speakers] == ["S1", "S2"]
+    for start, end, gender in TURNS:
+        inside = [turn for turn in found.turns if turn.start_s < end - 0.5 and turn.end_s > start + 0.5]
+        assert {turn.speaker for turn in inside} == {"S1" if gender == "female" else "S2"}
+        assert sum(turn.duration_s for turn in inside) == pytest.approx(end - start, abs=1.0)
+    assert found.speakers[1].p_female < found.speakers[0].p_female
+    assert sum(found.speaking_s.values()) == pytest.approx(sum(turn.duration_s for turn in found.turns))
+    assert timeline(talk, sampling_rate=RATE, model=model, speakers=2, threads=2) == found
+
+
+def test_settled_turns_do_not_depend_on_what_follows(model: Recognizer, talk: np.ndarray) -> None:
+    def turns(signal: np.ndarray) -> list[Segment]:
+        diarizer = Diarizer(model, part_s=5.0)
+        settled = [turn for at in range(0, len(signal), RATE) for turn in diarizer.feed(signal[at : at + RATE])]
+        assert diarizer.turns == settled
+        diarizer.close()
+        return settled
+
+    short, long = turns(np.tile(talk, 2)[: 50 * RATE]), turns(np.tile(talk, 2))
+    assert len(short) >= 2
+    assert long[: len(short)] == short
+
+
+def test_given_turns_keep_their_names_and_are_not_diarised_again(
+    model: Recognizer, talk: np.ndarray, tmp_path: Path
+) -> None:
+    whole = timeline(talk, sampling_rate=RATE, model=model, speakers=2)
+    for format_, name in (("rttm", "a.rttm"), ("textgrid", "a.TextGrid"), ("json", "a.json")):
+        (tmp_path / name).write_text(formats.render([whole], format_), "utf-8")
+    found = [
+        timeline(talk, sampling_rate=RATE, model=model, turns=tmp_path / name)
+        for name in ("a.rttm", "a.TextGrid", "a.json")
+    ]
+    for one in found:
+        assert [turn.speaker for turn in one.turns] == [turn.speaker for turn in whole.turns]
+        assert [speaker.speaker for speaker in one.speakers] == ["S1", "S2"]
+        for mine, first in zip(one.speakers, found[0].speakers, strict=True):
+            assert mine.p_female == pytest.approx(first.p_female, abs=0.01)
+            assert mine.age_years == pytest.approx(first.age_years, abs=0.5)
+
+
+def test_turns_that_overlap_or_lie_outside_the_sound(model: Recognizer, talk: np.ndarray) -> None:
+    turns = [Segment(1, 5, "Ann"), Segment(4, 10, "Bob"), Segment(40, 99, "Ann"), Segment(200, 210, "Cy")]
+    found = given.describe(model, [talk], turns)
+    assert [(turn.start_s, turn.end_s, turn.speaker) for turn in found] == [
+        (1, 5, "Ann"),
+        (4, 10, "Bob"),
+        (40, 41, "Ann"),
+    ]
+    assert [one.speaker for one in found.speakers] == ["Ann", "Bob"]
+    with pytest.raises(OptionError, match=r"turns from 200\.00 s on, expected some within the 41\.00 s"):
+        given.describe(model, [talk], turns[-1:])
+    assert given.describe(model, [talk], []).status == "no_speech"
+    assert given.alone([Segment(0, 3, "A"), Segment(1, 2, "B")]) == [Segment(0, 1, "A"), Segment(2, 3, "A")]
+    assert [part.duration_s for part in given.alone([Segment(0, 15, "A")])] == [5.0, 5.0, 5.0]
+
+
+def test_turns_of_one_speaker_are_joined_and_those_of_two_never() -> None:
+    turns = [Segment(0, 1, "S1"), Segment(1.2, 2, "S1"), Segment(1.1, 1.5, "S2"), Segment(2.5, 3, "S1")]
+    assert joined(turns) == [Segment(0, 2, "S1"), Segment(1.1, 1.5, "S2"), Segment(2.5, 3, "S1")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status"), [(0.3, "too_short"), (0.69, "too_short"), (0.8, "no_speech"), (25.0, "no_speech")]
+)
+def test_silence_is_no_failure(model: Recognizer, seconds: float, status: str) -> None:
+    found = timeline(np.zeros(int(seconds * RATE), np.float32), sampling_rate=RATE, model=model)
+    assert (found.status, found.speakers, found.segments, found.speech_s) == (status, (), (), 0.0)
+    assert found.to_dict()["speaking_s"] == {"female": 0.0, "male": 0.0, "unsure": 0.0}
+
+
+def test_arguments_that_contradict_each_other() -> None:
+    silent = np.zeros(RATE, np.float32)
+    with pytest.raises(OptionError, match="one or the other"):
+        timeline(silent, RATE, speakers=2, max_speakers=3)
+    with pytest.raises(OptionError, match="got 0 speakers, expected at least 1"):
+        timeline(silent, RATE, speakers=0)
+    with pytest.raises(OptionError, match="at least 3 and at most 2"):
+        timeline(silent, RATE, min_speakers=3, max_speakers=2)
+    with pytest.raises(ValueError, match="without its sampling rate"):
+        timeline(silent)
+    with pytest.raises(SignalError):
+        timeline(np.array([np.nan]), RATE)
+    with pytest.raises(BundleError, match="no speaker embedding"):
+        timeline(silent, RATE, model="voxtrait-diary")
+
+
+def test_a_timeline_can_be_sliced_added_up_and_made_a_table(model: Recognizer, talk: np.ndarray) -> None:
+    found = timeline(talk, sampling_rate=RATE, model=model, speakers=2)
+    part = found[0:10.5]
+    assert part.duration_s == 10.5
+    assert {turn.speaker for turn in part} == {"S1", "S2"}
+    assert max(turn.end_s for turn in part) <= 10.5
+    table = found.to_polars()
+    assert table.height == len(found) == len(found.to_pandas())
+    assert table["gender"].to_list() == found.to_pandas()["gender"].to_list()
+    assert set(found.totals("speaker")) == {"S1", "S2"}
+    shares = found.shares("speaker")
+    assert sum(one["share"] for one in shares.values()) == pytest.approx(1)
+    assert all(one["low"] <= one["share"] <= one["high"] for one in shares.values())
+    assert "2 speakers" in repr(found)
+
+
+def test_the_command_prints_writes_resumes_and_reports_failures(talk: np.ndarray, tmp_path: Path) -> None:
+    files = tmp_path / "in"
+    files.mkdir()
+    audio.write_wav(files / "one.wav", talk, RATE)
+    (files / "two.mp3").write_bytes(b"no sound at all")
+    run = CliRunner().invoke
+    done = run(root, ["timeline", str(files / "one.wav"), "--speakers", "2", "--format", "json", "-q"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert list(found)[:9] == [
+        *("path", "status", "message", "duration_s", "speech_s"),
+        *("speakers", "segments", "speaking_s", "model"),
+    ]
+    assert [one["speaker"] for one in found["speakers"]] == ["S1", "S2"]
+    both = run(root, ["timeline", str(files), "--format", "jsonl", "-q", "--jobs", "1"])
+    assert both.exit_code == 1
+    assert [json.loads(line)["status"] for line in both.stdout.splitlines()] == ["ok", "error"]
+    out = tmp_path / "out"
+    first = run(root, ["timeline", str(files), "--format", "rttm", "--out", str(out), "--jobs", "1"])
+    assert first.exit_code == 1
+    assert [file.name for file in out.iterdir()] == ["one.wav.rttm"]
+    (out / "one.wav.rttm").write_text("kept")
+    assert run(root, ["timeline", str(files), "--format", "rttm", "--out", str(out), "--jobs", "1"]).exit_code == 1
+    assert (out / "one.wav.rttm").read_text() == "kept"
+    wrong = run(root, ["timeline", str(files), "--format", "srt"])
+    assert isinstance(wrong.exception, OptionError) or wrong.exit_code == 2
+    again = run(root, ["timeline", str(files / "one.wav"), "--out", str(tmp_path / "a.TextGrid"), "-q"])
+    assert again.exit_code == 0
+    assert (tmp_path / "a.TextGrid").read_text().startswith("File type")
+
+
+def test_real_speakers_are_found(speech_clips: list[tuple[Path, np.ndarray]], model: Recognizer) -> None:
+    """Single-speaker clips of real people have one speaker, nearly always."""
+    clips = [signal for _, signal in speech_clips if len(signal) > 4 * RATE][:20]
+    counts = [len(timeline(signal, sampling_rate=RATE, model=model).speakers) for signal in clips]
+    assert np.mean([count == 1 for count in counts]) >= 0.9
