@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from clips import SPEECH
 from composing import (
     CONDITIONS,
     RATE,
-    SPEECH,
     Conversation,
     Turn,
     compose,
