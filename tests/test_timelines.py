@@ -10,13 +10,14 @@ from click.testing import CliRunner
 import voxtrait
 from voxtrait import audio
 from voxtrait.cli import root
+from voxtrait.cli.timeline import FORMATS
 from voxtrait.errors import BundleError, OptionError, SignalError
 from voxtrait.recognize import Recognizer
 from voxtrait.speech import segmentation
 from voxtrait.synthetic import draw_voice, speak
 from voxtrait.timelines import Segment, formats, given, timeline
 from voxtrait.timelines.clusters import Item, Limits, Speakers, merge, similarities
-from voxtrait.timelines.diarizer import Diarizer, joined
+from voxtrait.timelines.diarizer import Diarizer, EncodedRun, joined
 from voxtrait.timelines.runs import GAP_FRAMES, LEAST_FRAMES, Run, Runs
 from voxtrait.timelines.tracks import STEP_FRAMES, Stretch, Tracks
 
@@ -191,6 +192,15 @@ def test_silence_is_no_failure(model: Recognizer, seconds: float, status: str) -
     assert found.to_dict()["speaking_s"] == {"female": 0.0, "male": 0.0, "unsure": 0.0}
 
 
+def test_speakers_are_numbered_by_their_first_word(model: Recognizer) -> None:
+    diarizer = Diarizer(model)
+    nothing = np.zeros(0, np.float32)
+    for start, end, slot, angle in ((100, 200, 1, 1.5), (20, 400, 0, 0.0), (500, 600, 1, 1.5)):  # as they end
+        item_ = item(start / 60, end / 60, slot, angle)
+        diarizer._waiting.append(EncodedRun(Run(start, end, slot, nothing), None, item_))
+    assert [turn.speaker for turn in diarizer._settle(None)] == ["S1", "S2", "S2"]
+
+
 def test_arguments_that_contradict_each_other() -> None:
     silent = np.zeros(RATE, np.float32)
     with pytest.raises(OptionError, match="one or the other"):
@@ -221,6 +231,8 @@ def test_a_timeline_can_be_sliced_added_up_and_made_a_table(model: Recognizer, t
     assert sum(one["share"] for one in shares.values()) == pytest.approx(1)
     assert all(one["low"] <= one["share"] <= one["high"] for one in shares.values())
     assert "2 speakers" in repr(found)
+    with pytest.raises(TypeError, match="expected a slice in seconds"):
+        found[0]  # type: ignore[index]
 
 
 def test_the_command_prints_writes_resumes_and_reports_failures(talk: np.ndarray, tmp_path: Path) -> None:
@@ -252,6 +264,45 @@ def test_the_command_prints_writes_resumes_and_reports_failures(talk: np.ndarray
     again = run(root, ["timeline", str(files / "one.wav"), "--out", str(tmp_path / "a.TextGrid"), "-q"])
     assert again.exit_code == 0
     assert (tmp_path / "a.TextGrid").read_text().startswith("File type")
+
+
+def test_recordings_of_one_name_do_not_share_their_output(tmp_path: Path) -> None:
+    silence = np.zeros(RATE, np.float32)
+    for folder in ("a", "b"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        audio.write_wav(tmp_path / "in" / folder / "talk.wav", silence, RATE)
+    command = [
+        "timeline",
+        str(tmp_path / "in"),
+        "--format",
+        "json",
+        "--out",
+        str(tmp_path / "out"),
+        "--jobs",
+        "1",
+        "-q",
+    ]
+    assert CliRunner().invoke(root, command).exit_code == 0
+    written = sorted(file.relative_to(tmp_path / "out").as_posix() for file in (tmp_path / "out").rglob("*.json"))
+    assert written == ["a/talk.wav.json", "b/talk.wav.json"]
+
+
+def test_turns_are_those_of_one_recording(talk: np.ndarray, tmp_path: Path) -> None:
+    for name in ("one.wav", "two.wav"):
+        audio.write_wav(tmp_path / name, talk[: 6 * RATE], RATE)
+    line = "SPEAKER {} 1 1.00 {} <NA> <NA> {} <NA> <NA>\n"
+    (tmp_path / "all.rttm").write_text(line.format("one", "2.00", "Ann") + line.format("two", "3.00", "Bob"))
+    one = CliRunner().invoke(
+        root, ["timeline", str(tmp_path / "two.wav"), "--turns", str(tmp_path / "all.rttm"), "--format", "json", "-q"]
+    )
+    assert [(part["end_s"], part["speaker"]) for part in json.loads(one.stdout)["segments"]] == [(4.0, "Bob")]
+    both = CliRunner().invoke(root, ["timeline", str(tmp_path), "--turns", str(tmp_path / "all.rttm"), "-q"])
+    assert both.exit_code != 0
+    assert "2 recordings, expected one recording" in str(both.exception) + both.output
+
+
+def test_the_command_offers_the_formats_there_are() -> None:
+    assert FORMATS == formats.FORMATS
 
 
 def test_real_speakers_are_found(speech_clips: list[tuple[Path, np.ndarray]], model: Recognizer) -> None:

@@ -36,7 +36,7 @@ Item = str | BytesIO
 @click.option(
     "--turns",
     type=click.Path(dir_okay=False),
-    help="File with known turns: RTTM, TextGrid, ELAN, Audacity labels, SRT, VTT, JSON or CSV. "
+    help="File with the turns of one recording: RTTM, TextGrid, ELAN, Audacity labels, SRT, VTT, JSON or CSV. "
     "The speakers keep their names, and only gender and age are predicted.",
 )
 @click.option(
@@ -61,7 +61,7 @@ def timeline(
     """Find who speaks when in each RECORDING, and estimate gender and age of each speaker.
 
     Finds speech, cuts turns where the speaker changes, and joins the turns of one speaker. Overlapping speech is two
-    turns that overlap. Memory does not grow with the length of a recording. A folder stands for its audio files, - for
+    turns that overlap. A recording may have any length. A folder stands for its audio files, - for
     standard input.
 
     Exit status 1: some recordings could not be used.
@@ -73,24 +73,30 @@ def timeline(
 
     limits_of(speakers, min_speakers, max_speakers)
     items, many = find_inputs(inputs, quiet)
-    folder = out is not None and not Path(out).suffix
+    folder = out is not None and (Path(out).is_dir() or not Path(out).suffix)
     if out is not None and not folder:
         format_ = _format_of(out, format_)
     if not folder:
         formats.check(format_, many)
-    known: dict[str | None, Sequence[Segment]] | None = None
+    known: Sequence[Segment] | None = None
     if turns is not None:
         if speakers or min_speakers or max_speakers:
             raise OptionError("got --turns and a number of speakers, expected one of the two: the turns name them")
-        known = {_name(item): read_turns(turns, recording=_stem(item) if many else None) for item in items}
+        if len(items) > 1:
+            raise OptionError(f"got --turns and {len(items)} recordings, expected one recording: run them one by one")
+        known = read_turns(turns, recording=_name(items[0]))
+    targets = _targets(items, str(out), formats.ENDINGS[format_]) if folder else []
     if folder:
-        Path(str(out)).mkdir(parents=True, exist_ok=True)
-        items = [item for item in items if not _file_in(str(out), item, format_).exists()]
+        unfinished = [place for place, target in enumerate(targets) if not target.exists()]
+        items = [items[place] for place in unfinished]
+        targets = [targets[place] for place in unfinished]
     recognizer = load(model)
     jobs = min(where.jobs or batch.default_jobs(), max(len(items), 1)) if where.engine == "local" else where.jobs
     threads = 1 if (jobs or 2) > 1 else where.jobs or batch.default_jobs()
     job = _Job(recognizer, (speakers, min_speakers, max_speakers), known, threads)
-    where = dataclasses.replace(where, jobs=jobs, inline=where.inline and 1)
+    # the default time limit is made for clips; a recording may have any length
+    timeout = None if where.inline else where.timeout
+    where = dataclasses.replace(where, jobs=jobs, timeout=timeout, inline=where.inline and 1)
     found = batch.run(
         job,
         items,
@@ -103,12 +109,13 @@ def timeline(
 
     def counted() -> Iterator["Timeline"]:
         nonlocal wrong
-        for item, one in zip(items, found, strict=True):
+        for place, one in enumerate(found):
             wrong |= one.status == "error"
             if folder and one.status == "error":
                 note(f"failed: {one.message}")
             elif folder:
-                _write(_file_in(str(out), item, format_), formats.render([one], format_))
+                targets[place].parent.mkdir(parents=True, exist_ok=True)
+                _write(targets[place], formats.render([one], format_))
             yield one
 
     if folder:
@@ -128,21 +135,20 @@ class _Job:
 
     recognizer: "Recognizer"
     speakers: tuple[int | None, int | None, int | None]
-    turns: "dict[str | None, Sequence[Segment]] | None"
+    turns: "Sequence[Segment] | None"
     threads: int
 
     def __call__(self, item: Item) -> "Timeline":
         from voxtrait.timelines import timeline
 
         exact, least, most = self.speakers
-        turns = None if self.turns is None else self.turns[_name(item)]
         return timeline(
             item,
             model=self.recognizer,
             speakers=exact,
             min_speakers=least,
             max_speakers=most,
-            turns=turns,
+            turns=self.turns,
             threads=self.threads,
         )
 
@@ -186,12 +192,19 @@ def _name(item: Item) -> str | None:
     return None if isinstance(item, BytesIO) else storage.shown(os.fspath(item))
 
 
-def _stem(item: Item) -> str | None:
-    return None if isinstance(item, BytesIO) else Path(item).name
+def _targets(items: Sequence[Item], folder: str, ending: str) -> list[Path]:
+    """Return the output file of each recording: its path below the folder that all have in common, and the ending.
 
-
-def _file_in(folder: str, item: Item, format_: str) -> Path:
-    """Return the file of a recording in the output folder: its name, with the format's ending after it."""
-    from voxtrait.timelines import formats
-
-    return Path(folder, f"{_stem(item) or 'standard-input'}{formats.ENDINGS[format_]}")
+    Raises:
+        OptionError: if two recordings would have the same file.
+    """
+    names = [_name(item) or "standard-input" for item in items]
+    parents = [os.path.dirname(os.path.abspath(name)) for name in names if "://" not in name]  # noqa: PTH100, PTH120
+    common = os.path.commonpath(parents) if parents else ""
+    below = [Path(name).name if "://" in name else os.path.relpath(name, common) for name in names]
+    found = [Path(folder, f"{name}{ending}") for name in below]
+    for place, target in enumerate(found):
+        if target in found[:place]:
+            first = names[found.index(target)]
+            raise OptionError(f"got {first} and {names[place]}, whose output would both be {target}: run them apart")
+    return found

@@ -114,7 +114,7 @@ class Inference:
         found = self._head(summary)
         return {task: found[task] for task in self.bundle.outputs}
 
-    def voice(self, summary: Array) -> Array:
+    def embed_summary(self, summary: Array) -> Array:
         """Compute the speaker embedding of the mean of summaries, ``(1, f)``: ``(d,)``, of length 1. Only for a bundle
         of windows."""
         assert self._head is not None

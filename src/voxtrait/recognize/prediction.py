@@ -41,12 +41,23 @@ class Prediction:
         values = {name: getattr(self, name) for name in FIELDS}
         if self.path is not None:  # a name that is not UTF-8 could not be printed or stored
             values["path"] = os.fsencode(self.path).decode("utf-8", "replace")
-        for name, value in values.items():
-            if isinstance(value, float):
-                values[name] = round(value, 4 if name == "p_female" else 2)
-        if self.age_groups is not None:
-            values["age_groups"] = {group: round(share, 4) for group, share in self.age_groups.items()}
-        return values
+        return rounded(values)
+
+
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Round fields for printing: probabilities to 4 digits, seconds and years to 2.
+
+    Examples:
+        >>> rounded({"speech_s": 4.216, "p_female": 0.97341, "age_groups": {"teens": 0.25001}})
+        {'speech_s': 4.22, 'p_female': 0.9734, 'age_groups': {'teens': 0.25}}
+    """
+    found = dict(values)
+    for name, value in values.items():
+        if isinstance(value, float):
+            found[name] = round(value, 4 if name == "p_female" else 2)
+    if found.get("age_groups") is not None:
+        found["age_groups"] = {group: round(share, 4) for group, share in found["age_groups"].items()}
+    return found
 
 
 UNPRINTED: Final = ("joint_class", "snr_db")

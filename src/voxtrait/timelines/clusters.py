@@ -3,7 +3,7 @@
 Runs are joined by agglomerative clustering with average linkage, each weighted by its seconds (Day and Edelsbrunner,
 "Efficient algorithms for agglomerative hierarchical clustering methods", 1984; the usual way of diarisation, as in
 Sell et al., "Diarization is hard", Interspeech 2018). The similarity of two runs is the cosine of their speaker
-embeddings; between runs that one window of the segmentation network shows, what the network says counts too.
+embeddings; between runs in one window of the segmentation network, the slots of the network count too.
 scikit-learn's and SciPy's versions weigh all items alike and cannot keep the speakers of settled parts apart, so the
 merging is done here.
 """
@@ -16,9 +16,9 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 
 SAME: Final = 0.40  # mean similarity from which clusters are one speaker's
-SLOT_BONUS: Final = 0.1  # added between runs of one slot near each other, taken between those of two
-NEAR_S: Final = 5.0  # seconds between runs that one window shows
-APART: Final = 2.0  # taken where both speak at the same time, or both are settled speakers
+SLOT_BONUS: Final = 0.1  # added between near runs of one slot, subtracted between near runs of two slots
+NEAR_S: Final = 5.0  # seconds between two runs that are in one window
+APART: Final = 2.0  # subtracted where both speak at the same time
 SURE_S: Final = 1.0  # seconds of a run whose embedding can found a speaker
 LEAST_S: Final = 1.0  # seconds alone that a speaker needs, when the number is not given
 
@@ -44,8 +44,8 @@ ANY: Final = Limits()
 
 
 def similarities(items: list[Item]) -> npt.NDArray[np.float64]:
-    """Compare all pairs of items that have an embedding: ``(n, n)``."""
-    vectors = np.stack([item.embedding for item in items if item.embedding is not None]).astype(np.float64)
+    """Compare all pairs of items, each with an embedding: ``(n, n)``."""
+    vectors = np.stack([np.asarray(item.embedding, np.float64) for item in items])
     found = vectors @ vectors.T
     start, end = (np.array([getattr(item, name) for item in items]) for name in ("start_s", "end_s"))
     slot = np.array([item.slot for item in items])
@@ -123,7 +123,7 @@ class Speakers:
         """Find the speaker of each run of the next part; speakers of parts before keep their numbers.
 
         Returns:
-            Numbers from 0, in the order in which the speakers were found; ``None`` if there is no speech to tell by.
+            Numbers from 0, in the order in which the speakers were found; ``None`` without any speech to compare.
         """
         sure = [place for place, item in enumerate(items) if item.embedding is not None and item.alone_s >= SURE_S]
         if not sure:

@@ -4,8 +4,8 @@
 
     blocks ─► Tracks ─ stretches ─► Runs ─ runs ─► encoder ─ summaries, embeddings ─► Speakers ─ numbers ─► Timeline
 
-The encoder that predicts gender and age also gives the embeddings, so a run passes it once. Runs are clustered in parts
-of half an hour. A part is settled then: what follows changes none of its turns, and memory does not grow.
+The encoder for gender and age also computes the embeddings, so it runs once for each run. Runs are clustered in parts
+of half an hour. Then the part is settled: later speech does not change its turns, and its runs are no longer in memory.
 """
 
 import dataclasses
@@ -28,14 +28,12 @@ PART_S: Final = 1800.0  # seconds of a recording that are clustered together, an
 DIGITS: Final = 2  # of a turn's seconds, so that all formats hold the same ones
 JOIN_S: Final = 0.3  # a pause of one speaker up to which two runs are one turn
 OFFSET_S: Final = segmentation.FIELD / 2 / SAMPLING_RATE  # the middle of frame 0
-
-
 LATE_FRAMES: Final = 4 * MOST_FRAMES  # after a part's end, until all runs that began in it have ended or were cut
 
 Result = TypeVar("Result")
 
 
-class Heard(NamedTuple):
+class EncodedRun(NamedTuple):
     """A run that has passed the encoder."""
 
     run: Run
@@ -65,7 +63,7 @@ class Diarizer:
         self._tracks, self._runs = Tracks(self._map), Runs()
         self._speakers = Speakers(limits)
         self._part = round(part_s / segmentation.FRAME_S)
-        self._waiting: list[Heard] = []
+        self._waiting: list[EncodedRun] = []
         self._parts = 1
         self._voices = Voices(recognizer)
         self._names: dict[int, str] = {}  # of the speakers' numbers, by who speaks first
@@ -90,10 +88,7 @@ class Diarizer:
         spoken: dict[str, float] = {}
         for turn in self.turns:
             spoken[str(turn.speaker)] = spoken.get(str(turn.speaker), 0.0) + turn.duration_s
-        found = []
-        for name in self._names.values():
-            found.append(self._voices.describe(name, spoken[name]))
-        return tuple(found)
+        return tuple(self._voices.describe(name, spoken[name]) for name in self._names.values())
 
     def _process(self, stretches: Iterable[Stretch]) -> list[Segment]:
         """Encode the runs of stretches, side by side, and settle the parts that end in them."""
@@ -108,24 +103,27 @@ class Diarizer:
                 self._parts += 1
         return found
 
-    def _encode(self, runs: list[Run]) -> list[Heard]:
+    def _encode(self, runs: list[Run]) -> list[EncodedRun]:
         return list(self._map(self._encoded, runs))
 
     def _map(self, job: Callable[..., Result], *items: Iterable[Any]) -> Iterator[Result]:
         return map(job, *items) if self._threads == 1 else self._pool.map(job, *items)
 
-    def _encoded(self, run: Run) -> Heard:
+    def _encoded(self, run: Run) -> EncodedRun:
         alone_s = len(run.alone) / SAMPLING_RATE
         summary = embedding = None
         if alone_s >= EMBEDDED_S:
             summary = self._voices.summary(run.alone)
-            embedding = self._recognizer.voice(summary[None])
+            embedding = self._recognizer.embed_summary(summary[None])
         start_s, end_s = (OFFSET_S + frame * segmentation.FRAME_S for frame in (run.start - 0.5, run.end - 0.5))
         item = Item(max(0.0, start_s), min(end_s, self.duration_s), run.slot, alone_s, embedding)
-        return Heard(run._replace(alone=run.alone[:0]), summary, item)
+        return EncodedRun(run._replace(alone=run.alone[:0]), summary, item)
 
     def _settle(self, before: int | None) -> list[Segment]:
         now = [one for one in self._waiting if before is None or one.run.start < before]
+        now.sort(
+            key=lambda one: one.run[:3]
+        )  # a long run is waiting until it has ended; speakers are numbered by start
         self._waiting = [one for one in self._waiting if before is not None and one.run.start >= before]
         if not now:
             return []

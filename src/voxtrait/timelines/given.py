@@ -1,4 +1,4 @@
-"""A timeline from somebody else's turns: the speakers are known, only gender and age are predicted."""
+"""A timeline from somebody else's turns: only gender and age of each speaker are predicted."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -24,8 +24,8 @@ def describe(
     Args:
         recognizer: with a bundle of windows.
         blocks: mono at 16 kHz, ``(samples,)`` each.
-        turns: with the speakers' names, which are kept. Where they overlap, nobody's voice is looked at. What lies
-            beyond the end of the sound is cut off.
+        turns: with the speakers' names, which are kept. Overlapping parts are not used for gender and age. Parts after
+            the end of the sound are cut off.
         path: of the sound, as the timeline names it.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from voxtrait.labels import AGE_GROUPS, GENDERS
+from voxtrait.recognize.prediction import rounded
 
 UNSURE: Final = "unsure"
 RESAMPLES: Final = 1000
@@ -49,8 +50,8 @@ class Segment:
 class Speaker:
     """What one speaker's voice presents as, from all their speech in a recording.
 
-    The fields after ``speech_s`` are those of :class:`voxtrait.Prediction`; they are ``None`` if the speaker has too
-    little speech that no one else talks into.
+    The fields after ``speech_s`` are those of :class:`voxtrait.Prediction`. They are ``None`` if the speaker speaks
+    alone for less than 0.7 s.
     """
 
     speaker: str
@@ -65,13 +66,7 @@ class Speaker:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, probabilities to 4 digits, seconds and years to 2."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for name, value in values.items():
-            if isinstance(value, float):
-                values[name] = round(value, 4 if name == "p_female" else 2)
-        if self.age_groups is not None:
-            values["age_groups"] = {group: round(share, 4) for group, share in self.age_groups.items()}
-        return values
+        return rounded({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +110,7 @@ class Timeline:
             attribute: ``gender``, ``age_group`` or ``speaker``. Speakers without a prediction count as ``unsure``.
 
         Returns:
-            Seconds for each value; all values that there may be for gender, those that there are for the others.
+            Seconds for each value; for gender all three values, for the others only those that occur.
         """
         values = self._values(attribute)
         found = dict.fromkeys((*GENDERS, UNSURE), 0.0) if attribute == "gender" else {}
@@ -187,7 +182,13 @@ class Timeline:
         return len(self.segments)
 
     def __getitem__(self, part: slice) -> "Timeline":
-        """Cut out the part between two times in seconds; speakers keep what is predicted from all their speech."""
+        """Cut out the part between two times in seconds; gender and age are those from all speech of a speaker.
+
+        Raises:
+            TypeError: if the part is not a slice.
+        """
+        if not isinstance(part, slice):
+            raise TypeError(f"got {part!r}, expected a slice in seconds, such as timeline[10:20]")
         start = 0.0 if part.start is None else float(part.start)
         stop = (self.duration_s or 0.0) if part.stop is None else float(part.stop)
         segments = tuple(
@@ -230,8 +231,7 @@ class Timeline:
         return rows
 
     def _values(self, attribute: Attribute) -> dict[str, str]:
-        names = "speaker" if attribute == "speaker" else attribute
-        return {one.speaker: getattr(one, names) or UNSURE for one in self.speakers}
+        return {one.speaker: getattr(one, attribute) or UNSURE for one in self.speakers}
 
     def __repr__(self) -> str:
         """Return a few lines that a person can read."""

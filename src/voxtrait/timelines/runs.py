@@ -14,10 +14,11 @@ from voxtrait.timelines.tracks import Stretch
 ACTIVE: Final = 0.5  # probability from which a slot speaks
 GAP_FRAMES: Final = 12  # a pause of up to 0.2 s in a slot belongs to its run
 LEAST_FRAMES: Final = 6  # 0.1 s: shorter runs are dropped
-MOST_FRAMES: Final = 356  # 6 s: longer runs are cut, so that clustering may part what the network joined
+MOST_FRAMES: Final = 356  # 6 s: longer runs are cut, so that clustering can separate what the network joined …
+SPARE_FRAMES: Final = 60  # … unless only this much, 1 s, would be left
 PAUSE: Final = 0.3  # probability of speech below which all are silent …
 NEAR_FRAMES: Final = 9  # … unless it is higher within 70 ms
-HEARD: Final = 0.25  # mean probability of speech, by Silero's network, that a run needs
+SPOKEN: Final = 0.25  # mean probability of speech, by Silero's network, that a run needs
 
 
 class Run(NamedTuple):
@@ -69,7 +70,7 @@ class Runs:
             for start, end in _filled(self._active[offset:, slot]):
                 begin, stop = start + offset + self._start, end + offset + self._start
                 ended = last or stop + GAP_FRAMES < total
-                while stop - begin > MOST_FRAMES + LEAST_FRAMES * 10:
+                while stop - begin > MOST_FRAMES + SPARE_FRAMES:
                     cut = begin + MOST_FRAMES if stop - begin > 2 * MOST_FRAMES else begin + (stop - begin) // 2
                     if not ended and cut == begin + (stop - begin) // 2:
                         break
@@ -79,11 +80,11 @@ class Runs:
                     found.append((begin, stop, slot))
                     self._done[slot] = stop
         for begin, stop, slot in sorted(found):
-            if stop - begin >= LEAST_FRAMES and self._heard(begin, stop):
+            if stop - begin >= LEAST_FRAMES and self._is_speech(begin, stop):
                 yield Run(begin, stop, slot, self._alone(begin, stop, slot))
 
-    def _heard(self, begin: int, stop: int) -> bool:
-        return bool(self._speech[begin - self._start : stop - self._start].mean() >= HEARD)
+    def _is_speech(self, begin: int, stop: int) -> bool:
+        return bool(self._speech[begin - self._start : stop - self._start].mean() >= SPOKEN)
 
     def _alone(self, begin: int, stop: int, slot: int) -> Signal:
         part = self._active[begin - self._start : stop - self._start]

@@ -1,8 +1,8 @@
-"""Tracks: windows of the segmentation network joined into activity without end, in three slots.
+"""Joins the windows of the segmentation network: how active each of three slots is, over a whole recording.
 
 The windows overlap by half. The slots of a window are ordered so that they agree best with those of the window before
-where both look (as in Kinoshita et al., "Integrating end-to-end neural and clustering-based diarization", ICASSP 2021),
-so a slot that stays active is one speaker. A slot may be another speaker's after a silence of it: clustering finds out.
+they overlap (as in Kinoshita et al., "Integrating end-to-end neural and clustering-based diarization", ICASSP 2021). So
+a slot that stays active is one speaker. After a pause, the same slot may be another speaker; clustering decides.
 """
 
 import itertools
@@ -16,12 +16,11 @@ from voxtrait.audio.signals import Signal
 from voxtrait.speech import detector, network, segmentation
 
 Array = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 STEP_FRAMES: Final = 296  # from window to window: 5 s
 STEP: Final = STEP_FRAMES * segmentation.HOP
 ORDERS: Final = tuple(itertools.permutations(range(segmentation.SLOTS)))
-SPEECH: Final = 0.3  # probability of speech, by Silero's network, that a window must reach to be looked at
+SPEECH: Final = 0.3  # probability by Silero's network: the segmentation network skips windows that stay below
 TARGET_DBFS: Final = -16.0  # of the loud frames
 LEVELLED: Final = 312 * network.FRAME  # samples brought to one level, 10 s
 
@@ -56,7 +55,7 @@ class Tracks:
         self._state = network.start()
         self._shares = np.zeros(0, np.float32)  # Silero's, a frame of 512 samples each, from sample _shares_at
         self._shares_at = 0
-        self._unheard = np.zeros(0, np.float32)  # samples that Silero's network has not processed
+        self._undetected = np.zeros(0, np.float32)  # samples that Silero's network has not processed
 
     def feed(self, signal: Signal) -> Iterator[Stretch]:
         """Take the next samples, mono at 16 kHz, ``(samples,)``; yield what is settled by now."""
@@ -69,7 +68,7 @@ class Tracks:
 
     def close(self) -> Iterator[Stretch]:
         """End the signal; yield the rest."""
-        self._detect(np.zeros(-len(self._unheard) % network.FRAME, np.float32))
+        self._detect(np.zeros(-len(self._undetected) % network.FRAME, np.float32))
         frames = -(-len(self._samples) // segmentation.HOP)
         while frames > 0:
             take = min(frames, STEP_FRAMES)
@@ -78,9 +77,9 @@ class Tracks:
             frames -= take
 
     def _detect(self, signal: Signal) -> None:
-        waiting = np.concatenate([self._unheard, signal])
+        waiting = np.concatenate([self._undetected, signal])
         count = len(waiting) // network.FRAME * network.FRAME
-        self._unheard = waiting[count:].copy()
+        self._undetected = waiting[count:].copy()
         for at in range(0, count, LEVELLED):
             piece = waiting[at : min(at + LEVELLED, count)]
             level = detector.loud_dbfs(detector.powers(piece))
