@@ -62,7 +62,7 @@ def timeline(
 
     Finds speech, cuts turns where the speaker changes, and joins the turns of one speaker. Overlapping speech is two
     turns that overlap. A recording may have any length. A folder stands for its audio files, - for
-    standard input.
+    standard input. There is no time limit unless --timeout sets one.
 
     Exit status 1: some recordings could not be used.
     """
@@ -119,8 +119,9 @@ def timeline(
             yield one
 
     if folder:
-        done = sum(1 for _ in counted())
-        note(f"{out}: {done} recordings in this run", quiet)
+        statuses = [one.status for one in counted()]
+        failures = statuses.count("error")
+        note(f"{out}: {len(statuses) - failures} written, {failures} failed", quiet)
     elif out is not None:
         _write(Path(out), formats.render(list(counted()), format_, many))
     else:
