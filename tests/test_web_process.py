@@ -232,6 +232,7 @@ def test_who_goes_away_while_waiting_is_not_worked_for(long_voice: bytes) -> Non
                 second.sendall(request + body)
                 until(lambda: "voxtrait_queue_length 1.0" in server.get("/metrics")[1])
             until(lambda: "voxtrait_queue_length 0.0" in server.get("/metrics")[1])
+            until(lambda: any(line.get("status") == 499 for line in server.log))  # a line is read after it was written
             gone = [line for line in server.log if line.get("status") == 499]
             assert [(line["route"], line["audio_s"]) for line in gone] == [("/v1/predict", 0.0)]
             assert first.recv(12) == b"HTTP/1.1 200"
