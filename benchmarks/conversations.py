@@ -42,7 +42,7 @@ from peers import PYTHON as PEER_PYTHON
 
 import voxtrait
 from voxtrait import audio
-from voxtrait.audio.files import write_wav
+from voxtrait.audio.writing import write_wav
 from voxtrait.errors import NothingToDoError, VoxtraitError
 from voxtrait.labels import GENDERS
 from voxtrait.timelines.records import Segment, Speaker, Timeline, union_s

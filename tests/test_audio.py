@@ -10,7 +10,7 @@ import soundfile
 
 from factories import tone
 from voxtrait import audio
-from voxtrait.audio import files
+from voxtrait.audio import files, writing
 from voxtrait.errors import AudioMissingError, DecodeError, NothingToDoError, OptionError, SignalError
 
 
@@ -258,7 +258,7 @@ def test_writing_in_blocks_writes_the_same_file(tmp_path: Path) -> None:
 
 
 def test_more_than_a_wav_can_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "WAV_BYTES", 3000)
+    monkeypatch.setattr(writing, "WAV_BYTES", 3000)
     assert audio.write_wav_blocks(tmp_path / "a.wav", [(tone(1500 / 16_000), 16_000)]) == 1500 / 16_000
     with pytest.raises(DecodeError, match="over 4 GB"):
         audio.write_wav_blocks(tmp_path / "b.wav", [(tone(1501 / 16_000), 16_000)])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from factories import TABLES
 from voxtrait import manifest
-from voxtrait.audio.files import write_wav
+from voxtrait.audio.writing import write_wav
 from voxtrait.corpora import detect, import_corpora
 from voxtrait.corpora.importing import REPEATED, REPEATED_RELEASE
 from voxtrait.errors import CorpusError

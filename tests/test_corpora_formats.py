@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from voxtrait.audio.files import write_wav
+from voxtrait.audio.writing import write_wav
 from voxtrait.corpora import detect, import_corpora
 from voxtrait.errors import CorpusError, MissingExtraError
 

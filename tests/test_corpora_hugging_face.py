@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from test_corpora_formats import got, layouts
-from voxtrait.audio.files import write_wav
+from voxtrait.audio.writing import write_wav
 from voxtrait.corpora import detect, import_corpora
 from voxtrait.corpora.layouts import hugging_face
 from voxtrait.errors import CorpusError

@@ -22,7 +22,7 @@ from public_corpora import (
     voxceleb,
 )
 from public_corpora import timit as make_timit
-from voxtrait.audio.files import write_wav
+from voxtrait.audio.writing import write_wav
 from voxtrait.corpora import detect, import_corpora, licence_of, source_of
 from voxtrait.corpora.layouts.audiomnist import GENDER_TEST_GROUPS, gender_split
 from voxtrait.corpora.layouts.timit import age_on

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from voxtrait import manifest
-from voxtrait.audio.files import write_wav
+from voxtrait.audio.writing import write_wav
 from voxtrait.cli import root
 from voxtrait.corpora import Export, export, import_corpora
 from voxtrait.errors import MissingExtraError, NothingToDoError, OptionError

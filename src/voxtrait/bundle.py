@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import BundleError, OptionError
 from voxtrait.features import FrontEnd
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS

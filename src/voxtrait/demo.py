@@ -20,7 +20,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import batch, bundle, corpora, integrity, manifest, recognize, synthetic
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.derived import convert, pictures
 from voxtrait.derived.folders import Summary as Derived
 from voxtrait.errors import OptionError

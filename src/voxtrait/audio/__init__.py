@@ -5,14 +5,12 @@ from voxtrait.audio.files import (
     SUFFIXES,
     Source,
     at_rate,
-    atomic_path,
     audio_files,
     blocks,
     load,
-    write_wav,
-    write_wav_blocks,
 )
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono, to_pcm16
+from voxtrait.audio.writing import atomic_path, write_wav, write_wav_blocks
 
 __all__ = [
     "CONTAINED",

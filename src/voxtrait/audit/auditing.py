@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from voxtrait import batch, manifest
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.audit import doubt, heads, page, tables, voices
 from voxtrait.audit.decided import Decided, decide
 from voxtrait.audit.embeddings import ClipEmbeddings, embed_clips

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from voxtrait import batch
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.features import Array
 from voxtrait.recognize import Prediction, Recognizer
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 
 from voxtrait import audio, batch, features
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.audit.doubt import Judged
 from voxtrait.audit.findings import Audit
 from voxtrait.errors import VoxtraitError

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.audit.doubt import LINE, Judged
 from voxtrait.audit.embeddings import ClipEmbeddings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from voxtrait import storage
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.batch.running import Item, Result, run
 from voxtrait.batch.where import Jobs
 from voxtrait.errors import OptionError, OutputError, VoxtraitError

@@ -181,7 +181,7 @@ def _format_of(out: str, format_: str) -> str:
 
 
 def _write(target: Path, text: str) -> None:
-    from voxtrait.audio.files import atomic_path
+    from voxtrait.audio.writing import atomic_path
 
     with atomic_path(target) as part:
         part.write_text(text, "utf-8")

@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import manifest
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import placing
 from voxtrait.corpora.layouts import audformat, audio_folder, class_folders, kaldi_export, lhotse
 from voxtrait.errors import NothingToDoError, OptionError

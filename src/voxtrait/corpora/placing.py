@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import batch
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import OptionError
 from voxtrait.labels import SPLITS
 

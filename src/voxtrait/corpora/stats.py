@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest.funnel import check_picture
 

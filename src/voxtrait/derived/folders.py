@@ -19,7 +19,8 @@ from typing import Any, Final, NamedTuple, overload
 import polars as pl
 
 from voxtrait import manifest, storage
-from voxtrait.audio.files import SUFFIXES, atomic_path, audio_files
+from voxtrait.audio.files import SUFFIXES, audio_files
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest import naming

@@ -21,7 +21,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import audio, batch, derived, features, manifest, storage
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.derived.folders import Outcome, Rows
 from voxtrait.derived.settings import PICTURES_SETTINGS
 from voxtrait.errors import OptionError, VoxtraitError

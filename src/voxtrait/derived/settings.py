@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from voxtrait import storage
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.derived.folders import _PART
 from voxtrait.errors import OptionError
 

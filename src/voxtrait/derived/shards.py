@@ -22,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from voxtrait import audio, batch, derived, features, manifest
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.derived.folders import Outcome
 from voxtrait.derived.pictures import MANIFEST, front_end_of
 from voxtrait.errors import ManifestError, OptionError, VoxtraitError

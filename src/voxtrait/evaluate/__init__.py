@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import NothingToDoError
 from voxtrait.evaluate import clips, page, report
 from voxtrait.manifest.table import history, read, with_absolute_paths

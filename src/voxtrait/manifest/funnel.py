@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import OptionError
 
 PICTURES: Final = (".png", ".svg", ".pdf", ".jpg")

@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from voxtrait import storage
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import AudioMissingError, ManifestError, StorageError
 from voxtrait.labels import AGE_GROUPS, SPLITS
 from voxtrait.manifest import funnel

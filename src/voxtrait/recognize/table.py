@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from voxtrait import storage
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import OptionError
 from voxtrait.labels import AGE_GROUPS
 from voxtrait.recognize.prediction import CSV_FIELDS, FIELDS, UNPRINTED, Prediction

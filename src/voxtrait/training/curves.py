@@ -6,7 +6,7 @@ from typing import Any, Final
 import lightning
 import polars as pl
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 
 TITLES: Final = {"loss": "loss", "accuracy": "accuracy", "uar": "average recall"}
 

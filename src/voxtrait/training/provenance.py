@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from voxtrait import manifest
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
 from voxtrait.training.voices.summaries import TOO_LITTLE

@@ -14,7 +14,7 @@ import lightning
 import polars as pl
 from lightning.pytorch.callbacks import Callback
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import licence_of, source_of
 from voxtrait.errors import OptionError
 from voxtrait.evaluate import groups

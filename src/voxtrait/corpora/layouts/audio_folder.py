@@ -28,7 +28,7 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import delimited, placing, spellings, table
 from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless
 from voxtrait.errors import CorpusError

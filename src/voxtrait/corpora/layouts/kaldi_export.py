@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import polars as pl
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import placing
 from voxtrait.corpora.layouts.kaldi import NO_LABELS
 from voxtrait.corpora.table import as_text

@@ -31,8 +31,8 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import batch
-from voxtrait.audio.files import atomic_path
 from voxtrait.audio.signals import SAMPLING_RATE
+from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import placing, spellings, table
 from voxtrait.corpora.layouts import kaldi
 from voxtrait.corpora.source import Listing, Rows, Source, complete, rename

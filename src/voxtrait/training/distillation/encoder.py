@@ -26,8 +26,8 @@ import polars as pl
 import torch
 
 from voxtrait import audio, batch, features, manifest, speech
-from voxtrait.audio.files import atomic_path
 from voxtrait.audio.signals import SAMPLING_RATE, check_signal
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import ManifestError, OptionError, VoxtraitError
 from voxtrait.features import Array, FrontEnd
 from voxtrait.training.distillation.least_squares import compress

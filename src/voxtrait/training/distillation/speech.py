@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from voxtrait import audio, batch, features, manifest
-from voxtrait.audio.files import atomic_path
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import VoxtraitError
 from voxtrait.features import FrontEnd
 from voxtrait.speech import detector, network, quick

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from voxtrait import bundle as bundles
 from voxtrait import manifest
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.bundle import Bundle
 from voxtrait.derived import shards
 from voxtrait.derived.pictures import MANIFEST as PICTURES_MANIFEST

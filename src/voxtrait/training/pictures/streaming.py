@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.derived import shards
 from voxtrait.errors import ManifestError
 from voxtrait.features import Array, FrontEnd, decode_png, network_input

@@ -20,9 +20,9 @@ import polars as pl
 import torch
 
 from voxtrait import batch, manifest, speech
-from voxtrait.audio.files import atomic_path
 from voxtrait.audio.files import load as load_audio
 from voxtrait.audio.signals import SAMPLING_RATE, check_signal
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.evaluate import evaluate, metrics
 from voxtrait.labels import AGE_GROUPS, GENDERS

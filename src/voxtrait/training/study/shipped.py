@@ -19,7 +19,7 @@ import polars as pl
 
 from voxtrait import bundle as bundles
 from voxtrait import integrity, manifest
-from voxtrait.audio.files import atomic_path
+from voxtrait.audio.writing import atomic_path
 from voxtrait.batch import default_jobs
 from voxtrait.bundle import Bundle
 from voxtrait.corpora import import_corpora

@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader
 
 from voxtrait import bundle as bundles
 from voxtrait import features, manifest, speech
-from voxtrait.audio.files import atomic_path
 from voxtrait.audio.files import load as load_audio
 from voxtrait.audio.signals import SAMPLING_RATE
+from voxtrait.audio.writing import atomic_path
 from voxtrait.bundle import Bundle
 from voxtrait.errors import ManifestError, PretrainedMissingError, VoxtraitError
 from voxtrait.evaluate import evaluate
