@@ -120,7 +120,8 @@ def test_a_row_opens_its_result_and_takes_the_focus_back(visit: Visit, voices: P
     assert tab.locator("#next").is_disabled()
     tab.keyboard.press("Escape")
     assert tab.locator("#dialog").is_hidden()
-    assert tab.evaluate("document.activeElement.getAttribute('aria-label')") == "Open the result of silent.wav"
+    label = "Open the result of silent.wav"  # of the button that gets the focus after the dialog's event of closing
+    tab.wait_for_function("label => document.activeElement.getAttribute('aria-label') === label", arg=label)
     tab.locator("tbody td.age_years").first.click()  # anywhere in a row
     assert opened.inner_text() == "a.wav"
 
