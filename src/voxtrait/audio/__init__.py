@@ -7,6 +7,7 @@ from voxtrait.audio.files import (
     at_rate,
     audio_files,
     blocks,
+    channel_count,
     load,
 )
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono, to_pcm16
@@ -22,6 +23,7 @@ __all__ = [
     "atomic_path",
     "audio_files",
     "blocks",
+    "channel_count",
     "check_signal",
     "load",
     "resample",

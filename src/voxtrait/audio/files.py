@@ -6,8 +6,9 @@ resamples; PyAV (the extra ``[media]``) opens only what libsndfile cannot: m4a, 
 A *signal* is a float32 array in [-1, 1]: ``(samples,)`` when mono, ``(channels, samples)`` otherwise.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -15,6 +16,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from voxtrait import storage
+from voxtrait.audio.channels import Comparison, OneChannel, channel_of
 from voxtrait.audio.signals import (
     HIGHEST_RATE,
     MOST_CHANNELS,
@@ -115,6 +117,7 @@ def load(source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: boo
         MissingExtraError: if only PyAV could open it and PyAV is not installed.
 
     Examples:
+        >>> from voxtrait.audio.writing import write_wav
         >>> data = BytesIO()
         >>> write_wav(data, np.zeros(8000, np.float32), 8000)
         >>> signal, rate = load(data)
@@ -132,25 +135,80 @@ def load(source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: boo
 
 
 def blocks(
-    source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: bool = True
+    source: Source,
+    sampling_rate: int | None = SAMPLING_RATE,
+    *,
+    mono: bool = True,
+    channel: int | None = None,
+    compared: Comparison | None = None,
 ) -> Iterator[tuple[Signal, int]]:
     """Decode a file block by block, each up to a minute long, so that memory does not grow with length.
 
-    The blocks laid end to end are what :func:`load` returns; arguments and errors are the same.
+    The blocks laid end to end are what :func:`load` returns; arguments and errors are the same, and there are two more.
+
+    Args:
+        source: as for :func:`load`, or one channel of a file.
+        sampling_rate: as for :func:`load`.
+        mono: as for :func:`load`.
+        channel: the only channel that is read, counted from 1; ``None`` for all.
+        compared: is fed with the channels as they are in the file.
+    """
+    if isinstance(source, OneChannel):
+        channel, source = source.channel, source.source
+    if storage.is_url(source):
+        with storage.fetched(source) as content:
+            yield from blocks(content, sampling_rate, mono=mono, channel=channel, compared=compared)
+        return
+    parts: Iterator[tuple[Signal, int]] = _parts(source)
+    if channel is not None or compared is not None:
+        parts = _of_channel(parts, channel, compared, _name(source))
+    yield from at_rate(parts, sampling_rate, mono=mono)
+
+
+def channel_count(source: Source) -> int:
+    """Return how many channels a file has, from its header.
+
+    Args:
+        source: as for :func:`load`.
+
+    Raises:
+        AudioMissingError, DecodeError, StorageError, MissingExtraError: as for :func:`load`.
+
+    Examples:
+        >>> data = BytesIO()
+        >>> import soundfile
+        >>> soundfile.write(data, np.zeros((800, 2)), 8000, format="WAV")
+        >>> channel_count(data)
+        2
     """
     if storage.is_url(source):
         with storage.fetched(source) as content:
-            yield from blocks(content, sampling_rate, mono=mono)
-        return
+            return channel_count(content)
+    with contextlib.closing(_parts(source)) as parts:
+        for part, _ in parts:
+            return 1 if part.ndim == 1 else part.shape[0]
+    return 1
+
+
+def _parts(source: Source) -> Generator[tuple[Signal, int], None, None]:
+    """Decode a file with the library that can open it."""
     _check_source(source)
     import soundfile
 
     try:
         reader = soundfile.SoundFile(_open(source))
     except soundfile.LibsndfileError as error:
-        yield from at_rate(_av_blocks(source, error), sampling_rate, mono=mono)
-        return
-    yield from at_rate(_sndfile_blocks(source, reader), sampling_rate, mono=mono)
+        return _av_blocks(source, error)
+    return _sndfile_blocks(source, reader)
+
+
+def _of_channel(
+    parts: Iterable[tuple[Signal, int]], channel: int | None, compared: Comparison | None, name: str
+) -> Iterator[tuple[Signal, int]]:
+    for part, rate in parts:
+        if compared is not None:
+            compared.feed(part, rate)
+        yield (part if channel is None else channel_of(part, channel, name)), rate
 
 
 def at_rate(
@@ -194,7 +252,7 @@ def at_rate(
         yield block(last=True), sampling_rate or rate
 
 
-def _sndfile_blocks(source: Source, reader: Any) -> Iterator[tuple[Signal, int]]:
+def _sndfile_blocks(source: Source, reader: Any) -> Generator[tuple[Signal, int], None, None]:
     """Read a file that libsndfile has opened, ``(channels, samples)`` each, the last one shorter than a minute."""
     import soundfile
 
@@ -216,7 +274,7 @@ def _sndfile_blocks(source: Source, reader: Any) -> Iterator[tuple[Signal, int]]
             yield block, reader.samplerate
 
 
-def _av_blocks(source: Source, first_error: Exception) -> Iterator[tuple[Signal, int]]:
+def _av_blocks(source: Source, first_error: Exception) -> Generator[tuple[Signal, int], None, None]:
     """Decode with PyAV what libsndfile refused, if it looks like a container that PyAV knows."""
     head = _head(source)
     if not any(head[at : at + len(magic)] == magic for at, magic in _MEDIA_MAGIC):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from voxtrait import storage
+from voxtrait.audio.channels import OneChannel
 from voxtrait.audio.writing import atomic_path
 from voxtrait.batch.running import Item, Result, run
 from voxtrait.batch.where import Jobs
@@ -181,14 +182,16 @@ def _lock(file: Path) -> int | None:
 def _fingerprint(items: Sequence[Any], settings: str) -> str:
     digest = hashlib.blake2b(settings.encode(), digest_size=8)
     for item in items:
-        if isinstance(item, BytesIO):
-            digest.update(item.getbuffer())
+        file = item.source if isinstance(item, OneChannel) else item
+        if isinstance(file, BytesIO):
+            digest.update(file.getbuffer())
         else:
             with contextlib.suppress(OSError):
-                status = Path(item).stat()
+                status = Path(file).stat()
                 digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
-            if isinstance(item, storage.ListedUrl):
-                digest.update(item.stamp.encode())
+            if isinstance(file, storage.ListedUrl):
+                digest.update(file.stamp.encode())
+        if not isinstance(item, BytesIO):
             digest.update(os.fsencode(storage.shown(item)))
         digest.update(b"\0")
     return digest.hexdigest()

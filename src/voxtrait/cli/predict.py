@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -31,6 +31,23 @@ WIDEST: Final = 60  # the largest width of the column of file names, in characte
 
 Item = str | BytesIO
 Row = dict[str, Any]
+
+
+class _Channel(click.ParamType[int | Literal["each"]]):
+    """A channel's number, from 1, or ``each``."""
+
+    name = "N|each"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["each"]:
+        """Return the number, or the word."""
+        if value == "each":
+            return "each"
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"got {value!r}, expected a number from 1, or each", param, ctx)
+        return int(value)
+
+
+CHANNEL: Final = _Channel()
 
 
 class PredictCommand(click.Command):
@@ -59,6 +76,11 @@ class PredictCommand(click.Command):
     "--files-from", metavar="LIST", help="Take files from this list too: a path or a URL a line; - for standard input."
 )
 @click.option("--out", type=click.Path(dir_okay=False), help="A .parquet, .csv or .jsonl instead; resumable.")
+@click.option(
+    "--channel",
+    type=CHANNEL,
+    help="Channel to use, counted from 1, or 'each' for a prediction for each channel.  [default: the average of all]",
+)
 @where_options
 @quiet_option
 def predict(
@@ -67,6 +89,7 @@ def predict(
     format_: str,
     files_from: str | None,
     out: str | None,
+    channel: int | Literal["each"] | None,
     where: "Where",
     quiet: bool,
 ) -> None:
@@ -82,10 +105,11 @@ def predict(
     if where.engine == "local" and where.jobs is None and len(items) < WORTH_PROCESSES:
         where = dataclasses.replace(where, jobs=1, inline=where.inline and WORTH_PROCESSES)
     if out is not None:
-        failed = predict_into(out, recognizer, items, where, quiet)
+        failed = predict_into(out, recognizer, items, where, quiet, channel)
     else:
         progress = label("predict", quiet or len(items) < WORTH_PROGRESS or sys.stdout.isatty())
-        predictions = recognizer.predict_many(items, jobs=where, label=progress)
+        predictions = recognizer.predict_many(items, jobs=where, label=progress, channel=channel)
+        many |= channel == "each"
         failed = print_answers((one.to_dict() for one in predictions), format_, many, _widest(items))
     finish(failed)
 
@@ -138,7 +162,14 @@ def _behind_url(url: str) -> Sequence[Item]:
     return [url] if web or storage.suffix_of(url) in (*SUFFIXES, PICTURE_SUFFIX) else storage.files(url, SUFFIXES)
 
 
-def predict_into(out: str | Path, recognizer: "Recognizer", items: Sequence[Item], where: "Where", quiet: bool) -> bool:
+def predict_into(
+    out: str | Path,
+    recognizer: "Recognizer",
+    items: Sequence[Item],
+    where: "Where",
+    quiet: bool,
+    channel: int | Literal["each"] | None = None,
+) -> bool:
     """Predict into a file; a killed run goes on where it was. Return whether a file failed."""
     import polars as pl
 
@@ -153,7 +184,9 @@ def predict_into(out: str | Path, recognizer: "Recognizer", items: Sequence[Item
         parts = str(Path(out).with_name(f".{Path(out).name}.parts"))
     pace = Pace()
     with batch.claimed(parts):
-        shards = recognizer.predict_shards(items, parts, jobs=where, label=label("predict", quiet), seen=pace.add)
+        shards = recognizer.predict_shards(
+            items, parts, jobs=where, label=label("predict", quiet), seen=pace.add, channel=channel
+        )
         pace.end()
         with storage.local_copies(shards) as files:
             table = pl.scan_parquet(files)
@@ -242,6 +275,8 @@ def text_line(row: Row, width: int = 0) -> str:
         cells.append(f"{years}, {row['age_group'].replace('_', ' ')}".ljust(28 if width else 0))
     if row["speech_s"] is not None:
         cells.append(f"{row['speech_s']:.1f} s speech")
+    if row.get("message"):
+        cells.append(_one_line(row["message"]))
     return "  ".join(cells).rstrip()
 
 

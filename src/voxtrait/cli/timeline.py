@@ -40,6 +40,16 @@ Item = str | BytesIO
     "The speakers keep their names, and only gender and age are predicted.",
 )
 @click.option(
+    "--channels",
+    is_flag=True,
+    help="Each channel is one speaker, as in telephone calls. Removes cross-talk.",
+)
+@click.option(
+    "--channel",
+    type=click.IntRange(min=1),
+    help="Channel to use, counted from 1.  [default: the average of all]",
+)
+@click.option(
     "--out",
     type=click.Path(),
     help="Output file, or a folder with one file for each recording. In a folder, finished recordings are skipped.",
@@ -54,6 +64,8 @@ def timeline(
     min_speakers: int | None,
     max_speakers: int | None,
     turns: str | None,
+    channels: bool,
+    channel: int | None,
     out: str | None,
     where: "Where",
     quiet: bool,
@@ -69,9 +81,10 @@ def timeline(
     from voxtrait import batch
     from voxtrait.recognize import load
     from voxtrait.timelines import formats, read_turns
-    from voxtrait.timelines.recording import failed, limits_of
+    from voxtrait.timelines.recording import check_channels, failed, limits_of
 
     limits_of(speakers, min_speakers, max_speakers)
+    check_channels(channels, channel, bool(speakers or min_speakers or max_speakers or turns))
     items, many = find_inputs(inputs, quiet)
     folder = out is not None and (Path(out).is_dir() or not Path(out).suffix)
     if out is not None and not folder:
@@ -93,7 +106,7 @@ def timeline(
     recognizer = load(model)
     jobs = min(where.jobs or batch.default_jobs(), max(len(items), 1)) if where.engine == "local" else where.jobs
     threads = 1 if (jobs or 2) > 1 else where.jobs or batch.default_jobs()
-    job = _Job(recognizer, (speakers, min_speakers, max_speakers), known, threads)
+    job = _Job(recognizer, (speakers, min_speakers, max_speakers), known, channels, channel, threads)
     # the default time limit is made for clips; a recording may have any length
     timeout = None if where.inline else where.timeout
     where = dataclasses.replace(where, jobs=jobs, timeout=timeout, inline=where.inline and 1)
@@ -137,6 +150,8 @@ class _Job:
     recognizer: "Recognizer"
     speakers: tuple[int | None, int | None, int | None]
     turns: "Sequence[Segment] | None"
+    channels: bool
+    channel: int | None
     threads: int
 
     def __call__(self, item: Item) -> "Timeline":
@@ -150,6 +165,8 @@ class _Job:
             min_speakers=least,
             max_speakers=most,
             turns=self.turns,
+            channels=self.channels,
+            channel=self.channel,
             threads=self.threads,
         )
 

@@ -132,6 +132,6 @@ def refusal(duration_s: float, speech_s: float) -> tuple[str, str] | None:
 
 
 def cut(signal: Signal) -> Iterator[Signal]:
-    """Cut a mono signal ``(samples,)`` into blocks of a minute, as a file is read."""
-    for at in range(0, len(signal), _STRETCH):
-        yield signal[at : at + _STRETCH]
+    """Cut a signal, ``(samples,)`` or ``(channels, samples)``, into blocks of a minute, as a file is read."""
+    for at in range(0, signal.shape[-1], _STRETCH):
+        yield signal[..., at : at + _STRETCH]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxtrait import features
+from voxtrait.audio.channels import Comparison
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono
 from voxtrait.bundle import Bundle
 from voxtrait.errors import BundleError, SignalError
@@ -16,6 +17,7 @@ from voxtrait.labels import JOINT_CLASSES
 from voxtrait.recognize import decision
 from voxtrait.recognize.clip import SHORTEST_S, STRETCH_S, Clip, cut
 from voxtrait.recognize.graph import Graph
+from voxtrait.recognize.notes import averaged_note
 from voxtrait.recognize.prediction import ANSWERS, Prediction
 
 WINDOWS: Final = 4  # per call of the encoder: more are no faster, and need more memory
@@ -150,19 +152,22 @@ class Inference:
                 values["joint_class"] = likeliest if likeliest in JOINT_CLASSES else None
         return rows
 
-    def answer(self, path: str | None, blocks: Iterable[Signal]) -> Prediction:
+    def answer(self, path: str | None, blocks: Iterable[Signal], compared: Comparison | None = None) -> Prediction:
         """Predict what a voice presents as, in a sound that the caller reads.
 
         Args:
             path: of the sound, as the prediction names it.
             blocks: mono at 16 kHz, ``(samples,)`` each, none of them empty.
+            compared: the channels that were averaged, if there are several; complete when ``blocks`` are read.
 
         Raises:
             AudioError: whatever ``blocks`` raises.
         """
-        return self.answer_and_embed(path, blocks)[0]
+        return self.answer_and_embed(path, blocks, compared)[0]
 
-    def answer_and_embed(self, path: str | None, blocks: Iterable[Signal]) -> tuple[Prediction, Array | None]:
+    def answer_and_embed(
+        self, path: str | None, blocks: Iterable[Signal], compared: Comparison | None = None
+    ) -> tuple[Prediction, Array | None]:
         """Return what :meth:`answer` returns, and the speaker embedding, ``(d,)``; ``None`` where the bundle has none,
         or the prediction is not ``ok``."""
         clip = Clip()
@@ -178,8 +183,9 @@ class Inference:
         if clip.refusal:
             return self.refuse(path, *clip.refusal, clip), None
         (values,) = self.decide(found, clip.speech_s)
+        note = averaged_note(compared.channels) if compared is not None and compared.differ else None
         prediction = Prediction(
-            path, "ok", None, clip.duration_s, clip.speech_s, model=self.bundle.title, snr_db=clip.snr_db, **values
+            path, "ok", note, clip.duration_s, clip.speech_s, model=self.bundle.title, snr_db=clip.snr_db, **values
         )
         return prediction, found["embedding"][0] if self._head is not None else None
 

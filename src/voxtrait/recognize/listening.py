@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from voxtrait import audio, speech
+from voxtrait.audio.channels import Comparison
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, to_mono
 from voxtrait.errors import BundleError, OptionError, SignalError
 from voxtrait.features import Array
@@ -111,7 +112,8 @@ class Listening:
         self._samples = 0  # at 16 kHz
         self._last: Estimate | None = None
         self._closed = False
-        self._final = _FinalPrediction(recognizer, path)
+        self._compared = Comparison()
+        self._final = _FinalPrediction(recognizer, path, self._compared)
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -137,7 +139,9 @@ class Listening:
             raise ValueError("got a block after close(), expected none: begin another Listening")
         if not block.shape[-1]:
             return []
-        signal = to_mono(check_signal(block))
+        checked = check_signal(block)
+        self._compared.feed(checked, rate)
+        signal = to_mono(checked)
         if self._rate not in (0, rate):
             raise SignalError(f"got a block at {rate} Hz after others at {self._rate} Hz, expected one rate")
         self._rate = rate
@@ -271,11 +275,11 @@ class _RunningSummaries:
 class _FinalPrediction:
     """The prediction that a file would get, computed in a thread of its own beside the estimates."""
 
-    def __init__(self, recognizer: Inference, path: str | None) -> None:
+    def __init__(self, recognizer: Inference, path: str | None, compared: Comparison) -> None:
         self._blocks: queue.Queue[tuple[Signal, int] | None] = queue.Queue(PIECES)
         self._found: Prediction | BaseException | None = None
         self._cancelled = False
-        self._thread = threading.Thread(target=self._work, args=(recognizer, path), daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(recognizer, path, compared), daemon=True)
         self._thread.start()
 
     def put(self, block: tuple[Signal, int] | None) -> None:
@@ -300,7 +304,7 @@ class _FinalPrediction:
             self.put(None)
             self._thread.join()
 
-    def _work(self, recognizer: Inference, path: str | None) -> None:
+    def _work(self, recognizer: Inference, path: str | None, compared: Comparison) -> None:
         ended = False
 
         def queued() -> Iterator[tuple[Signal, int]]:
@@ -313,7 +317,7 @@ class _FinalPrediction:
 
         try:
             minutes = (block for block, _ in audio.at_rate(queued()) if len(block))
-            self._found = recognizer.answer(path, minutes)
+            self._found = recognizer.answer(path, minutes, compared)
         except BaseException as error:  # raised again in the thread that calls result()
             self._found = error
             while not ended and self._blocks.get() is not None:  # empty the queue, so that put() does not block

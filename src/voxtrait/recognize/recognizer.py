@@ -5,11 +5,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy.typing as npt
 
 from voxtrait import batch, features, storage
+from voxtrait.audio.channels import Comparison, OneChannel
 from voxtrait.audio.files import Source
 from voxtrait.audio.signals import Signal
 from voxtrait.bundle import current_name
@@ -19,7 +20,7 @@ from voxtrait.features import Array
 from voxtrait.recognize.inference import Inference
 from voxtrait.recognize.listening import EVERY_S, WINDOW_S, Estimate, Listening
 from voxtrait.recognize.prediction import Prediction
-from voxtrait.recognize.sources import as_items, blocks_of
+from voxtrait.recognize.sources import as_items, blocks_of, each_channel
 from voxtrait.recognize.table import table_row, table_schema
 
 PICTURE_SUFFIX: Final = ".png"
@@ -36,13 +37,16 @@ class Recognizer(Inference):
         BundleError: by the first prediction, if a graph does not fit its description in the bundle.
     """
 
-    def predict(self, source: Source | npt.ArrayLike, sampling_rate: int | None = None) -> Prediction:
+    def predict(
+        self, source: Source | npt.ArrayLike, sampling_rate: int | None = None, *, channel: int | None = None
+    ) -> Prediction:
         """Predict what a voice presents as.
 
         Args:
             source: a file of audio (or, for a bundle of pictures, a picture that ``voxtrait images`` drew), its URL, a
                 ``BytesIO`` with one, or a signal ``(samples,)`` or ``(channels, samples)``.
             sampling_rate: of a signal, in Hz; needed there and only there.
+            channel: the only channel that is used, counted from 1; ``None`` averages all.
 
         Returns:
             The prediction; files that cannot be used have status ``error`` rather than raise.
@@ -51,14 +55,17 @@ class Recognizer(Inference):
             SignalError: if an array is no signal.
             ValueError: if an array comes without its sampling rate.
         """
-        return self.hear(source, sampling_rate)[0]
+        return self.hear(source, sampling_rate, channel=channel)[0]
 
-    def hear(self, source: Source | npt.ArrayLike, sampling_rate: int | None = None) -> tuple[Prediction, Array | None]:
+    def hear(
+        self, source: Source | npt.ArrayLike, sampling_rate: int | None = None, *, channel: int | None = None
+    ) -> tuple[Prediction, Array | None]:
         """Predict what a voice presents as and compute its embedding, in one pass over the sound.
 
         Args:
             source: as for :meth:`predict`.
-            sampling_rate: of a signal, in Hz; needed there and only there.
+            sampling_rate: as for :meth:`predict`.
+            channel: as for :meth:`predict`.
 
         Returns:
             What :meth:`predict` returns, and what :meth:`embed` returns, ``(d,)``; ``None`` where the bundle has no
@@ -74,13 +81,14 @@ class Recognizer(Inference):
             >>> prediction.status, embedding is None
             ('no_speech', True)
         """
+        compared = None if channel or isinstance(source, OneChannel) else Comparison()
         if not isinstance(source, str | os.PathLike | BytesIO):
-            return self.answer_and_embed(None, blocks_of(source, sampling_rate))
+            return self.answer_and_embed(None, blocks_of(source, sampling_rate, channel, compared), compared)
         path = None if isinstance(source, BytesIO) else storage.shown(os.fspath(source))
         try:
             if path is not None and path.lower().endswith(PICTURE_SUFFIX):
                 return self._predict_picture(source if storage.is_url(source) else path), None
-            return self.answer_and_embed(path, blocks_of(source, sampling_rate))
+            return self.answer_and_embed(path, blocks_of(source, sampling_rate, channel, compared), compared)
         except BundleError:  # no fault of the file, and the same for the next one
             raise
         except (VoxtraitError, OSError) as error:
@@ -124,7 +132,12 @@ class Recognizer(Inference):
             yield listening.close()
 
     def predict_many(
-        self, paths: Sequence[Source], *, jobs: batch.Jobs = 1, label: str | None = None
+        self,
+        paths: Sequence[Source],
+        *,
+        jobs: batch.Jobs = 1,
+        label: str | None = None,
+        channel: int | Literal["each"] | None = None,
     ) -> Iterator[Prediction]:
         """Predict files in order, in processes, with memory that does not grow with their number.
 
@@ -132,8 +145,10 @@ class Recognizer(Inference):
             paths: audio files, URLs of some, or ``BytesIO`` with one.
             jobs: processes, or a :class:`voxtrait.batch.Where`.
             label: of a progress line on standard error; ``None`` for none.
+            channel: the only channel that is used, counted from 1; ``None`` averages all, ``each`` makes a prediction
+                for each one, whose path ends in ``#`` and its number.
         """
-        return batch.run(self.predict, as_items(paths), jobs=jobs, on_crash=self._crashed, label=label)
+        return batch.run(self.predict, _of_channel(paths, channel), jobs=jobs, on_crash=self._crashed, label=label)
 
     def predict_shards(
         self,
@@ -143,6 +158,7 @@ class Recognizer(Inference):
         jobs: batch.Jobs = 1,
         label: str | None = None,
         seen: Callable[[Prediction], None] = lambda prediction: None,
+        channel: int | Literal["each"] | None = None,
     ) -> list[Path]:
         """Predict files as :func:`predict_many` does, into Parquet shards; a killed run can be resumed.
 
@@ -152,6 +168,7 @@ class Recognizer(Inference):
             jobs: processes, or a :class:`voxtrait.batch.Where`; the shards do not depend on it.
             label: of a progress line on standard error; ``None`` for none.
             seen: called with every prediction that this run makes, and not with those of an earlier run.
+            channel: as for :func:`predict_many`.
 
         Returns:
             The shards in order: one row a file, all fields of a prediction.
@@ -163,7 +180,7 @@ class Recognizer(Inference):
 
         return batch.run_sharded(
             self.predict,
-            as_items(paths),
+            _of_channel(paths, channel),
             folder,
             row=row,
             schema=table_schema(),
@@ -203,6 +220,12 @@ class Recognizer(Inference):
 
     def _crashed(self, item: str | BytesIO, why: str) -> Prediction:
         return self.refuse(None if isinstance(item, BytesIO) else storage.shown(item), "error", why)
+
+
+def _of_channel(paths: Sequence[Source], channel: int | Literal["each"] | None) -> list[str | BytesIO]:
+    if channel == "each":
+        return each_channel(paths)
+    return as_items(paths) if channel is None else [OneChannel(path, channel) for path in paths]
 
 
 def load(which: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Recognizer:

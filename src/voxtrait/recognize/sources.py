@@ -7,18 +7,38 @@ from io import BytesIO
 import numpy.typing as npt
 
 from voxtrait import audio, storage
+from voxtrait.audio.channels import Comparison, OneChannel, channel_of
 from voxtrait.audio.files import Source
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono
-from voxtrait.errors import DecodeError
+from voxtrait.errors import DecodeError, VoxtraitError
 from voxtrait.recognize.clip import cut
 
 
-def blocks_of(source: Source | npt.ArrayLike, sampling_rate: int | None) -> Iterator[Signal]:
+def each_channel(sources: Sequence[Source]) -> list[str | BytesIO]:
+    """Replace files with several channels by all of their channels; a file that cannot be opened stays as it is."""
+    found: list[str | BytesIO] = []
+    for item in as_items(sources):
+        try:
+            count = audio.channel_count(item)
+        except VoxtraitError:
+            count = 1
+        found += [item] if count == 1 else [OneChannel(item, channel) for channel in range(1, count + 1)]
+    return found
+
+
+def blocks_of(
+    source: Source | npt.ArrayLike,
+    sampling_rate: int | None,
+    channel: int | None = None,
+    compared: Comparison | None = None,
+) -> Iterator[Signal]:
     """Read a file, or cut a signal: mono at 16 kHz, block by block.
 
     Args:
         source: a file, its URL, a ``BytesIO`` with one, or a signal.
         sampling_rate: of a signal, in Hz.
+        channel: the only channel that is used, counted from 1; ``None`` averages all.
+        compared: is fed with the channels.
 
     Raises:
         SignalError: at once, if an array is no signal.
@@ -26,15 +46,32 @@ def blocks_of(source: Source | npt.ArrayLike, sampling_rate: int | None) -> Iter
         AudioError: while reading, if a file cannot be used.
     """
     if isinstance(source, str | os.PathLike | BytesIO):
-        return _decoded(source)
+        return _decoded(source, channel, compared)
     if sampling_rate is None:
         raise ValueError("got a signal without its sampling rate, expected predict(signal, sampling_rate=16000)")
-    return cut(resample(to_mono(check_signal(source)), sampling_rate, SAMPLING_RATE))
+    signal = check_signal(source)
+    if compared is not None:
+        compared.feed(signal, sampling_rate)
+    mono = to_mono(signal) if channel is None else channel_of(signal, channel, "the signal")
+    return cut(resample(mono, sampling_rate, SAMPLING_RATE))
 
 
-def _decoded(source: Source) -> Iterator[Signal]:
+def channel_blocks_of(source: Source | npt.ArrayLike, sampling_rate: int | None) -> Iterator[Signal]:
+    """Read a file, or cut a signal, with all its channels: ``(channels, samples)`` at 16 kHz, ``(samples,)`` if mono.
+
+    Arguments and errors are those of :func:`blocks_of`.
+    """
+    if isinstance(source, str | os.PathLike | BytesIO):
+        return (check_signal(block) for block, _ in audio.blocks(source, SAMPLING_RATE, mono=False) if block.size)
+    if sampling_rate is None:
+        raise ValueError("got a signal without its sampling rate, expected predict(signal, sampling_rate=16000)")
+    signal = resample(check_signal(source), sampling_rate, SAMPLING_RATE)
+    return cut(signal[0] if signal.ndim == 2 and len(signal) == 1 else signal)
+
+
+def _decoded(source: Source, channel: int | None, compared: Comparison | None) -> Iterator[Signal]:
     found = False
-    for block, _ in audio.blocks(source, SAMPLING_RATE):
+    for block, _ in audio.blocks(source, SAMPLING_RATE, channel=channel, compared=compared):
         if len(block):
             found = True
             yield check_signal(block)

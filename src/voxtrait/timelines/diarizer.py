@@ -19,6 +19,7 @@ from voxtrait.recognize import SHORTEST_S
 from voxtrait.recognize.inference import Inference
 from voxtrait.speech import segmentation
 from voxtrait.timelines.clusters import ANY, Item, Limits, Speakers
+from voxtrait.timelines.music import Music
 from voxtrait.timelines.records import Segment, Speaker, Timeline, union_s
 from voxtrait.timelines.runs import MOST_FRAMES, Run, Runs
 from voxtrait.timelines.tracks import Stretch, Tracks
@@ -60,7 +61,7 @@ class Diarizer:
         self._recognizer = recognizer
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads)
-        self._tracks, self._runs = Tracks(self._map), Runs()
+        self._tracks, self._runs, self._music = Tracks(self._map), Runs(), Music()
         self._speakers = Speakers(limits)
         self._part = round(part_s / segmentation.FRAME_S)
         self._waiting: list[EncodedRun] = []
@@ -90,9 +91,16 @@ class Diarizer:
             spoken[str(turn.speaker)] = spoken.get(str(turn.speaker), 0.0) + turn.duration_s
         return tuple(self._voices.describe(name, spoken[name]) for name in self._names.values())
 
+    def music(self) -> list[Segment]:
+        """Return the music outside of the settled turns, by start."""
+        return self._music.segments(self.turns, self.duration_s)
+
     def _process(self, stretches: Iterable[Stretch]) -> list[Segment]:
         """Encode the runs of stretches, side by side, and settle the parts that end in them."""
-        runs = [(stretch.start, list(self._runs.feed(stretch))) for stretch in stretches]
+        runs = []
+        for stretch in stretches:
+            self._music.feed(stretch)
+            runs.append((stretch.start, list(self._runs.feed(stretch))))
         encoded = iter(self._encode([run for _, some in runs for run in some]))
         found: list[Segment] = []
         for start, some in runs:
@@ -192,17 +200,19 @@ def diarize(
     for block in blocks:
         diarizer.feed(block)
     diarizer.close()
-    return finished(recognizer, path, diarizer.duration_s, diarizer.turns, diarizer.speakers())
+    segments = [*diarizer.turns, *diarizer.music()]
+    return finished(recognizer, path, diarizer.duration_s, segments, diarizer.speakers())
 
 
 def finished(
-    recognizer: Inference, path: str | None, duration_s: float, turns: Iterable[Segment], speakers: Iterable[Speaker]
+    recognizer: Inference, path: str | None, duration_s: float, segments: Iterable[Segment], speakers: Iterable[Speaker]
 ) -> Timeline:
     """Make the timeline of a recording that is over; without turns its status is ``no_speech`` or ``too_short``."""
-    segments, model = tuple(turns), recognizer.bundle.title
-    if segments:
+    segments = tuple(sorted(segments, key=lambda one: (one.start_s, one.end_s)))
+    model = recognizer.bundle.title
+    if any(one.speaker is not None for one in segments):
         return Timeline(path, "ok", None, duration_s, union_s(segments), tuple(speakers), segments, model)
     status, message = "no_speech", "no speech was found"
     if duration_s < SHORTEST_S:
         status, message = "too_short", f"{duration_s:.2f} s of sound, expected at least {SHORTEST_S} s"
-    return Timeline(path, status, message, duration_s, 0.0, (), (), model)
+    return Timeline(path, status, message, duration_s, 0.0, (), segments, model)

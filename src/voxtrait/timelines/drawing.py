@@ -41,8 +41,11 @@ def text(timeline: Timeline, width: int = WIDTH) -> str:
         return f"{path}  {timeline.status}: {_clean(timeline.message or 'no details')}"
     length = max([timeline.duration_s or 0.0, *(one.end_s for one in timeline.segments)])
     counts = f"{_counted(len(timeline.speakers), 'speaker')}, {_counted(len(timeline.turns), 'turn')}"
+    head = [f"{path}  {_clock(length)}  {counts}, {_clock(timeline.speech_s or 0.0)} of speech"]
+    if timeline.message:
+        head.append(_clean(timeline.message))
     parts = [
-        [f"{path}  {_clock(length)}  {counts}, {_clock(timeline.speech_s or 0.0)} of speech"],
+        head,
         _bars(timeline, length, max(width, 1)),
         _columns([_about(one) for one in timeline.speakers]),
         _speaking(timeline),
@@ -88,7 +91,8 @@ def _bars(timeline: Timeline, length: float, width: int) -> list[str]:
 
 
 def _about(one: Speaker) -> list[str]:
-    spoken = [_name(one.speaker), _clock(one.speech_s)]
+    name = _name(one.speaker) + (f" (channel {one.channel})" if one.channel else "")
+    spoken = [name, _clock(one.speech_s)]
     if one.gender is None:
         return [*spoken, "no prediction"]
     certain = "" if one.p_female is None else f" {1 - one.p_female if one.gender == 'male' else one.p_female:.2f}"

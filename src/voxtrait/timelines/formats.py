@@ -70,7 +70,7 @@ def check(format_: str, many: bool) -> None:
 def render(timelines: Iterable[Timeline], format_: str, many: bool = False) -> str:
     """Return timelines in a format; a text that is not empty ends with a newline.
 
-    Recordings that have no turns (status ``no_speech``, ``too_short`` or ``error``) appear in ``text``, ``json`` and
+    Recordings without segments (status ``no_speech``, ``too_short`` or ``error``) appear in ``text``, ``json`` and
     ``jsonl`` only, and as a TextGrid with an empty tier if their duration is known.
 
     Args:
@@ -130,10 +130,12 @@ def _csv(timelines: Sequence[Timeline], _many: bool) -> str:
 def _rttm(timelines: Sequence[Timeline], _many: bool) -> str:
     lines = []
     for name, timeline in zip(file_ids(timelines), timelines, strict=True):
+        channels = {one.speaker: one.channel or 1 for one in timeline.speakers}
         for turn in timeline.turns:
             start, end = round(turn.start_s, 3), round(turn.end_s, 3)
-            who = token(str(turn.speaker))
-            lines.append(f"SPEAKER {name} 1 {start:.3f} {end - start:.3f} <NA> <NA> {who} <NA> <NA>\n")
+            who, channel = token(str(turn.speaker)), channels.get(str(turn.speaker), 1)
+            times = f"{start:.3f} {end - start:.3f}"
+            lines.append(f"SPEAKER {name} {channel} {times} <NA> <NA> {who} <NA> <NA>\n")
     return "".join(lines)
 
 
@@ -159,7 +161,7 @@ def _lhotse(timelines: Sequence[Timeline], _many: bool) -> str:
                 "recording_id": recording,
                 "start": start,
                 "duration": round(end - start, 3),
-                "channel": 0,
+                "channel": known.get("channel", 1) - 1,
                 "speaker": turn.speaker,
             }
             if known.get("gender") not in (None, UNSURE):

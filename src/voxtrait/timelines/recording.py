@@ -1,18 +1,23 @@
 """The timeline of a file, a URL, bytes or a signal."""
 
+import contextlib
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 
 import numpy.typing as npt
 
 from voxtrait import storage
+from voxtrait.audio.channels import Comparison
 from voxtrait.audio.files import Source
 from voxtrait.errors import BundleError, OptionError, VoxtraitError
 from voxtrait.recognize import Recognizer, load
-from voxtrait.recognize.sources import blocks_of
+from voxtrait.recognize.notes import averaged_note
+from voxtrait.recognize.sources import blocks_of, channel_blocks_of
 from voxtrait.timelines import given
-from voxtrait.timelines.clusters import Limits
+from voxtrait.timelines.channels import describe
+from voxtrait.timelines.clusters import ANY, Limits
 from voxtrait.timelines.diarizer import diarize
 from voxtrait.timelines.records import Segment, Timeline
 from voxtrait.timelines.turns import read_turns
@@ -27,6 +32,8 @@ def timeline(
     min_speakers: int | None = None,
     max_speakers: int | None = None,
     turns: str | os.PathLike[str] | Sequence[Segment] | None = None,
+    channels: bool = False,
+    channel: int | None = None,
     threads: int = 1,
 ) -> Timeline:
     """Find who speaks when in a recording, and what each voice presents as.
@@ -40,13 +47,16 @@ def timeline(
         max_speakers: most speakers that there may be.
         turns: somebody else's turns, or a file with them, as :func:`read_turns` reads it: then the recording is not
             diarised.
+        channels: whether each channel belongs to one speaker, as in telephone calls; cross-talk is removed.
+        channel: the only channel that is used, counted from 1; ``None`` averages all.
         threads: that run the encoder side by side.
 
     Returns:
         The timeline; files that cannot be used have status ``error`` rather than raise.
 
     Raises:
-        OptionError: if the numbers of speakers contradict each other, or the turns cannot be used.
+        OptionError: if the numbers of speakers contradict each other, or the turns cannot be used, or ``channels`` is
+            combined with them.
         SignalError: if an array is no signal.
         BundleError: if the bundle has no speaker embedding.
 
@@ -56,16 +66,25 @@ def timeline(
         'no_speech'
     """
     limits = limits_of(speakers, min_speakers, max_speakers)
+    check_channels(channels, channel, limits != ANY or turns is not None)
     recognizer = model if isinstance(model, Recognizer) else load(model)
     is_file = isinstance(source, str | os.PathLike)
     path = storage.shown(os.fspath(source)) if isinstance(source, str | os.PathLike) else None
     if isinstance(turns, str | os.PathLike):
         turns = read_turns(turns, recording=None if path is None else os.path.basename(path))  # noqa: PTH119 - a URL too
     try:
-        blocks = blocks_of(source, sampling_rate)
+        if channels:
+            with _at_hand(source) as held:
+                together = channel_blocks_of(held, sampling_rate)
+                return describe(recognizer, together, lambda one: blocks_of(held, sampling_rate, one), path=path)
+        compared = Comparison()
+        blocks = blocks_of(source, sampling_rate, channel, compared)
         if turns is not None:
-            return given.describe(recognizer, blocks, turns, path=path)
-        return diarize(recognizer, blocks, path=path, limits=limits, threads=threads)
+            found = given.describe(recognizer, blocks, turns, path=path)
+        else:
+            found = diarize(recognizer, blocks, path=path, limits=limits, threads=threads)
+        averaged = channel is None and compared.differ and found.status == "ok"
+        return dataclasses.replace(found, message=averaged_note(compared.channels)) if averaged else found
     except (BundleError, OptionError):
         raise
     except VoxtraitError as error:
@@ -74,9 +93,42 @@ def timeline(
         return failed(recognizer, path, str(error))
 
 
+@contextlib.contextmanager
+def _at_hand(source: Source | npt.ArrayLike) -> Iterator[Source | npt.ArrayLike]:
+    """Provide a source that can be read several times: the content of a URL is fetched once."""
+    if isinstance(source, str | os.PathLike) and storage.is_url(source):
+        with storage.fetched(os.fspath(source)) as content:
+            yield content
+    else:
+        yield source
+
+
 def failed(recognizer: Recognizer, path: str | None, why: str) -> Timeline:
     """Return the timeline of a recording that cannot be used: status ``error``, and the reason."""
     return Timeline(path, "error", why, None, None, (), (), recognizer.bundle.title)
+
+
+def check_channels(channels: bool, channel: int | None, others: bool) -> None:
+    """Check the options about channels.
+
+    Args:
+        channels: whether each channel belongs to one speaker.
+        channel: the only one that is used.
+        others: whether turns or a number of speakers are given.
+
+    Raises:
+        OptionError: if they contradict each other.
+
+    Examples:
+        >>> check_channels(True, None, False)
+    """
+    if channels and (channel is not None or others):
+        raise OptionError(
+            "Got channels together with one channel, turns or a number of speakers. Expected channels alone: each "
+            "channel is one speaker."
+        )
+    if channel is not None and channel < 1:
+        raise OptionError(f"Got channel {channel}. Expected a number from 1.")
 
 
 def limits_of(speakers: int | None, least: int | None, most: int | None) -> Limits:

@@ -63,10 +63,14 @@ class Speaker:
     age_high: float | None = None
     age_group: str | None = None
     age_groups: Mapping[str, float] | None = None
+    channel: int | None = None  # counted from 1; only if each speaker has a channel of their own
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, probabilities to 4 digits, seconds and years to 2."""
-        return rounded({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        """Return the fields, probabilities to 4 digits, seconds and years to 2; ``channel`` only if there is one."""
+        values = rounded({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
+        if self.channel is None:
+            del values["channel"]
+        return values
 
 
 @dataclasses.dataclass(frozen=True)

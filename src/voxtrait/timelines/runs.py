@@ -67,7 +67,7 @@ class Runs:
         found = []
         for slot in range(segmentation.SLOTS):
             offset = max(self._done[slot] - self._start, 0)
-            for start, end in _filled(self._active[offset:, slot]):
+            for start, end in filled(self._active[offset:, slot], GAP_FRAMES):
                 begin, stop = start + offset + self._start, end + offset + self._start
                 ended = last or stop + GAP_FRAMES < total
                 while stop - begin > MOST_FRAMES + SPARE_FRAMES:
@@ -98,7 +98,7 @@ class Runs:
         keep = total - GAP_FRAMES - 1
         for slot in range(segmentation.SLOTS):
             offset = max(self._done[slot] - self._start, 0)
-            for start, _ in _filled(self._active[offset:, slot]):
+            for start, _ in filled(self._active[offset:, slot], GAP_FRAMES):
                 keep = min(keep, start + offset + self._start)
         drop = max(0, keep - self._start)
         self._active = self._active[drop:].copy()
@@ -107,17 +107,17 @@ class Runs:
         self._start += drop
 
 
-def _filled(active: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Where a slot is active, as (first, past the last), short gaps filled.
+def filled(active: npt.NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:
+    """Find where values are true, as (first, past the last); gaps of up to ``gap`` values are filled.
 
     Examples:
-        >>> _filled(np.array([0, 1, 1, 0, 1] + 30 * [0] + [1], bool))
+        >>> filled(np.array([0, 1, 1, 0, 1] + 30 * [0] + [1], bool), 12)
         [(1, 5), (35, 36)]
     """
     edges = np.flatnonzero(np.diff(active.astype(np.int8), prepend=0, append=0))
     found: list[tuple[int, int]] = []
     for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if found and start - found[-1][1] <= GAP_FRAMES:
+        if found and start - found[-1][1] <= gap:
             start = found.pop()[0]
         found.append((start, end))
     return found

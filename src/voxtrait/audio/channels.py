@@ -1,0 +1,128 @@
+"""Channels of a recording: one of them as a source, and whether they hold the same sound or different people."""
+
+import os
+from io import BytesIO
+from typing import Final, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from voxtrait.audio.signals import Signal
+from voxtrait.errors import DecodeError
+
+File: TypeAlias = str | os.PathLike[str] | BytesIO
+
+FRAME_S: Final = 0.1  # seconds over which levels are compared
+DOMINANT_DB: Final = 10.0  # a channel this much louder than all others dominates a frame; panning makes 6 to 8 dB
+ACTIVE_DB: Final = 35.0  # below the loudest frame so far, where a frame counts as silence
+LEAST_S: Final = 1.0  # seconds that each of two channels must dominate …
+LEAST_SHARE: Final = 0.03  # … and share of all frames that are not silent
+SAME_DB: Final = -30.0  # level of the difference of two channels below which they are the same sound
+QUIETEST: Final = 1e-8  # mean square of -80 dBFS: quieter frames are silence
+
+
+class Comparison:
+    """Compares the channels of a recording while it is read, in memory that does not grow with its length.
+
+    Two channels hold different people if each is by far the louder one at times, as in a telephone call with one
+    speaker a channel or an interview with two microphones. In a stereo recording of one scene, the levels differ less.
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> call = 0.1 * rng.standard_normal((2, 64_000)).astype(np.float32)
+        >>> call[0, :32_000] = call[1, 32_000:] = 0
+        >>> compared = Comparison()
+        >>> compared.feed(call, 16_000)
+        >>> compared.channels, compared.differ, compared.same
+        (2, True, False)
+    """
+
+    def __init__(self) -> None:
+        self.channels = 1
+        self._rest: Signal | None = None  # samples of a frame that is not complete
+        self._loudest = QUIETEST
+        self._dominated = np.zeros(0)  # frames, for each channel
+        self._active = 0  # frames
+        self._power = 0.0  # of all channels, added up over frames
+        self._difference = 0.0  # … and of what each differs from the mean of all
+
+    def feed(self, part: Signal, rate: int) -> None:
+        """Take the next samples, ``(samples,)`` or ``(channels, samples)``, at a rate in Hz."""
+        if part.ndim == 1 or part.shape[0] == 1:
+            return
+        self.channels = part.shape[0]
+        if self._rest is not None:
+            part = np.concatenate([self._rest, part], axis=1)
+        size = max(1, round(FRAME_S * rate))
+        count = part.shape[1] // size
+        self._rest = part[:, count * size :].copy()
+        if count:
+            self._count(part[:, : count * size].reshape(self.channels, count, size))
+
+    def _count(self, frames: npt.NDArray[np.float32]) -> None:
+        powers = np.einsum("cfs,cfs->cf", frames, frames) / frames.shape[2]
+        apart = frames - frames.mean(axis=0, keepdims=True)
+        self._power += float(powers.sum())
+        self._difference += float(np.einsum("cfs,cfs->", apart, apart) / frames.shape[2])
+        self._loudest = max(self._loudest, float(powers.max()))
+        order = np.sort(powers, axis=0)
+        first, second = order[-1], order[-2]
+        active = first > max(QUIETEST, self._loudest * 10 ** (-ACTIVE_DB / 10))
+        dominant = active & (first >= second * 10 ** (DOMINANT_DB / 10))
+        found = np.bincount(powers.argmax(axis=0)[dominant], minlength=self.channels)
+        self._dominated = found + self._dominated if len(self._dominated) else found.astype(float)
+        self._active += int(np.count_nonzero(active))
+
+    @property
+    def differ(self) -> bool:
+        """Whether at least two channels hold people of their own, as far as the recording was read."""
+        least = max(LEAST_S / FRAME_S, LEAST_SHARE * self._active)
+        return bool(np.count_nonzero(self._dominated >= least) >= 2)
+
+    @property
+    def same(self) -> bool:
+        """Whether all of several channels hold the same sound."""
+        return self.channels > 1 and self._difference <= self._power * 10 ** (SAME_DB / 10)
+
+
+class OneChannel(str):
+    """One channel of a file as a source; its text names it: the file's name, ``#`` and the number.
+
+    Args:
+        source: a file, its URL, or a ``BytesIO`` with one.
+        channel: counted from 1.
+
+    Examples:
+        >>> OneChannel("call.wav", 2)
+        'call.wav#2'
+    """
+
+    source: File
+    channel: int
+
+    def __new__(cls, source: File, channel: int) -> Self:
+        """Make the text, and keep what it stands for."""
+        name = "-" if isinstance(source, BytesIO) else os.fspath(source)
+        made = super().__new__(cls, f"{name}#{channel}")
+        made.source, made.channel = source, channel
+        return made
+
+    def __reduce__(self) -> tuple[type[Self], tuple[File, int]]:
+        """Pickle it for another process."""
+        return type(self), (self.source, self.channel)
+
+
+def channel_of(part: Signal, channel: int, name: str) -> Signal:
+    """Take one channel, counted from 1: ``(channels, samples)`` → ``(samples,)``.
+
+    Raises:
+        DecodeError: if there are fewer channels.
+
+    Examples:
+        >>> channel_of(np.array([[1, 2], [3, 4]], np.float32), 2, "call.wav")
+        array([3., 4.], dtype=float32)
+    """
+    channels = 1 if part.ndim == 1 else part.shape[0]
+    if not 1 <= channel <= channels:
+        raise DecodeError(f"{name} has {channels} channel{'s' * (channels > 1)}, so there is no channel {channel}")
+    return part if part.ndim == 1 else np.ascontiguousarray(part[channel - 1])

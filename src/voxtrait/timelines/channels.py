@@ -1,0 +1,174 @@
+"""A timeline of a recording with one speaker a channel, such as a telephone call or an interview with two microphones.
+
+Each channel passes the speech detector. Speech that reaches a channel only from another one (cross-talk, echo) is
+removed: its level follows that of the other channel, at a distance that is measured over the whole recording.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.vq import kmeans2
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
+
+from voxtrait.audio.channels import Comparison
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
+from voxtrait.errors import DecodeError
+from voxtrait.recognize.inference import Inference
+from voxtrait.speech import FRAME_S, Detection, Detector
+from voxtrait.timelines.diarizer import DIGITS, finished
+from voxtrait.timelines.given import describe as describe_turns
+from voxtrait.timelines.records import Segment, Speaker, Timeline
+from voxtrait.timelines.runs import filled
+
+Frames = npt.NDArray[np.bool_]
+Levels = npt.NDArray[np.float32]
+
+SMOOTHED_FRAMES: Final = 7  # 0.2 s over which a level is averaged
+ECHO_FRAMES: Final = 19  # 0.3 s before and after, in which the other channel's sound may arrive
+LOUD_DB: Final = 12.0  # below a channel's loud frames (90th percentile of speech): here it is clear who speaks
+APART_DB: Final = 8.0  # between the level differences while one and while the other speaks; nearer: only one speaks
+LEAK_DB: Final = (
+    8.0  # above the level of cross-talk, where a channel's own speaker begins; at most a third of the above
+)
+OUTER: Final = 75.0  # percentile
+LEAST_FRAMES: Final = 15  # of speech, 0.5 s, below which a channel has no cross-talk
+WITHIN_FRAMES: Final = 19  # 0.6 s: shorter gaps that cross-talk leaves in somebody's speech are filled
+GAP_FRAMES: Final = 9  # 0.3 s: shorter pauses belong to a turn
+MARGIN_FRAMES: Final = 3  # that the speech detector adds to both sides, and a turn does not have
+SHORTEST_FRAMES: Final = 6  # 0.2 s: shorter turns are dropped
+QUIETEST: Final = 1e-10  # mean square of -100 dBFS
+
+
+def describe(
+    recognizer: Inference,
+    together: Iterable[Signal],
+    alone: Callable[[int], Iterable[Signal]],
+    *,
+    path: str | None = None,
+) -> Timeline:
+    """Compute the timeline of a recording in which each channel belongs to one speaker.
+
+    Args:
+        recognizer: with a bundle of windows.
+        together: blocks of all channels at 16 kHz, ``(channels, samples)`` each.
+        alone: opens the blocks of one channel, counted from 1: ``(samples,)`` each.
+        path: of the recording, as the timeline names it.
+
+    Raises:
+        AudioError: whatever the blocks raise.
+        DecodeError: if there is only one channel, or all hold the same sound.
+
+    Examples:
+        >>> from voxtrait.recognize import load
+        >>> describe(load(), [np.zeros((2, 32000), np.float32)], lambda channel: []).status
+        'no_speech'
+    """
+    detectors: list[Detector] = []
+    parts: list[list[Detection]] = []
+    compared = Comparison()
+    samples = 0
+    for block in together:
+        if block.ndim == 1:
+            raise DecodeError(f"{path or 'The signal'} has one channel. Expected one for each speaker.")
+        if not detectors:
+            detectors = [Detector() for _ in block]
+            parts = [[] for _ in block]
+        compared.feed(block, SAMPLING_RATE)
+        samples += block.shape[1]
+        for signal, detector, found in zip(block, detectors, parts, strict=True):
+            found.append(_without_sound(detector.feed(signal)))
+    for detector, found in zip(detectors, parts, strict=True):
+        found.append(_without_sound(detector.close()))
+    if compared.same and any(part.frames.any() for part in parts[0]):
+        raise DecodeError(
+            f"The {len(parts)} channels of {path or 'the signal'} hold the same sound. Expected one speaker a channel: "
+            "run without --channels."
+        )
+    frames = np.stack([np.concatenate([part.frames for part in found]) for found in parts])
+    powers = np.stack([np.concatenate([part.powers for part in found]) for found in parts])
+    spoken = own_speech(frames, powers)
+    by_channel = {channel + 1: _turns(row) for channel, row in enumerate(spoken)}
+    order = sorted((channel for channel, turns in by_channel.items() if turns), key=lambda one: by_channel[one][0])
+    turns: list[Segment] = []
+    speakers: list[Speaker] = []
+    for number, channel in enumerate(order, 1):
+        ours = [Segment(start_s, end_s, f"S{number}") for start_s, end_s in by_channel[channel]]
+        (speaker,) = describe_turns(recognizer, alone(channel), ours, path=path).speakers
+        speakers.append(dataclasses.replace(speaker, channel=channel))
+        turns += ours
+    turns.sort(key=lambda turn: (turn.start_s, turn.end_s))
+    return finished(recognizer, path, samples / SAMPLING_RATE, turns, speakers)
+
+
+def own_speech(frames: Frames, powers: Levels) -> Frames:
+    """Remove cross-talk from the speech of each channel.
+
+    The difference between the levels of two channels has one value while the one speaker speaks, and another while the
+    other does. Both are measured; frames near the one value have no speech of the other speaker.
+
+    Args:
+        frames: ``(channels, n)``, whether there is speech in each 32 ms.
+        powers: ``(channels, n)``, the mean power of each of them.
+
+    Returns:
+        ``(channels, n)``: speech that does not come from another channel.
+
+    Examples:
+        >>> frames = np.ones((2, 100), bool)
+        >>> powers = np.ones((2, 100), np.float32)
+        >>> powers[1, :50] = powers[0, 50:] = 0.001  # the other one is 30 dB quieter
+        >>> own_speech(frames, powers).sum(axis=1).tolist()  # levels are averaged over 0.2 s
+        [53, 53]
+    """
+    levels = 10 * np.log10(np.maximum(uniform_filter1d(powers, SMOOTHED_FRAMES, axis=1), QUIETEST))
+    spread = maximum_filter1d(levels, ECHO_FRAMES, axis=1)
+    speaking = [channel for channel, row in enumerate(frames) if np.count_nonzero(row) >= LEAST_FRAMES]
+    found = frames.copy()
+    for one, other in itertools.combinations(speaking, 2):
+        low, high = _differences(levels[one], levels[other], frames[one], frames[other])
+        if high - low < APART_DB:
+            found[other if low + high > 0 else one] = False
+            continue
+        margin = min(LEAK_DB, (high - low) / 3)
+        found[other] &= levels[other] > spread[one] - high + margin
+        found[one] &= levels[one] > spread[other] + low + margin
+    for row, speech in zip(found, frames, strict=True):
+        for start, end in filled(row, WITHIN_FRAMES):  # between two loud syllables, a soft one is their speaker's too
+            row[start:end] = speech[start:end]
+    return found
+
+
+def _differences(one: Levels, other: Levels, ours: Frames, theirs: Frames) -> tuple[float, float]:
+    """Level of one channel over that of another in dB, while the other's speaker speaks, and while its own does."""
+    clear = np.zeros(len(one), bool)
+    for level, frames in ((one, ours), (other, theirs)):
+        clear |= frames & (level > np.percentile(level[frames], 90) - LOUD_DB)
+    differences = (one - other)[clear].astype(np.float64)
+    ends = np.percentile(differences, [[2.0], [98.0]])
+    centres, _ = kmeans2(differences[:, None], ends, minit="matrix")
+    middle = float(centres.mean())
+    # where both speak at once, the difference is between the two values: the outer part of each half counts
+    low, high = (
+        np.percentile(half, at) if len(half) else middle
+        for half, at in ((differences[differences < middle], 100 - OUTER), (differences[differences >= middle], OUTER))
+    )
+    return float(low), float(high)
+
+
+def _without_sound(detection: Detection) -> Detection:
+    """Keep the decisions and the powers only: 5 bytes each 32 ms."""
+    nothing = np.zeros(0, np.float32)
+    return Detection(detection.frames, nothing, detection.powers, nothing)
+
+
+def _turns(spoken: Frames) -> list[tuple[float, float]]:
+    """Start and end in seconds of the turns of one channel."""
+    return [
+        (round((start + MARGIN_FRAMES) * FRAME_S, DIGITS), round((end - MARGIN_FRAMES) * FRAME_S, DIGITS))
+        for start, end in filled(spoken, GAP_FRAMES)
+        if end - start >= SHORTEST_FRAMES + 2 * MARGIN_FRAMES
+    ]
