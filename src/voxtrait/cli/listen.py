@@ -4,7 +4,7 @@ import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -16,7 +16,8 @@ from voxtrait.errors import AudioError, AudioMissingError, OptionError
 
 if TYPE_CHECKING:
     from voxtrait.audio.signals import Signal
-    from voxtrait.recognize import Estimate
+    from voxtrait.recognize import Estimate, Recognizer
+    from voxtrait.timelines import Segment, Speaker
 
 RAW_KINDS: Final = ("s16le", "s16be", "s24le", "s32le", "f32le", "f64le", "u8", "s8", "mulaw", "alaw")
 NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
@@ -46,6 +47,9 @@ NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
     default=None,
     help="Instead of a FILE: the default one, or a number or part of a name that python -m sounddevice lists.",
 )
+@click.option(
+    "--timeline", is_flag=True, help="Turns of several speakers instead: each within 10 s, then the whole timeline."
+)
 @quiet_option
 def listen(
     source: str | None,
@@ -57,6 +61,7 @@ def listen(
     rate: int | None,
     channels: int | None,
     microphone: str | None,
+    timeline: bool,
     quiet: bool,
 ) -> None:
     """Tell the gender and the age of a voice while it speaks: of all so far, and of the last seconds. FILE may be a
@@ -77,6 +82,9 @@ def listen(
 
     raw_format = Raw(raw, rate or 16_000, channels or 1) if raw else None
     path = None if source in (None, "-") else source
+    if timeline:
+        finish(_follow(load(model), source, microphone, raw_format, path, format_, quiet))
+        return
     screen = _Screen(format_)
     failure: AudioError | None = None
     with (
@@ -97,6 +105,85 @@ def listen(
     if failure is not None and received:
         note(f"voxtrait: {failure}")
     finish(failure is not None)
+
+
+def _follow(
+    recognizer: "Recognizer",
+    source: str | None,
+    microphone: str | None,
+    raw: Any,
+    path: str | None,
+    format_: str,
+    quiet: bool,
+) -> bool:
+    """Print turns as they are settled, and the whole timeline at the end. Return whether the sound was damaged."""
+    from voxtrait.timelines import LiveDiarizer, formats
+
+    diarizer = LiveDiarizer(recognizer)
+    failure: AudioError | None = None
+
+    def show(turns: Iterable["Segment"]) -> None:
+        speakers = {one.speaker: one for one in diarizer.speakers()} if turns else {}
+        for turn in turns:
+            one = speakers[str(turn.speaker)]
+            click.echo(
+                json.dumps(one.to_dict() | turn.to_dict(), ensure_ascii=False)
+                if format_ == "jsonl"
+                else turn_line(turn, one)
+            )
+        sys.stdout.flush()
+
+    with contextlib.ExitStack() as stack:
+        try:
+            for block in _at_16_khz(_blocks(source, microphone, raw, stack, quiet)):
+                show(diarizer.feed(block))
+        except KeyboardInterrupt:
+            click.echo()
+        except AudioError as error:
+            failure = error
+    show(diarizer.close())
+    if failure is not None and not diarizer.duration_s:
+        note(f"voxtrait: {failure}")
+        return True
+    whole = diarizer.timeline(path)
+    click.echo(("" if format_ == "jsonl" else "\n") + formats.render([whole], format_), nl=False)
+    if failure is not None:
+        note(f"voxtrait: {failure}")
+    return failure is not None
+
+
+def turn_line(turn: "Segment", speaker: "Speaker") -> str:
+    """Format a turn and what its speaker presents as, by all their speech so far, as one line.
+
+    Examples:
+        >>> from voxtrait.timelines import Segment, Speaker
+        >>> turn_line(Segment(62.3, 65.1, "S1"), Speaker("S1", 9.0, "female", 0.98, 34.2, 24.0, 47.0))
+        '1:02.3–1:05.1  S1  female 0.98  34 years (24–47)'
+    """
+    from voxtrait.timelines.drawing import about, tenths
+
+    return "  ".join([f"{tenths(turn.start_s)}–{tenths(turn.end_s)}", about(speaker)[0], *about(speaker)[2:]])
+
+
+def _at_16_khz(blocks: Iterable[tuple["Signal", int]]) -> Iterator["Signal"]:
+    """Average the channels and resample, in pieces of half a second."""
+    import numpy as np
+    import soxr
+
+    from voxtrait.audio.signals import SAMPLING_RATE, check_signal, to_mono
+
+    resampler: Any = None
+    for block, rate in blocks:
+        if not block.shape[-1]:
+            continue
+        mono = to_mono(check_signal(block))
+        size = max(1, rate // 2)
+        for at in range(0, len(mono), size):
+            piece = np.ascontiguousarray(mono[at : at + size])
+            if rate != SAMPLING_RATE:
+                resampler = resampler or soxr.ResampleStream(rate, SAMPLING_RATE, 1, "float32")
+                piece = np.asarray(resampler.resample_chunk(piece), np.float32)
+            yield piece
 
 
 def _blocks(

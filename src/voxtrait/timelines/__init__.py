@@ -8,8 +8,9 @@
 :func:`timeline` does all of it for a file or a signal.
 """
 
+from voxtrait.timelines.live import LiveDiarizer
 from voxtrait.timelines.recording import timeline
 from voxtrait.timelines.records import Segment, Speaker, Timeline
 from voxtrait.timelines.turns import read_turns
 
-__all__ = ["Segment", "Speaker", "Timeline", "read_turns", "timeline"]
+__all__ = ["LiveDiarizer", "Segment", "Speaker", "Timeline", "read_turns", "timeline"]

@@ -19,8 +19,7 @@ SAME: Final = 0.40  # mean similarity from which clusters are one speaker's
 SLOT_BONUS: Final = 0.1  # added between near runs of one slot, subtracted between near runs of two slots
 NEAR_S: Final = 5.0  # seconds between two runs that are in one window
 APART: Final = 2.0  # subtracted where both speak at the same time
-SURE_S: Final = 1.0  # seconds of a run whose embedding can found a speaker
-LEAST_S: Final = 1.0  # seconds alone that a speaker needs, when the number is not given
+SURE_S: Final = 1.0  # seconds of a run whose embedding can found a speaker, and seconds alone that a speaker needs
 
 
 class Item(NamedTuple):
@@ -112,10 +111,16 @@ def merge(
 
 
 class Speakers:
-    """The speakers found so far, and what later parts of the recording are compared with."""
+    """The speakers found so far, and what later parts of the recording are compared with.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        limits: of their number.
+        same: mean similarity from which clusters are one speaker's.
+    """
+
+    def __init__(self, limits: Limits, *, same: float = SAME) -> None:
         self._limits = limits
+        self._same = same
         self._sums: list[npt.NDArray[np.float64]] = []  # of embeddings, weighted by seconds
         self._seconds: list[float] = []
 
@@ -126,7 +131,7 @@ class Speakers:
             Numbers from 0, in the order in which the speakers were found; ``None`` without any speech to compare.
         """
         sure = [place for place, item in enumerate(items) if item.embedding is not None and item.alone_s >= SURE_S]
-        if not sure:
+        if not sure and not self._sums:
             sure = [place for place, item in enumerate(items) if item.embedding is not None]
         labels: dict[int, int] = {}
         fixed = len(self._sums)
@@ -139,7 +144,7 @@ class Speakers:
                 between = np.block([[np.full((fixed, fixed), -np.inf), across], [across.T, between]])
             weights = np.array(self._seconds + [item.alone_s for item in ours])
             limits = Limits(max(self._limits.least, fixed), self._limits.most)
-            found = merge(between, weights, limits, fixed)
+            found = merge(between, weights, limits, fixed, self._same)
             found = self._without_small(found, between, weights, fixed)
             numbers: dict[int, int] = {found[place]: place for place in range(fixed)}
             for place, label in zip(sure, found[fixed:], strict=True):
@@ -163,7 +168,7 @@ class Speakers:
             if len(names) <= max(self._limits.least, 1):
                 break
             mass = {name: weights[found == name].sum() for name in names}
-            small = [name for name in names if mass[name] < LEAST_S and not (found[:fixed] == name).any()]
+            small = [name for name in names if mass[name] < SURE_S and not (found[:fixed] == name).any()]
             if not small:
                 break
             name = min(small, key=lambda one: mass[one])

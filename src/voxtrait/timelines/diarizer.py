@@ -95,6 +95,11 @@ class Diarizer:
         """Return the music outside of the settled turns, by start."""
         return self._music.segments(self.turns, self.duration_s)
 
+    def timeline(self, path: str | None = None) -> Timeline:
+        """Return the timeline of all that is settled; ``path`` is the sound's, as the timeline names it."""
+        segments = [*joined(self.turns), *self.music()]
+        return finished(self._recognizer, path, self.duration_s, segments, self.speakers())
+
     def _process(self, stretches: Iterable[Stretch]) -> list[Segment]:
         """Encode the runs of stretches, side by side, and settle the parts that end in them."""
         runs = []
@@ -200,8 +205,7 @@ def diarize(
     for block in blocks:
         diarizer.feed(block)
     diarizer.close()
-    segments = [*diarizer.turns, *diarizer.music()]
-    return finished(recognizer, path, diarizer.duration_s, segments, diarizer.speakers())
+    return diarizer.timeline(path)
 
 
 def finished(

@@ -47,9 +47,9 @@ def text(timeline: Timeline, width: int = WIDTH) -> str:
     parts = [
         head,
         _bars(timeline, length, max(width, 1)),
-        _columns([_about(one) for one in timeline.speakers]),
+        _columns([about(one) for one in timeline.speakers]),
         _speaking(timeline),
-        _columns([[f"{_tenths(one.start_s)}–{_tenths(one.end_s)}", _name(one.speaker)] for one in timeline.turns]),
+        _columns([[f"{tenths(one.start_s)}–{tenths(one.end_s)}", _name(one.speaker)] for one in timeline.turns]),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
@@ -90,7 +90,8 @@ def _bars(timeline: Timeline, length: float, width: int) -> list[str]:
     return [f"{name:<{indent}}  {bar(found, length, width)}" for name, found in rows] + [f"{'':<{indent}}  {scale}"]
 
 
-def _about(one: Speaker) -> list[str]:
+def about(one: Speaker) -> list[str]:
+    """Return a speaker's name, seconds, gender and age, as far as they are known."""
     name = _name(one.speaker) + (f" (channel {one.channel})" if one.channel else "")
     spoken = [name, _clock(one.speech_s)]
     if one.gender is None:
@@ -130,7 +131,13 @@ def _clock(time_s: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
-def _tenths(time_s: float) -> str:
+def tenths(time_s: float) -> str:
+    """Return a time as minutes, seconds and tenths.
+
+    Examples:
+        >>> tenths(62.34)
+        '1:02.3'
+    """
     whole, tenth = divmod(round(time_s * 10), 10)
     return f"{_clock(whole)}.{tenth}"
 

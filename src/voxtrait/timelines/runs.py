@@ -33,6 +33,9 @@ class Run(NamedTuple):
 class Runs:
     """Cuts runs out of stretches that follow one another, in memory that does not grow with a recording's length.
 
+    Args:
+        most_frames: length at which a run is cut.
+
     Examples:
         >>> runs = Runs()
         >>> silent = Stretch(0, np.zeros((4, 3), np.float32), np.zeros(4, np.float32), np.zeros(1080, np.float32))
@@ -40,7 +43,8 @@ class Runs:
         ([], [])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_frames: int = MOST_FRAMES) -> None:
+        self._most = most_frames
         self._start = 0  # of what is held, in frames
         self._active = np.zeros((0, segmentation.SLOTS), bool)
         self._speech = np.zeros(0, np.float32)
@@ -70,8 +74,8 @@ class Runs:
             for start, end in filled(self._active[offset:, slot], GAP_FRAMES):
                 begin, stop = start + offset + self._start, end + offset + self._start
                 ended = last or stop + GAP_FRAMES < total
-                while stop - begin > MOST_FRAMES + SPARE_FRAMES:
-                    cut = begin + MOST_FRAMES if stop - begin > 2 * MOST_FRAMES else begin + (stop - begin) // 2
+                while stop - begin > self._most + SPARE_FRAMES:
+                    cut = begin + self._most if stop - begin > 2 * self._most else begin + (stop - begin) // 2
                     if not ended and cut == begin + (stop - begin) // 2:
                         break
                     found.append((begin, cut, slot))
