@@ -54,6 +54,11 @@ Item = str | BytesIO
     type=click.Path(),
     help="Output file, or a folder with one file for each recording. In a folder, finished recordings are skipped.",
 )
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False),
+    help="Draw the timeline of one recording to this file: a .png, .svg, .pdf or .jpg.",
+)
 @where_options
 @quiet_option
 def timeline(
@@ -67,6 +72,7 @@ def timeline(
     channels: bool,
     channel: int | None,
     out: str | None,
+    plot: str | None,
     where: "Where",
     quiet: bool,
 ) -> None:
@@ -79,8 +85,10 @@ def timeline(
     Exit status 1: some recordings could not be used.
     """
     from voxtrait import batch
+    from voxtrait.manifest.funnel import check_picture
     from voxtrait.recognize import load
     from voxtrait.timelines import formats, read_turns
+    from voxtrait.timelines.plot import plot as draw
     from voxtrait.timelines.recording import check_channels, failed, limits_of
 
     limits_of(speakers, min_speakers, max_speakers)
@@ -98,6 +106,10 @@ def timeline(
         if len(items) > 1:
             raise OptionError(f"got --turns and {len(items)} recordings, expected one recording: run them one by one")
         known = read_turns(turns, recording=_name(items[0]))
+    if plot is not None:
+        check_picture(plot)
+        if len(items) > 1:
+            raise OptionError(f"Got --plot and {len(items)} recordings. Expected one recording: run them one by one.")
     targets = _targets(items, str(out), formats.ENDINGS[format_]) if folder else []
     if folder:
         unfinished = [place for place, target in enumerate(targets) if not target.exists()]
@@ -124,6 +136,9 @@ def timeline(
         nonlocal wrong
         for place, one in enumerate(found):
             wrong |= one.status == "error"
+            if plot is not None:
+                draw(one, plot)
+                note(f"picture in {plot}", quiet)
             if folder and one.status == "error":
                 note(f"failed: {one.message}")
             elif folder:

@@ -41,7 +41,7 @@ def text(timeline: Timeline, width: int = WIDTH) -> str:
         return f"{path}  {timeline.status}: {_clean(timeline.message or 'no details')}"
     length = max([timeline.duration_s or 0.0, *(one.end_s for one in timeline.segments)])
     counts = f"{_counted(len(timeline.speakers), 'speaker')}, {_counted(len(timeline.turns), 'turn')}"
-    head = [f"{path}  {_clock(length)}  {counts}, {_clock(timeline.speech_s or 0.0)} of speech"]
+    head = [f"{path}  {clock(length)}  {counts}, {clock(timeline.speech_s or 0.0)} of speech"]
     if timeline.message:
         head.append(_clean(timeline.message))
     parts = [
@@ -86,14 +86,14 @@ def _bars(timeline: Timeline, length: float, width: int) -> list[str]:
     if not rows:
         return []
     indent = max(len(name) for name, _ in rows)
-    scale = f"{'0:00'}{_clock(length):>{max(width - 4, 1)}}"
+    scale = f"{'0:00'}{clock(length):>{max(width - 4, 1)}}"
     return [f"{name:<{indent}}  {bar(found, length, width)}" for name, found in rows] + [f"{'':<{indent}}  {scale}"]
 
 
 def about(one: Speaker) -> list[str]:
     """Return a speaker's name, seconds, gender and age, as far as they are known."""
     name = _name(one.speaker) + (f" (channel {one.channel})" if one.channel else "")
-    spoken = [name, _clock(one.speech_s)]
+    spoken = [name, clock(one.speech_s)]
     if one.gender is None:
         return [*spoken, "no prediction"]
     certain = "" if one.p_female is None else f" {1 - one.p_female if one.gender == 'male' else one.p_female:.2f}"
@@ -106,7 +106,7 @@ def about(one: Speaker) -> list[str]:
 
 def _speaking(timeline: Timeline) -> list[str]:
     rows = [
-        [gender, _clock(part["seconds"]), f"{part['share']:.0%} ({part['low']:.0%}–{part['high']:.0%})"]
+        [gender, clock(part["seconds"]), f"{part['share']:.0%} ({part['low']:.0%}–{part['high']:.0%})"]
         for gender, part in timeline.shares("gender").items()
         if part["seconds"] > 0
     ]
@@ -126,7 +126,13 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _clock(time_s: float) -> str:
+def clock(time_s: float) -> str:
+    """Return a time as minutes and seconds, with hours from the first one on.
+
+    Examples:
+        >>> clock(62.34), clock(3700)
+        ('1:02', '1:01:40')
+    """
     minutes, rest = divmod(round(time_s), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
@@ -139,7 +145,7 @@ def tenths(time_s: float) -> str:
         '1:02.3'
     """
     whole, tenth = divmod(round(time_s * 10), 10)
-    return f"{_clock(whole)}.{tenth}"
+    return f"{clock(whole)}.{tenth}"
 
 
 def _name(speaker: str | None) -> str:

@@ -1,0 +1,93 @@
+"""Draws a timeline as a picture: a lane for each speaker, coloured by gender, with their age beside it."""
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from voxtrait.audio.writing import atomic_path
+from voxtrait.manifest.funnel import check_picture
+from voxtrait.timelines.drawing import clock
+from voxtrait.timelines.naming import one_line, shown_path
+from voxtrait.timelines.records import UNSURE, Speaker, Timeline
+
+COLORS: Final = {"female": "#8e5ba6", "male": "#2f8f83", UNSURE: "#8a8f98"}
+MUSIC: Final = "#d8c9a0"
+LANE_IN: Final = 0.42  # inches
+SHORTEST: Final = 0.0015  # share of the width that a turn gets at least, so that it can be seen
+NAME: Final = 24  # characters of a speaker's name at most
+
+
+def plot(timeline: Timeline, path: str | os.PathLike[str]) -> None:
+    """Draw a timeline into a file.
+
+    Args:
+        timeline: of any status; without segments the picture says why.
+        path: of a ``.png``, ``.svg``, ``.pdf`` or ``.jpg``. Its folder is made.
+
+    Raises:
+        OptionError: if the name has another ending.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    check_picture(path)
+    has_music = any(one.kind == "music" for one in timeline.segments)
+    lanes = len(timeline.speakers) + has_music
+    figure = Figure(figsize=(12, 1.6 + LANE_IN * max(lanes, 2)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes: Any = figure.subplots()
+    axes.set_title(_title(timeline), loc="left", fontsize=11, parse_math=False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    length = max([timeline.duration_s or 0.0, *(one.end_s for one in timeline.segments), 1.0])
+    axes.set_xlim(0, length)
+    axes.set_ylim(lanes - 0.4, -0.6)
+    if not lanes:
+        axes.text(0.5, 0.5, timeline.message or timeline.status, ha="center", va="center", transform=axes.transAxes)
+    names = []
+    for lane, speaker in enumerate(timeline.speakers):
+        turns = [turn for turn in timeline.turns if turn.speaker == speaker.speaker]
+        bars = [(turn.start_s, max(turn.duration_s, SHORTEST * length)) for turn in turns]
+        axes.broken_barh(bars, (lane - 0.36, 0.72), facecolors=COLORS[speaker.gender or UNSURE])
+        names.append(_name(speaker))
+    if has_music:
+        bars = [(one.start_s, one.duration_s) for one in timeline.segments if one.kind == "music"]
+        axes.broken_barh(bars, (lanes - 1.36, 0.72), facecolors=MUSIC, hatch="///", edgecolor="white")
+        names.append("music")
+    axes.set_yticks(range(lanes), names, fontsize=9, parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.set_axisbelow(True)
+    axes.grid(axis="x", color="#e3e5e8")
+    axes.xaxis.set_major_formatter(lambda seconds, _place: clock(seconds))
+    totals = {gender: part for gender, part in timeline.shares("gender").items() if part["seconds"] > 0}
+    handles = [
+        Patch(color=COLORS[gender], label=f"{gender} {clock(part['seconds'])}, {part['share']:.0%}".replace("%", " %"))
+        for gender, part in totals.items()
+    ]
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(file) as part:
+        figure.savefig(part, dpi=120, format=file.suffix[1:].lower())
+
+
+def _title(timeline: Timeline) -> str:
+    name = one_line(Path(shown_path(timeline)).name)
+    if timeline.status != "ok":
+        return f"{name}: {timeline.status}"
+    return f"{name}: {clock(timeline.speech_s or 0.0)} of speech in {clock(timeline.duration_s or 0.0)}"
+
+
+def _name(speaker: Speaker) -> str:
+    name = one_line(speaker.speaker)
+    parts = [name if len(name) <= NAME else f"{name[: NAME - 1]}…"]
+    if speaker.channel is not None:
+        parts.append(f"channel {speaker.channel}")
+    if speaker.gender is not None:
+        parts.append(speaker.gender)
+    if speaker.age_years is not None:
+        between = "" if speaker.age_low is None else f" ({speaker.age_low:.0f}–{speaker.age_high:.0f})"
+        parts.append(f"{speaker.age_years:.0f} years{between}")
+    return ", ".join(parts)
