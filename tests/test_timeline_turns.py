@@ -312,7 +312,7 @@ def test_broken_files_give_one_clear_error(case: str, tmp_path: Path) -> None:
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="No such file"):
         read_turns(tmp_path / "none.rttm")
-    with pytest.raises(OptionError, match="cannot be read"):
+    with pytest.raises(OptionError, match="has no file with the turns"):
         read_turns(tmp_path)
 
 

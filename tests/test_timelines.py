@@ -296,9 +296,24 @@ def test_turns_are_those_of_one_recording(talk: np.ndarray, tmp_path: Path) -> N
         root, ["timeline", str(tmp_path / "two.wav"), "--turns", str(tmp_path / "all.rttm"), "--format", "json", "-q"]
     )
     assert [(part["end_s"], part["speaker"]) for part in json.loads(one.stdout)["segments"]] == [(4.0, "Bob")]
-    both = CliRunner().invoke(root, ["timeline", str(tmp_path), "--turns", str(tmp_path / "all.rttm"), "-q"])
-    assert both.exit_code != 0
-    assert "2 recordings, expected one recording" in str(both.exception) + both.output
+    audio.write_wav(tmp_path / "three.wav", talk[: 6 * RATE], RATE)
+    command = ["timeline", str(tmp_path), "--format", "jsonl", "-q", "--turns"]
+    all_ = CliRunner().invoke(root, [*command, str(tmp_path / "all.rttm")])
+    found = [json.loads(text) for text in all_.stdout.splitlines()]
+    assert [[part["speaker"] for part in value["segments"]] for value in found] == [["Ann"], [], ["Bob"]]
+    assert (all_.exit_code, found[1]["status"], "none is" in found[1]["message"]) == (1, "error", True)
+    (tmp_path / "one.rttm").write_text(line.format("one", "2.00", "Ann"))
+    alone = CliRunner().invoke(root, [*command, str(tmp_path / "one.rttm")])
+    assert (alone.exit_code, "holds the turns of one recording" in alone.stderr) == (2, True)
+    (tmp_path / "turns").mkdir()
+    for name, speaker in (("one", "Ann"), ("two", "Bob"), ("three", "Eve")):
+        (tmp_path / "turns" / f"{name}.txt").write_text(f"1.0\t3.0\t{speaker}\n")
+    apart = CliRunner().invoke(root, [*command, str(tmp_path / "turns")])
+    assert apart.exit_code == 0
+    assert [json.loads(text)["speakers"][0]["speaker"] for text in apart.stdout.splitlines()] == ["Ann", "Eve", "Bob"]
+    (tmp_path / "turns" / "one.rttm").write_text(line.format("one", "2.00", "Ann"))
+    double = CliRunner().invoke(root, ["timeline", str(tmp_path / "one.wav"), "--turns", str(tmp_path / "turns")])
+    assert (double.exit_code, "has 2 files with the turns of" in double.stderr) == (2, True)
 
 
 def test_the_command_offers_the_formats_there_are() -> None:

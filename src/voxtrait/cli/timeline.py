@@ -35,9 +35,9 @@ Item = str | BytesIO
 @click.option("--max-speakers", type=click.IntRange(min=1), help="Largest possible number of speakers.")
 @click.option(
     "--turns",
-    type=click.Path(dir_okay=False),
-    help="File with the turns of one recording: RTTM, TextGrid, ELAN, Audacity labels, SRT, VTT, JSON or CSV. "
-    "The speakers keep their names, and only gender and age are predicted.",
+    type=click.Path(),
+    help="File with the turns: RTTM, TextGrid, ELAN, Audacity labels, SRT, VTT, JSON or CSV; or a folder with one such "
+    "file for each recording. The speakers keep their names, and only gender and age are predicted.",
 )
 @click.option(
     "--channels",
@@ -90,6 +90,7 @@ def timeline(
     from voxtrait.timelines import formats, read_turns
     from voxtrait.timelines.plot import plot as draw
     from voxtrait.timelines.recording import check_channels, failed, limits_of
+    from voxtrait.timelines.turns import holds_several
 
     limits_of(speakers, min_speakers, max_speakers)
     check_channels(channels, channel, bool(speakers or min_speakers or max_speakers or turns))
@@ -99,13 +100,17 @@ def timeline(
         format_ = _format_of(out, format_)
     if not folder:
         formats.check(format_, many)
-    known: Sequence[Segment] | None = None
+    known: Sequence[Segment] | str | None = turns
     if turns is not None:
         if speakers or min_speakers or max_speakers:
             raise OptionError("got --turns and a number of speakers, expected one of the two: the turns name them")
-        if len(items) > 1:
-            raise OptionError(f"got --turns and {len(items)} recordings, expected one recording: run them one by one")
-        known = read_turns(turns, recording=_name(items[0]))
+        if len(items) == 1:
+            known = read_turns(turns, recording=_name(items[0]))
+        elif not holds_several(turns):
+            raise OptionError(
+                f"{turns} holds the turns of one recording, and there are {len(items)} recordings. Expected an RTTM or "
+                "CSV that names the recordings, or a folder with one file for each."
+            )
     if plot is not None:
         check_picture(plot)
         if len(items) > 1:
@@ -164,26 +169,32 @@ class _Job:
 
     recognizer: "Recognizer"
     speakers: tuple[int | None, int | None, int | None]
-    turns: "Sequence[Segment] | None"
+    turns: "Sequence[Segment] | str | None"  # a text is the name of a file with the turns of all recordings
     channels: bool
     channel: int | None
     threads: int
 
     def __call__(self, item: Item) -> "Timeline":
         from voxtrait.timelines import timeline
+        from voxtrait.timelines.recording import failed
 
         exact, least, most = self.speakers
-        return timeline(
-            item,
-            model=self.recognizer,
-            speakers=exact,
-            min_speakers=least,
-            max_speakers=most,
-            turns=self.turns,
-            channels=self.channels,
-            channel=self.channel,
-            threads=self.threads,
-        )
+        try:
+            return timeline(
+                item,
+                model=self.recognizer,
+                speakers=exact,
+                min_speakers=least,
+                max_speakers=most,
+                turns=self.turns,
+                channels=self.channels,
+                channel=self.channel,
+                threads=self.threads,
+            )
+        except OptionError as error:
+            if not isinstance(self.turns, str):
+                raise
+            return failed(self.recognizer, _name(item), str(error))  # the other recordings may have turns
 
 
 def _printed(found: Iterable[Any], format_: str, many: bool) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import codecs
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from voxtrait.errors import OptionError
@@ -38,8 +38,10 @@ def read_turns(path: str | os.PathLike[str], *, recording: str | None = None) ->
     are skipped.
 
     Args:
-        path: a text file in UTF-8, UTF-16 with a byte order mark, or Latin-1.
-        recording: path or name of the recording whose turns are read, for a file with the turns of several.
+        path: a text file in UTF-8, UTF-16 with a byte order mark, or Latin-1; or a folder with such a file for each
+            recording, named as the recording with another ending.
+        recording: path or name of the recording whose turns are read; needed for a folder and for a file with the turns
+            of several recordings.
 
     Returns:
         The turns by start; turns that overlap stay apart.
@@ -55,9 +57,37 @@ def read_turns(path: str | os.PathLike[str], *, recording: str | None = None) ->
         ...     read_turns(file)
         [Segment(start_s=0.5, end_s=2.0, speaker='Anna', kind=None)]
     """
-    file = os.fsdecode(path)
+    file = _of_recording(path, recording) if Path(path).is_dir() else os.fsdecode(path)
     text = _text(file)
     return chosen(file, _reader(file, text)(file, text), recording)
+
+
+def holds_several(path: str | os.PathLike[str]) -> bool:
+    """Return whether a folder or file can hold the turns of several recordings, each under its name.
+
+    Raises:
+        OptionError: as for :func:`read_turns`.
+    """
+    if Path(path).is_dir():
+        return True
+    file = os.fsdecode(path)
+    text = _text(file)
+    return len({turn.recording for turn in _reader(file, text)(file, text)} - {None}) > 1
+
+
+def _of_recording(folder: str | os.PathLike[str], recording: str | None) -> str:
+    """Find the file in a folder that belongs to a recording."""
+    stems = {PurePath(recording or "").stem, PurePath(recording or "").name}
+    found = sorted(
+        file for file in Path(folder).iterdir() if file.stem in stems and file.suffix.lower() in (*_BY_ENDING, ".txt")
+    )
+    if len(found) != 1:
+        number = f"{len(found)} files" if found else "no file"
+        raise OptionError(
+            f"{os.fsdecode(folder)} has {number} with the turns of {recording or 'standard input'}. Expected one, such "
+            f"as {PurePath(recording or 'talk').stem}.rttm."
+        )
+    return os.fsdecode(found[0])
 
 
 def _text(file: str) -> str:
