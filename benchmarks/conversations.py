@@ -11,7 +11,8 @@ Limits of such conversations: each speaker has their own microphone, most have f
 turns do not refer to each other. The same seed gives the same conversation.
 
 ``--write`` writes a WAV and an RTTM for each conversation, and ``truth.json``; a second call adds to the folder.
-Without it, ``voxtrait.timeline`` processes the conversations and the errors are printed. ``--folder DIR`` takes the
+Without it, ``voxtrait.timeline`` (with ``--live`` ``voxtrait listen --timeline``) processes the conversations and the
+errors are printed. ``--folder DIR`` takes the
 conversations that ``--write`` wrote. Scoring needs pyannote.metrics.
 """
 
@@ -45,6 +46,8 @@ from voxtrait import audio
 from voxtrait.audio.writing import write_wav
 from voxtrait.errors import NothingToDoError, VoxtraitError
 from voxtrait.labels import GENDERS
+from voxtrait.recognize import Recognizer
+from voxtrait.timelines import LiveDiarizer
 from voxtrait.timelines.records import Segment, Speaker, Timeline, union_s
 
 COLUMNS = (
@@ -279,10 +282,23 @@ def read(folder: Path) -> Iterator[tuple[str, Conversation]]:
         )
 
 
-def report(made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool) -> Iterator[str]:
+def followed(signal: np.ndarray, sampling_rate: int, model: Recognizer) -> Timeline:
+    """The timeline of ``voxtrait listen --timeline``."""
+    live = LiveDiarizer(model)
+    for at in range(0, len(signal), sampling_rate // 2):
+        live.feed(signal[at : at + sampling_rate // 2])
+    live.close()
+    return live.timeline()
+
+
+def report(made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool, live: bool) -> Iterator[str]:
     """Process conversations, and yield the tables."""
     metrics()
-    process = functools.partial(voxtrait.timeline, model=voxtrait.load(), threads=os.cpu_count() or 1)
+    process: Callable[..., Timeline] = functools.partial(
+        voxtrait.timeline, model=voxtrait.load(), threads=os.cpu_count() or 1
+    )
+    if live:
+        process = functools.partial(followed, model=voxtrait.load())
     process(np.zeros(RATE, np.float32), sampling_rate=RATE)  # loads the models
     scores: list[dict[str, Any]] = []
     walls: list[float] = []
@@ -335,6 +351,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS), help="used in turn")
     parser.add_argument("--peer", action="store_true", help="also run inaSpeechSegmenter, from build/peers")
+    parser.add_argument("--live", action="store_true", help="measure `voxtrait listen --timeline` instead")
     parser.add_argument("--no-clips", action="store_true", help="skip the age errors of single clips")
     given = parser.parse_args()
     if not 1 <= given.people[0] <= given.people[1] or given.minutes < 0.2:
@@ -343,7 +360,7 @@ def main() -> None:
     if given.write:
         write(given.write, made)
         return
-    for part in report(made, given.peer, not given.no_clips):
+    for part in report(made, given.peer, not given.no_clips, given.live):
         print(part)
 
 

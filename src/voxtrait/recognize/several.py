@@ -1,0 +1,125 @@
+"""Whether one voice speaks in a clip, or several.
+
+The encoder has summarised windows of 6 s. Their speaker embeddings cost nothing more. If the two least similar windows
+of a stretch differ, the segmentation network separates the speakers within each, and the embeddings of these pieces
+are compared: only then is it certain that it is the speaker that changed, and not what is said or how.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
+from voxtrait.features import Array
+from voxtrait.speech import segmentation
+
+Voices = Literal["one", "several"]
+Frames = npt.NDArray[np.int64]
+
+ALIKE: Final = 0.8  # cosine of the embeddings of two windows from which they are one speaker's for sure …
+LIKELY: Final = 0.6  # … or from this, if the segmentation network finds one speaker in each
+SAME: Final = 0.48  # mean cosine from which pieces are one speaker's
+SLOT_BONUS: Final = 0.1  # added between pieces of one slot of a window, subtracted between those of two slots
+ACTIVE: Final = 0.5  # probability from which a slot speaks
+PIECE_S: Final = 3.0  # seconds of a piece at most
+SHORTEST_S: Final = 0.5  # seconds of a piece at least
+LEAST_S: Final = 1.2  # seconds that the second voice needs
+
+
+class Encoder(Protocol):
+    """What is needed of a recogniser with a bundle of windows."""
+
+    def windows(self, spoken: Signal) -> Array:
+        """Cut speech into windows for the encoder."""
+
+    def summaries(self, windows: Array) -> Array:
+        """Run the encoder."""
+
+    def embed_summary(self, summary: Array) -> Array:
+        """Compute the speaker embedding of a summary."""
+
+
+class VoiceCount:
+    """Counts voices while a clip is read, stretch by stretch, in memory that does not grow with its length.
+
+    Args:
+        recognizer: with a bundle of windows that follow one another.
+    """
+
+    def __init__(self, recognizer: Encoder) -> None:
+        self._recognizer = recognizer
+        self._examined = False
+        self._several = False
+        self._first: tuple[Signal, Array] | None = None  # the first window of the clip, and its embedding
+
+    @property
+    def voices(self) -> Voices | None:
+        """The result so far; ``None`` if there was no stretch with two windows."""
+        if not self._examined:
+            return None
+        return "several" if self._several else "one"
+
+    def feed(self, spoken: Signal, summaries: Array) -> None:
+        """Take the next stretch of speech at 16 kHz, ``(samples,)``, and the summaries of its windows, ``(n, f)``."""
+        if self._several:
+            return
+        size = len(spoken) // len(summaries)
+        embeddings = [self._recognizer.embed_summary(summary[None]) for summary in summaries]
+        windows = [spoken[place * size : (place + 1) * size] for place in range(len(summaries))]
+        if self._first is not None:  # a later stretch may be another person's
+            windows.append(self._first[0])
+            embeddings.append(self._first[1])
+        else:
+            self._first = windows[0].copy(), embeddings[0]
+        if len(windows) < 2:
+            return
+        self._examined = True
+        vectors = np.stack(embeddings)
+        cosines = vectors @ vectors.T
+        one, other = divmod(int(np.argmin(cosines)), len(cosines))
+        if cosines[one, other] < ALIKE:
+            self._several = self._differ([windows[one], windows[other]], float(cosines[one, other]))
+
+    def _differ(self, windows: list[Signal], cosine: float) -> bool:
+        """Compare the speakers within two windows, whose embeddings have this cosine."""
+        alone = [_alone(window) for window in windows]
+        if cosine >= LIKELY and all(len(slots) <= 1 for slots in alone):
+            return False
+        pieces = [
+            (place, *piece)
+            for place, (window, slots) in enumerate(zip(windows, alone, strict=True))
+            for piece in self._pieces(window, slots)
+        ]
+        if len(pieces) < 2:
+            return False
+        place, slot = (np.array([piece[column] for piece in pieces]) for column in (0, 1))
+        seconds = np.array([piece[2] for piece in pieces])
+        vectors = np.stack([piece[3] for piece in pieces]).astype(np.float64)
+        bonus = np.where(slot[:, None] == slot[None], SLOT_BONUS, -SLOT_BONUS)
+        distance = 1 - vectors @ vectors.T - np.where(place[:, None] == place[None], bonus, 0.0)
+        np.fill_diagonal(distance, 0.0)
+        tree = linkage(squareform(np.maximum(distance, 0.0), checks=False), "average")
+        groups = fcluster(tree, 1 - SAME, "distance")
+        spoken = np.sort(np.bincount(groups, weights=seconds))
+        return len(spoken) > 1 and bool(spoken[-2] >= LEAST_S)
+
+    def _pieces(self, window: Signal, slots: list[Frames]) -> Iterator[tuple[int, float, Array]]:
+        """Yield slot, seconds and embedding of pieces in which a slot speaks alone."""
+        cut = window[: len(window) // segmentation.HOP * segmentation.HOP].reshape(-1, segmentation.HOP)
+        for slot, frames in enumerate(slots):
+            for part in np.array_split(frames, int(np.ceil(len(frames) * segmentation.FRAME_S / PIECE_S))):
+                signal = cut[part].ravel()
+                summary = self._recognizer.summaries(self._recognizer.windows(signal)).mean(axis=0)
+                yield slot, len(signal) / SAMPLING_RATE, self._recognizer.embed_summary(summary[None])
+
+
+def _alone(window: Signal) -> list[Frames]:
+    """Find the frames in which each speaker of a window of at most 10 s speaks alone, if that is long enough."""
+    active = segmentation.activity(window)[: len(window) // segmentation.HOP] >= ACTIVE
+    single = active.sum(axis=1) == 1
+    found = [np.flatnonzero(active[:, slot] & single) for slot in range(segmentation.SLOTS)]
+    return [frames for frames in found if len(frames) * segmentation.FRAME_S >= SHORTEST_S]
