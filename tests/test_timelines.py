@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
@@ -302,6 +303,11 @@ def test_turns_are_those_of_one_recording(talk: np.ndarray, tmp_path: Path) -> N
     found = [json.loads(text) for text in all_.stdout.splitlines()]
     assert [[part["speaker"] for part in value["segments"]] for value in found] == [["Ann"], [], ["Bob"]]
     assert (all_.exit_code, found[1]["status"], "none is" in found[1]["message"]) == (1, "error", True)
+    table = tmp_path / "all.parquet"
+    CliRunner().invoke(root, [*command, str(tmp_path / "all.rttm"), "--out", str(table)])
+    rows = pl.read_parquet(table)
+    assert rows["speaker"].to_list() == ["Ann", "Bob"]
+    assert rows.columns[:4] == ["path", "start_s", "end_s", "speaker"] and rows["path"][1].endswith("two.wav")
     (tmp_path / "one.rttm").write_text(line.format("one", "2.00", "Ann"))
     alone = CliRunner().invoke(root, [*command, str(tmp_path / "one.rttm")])
     assert (alone.exit_code, "holds the turns of one recording" in alone.stderr) == (2, True)

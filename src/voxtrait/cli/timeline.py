@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("text", "json", "jsonl", "csv", "textgrid", "rttm", "srt", "audacity", "lhotse")
 
+TABLE: Final = ".parquet"  # the ending of an output file with one row a segment
+
 Item = str | BytesIO
 
 
@@ -96,9 +98,10 @@ def timeline(
     check_channels(channels, channel, bool(speakers or min_speakers or max_speakers or turns))
     items, many = find_inputs(inputs, quiet)
     folder = out is not None and (Path(out).is_dir() or not Path(out).suffix)
-    if out is not None and not folder:
+    as_table = out is not None and Path(out).suffix.lower() == TABLE
+    if out is not None and not folder and not as_table:
         format_ = _format_of(out, format_)
-    if not folder:
+    if not folder and not as_table:
         formats.check(format_, many)
     known: Sequence[Segment] | str | None = turns
     if turns is not None:
@@ -155,6 +158,8 @@ def timeline(
         statuses = [one.status for one in counted()]
         failures = statuses.count("error")
         note(f"{out}: {len(statuses) - failures} written, {failures} failed", quiet)
+    elif out is not None and as_table:
+        formats.write_table(list(counted()), out)
     elif out is not None:
         _write(Path(out), formats.render(list(counted()), format_, many))
     else:
@@ -217,8 +222,8 @@ def _format_of(out: str, format_: str) -> str:
     suffix = Path(out).suffix.lower()
     if suffix not in formats.SUFFIXES:
         raise OptionError(
-            f"got the output file {out}, expected one ending in {', '.join(sorted(formats.SUFFIXES))}, a folder, "
-            "or --format"
+            f"got the output file {out}, expected one ending in {', '.join(sorted([*formats.SUFFIXES, TABLE]))}, a "
+            "folder, or --format"
         )
     return formats.SUFFIXES[suffix]
 

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import OptionError
 from voxtrait.timelines import praat, subtitles
 from voxtrait.timelines.drawing import text
@@ -94,6 +96,33 @@ def render(timelines: Iterable[Timeline], format_: str, many: bool = False) -> s
     held = list(timelines)
     check(format_, many or len(held) > 1)
     return _WRITERS[format_](held, many or len(held) > 1)
+
+
+def write_table(timelines: Sequence[Timeline], target: str | os.PathLike[str]) -> None:
+    """Write timelines as a Parquet table: one row a segment, the columns of the format ``csv``.
+
+    Args:
+        timelines: of any number of recordings; those without segments have no row.
+        target: a path, whose folder must exist; the file appears there only when it is whole.
+
+    Examples:
+        >>> import tempfile, polars as pl
+        >>> from voxtrait.timelines.records import Segment, Speaker
+        >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 4.0, (Speaker("S1", 4.0, "female", 0.99, 41.2),),
+        ...     (Segment(1.0, 5.25, "S1"),), "voxtrait-base 2.1")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_table([talk], f"{folder}/all.parquet")
+        ...     pl.read_parquet(f"{folder}/all.parquet").row(0)[:4]
+        ('talk.mp3', 1.0, 5.25, 'S1')
+    """
+    import polars as pl
+
+    tables = [
+        one.to_polars().select(pl.lit(shown_path(one)).alias("path"), pl.all())
+        for one in timelines or [Timeline(None, "error", None, None, None, (), (), "")]
+    ]
+    with atomic_path(target) as part:
+        pl.concat(tables).write_parquet(part)
 
 
 def _texts(timelines: Sequence[Timeline], _many: bool) -> str:
