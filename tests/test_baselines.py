@@ -11,8 +11,9 @@ import pytest
 
 from voxtrait import audio
 from voxtrait.errors import OptionError, SignalError
+from voxtrait.features.pitch import HOP, WINDOW
 from voxtrait.synthetic import draw_voice, speak
-from voxtrait.training.study.baselines import HOP, LEAST_VOICED, WINDOW, constant_years, fit_threshold, median_pitch
+from voxtrait.training.study.baselines import LEAST_VOICED, constant_years, fit_threshold, median_pitch
 
 RATE = audio.SAMPLING_RATE
 

@@ -8,6 +8,8 @@ The steps, each public::
                                         └── picture ──► uint8 (height, width) ── network_input ──► float32 (1, h, w)
                                                               └── encode_png / decode_png: PNG, lossless
 
+Apart from that, :mod:`~voxtrait.features.pitch` estimates the pitch of a voice.
+
 Frame ``i`` of a spectrogram is centred on sample ``i × hop_length``, with zeros outside the signal, or starts at it.
 Power is scaled so that a full-scale sine has 0 dB in its bin, whatever the window. Mel scales: Slaney, "Auditory
 Toolbox" (Interval TR 1998-010), and HTK (Young et al., The HTK Book): 2595 log10(1 + f/700).
@@ -23,6 +25,7 @@ from voxtrait.features.front_end import (
     kaldi_front_end,
     picture_front_end,
 )
+from voxtrait.features.pitch import pitch_contour
 from voxtrait.features.spectrum import Array, filters, log_mel, mel_power, windows
 
 __all__ = [
@@ -43,5 +46,6 @@ __all__ = [
     "network_input",
     "picture",
     "picture_front_end",
+    "pitch_contour",
     "windows",
 ]

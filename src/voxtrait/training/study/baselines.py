@@ -6,39 +6,25 @@ average 107 to 146 and 199 to 224 Hz by decade: Hollien & Shipp 1972, Stoicheff 
 clean speech of adults, and a weak one on children, noise and telephones. NumPy and SciPy only; torch is not needed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
-from voxtrait.audio.signals import SAMPLING_RATE, check_signal, to_mono
+from voxtrait.audio.signals import check_signal, to_mono
 from voxtrait.errors import OptionError
+from voxtrait.features.pitch import frame_pitches
 
 Floats = npt.NDArray[np.float64]
-Reals = npt.NDArray[np.float32]
 
-LOWEST_HZ: Final = 60.0
-HIGHEST_HZ: Final = 400.0
-WINDOW: Final = 3 * int(SAMPLING_RATE / LOWEST_HZ)  # samples: three periods of the lowest pitch, as in Boersma's text
-HOP: Final = SAMPLING_RATE // 100  # samples between two frames: 10 ms
-VOICING: Final = 0.45  # normalised autocorrelation that a frame without a pitch is taken to have
-SILENCE: Final = 0.03  # peak, as a share of the signal's, below which a frame is probably silent
-OCTAVE_COST: Final = 0.01  # what an octave towards the lowest pitch costs: of equal peaks the highest pitch is taken
 LEAST_VOICED: Final = 10  # frames, 0.1 s, below which a median is not reliable
-_BLOCK: Final = 2048  # frames in memory at a time
 
 
 def median_pitch(signal: npt.ArrayLike) -> float | None:
     """Find the median fundamental frequency of the voiced frames of a signal.
 
-    The autocorrelation of each Hanning-windowed frame is divided by that of the window; its highest peak between
-    :data:`LOWEST_HZ` and :data:`HIGHEST_HZ`, refined by a parabola, is the period, and frames whose peak is no higher
-    than their strength of being unvoiced have none (P. Boersma, "Accurate short-term analysis of the fundamental
-    frequency and the harmonics-to-noise ratio of a sampled sound", Proc. Inst. Phon. Sci. Amsterdam 17, 1993,
-    steps 2 and 3). Boersma's path through the candidates of all frames is left out: it corrects octave errors of single
-    frames, which hardly change a median.
+    Octave errors of single frames hardly change a median. :mod:`voxtrait.features.pitch` describes the method.
 
     Args:
         signal: ``(samples,)`` or ``(channels, samples)`` at 16 kHz, of one voice, best with its pauses cut out.
@@ -58,10 +44,8 @@ def median_pitch(signal: npt.ArrayLike) -> float | None:
         True
     """
     mono = to_mono(check_signal(signal))
-    loudest = float(np.abs(mono - mono.mean()).max())
-    if len(mono) < WINDOW or loudest == 0:
-        return None
-    found = np.concatenate([_pitches(frames, loudest) for frames in _frames(mono)])
+    found = frame_pitches(mono)
+    found = found[~np.isnan(found)]
     return float(np.median(found)) if len(found) >= LEAST_VOICED else None
 
 
@@ -139,49 +123,6 @@ def constant_years(years: npt.ArrayLike, weights: npt.ArrayLike | None = None) -
     low = ages[np.searchsorted(total, half - slack)]
     high = ages[np.searchsorted(total, half + slack)]
     return float((low + high) / 2)
-
-
-def _frames(mono: Reals) -> Iterator[Reals]:
-    """Cut a signal into frames ``(some, WINDOW)``, a block at a time: an hour of them does not fit in memory."""
-    every = np.lib.stride_tricks.sliding_window_view(mono, WINDOW)[::HOP]
-    for start in range(0, len(every), _BLOCK):
-        yield every[start : start + _BLOCK]
-
-
-def _pitches(frames: Reals, loudest: float) -> Reals:
-    """Give the pitch of the voiced ones of some frames ``(n, WINDOW)``, in Hz, ``(voiced,)``."""
-    shortest, longest = int(SAMPLING_RATE / HIGHEST_HZ), int(np.ceil(SAMPLING_RATE / LOWEST_HZ))
-    frames = (frames - frames.mean(axis=1, keepdims=True)) / np.float32(loudest)
-    peak = np.abs(frames).max(axis=1)
-    # such frames would be unvoiced below whatever their autocorrelation, which the least of them are too small to have
-    audible = peak > SILENCE / 2
-    frames, peak = frames[audible], peak[audible]
-    r = _autocorrelation(frames * _HANNING, longest + 2) / _autocorrelation(_HANNING[None], longest + 2)
-    lags = np.arange(shortest, longest + 1)
-    before, here, after = (r[:, shortest + shift : longest + 1 + shift] for shift in (-1, 0, 1))
-    is_peak = (here > before) & (here >= after)
-    # the parabola through a peak and its neighbours gives its position between two lags, and its height
-    bend = np.where(is_peak, before - 2 * here + after, -1)
-    shift = 0.5 * (before - after) / bend
-    height = np.minimum(here - 0.25 * (before - after) * shift, 1)
-    strength = np.where(is_peak, height - OCTAVE_COST * np.log2(LOWEST_HZ / SAMPLING_RATE * lags), -np.inf)
-    best = np.argmax(strength, axis=1)
-    rows = np.arange(len(best))
-    unvoiced = VOICING + np.maximum(0, 2 - peak / (SILENCE / (1 + VOICING)))
-    hz = SAMPLING_RATE / (lags[best] + shift[rows, best])
-    voiced = (strength[rows, best] > unvoiced) & (hz >= LOWEST_HZ) & (hz <= HIGHEST_HZ)
-    return np.asarray(hz[voiced], dtype=np.float32)
-
-
-def _autocorrelation(frames: Reals, n: int) -> Reals:
-    """Autocorrelation at the lags 0 to ``n`` - 1 divided by that at 0: ``(frames, samples)`` → ``(frames, n)``."""
-    size = scipy.fft.next_fast_len(frames.shape[1] + n, real=True)  # long enough that no lag wraps around
-    spectrum = scipy.fft.rfft(frames, size, axis=1)
-    r = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size, axis=1)[:, :n]
-    return np.asarray(r / r[:, :1])
-
-
-_HANNING: Final[Reals] = np.hanning(WINDOW + 2)[1:-1].astype(np.float32)
 
 
 def _check_lengths(expected: int, **lengths: int) -> None:
