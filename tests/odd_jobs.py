@@ -1,14 +1,17 @@
-"""A worker's job that does what it is told by the upload's first word: answer, hang, crash, leave, fail, swell."""
+"""A worker's job that does what it is told by the upload's first word: answer, hang, crash, leave, fail, send parts."""
 
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from voxtrait.batch.worker import UnwantedError
 from voxtrait.web.work import Outcome, Task
 
 
-def odd(task: Task) -> Outcome:
+def odd(task: Task, send: Callable[[Any], None]) -> Outcome:
     if task.kind == "warm":
         return Outcome(None)
     said = Path(task.place).read_bytes().decode() if Path(task.place).is_file() else task.place
@@ -26,4 +29,13 @@ def odd(task: Task) -> Outcome:
             os._exit(3)
         case "fail":
             raise KeyError("a fault of the job's own")
+        case "parts":  # how many, with how many seconds before each, and what comes after them
+            count, wait_s, last = number.split(" ", 2)
+            for at in range(int(count)):
+                time.sleep(float(wait_s))
+                try:
+                    send({"type": "part", "at": at, "worker": os.getpid()})
+                except UnwantedError:
+                    return Outcome(None)
+            return odd(task._replace(place=last), send)
     return Outcome({"said": said, "worker": os.getpid()}, 1.0)

@@ -64,12 +64,54 @@ def test_a_hang_is_ended_in_time_and_the_others_never_notice() -> None:
         assert answers == [f"n {n}" for n in range(20)]
         assert time.monotonic() - begun < 1.0
         assert await hanging == (
-            "too_slow", 422, "it took longer than 1.5 s and was given up: cut it into pieces",
+            "too_slow", 422, "no progress for 1.5 s: cut it into pieces",
         )  # fmt: skip
         assert 1.4 < time.monotonic() - begun < 3.0
         assert dict(pool.replaced) == {"late": 1}
 
     with_pool(2, do, timeout_s=1.5)
+
+
+def test_parts_come_one_by_one_and_each_begins_the_time_anew() -> None:
+    async def do(pool: Pool) -> None:
+        found: list[int] = []
+
+        async def each(part: Any) -> None:
+            found.append(part["at"])
+            await asyncio.sleep(0.3)  # the worker waits, and that is not its own time
+
+        result = await pool.ask(say("parts 4 0.4 hello"), each)
+        assert (found, result.value["said"]) == ([0, 1, 2, 3], "hello")
+        assert (await pool.ask(say("parts 3 0 hello"))).value["said"] == "hello"  # nobody wants the parts
+        with pytest.raises(RequestError, match=r"no progress for 1 s"):
+            await pool.ask(say("parts 1 0 hang"), each)
+        with pytest.raises(RequestError, match="killed"):
+            await pool.ask(say("parts 2 0 killed"), each)
+        assert found == [0, 1, 2, 3, 0, 0, 1]
+
+    with_pool(1, do, timeout_s=1.0)
+
+
+def test_a_worker_stops_at_its_next_part_when_nobody_wants_more() -> None:
+    async def do(pool: Pool) -> None:
+        parts: asyncio.Queue[Any] = asyncio.Queue()
+        asked = asyncio.ensure_future(pool.ask(say("parts 100 0.1 hello"), parts.put))
+        first = await parts.get()
+        asked.cancel()
+        begun = time.monotonic()
+        again = await pool.ask(say("hello"))  # the only worker, which was free at once and is the same
+        assert time.monotonic() - begun < 2.0
+        assert again.value["worker"] == first["worker"]
+
+        async def fail(part: Any) -> None:
+            raise OSError("the client is gone")
+
+        with pytest.raises(OSError, match="gone"):
+            await pool.ask(say("parts 100 0.01 hello"), fail)
+        assert (await pool.ask(say("hello"))).value["worker"] == first["worker"]
+        assert dict(pool.replaced) == {}
+
+    with_pool(1, do, timeout_s=3.0)
 
 
 def test_a_worker_killed_while_idle_costs_nothing() -> None:

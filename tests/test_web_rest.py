@@ -212,7 +212,7 @@ def test_another_bundle_answers_and_is_the_active_one(tmp_path: Path) -> None:
 
 def test_unknown_addresses_and_methods_are_json_too(client: TestClient) -> None:
     assert code_of(client.get("/nothing")) == (404, "not_found")
-    assert code_of(client.post("/v1/timeline")) == (404, "not_found")
+    assert code_of(client.post("/v1/nothing")) == (404, "not_found")
     assert code_of(client.post("/v1/predict/")) == (404, "not_found")
     assert code_of(client.get("/static/../app.py")) == (404, "not_found")
     response = client.get("/v1/predict")

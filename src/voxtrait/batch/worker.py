@@ -2,10 +2,12 @@
 
 Between owner and worker: the owner sends the job once, as bytes, then chunks, lists of items; the worker sends
 ``(READY, None)`` when it holds the job, then ``(DONE, result)`` an item, or ``(FAILED, error)``, after which its owner
-ends it.
+ends it. A job may also send parts of its result: ``(PART, value)`` each, to which the owner replies with True, or with
+False if it wants no more.
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import pickle
@@ -22,6 +24,11 @@ from voxtrait.errors import WorkerError
 READY: Final = 0
 DONE: Final = 1
 FAILED: Final = 2
+PART: Final = 3
+
+
+class UnwantedError(Exception):
+    """The owner of a worker wants no more parts of a result."""
 
 
 class Worker:
@@ -31,13 +38,15 @@ class Worker:
         job: pickled; what to do with an item.
         bare: do not let the process import the script that this one runs: nothing of it is needed inside a cluster's
             worker, whose script is the cluster's own.
+        parts: give the job a second argument: a function that sends a part of the result and waits until it is taken.
+            It raises :class:`UnwantedError` if the owner wants no more.
     """
 
-    def __init__(self, job: bytes, *, bare: bool = False) -> None:
+    def __init__(self, job: bytes, *, bare: bool = False, parts: bool = False) -> None:
         # spawn, not fork: Polars and ONNX Runtime hold threads and locks that a forked child would inherit dead.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_work, args=(theirs,), daemon=True)
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, parts), daemon=True)
         with _without_script() if bare else contextlib.nullcontext():
             self.process.start()
         theirs.close()  # so that the end of the process ends what can be read here
@@ -48,6 +57,11 @@ class Worker:
         """Hand a chunk over; if the process is dead, the next :meth:`take` reports that."""
         with contextlib.suppress(OSError):
             self.connection.send(items)
+
+    def reply(self, go_on: bool) -> None:
+        """Reply to a part: whether the job may go on."""
+        with contextlib.suppress(OSError):
+            self.connection.send(go_on)
 
     def take(self) -> tuple[int, Any] | None:
         """Wait for the next message; ``None`` means that the process is dead."""
@@ -88,7 +102,7 @@ def _without_script() -> Iterator[None]:
         main.__dict__.update({name: value for name, value in hidden.items() if value is not None})
 
 
-def _work(connection: Connection) -> None:
+def _work(connection: Connection, parts: bool = False) -> None:
     """Run a worker process, from its start to its end."""
     import signal
 
@@ -98,19 +112,27 @@ def _work(connection: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):  # the owner wants no more
         received = connection.recv_bytes()
         try:
-            job: Callable[[Any], Any] = pickle.loads(received)
+            job: Callable[..., Any] = pickle.loads(received)
         except Exception as error:
             _send_error(connection, error)
             return
+        arguments = (functools.partial(_send_part, connection),) if parts else ()
         connection.send((READY, None))
         while True:
             for item in connection.recv():
                 try:
-                    result = pickle.dumps((DONE, job(item)), pickle.HIGHEST_PROTOCOL)
+                    result = pickle.dumps((DONE, job(item, *arguments)), pickle.HIGHEST_PROTOCOL)
                 except Exception as error:
                     _send_error(connection, error)
                     return
                 connection.send_bytes(result)
+
+
+def _send_part(connection: Connection, value: Any) -> None:
+    """Send a part of a result, and wait for the reply."""
+    connection.send((PART, value))
+    if not connection.recv():
+        raise UnwantedError
 
 
 def _send_error(connection: Connection, error: Exception) -> None:

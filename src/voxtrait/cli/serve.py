@@ -41,7 +41,11 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
     "--max-seconds", type=click.FloatRange(1), default=3600, show_default=True, help="Of sound in one upload."
 )
 @click.option(
-    "--timeout", type=click.FloatRange(1), default=60, show_default=True, help="Seconds of work on one upload."
+    "--timeout",
+    type=click.FloatRange(1),
+    default=60,
+    show_default=True,
+    help="Seconds of work on one upload without progress. For a timeline, each piece of 30 s is progress.",
 )
 @click.option(
     "--upload-timeout", type=click.FloatRange(1), default=120, show_default=True, help="Seconds of uploading."

@@ -26,6 +26,111 @@ class PredictionAnswer(BaseModel):
     age_group: str | None = Field(examples=["thirties"])
     age_groups: dict[str, float] | None = Field(description="Share of each group; sums to 1.", examples=[_SHARES])
     model: str = Field(examples=["voxtrait-base 2.0"])
+    voices: Literal["one", "several"] | None = Field(
+        None, description="Number of voices in the clip; null if unknown.", examples=["one"]
+    )
+
+
+class SpeakerAnswer(BaseModel):
+    """A speaker of a recording. The estimates are null if the speaker speaks alone for less than 0.7 s."""
+
+    speaker: str = Field(examples=["S1"])
+    speech_s: float = Field(description="Seconds of speech, overlapping speech included.", examples=[91.3])
+    gender: Literal["female", "male", "unsure"] | None = Field(description="As it presents.", examples=["female"])
+    p_female: float | None = Field(description="Calibrated probability.", examples=[0.99])
+    age_years: float | None = Field(examples=[41.0])
+    age_low: float | None = Field(description="Lower end of the 80 % interval.", examples=[33.0])
+    age_high: float | None = Field(description="Upper end of the 80 % interval.", examples=[50.0])
+    age_group: str | None = Field(examples=["forties"])
+    age_groups: dict[str, float] | None = Field(description="Share of each group; sums to 1.", examples=[_SHARES])
+
+
+class SegmentAnswer(BaseModel):
+    """A turn of one speaker, or a part of a recording without a speaker."""
+
+    start_s: float = Field(examples=[0.35])
+    end_s: float = Field(examples=[4.62])
+    speaker: str | None = Field(examples=["S1"])
+    kind: str | None = Field(None, description="Present if there is no speaker.", examples=["music"])
+
+
+class TimelineAnswer(BaseModel):
+    """Who speaks when in a recording. `segments` are sorted by start; overlapping speech is several segments."""
+
+    path: str | None = Field(description="The file's name as it was sent.", examples=["talk.mp3"])
+    status: Literal["ok", "no_speech", "too_short"]
+    message: str | None = Field(description="Why there are no segments, if there are none.")
+    duration_s: float | None = Field(examples=[366.2])
+    speech_s: float | None = Field(description="Seconds in which anybody speaks.", examples=[242.0])
+    speakers: list[SpeakerAnswer]
+    segments: list[SegmentAnswer]
+    speaking_s: dict[str, float] = Field(
+        description="Seconds of speech by gender.", examples=[{"female": 140.2, "male": 95.1, "unsure": 6.7}]
+    )
+    model: str = Field(examples=["voxtrait-base 2.0"])
+    speaking: dict[str, dict[str, dict[str, float]]] = Field(
+        description="By `gender` and `age_group`: seconds and share of each value, with a 95 % interval of the share.",
+        examples=[{"gender": {"female": {"seconds": 140.2, "share": 0.579, "low": 0.49, "high": 0.66}}}],
+    )
+
+
+class PieceLine(BaseModel):
+    """A piece of the recording, about 30 s, that has been processed."""
+
+    type: Literal["piece"]
+    start_s: float = Field(examples=[30.0])
+    end_s: float = Field(examples=[60.0])
+    at_s: float = Field(description="Seconds processed so far.", examples=[60.0])
+    duration_s: float | None = Field(description="Duration of the recording, if the file states it.", examples=[366.2])
+    waveform: list[list[float]] = Field(
+        description="Lowest and highest sample of up to 300 equal stretches.", examples=[[[-0.02, 0.03], [-0.4, 0.38]]]
+    )
+    spectrogram: str = Field(description="432×96 grey PNG as a data URL.", examples=["data:image/png;base64,iVBOR…"])
+
+
+class PitchAnswer(BaseModel):
+    """Pitch at even steps."""
+
+    start_s: float = Field(examples=[0.025])
+    step_s: float = Field(examples=[0.01])
+    hz: list[float | None] = Field(description="Null where there is no speech or no pitch.", examples=[[None, 118.2]])
+
+
+class CourseLine(BaseModel):
+    """One voice along time. Each estimate is from about 3 s of speech around a moment of `at_s`."""
+
+    type: Literal["course"]
+    at_s: list[float] = Field(examples=[[1.5, 2.5]])
+    p_female: list[float | None] = Field(examples=[[0.96, 0.97]])
+    age_years: list[float | None] = Field(examples=[[33.1, 35.0]])
+    age_low: list[float | None] = Field(examples=[[23.0, 25.0]])
+    age_high: list[float | None] = Field(examples=[[46.0, 48.0]])
+    pitch: PitchAnswer
+    speech: list[list[float]] = Field(
+        description="Start and end of each stretch counted as speech.", examples=[[[0.35, 4.62]]]
+    )
+
+
+class TimelineLine(BaseModel):
+    """The timeline."""
+
+    type: Literal["timeline"]
+    timeline: TimelineAnswer
+
+
+class FormatAnswer(BaseModel):
+    """The timeline as a file."""
+
+    format: str = Field(examples=["rttm"])
+    ending: str = Field(description="Usual ending of the file's name.", examples=[".rttm"])
+    content: str = Field(examples=["SPEAKER talk 1 0.350 4.270 <NA> <NA> S1 <NA> <NA>\n"])
+
+
+class FormatsLine(BaseModel):
+    """The timeline in the formats of other programs; absent if there are no segments."""
+
+    type: Literal["formats"]
+    formats: list[FormatAnswer]
 
 
 class ShownAnswer(BaseModel):
@@ -64,7 +169,7 @@ class LimitsAnswer(BaseModel):
 
     max_upload_bytes: int = Field(examples=[100_000_000])
     max_seconds: float = Field(examples=[3600.0])
-    timeout_s: float = Field(examples=[60.0])
+    timeout_s: float = Field(description="Seconds of work without progress.", examples=[60.0])
     auth: bool = Field(description="Whether a token is needed.")
 
 
@@ -87,6 +192,15 @@ class ErrorAnswer(BaseModel):
     """Every answer that is no success."""
 
     error: ErrorBody
+
+
+class ErrorLine(ErrorAnswer):
+    """An error after the first line. No line follows."""
+
+    type: Literal["error"]
+
+
+Line = PieceLine | CourseLine | TimelineLine | FormatsLine | ErrorLine
 
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:

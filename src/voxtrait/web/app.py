@@ -46,7 +46,7 @@ def create_app(
     Examples:
         >>> app = create_app("voxtrait-base", Settings(workers=1))
         >>> sorted(path for path in app.openapi()["paths"] if path.startswith("/v1/"))
-        ['/v1/limits', '/v1/models', '/v1/predict', '/v1/show']
+        ['/v1/limits', '/v1/models', '/v1/predict', '/v1/show', '/v1/timeline']
     """
     try:
         import python_multipart  # noqa: F401

@@ -25,9 +25,10 @@ KINDS: Final = {
     "unusable": Kind(422, "the sound is empty, damaged, or cannot be decoded"),
     "too_long": Kind(422, "the sound has more seconds than the server takes"),
     "too_big": Kind(422, "decoding takes more memory than a worker has"),
-    "too_slow": Kind(422, "the work took longer than a request may"),
+    "too_slow": Kind(422, "the work made no progress for longer than the server allows"),
     "decoder_crashed": Kind(422, "the decoder crashed on this file"),
     "internal": Kind(500, "a fault of the server"),
+    "unsupported": Kind(501, "the model of this server cannot do this"),
     "busy": Kind(503, "the queue is full: try again after Retry-After seconds"),
     "interrupted": Kind(503, "the worker was killed, or the server is short of memory or disk: try again"),
 }

@@ -1,8 +1,8 @@
 """Worker processes that process one task at a time, and are replaced when they exit or take too long.
 
 Requests wait for a free worker in the order of arrival. While a worker is busy, one thread waits for it, so the event
-loop never blocks. If a worker exits, its exit status decides the error of its request: a crash of the decoder has
-another exit status than a kill from outside.
+loop never blocks. A worker may send parts of its result; it waits until each has been taken. If a worker exits, its
+exit status decides the error of its request: a crash of the decoder has another exit status than a kill from outside.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from voxtrait.batch.worker import DONE, FAILED, READY, Worker
+from voxtrait.batch.worker import DONE, FAILED, PART, READY, Worker
 from voxtrait.errors import WorkerError
 from voxtrait.web.errors import RequestError
 from voxtrait.web.work import Task
@@ -34,12 +34,13 @@ class Pool:
     """A fixed number of workers that have loaded the model.
 
     Args:
-        job: pickled and sent to each; called with a :class:`Task`.
+        job: pickled and sent to each; called with a :class:`Task` and a function that sends a part of the result.
         size: how many.
-        timeout_s: the time limit of the work on a request, and of its wait for a worker, in seconds.
+        timeout_s: the time limit of the work on a request, or from part to part of its result, and of its wait for a
+            worker, in seconds.
     """
 
-    def __init__(self, job: Callable[[Task], Any], size: int, timeout_s: float) -> None:
+    def __init__(self, job: Callable[..., Any], size: int, timeout_s: float) -> None:
         self.size = size
         self.waiting = 0
         self.busy = 0
@@ -76,8 +77,12 @@ class Pool:
         for slot in self._slots:
             self._free.put_nowait(slot)
 
-    async def ask(self, task: Task) -> Any:
-        """Run a task on a worker.
+    async def ask(self, task: Task, each: Callable[[Any], Awaitable[None]] | None = None) -> Any:
+        """Run a task on a worker; if the caller is cancelled or ``each`` fails, the worker stops at its next part.
+
+        Args:
+            task: for the job.
+            each: called with each part of the result before the last. The worker waits for it.
 
         Raises:
             RequestError: ``busy`` if none was free in time, ``too_slow``, ``decoder_crashed``, or ``interrupted`` if
@@ -92,9 +97,17 @@ class Pool:
         finally:
             self.waiting -= 1
         self.busy += 1
-        work = asyncio.get_running_loop().run_in_executor(self._threads, slot.ask, task, self._timeout_s)
+        parts = _Parts()
+        work = asyncio.get_running_loop().run_in_executor(self._threads, slot.ask, task, self._timeout_s, parts)
         work.add_done_callback(lambda done: self._release(slot, done))
-        result, seconds = await asyncio.shield(work)  # if the client disconnects, the worker still finishes its task
+        try:
+            while (part := await parts.take(work)) is not None:
+                if each is not None:
+                    await each(*part)
+                parts.reply(True)
+            result, seconds = await asyncio.shield(work)  # a task without parts is finished even without its caller
+        finally:
+            parts.close()
         self._mean_s = seconds if not self._mean_s else 0.9 * self._mean_s + 0.1 * seconds
         return result
 
@@ -132,6 +145,52 @@ class Pool:
             self._free.put_nowait(slot)
 
 
+class _Parts:
+    """The parts of one result, from the thread that waits for the worker to the event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[Any] = asyncio.Queue()
+        self._worker: Worker | None = None  # which waits for a reply
+        self._closed = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the worker waits until its last part is taken."""
+        return self._worker is not None
+
+    def put(self, worker: Worker, part: Any) -> None:
+        """Pass a part on; called by the thread."""
+        self._worker = worker
+        self._loop.call_soon_threadsafe(self._put, part)
+
+    async def take(self, work: "asyncio.Future[Any]") -> tuple[Any] | None:
+        """Wait for the next part; ``None`` if the work is done."""
+        part = asyncio.ensure_future(self._queue.get())
+        try:
+            await asyncio.wait({work, part}, return_when=asyncio.FIRST_COMPLETED)
+            return (part.result(),) if part.done() else None
+        finally:
+            part.cancel()
+
+    def reply(self, go_on: bool) -> None:
+        """Tell the worker that its last part is taken, and whether to go on."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.reply(go_on)
+
+    def close(self) -> None:
+        """Take no more parts."""
+        self._closed = True
+        self.reply(False)
+
+    def _put(self, part: Any) -> None:
+        if self._closed:
+            self.reply(False)
+        else:
+            self._queue.put_nowait(part)
+
+
 class _Slot:
     """The place of one worker, used by one thread at a time."""
 
@@ -154,7 +213,7 @@ class _Slot:
         with _starting:
             if self._closed:
                 return
-            worker = Worker(self._job, bare=True)
+            worker = Worker(self._job, bare=True, parts=True)
         self._worker = worker
         if not _received(worker, READY):
             status = self._end("stillborn")
@@ -164,7 +223,7 @@ class _Slot:
             self._end("stillborn")
             raise WorkerError("a worker process could not load the model: is there enough memory?")
 
-    def ask(self, task: Task, timeout_s: float) -> tuple[Any, float]:
+    def ask(self, task: Task, timeout_s: float, parts: _Parts) -> tuple[Any, float]:
         if self._worker is None or not self.alive:  # killed while idle
             self._end("idle")
             self.start()
@@ -172,15 +231,21 @@ class _Slot:
         assert worker is not None
         begun = time.monotonic()
         worker.give([task])
-        if not _readable(worker, timeout_s):
-            self._end("late")
-            raise RequestError("too_slow", f"it took longer than {timeout_s:g} s and was given up: cut it into pieces")
-        match worker.take():
-            case (kind, result) if kind == DONE:
-                return result, time.monotonic() - begun
-            case (kind, error) if kind == FAILED:
-                self._end("crashed")
-                raise error
+        while True:
+            while not _readable(worker, timeout_s):
+                if not parts.is_waiting:  # for the client
+                    self._end("late")
+                    raise RequestError("too_slow", f"no progress for {timeout_s:g} s: cut it into pieces")
+            match worker.take():
+                case (kind, part) if kind == PART:
+                    parts.put(worker, part)
+                    continue
+                case (kind, result) if kind == DONE:
+                    return result, time.monotonic() - begun
+                case (kind, error) if kind == FAILED:
+                    self._end("crashed")
+                    raise error
+            break
         status = self._end("", died=True)
         if status is not None and status < 0 and -status in OUTSIDE:
             raise RequestError("interrupted", "the worker was killed while it was at this upload: try again")

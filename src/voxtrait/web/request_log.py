@@ -29,6 +29,7 @@ class RequestRecord:
     bytes: int = 0  # of the upload
     audio_s: float = 0.0  # that were decoded
     code: str | None = None  # of the problem it ended with
+    is_gone: bool = False  # the client, before the end of its response
 
 
 class Metrics:
@@ -100,7 +101,7 @@ class RequestLog:
         try:
             await self.app(scope, receive, send_with_id)
         finally:
-            self._write(scope, record, status, time.monotonic() - begun)
+            self._write(scope, record, GONE if record.is_gone else status, time.monotonic() - begun)
 
     def _write(self, scope: "Scope", record: RequestRecord, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")

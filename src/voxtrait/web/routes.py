@@ -10,9 +10,18 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 
 from voxtrait.bundle import Bundle, describe, load, shipped
-from voxtrait.web.answers import UPLOAD, HealthAnswer, LimitsAnswer, ModelAnswer, PredictionAnswer, ShownAnswer
+from voxtrait.web.answers import (
+    UPLOAD,
+    HealthAnswer,
+    LimitsAnswer,
+    ModelAnswer,
+    PredictionAnswer,
+    ShownAnswer,
+    TimelineAnswer,
+)
 from voxtrait.web.answers import refusals as refused
 from voxtrait.web.errors import GoneError, RequestError
+from voxtrait.web.lines import LINES, Each, Lines, wanted
 from voxtrait.web.state import AppState
 from voxtrait.web.uploads import receive
 from voxtrait.web.work import Outcome, Task
@@ -70,6 +79,28 @@ def make_router(state: AppState) -> APIRouter:
     async def show(request: Request) -> Response:
         """Draw a clip, or the first minute of a longer one."""
         return JSONResponse(await _work(state, request, "show"))
+
+    @router.post(
+        "/v1/timeline",
+        tags=["voices"],
+        summary="Who speaks when",
+        responses={200: {"model": TimelineAnswer, "content": LINES}, **refused(*UPLOAD_CODES, "unsupported")},
+        openapi_extra=UPLOAD,
+        dependencies=needed,
+        response_class=JSONResponse,
+    )
+    async def timeline(request: Request) -> Response:
+        """Find who speaks when in a recording, with gender and age of each speaker.
+
+        With `Accept: application/x-ndjson` the response is JSON lines, sent during the work: `piece` for each 30
+        seconds, `course` if there is one voice, `timeline`, and `formats`. An error after the first line is a last
+        line of the type `error`.
+        """
+        if state.bundle.head is None:
+            raise RequestError("unsupported", f"{state.bundle.title} cannot make timelines: start with voxtrait-base")
+        if wanted(request):
+            return Lines(lambda each: _work(state, request, "lines", each), state.settings.timeout_s)
+        return JSONResponse(await _work(state, request, "timeline"))
 
     @router.get(
         "/v1/models",
@@ -146,13 +177,13 @@ def _bundles(active: Bundle) -> list[Bundle]:
     return [active, *(load(folder) for folder in shipped() if folder.resolve() != active.folder.resolve())]
 
 
-async def _work(state: AppState, request: Request, kind: str) -> Any:
-    """Receive an upload, run it on a worker, and return the value."""
+async def _work(state: AppState, request: Request, kind: str, each: Each | None = None) -> Any:
+    """Receive an upload, run it on a worker, and return the value; ``each`` is called with each part before."""
     record = request.scope["record"]
     with state.place():
         async with receive(request, state.uploads, state.settings) as upload:
             record.bytes = upload.file.size
-            outcome = await _unless_gone(request, state.pool.ask(Task(kind, upload.file.place, upload.name)))
+            outcome = await _unless_gone(request, state.pool.ask(Task(kind, upload.file.place, upload.name), each))
     record.audio_s = outcome.seconds
     if outcome.trace:
         state.log.error("a decoder failed in an unforeseen way", extra={"id": record.id, "trace": outcome.trace})

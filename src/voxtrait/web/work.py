@@ -1,28 +1,29 @@
-"""The work of a worker process on an upload: predict or draw it, within limits of duration and memory."""
+"""The work of a worker process on an upload: a prediction, pictures, a timeline, in limits of length and memory."""
 
-import base64
 import contextlib
 import dataclasses
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from voxtrait import audio, features
-from voxtrait.audio.signals import SAMPLING_RATE, Signal
-from voxtrait.errors import AudioError, DecodeError, MissingExtraError, NotAudioError
+from voxtrait import features
+from voxtrait.audio.signals import SAMPLING_RATE
+from voxtrait.batch.worker import UnwantedError
+from voxtrait.errors import AudioError, MissingExtraError, NotAudioError
 from voxtrait.recognize import Recognizer
-
-SHOWN_S: Final = 60.0  # seconds of a clip that are drawn
-STROKES: Final = 600  # of a waveform
+from voxtrait.speech import segmentation
+from voxtrait.web import timeline
+from voxtrait.web.pictures import show
+from voxtrait.web.sound import Sound, TooLongError
 
 
 class Task(NamedTuple):
     """One upload, and the kind of work on it."""
 
-    kind: str  # predict, show, or warm: load everything and limit the memory
+    kind: str  # predict, show, timeline, lines, or warm: load everything and limit the memory
     place: str = ""  # where its bytes are
     name: str | None = None  # the file name that the client sent
 
@@ -37,8 +38,8 @@ class Outcome(NamedTuple):
     trace: str = ""  # of an unexpected exception
 
 
-class TooLongError(Exception):
-    """A sound has more seconds than the server takes."""
+def _ignore(part: Any) -> None:
+    pass
 
 
 @dataclasses.dataclass
@@ -61,16 +62,26 @@ class Work:
     max_seconds: float
     memory_bytes: int
 
-    def __call__(self, task: Task) -> Outcome:
-        """Process one upload. Problems of the upload are in the outcome."""
+    def __call__(self, task: Task, send: Callable[[Any], None] = _ignore) -> Outcome:
+        """Process one upload; ``send`` takes the parts of a timeline. Problems of the upload are in the outcome."""
         if task.kind == "warm":
             self.warm()
             return Outcome(None)
         sound = Sound(task.place, self.max_seconds)
         try:
-            if task.kind == "predict":
-                return Outcome(self.recognizer.answer(task.name, sound).to_dict(), sound.seconds)
-            return Outcome(show(sound), sound.seconds)
+            value: Any = None
+            match task.kind:
+                case "predict":
+                    value = self.recognizer.answer(task.name, sound).to_dict()
+                case "show":
+                    value = show(sound)
+                case "timeline":
+                    value = timeline.whole(self.recognizer, sound, task.name, send)
+                case _:
+                    timeline.send_lines(self.recognizer, sound, task.name, send)
+            return Outcome(value, sound.seconds)
+        except UnwantedError:
+            return Outcome(None, sound.seconds)
         except TooLongError:
             message = f"the sound is longer than {self.max_seconds:g} s, which is all that is taken: cut it into pieces"
             return Outcome(None, sound.seconds, "too_long", message)
@@ -96,68 +107,11 @@ class Work:
         self.recognizer.predict(silence, SAMPLING_RATE)
         self.recognizer.run(np.zeros((1, *self.recognizer.bundle.front_end.input_shape), np.float32))
         features.picture(silence)
+        if self.recognizer.bundle.head is not None:  # the bundle can make timelines
+            segmentation.activity(np.zeros(segmentation.WINDOW, np.float32))
         with contextlib.suppress(ImportError):
             import av  # noqa: F401
         limit_memory(self.memory_bytes)
-
-
-class Sound:
-    """The blocks of a file, mono at 16 kHz, ``(samples,)`` each, counted.
-
-    Raises:
-        TooLongError: while it is read, as soon as it is clear.
-        AudioError: while it is read.
-    """
-
-    def __init__(self, place: str, max_seconds: float) -> None:
-        self._place = place
-        self._max_seconds = max_seconds
-        self.seconds = 0.0
-
-    def __iter__(self) -> Iterator[Signal]:
-        """Read it."""
-        for block, rate in audio.blocks(self._place, SAMPLING_RATE):
-            self.seconds += len(block) / rate
-            if self.seconds > self._max_seconds:
-                raise TooLongError
-            if len(block):
-                yield audio.check_signal(block)
-        if not self.seconds:
-            raise DecodeError("the upload holds no samples: the file is a header without sound")
-
-
-def show(sound: Sound) -> dict[str, Any]:
-    """Draw a sound: its waveform and its spectrogram, of the first minute where it is longer.
-
-    Returns:
-        ``duration_s`` of all of it; ``shown_s``, which both pictures span; ``waveform``, up to 600 pairs of the lowest
-        and the highest sample; ``spectrogram``, a PNG as a data URL.
-    """
-    kept: list[Signal] = []
-    for block in sound:
-        if sum(map(len, kept)) < SHOWN_S * SAMPLING_RATE:
-            kept.append(block)
-    signal = np.concatenate(kept)[: round(SHOWN_S * SAMPLING_RATE)]
-    png = features.encode_png(features.picture(signal, SAMPLING_RATE, fit="stretch"))
-    return {
-        "duration_s": round(sound.seconds, 3),
-        "shown_s": round(len(signal) / SAMPLING_RATE, 3),
-        "waveform": waveform(signal),
-        "spectrogram": "data:image/png;base64," + base64.b64encode(png).decode(),
-    }
-
-
-def waveform(signal: Signal, strokes: int = STROKES) -> list[list[float]]:
-    """Return the lowest and the highest sample of up to ``strokes`` equal stretches.
-
-    Examples:
-        >>> waveform(np.array([0.0, 0.5, -0.25, 0.0], np.float32), 2)
-        [[0.0, 0.5], [-0.25, 0.0]]
-    """
-    inside = np.clip(signal, -1, 1)
-    starts = np.linspace(0, len(inside), min(strokes, len(inside)), endpoint=False).astype(int)
-    pairs = np.stack([np.minimum.reduceat(inside, starts), np.maximum.reduceat(inside, starts)], axis=1)
-    return [[round(float(low), 4) + 0.0, round(float(high), 4) + 0.0] for low, high in pairs]  # no -0.0
 
 
 def limit_memory(more_bytes: int) -> None:

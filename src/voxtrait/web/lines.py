@@ -1,0 +1,87 @@
+"""Responses as JSON lines, sent while a worker works."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi import Response
+from pydantic import TypeAdapter
+
+from voxtrait.web.answers import Line
+from voxtrait.web.errors import GoneError, RequestError
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
+
+TYPE: Final = "application/x-ndjson"
+_HERE: Final = "#/paths/~1v1~1timeline/post/responses/200/content/application~1x-ndjson/schema/$defs/{model}"
+LINES: Final[dict[str, Any]] = {
+    TYPE: {"schema": {"description": "The schema of each line."} | TypeAdapter(Line).json_schema(ref_template=_HERE)}
+}
+"""The description of the lines of a timeline in OpenAPI."""
+
+Each = Callable[[Any], Awaitable[None]]
+
+_log = logging.getLogger("voxtrait.web")
+
+
+def wanted(request: "Request") -> bool:
+    """Return whether a client asks for lines."""
+    return TYPE in request.headers.get("accept", "").lower()
+
+
+class Lines(Response):
+    """A response whose lines are the parts of a result. Errors before the first line are those of any response.
+
+    Args:
+        work: does the work; it gets a function that it calls with each line, or with ``None`` as a sign of progress.
+        patience_s: seconds in which the client must receive a line.
+    """
+
+    media_type = TYPE
+
+    def __init__(self, work: Callable[[Each], Awaitable[Any]], patience_s: float) -> None:
+        super().__init__()
+        self._work = work
+        self._patience_s = patience_s
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Work, and send the lines."""
+        record = scope["record"]
+        begun = False
+
+        async def each(line: Any) -> None:
+            nonlocal begun
+            if line is None:
+                return
+            if not begun:
+                headers = [(b"content-type", TYPE.encode()), (b"x-accel-buffering", b"no")]  # nginx passes lines on
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                begun = True
+            body = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+            except (TimeoutError, OSError):
+                raise GoneError from None
+
+        try:
+            await self._work(each)
+        except GoneError:
+            record.is_gone = True
+            if not begun:
+                raise
+            return
+        except Exception as error:
+            if not begun:
+                raise
+            problem = error
+            if not isinstance(problem, RequestError):
+                problem = RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
+                _log.error("a fault of the server", exc_info=error, extra={"id": record.id})
+            record.code = problem.code
+            await each({"type": "error", **problem.body})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,112 @@
+"""The timeline of an upload: as one value, or as messages that are sent while the work goes on.
+
+::
+
+    blocks ─► pieces of 30 s ─┬─► diarize ───────────────────────────────────► timeline, formats
+                              └─► pictures, one message each ─► progress        │
+              the blocks again, if there is one voice or none ─► Course ────────┘
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
+from voxtrait.recognize import Recognizer
+from voxtrait.timelines import formats
+from voxtrait.timelines.diarizer import diarize
+from voxtrait.timelines.records import Timeline
+from voxtrait.web.course import course
+from voxtrait.web.pictures import drawn
+from voxtrait.web.sound import Sound
+
+PIECE_S: Final = 30.0
+PICTURE: Final = (432, 96)  # pixels of a piece's spectrogram: a third of a clip's bytes
+STROKES: Final = 300  # of a piece's waveform
+FORMATS: Final = ("json", "csv", "rttm", "textgrid", "srt", "audacity")
+
+Send = Callable[[Any], None]
+
+
+def whole(recognizer: Recognizer, sound: Sound, name: str | None, send: Send) -> dict[str, Any]:
+    """Return the timeline of a sound.
+
+    Args:
+        recognizer: with a bundle of windows.
+        sound: to read.
+        name: of the sound, as the timeline names it.
+        send: called with ``None`` after each piece, as a sign of progress.
+    """
+
+    def read() -> Iterator[Signal]:
+        for piece in pieces(sound):
+            yield piece
+            send(None)
+
+    return diarize(recognizer, read(), path=name).to_dict()
+
+
+def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Send) -> None:
+    """Make the timeline of a sound, and send it in messages: ``piece``, ``course``, ``timeline`` and ``formats``.
+
+    Args:
+        recognizer: with a bundle of windows.
+        sound: to read, twice if there is one voice in it.
+        name: of the sound, as the timeline names it.
+        send: called with each message, and with ``None`` as a sign of progress.
+    """
+    announced = sound.announced_s()
+
+    def read() -> Iterator[Signal]:
+        start_s = 0.0
+        for piece in pieces(sound):
+            end_s = start_s + len(piece) / SAMPLING_RATE
+            yield piece
+            send(
+                {
+                    "type": "piece",
+                    "start_s": round(start_s, 3),
+                    "end_s": round(end_s, 3),
+                    "at_s": round(end_s, 3),
+                    "duration_s": None if announced is None else round(max(announced, end_s), 3),
+                    **drawn(piece, PICTURE, STROKES),
+                }
+            )
+            start_s = end_s
+
+    found = diarize(recognizer, read(), path=name)
+    if len(found.speakers) <= 1:
+        along = course(recognizer, sound, found.duration_s or 0.0, lambda: send(None))
+        if along is not None:
+            send({"type": "course", **along})
+    send({"type": "timeline", "timeline": found.to_dict()})
+    if found.status == "ok":
+        send({"type": "formats", "formats": list(_files(found))})
+
+
+def pieces(blocks: Iterable[Signal], seconds: float = PIECE_S) -> Iterator[Signal]:
+    """Cut a signal that comes in blocks into pieces of one length; the last one may be shorter.
+
+    Examples:
+        >>> [len(piece) for piece in pieces([np.zeros(50_000, np.float32), np.zeros(30_000, np.float32)], 2.0)]
+        [32000, 32000, 16000]
+    """
+    size = round(seconds * SAMPLING_RATE)
+    waiting: list[Signal] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= size:
+            signal = np.concatenate(waiting)
+            whole = len(signal) - len(signal) % size
+            yield from signal[:whole].reshape(-1, size)
+            waiting = [signal[whole:].copy()]
+    rest = np.concatenate([np.zeros(0, np.float32), *waiting])
+    if len(rest):
+        yield rest
+
+
+def _files(timeline: Timeline) -> Iterator[dict[str, str]]:
+    for name in FORMATS:
+        content = formats.render([timeline], name)
+        yield {"format": name, "ending": formats.ENDINGS[name], "content": content}
