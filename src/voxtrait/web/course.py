@@ -1,7 +1,7 @@
 """One voice along time: gender, age and pitch, and what was counted as speech."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -20,16 +20,13 @@ FRAME: Final = round(speech.FRAME_S * SAMPLING_RATE)
 ESTIMATES: Final = ("p_female", "age_years", "age_low", "age_high")
 
 
-def course(
-    recognizer: Recognizer, blocks: Iterable[Signal], duration_s: float, progress: Callable[[], None]
-) -> dict[str, Any] | None:
+def course(recognizer: Recognizer, blocks: Iterable[Signal], duration_s: float) -> dict[str, Any] | None:
     """Estimate gender, age and pitch of one voice along time.
 
     Args:
         recognizer: with a bundle of windows.
         blocks: mono at 16 kHz, ``(samples,)`` each.
         duration_s: of all of them.
-        progress: called from time to time.
 
     Returns:
         ``at_s`` and, for each of these moments, ``p_female``, ``age_years``, ``age_low`` and ``age_high``; ``pitch``
@@ -38,7 +35,7 @@ def course(
 
     Examples:
         >>> import voxtrait
-        >>> course(voxtrait.load(), [np.zeros(48_000, np.float32)], 3.0, lambda: None) is None
+        >>> course(voxtrait.load(), [np.zeros(48_000, np.float32)], 3.0) is None
         True
     """
     hop = pitch.HOP * max(1, math.ceil(duration_s / PITCH_S))
@@ -53,14 +50,11 @@ def course(
             held = np.concatenate([held, block])
             contour.append(pitch.pitch_contour(held, hop))
             held = held[len(contour[-1]) * hop :].copy()
-            progress()
             yield block
 
     for detection in speech.listen(read()):
         frames.append(detection.frames)
-        for row in estimates.feed(detection):
-            rows.append(row)
-            progress()
+        rows += estimates.feed(detection)
     rows += estimates.close()
     if not rows:
         return None

@@ -82,7 +82,8 @@ class Pool:
 
         Args:
             task: for the job.
-            each: called with each part of the result before the last. The worker waits for it.
+            each: called with each part of the result before the last. The worker waits for it. ``None`` is a part
+                that is only a sign of progress.
 
         Raises:
             RequestError: ``busy`` if none was free in time, ``too_slow``, ``decoder_crashed``, or ``interrupted`` if

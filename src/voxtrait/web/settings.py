@@ -31,7 +31,7 @@ class Settings:
     queue: int = 16  # requests that may wait, or be on their way in, beside those in work
     max_upload_bytes: int = MAX_UPLOAD
     max_seconds: float = MAX_SECONDS  # of sound in one upload, or in one live session
-    timeout_s: float = 60.0  # of work on a request, from piece to piece of a timeline, and of waiting for a worker
+    timeout_s: float = 60.0  # of work on a request without progress, and of waiting for a worker
     upload_timeout_s: float = 120.0  # until all of an upload is there
     grace_s: float = 30.0  # that requests in flight have at the end
     live_sessions: int = 4  # at a time

@@ -1,6 +1,6 @@
 """The sound of an upload, block by block, within the limit of its length."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from voxtrait import audio
 from voxtrait.audio.files import CONTAINED
@@ -15,14 +15,20 @@ class TooLongError(Exception):
 class Sound:
     """The blocks of a file, mono at 16 kHz, ``(samples,)`` each, counted. Each iteration reads the file again.
 
+    Args:
+        place: of the file.
+        max_seconds: limit of its length.
+        progress: called when a block, a minute at most, has been processed.
+
     Raises:
         TooLongError: while it is read, as soon as it is clear.
         AudioError: while it is read.
     """
 
-    def __init__(self, place: str, max_seconds: float) -> None:
+    def __init__(self, place: str, max_seconds: float, progress: Callable[[], None]) -> None:
         self._place = place
         self._max_seconds = max_seconds
+        self._progress = progress
         self.seconds = 0.0
 
     def __iter__(self) -> Iterator[Signal]:
@@ -34,6 +40,7 @@ class Sound:
                 raise TooLongError
             if len(block):
                 yield audio.check_signal(block)
+                self._progress()
         if not self.seconds:
             raise DecodeError("the upload holds no samples: the file is a header without sound")
 

@@ -1,4 +1,4 @@
-"""The timeline of an upload: as one value, or as messages that are sent while the work goes on.
+"""The timeline of an upload as messages that are sent while the work goes on.
 
 ::
 
@@ -29,24 +29,6 @@ FORMATS: Final = ("json", "csv", "rttm", "textgrid", "srt", "audacity")
 Send = Callable[[Any], None]
 
 
-def whole(recognizer: Recognizer, sound: Sound, name: str | None, send: Send) -> dict[str, Any]:
-    """Return the timeline of a sound.
-
-    Args:
-        recognizer: with a bundle of windows.
-        sound: to read.
-        name: of the sound, as the timeline names it.
-        send: called with ``None`` after each piece, as a sign of progress.
-    """
-
-    def read() -> Iterator[Signal]:
-        for piece in pieces(sound):
-            yield piece
-            send(None)
-
-    return diarize(recognizer, read(), path=name).to_dict()
-
-
 def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Send) -> None:
     """Make the timeline of a sound, and send it in messages: ``piece``, ``course``, ``timeline`` and ``formats``.
 
@@ -54,7 +36,7 @@ def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Sen
         recognizer: with a bundle of windows.
         sound: to read, twice if there is one voice in it.
         name: of the sound, as the timeline names it.
-        send: called with each message, and with ``None`` as a sign of progress.
+        send: called with each message.
     """
     announced = sound.announced_s()
 
@@ -77,7 +59,7 @@ def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Sen
 
     found = diarize(recognizer, read(), path=name)
     if len(found.speakers) <= 1:
-        along = course(recognizer, sound, found.duration_s or 0.0, lambda: send(None))
+        along = course(recognizer, sound, found.duration_s or 0.0)
         if along is not None:
             send({"type": "course", **along})
     send({"type": "timeline", "timeline": found.to_dict()})

@@ -15,6 +15,7 @@ from voxtrait.batch.worker import UnwantedError
 from voxtrait.errors import AudioError, MissingExtraError, NotAudioError
 from voxtrait.recognize import Recognizer
 from voxtrait.speech import segmentation
+from voxtrait.timelines.diarizer import diarize
 from voxtrait.web import timeline
 from voxtrait.web.pictures import show
 from voxtrait.web.sound import Sound, TooLongError
@@ -63,11 +64,12 @@ class Work:
     memory_bytes: int
 
     def __call__(self, task: Task, send: Callable[[Any], None] = _ignore) -> Outcome:
-        """Process one upload; ``send`` takes the parts of a timeline. Problems of the upload are in the outcome."""
+        """Process one upload; ``send`` takes the messages of ``lines``, and ``None`` as a sign of progress. Problems of
+        the upload are in the outcome."""
         if task.kind == "warm":
             self.warm()
             return Outcome(None)
-        sound = Sound(task.place, self.max_seconds)
+        sound = Sound(task.place, self.max_seconds, lambda: send(None))
         try:
             value: Any = None
             match task.kind:
@@ -76,7 +78,7 @@ class Work:
                 case "show":
                     value = show(sound)
                 case "timeline":
-                    value = timeline.whole(self.recognizer, sound, task.name, send)
+                    value = diarize(self.recognizer, sound, path=task.name).to_dict()
                 case _:
                     timeline.send_lines(self.recognizer, sound, task.name, send)
             return Outcome(value, sound.seconds)

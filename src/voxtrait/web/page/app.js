@@ -66,7 +66,9 @@ spoken.addEventListener("change", () => {
 // --- results
 
 function makeCard(clip) {
-  return card(clip, { model: session.model, limits: session.limits, again: (one) => session.again(one), recorded: recordings.has(clip) });
+  return card(clip, {
+    model: session.model, limits: session.limits, again: (one) => session.again(one), announce, recorded: recordings.has(clip),
+  });
 }
 
 function drawSingle() {
@@ -92,7 +94,13 @@ function drawOpened() {
   find("next").disabled = at < 0 || at >= order.length - 1;
 }
 
+/** The work on a timeline that nobody looks at ends. */
+function leave(clip) {
+  if (clip && clip !== single) clip.timeline.stop("idle");
+}
+
 function open(clip) {
+  if (clip !== opened) leave(opened);
   opened = clip;
   drawOpened();
   const dialog = find("dialog");
@@ -118,6 +126,7 @@ find("dialog").addEventListener("keydown", (event) => {
 find("dialog").addEventListener("close", () => {
   const row = opened;
   opened = null;
+  leave(row);
   find("opened").replaceChildren();
   many.table.focus(row);
 });
@@ -148,7 +157,9 @@ function take({ files, skipped }) {
   find("drop-note").textContent = notes.join(" ");
   find("drop-note").hidden = !notes.length;
   if (!files.length) return;
+  const before = single;
   single = null;
+  leave(before);
   const added = session.add(files);
   if (added.length === 1) [single] = added;
   arrange();
@@ -170,7 +181,9 @@ const stage = new Stage({
   authorise: async () => !session.limits?.auth || authorise(),
   announce,
   finished(blob, name, prediction) {
+    const before = single;
     single = null;
+    leave(before);
     // without a prediction from the live connection, the recording is sent like any file
     const [clip] = prediction ? [session.addAnswered(blob, name, prediction)] : session.add([{ file: blob, name }]);
     recordings.add(clip);

@@ -6,6 +6,8 @@ import { json, save } from "./export.js";
 import { genderBar, genderInWords } from "./gender.js";
 import { bytes, minutes, say, seconds } from "./language.js";
 import { player } from "./player.js";
+import { SHORT_S } from "./timeline.js";
+import { turns } from "./turns.js";
 
 /** The result in one sentence, for screen readers. */
 export function inWords({ prediction, name }) {
@@ -23,13 +25,17 @@ function range({ age_low: low, age_high: high }) {
 }
 
 /** An article; `heading` is the level of its heading. */
-export function card(clip, { model, limits, again, recorded = false }) {
-  const { prediction } = clip;
+export function card(clip, { model, limits, again, announce, recorded = false }) {
+  const { prediction, timeline } = clip;
+  const served = model?.title === prediction.model ? model : null;
+  const tape = prediction.status === "error" ? null : player(clip, { unsure: served?.unsure ?? null });
+  if (prediction.status === "ok" || prediction.duration_s > SHORT_S) timeline.start();
   const title = html("h2", { class: "name", tabindex: "-1", text: clip.name });
   const article = html("article", { class: `card ${prediction.status}`, "aria-label": say("result.of", { name: clip.name }) },
     html("header", {}, title, prediction.speech_s === null ? null : speechShare(prediction)),
-    prediction.status === "ok" ? estimates(prediction, model) : nothing(clip, limits, again),
-    prediction.status === "error" ? null : player(clip),
+    prediction.status === "ok" ? estimates(clip, served) : nothing(clip, limits, again),
+    tape,
+    tape && turns(clip, { play: tape.playFrom, limits, announce }),
     html("footer", {},
       html("p", { class: "quiet", text: prediction.status === "error" ? "" : say("heard", { model: prediction.model }) }),
       recorded && prediction.status !== "error"
@@ -52,9 +58,8 @@ function speechShare({ speech_s: speech, duration_s: duration }) {
     html("span", { class: "meter", "aria-hidden": "true" }, bar));
 }
 
-function estimates(prediction, model) {
+function estimates({ prediction, timeline }, served) {
   const parts = [];
-  const served = model?.title === prediction.model ? model : null;
   if (prediction.gender !== null) {
     parts.push(html("section", { class: "part gender" },
       html("h3", { text: say("gender") }),
@@ -74,7 +79,11 @@ function estimates(prediction, model) {
       error && html("p", { class: "quiet expected-error", text: error }),
       prediction.age_groups === null ? null : ageCurve(prediction)));
   }
-  return html("div", { class: "parts" }, ...parts);
+  const several = html("p", { class: "several", text: say("several") });
+  const look = () => (several.hidden = prediction.voices !== "several" && timeline.speakers.length < 2);
+  timeline.addEventListener("change", look);
+  look();
+  return html("div", { class: "estimates" }, several, html("div", { class: "parts" }, ...parts));
 }
 
 /** "about 34 years", the number large. */

@@ -6,7 +6,7 @@ export const busy = new EventTarget(); // "wait" with the seconds, "on" when it 
 
 /**
  * Why there is no result: `kind` is one of not_audio, unusable, too_large, too_long, too_slow, busy, unreachable, token,
- * gone, other.
+ * gone, unsupported, other.
  */
 export class Problem extends Error {
   constructor(kind, message, status = 0) {
@@ -16,8 +16,12 @@ export class Problem extends Error {
   }
 }
 
-const KINDS = { 401: "token", 413: "too_large", 415: "not_audio", 422: "unusable", 429: "busy", 503: "busy" };
-const CODES = { too_long: "too_long", too_big: "too_slow", too_slow: "too_slow" }; // what 422 may mean, too
+const KINDS = { 401: "token", 413: "too_large", 415: "not_audio", 422: "unusable", 429: "busy", 501: "unsupported", 503: "busy" };
+const CODES = { // where the status says less, or where there is none
+  too_long: "too_long", too_big: "too_slow", too_slow: "too_slow", unusable: "unusable", decoder_crashed: "unusable", not_audio: "not_audio",
+  interrupted: "busy",
+};
+const LINES = "application/x-ndjson";
 let askForToken = null; // gives a token, or null
 
 export function token() {
@@ -61,7 +65,8 @@ function waited(s, signal) {
   });
 }
 
-async function ask(path, { body, signal } = {}) {
+/** Ask the server for JSON, or for lines of it: then `read(response)` reads them. */
+async function ask(path, { body, signal, read } = {}) {
   for (let tried = 1; ; tried += 1) {
     const used = token();
     let response;
@@ -70,13 +75,13 @@ async function ask(path, { body, signal } = {}) {
         method: body ? "POST" : "GET",
         body: body?.(),
         signal,
-        headers: used ? { Authorization: `Bearer ${used}` } : {},
+        headers: { ...(used && { Authorization: `Bearer ${used}` }), ...(read && { Accept: LINES }) },
       });
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Problem("unreachable", "the server did not answer");
     }
-    if (response.ok) return response.json();
+    if (response.ok) return read ? read(response) : response.json();
     const content = await response.json().catch(() => null);
     const message = content?.error?.message ?? response.statusText;
     const kind = CODES[content?.error?.code] ?? KINDS[response.status] ?? "other";
@@ -109,6 +114,33 @@ export async function predict(file, name, signal) {
 
 export async function show(file, name, signal) {
   return ask("/v1/show", { body: await form(file, name), signal });
+}
+
+/** Make the timeline of a file; `each` takes the lines as they come. */
+export async function timeline(file, name, signal, each) {
+  return ask("/v1/timeline", { body: await form(file, name), signal, read: (response) => readLines(response, each) });
+}
+
+async function readLines(response, each) {
+  let [rest, complete] = ["", false];
+  const take = (text) => {
+    const line = JSON.parse(text);
+    if (line.type === "error") throw new Problem(CODES[line.error.code] ?? "other", line.error.message);
+    complete ||= line.type === "timeline";
+    each(line);
+  };
+  try {
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      const lines = (rest + part.value).split("\n");
+      rest = lines.pop();
+      lines.forEach(take);
+    }
+  } catch (error) {
+    if (error instanceof TypeError) throw new Problem("unreachable", "the connection broke"); // or it was stopped
+    throw error;
+  }
+  if (!complete) throw new Problem("unreachable", "the response is not complete");
 }
 
 export const limits = () => ask("/v1/limits");

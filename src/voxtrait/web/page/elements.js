@@ -27,6 +27,9 @@ const ICONS = {
   close: "M6 6l12 12M18 6L6 18",
   previous: "M15 5l-7 7 7 7",
   next: "M9 5l7 7-7 7",
+  plus: "M12 5v14M5 12h14",
+  minus: "M5 12h14",
+  whole: "M4 6v12M20 6v12M7 12h10M10 9l-3 3 3 3M14 9l3 3-3 3",
   again: "M19 12a7 7 0 1 1-2-5M19 4v4h-4",
 };
 

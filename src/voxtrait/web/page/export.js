@@ -3,7 +3,7 @@ import { html } from "./elements.js";
 
 const COLUMNS = [
   "path", "status", "message", "duration_s", "speech_s", "gender", "p_female",
-  "age_years", "age_low", "age_high", "age_group", "model",
+  "age_years", "age_low", "age_high", "age_group", "model", "voices",
 ];
 const FLOATS = new Set(["duration_s", "speech_s", "p_female", "age_years", "age_low", "age_high"]);
 
@@ -18,8 +18,9 @@ function cell(name, value) {
 }
 
 export function csv(predictions) {
-  const lines = predictions.map((one) => COLUMNS.map((name) => cell(name, one[name])).join(","));
-  return [COLUMNS.join(","), ...lines].map((line) => `${line}\n`).join("");
+  const columns = COLUMNS.filter((name) => name !== "voices" || predictions.some((one) => name in one));
+  const lines = predictions.map((one) => columns.map((name) => cell(name, one[name])).join(","));
+  return [columns.join(","), ...lines].map((line) => `${line}\n`).join("");
 }
 
 /** One object for one prediction, a list for several. */

@@ -42,6 +42,25 @@ export function minutes(seconds) {
   return seconds < 120 ? say("seconds", { n: seconds }) : say("minutes", { n: Math.floor(seconds / 60) });
 }
 
+/** A moment as `m:ss`, or `h:mm:ss` from an hour on. */
+export function clock(value) {
+  const whole = Math.floor(value + 1e-6);
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (part) => String(part).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+/** A moment with one decimal: `0:04.5`. */
+export function moment(value) {
+  const tenths = Math.round(10 * value);
+  return `${clock(Math.floor(tenths / 10))}${number((tenths % 10) / 10, 1).slice(1)}`;
+}
+
+/** A span of time: `9.5 s`, `91 s`, `12 min`. */
+export function span(value) {
+  return value < 120 ? say("seconds", { n: seconds(value) }) : say("minutes", { n: number(value / 60, value < 600 ? 1 : 0) });
+}
+
 /** Fill in the texts of the document: `data-say` for an element's text, `data-say-label` for its label. */
 export function fill(root = document) {
   for (const element of root.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);

@@ -1,77 +1,208 @@
-/** The player of a clip: its waveform, its spectrogram, and the position of the playback. */
-import { button, html, icon, svg } from "./elements.js";
-import { number, say, seconds } from "./language.js";
+/** The player of a clip: its pictures and its timeline on one axis of time, and the position of the playback. */
+import { Axis } from "./axis.js";
+import { button, html, icon } from "./elements.js";
+import { charts, lanes, rowLabel } from "./lanes.js";
+import { clock, moment, number, say, seconds } from "./language.js";
+import { LABEL, RULER, colours, drawChart, drawLane, drawRuler, drawSpectrogram, drawWave } from "./rows.js";
+import { SHORT_S, piece } from "./timeline.js";
 
-const WAVE_HIGH = 100; // units of the waveform's own picture
+const NEAR = 5; // pixels within which a click is on a turn
+const NARROW = 24; // pixels of a turn up to which a click is on its start
+const GAP = 6; // pixels below the spectrogram
+const PHONE = 600; // pixels of width
 
-export function player(clip) {
+/** `unsure` is the zone of p_female, or null. */
+export function player(clip, { unsure = null } = {}) {
+  const { timeline } = clip;
   const duration = clip.prediction.duration_s ?? 0;
-  let span = duration; // seconds in the picture
   const sound = html("audio", { preload: "metadata", src: clip.address });
-  const picture = html("div", { class: "shown", role: "img", "aria-label": say("shown", { name: clip.name }) });
+  const canvas = html("canvas", { class: "shown", role: "img", "aria-label": say("shown", { name: clip.name }) });
   const head = html("div", { class: "head" });
+  const labels = html("div", { class: "row-labels" });
   const place = html("input", {
-    type: "range", class: "place", min: 0, max: Math.max(duration, 0.01), step: 0.01, value: 0, "aria-label": say("position"),
+    type: "range", class: "place", min: 0, max: Math.max(duration, 0.01), step: duration > SHORT_S ? 0.1 : 0.01, value: 0, "aria-label": say("position"),
   });
-  const clock = html("p", { class: "clock number" });
-  const part = html("p", { class: "clock" });
+  const view = html("div", { class: "view" }, canvas, labels, head, place);
+  const length = html("div", { class: "length" }, view);
+  const scroller = html("div", { class: "scroll" }, length);
+  const time = html("p", { class: "clock number" });
+  const part = html("p", { class: "clock beginning" });
   const play = button(say("play"), { class: "play" }, icon("play"));
-  const figure = html("div", { class: "tape player", hidden: true },
-    html("div", { class: "window" }, picture, head, place),
-    html("div", { class: "deck" }, play, clock, part, sound));
+  const axis = new Axis(scroller, length, duration);
+  const zooms = [["zoom.out", "minus", () => axis.farther()], ["zoom.in", "plus", () => axis.closer()], ["zoom.whole", "whole", () => axis.whole()]]
+    .map(([name, sign, onclick]) => html("button", { type: "button", class: "button icon", "aria-label": say(name), title: say(name), onclick }, icon(sign)));
+  const figure = html("div", { class: "tape player" },
+    html("div", { class: "window" }, scroller),
+    html("div", { class: "deck" }, play, time, part, html("div", { class: "zooms", role: "group", "aria-label": say("zoom") }, ...zooms), sound));
+  let shown = []; // what /v1/show drew
+  let rows = [];
+  let due = 0;
+  let paint = null;
 
+  // --- the picture
+
+  const arrange = () => {
+    const high = axis.width < PHONE ? [64, 112] : [88, 160];
+    const has = figure.dataset.shown !== "no" || timeline.pieces.length;
+    const pictures = [
+      { draw: "ruler", height: RULER },
+      { draw: "wave", height: high[0] + (timeline.course ? LABEL : 0), label: timeline.course && [say("speech.wave"), say("speech.shaded")] },
+      { draw: "spectrogram", height: high[1] },
+    ];
+    rows = [...(has ? pictures : []), ...lanes(timeline), ...charts(timeline, unsure)];
+    let top = 0;
+    for (const row of rows) {
+      row.top = top;
+      top += row.height + (row.draw === "spectrogram" ? GAP : 0);
+    }
+    view.style.height = `${Math.max(top, 56)}px`;
+    labels.replaceChildren(...rows.filter(({ label }) => label).map(rowLabel));
+    canvas.hidden = !rows.length;
+    canvas.ariaLabel = described(clip);
+    if (shown.length || timeline.pieces.length) figure.dataset.shown = "yes";
+    draw();
+  };
+  const draw = () => (due ||= requestAnimationFrame(() => {
+    due = 0;
+    if (!figure.isConnected || !axis.width) return;
+    const ratio = window.devicePixelRatio || 1;
+    const [wide, high] = [axis.width, view.clientHeight];
+    view.style.width = `${wide}px`;
+    const size = { width: Math.round(wide * ratio), height: Math.round(high * ratio) };
+    if (canvas.width !== size.width || canvas.height !== size.height) {
+      Object.assign(canvas, size);
+      paint = null;
+    }
+    paint ??= Object.assign(canvas.getContext("2d"), { colours: colours(figure), patterns: new Map() });
+    paint.setTransform(ratio, 0, 0, ratio, 0, 0);
+    paint.clearRect(0, 0, wide, high);
+    const pieces = [...timeline.pieces, ...shown];
+    const waves = shown.length ? shown : timeline.pieces;
+    const loudest = Math.max(0.05, ...waves.map(({ peak }) => peak));
+    for (const row of rows) {
+      if (row.draw === "ruler") drawRuler(paint, axis, row, high);
+      else if (row.draw === "wave") drawWave(paint, axis, row, waves, loudest, timeline.course?.speech);
+      else if (row.draw === "spectrogram") drawSpectrogram(paint, axis, row, pieces);
+      else if (row.draw === "lane") drawLane(paint, axis, row);
+      else drawChart(paint, axis, row);
+    }
+    zooms[0].disabled = zooms[2].disabled = axis.isWhole;
+    zooms[1].disabled = axis.isClosest;
+    showHead(sound.currentTime);
+  }));
+
+  // --- the position
+
+  const showHead = (at) => {
+    const left = (100 * axis.x(at)) / Math.max(1, axis.width);
+    head.style.left = `${left}%`;
+    head.hidden = !at || left < 0 || left > 100.5;
+  };
   const showPosition = (at) => {
-    head.style.left = `${Math.min(100, (100 * at) / Math.max(span, 0.01))}%`;
-    head.hidden = !at;
+    showHead(at);
     place.value = at;
     place.ariaValueText = say("position.at", { at: seconds(at), duration: seconds(duration) });
-    clock.textContent = `${number(at, 1)} / ${say("seconds", { n: seconds(duration) })}`;
+    time.textContent = duration > SHORT_S
+      ? `${clock(at)} / ${clock(duration)}`
+      : `${number(at, 1)} / ${say("seconds", { n: seconds(duration) })}`;
+  };
+  const seek = (at) => {
+    sound.currentTime = at;
+    showPosition(at);
+  };
+  const playFrom = (at) => {
+    seek(at);
+    sound.play().catch(() => {});
   };
   const follow = () => {
     showPosition(sound.currentTime);
+    if (!sound.paused) axis.reveal(sound.currentTime);
     if (!sound.paused && figure.isConnected) requestAnimationFrame(follow);
     else if (!figure.isConnected) sound.pause();
   };
   const face = () => play.replaceChildren(icon(sound.paused ? "play" : "pause"), html("span", { text: say(sound.paused ? "play" : "pause") }));
-  play.addEventListener("click", () => (sound.paused ? sound.play().catch(() => {}) : sound.pause()));
-  place.addEventListener("input", () => {
-    sound.currentTime = Number(place.value);
-    showPosition(Number(place.value));
+  const toggle = () => (sound.paused ? sound.play().catch(() => {}) : sound.pause());
+
+  /** The turn under a pointer, or null. */
+  const turnAt = (event) => {
+    const { left, top } = view.getBoundingClientRect();
+    const [x, y] = [event.clientX - left, event.clientY - top];
+    const row = rows.find((one) => y >= one.top && y < one.top + one.height);
+    if (row?.draw !== "lane") return null;
+    const away = ({ start_s: start, end_s: end }) => Math.max(axis.x(start) - x, x - axis.x(end), 0);
+    const nearest = row.segments.reduce((best, one) => (best && away(best) <= away(one) ? best : one), null);
+    return nearest && away(nearest) <= NEAR ? { ...nearest, row, x } : null;
+  };
+  view.addEventListener("click", (event) => {
+    const turn = turnAt(event);
+    const at = axis.seconds(event.clientX - view.getBoundingClientRect().left);
+    place.focus({ preventScroll: true });
+    if (!turn) return seek(at);
+    const narrow = (turn.end_s - turn.start_s) * axis.scale < NARROW;
+    return playFrom(narrow ? turn.start_s : Math.min(turn.end_s, Math.max(turn.start_s, at)));
   });
+  view.addEventListener("pointermove", (event) => {
+    const turn = turnAt(event);
+    view.title = turn ? `${turn.row.name} ${moment(turn.start_s)}–${moment(turn.end_s)}` : "";
+  });
+  place.addEventListener("input", () => {
+    seek(Number(place.value));
+    axis.reveal(Number(place.value));
+  });
+  place.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const then = { "+": () => axis.closer(), "=": () => axis.closer(), "-": () => axis.farther(), "0": () => axis.whole(), " ": toggle }[event.key];
+    if (step && duration > SHORT_S) {
+      seek(Math.min(duration, Math.max(0, sound.currentTime + step)));
+      axis.reveal(sound.currentTime);
+    } else if (then) then();
+    else return;
+    event.preventDefault();
+  });
+  play.addEventListener("click", toggle);
   sound.addEventListener("play", () => (face(), follow()));
   for (const name of ["pause", "ended"]) sound.addEventListener(name, face);
   sound.addEventListener("error", () => {
     play.hidden = place.hidden = head.hidden = true;
-    clock.textContent = say("play.not");
+    time.textContent = say("play.not");
   });
+
+  // --- what comes in
+
+  axis.addEventListener("change", draw);
+  let width = 0;
+  new ResizeObserver(() => {
+    if (axis.width === width) return;
+    width = axis.width;
+    arrange();
+  }).observe(scroller);
+  const change = () => figure.isConnected && arrange();
+  timeline.addEventListener("change", change);
+  const showBeginning = () => clip.shown().then((found) => {
+    if (!found) {
+      if (!timeline.pieces.length) figure.dataset.shown = "no";
+      return;
+    }
+    shown = [piece(0, found.shown_s, found, () => ((figure.dataset.shown = "yes"), draw()))];
+    if (found.shown_s < duration - 0.1) part.textContent = say("shown.part", { n: Math.round(found.shown_s) });
+    arrange();
+  });
+  // of a longer recording, only its timeline has the whole picture
+  if (duration <= SHORT_S) showBeginning();
+  else timeline.addEventListener("change", () => ["none", "failed", "stopped"].includes(timeline.state) && !timeline.pieces.length && !shown.length && showBeginning());
   showPosition(0);
-  show(clip, picture).then((shown) => {
-    figure.dataset.shown = shown ? "yes" : "no";
-    if (!(shown?.shown_s < duration - 0.1)) return;
-    span = place.max = shown.shown_s; // of a long recording, the picture is of its beginning
-    part.textContent = say("shown.part", { n: Math.round(span) });
-  });
-  figure.hidden = false;
+  arrange();
+  figure.playFrom = playFrom;
   return figure;
 }
 
-async function show(clip, picture) {
-  const shown = await clip.shown();
-  if (!shown) {
-    picture.hidden = true;
-    return null;
+/** The label of the picture, for screen readers. */
+function described({ name, timeline }) {
+  const parts = [say("shown", { name })];
+  if (timeline.hasLanes) {
+    parts.push(say("timeline.speakers", { n: timeline.speakers.length }), say("timeline.turns", { n: timeline.turns.length }));
   }
-  const spectrogram = html("img", { class: "spectrogram", src: shown.spectrogram, alt: "" });
-  picture.replaceChildren(wave(shown.waveform), spectrogram);
-  await spectrogram.decode().catch(() => {});
-  return shown;
-}
-
-function wave(pairs) {
-  const loudest = Math.max(0.05, ...pairs.flat().map(Math.abs));
-  const y = (value) => (WAVE_HIGH / 2) * (1 - (0.96 * value) / loudest);
-  const tops = pairs.map(([, high], at) => `${at ? "L" : "M"}${at + 0.5} ${(y(high) - 0.6).toFixed(1)}`);
-  const bottoms = pairs.map(([low], at) => `L${at + 0.5} ${(y(low) + 0.6).toFixed(1)}`).reverse();
-  return svg("svg", { class: "wave", viewBox: `0 0 ${Math.max(1, pairs.length)} ${WAVE_HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" },
-    svg("path", { d: `${tops.join("")}${bottoms.join("")}Z` }));
+  if (timeline.course) parts.push(say("chart.all"));
+  return parts.join(". ");
 }

@@ -1,10 +1,11 @@
 /** The clips of this visit: sent to the server two at a time, kept in the page only. */
 import { Problem, predict, show } from "./connection.js";
+import { Timeline } from "./timeline.js";
 
 const AT_ONCE = 2;
 const FIELDS = [
   "path", "status", "message", "duration_s", "speech_s", "gender", "p_female",
-  "age_years", "age_low", "age_high", "age_group", "age_groups", "model",
+  "age_years", "age_low", "age_high", "age_group", "age_groups", "model", "voices",
 ];
 
 export class Clip {
@@ -18,6 +19,7 @@ export class Clip {
     this.state = "waiting"; // working, done
     this.prediction = null;
     this.problem = null;
+    this.timeline = new Timeline(this);
   }
 
   /** Whether it may be sent once more. */
@@ -38,6 +40,7 @@ export class Clip {
   }
 
   forget() {
+    this.timeline.stop();
     if (this.#address) URL.revokeObjectURL(this.#address);
   }
 }
@@ -126,8 +129,9 @@ export class Session extends EventTarget {
   }
 
   #finish(clip, prediction) {
+    const fields = FIELDS.filter((field) => field !== "voices" || field in prediction); // older servers do not look at it
     // the page has the folder that a file came from, and the server only its name
-    clip.prediction = Object.fromEntries(FIELDS.map((field) => [field, field === "path" ? clip.name : (prediction[field] ?? null)]));
+    clip.prediction = Object.fromEntries(fields.map((field) => [field, field === "path" ? clip.name : (prediction[field] ?? null)]));
     if (prediction.status === "error") clip.problem ??= new Problem("unusable", prediction.message);
     clip.state = "done";
     this.#dispatch("changed", clip);
