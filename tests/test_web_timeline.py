@@ -39,7 +39,7 @@ LINES = {"Accept": "application/x-ndjson"}
 def two_voices() -> bytes:
     """A made-up man and a made-up woman in turns."""
     cast = cohort(4, 3)
-    turns = [speak(cast[who], 4.0, seed=at, sampling_rate=RATE) for at, who in enumerate((1, 2, 1, 2))]
+    turns = [speak(cast[who], 4.0, seed=at, sampling_rate=RATE) for at, who in enumerate((2, 3, 2, 3))]
     target = io.BytesIO()
     soundfile.write(target, 0.2 * np.concatenate(turns), RATE, format="WAV", subtype="PCM_16")
     return target.getvalue()
