@@ -51,13 +51,14 @@ def forms() -> list[str]:
 
 
 def recordings(folder: Path, clips: Sequence[Path]) -> list[Path]:
-    """Voices, then one without speech, one too short, and one that is no audio."""
+    """Voices, then two voices in turns, silence, a word that is too short, and a file that is not audio."""
     voices = [speak(voice, 6.0, 1) for voice in cohort(len(NAMES), 3)]
     for at, clip in enumerate(clips[: len(NAMES)]):
         voices[at] = audio.load(clip)[0]
     silence = np.zeros(3 * RATE, np.float32)
+    talk = np.concatenate([speak(cohort(4, 3)[who], 4.0, seed=at) for at, who in enumerate((2, 3) * 9)])
     word = np.concatenate([silence[: RATE // 2], voices[0][: round(0.6 * RATE)], silence[: RATE // 2]])
-    made = dict(zip((*NAMES, "silence.wav", "a word.wav"), (*voices, silence, word), strict=True))
+    made = dict(zip((*NAMES, "talk.wav", "silence.wav", "a word.wav"), (*voices, talk, silence, word), strict=True))
     for name, signal in made.items():
         audio.write_wav(folder / name, signal, RATE)
     (folder / "notes.wav").write_text("This is no audio.\n", encoding="utf-8")
@@ -127,6 +128,27 @@ def chosen(at: int) -> Callable[[Page, Sequence[Path]], bool]:
     return visit
 
 
+def talk(page: Page, files: Sequence[Path]) -> bool:
+    page.set_input_files("#files", files[len(NAMES)])
+    page.wait_for_selector(".timeline .files")
+    page.wait_for_timeout(500)
+    return True
+
+
+def zoomed(page: Page, files: Sequence[Path]) -> bool:
+    talk(page, files)
+    page.click(".zooms button >> nth=1")
+    page.click(".timeline summary")
+    return True
+
+
+def making(page: Page, files: Sequence[Path]) -> bool:
+    page.route("**/v1/timeline", lambda route: None)  # what is not let through waits until the page is closed
+    page.set_input_files("#files", files[len(NAMES)])
+    page.wait_for_selector(".timeline progress")
+    return True
+
+
 def many(page: Page, files: Sequence[Path]) -> bool:
     page.set_input_files("#files", [str(file) for file in files])
     page.wait_for_selector("#many-clear:not([hidden])")
@@ -173,6 +195,9 @@ SCREENS: dict[str, Callable[[Page, Sequence[Path]], bool]] = {
     "denied": denied,
     "file": chosen(0),
     "unsure": chosen(2),
+    "talk": talk,
+    "zoomed": zoomed,
+    "making": making,
     "silent": chosen(-3),
     "short": chosen(-2),
     "unreadable": chosen(-1),

@@ -5,22 +5,19 @@ const STEP = 2; // of the buttons
 
 export class Axis extends EventTarget {
   #scale = 0; // pixels of a second; the whole recording fits where it is less than that needs
+  #left = 0; // how far it is scrolled; this and the width are kept, because to ask the browser for them is slow
   #pinch = null; // the distance of two fingers, and the scale at the beginning
 
   /** `length` is an element inside `scroller`: its width is that of the whole recording. */
   constructor(scroller, length, duration) {
     super();
-    Object.assign(this, { scroller, length, duration: Math.max(duration, 0.01) });
+    Object.assign(this, { scroller, length, duration: Math.max(duration, 0.01), width: 0 });
     scroller.addEventListener("scroll", () => this.#change());
     scroller.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     for (const name of ["touchstart", "touchmove", "touchend"]) {
       scroller.addEventListener(name, (event) => this.#touch(event), { passive: false });
     }
     new ResizeObserver(() => this.#arrange()).observe(scroller);
-  }
-
-  get width() {
-    return this.scroller.clientWidth;
   }
 
   get least() {
@@ -41,7 +38,7 @@ export class Axis extends EventTarget {
 
   /** Seconds at the left edge. */
   get begin() {
-    return this.isWhole ? 0 : this.scroller.scrollLeft / this.scale;
+    return this.isWhole ? 0 : this.#left / this.scale;
   }
 
   get end() {
@@ -80,10 +77,13 @@ export class Axis extends EventTarget {
   /** Scroll to a moment that is out of view. */
   reveal(seconds) {
     const x = this.x(seconds);
-    if (!this.isWhole && (x < 0 || x > this.width)) this.scroller.scrollLeft = seconds * this.scale - 0.1 * this.width;
+    if (this.isWhole || (x >= 0 && x <= this.width)) return;
+    this.scroller.scrollLeft = seconds * this.scale - 0.1 * this.width;
+    this.#change();
   }
 
   #arrange() {
+    this.width = this.scroller.clientWidth;
     this.length.style.width = this.isWhole ? "100%" : `${this.duration * this.scale}px`;
     this.#change();
   }
@@ -108,6 +108,7 @@ export class Axis extends EventTarget {
   }
 
   #change() {
+    this.#left = this.scroller.scrollLeft;
     this.dispatchEvent(new Event("change"));
   }
 }

@@ -81,7 +81,7 @@ function estimates({ prediction, timeline }, served) {
   }
   const several = html("p", { class: "several", text: say("several") });
   const look = () => (several.hidden = prediction.voices !== "several" && timeline.speakers.length < 2);
-  timeline.addEventListener("change", look);
+  timeline.follow(several, look);
   look();
   return html("div", { class: "estimates" }, several, html("div", { class: "parts" }, ...parts));
 }

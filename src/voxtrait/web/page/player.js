@@ -170,27 +170,32 @@ export function player(clip, { unsure = null } = {}) {
 
   // --- what comes in
 
-  axis.addEventListener("change", draw);
   let width = 0;
-  new ResizeObserver(() => {
-    if (axis.width === width) return;
+  axis.addEventListener("change", () => {
+    if (axis.width === width) return draw();
     width = axis.width;
+    return arrange();
+  });
+  let asked = false;
+  const showBeginning = async () => {
+    if (asked) return;
+    asked = true;
+    const found = await clip.shown();
+    if (!found && !timeline.pieces.length) figure.dataset.shown = "no";
+    if (found) shown = [piece(0, found.shown_s, found, draw)];
+    if (found?.shown_s < duration - 0.1) part.textContent = say("shown.part", { n: Math.round(found.shown_s) });
     arrange();
-  }).observe(scroller);
-  const change = () => figure.isConnected && arrange();
-  timeline.addEventListener("change", change);
-  const showBeginning = () => clip.shown().then((found) => {
-    if (!found) {
-      if (!timeline.pieces.length) figure.dataset.shown = "no";
-      return;
-    }
-    shown = [piece(0, found.shown_s, found, () => ((figure.dataset.shown = "yes"), draw()))];
-    if (found.shown_s < duration - 0.1) part.textContent = say("shown.part", { n: Math.round(found.shown_s) });
+  };
+  // of a longer recording, only its timeline has the whole picture
+  const fallBack = () => {
+    const none = ["none", "failed", "stopped"].includes(timeline.state) && !timeline.pieces.length;
+    if (duration <= SHORT_S || none) showBeginning();
+  };
+  timeline.follow(figure, () => {
+    fallBack();
     arrange();
   });
-  // of a longer recording, only its timeline has the whole picture
-  if (duration <= SHORT_S) showBeginning();
-  else timeline.addEventListener("change", () => ["none", "failed", "stopped"].includes(timeline.state) && !timeline.pieces.length && !shown.length && showBeginning());
+  fallBack();
   showPosition(0);
   arrange();
   figure.playFrom = playFrom;

@@ -69,9 +69,10 @@ function smooth(paint, axis, { start, seconds, strokes, wave }, up) {
 /** Several strokes in a pixel: the lowest and the highest of them. */
 function columns(paint, axis, { start, end, seconds, strokes, wave }, up) {
   const last = Math.min(axis.width, Math.ceil(axis.x(end)));
+  const stroke = (x) => (axis.seconds(x) - start) / seconds;
   for (let x = Math.max(0, Math.floor(axis.x(start))); x < last; x += 1) {
-    const from = Math.max(0, Math.floor((axis.seconds(x) - start) / seconds));
-    const to = Math.min(strokes, Math.max(from + 1, Math.ceil((axis.seconds(x + 1) - start) / seconds)));
+    const from = Math.max(0, Math.floor(stroke(x)));
+    const to = Math.min(strokes, Math.max(from + 1, Math.ceil(stroke(x + 1))));
     let [low, high] = [0, 0];
     for (let at = from; at < to; at += 1) {
       low = Math.min(low, wave[2 * at]);

@@ -28,6 +28,17 @@ export class Timeline extends EventTarget {
     return segments.length > 0 && (this.speakers.length !== 1 || segments.length > this.turns.length || duration > SHORT_S);
   }
 
+  /** Call `then` at each change while an element is in the document. */
+  follow(element, then) {
+    let before = false;
+    const change = () => {
+      if (element.isConnected) then();
+      else if (before) this.removeEventListener("change", change);
+      before = element.isConnected;
+    };
+    this.addEventListener("change", change);
+  }
+
   async start() {
     if (["working", "done", "none"].includes(this.state)) return;
     this.#clear();

@@ -24,7 +24,7 @@ export function turns(clip, { play, limits, announce }) {
     section.hidden = !section.children.length;
     if (before === "working") progress(section, clip);
   };
-  timeline.addEventListener("change", () => section.isConnected && draw());
+  timeline.follow(section, draw);
   draw();
   return section;
 }
