@@ -148,7 +148,7 @@ def test_lanes_by_speaker_coloured_by_gender(visit: Visit, talk: Path) -> None:
     assert tab.evaluate(COLOUR, [1, 47 / 120]) == INK
     assert tab.evaluate(COLOUR, [0, 85 / 120]) not in (SIGNAL, INK)
     assert tab.evaluate(COLOUR, [3, 85 / 120]) not in (SIGNAL, INK, TAPE)  # music
-    assert "Several people speak" in tab.locator(".several:not([hidden])").inner_text()
+    assert "several voices" in tab.locator(".several:not([hidden])").inner_text()
     assert tab.locator(".share-names li").count() == 3
     assert "3 speakers · 5 turns" in tab.locator(".timeline header").inner_text()
     assert tab.locator("canvas.shown").get_attribute("aria-label").endswith("3 speakers. 5 turns")

@@ -30,11 +30,6 @@ def test_it_is_praats_pitch(gender: str, years: int) -> None:
     assert np.mean(deviation > 6) < 0.005  # octave errors
 
 
-def test_a_hop_only_thins_the_contour_out() -> None:
-    signal = 0.2 * speak(draw_voice("female", 30, seed=1), 2.0, seed=2)
-    assert np.array_equal(pitch_contour(signal, 4 * HOP), pitch_contour(signal)[::4], equal_nan=True)
-
-
 def test_noise_and_what_is_too_short_have_none() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
     assert np.isnan(pitch_contour(noise)).mean() > 0.95

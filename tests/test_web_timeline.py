@@ -1,5 +1,6 @@
 """Timelines by REST: as one JSON object, as lines while the work goes on, and what ends them early."""
 
+import asyncio
 import base64
 import io
 import json
@@ -30,7 +31,9 @@ from voxtrait.timelines.formats import render
 from voxtrait.web import Settings, create_app
 from voxtrait.web.answers import Line, TimelineAnswer
 from voxtrait.web.errors import KINDS
+from voxtrait.web.lines import Each, Lines
 from voxtrait.web.pool import Pool
+from voxtrait.web.request_log import RequestRecord
 
 PATH = "/v1/timeline"
 LINES = {"Accept": "application/x-ndjson"}
@@ -179,6 +182,28 @@ def test_what_happens_to_a_worker_ends_the_lines_and_nothing_else(
         assert f'voxtrait_problems_total{{code="{code}"}} {times}.0' in client.get("/metrics").text
         assert send(client, b"hello").json()["said"] == "hello"
     assert sum(one.getMessage() == "a fault of the server" for one in caplog.records) == 2 * (code == "internal")
+
+
+def test_a_client_that_reads_no_line_in_time_is_gone() -> None:
+    record = RequestRecord("1")
+    sent: list[Any] = []
+
+    async def stuck(message: Any) -> None:
+        sent.append(message)
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(60)
+
+    async def work(each: Each) -> None:
+        await each(None)
+        await each({"type": "part"})
+        sent.append("more")
+
+    async def nothing() -> Any:
+        raise AssertionError
+
+    asyncio.run(Lines(work, 0.1)({"record": record}, nothing, stuck))
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert record.is_gone
 
 
 def test_a_model_without_speaker_embeddings_makes_none() -> None:

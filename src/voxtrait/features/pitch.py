@@ -40,15 +40,14 @@ class Candidates(NamedTuple):
     unvoiced: Array  # (n,): strength of being unvoiced
 
 
-def pitch_contour(signal: Signal, hop: int = HOP) -> Array:
+def pitch_contour(signal: Signal) -> Array:
     """Estimate the pitch of one voice in each frame of a signal, by the best path through the frames.
 
     Args:
         signal: mono at 16 kHz, ``(samples,)``.
-        hop: samples from the start of one frame to that of the next.
 
     Returns:
-        ``(frames,)``, Hz; NaN where a frame is unvoiced. Frame ``i`` is centred on sample ``i * hop + WINDOW / 2``. All
+        ``(frames,)``, Hz; NaN where a frame is unvoiced. Frame ``i`` is centred on sample ``i * HOP + WINDOW / 2``. All
         frames are inside the signal, so a signal shorter than :data:`WINDOW` has none.
 
     Examples:
@@ -60,15 +59,15 @@ def pitch_contour(signal: Signal, hop: int = HOP) -> Array:
         >>> bool(np.isnan(pitch_contour(np.zeros(16_000))).all())
         True
     """
-    parts = list(_candidates(signal, hop))
+    parts = list(_candidates(signal))
     if not parts:
         return np.zeros(0, np.float32)
     hz, strength, unvoiced = (np.concatenate(values) for values in zip(*parts, strict=True))
     # a last candidate stands for unvoiced
-    return _path(np.pad(hz, ((0, 0), (0, 1)), constant_values=np.nan), np.column_stack([strength, unvoiced]), HOP / hop)
+    return _path(np.pad(hz, ((0, 0), (0, 1)), constant_values=np.nan), np.column_stack([strength, unvoiced]))
 
 
-def frame_pitches(signal: Signal, hop: int = HOP) -> Array:
+def frame_pitches(signal: Signal) -> Array:
     """Estimate the pitch of each frame by itself; arguments and result are those of :func:`pitch_contour`.
 
     Examples:
@@ -77,18 +76,17 @@ def frame_pitches(signal: Signal, hop: int = HOP) -> Array:
         200.0
     """
     parts = [
-        np.where(part.strength[:, 0] > part.unvoiced, part.hz[:, 0], np.float32(np.nan))
-        for part in _candidates(signal, hop)
+        np.where(part.strength[:, 0] > part.unvoiced, part.hz[:, 0], np.float32(np.nan)) for part in _candidates(signal)
     ]
     return np.concatenate([np.zeros(0, np.float32), *parts])
 
 
-def _candidates(signal: Signal, hop: int) -> Iterator[Candidates]:
+def _candidates(signal: Signal) -> Iterator[Candidates]:
     """Find the candidates of all frames, a block at a time: an hour of frames does not fit in memory."""
     if len(signal) < WINDOW:
         return
     loudest = float(np.abs(signal - signal.mean()).max())
-    every = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::hop]
+    every = np.lib.stride_tricks.sliding_window_view(signal, WINDOW)[::HOP]
     for start in range(0, len(every), _BLOCK):
         yield _of_frames(every[start : start + _BLOCK], loudest)
 
@@ -126,16 +124,16 @@ def _of_frames(frames: Array, loudest: float) -> Candidates:
     return found
 
 
-def _path(hz: Array, strength: Array, per_hop: float) -> Array:
+def _path(hz: Array, strength: Array) -> Array:
     """Find the path of highest strength less the costs of its jumps: ``(n, k)``, NaN for unvoiced → ``(n,)``."""
     octaves = np.log2(hz)
     voiced = np.arange(hz.shape[1]) < hz.shape[1] - 1
-    changes = np.where(voiced[:, None] != voiced[None], VOICING_COST * per_hop, 0.0)
+    changes = np.where(voiced[:, None] != voiced[None], VOICING_COST, 0.0)
     total = strength[0].astype(np.float64)
     came = np.zeros(hz.shape, np.intp)  # from which candidate of the frame before
     for at in range(1, len(hz)):
         jumps = np.abs(octaves[at][None] - octaves[at - 1][:, None])  # NaN from or to unvoiced
-        found = total[:, None] - np.where(np.isnan(jumps), changes, JUMP_COST * per_hop * jumps)
+        found = total[:, None] - np.where(np.isnan(jumps), changes, JUMP_COST * jumps)
         came[at] = found.argmax(axis=0)
         total = found.max(axis=0) + strength[at]
     place = int(total.argmax())

@@ -38,7 +38,6 @@ def course(recognizer: Recognizer, blocks: Iterable[Signal], duration_s: float) 
         >>> course(voxtrait.load(), [np.zeros(48_000, np.float32)], 3.0) is None
         True
     """
-    hop = pitch.HOP * max(1, math.ceil(duration_s / PITCH_S))
     contour, held = [np.zeros(0, np.float32)], np.zeros(0, np.float32)
     frames: list[npt.NDArray[np.bool_]] = []
     estimates = _Estimates(recognizer, max(STEP_S, duration_s / MOST_ESTIMATES))
@@ -48,8 +47,8 @@ def course(recognizer: Recognizer, blocks: Iterable[Signal], duration_s: float) 
         nonlocal held
         for block in blocks:
             held = np.concatenate([held, block])
-            contour.append(pitch.pitch_contour(held, hop))
-            held = held[len(contour[-1]) * hop :].copy()
+            contour.append(pitch.pitch_contour(held))
+            held = held[len(contour[-1]) * pitch.HOP :].copy()
             yield block
 
     for detection in speech.listen(read()):
@@ -62,7 +61,7 @@ def course(recognizer: Recognizer, blocks: Iterable[Signal], duration_s: float) 
     return {
         "at_s": [round(row["at_s"], 2) for row in rows],
         **{name: _rounded([row[name] for row in rows], 4 if name == "p_female" else 1) for name in ESTIMATES},
-        "pitch": _pitch(np.concatenate(contour), hop, spoken),
+        "pitch": _pitch(np.concatenate(contour), max(1, math.ceil(duration_s / PITCH_S)), spoken),
         "speech": _stretches(spoken),
     }
 
@@ -99,7 +98,9 @@ class _Estimates:
         return {"at_s": (float(np.median(self._numbers[:count])) + 0.5) * speech.FRAME_S} | values
 
 
-def _pitch(contour: npt.NDArray[np.float32], hop: int, spoken: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _pitch(contour: npt.NDArray[np.float32], every: int, spoken: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Keep one of so many frames of a contour, and of those only frames with speech."""
+    contour, hop = contour[::every], every * pitch.HOP
     centres = np.arange(len(contour)) * hop + pitch.WINDOW // 2
     inside = spoken[np.minimum(centres // FRAME, len(spoken) - 1)]
     return {

@@ -106,7 +106,7 @@ export default {
   "error.gone": "The browser can no longer read the file. Was it moved or changed? Choose it once more.",
   "again": "Try again",
 
-  "several": "Several people speak. The values below are for all voices together. The timeline has the values of each speaker.",
+  "several": "The recording has several voices. The values below are for all of them together. The timeline has the values of each speaker.",
   "timeline": "Timeline",
   "timeline.making": "Making the timeline",
   "timeline.progress": "Timeline: {at} of {duration} processed",

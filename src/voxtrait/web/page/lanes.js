@@ -65,11 +65,12 @@ export function charts({ course }, unsure) {
   const { start_s: start, step_s: step, hz } = course.pitch;
   if (known(hz)) {
     const sorted = hz.filter((value) => value !== null).sort((a, b) => a - b);
-    const range = [50 * Math.floor(sorted[0] / 50), 50 * Math.ceil(sorted.at(-1) / 50)];
+    const share = (part) => sorted[Math.floor(part * (sorted.length - 1))];
+    const range = [50 * Math.floor(share(0.01) / 50), 50 * Math.ceil(share(0.99) / 50)]; // a few frames are wrong
     if (range[1] - range[0] < 100) range[1] = range[0] + 100;
     const inside = PITCH_MARKS.filter((mark) => mark >= range[0] && mark <= range[1]);
     const marks = inside.length > 4 ? inside.filter((mark) => mark % 100 === 0) : inside;
-    const middle = Math.round(sorted[Math.floor(sorted.length / 2)]);
+    const middle = Math.round(share(0.5));
     found.push({
       draw: "chart", height: CHART, label: [say("chart.pitch"), say("chart.pitch.median", { n: middle })], range, marks,
       points: hz.map((value, index) => [start + index * step, value]), gap: 1.5 * step,

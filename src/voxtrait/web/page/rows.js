@@ -139,7 +139,7 @@ function hatched(paint, kind) {
  * some values, and a band between low and high.
  */
 export function drawChart(paint, axis, { top, height, points, range: [least, most], marks, zone, gap, dots }) {
-  const y = (value) => top + height - 8 - ((height - LABEL - 14) * (value - least)) / (most - least);
+  const y = (value) => top + height - 8 - ((height - LABEL - 14) * (Math.min(most, Math.max(least, value)) - least)) / (most - least);
   paint.font = FONT;
   if (zone) {
     paint.fillStyle = hatched(paint, "unsure");
