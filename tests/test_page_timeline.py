@@ -236,6 +236,7 @@ def test_an_hour_of_turns_needs_few_elements(visit: Visit, talk: Path) -> None:
     tab.locator(".scroll").evaluate("(scroller) => (scroller.scrollLeft = 2000)")
     assert tab.evaluate("document.querySelector('canvas.shown').width") <= 2400
     tab.click("summary")
+    tab.locator(".turns li").nth(899).wait_for(state="attached")
     assert tab.locator(".turns li").count() == 900
 
 

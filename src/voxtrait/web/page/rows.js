@@ -8,6 +8,7 @@ export const LABEL = 24; // at the top of a lane or chart, for its label
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // seconds from mark to mark
 const MARKS_APART = 72; // pixels
 const NARROWEST = 1.5; // pixels of a turn
+const HATCHED = 6; // pixels of a turn from which a pattern can be seen
 const FONT = "12px Onest, sans-serif";
 
 /** The colours of the tape, from the style sheet. */
@@ -101,11 +102,12 @@ export function drawLane(paint, axis, { top, height, segments, kind }) {
     const wide = Math.max(NARROWEST, (end - start) * axis.scale);
     const from = Math.max(-4, axis.x(start));
     const to = Math.min(axis.width + 4, axis.x(start) + wide);
-    paint.fillStyle = { female: paint.colours.signal, male: paint.colours.ink }[kind] ?? hatched(paint, kind);
+    const pattern = wide < HATCHED ? paint.colours.quiet : hatched(paint, kind);
+    paint.fillStyle = { female: paint.colours.signal, male: paint.colours.ink }[kind] ?? pattern;
     paint.fillRect(from, bar, to - from, high);
     if (kind === "female" || kind === "male") continue;
     paint.strokeStyle = paint.colours.quiet;
-    if (wide > 4) paint.strokeRect(from + 0.5, bar + 0.5, to - from - 1, high - 1);
+    if (wide >= HATCHED) paint.strokeRect(from + 0.5, bar + 0.5, to - from - 1, high - 1);
   }
 }
 

@@ -93,7 +93,7 @@ function shares({ speaking }) {
 function list(timeline, play) {
   const genders = new Map(timeline.speakers.map(({ speaker, gender }) => [speaker, gender]));
   const place = html("ol", { class: "turns" });
-  const details = html("details", {}, html("summary", { text: say("turns.list", { n: timeline.result.segments.length }) }), place);
+  const details = html("details", {}, html("summary", { text: say("turns.list", { n: timeline.turns.length }) }), place);
   details.addEventListener("toggle", () => {
     if (place.children.length) return;
     place.append(...timeline.result.segments.map(({ start_s: start, end_s: end, speaker, kind }) => {
