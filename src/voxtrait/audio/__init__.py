@@ -9,6 +9,7 @@ from voxtrait.audio.files import (
     blocks,
     channel_count,
     load,
+    stated_s,
 )
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono, to_pcm16
 from voxtrait.audio.writing import atomic_path, write_wav, write_wav_blocks
@@ -27,6 +28,7 @@ __all__ = [
     "check_signal",
     "load",
     "resample",
+    "stated_s",
     "to_mono",
     "to_pcm16",
     "write_wav",

@@ -36,6 +36,7 @@ from voxtrait.errors import (
 Source: TypeAlias = str | os.PathLike[str] | BytesIO
 
 BLOCK_S: Final = 60.0  # seconds decoded at a time, so that an hour at 48 kHz stereo is never in memory at once
+STATED_MOST_S: Final = 1e7  # seconds of a recording, four months: a header that states more is wrong
 GATHERED_S: Final = 1.0  # … and after the first block, where a decoder gives less at a time
 BLOCK_VALUES: Final = 2**24  # … of all channels together, at most: a header may claim any rate, and 1024 channels
 SUFFIXES: Final = frozenset(
@@ -188,6 +189,32 @@ def channel_count(source: Source) -> int:
         for part, _ in parts:
             return 1 if part.ndim == 1 else part.shape[0]
     return 1
+
+
+def stated_s(source: Source) -> float | None:
+    """Return the duration that a file states in its header, in seconds; ``None`` if it states none. It may be wrong.
+
+    Args:
+        source: a path or a ``BytesIO``.
+
+    Examples:
+        >>> stated_s(BytesIO(b"no sound")) is None
+        True
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(_open(source)) as file:
+            seconds = file.frames / file.samplerate
+    except (soundfile.LibsndfileError, OSError):
+        try:
+            import av
+
+            with av.open(_open(source), options=CONTAINED, metadata_errors="replace") as container:
+                seconds = (container.duration or 0) / av.time_base
+        except (ImportError, OSError, ValueError):  # no such container, or no PyAV: reading it says so
+            return None
+    return seconds if 0 < seconds < STATED_MOST_S else None
 
 
 def _parts(source: Source) -> Generator[tuple[Signal, int], None, None]:

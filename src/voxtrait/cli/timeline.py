@@ -1,8 +1,10 @@
 """``voxtrait timeline``: who speaks when in recordings, and what each voice presents as."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -126,7 +128,9 @@ def timeline(
     recognizer = load(model)
     jobs = min(where.jobs or batch.default_jobs(), max(len(items), 1)) if where.engine == "local" else where.jobs
     threads = 1 if (jobs or 2) > 1 else where.jobs or batch.default_jobs()
-    job = _Job(recognizer, (speakers, min_speakers, max_speakers), known, channels, channel, threads)
+    # the progress of a single recording is that within it, as far as this process works on it
+    progress = len(items) == 1 and where.engine == "local" and jobs == 1 and not quiet and not channels
+    job = _Job(recognizer, (speakers, min_speakers, max_speakers), known, channels, channel, threads, progress)
     # the default time limit is made for clips; a recording may have any length
     timeout = None if where.inline else where.timeout
     where = dataclasses.replace(where, jobs=jobs, timeout=timeout, inline=where.inline and 1)
@@ -178,6 +182,7 @@ class _Job:
     channels: bool
     channel: int | None
     threads: int
+    progress: bool
 
     def __call__(self, item: Item) -> "Timeline":
         from voxtrait.timelines import timeline
@@ -185,21 +190,48 @@ class _Job:
 
         exact, least, most = self.speakers
         try:
-            return timeline(
-                item,
-                model=self.recognizer,
-                speakers=exact,
-                min_speakers=least,
-                max_speakers=most,
-                turns=self.turns,
-                channels=self.channels,
-                channel=self.channel,
-                threads=self.threads,
-            )
+            with sound_progress(item if self.progress else None) as progress:
+                return timeline(
+                    item,
+                    model=self.recognizer,
+                    speakers=exact,
+                    min_speakers=least,
+                    max_speakers=most,
+                    turns=self.turns,
+                    channels=self.channels,
+                    channel=self.channel,
+                    threads=self.threads,
+                    progress=progress,
+                )
         except OptionError as error:
             if not isinstance(self.turns, str):
                 raise
             return failed(self.recognizer, _name(item), str(error))  # the other recordings may have turns
+
+
+@contextlib.contextmanager
+def sound_progress(item: Item | None) -> Iterator[Callable[[float], None] | None]:
+    """Show how much of a recording is processed, once that has taken three seconds; nothing for ``None``."""
+    from tqdm import tqdm
+
+    from voxtrait import audio, storage
+
+    if item is None:
+        yield None
+        return
+    total = None if isinstance(item, str) and storage.is_url(item) else audio.stated_s(item)
+    every = 0.1 if sys.stderr.isatty() else 10.0
+    form = "{desc}: {percentage:.0f} %, {n:.0f} of {total:.0f} s of sound, {elapsed} < {remaining}"
+    if total is None:
+        form = "{desc}: {n:.0f} s of sound, {elapsed}"
+    with tqdm(
+        total=total, desc="timeline", delay=3.0, mininterval=every, file=sys.stderr, dynamic_ncols=True, bar_format=form
+    ) as bar:
+
+        def advance(seconds: float) -> None:
+            bar.update(seconds if total is None else min(seconds, max(total - bar.n, 0.0)))
+
+        yield advance
 
 
 def _printed(found: Iterable[Any], format_: str, many: bool) -> Iterator[str]:

@@ -17,7 +17,7 @@ from voxtrait.labels import JOINT_CLASSES
 from voxtrait.recognize import decision
 from voxtrait.recognize.clip import SHORTEST_S, STRETCH_S, Clip, cut
 from voxtrait.recognize.graph import Graph
-from voxtrait.recognize.notes import SEVERAL_NOTE, averaged_note
+from voxtrait.recognize.notes import SEVERAL_NOTE, note_on
 from voxtrait.recognize.prediction import ANSWERS, Prediction
 from voxtrait.recognize.several import VoiceCount
 
@@ -188,9 +188,7 @@ class Inference:
             return self.refuse(path, *clip.refusal, clip), None
         (values,) = self.decide(found, clip.speech_s)
         voices = None if count is None else count.voices
-        note = SEVERAL_NOTE if voices == "several" else None
-        if compared is not None and compared.differ:
-            note = averaged_note(compared.channels)
+        note = note_on(compared) or (SEVERAL_NOTE if voices == "several" else None)
         prediction = Prediction(
             path,
             "ok",

@@ -1,6 +1,15 @@
 """Notes on a recording that was processed, but holds more than its result can express."""
 
-SEVERAL_NOTE = "More than one voice: `voxtrait timeline` describes each speaker."
+from typing import Final
+
+from voxtrait.audio.channels import Comparison
+
+SEVERAL_NOTE: Final = "More than one voice: `voxtrait timeline` describes each speaker."
+
+
+def note_on(compared: Comparison | None) -> str | None:
+    """Return the note on channels that were averaged, if they hold different people."""
+    return averaged_note(compared.channels) if compared is not None and compared.differ else None
 
 
 def averaged_note(channels: int) -> str:

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, TypeVar
 
+from voxtrait.audio.channels import Comparison
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.features import Array
 from voxtrait.recognize import SHORTEST_S
 from voxtrait.recognize.inference import Inference
+from voxtrait.recognize.notes import note_on
 from voxtrait.speech import segmentation
 from voxtrait.timelines.clusters import ANY, Item, Limits, Speakers
 from voxtrait.timelines.music import Music
@@ -177,6 +179,7 @@ def diarize(
     blocks: Iterable[Signal],
     *,
     path: str | None = None,
+    compared: Comparison | None = None,
     limits: Limits = ANY,
     part_s: float = PART_S,
     threads: int = 1,
@@ -187,6 +190,7 @@ def diarize(
         recognizer: with a bundle of windows.
         blocks: mono at 16 kHz, ``(samples,)`` each.
         path: of the sound, as the timeline names it.
+        compared: the channels that were averaged, if there are several; complete when ``blocks`` are read.
         limits: of the number of speakers.
         part_s: seconds that are clustered together; the turns of a part do not depend on what follows it.
         threads: that run the encoder side by side.
@@ -205,7 +209,13 @@ def diarize(
     for block in blocks:
         diarizer.feed(block)
     diarizer.close()
-    return diarizer.timeline(path)
+    return noted(diarizer.timeline(path), compared)
+
+
+def noted(timeline: Timeline, compared: Comparison | None) -> Timeline:
+    """Add the note on channels that were averaged, if they hold different people."""
+    note = note_on(compared)
+    return dataclasses.replace(timeline, message=note) if note and timeline.status == "ok" else timeline
 
 
 def finished(

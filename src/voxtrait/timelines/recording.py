@@ -1,9 +1,8 @@
 """The timeline of a file, a URL, bytes or a signal."""
 
 import contextlib
-import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 
 import numpy.typing as npt
@@ -11,14 +10,14 @@ import numpy.typing as npt
 from voxtrait import storage
 from voxtrait.audio.channels import Comparison
 from voxtrait.audio.files import Source
+from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import BundleError, OptionError, VoxtraitError
 from voxtrait.recognize import Recognizer, load
-from voxtrait.recognize.notes import averaged_note
 from voxtrait.recognize.sources import blocks_of, channel_blocks_of
 from voxtrait.timelines import given
 from voxtrait.timelines.channels import describe
 from voxtrait.timelines.clusters import ANY, Limits
-from voxtrait.timelines.diarizer import diarize
+from voxtrait.timelines.diarizer import diarize, noted
 from voxtrait.timelines.records import Segment, Timeline
 from voxtrait.timelines.turns import read_turns
 
@@ -35,6 +34,7 @@ def timeline(
     channels: bool = False,
     channel: int | None = None,
     threads: int = 1,
+    progress: Callable[[float], None] | None = None,
 ) -> Timeline:
     """Find who speaks when in a recording, and what each voice presents as.
 
@@ -50,6 +50,7 @@ def timeline(
         channels: whether each channel belongs to one speaker, as in telephone calls; cross-talk is removed.
         channel: the only channel that is used, counted from 1; ``None`` averages all.
         threads: that run the encoder side by side.
+        progress: called with the seconds of each block of sound that was processed; not with ``channels``.
 
     Returns:
         The timeline; files that cannot be used have status ``error`` rather than raise.
@@ -77,20 +78,24 @@ def timeline(
             with _at_hand(source) as held:
                 together = channel_blocks_of(held, sampling_rate)
                 return describe(recognizer, together, lambda one: blocks_of(held, sampling_rate, one), path=path)
-        compared = Comparison()
-        blocks = blocks_of(source, sampling_rate, channel, compared)
+        compared = Comparison() if channel is None else None
+        blocks = _followed(blocks_of(source, sampling_rate, channel, compared), progress)
         if turns is not None:
-            found = given.describe(recognizer, blocks, turns, path=path)
-        else:
-            found = diarize(recognizer, blocks, path=path, limits=limits, threads=threads)
-        averaged = channel is None and compared.differ and found.status == "ok"
-        return dataclasses.replace(found, message=averaged_note(compared.channels)) if averaged else found
+            return noted(given.describe(recognizer, blocks, turns, path=path), compared)
+        return diarize(recognizer, blocks, path=path, compared=compared, limits=limits, threads=threads)
     except (BundleError, OptionError):
         raise
     except VoxtraitError as error:
         if not is_file and not isinstance(source, BytesIO):
             raise
         return failed(recognizer, path, str(error))
+
+
+def _followed(blocks: Iterator[Signal], progress: Callable[[float], None] | None) -> Iterator[Signal]:
+    for block in blocks:
+        yield block
+        if progress is not None:
+            progress(len(block) / SAMPLING_RATE)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from voxtrait import audio
-from voxtrait.audio.files import CONTAINED
+from voxtrait.audio.channels import Comparison
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import DecodeError
 
@@ -30,11 +30,13 @@ class Sound:
         self._max_seconds = max_seconds
         self._progress = progress
         self.seconds = 0.0
+        self.compared = Comparison()  # the channels, complete when the file has been read once
 
     def __iter__(self) -> Iterator[Signal]:
         """Read it."""
+        compared = None if self.seconds else self.compared
         self.seconds = 0.0
-        for block, rate in audio.blocks(self._place, SAMPLING_RATE):
+        for block, rate in audio.blocks(self._place, SAMPLING_RATE, compared=compared):
             self.seconds += len(block) / rate
             if self.seconds > self._max_seconds:
                 raise TooLongError
@@ -44,19 +46,7 @@ class Sound:
         if not self.seconds:
             raise DecodeError("the upload holds no samples: the file is a header without sound")
 
-    def announced_s(self) -> float | None:
-        """Return the duration that the file states, in seconds; ``None`` if it states none. It may be wrong."""
-        import soundfile
-
-        try:
-            with soundfile.SoundFile(self._place) as file:
-                seconds = file.frames / file.samplerate
-        except soundfile.LibsndfileError:
-            try:
-                import av
-
-                with av.open(self._place, options=CONTAINED, metadata_errors="replace") as container:
-                    seconds = (container.duration or 0) / av.time_base
-            except (ImportError, OSError, ValueError):  # no such container, or no PyAV: reading it says so
-                return None
-        return seconds if 0 < seconds <= self._max_seconds else None
+    def stated_s(self) -> float | None:
+        """Return the duration that the file states, in seconds; ``None`` if it states none, or more than the limit."""
+        seconds = audio.stated_s(self._place)
+        return seconds if seconds is not None and seconds <= self._max_seconds else None

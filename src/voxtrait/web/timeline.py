@@ -38,7 +38,7 @@ def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Sen
         name: of the sound, as the timeline names it.
         send: called with each message.
     """
-    announced = sound.announced_s()
+    stated = sound.stated_s()
 
     def read() -> Iterator[Signal]:
         start_s = 0.0
@@ -51,13 +51,13 @@ def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Sen
                     "start_s": round(start_s, 3),
                     "end_s": round(end_s, 3),
                     "at_s": round(end_s, 3),
-                    "duration_s": None if announced is None else round(max(announced, end_s), 3),
+                    "duration_s": None if stated is None else round(max(stated, end_s), 3),
                     **drawn(piece, PICTURE, STROKES),
                 }
             )
             start_s = end_s
 
-    found = diarize(recognizer, read(), path=name)
+    found = diarize(recognizer, read(), path=name, compared=sound.compared)
     if len(found.speakers) <= 1:
         along = course(recognizer, sound, found.duration_s or 0.0)
         if along is not None:

@@ -74,11 +74,12 @@ class Work:
             value: Any = None
             match task.kind:
                 case "predict":
-                    value = self.recognizer.answer(task.name, sound).to_dict()
+                    prediction = self.recognizer.answer(task.name, sound, sound.compared)
+                    value = prediction.to_dict()
                 case "show":
                     value = show(sound)
                 case "timeline":
-                    value = diarize(self.recognizer, sound, path=task.name).to_dict()
+                    value = diarize(self.recognizer, sound, path=task.name, compared=sound.compared).to_dict()
                 case _:
                     timeline.send_lines(self.recognizer, sound, task.name, send)
             return Outcome(value, sound.seconds)
