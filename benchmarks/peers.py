@@ -25,7 +25,10 @@ PEERS = Path(__file__).resolve().parents[1] / "build" / "peers"
 PYTHON = PEERS / "bin" / "python"
 PEER = "inaSpeechSegmenter==0.8.0"
 # what it needs, less what is for graphics cards: 0.8.0 asks for tensorflow[and-cuda] and onnxruntime-gpu
-NEEDS = "tensorflow-cpu onnxruntime numpy pandas scikit-image pyannote.core matplotlib Pyro4 pytextgrid soundfile"
+NEEDS = (
+    "tensorflow-cpu onnxruntime numpy pandas scikit-image pyannote.core matplotlib Pyro4 pytextgrid soundfile "
+    "imageio-ffmpeg"
+)
 # 0.8.0 fetches its models when it runs; the last release that carried them has the same three
 MODELS = "inaSpeechSegmenter==0.6.8"
 ONE_THREAD = dict.fromkeys(
@@ -33,6 +36,12 @@ ONE_THREAD = dict.fromkeys(
 )
 TARGET = 100
 BATCHES = {"32": "batches of 32, as it comes", "1024": "batches of 1024, which its documentation calls faster"}
+
+
+def peer_environment() -> dict[str, str]:
+    """Variables of the peer's process: where its models and its ffmpeg are."""
+    path = f"{PYTHON.parent}:{os.environ['PATH']}"
+    return {"KERAS_HOME": str(PEERS / "keras"), "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": path}
 
 
 class Way(NamedTuple):
@@ -128,9 +137,7 @@ def load() -> str:
 def timed(way: Way, files: list[Path], jobs: int, batch: str) -> Run:
     """Let processes work on a share each, and time them from the moment when all are ready."""
     command = [str(way.python), str(Path(__file__).resolve()), "--worker", way.name]
-    environment = (
-        os.environ | ONE_THREAD | {"KERAS_HOME": str(PEERS / "keras"), "TF_CPP_MIN_LOG_LEVEL": "3", "PEER_BATCH": batch}
-    )
+    environment = os.environ | ONE_THREAD | peer_environment() | {"PEER_BATCH": batch}
     pipe = subprocess.PIPE
     workers = [
         subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment)
@@ -234,6 +241,9 @@ def set_up() -> None:
             raise SystemExit(
                 f"pip {' '.join(arguments)} failed: {PEER} is not installed, so there is nothing to compare"
             )
+    program = (PEERS / "bin" / "ffmpeg", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())")
+    if not program[0].exists():  # found there by the peer, if the machine has no ffmpeg
+        program[0].symlink_to(subprocess.check_output([str(PYTHON), "-c", program[1]], text=True).strip())
     cache = PEERS / "keras" / "inaSpeechSegmenter"
     cache.mkdir(parents=True, exist_ok=True)
     for wheel in (PEERS / "models").glob("*.whl"):

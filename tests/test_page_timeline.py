@@ -13,6 +13,7 @@ import voxtrait
 from pages import RATE, Visit, saved
 from test_page_looks import SMALL, problems
 from voxtrait import audio, features
+from voxtrait.recognize.notes import averaged_note
 from voxtrait.synthetic import cohort, speak
 from voxtrait.timelines.formats import ENDINGS, render
 from voxtrait.timelines.records import Segment, Speaker, Timeline
@@ -322,3 +323,14 @@ def test_in_russian_dark_on_a_phone_and_for_everybody(visit: Visit, talk: Path) 
     tab.set_viewport_size({"width": 320, "height": 640})
     assert problems(tab) == []
     assert tab.evaluate("document.documentElement.scrollWidth") == 320
+
+
+def test_averaged_channels_are_named(visit: Visit, talk: Path) -> None:
+    tab = visit(before=answered(lines_of(TALK), 120.0, voices="several", message=averaged_note(2)))
+    tab.set_input_files("#files", talk)
+    tab.wait_for_selector(".several:not([hidden])")
+    texts = tab.locator(".several:visible").all_inner_texts()
+    assert [text.split(".")[0] for text in texts] == [
+        "The recording has several voices",
+        "The channels hold different people and were averaged",
+    ]

@@ -83,7 +83,8 @@ function estimates({ prediction, timeline }, served) {
   const look = () => (several.hidden = prediction.voices !== "several" && timeline.speakers.length < 2);
   timeline.follow(several, look);
   look();
-  return html("div", { class: "estimates" }, several, html("div", { class: "parts" }, ...parts));
+  const averaged = prediction.message?.includes("channels hold different people");
+  return html("div", { class: "estimates" }, several, averaged && html("p", { class: "several", text: say("averaged") }), html("div", { class: "parts" }, ...parts));
 }
 
 /** "about 34 years", the number large. */

@@ -106,6 +106,7 @@ export default {
   "error.gone": "The browser can no longer read the file. Was it moved or changed? Choose it once more.",
   "again": "Try again",
 
+  "averaged": "The channels hold different people and were averaged. Save each channel as a file of its own, or use voxtrait timeline --channels.",
   "several": "The recording has several voices. The values below are for all of them together. The timeline has the values of each speaker.",
   "timeline": "Timeline",
   "timeline.making": "Making the timeline",
