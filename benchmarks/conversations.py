@@ -38,7 +38,7 @@ from composing import (
     compose,
     people_of,
 )
-from peers import ONE_THREAD, PEERS
+from peers import ONE_THREAD, PEERS, peer_environment
 from peers import PYTHON as PEER_PYTHON
 
 import voxtrait
@@ -245,12 +245,7 @@ def peer_timelines(files: Sequence[Path]) -> tuple[list[Timeline], float]:
     """Run inaSpeechSegmenter, one speaker for each gender; return its timelines and its seconds."""
     if not PEER_PYTHON.is_file():
         raise NothingToDoError(f"No inaSpeechSegmenter in {PEERS}. Run `make bench-peers` first.")
-    environment = (
-        os.environ
-        | ONE_THREAD
-        | {"PATH": f"{PEER_PYTHON.parent}:{os.environ['PATH']}"}
-        | {"KERAS_HOME": str(PEERS / "keras"), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    )
+    environment = os.environ | ONE_THREAD | peer_environment()
     answer = subprocess.run(
         [str(PEER_PYTHON), "-c", PEER_CODE],
         input=json.dumps([str(file) for file in files]),
