@@ -14,7 +14,13 @@ from voxtrait.manifest import splitting
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 DRAWINGS = re.findall(r"```text\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 EVERYWHERE = ("audio.signals", "storage", "runtime", "bundle", "labels", "errors")  # as the page says
-PARTS = ("corpora.source", "corpora.archives", "corpora.table", "features.front_end")  # of what is drawn
+PARTS = (
+    "audio.channels",
+    "corpora.source",
+    "corpora.archives",
+    "corpora.table",
+    "features.front_end",
+)  # of what is drawn
 
 Arrow = tuple[str | None, str]  # from caller to callee, without "voxtrait."
 

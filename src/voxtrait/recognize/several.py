@@ -54,7 +54,7 @@ class VoiceCount:
         self._recognizer = recognizer
         self._examined = False
         self._several = False
-        self._first: tuple[Signal, Array] | None = None  # the first window of the clip, and its embedding
+        self._first: tuple[Signal, Array] | None = None  # the first window of the clip, and its summary
 
     @property
     def voices(self) -> Voices | None:
@@ -68,17 +68,17 @@ class VoiceCount:
         if self._several:
             return
         size = len(spoken) // len(summaries)
-        embeddings = [self._recognizer.embed_summary(summary[None]) for summary in summaries]
         windows = [spoken[place * size : (place + 1) * size] for place in range(len(summaries))]
+        rows = list(summaries)
         if self._first is not None:  # a later stretch may be another person's
             windows.append(self._first[0])
-            embeddings.append(self._first[1])
+            rows.append(self._first[1])
         else:
-            self._first = windows[0].copy(), embeddings[0]
+            self._first = windows[0].copy(), rows[0].copy()
         if len(windows) < 2:
             return
         self._examined = True
-        vectors = np.stack(embeddings)
+        vectors = np.stack([self._recognizer.embed_summary(row[None]) for row in rows])
         cosines = vectors @ vectors.T
         one, other = divmod(int(np.argmin(cosines)), len(cosines))
         if cosines[one, other] < ALIKE:
