@@ -331,3 +331,14 @@ def test_real_speakers_are_found(speech_clips: list[tuple[Path, np.ndarray]], mo
     clips = [signal for _, signal in speech_clips if len(signal) > 4 * RATE][:20]
     counts = [len(timeline(signal, sampling_rate=RATE, model=model).speakers) for signal in clips]
     assert np.mean([count == 1 for count in counts]) >= 0.9
+
+
+def test_a_run_moves_to_the_speaker_that_is_most_similar() -> None:
+    ours = [item(20.0 * place, 20.0 * place + 5, 0, angle) for place, angle in enumerate((0.0, 0.1, 0.2))]
+    theirs = [item(100 + 20.0 * place, 105 + 20.0 * place, 0, angle) for place, angle in enumerate((1.5, 1.6))]
+    speakers = Speakers(Limits())
+    speakers.assign([*ours, *theirs])
+    moved = speakers._moved([*ours, *theirs], [0, 0, 1, 1, 1], [])
+    assert moved == [0, 0, 0, 1, 1]
+    both = [*ours[:2], item(21, 24, 1, 0.1), *theirs]  # who speaks at the same time stays somebody else
+    assert speakers._moved(both, [0, 0, 1, 1, 1], []) == [0, 0, 1, 1, 1]

@@ -19,6 +19,9 @@ SAME: Final = 0.40  # mean similarity from which clusters are one speaker's
 SLOT_BONUS: Final = 0.1  # added between near runs of one slot, subtracted between near runs of two slots
 NEAR_S: Final = 5.0  # seconds between two runs that are in one window
 APART: Final = 2.0  # subtracted where both speak at the same time
+STAY: Final = 0.03  # more similar than this another speaker must be for a run to move to them
+MOVES: Final = 3  # rounds in which runs move
+ALONE: Final = 1e-6  # length of a sum of nothing
 SURE_S: Final = 1.0  # seconds of a run whose embedding can found a speaker, and seconds alone that a speaker needs
 
 
@@ -149,6 +152,7 @@ class Speakers:
             numbers: dict[int, int] = {found[place]: place for place in range(fixed)}
             for place, label in zip(sure, found[fixed:], strict=True):
                 labels[place] = numbers.setdefault(label, len(numbers))
+        before = [vector.copy() for vector in self._sums]
         for place, number in labels.items():
             self._add(number, items[place])
         rest = [place for place in range(len(items)) if place not in labels]
@@ -156,7 +160,50 @@ class Speakers:
             nearest = self._nearest(place, items, labels)
             if nearest is not None:
                 labels[place] = nearest
-        return [labels.get(place) for place in range(len(items))]
+        return self._moved(items, [labels.get(place) for place in range(len(items))], before)
+
+    def _moved(
+        self, items: list[Item], labels: list[int | None], before: list[npt.NDArray[np.float64]]
+    ) -> list[int | None]:
+        """Move each run to the speaker whose other runs are most similar to it, as the last step of k-means.
+
+        The sums that later parts are compared with stay those of before the moves, so none can become empty.
+
+        Args:
+            items: of this part.
+            labels: of them.
+            before: the sums of the speakers before this part.
+        """
+        places = [place for place, item in enumerate(items) if item.embedding is not None and labels[place] is not None]
+        if len(places) < 2:
+            return labels
+        ours = [items[place] for place in places]
+        vectors = np.stack([np.asarray(item.embedding, np.float64) for item in ours])
+        weights = np.array([item.alone_s for item in ours])[:, None]
+        at_once = similarities(ours) - vectors @ vectors.T < -APART / 2
+        found = np.array([labels[place] for place in places])
+        sums = np.zeros((len(self._sums), vectors.shape[1]))
+        sums[: len(before)] = np.array(before) if before else 0.0
+        for _ in range(MOVES):
+            centres = sums.copy()
+            np.add.at(centres, found, weights * vectors)
+            moved = found.copy()
+            for place, vector in enumerate(vectors):
+                others = centres.copy()
+                others[found[place]] -= weights[place] * vector
+                lengths = np.linalg.norm(others, axis=1)
+                if lengths[found[place]] < ALONE:
+                    continue  # nobody else is in this cluster: it would end
+                scores = np.where(lengths > ALONE, others @ vector / np.maximum(lengths, ALONE), -1.0)
+                scores[found[place]] += STAY
+                np.subtract.at(scores, found[at_once[place]], APART)
+                moved[place] = int(np.argmax(scores))
+            if np.array_equal(moved, found):
+                break
+            found = moved
+        for place, number in zip(places, found.tolist(), strict=True):
+            labels[place] = number
+        return labels
 
     def _without_small(
         self, labels: list[int], between: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], fixed: int
