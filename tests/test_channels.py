@@ -1,12 +1,16 @@
 """Channels: recordings whose channels hold different people, in ``predict`` and in timelines."""
 
 import json
+import os
+import pickle
+import threading
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import soundfile
 from click.testing import CliRunner, Result
 
 import voxtrait
@@ -103,7 +107,10 @@ def test_one_channel_or_the_same_sound_twice_is_one_clear_line(
     mono = tmp_path / "mono.wav"
     audio.write_wav(mono, call[0], RATE)
     found = voxtrait.timeline(mono, model=model, channels=True)
-    assert (found.status, found.message) == ("error", f"{mono} has one channel. Expected one for each speaker.")
+    assert (found.status, found.message) == (
+        "error",
+        f"{mono} has one channel. Expected at least two, one for each speaker. Run without --channels.",
+    )
     twice = tmp_path / "twice.wav"
     audio.write_wav(twice, call[:1].repeat(2, axis=0), RATE)
     found = voxtrait.timeline(twice, model=model, channels=True)
@@ -114,7 +121,7 @@ def test_one_channel_or_the_same_sound_twice_is_one_clear_line(
 
 def test_options_that_contradict_channels_are_refused(model: Recognizer, call: np.ndarray) -> None:
     for given in ({"channel": 1}, {"speakers": 2}, {"turns": []}):
-        with pytest.raises(OptionError, match="channels alone"):
+        with pytest.raises(OptionError, match="Remove the other options"):
             voxtrait.timeline(call, RATE, model=model, channels=True, **given)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="Expected a number from 1"):
         voxtrait.timeline(call, RATE, model=model, channel=0)
@@ -178,7 +185,7 @@ def test_one_channel_or_each_of_a_clip(model: Recognizer, call: np.ndarray, tmp_
     assert genders == ["female", "male"]
     alone = model.predict(mono).to_dict() | {"path": None}
     assert model.predict(file, channel=1).to_dict() | {"path": None} == alone
-    assert "no channel 3" in str(model.predict(file, channel=3).message)
+    assert "No channel 3 in" in str(model.predict(file, channel=3).message)
     many = list(model.predict_many([file, mono], channel="each"))
     assert [one.path for one in many] == [f"{file}#1", f"{file}#2", str(mono)]
     assert [one.gender for one in many] == ["female", "male", "female"]
@@ -189,7 +196,7 @@ def test_one_channel_or_each_of_a_clip(model: Recognizer, call: np.ndarray, tmp_
     assert [(one["path"], one["gender"]) for one in json.loads(piped.stdout)] == [("-#1", "female"), ("-#2", "male")]
     assert json.loads(run(file, "--channel", "2", "--format", "json").stdout)["gender"] == "male"
     wrong = run(file, "--channel", "left")
-    assert wrong.exit_code == 2 and "expected a number from 1, or each" in wrong.stderr
+    assert wrong.exit_code == 2 and "Expected a number from 1, or each" in wrong.stderr
     assert run(tmp_path / "absent.wav", "--channel", "each").exit_code == 1
 
 
@@ -224,3 +231,49 @@ def test_loud_speech_beside_silence_is_kept_whole() -> None:
     frames[0, :60] = frames[1, 70:120] = frames[2, 130:] = True
     powers = np.where(frames, 1.0, 1e-8).astype(np.float32)
     assert (own_speech(frames, powers) == frames).all()
+
+
+def test_a_loud_passage_later_changes_no_comparison(call: np.ndarray) -> None:
+    loud = np.random.default_rng(0).normal(0, 0.3, (1, 20 * RATE)).astype(np.float32).repeat(2, axis=0)
+    signal = np.concatenate([0.002 * call[:, : 20 * RATE] / np.abs(call).max(), loud], axis=1)
+    found = set()
+    for size in (signal.shape[1], RATE, RATE // 10):
+        compared = Comparison()
+        for at in range(0, signal.shape[1], size):
+            compared.feed(signal[:, at : at + size], RATE)
+        found.add((compared.differ, compared.same))
+    assert found == {(True, False)}
+
+
+def test_files_that_cannot_be_used_cost_only_themselves(model: Recognizer, call: np.ndarray, tmp_path: Path) -> None:
+    empty, good, absent = tmp_path / "empty.wav", tmp_path / "good.wav", tmp_path / "absent.wav"
+    soundfile.write(empty, np.zeros((0, 2)), RATE)
+    audio.write_wav(good, call, RATE)
+    result = run("timeline", "--channels", "--format", "jsonl", empty, good)
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (result.exit_code, [one["status"] for one in rows]) == (1, ["error", "ok"])
+    assert "holds no samples" in rows[0]["message"]
+    many = list(model.predict_many([absent, good], channel="each"))
+    assert [(one.path, one.status) for one in many] == [
+        (str(absent), "error"), (f"{good}#1", "ok"), (f"{good}#2", "ok"),
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_read_once(call: np.ndarray, tmp_path: Path) -> None:
+    file, pipe = tmp_path / "call.wav", tmp_path / "pipe.wav"
+    audio.write_wav(file, call, RATE)
+    os.mkfifo(pipe)
+    for command in (["timeline", "--jobs", "1"], ["timeline", "--channels"], ["--channel", "each"]):
+        writer = threading.Thread(target=pipe.write_bytes, args=(file.read_bytes(),))
+        writer.start()
+        result = run(*command, pipe, "--format", "jsonl")
+        writer.join(10)
+        assert (result.exit_code, json.loads(result.stdout.splitlines()[0])["status"]) == (0, "ok")
+
+
+def test_a_channel_keeps_its_number_behind_a_signed_address() -> None:
+    signed = OneChannel("https://host/a.wav?part=1&X-Amz-Signature=abc", 2)
+    assert signed == "https://host/a.wav?part=1#2"
+    assert (signed.source, signed.channel) == ("https://host/a.wav?part=1&X-Amz-Signature=abc", 2)
+    assert pickle.loads(pickle.dumps(signed)).channel == 2

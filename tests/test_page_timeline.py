@@ -172,7 +172,7 @@ def test_turns_are_a_list_and_every_format_is_saved_as_the_server_wrote_it(
     assert tab.locator(".turns li").nth(2).inner_text().replace("\n", " ").startswith("1:20.0–1:30.0")
     tab.keyboard.press("Tab")
     tab.keyboard.press("Tab")
-    assert tab.evaluate("document.activeElement.ariaLabel") == "Play 0:45.0 to 1:20.0: S2, male"
+    assert tab.evaluate("document.activeElement.ariaLabel") == "Play from 0:45.0: S2, male, until 1:20.0"
     tab.keyboard.press("Enter")
     tab.wait_for_function(PLAYING)
     assert tab.evaluate(PLAYING) == pytest.approx(45, abs=2)
@@ -290,7 +290,7 @@ def test_one_voice_has_charts_and_its_speech_shaded(visit: Visit, voices: Path) 
     assert tab.locator(".row-label strong").all_inner_texts() == [
         "Waveform", "Probability of female", "Age in years", "Pitch in Hz"
     ]  # fmt: skip
-    assert tab.locator("canvas.shown").get_attribute("aria-label").endswith("gender, age and pitch along time")
+    assert tab.locator("canvas.shown").get_attribute("aria-label").endswith("gender, age and pitch over time")
     assert tab.locator(".timeline").is_hidden()
     assert tab.locator(".several").is_hidden()
 

@@ -109,5 +109,12 @@ def test_silence_and_damage_end_as_without_turns(tmp_path: Path) -> None:
     done = CliRunner().invoke(root, ["listen", "--timeline", str(quiet), "--format", "jsonl"])
     assert (done.exit_code, json.loads(done.stdout)["status"]) == (0, "no_speech")
     absent = CliRunner().invoke(root, ["listen", "--timeline", str(tmp_path / "absent.wav")])
-    assert (absent.exit_code, absent.stdout) == (1, "")
-    assert "no such file" in absent.stderr
+    assert absent.exit_code == 1 and "error: no such file" in absent.stdout
+    row = CliRunner().invoke(root, ["listen", "--timeline", "--format", "jsonl", str(tmp_path / "absent.wav")])
+    assert json.loads(row.stdout)["status"] == "error"
+    both = CliRunner().invoke(root, ["listen", "--timeline", "--every", "2", str(quiet)])
+    assert (both.exit_code, "Got --timeline and --every" in both.stderr) == (2, True)
+    faster = tmp_path / "faster.wav"
+    audio.write_wav(faster, np.zeros(2 * 44_100, np.float32), 44_100)
+    done = CliRunner().invoke(root, ["listen", "--timeline", str(faster), "--format", "jsonl"])
+    assert json.loads(done.stdout)["duration_s"] == 2.0

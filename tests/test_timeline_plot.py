@@ -55,6 +55,6 @@ def test_the_command_draws_one_recording(tmp_path: Path) -> None:
     with Image.open(picture) as drawn:
         assert drawn.width == 1440
     many = CliRunner().invoke(root, ["timeline", str(file), str(file), "--plot", str(picture)])
-    assert many.exit_code == 2 and "Got --plot and 2 recordings" in many.stderr
+    assert many.exit_code == 2 and "Got --plot and 2 recordings. Expected one recording" in many.stderr
     wrong = CliRunner().invoke(root, ["timeline", str(file), "--plot", str(tmp_path / "a.gif")])
     assert wrong.exit_code == 2

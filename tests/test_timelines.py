@@ -21,6 +21,7 @@ from voxtrait.timelines.clusters import Item, Limits, Speakers, merge, similarit
 from voxtrait.timelines.diarizer import Diarizer, EncodedRun, joined
 from voxtrait.timelines.runs import GAP_FRAMES, LEAST_FRAMES, Run, Runs
 from voxtrait.timelines.tracks import STEP_FRAMES, Stretch, Tracks
+from voxtrait.timelines.turns import turns_of
 
 RATE = 16_000
 TURNS = [(1 + 5 * place, 5 + 5 * place, "female" if place % 2 == 0 else "male") for place in range(8)]
@@ -304,7 +305,7 @@ def test_turns_are_those_of_one_recording(talk: np.ndarray, tmp_path: Path) -> N
     assert [[part["speaker"] for part in value["segments"]] for value in found] == [["Ann"], [], ["Bob"]]
     assert (all_.exit_code, found[1]["status"], "none is" in found[1]["message"]) == (1, "error", True)
     table = tmp_path / "all.parquet"
-    CliRunner().invoke(root, [*command, str(tmp_path / "all.rttm"), "--out", str(table)])
+    CliRunner().invoke(root, ["timeline", str(tmp_path), "-q", "--turns", f"{tmp_path}/all.rttm", "--out", str(table)])
     rows = pl.read_parquet(table)
     assert rows["speaker"].to_list() == ["Ann", "Bob"]
     assert rows.columns[:4] == ["path", "start_s", "end_s", "speaker"] and rows["path"][1].endswith("two.wav")
@@ -342,3 +343,39 @@ def test_a_run_moves_to_the_speaker_that_is_most_similar() -> None:
     assert moved == [0, 0, 0, 1, 1]
     both = [*ours[:2], item(21, 24, 1, 0.1), *theirs]  # who speaks at the same time stays somebody else
     assert speakers._moved(both, [0, 0, 1, 1, 1], []) == [0, 0, 1, 1, 1]
+
+
+def test_moves_leave_every_speaker_that_was_asked_for() -> None:
+    cosines = np.full((10, 10), 0.39)
+    cosines[:8, :8], cosines[8:, 8:] = 0.50, 0.45
+    np.fill_diagonal(cosines, 1.0)
+    vectors = np.linalg.cholesky(cosines)
+    items = [
+        Item(20.0 * place, 20.0 * place + 3, 0, 3.0, (vector / np.linalg.norm(vector)).astype(np.float32))
+        for place, vector in enumerate(vectors)
+    ]
+    for limits in (Limits(2, 2), Limits(2), Limits(3, 3)):
+        assert len(set(Speakers(limits).assign(items))) >= limits.least
+
+
+def test_a_file_in_a_folder_belongs_to_one_recording(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / "turns" / folder).mkdir(parents=True)
+        (tmp_path / "turns" / folder / "x.txt").write_text(f"1.0\t3.0\t{folder}\n")
+    found = turns_of(tmp_path / "turns", ["talks/a/x.wav", "talks/b/x.wav", "talks/b/y.wav"])
+    assert [part[0].speaker for part in found.values() if isinstance(part, list)] == ["a", "b"]
+    assert "no file with the turns of talks/b/y.wav" in str(found["talks/b/y.wav"])
+    (tmp_path / "turns" / "x.txt").write_text("1.0\t3.0\tboth\n")
+    with pytest.raises(OptionError, match="the name of two recordings"):
+        turns_of(tmp_path / "turns", ["c/x.wav", "d/x.wav"])
+
+
+def test_failures_are_named_where_a_format_has_no_row(talk: np.ndarray, tmp_path: Path) -> None:
+    audio.write_wav(tmp_path / "ok.wav", talk[: 6 * RATE], RATE)
+    for out in ("all.parquet", "all.csv", "new/all.rttm"):
+        command = ["timeline", str(tmp_path / "ok.wav"), str(tmp_path / "no.wav"), "--out", str(tmp_path / out)]
+        done = CliRunner().invoke(root, command)
+        assert (done.exit_code, "failed: no such file" in done.stderr) == (1, True)
+        assert (tmp_path / out).is_file()
+    wrong = CliRunner().invoke(root, [*command[:2], "--out", str(tmp_path / "b.parquet"), "--format", "csv"])
+    assert (wrong.exit_code, "Expected --out .parquet alone" in wrong.stderr) == (2, True)

@@ -64,12 +64,23 @@ def test_a_hang_is_ended_in_time_and_the_others_never_notice() -> None:
         assert answers == [f"n {n}" for n in range(20)]
         assert time.monotonic() - begun < 1.0
         assert await hanging == (
-            "too_slow", 422, "no progress for 1.5 s: cut it into pieces",
+            "too_slow", 422, "no progress for 1.5 s: cut the recording into pieces",
         )  # fmt: skip
         assert 1.4 < time.monotonic() - begun < 3.0
         assert dict(pool.replaced) == {"late": 1}
 
     with_pool(2, do, timeout_s=1.5)
+
+
+def test_the_time_of_a_slow_client_is_not_the_workers() -> None:
+    async def do(pool: Pool) -> None:
+        async def each(part: Any) -> None:
+            await asyncio.sleep(0.9)
+
+        assert (await pool.ask(say("parts 2 0.7 hello"), each)).value["said"] == "hello"
+        assert dict(pool.replaced) == {}
+
+    with_pool(1, do, timeout_s=1.2)
 
 
 def test_parts_come_one_by_one_and_each_begins_the_time_anew() -> None:

@@ -9,6 +9,7 @@ from voxtrait.audio.files import (
     blocks,
     channel_count,
     load,
+    readable_again,
     stated_s,
 )
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono, to_pcm16
@@ -27,6 +28,7 @@ __all__ = [
     "channel_count",
     "check_signal",
     "load",
+    "readable_again",
     "resample",
     "stated_s",
     "to_mono",

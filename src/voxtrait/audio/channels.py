@@ -7,6 +7,7 @@ from typing import Final, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from voxtrait import storage
 from voxtrait.audio.signals import Signal
 from voxtrait.errors import DecodeError
 
@@ -64,10 +65,11 @@ class Comparison:
         apart = frames - frames.mean(axis=0, keepdims=True)
         self._power += float(powers.sum())
         self._difference += float(np.einsum("cfs,cfs->", apart, apart) / frames.shape[2])
-        self._loudest = max(self._loudest, float(powers.max()))
+        loudest = np.maximum(np.maximum.accumulate(powers.max(axis=0)), self._loudest)  # up to each frame
+        self._loudest = float(loudest[-1])
         order = np.sort(powers, axis=0)
         first, second = order[-1], order[-2]
-        active = first > max(QUIETEST, self._loudest * 10 ** (-ACTIVE_DB / 10))
+        active = first > np.maximum(QUIETEST, loudest * 10 ** (-ACTIVE_DB / 10))
         dominant = active & (first >= second * 10 ** (DOMINANT_DB / 10))
         found = np.bincount(powers.argmax(axis=0)[dominant], minlength=self.channels)
         self._dominated = found + self._dominated if len(self._dominated) else found.astype(float)
@@ -82,7 +84,7 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Whether all of several channels hold the same sound."""
-        return self.channels > 1 and self._difference <= self._power * 10 ** (SAME_DB / 10)
+        return self.channels > 1 and not self.differ and self._difference <= self._power * 10 ** (SAME_DB / 10)
 
 
 class OneChannel(str):
@@ -91,6 +93,7 @@ class OneChannel(str):
     Args:
         source: a file, its URL, or a ``BytesIO`` with one.
         channel: counted from 1.
+        name: of the file; ``None`` for that of the source.
 
     Examples:
         >>> OneChannel("call.wav", 2)
@@ -99,17 +102,19 @@ class OneChannel(str):
 
     source: File
     channel: int
+    name: str
 
-    def __new__(cls, source: File, channel: int) -> Self:
+    def __new__(cls, source: File, channel: int, name: str | None = None) -> Self:
         """Make the text, and keep what it stands for."""
-        name = "-" if isinstance(source, BytesIO) else os.fspath(source)
-        made = super().__new__(cls, f"{name}#{channel}")
-        made.source, made.channel = source, channel
+        if name is None:
+            name = "-" if isinstance(source, BytesIO) else os.fspath(source)
+        made = super().__new__(cls, f"{storage.shown(name)}#{channel}")
+        made.source, made.channel, made.name = source, channel, name
         return made
 
-    def __reduce__(self) -> tuple[type[Self], tuple[File, int]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[File, int, str]]:
         """Pickle it for another process."""
-        return type(self), (self.source, self.channel)
+        return type(self), (self.source, self.channel, self.name)
 
 
 def channel_of(part: Signal, channel: int, name: str) -> Signal:
@@ -124,5 +129,6 @@ def channel_of(part: Signal, channel: int, name: str) -> Signal:
     """
     channels = 1 if part.ndim == 1 else part.shape[0]
     if not 1 <= channel <= channels:
-        raise DecodeError(f"{name} has {channels} channel{'s' * (channels > 1)}, so there is no channel {channel}")
+        known = "channel 1" if channels == 1 else f"a channel from 1 to {channels}"
+        raise DecodeError(f"No channel {channel} in {name}, which has {channels}. Choose {known}.")
     return part if part.ndim == 1 else np.ascontiguousarray(part[channel - 1])

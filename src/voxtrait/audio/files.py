@@ -167,13 +167,7 @@ def blocks(
 
 
 def channel_count(source: Source) -> int:
-    """Return how many channels a file has, from its header.
-
-    Args:
-        source: as for :func:`load`.
-
-    Raises:
-        AudioMissingError, DecodeError, StorageError, MissingExtraError: as for :func:`load`.
+    """Return how many channels a file has, from its header; argument and errors are those of :func:`load`.
 
     Examples:
         >>> data = BytesIO()
@@ -185,10 +179,24 @@ def channel_count(source: Source) -> int:
     if storage.is_url(source):
         with storage.fetched(source) as content:
             return channel_count(content)
-    with contextlib.closing(_parts(source)) as parts:
-        for part, _ in parts:
+    _check_source(source)
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(_open(source)) as file:
+            return int(file.channels)
+    except soundfile.LibsndfileError as error:
+        with contextlib.closing(_av_blocks(source, error)) as parts:
+            part, _ = next(parts, (np.zeros(0, np.float32), 0))
             return 1 if part.ndim == 1 else part.shape[0]
-    return 1
+
+
+def readable_again(source: str | BytesIO) -> str | BytesIO:
+    """Return a source that can be read several times: the content of a pipe, or else the source itself."""
+    if isinstance(source, BytesIO) or storage.is_url(source):
+        return source
+    path = Path(source)
+    return BytesIO(path.read_bytes()) if path.exists() and not path.is_file() and not path.is_dir() else source
 
 
 def stated_s(source: Source) -> float | None:
@@ -201,6 +209,8 @@ def stated_s(source: Source) -> float | None:
         >>> stated_s(BytesIO(b"no sound")) is None
         True
     """
+    if not isinstance(source, BytesIO) and not Path(source).is_file():
+        return None  # opening a pipe would take its content away
     import soundfile
 
     try:

@@ -15,6 +15,7 @@ from voxtrait.cli.predict import text_line
 from voxtrait.errors import AudioError, AudioMissingError, OptionError
 
 if TYPE_CHECKING:
+    from voxtrait.audio.channels import Comparison
     from voxtrait.audio.signals import Signal
     from voxtrait.recognize import Estimate, Recognizer
     from voxtrait.timelines import Segment, Speaker
@@ -48,7 +49,10 @@ NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
     help="Instead of a FILE: the default one, or a number or part of a name that python -m sounddevice lists.",
 )
 @click.option(
-    "--timeline", is_flag=True, help="Turns of several speakers instead: each within 10 s, then the whole timeline."
+    "--timeline",
+    is_flag=True,
+    help="Print the turns of several speakers, each piece at most 10 s after its start, and the whole timeline at the "
+    "end.",
 )
 @quiet_option
 def listen(
@@ -68,7 +72,7 @@ def listen(
     pipe, a named one, or - for standard input, and need not end.
 
     Ctrl-C ends it with the final answer, which is that of `voxtrait FILE` for the same sound. Input that stops being
-    sound ends it too, with status 1.
+    sound ends it too, with status 1. With --timeline, it ends with the whole timeline.
     """
     if (source is None) == (microphone is None):
         raise OptionError("got neither or both of FILE and --microphone, expected one: - is standard input")
@@ -83,6 +87,10 @@ def listen(
     raw_format = Raw(raw, rate or 16_000, channels or 1) if raw else None
     path = None if source in (None, "-") else source
     if timeline:
+        context = click.get_current_context()
+        for name in ("every", "window"):
+            if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+                raise OptionError(f"Got --timeline and --{name}. Expected one of them: --{name} is for one voice.")
         finish(_follow(load(model), source, microphone, raw_format, path, format_, quiet))
         return
     screen = _Screen(format_)
@@ -117,9 +125,12 @@ def _follow(
     quiet: bool,
 ) -> bool:
     """Print turns as they are settled, and the whole timeline at the end. Return whether the sound was damaged."""
+    from voxtrait.audio.channels import Comparison
     from voxtrait.timelines import LiveDiarizer, formats
+    from voxtrait.timelines.diarizer import noted
+    from voxtrait.timelines.recording import failed
 
-    diarizer = LiveDiarizer(recognizer)
+    diarizer, compared = LiveDiarizer(recognizer), Comparison()
     failure: AudioError | None = None
 
     def show(turns: Iterable["Segment"]) -> None:
@@ -135,7 +146,7 @@ def _follow(
 
     with contextlib.ExitStack() as stack:
         try:
-            for block in _at_16_khz(_blocks(source, microphone, raw, stack, quiet)):
+            for block in _at_16_khz(_blocks(source, microphone, raw, stack, quiet, "whole timeline"), compared):
                 show(diarizer.feed(block))
         except KeyboardInterrupt:
             click.echo()
@@ -143,9 +154,9 @@ def _follow(
             failure = error
     show(diarizer.close())
     if failure is not None and not diarizer.duration_s:
-        note(f"voxtrait: {failure}")
+        click.echo(formats.render([failed(recognizer, path, str(failure))], format_), nl=False)
         return True
-    whole = diarizer.timeline(path)
+    whole = noted(diarizer.timeline(path), compared)
     click.echo(("" if format_ == "jsonl" else "\n") + formats.render([whole], format_), nl=False)
     if failure is not None:
         note(f"voxtrait: {failure}")
@@ -165,8 +176,8 @@ def turn_line(turn: "Segment", speaker: "Speaker") -> str:
     return "  ".join([f"{tenths(turn.start_s)}–{tenths(turn.end_s)}", about(speaker)[0], *about(speaker)[2:]])
 
 
-def _at_16_khz(blocks: Iterable[tuple["Signal", int]]) -> Iterator["Signal"]:
-    """Average the channels and resample, in pieces of half a second."""
+def _at_16_khz(blocks: Iterable[tuple["Signal", int]], compared: "Comparison") -> Iterator["Signal"]:
+    """Average the channels, which are compared before, and resample, in pieces of half a second."""
     import numpy as np
     import soxr
 
@@ -176,7 +187,9 @@ def _at_16_khz(blocks: Iterable[tuple["Signal", int]]) -> Iterator["Signal"]:
     for block, rate in blocks:
         if not block.shape[-1]:
             continue
-        mono = to_mono(check_signal(block))
+        checked = check_signal(block)
+        compared.feed(checked, rate)
+        mono = to_mono(checked)
         size = max(1, rate // 2)
         for at in range(0, len(mono), size):
             piece = np.ascontiguousarray(mono[at : at + size])
@@ -184,17 +197,24 @@ def _at_16_khz(blocks: Iterable[tuple["Signal", int]]) -> Iterator["Signal"]:
                 resampler = resampler or soxr.ResampleStream(rate, SAMPLING_RATE, 1, "float32")
                 piece = np.asarray(resampler.resample_chunk(piece), np.float32)
             yield piece
+    if resampler is not None:
+        yield np.asarray(resampler.resample_chunk(np.zeros(0, np.float32), last=True), np.float32)
 
 
 def _blocks(
-    source: str | None, microphone: str | None, raw: Any, stack: contextlib.ExitStack, quiet: bool
+    source: str | None,
+    microphone: str | None,
+    raw: Any,
+    stack: contextlib.ExitStack,
+    quiet: bool,
+    ending: str = "final answer",
 ) -> Iterator[tuple["Signal", int]]:
     """Open the source. A file on a disk is read as other commands read it; anything else is read as a pipe."""
     from voxtrait import audio
     from voxtrait.audio import streams
 
     if source is None:
-        note("listening; Ctrl-C ends it with the final answer", quiet)
+        note(f"listening; Ctrl-C ends it with the {ending}", quiet)
         return streams.microphone(microphone or None)
     if source == "-":
         if sys.stdin.isatty():

@@ -43,7 +43,7 @@ class _Channel(click.ParamType[int | Literal["each"]]):
         if value == "each":
             return "each"
         if not str(value).isdecimal() or int(value) < 1:
-            self.fail(f"got {value!r}, expected a number from 1, or each", param, ctx)
+            self.fail(f"Got channel {value!r}. Expected a number from 1, or each.", param, ctx)
         return int(value)
 
 
@@ -79,7 +79,9 @@ class PredictCommand(click.Command):
 @click.option(
     "--channel",
     type=CHANNEL,
-    help="Channel to use, counted from 1, or 'each' for a prediction for each channel.  [default: the average of all]",
+    metavar="N|each",
+    help="Number of the channel to use, from 1, or 'each' for one prediction per channel.  [default: the average of "
+    "all]",
 )
 @where_options
 @quiet_option

@@ -45,7 +45,8 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
     type=click.FloatRange(1),
     default=60,
     show_default=True,
-    help="Seconds of work on one upload without progress. Each minute of sound is progress.",
+    help="Maximum seconds of work without progress, and of waiting for a worker. Each processed minute of sound is "
+    "progress.",
 )
 @click.option(
     "--upload-timeout", type=click.FloatRange(1), default=120, show_default=True, help="Seconds of uploading."

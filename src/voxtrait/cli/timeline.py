@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -94,32 +94,36 @@ def timeline(
     from voxtrait.timelines import formats, read_turns
     from voxtrait.timelines.plot import plot as draw
     from voxtrait.timelines.recording import check_channels, failed, limits_of
-    from voxtrait.timelines.turns import holds_several
+    from voxtrait.timelines.turns import turns_of
 
     limits_of(speakers, min_speakers, max_speakers)
     check_channels(channels, channel, bool(speakers or min_speakers or max_speakers or turns))
     items, many = find_inputs(inputs, quiet)
     folder = out is not None and (Path(out).is_dir() or not Path(out).suffix)
     as_table = out is not None and Path(out).suffix.lower() == TABLE
-    if out is not None and not folder and not as_table:
-        format_ = _format_of(out, format_)
+    if as_table and format_ != "text":
+        raise OptionError(f"Got --format {format_} and the output file {out}. Expected --out {TABLE} alone.")
+    if out is not None and not folder:
+        format_ = "text" if as_table else _format_of(out, format_)
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
     if not folder and not as_table:
         formats.check(format_, many)
-    known: Sequence[Segment] | str | None = turns
+    known: Sequence[Segment] | Mapping[str, Sequence[Segment] | OptionError] | None = None
     if turns is not None:
         if speakers or min_speakers or max_speakers:
             raise OptionError("got --turns and a number of speakers, expected one of the two: the turns name them")
-        if len(items) == 1:
-            known = read_turns(turns, recording=_name(items[0]))
-        elif not holds_several(turns):
-            raise OptionError(
-                f"{turns} holds the turns of one recording, and there are {len(items)} recordings. Expected an RTTM or "
-                "CSV that names the recordings, or a folder with one file for each."
-            )
+        names = [_name(item) for item in items]
+        known = (
+            read_turns(turns, recording=names[0])
+            if len(items) == 1
+            else turns_of(turns, [name or "" for name in names])
+        )
     if plot is not None:
         check_picture(plot)
-        if len(items) > 1:
-            raise OptionError(f"Got --plot and {len(items)} recordings. Expected one recording: run them one by one.")
+        if len(items) > 1 or folder:
+            got = "--out FOLDER" if folder else f"{len(items)} recordings"
+            raise OptionError(f"Got --plot and {got}. Expected one recording, and --out FILE or none.")
+        Path(plot).parent.mkdir(parents=True, exist_ok=True)
     targets = _targets(items, str(out), formats.ENDINGS[format_]) if folder else []
     if folder:
         unfinished = [place for place, target in enumerate(targets) if not target.exists()]
@@ -148,15 +152,15 @@ def timeline(
         nonlocal wrong
         for place, one in enumerate(found):
             wrong |= one.status == "error"
-            if plot is not None:
-                draw(one, plot)
-                note(f"picture in {plot}", quiet)
-            if folder and one.status == "error":
+            if one.status == "error" and (folder or as_table or format_ not in ("text", "json", "jsonl")):
                 note(f"failed: {one.message}")
             elif folder:
                 targets[place].parent.mkdir(parents=True, exist_ok=True)
                 _write(targets[place], formats.render([one], format_))
             yield one
+            if plot is not None:
+                draw(one, plot)
+                note(f"picture in {plot}", quiet)
 
     if folder:
         statuses = [one.status for one in counted()]
@@ -178,7 +182,7 @@ class _Job:
 
     recognizer: "Recognizer"
     speakers: tuple[int | None, int | None, int | None]
-    turns: "Sequence[Segment] | str | None"  # a text is the name of a file with the turns of all recordings
+    turns: "Sequence[Segment] | Mapping[str, Sequence[Segment] | OptionError] | None"  # a mapping if there are several
     channels: bool
     channel: int | None
     threads: int
@@ -189,7 +193,11 @@ class _Job:
         from voxtrait.timelines.recording import failed
 
         exact, least, most = self.speakers
+        name = _name(item)
+        turns = self.turns.get(name or "", []) if isinstance(self.turns, Mapping) else self.turns
         try:
+            if isinstance(turns, OptionError):
+                raise turns
             with sound_progress(item if self.progress else None) as progress:
                 return timeline(
                     item,
@@ -197,16 +205,16 @@ class _Job:
                     speakers=exact,
                     min_speakers=least,
                     max_speakers=most,
-                    turns=self.turns,
+                    turns=turns,
                     channels=self.channels,
                     channel=self.channel,
                     threads=self.threads,
                     progress=progress,
                 )
         except OptionError as error:
-            if not isinstance(self.turns, str):
+            if not isinstance(self.turns, Mapping):
                 raise
-            return failed(self.recognizer, _name(item), str(error))  # the other recordings may have turns
+            return failed(self.recognizer, name, str(error))  # the other recordings may have turns
 
 
 @contextlib.contextmanager

@@ -1,10 +1,12 @@
-"""Notes on a recording that was processed, but holds more than its result can express."""
+"""The ``message`` of a usable recording: several voices, or averaged channels."""
 
 from typing import Final
 
 from voxtrait.audio.channels import Comparison
 
-SEVERAL_NOTE: Final = "More than one voice: `voxtrait timeline` describes each speaker."
+SEVERAL_NOTE: Final = (
+    "Several voices; the estimates are for all of them together. Run `voxtrait timeline` for each speaker."
+)
 
 
 def note_on(compared: Comparison | None) -> str | None:
@@ -17,9 +19,9 @@ def averaged_note(channels: int) -> str:
 
     Examples:
         >>> averaged_note(2)
-        'The 2 channels hold different people and were averaged: use --channel, or `voxtrait timeline --channels`.'
+        'The 2 channels hold different people and were averaged. Use --channel, or `voxtrait timeline --channels`.'
     """
     return (
-        f"The {channels} channels hold different people and were averaged: use --channel, or "
+        f"The {channels} channels hold different people and were averaged. Use --channel, or "
         "`voxtrait timeline --channels`."
     )

@@ -11,9 +11,9 @@ class Prediction:
     """What a voice presents as in one clip; the fields and their order are the contract's.
 
     ``status`` is ``ok``, ``no_speech``, ``too_short`` or ``error``; all but ``ok`` leave the fields from ``gender``
-    to ``age_groups`` ``None`` and have the reason in ``message``. With ``ok``, the message says that a recording holds
-    several voices. What a bundle does not predict is ``None`` too. The fields after ``voices`` are for evaluation, and
-    not printed.
+    to ``age_groups`` ``None`` and have the reason in ``message``. With ``ok``, ``message`` is ``None`` or a note:
+    several voices, or averaged channels with different people. What a bundle does not predict is ``None`` too. The
+    fields after ``voices`` are for evaluation, and not printed.
 
     Examples:
         >>> silent = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 1.0")
@@ -34,7 +34,7 @@ class Prediction:
     age_group: str | None
     age_groups: Mapping[str, float] | None  # sums to 1
     model: str
-    voices: str | None = None  # one, several, or None where it was not looked at
+    voices: str | None = None  # one, several, or None if not examined
     joint_class: str | None = None  # the class that an age network of joint classes names
     snr_db: float | None = None  # level of the speech over the rest of the clip, where there is enough of the rest
 

@@ -118,7 +118,8 @@ class VoiceCount:
 
 
 def _alone(window: Signal) -> list[Frames]:
-    """Find the frames in which each speaker of a window of at most 10 s speaks alone, if that is long enough."""
+    """Find the frames of the first 10 s in which each speaker of a window speaks alone, if that is long enough."""
+    window = window[: segmentation.WINDOW]
     active = segmentation.activity(window)[: len(window) // segmentation.HOP] >= ACTIVE
     single = active.sum(axis=1) == 1
     found = [np.flatnonzero(active[:, slot] & single) for slot in range(segmentation.SLOTS)]

@@ -1,7 +1,7 @@
 """The input of a recogniser, files, URLs, bytes or arrays, as blocks of a mono signal at 16 kHz."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from voxtrait import audio, storage
 from voxtrait.audio.channels import Comparison, OneChannel, channel_of
 from voxtrait.audio.files import Source
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono
-from voxtrait.errors import DecodeError, VoxtraitError
+from voxtrait.errors import DecodeError, StorageError, VoxtraitError
 from voxtrait.recognize.clip import cut
 
 
@@ -19,11 +19,22 @@ def each_channel(sources: Sequence[Source]) -> list[str | BytesIO]:
     found: list[str | BytesIO] = []
     for item in as_items(sources):
         try:
-            count = audio.channel_count(item)
-        except VoxtraitError:
+            content = audio.readable_again(item)
+            count = audio.channel_count(content)
+        except StorageError:
+            found.append(OneChannel(item, 1))  # it may be reached later, and is then not to be averaged
+            continue
+        except (VoxtraitError, OSError):
             count = 1
-        found += [item] if count == 1 else [OneChannel(item, channel) for channel in range(1, count + 1)]
+        if count == 1:
+            found.append(item)
+        else:
+            found += [OneChannel(content, channel, name=_text(item)) for channel in range(1, count + 1)]
     return found
+
+
+def _text(item: str | BytesIO) -> str:
+    return "-" if isinstance(item, BytesIO) else item
 
 
 def blocks_of(
@@ -62,7 +73,7 @@ def channel_blocks_of(source: Source | npt.ArrayLike, sampling_rate: int | None)
     Arguments and errors are those of :func:`blocks_of`.
     """
     if isinstance(source, str | os.PathLike | BytesIO):
-        return (check_signal(block) for block, _ in audio.blocks(source, SAMPLING_RATE, mono=False) if block.size)
+        return _checked(source, audio.blocks(source, SAMPLING_RATE, mono=False))
     if sampling_rate is None:
         raise ValueError("got a signal without its sampling rate, expected predict(signal, sampling_rate=16000)")
     signal = resample(check_signal(source), sampling_rate, SAMPLING_RATE)
@@ -70,9 +81,18 @@ def channel_blocks_of(source: Source | npt.ArrayLike, sampling_rate: int | None)
 
 
 def _decoded(source: Source, channel: int | None, compared: Comparison | None) -> Iterator[Signal]:
+    return _checked(source, audio.blocks(source, SAMPLING_RATE, channel=channel, compared=compared))
+
+
+def _checked(source: Source, blocks: Iterable[tuple[Signal, int]]) -> Iterator[Signal]:
+    """Leave out empty blocks.
+
+    Raises:
+        DecodeError: while reading, if there is nothing else.
+    """
     found = False
-    for block, _ in audio.blocks(source, SAMPLING_RATE, channel=channel, compared=compared):
-        if len(block):
+    for block, _ in blocks:
+        if block.size:
             found = True
             yield check_signal(block)
     if not found:

@@ -73,7 +73,10 @@ def describe(
     samples = 0
     for block in together:
         if block.ndim == 1:
-            raise DecodeError(f"{path or 'The signal'} has one channel. Expected one for each speaker.")
+            raise DecodeError(
+                f"{path or 'The signal'} has one channel. Expected at least two, one for each "
+                "speaker. Run without --channels."
+            )
         if not detectors:
             detectors = [Detector() for _ in block]
             parts = [[] for _ in block]
@@ -149,6 +152,8 @@ def _differences(one: Levels, other: Levels, ours: Frames, theirs: Frames) -> tu
         clear |= frames & (level > np.percentile(level[frames], 90) - LOUD_DB)
     differences = (one - other)[clear].astype(np.float64)
     ends = np.percentile(differences, [[2.0], [98.0]])
+    if ends[1, 0] - ends[0, 0] < APART_DB:  # one value: only one of them speaks
+        return float(ends[0, 0]), float(ends[1, 0])
     centres, _ = kmeans2(differences[:, None], ends, minit="matrix")
     middle = float(centres.mean())
     # where both speak at once, the difference is between the two values: the outer part of each half counts

@@ -182,25 +182,26 @@ class Speakers:
         weights = np.array([item.alone_s for item in ours])[:, None]
         at_once = similarities(ours) - vectors @ vectors.T < -APART / 2
         found = np.array([labels[place] for place in places])
-        sums = np.zeros((len(self._sums), vectors.shape[1]))
-        sums[: len(before)] = np.array(before) if before else 0.0
+        centres = np.zeros((len(self._sums), vectors.shape[1]))
+        centres[: len(before)] = np.array(before) if before else 0.0
+        np.add.at(centres, found, weights * vectors)
         for _ in range(MOVES):
-            centres = sums.copy()
-            np.add.at(centres, found, weights * vectors)
-            moved = found.copy()
+            moved = False
             for place, vector in enumerate(vectors):
-                others = centres.copy()
-                others[found[place]] -= weights[place] * vector
-                lengths = np.linalg.norm(others, axis=1)
-                if lengths[found[place]] < ALONE:
-                    continue  # nobody else is in this cluster: it would end
-                scores = np.where(lengths > ALONE, others @ vector / np.maximum(lengths, ALONE), -1.0)
-                scores[found[place]] += STAY
-                np.subtract.at(scores, found[at_once[place]], APART)
-                moved[place] = int(np.argmax(scores))
-            if np.array_equal(moved, found):
+                old, own = found[place], weights[place] * vector
+                centres[old] -= own
+                lengths = np.linalg.norm(centres, axis=1)
+                new = old
+                if lengths[old] > ALONE:  # else nobody else is in this cluster, and it would end
+                    scores = np.where(lengths > ALONE, centres @ vector / np.maximum(lengths, ALONE), -1.0)
+                    scores[old] += STAY
+                    np.subtract.at(scores, found[at_once[place]], APART)
+                    new = int(np.argmax(scores))
+                centres[new] += own
+                found[place] = new
+                moved |= new != old
+            if not moved:
                 break
-            found = moved
         for place, number in zip(places, found.tolist(), strict=True):
             labels[place] = number
         return labels

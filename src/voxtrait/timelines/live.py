@@ -1,4 +1,4 @@
-"""Turns while a recording goes on: settled within ten seconds, and never changed later.
+"""Turns of live input: settled within 10 s, never changed later.
 
 Each second, the segmentation network sees the last 10 s; the second before the last one is settled. Runs are cut at 3 s
 and get their speaker at once: the most similar one so far, or a new one. So there is less to compare than in
@@ -101,7 +101,7 @@ class LiveTracks:
 
 
 class LiveDiarizer(Diarizer):
-    """Finds turns and speakers while a recording goes on: each turn or piece of one at most 10 s after its start.
+    """Finds turns and speakers in live input: each turn or piece of one at most 10 s after its start.
 
     Args:
         recognizer: with a bundle of windows.

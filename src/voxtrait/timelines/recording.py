@@ -7,7 +7,7 @@ from io import BytesIO
 
 import numpy.typing as npt
 
-from voxtrait import storage
+from voxtrait import audio, storage
 from voxtrait.audio.channels import Comparison
 from voxtrait.audio.files import Source
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
@@ -72,7 +72,7 @@ def timeline(
     is_file = isinstance(source, str | os.PathLike)
     path = storage.shown(os.fspath(source)) if isinstance(source, str | os.PathLike) else None
     if isinstance(turns, str | os.PathLike):
-        turns = read_turns(turns, recording=None if path is None else os.path.basename(path))  # noqa: PTH119 - a URL too
+        turns = read_turns(turns, recording=path)
     try:
         if channels:
             with _at_hand(source) as held:
@@ -104,6 +104,8 @@ def _at_hand(source: Source | npt.ArrayLike) -> Iterator[Source | npt.ArrayLike]
     if isinstance(source, str | os.PathLike) and storage.is_url(source):
         with storage.fetched(os.fspath(source)) as content:
             yield content
+    elif isinstance(source, str | os.PathLike):
+        yield audio.readable_again(os.fspath(source))
     else:
         yield source
 
@@ -129,8 +131,8 @@ def check_channels(channels: bool, channel: int | None, others: bool) -> None:
     """
     if channels and (channel is not None or others):
         raise OptionError(
-            "Got channels together with one channel, turns or a number of speakers. Expected channels alone: each "
-            "channel is one speaker."
+            "--channels cannot be combined with --channel, --turns or a number of speakers, because each channel is "
+            "one speaker. Remove the other options."
         )
     if channel is not None and channel < 1:
         raise OptionError(f"Got channel {channel}. Expected a number from 1.")

@@ -2,7 +2,7 @@
 
 import codecs
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -62,25 +62,68 @@ def read_turns(path: str | os.PathLike[str], *, recording: str | None = None) ->
     return chosen(file, _reader(file, text)(file, text), recording)
 
 
-def holds_several(path: str | os.PathLike[str]) -> bool:
-    """Return whether a folder or file can hold the turns of several recordings, each under its name.
+def turns_of(path: str | os.PathLike[str], recordings: Sequence[str]) -> dict[str, list[Segment] | OptionError]:
+    """Read the turns of several recordings, from a file that names them or a folder with a file for each.
+
+    Args:
+        path: as for :func:`read_turns`.
+        recordings: paths of the recordings.
+
+    Returns:
+        For each recording its turns, or the error if it has none.
 
     Raises:
-        OptionError: as for :func:`read_turns`.
+        OptionError: if the file cannot be read or holds the turns of one recording, or if a file of the folder belongs
+            to two recordings.
     """
+    found: dict[str, list[Segment] | OptionError] = {}
     if Path(path).is_dir():
-        return True
-    file = os.fsdecode(path)
-    text = _text(file)
-    return len({turn.recording for turn in _reader(file, text)(file, text)} - {None}) > 1
+        files: dict[str, str] = {}
+        for recording in recordings:
+            try:
+                file = _of_recording(path, recording)
+                found[recording] = read_turns(file, recording=recording)
+            except OptionError as error:
+                found[recording] = error
+                continue
+            if file in files:
+                raise OptionError(
+                    f"{file} has the name of two recordings, {files[file]} and {recording}. Expected one file for "
+                    "each, in folders like those of the recordings."
+                )
+            files[file] = recording
+        return found
+    name = os.fsdecode(path)
+    text = _text(name)
+    turns = list(_reader(name, text)(name, text))
+    if len({turn.recording for turn in turns} - {None}) < 2:
+        raise OptionError(
+            f"{name} holds the turns of one recording, and there are {len(recordings)} recordings. Expected an RTTM or "
+            "CSV that names the recordings, or a folder with one file for each."
+        )
+    for recording in recordings:
+        try:
+            found[recording] = chosen(name, turns, recording)
+        except OptionError as error:
+            found[recording] = error
+    return found
 
 
 def _of_recording(folder: str | os.PathLike[str], recording: str | None) -> str:
-    """Find the file in a folder that belongs to a recording."""
-    stems = {PurePath(recording or "").stem, PurePath(recording or "").name}
-    found = sorted(
-        file for file in Path(folder).iterdir() if file.stem in stems and file.suffix.lower() in (*_BY_ENDING, ".txt")
-    )
+    """Find the file in a folder that belongs to a recording: in a subfolder like its own, or else in the folder."""
+    whole = PurePath(recording or "")
+    below = [part for part in whole.parent.parts if part != whole.anchor]
+    found: list[Path] = []
+    for place in range(len(below) + 1):
+        inside = Path(folder, *below[place:])
+        if inside.is_dir():
+            found = sorted(
+                file
+                for file in inside.iterdir()
+                if file.stem in {whole.stem, whole.name} and file.suffix.lower() in (*_BY_ENDING, ".txt")
+            )
+        if found:
+            break
     if len(found) != 1:
         number = f"{len(found)} files" if found else "no file"
         raise OptionError(

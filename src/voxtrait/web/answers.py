@@ -15,7 +15,9 @@ class PredictionAnswer(BaseModel):
 
     path: str | None = Field(description="The file's name as it was sent.", examples=["clip.mp3"])
     status: Literal["ok", "no_speech", "too_short"]
-    message: str | None = Field(description="Why there is no answer, where there is none.")
+    message: str | None = Field(
+        description="The reason if the status is not `ok`. With `ok`: null, or a note, such as averaged channels."
+    )
     duration_s: float | None = Field(examples=[4.82])
     speech_s: float | None = Field(description="Seconds of speech among them.", examples=[3.9])
     gender: Literal["female", "male", "unsure"] | None = Field(description="As it presents.", examples=["female"])
@@ -27,7 +29,7 @@ class PredictionAnswer(BaseModel):
     age_groups: dict[str, float] | None = Field(description="Share of each group; sums to 1.", examples=[_SHARES])
     model: str = Field(examples=["voxtrait-base 2.0"])
     voices: Literal["one", "several"] | None = Field(
-        None, description="Number of voices in the clip; null if unknown.", examples=["one"]
+        None, description="Whether the clip has one voice or several; null if not examined.", examples=["one"]
     )
 
 
@@ -59,7 +61,9 @@ class TimelineAnswer(BaseModel):
 
     path: str | None = Field(description="The file's name as it was sent.", examples=["talk.mp3"])
     status: Literal["ok", "no_speech", "too_short"]
-    message: str | None = Field(description="Why there are no segments, if there are none.")
+    message: str | None = Field(
+        description="The reason if the status is not `ok`. With `ok`: null, or a note, such as averaged channels."
+    )
     duration_s: float | None = Field(examples=[366.2])
     speech_s: float | None = Field(description="Seconds in which anybody speaks.", examples=[242.0])
     speakers: list[SpeakerAnswer]
@@ -97,7 +101,7 @@ class PitchAnswer(BaseModel):
 
 
 class CourseLine(BaseModel):
-    """One voice along time. Each estimate is from about 3 s of speech around a moment of `at_s`."""
+    """One voice over time. Each estimate is from about 3 s of speech around a moment of `at_s`."""
 
     type: Literal["course"]
     at_s: list[float] = Field(examples=[[1.5, 2.5]])

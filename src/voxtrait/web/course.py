@@ -1,4 +1,4 @@
-"""One voice along time: gender, age and pitch, and what was counted as speech."""
+"""Gender, age and pitch of one voice over time, and the parts counted as speech."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ ESTIMATES: Final = ("p_female", "age_years", "age_low", "age_high")
 
 
 def course(recognizer: Recognizer, blocks: Iterable[Signal], duration_s: float) -> dict[str, Any] | None:
-    """Estimate gender, age and pitch of one voice along time.
+    """Estimate gender, age and pitch of one voice over time.
 
     Args:
         recognizer: with a bundle of windows.

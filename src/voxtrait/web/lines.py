@@ -83,5 +83,9 @@ class Lines(Response):
                 problem = RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
                 _log.error("a fault of the server", exc_info=error, extra={"id": record.id})
             record.code = problem.code
-            await each({"type": "error", **problem.body})
+            try:
+                await each({"type": "error", **problem.body})
+            except GoneError:
+                record.is_gone = True
+                return
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -154,6 +154,7 @@ class _Parts:
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
         self._worker: Worker | None = None  # which waits for a reply
         self._closed = False
+        self.replied = 0.0  # when the worker last got one, by the monotonic clock
 
     @property
     def is_waiting(self) -> bool:
@@ -178,6 +179,7 @@ class _Parts:
         """Tell the worker that its last part is taken, and whether to go on."""
         worker, self._worker = self._worker, None
         if worker is not None:
+            self.replied = time.monotonic()
             worker.reply(go_on)
 
     def close(self) -> None:
@@ -233,10 +235,15 @@ class _Slot:
         begun = time.monotonic()
         worker.give([task])
         while True:
-            while not _readable(worker, timeout_s):
-                if not parts.is_waiting:  # for the client
+            left = timeout_s
+            while not _readable(worker, left):
+                if parts.is_waiting:  # for the client, whose time is not the worker's
+                    left = timeout_s
+                    continue
+                left = parts.replied + timeout_s - time.monotonic()
+                if left <= 0:
                     self._end("late")
-                    raise RequestError("too_slow", f"no progress for {timeout_s:g} s: cut it into pieces")
+                    raise RequestError("too_slow", f"no progress for {timeout_s:g} s: cut the recording into pieces")
             match worker.take():
                 case (kind, part) if kind == PART:
                     parts.put(worker, part)

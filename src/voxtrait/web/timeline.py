@@ -59,7 +59,7 @@ def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Sen
 
     found = diarize(recognizer, read(), path=name, compared=sound.compared)
     if len(found.speakers) <= 1:
-        along = course(recognizer, sound, found.duration_s or 0.0)
+        along = course(recognizer, pieces(sound), found.duration_s or 0.0)
         if along is not None:
             send({"type": "course", **along})
     send({"type": "timeline", "timeline": found.to_dict()})
