@@ -21,7 +21,7 @@ from voxtrait.recognize import Prediction, Recognizer
 
 CONTRACT = (
     *("path", "status", "message", "duration_s", "speech_s", "gender", "p_female"),
-    *("age_years", "age_low", "age_high", "age_group", "age_groups", "model"),
+    *("age_years", "age_low", "age_high", "age_group", "age_groups", "model", "voices"),
 )
 
 
