@@ -75,7 +75,8 @@ def listen(
     sound ends it too, with status 1. With --timeline, it ends with the whole timeline.
     """
     if (source is None) == (microphone is None):
-        raise OptionError("got neither or both of FILE and --microphone, expected one: - is standard input")
+        got = "No input" if source is None else f"Got {source} and --microphone"
+        raise OptionError(f"{got}. Expected FILE, - for standard input, or --microphone.")
     if raw is None and (rate or channels):
         raise OptionError("got --rate or --channels without --raw: they are for samples without a header")
     if raw is not None and microphone is not None:

@@ -75,13 +75,17 @@ class PredictCommand(click.Command):
 @click.option(
     "--files-from", metavar="LIST", help="Take files from this list too: a path or a URL a line; - for standard input."
 )
-@click.option("--out", type=click.Path(dir_okay=False), help="A .parquet, .csv or .jsonl instead; resumable.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False),
+    help="Write to this .parquet, .csv or .jsonl. Resumes a killed run; replaces a finished file.",
+)
 @click.option(
     "--channel",
     type=CHANNEL,
     metavar="N|each",
-    help="Number of the channel to use, from 1, or 'each' for one prediction per channel.  [default: the average of "
-    "all]",
+    help="Number of the channel to use, from 1, or 'each' for one prediction per channel. Cross-talk is not removed.  "
+    "[default: the average of all]",
 )
 @where_options
 @quiet_option

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -105,7 +106,7 @@ def timeline(
         raise OptionError(f"Got --format {format_} and the output file {out}. Expected --out {TABLE} alone.")
     if out is not None and not folder:
         format_ = "text" if as_table else _format_of(out, format_)
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        _check_place(out)
     if not folder and not as_table:
         formats.check(format_, many)
     known: Sequence[Segment] | Mapping[str, Sequence[Segment] | OptionError] | None = None
@@ -123,11 +124,13 @@ def timeline(
         if len(items) > 1 or folder:
             got = "--out FOLDER" if folder else f"{len(items)} recordings"
             raise OptionError(f"Got --plot and {got}. Expected one recording, and --out FILE or none.")
-        Path(plot).parent.mkdir(parents=True, exist_ok=True)
+        _check_place(plot)
     targets = _targets(items, str(out), formats.ENDINGS[format_]) if folder else []
+    there = 0  # recordings that have their file
     if folder:
         unfinished = [place for place, target in enumerate(targets) if not target.exists()]
         items = [items[place] for place in unfinished]
+        there = len(targets) - len(unfinished)
         targets = [targets[place] for place in unfinished]
     recognizer = load(model)
     jobs = min(where.jobs or batch.default_jobs(), max(len(items), 1)) if where.engine == "local" else where.jobs
@@ -152,9 +155,12 @@ def timeline(
         nonlocal wrong
         for place, one in enumerate(found):
             wrong |= one.status == "error"
-            if one.status == "error" and (folder or as_table or format_ not in ("text", "json", "jsonl")):
+            tells = not as_table and format_ in ("text", "json", "jsonl")  # the output contains status and message
+            if one.status == "error" and (folder or not tells):
                 note(f"failed: {one.message}")
-            elif folder:
+            elif one.message and not tells:
+                note(f"{one.path or '-'}: {one.message}", quiet)
+            if folder and one.status != "error":
                 targets[place].parent.mkdir(parents=True, exist_ok=True)
                 _write(targets[place], formats.render([one], format_))
             yield one
@@ -165,7 +171,8 @@ def timeline(
     if folder:
         statuses = [one.status for one in counted()]
         failures = statuses.count("error")
-        note(f"{out}: {len(statuses) - failures} written, {failures} failed", quiet)
+        skipped = f", {there} skipped (another folder for other options)" if there else ""
+        note(f"{out}: {len(statuses) - failures} written, {failures} failed{skipped}", quiet)
     elif out is not None and as_table:
         formats.write_table(list(counted()), out)
     elif out is not None:
@@ -246,7 +253,7 @@ def _printed(found: Iterable[Any], format_: str, many: bool) -> Iterator[str]:
     """Yield the text of each timeline when it is there, where the format allows it."""
     from voxtrait.timelines import formats
 
-    if format_ in ("text", "jsonl", "rttm"):
+    if format_ in ("text", "jsonl"):
         for one in found:
             yield formats.render([one], format_, many)
     else:
@@ -266,6 +273,23 @@ def _format_of(out: str, format_: str) -> str:
             "folder, or --format"
         )
     return formats.SUFFIXES[suffix]
+
+
+def _check_place(file: str) -> None:
+    """Make the folder of an output file, and check that files can be written there, before hours are spent.
+
+    Raises:
+        OptionError: if not.
+    """
+    folder = Path(file).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OptionError(
+            f"Cannot write to {file}: {error.strerror}. Expected a place where files can be made."
+        ) from None
 
 
 def _write(target: Path, text: str) -> None:

@@ -19,9 +19,6 @@ def averaged_note(channels: int) -> str:
 
     Examples:
         >>> averaged_note(2)
-        'The 2 channels hold different people and were averaged. Use --channel, or `voxtrait timeline --channels`.'
+        'The 2 channels hold different people and were averaged. Run `voxtrait timeline --channels`.'
     """
-    return (
-        f"The {channels} channels hold different people and were averaged. Use --channel, or "
-        "`voxtrait timeline --channels`."
-    )
+    return f"The {channels} channels hold different people and were averaged. Run `voxtrait timeline --channels`."

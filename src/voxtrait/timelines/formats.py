@@ -90,8 +90,8 @@ def render(timelines: Iterable[Timeline], format_: str, many: bool = False) -> s
         >>> print(render([talk], "rttm"), end="")
         SPEAKER talk 1 1.000 4.250 <NA> <NA> S1 <NA> <NA>
         >>> print(render([talk], "csv"), end="")
-        path,start_s,end_s,speaker,kind,gender,p_female,age_years,age_low,age_high,age_group
-        talk.mp3,1.0,5.25,S1,,female,0.99,41.2,,,
+        path,start_s,end_s,speaker,kind,gender,p_female,age_years,age_low,age_high,age_group,channel
+        talk.mp3,1.0,5.25,S1,,female,0.99,41.2,,,,
     """
     held = list(timelines)
     check(format_, many or len(held) > 1)

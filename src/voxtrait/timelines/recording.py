@@ -1,6 +1,7 @@
 """The timeline of a file, a URL, bytes or a signal."""
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -81,8 +82,14 @@ def timeline(
         compared = Comparison() if channel is None else None
         blocks = _followed(blocks_of(source, sampling_rate, channel, compared), progress)
         if turns is not None:
-            return noted(given.describe(recognizer, blocks, turns, path=path), compared)
-        return diarize(recognizer, blocks, path=path, compared=compared, limits=limits, threads=threads)
+            found = noted(given.describe(recognizer, blocks, turns, path=path), compared)
+        else:
+            found = diarize(recognizer, blocks, path=path, compared=compared, limits=limits, threads=threads)
+        if channel is None:
+            return found
+        return dataclasses.replace(
+            found, speakers=tuple(dataclasses.replace(one, channel=channel) for one in found.speakers)
+        )
     except (BundleError, OptionError):
         raise
     except VoxtraitError as error:

@@ -217,7 +217,8 @@ class Timeline:
 
         rows = self._rows()
         texts = ("speaker", "kind", "gender", "age_group")
-        return pl.DataFrame(rows, schema={name: pl.String if name in texts else pl.Float64 for name in COLUMNS})
+        kinds = dict.fromkeys(texts, pl.String()) | {"channel": pl.Int64()}
+        return pl.DataFrame(rows, schema={name: kinds.get(name, pl.Float64()) for name in COLUMNS})
 
     def to_pandas(self) -> Any:
         """Return the same table as a ``pandas.DataFrame``."""
@@ -260,6 +261,7 @@ COLUMNS: Final = (
     "age_low",
     "age_high",
     "age_group",
+    "channel",
 )
 
 

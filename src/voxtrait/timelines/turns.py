@@ -73,8 +73,7 @@ def turns_of(path: str | os.PathLike[str], recordings: Sequence[str]) -> dict[st
         For each recording its turns, or the error if it has none.
 
     Raises:
-        OptionError: if the file cannot be read or holds the turns of one recording, or if a file of the folder belongs
-            to two recordings.
+        OptionError: if the file cannot be read or holds the turns of one recording.
     """
     found: dict[str, list[Segment] | OptionError] = {}
     if Path(path).is_dir():
@@ -86,12 +85,12 @@ def turns_of(path: str | os.PathLike[str], recordings: Sequence[str]) -> dict[st
             except OptionError as error:
                 found[recording] = error
                 continue
-            if file in files:
-                raise OptionError(
-                    f"{file} has the name of two recordings, {files[file]} and {recording}. Expected one file for "
-                    "each, in folders like those of the recordings."
+            first = files.setdefault(file, recording)
+            if first != recording:
+                found[first] = found[recording] = OptionError(
+                    f"{file} has the name of two recordings, {first} and {recording}. Expected one file for each, in "
+                    "folders like those of the recordings."
                 )
-            files[file] = recording
         return found
     name = os.fsdecode(path)
     text = _text(name)
