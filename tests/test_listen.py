@@ -297,7 +297,7 @@ def test_what_was_heard_is_kept(recognizer: Recognizer) -> None:
 def test_wrong_usage(recognizer: Recognizer, tmp_path: Path) -> None:
     model = ["--model", recognizer.bundle.folder]
     for arguments, words in [
-        ([], "got neither or both of FILE and --microphone"),
+        ([], "No input. Expected FILE"),
         (["a.wav", "--rate", "8000"], "without --raw"),
         (["--microphone", "--raw", "s16le"], "--raw for a microphone"),
         (["-", *model], "nothing came from standard input"),
