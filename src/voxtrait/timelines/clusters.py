@@ -18,6 +18,7 @@ Array = npt.NDArray[np.float32]
 SAME: Final = 0.40  # mean similarity from which clusters are one speaker's
 SLOT_BONUS: Final = 0.1  # added between near runs of one slot, subtracted between near runs of two slots
 NEAR_S: Final = 5.0  # seconds between two runs that are in one window
+OVERLAP_S: Final = 0.1  # seconds from which two runs are at the same time
 APART: Final = 2.0  # subtracted where both speak at the same time
 STAY: Final = 0.03  # more similar than this another speaker must be for a run to move to them
 MOVES: Final = 3  # rounds in which runs move
@@ -55,7 +56,7 @@ def similarities(items: list[Item]) -> npt.NDArray[np.float64]:
     same = slot[:, None] == slot[None]
     near = gap < NEAR_S
     found += SLOT_BONUS * np.where(near, np.where(same, 1.0, -1.0), 0.0)
-    found -= np.where((gap < -0.1) & ~same, APART, 0.0)
+    found -= np.where((gap < -OVERLAP_S) & ~same, APART, 0.0)
     return np.asarray(found)
 
 
@@ -180,7 +181,8 @@ class Speakers:
         ours = [items[place] for place in places]
         vectors = np.stack([np.asarray(item.embedding, np.float64) for item in ours])
         weights = np.array([item.alone_s for item in ours])[:, None]
-        at_once = similarities(ours) - vectors @ vectors.T < -APART / 2
+        start, end = (np.array([getattr(item, name) for item in ours]) for name in ("start_s", "end_s"))
+        slot = np.array([item.slot for item in ours])
         found = np.array([labels[place] for place in places])
         centres = np.zeros((len(self._sums), vectors.shape[1]))
         centres[: len(before)] = np.array(before) if before else 0.0
@@ -195,7 +197,9 @@ class Speakers:
                 if lengths[old] > ALONE:  # else nobody else is in this cluster, and it would end
                     scores = np.where(lengths > ALONE, centres @ vector / np.maximum(lengths, ALONE), -1.0)
                     scores[old] += STAY
-                    np.subtract.at(scores, found[at_once[place]], APART)
+                    overlap_s = np.minimum(end, end[place]) - np.maximum(start, start[place])
+                    at_once = (overlap_s > OVERLAP_S) & (slot != slot[place])
+                    np.subtract.at(scores, found[at_once], APART)
                     new = int(np.argmax(scores))
                 centres[new] += own
                 found[place] = new
