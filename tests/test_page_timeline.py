@@ -102,6 +102,7 @@ COLOUR = """([row, share]) => {
   return [...canvas.getContext("2d").getImageData(share * canvas.width, y, 1, 1).data].slice(0, 3);
 }"""
 PLAYING = "() => { const sound = document.querySelector('audio'); return sound.paused ? null : sound.currentTime; }"
+DRAWN = "() => [...document.querySelectorAll('.turns button')].every((one) => one.getBoundingClientRect().height > 0)"
 IN_VIEW = """() => {
   const { scrollLeft, scrollWidth, clientWidth } = document.querySelector(".scroll");
   return [scrollLeft / scrollWidth, (scrollLeft + clientWidth) / scrollWidth];
@@ -315,6 +316,8 @@ def test_in_russian_dark_on_a_phone_and_for_everybody(visit: Visit, talk: Path) 
     assert "3 говорящих · 5 реплик" in tab.locator(".timeline header").inner_text()
     assert tab.locator(".row-label strong").all_inner_texts() == ["S1 женский", "S2 мужской", "S3", "Музыка"]
     tab.click("summary")
+    tab.locator(".turns li").nth(5).scroll_into_view_if_needed()
+    tab.wait_for_function(DRAWN)  # turns that were out of view have no size before they are drawn
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.evaluate(SMALL) == []
     pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
