@@ -1,4 +1,4 @@
-"""Timelines: windows joined, runs cut, speakers clustered, parts settled, somebody else's turns."""
+"""Timelines: windows joined, runs cut, parts settled, somebody else's turns."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import voxtrait
+from test_timeline_clusters import item
 from voxtrait import audio
 from voxtrait.cli import root
 from voxtrait.cli.timeline import FORMATS
@@ -17,7 +18,6 @@ from voxtrait.recognize import Recognizer
 from voxtrait.speech import segmentation
 from voxtrait.synthetic import draw_voice, speak
 from voxtrait.timelines import Segment, formats, given, timeline
-from voxtrait.timelines.clusters import Item, Limits, Speakers, merge, similarities
 from voxtrait.timelines.diarizer import Diarizer, EncodedRun, joined
 from voxtrait.timelines.runs import GAP_FRAMES, LEAST_FRAMES, Run, Runs
 from voxtrait.timelines.tracks import STEP_FRAMES, Stretch, Tracks
@@ -84,39 +84,6 @@ def test_a_long_run_is_cut_and_nothing_of_it_lost() -> None:
         assert [run.end for run in found][:-1] == [run.start for run in found][1:]
         assert (found[0].start, found[-1].end) == (50, 2900)
         assert sum(len(run.alone) for run in found) == 2850 * segmentation.HOP
-
-
-def item(start: float, end: float, slot: int, angle: float) -> Item:
-    return Item(start, end, slot, end - start, np.array([np.cos(angle), np.sin(angle)], np.float32))
-
-
-def test_simultaneous_runs_are_never_one_speaker() -> None:
-    both = [item(0, 4, 0, 0.0), item(2, 6, 1, 0.0)]
-    assert similarities(both)[0, 1] < 0
-    assert Speakers(Limits()).assign(both) == [0, 1]
-    apart = [item(0, 4, 0, 0.0), item(60, 64, 1, 0.0)]
-    assert Speakers(Limits()).assign(apart) == [0, 0]
-
-
-def test_the_number_of_speakers_can_be_given() -> None:
-    items = [item(20.0 * place, 20.0 * place + 3, 0, angle) for place, angle in enumerate((0.0, 0.5, 1.4, 1.6))]
-    assert len(set(Speakers(Limits(3, 3)).assign(items))) == 3
-    assert len(set(Speakers(Limits(1, 1)).assign(items))) == 1
-    assert len(set(Speakers(Limits(4)).assign(items))) == 4
-    assert merge(np.eye(3), np.ones(3), Limits(1, 2)) in ([0, 0, 1], [0, 1, 0], [0, 1, 1])
-
-
-def test_later_parts_keep_the_speakers_of_parts_before() -> None:
-    speakers = Speakers(Limits())
-    assert speakers.assign([item(0, 5, 0, 0.0), item(10, 15, 1, 1.5)]) == [0, 1]
-    assert speakers.assign([item(100, 105, 0, 1.5), item(120, 125, 1, 3.0), item(140, 145, 2, 0.1)]) == [1, 2, 0]
-    assert speakers.assign([]) == []
-
-
-def test_a_short_run_gets_the_speaker_next_to_it() -> None:
-    items = [item(0, 5, 0, 0.0), item(30, 35, 1, 1.5), Item(5.2, 5.4, 0, 0.2, None), Item(35.2, 35.4, 1, 0.2, None)]
-    assert Speakers(Limits()).assign(items) == [0, 1, 0, 1]
-    assert Speakers(Limits()).assign([Item(0, 0.2, 0, 0.2, None)]) == [None]
 
 
 def test_two_made_up_people_are_told_apart(model: Recognizer, talk: np.ndarray) -> None:
@@ -332,30 +299,6 @@ def test_real_speakers_are_found(speech_clips: list[tuple[Path, np.ndarray]], mo
     clips = [signal for _, signal in speech_clips if len(signal) > 4 * RATE][:20]
     counts = [len(timeline(signal, sampling_rate=RATE, model=model).speakers) for signal in clips]
     assert np.mean([count == 1 for count in counts]) >= 0.9
-
-
-def test_a_run_moves_to_the_speaker_that_is_most_similar() -> None:
-    ours = [item(20.0 * place, 20.0 * place + 5, 0, angle) for place, angle in enumerate((0.0, 0.1, 0.2))]
-    theirs = [item(100 + 20.0 * place, 105 + 20.0 * place, 0, angle) for place, angle in enumerate((1.5, 1.6))]
-    speakers = Speakers(Limits())
-    speakers.assign([*ours, *theirs])
-    moved = speakers._moved([*ours, *theirs], [0, 0, 1, 1, 1], [])
-    assert moved == [0, 0, 0, 1, 1]
-    both = [*ours[:2], item(21, 24, 1, 0.1), *theirs]  # who speaks at the same time stays somebody else
-    assert speakers._moved(both, [0, 0, 1, 1, 1], []) == [0, 0, 1, 1, 1]
-
-
-def test_moves_leave_every_speaker_that_was_asked_for() -> None:
-    cosines = np.full((10, 10), 0.39)
-    cosines[:8, :8], cosines[8:, 8:] = 0.50, 0.45
-    np.fill_diagonal(cosines, 1.0)
-    vectors = np.linalg.cholesky(cosines)
-    items = [
-        Item(20.0 * place, 20.0 * place + 3, 0, 3.0, (vector / np.linalg.norm(vector)).astype(np.float32))
-        for place, vector in enumerate(vectors)
-    ]
-    for limits in (Limits(2, 2), Limits(2), Limits(3, 3)):
-        assert len(set(Speakers(limits).assign(items))) >= limits.least
 
 
 def test_a_file_in_a_folder_belongs_to_one_recording(tmp_path: Path) -> None:
