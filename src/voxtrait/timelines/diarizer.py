@@ -11,7 +11,7 @@ of half an hour. Then the part is settled: later speech does not change its turn
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from voxtrait.audio.channels import Comparison
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
@@ -44,6 +44,16 @@ class EncodedRun(NamedTuple):
     item: Item
 
 
+class _Settling(Protocol):
+    """What settles stretches: whole windows, or those of live input."""
+
+    def feed(self, signal: Signal) -> Iterator[Stretch]:
+        """Take the next samples; yield what is settled by now."""
+
+    def close(self) -> Iterator[Stretch]:
+        """End the signal; yield the rest."""
+
+
 class Diarizer:
     """Finds turns and speakers in a recording that comes in blocks.
 
@@ -63,7 +73,8 @@ class Diarizer:
         self._recognizer = recognizer
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads)
-        self._tracks, self._runs, self._music = Tracks(self._map), Runs(), Music()
+        self._tracks: _Settling = Tracks(self._map)
+        self._runs, self._music = Runs(), Music()
         self._speakers = Speakers(limits)
         self._part = round(part_s / segmentation.FRAME_S)
         self._waiting: list[EncodedRun] = []

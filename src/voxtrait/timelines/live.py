@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.audio.signals import SAMPLING_RATE, Signal
+from voxtrait.audio.signals import Signal
 from voxtrait.recognize.inference import Inference
 from voxtrait.speech import Provisional, network, segmentation
 from voxtrait.timelines.clusters import ANY, Limits, Speakers
@@ -119,21 +119,11 @@ class LiveDiarizer(Diarizer):
 
     def __init__(self, recognizer: Inference, *, limits: Limits = ANY) -> None:
         super().__init__(recognizer, limits=limits)
-        self._live, self._runs = LiveTracks(), Runs(MOST_FRAMES)
+        self._tracks, self._runs = LiveTracks(), Runs(MOST_FRAMES)
         self._speakers = Speakers(limits, same=SAME)
 
-    def feed(self, signal: Signal) -> list[Segment]:
-        """Take the next block, mono at 16 kHz, ``(samples,)``; return the turns that it settles."""
-        self.duration_s += len(signal) / SAMPLING_RATE
-        return self._settle_all(self._live.feed(signal))
-
-    def close(self) -> list[Segment]:
-        """End the recording; return the other turns."""
-        found = self._settle_all(self._live.close())
-        self._waiting += self._encode(list(self._runs.close()))
-        return found + self._settle(None)
-
-    def _settle_all(self, stretches: Iterable[Stretch]) -> list[Segment]:
+    def _process(self, stretches: Iterable[Stretch]) -> list[Segment]:
+        """Encode the runs of each stretch, and settle them at once."""
         found: list[Segment] = []
         for stretch in stretches:
             self._music.feed(stretch)

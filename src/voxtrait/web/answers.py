@@ -10,14 +10,19 @@ from voxtrait.web.errors import KINDS
 _SHARES: Final = dict(zip(AGE_GROUPS, [0.0, 0.03, 0.29, 0.41, 0.19, 0.06, 0.02, 0.0, 0.0, 0.0], strict=True))
 
 
-class PredictionAnswer(BaseModel):
-    """What a voice presents as in one clip."""
+class UploadAnswer(BaseModel):
+    """What every answer about an upload begins with."""
 
     path: str | None = Field(description="The file's name as it was sent.", examples=["clip.mp3"])
     status: Literal["ok", "no_speech", "too_short"]
     message: str | None = Field(
         description="The reason if the status is not `ok`. With `ok`: null, or a note, such as averaged channels."
     )
+
+
+class PredictionAnswer(UploadAnswer):
+    """What a voice presents as in one clip."""
+
     duration_s: float | None = Field(examples=[4.82])
     speech_s: float | None = Field(description="Seconds of speech among them.", examples=[3.9])
     gender: Literal["female", "male", "unsure"] | None = Field(description="As it presents.", examples=["female"])
@@ -56,14 +61,9 @@ class SegmentAnswer(BaseModel):
     kind: str | None = Field(None, description="Present if there is no speaker.", examples=["music"])
 
 
-class TimelineAnswer(BaseModel):
+class TimelineAnswer(UploadAnswer):
     """Who speaks when in a recording. `segments` are sorted by start; overlapping speech is several segments."""
 
-    path: str | None = Field(description="The file's name as it was sent.", examples=["talk.mp3"])
-    status: Literal["ok", "no_speech", "too_short"]
-    message: str | None = Field(
-        description="The reason if the status is not `ok`. With `ok`: null, or a note, such as averaged channels."
-    )
     duration_s: float | None = Field(examples=[366.2])
     speech_s: float | None = Field(description="Seconds in which anybody speaks.", examples=[242.0])
     speakers: list[SpeakerAnswer]
