@@ -399,6 +399,7 @@ def test_two_runs_into_one_place_are_refused(tmp_path: Path) -> None:
         with pytest.raises(OptionError, match=f"^process {other.pid} on .* is writing to {tmp_path} at this moment"):
             shards(tmp_path)
         other.kill()
+        other.wait()  # it holds its claim until it is gone
     assert len(shards(tmp_path)) == 1  # what a dead process claimed is free
     assert [file.suffix for file in tmp_path.iterdir()] == [".parquet"]
 
