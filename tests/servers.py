@@ -120,7 +120,7 @@ def running(*options: str, environment: dict[str, str] | None = None) -> Iterato
         server.close()
 
 
-def until(true: Any, seconds: float = 20.0) -> None:
+def until(true: Any, seconds: float = 60.0) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds
     while not true():

@@ -33,7 +33,7 @@ def make_client(**settings: Any) -> TestClient:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with make_client(live_sessions=1, max_seconds=20, live_patience_s=1) as found:
+    with make_client(live_sessions=1, max_seconds=20, live_patience_s=3) as found:
         yield found
 
 

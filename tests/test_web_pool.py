@@ -29,6 +29,13 @@ def with_pool(size: int, do: Callable[[Pool], Awaitable[Any]], timeout_s: float 
     return asyncio.run(run())
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something to become true."""
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
 def say(word: str) -> Task:
     return Task("predict", word)
 
@@ -62,25 +69,25 @@ def test_a_hang_is_ended_in_time_and_the_others_never_notice() -> None:
         hanging = asyncio.ensure_future(refusal(pool, "hang"))
         answers = [(await pool.ask(say(f"n {n}"))).value["said"] for n in range(20)]
         assert answers == [f"n {n}" for n in range(20)]
-        assert time.monotonic() - begun < 1.0
+        assert not hanging.done()
         assert await hanging == (
-            "too_slow", 422, "no progress for 1.5 s: cut the recording into pieces",
+            "too_slow", 422, "no progress for 3 s: cut the recording into pieces",
         )  # fmt: skip
-        assert 1.4 < time.monotonic() - begun < 3.0
+        assert 2.9 < time.monotonic() - begun < 30  # of a minute that it hangs
         assert dict(pool.replaced) == {"late": 1}
 
-    with_pool(2, do, timeout_s=1.5)
+    with_pool(2, do, timeout_s=3.0)
 
 
 def test_the_time_of_a_slow_client_is_not_the_workers() -> None:
     async def do(pool: Pool) -> None:
         async def each(part: Any) -> None:
-            await asyncio.sleep(0.9)
+            await asyncio.sleep(1.8)
 
-        assert (await pool.ask(say("parts 2 0.7 hello"), each)).value["said"] == "hello"
+        assert (await pool.ask(say("parts 2 0.2 hello"), each)).value["said"] == "hello"
         assert dict(pool.replaced) == {}
 
-    with_pool(1, do, timeout_s=1.2)
+    with_pool(1, do, timeout_s=1.5)
 
 
 def test_parts_come_one_by_one_and_each_begins_the_time_anew() -> None:
@@ -111,7 +118,7 @@ def test_a_worker_stops_at_its_next_part_when_nobody_wants_more() -> None:
         asked.cancel()
         begun = time.monotonic()
         again = await pool.ask(say("hello"))  # the only worker, which was free at once and is the same
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 5  # of the ten seconds that all parts take
         assert again.value["worker"] == first["worker"]
 
         async def fail(part: Any) -> None:
@@ -129,8 +136,7 @@ def test_a_worker_killed_while_idle_costs_nothing() -> None:
     async def do(pool: Pool) -> None:
         (before,) = pool.process_ids()
         os.kill(before, signal.SIGKILL)
-        await asyncio.sleep(0.2)
-        assert pool.alive == 0
+        await until(lambda: pool.alive == 0)
         assert (await pool.ask(say("hello"))).value["worker"] != before
         assert dict(pool.replaced) == {"idle": 1}
 
@@ -139,22 +145,21 @@ def test_a_worker_killed_while_idle_costs_nothing() -> None:
 
 def test_who_waits_too_long_is_sent_away() -> None:
     async def do(pool: Pool) -> None:
-        slow = asyncio.ensure_future(pool.ask(say("sleep 0.9")))
-        await asyncio.sleep(0.05)
-        next_one = asyncio.ensure_future(pool.ask(say("sleep 0.9")))
-        await asyncio.sleep(0.05)
-        assert (await refusal(pool, "hello"))[:2] == ("busy", 503)  # 0.9 s are over, and the second is in work
-        assert (await slow).value["said"] == (await next_one).value["said"] == "sleep 0.9"
+        slow = asyncio.ensure_future(pool.ask(say("sleep 1.5")))
+        await until(lambda: pool.busy == 1)
+        next_one = asyncio.ensure_future(pool.ask(say("sleep 1.5")))
+        await until(lambda: pool.waiting == 1)
+        assert (await refusal(pool, "hello"))[:2] == ("busy", 503)  # 1.5 s are over, and the second is in work
+        assert (await slow).value["said"] == (await next_one).value["said"] == "sleep 1.5"
 
-    with_pool(1, do, timeout_s=1.2)
+    with_pool(1, do, timeout_s=2.2)
 
 
 def test_who_stops_waiting_leaves_no_trace() -> None:
     async def do(pool: Pool) -> None:
-        first = asyncio.ensure_future(pool.ask(say("sleep 0.4")))
+        first = asyncio.ensure_future(pool.ask(say("sleep 1")))
         waiting = asyncio.ensure_future(pool.ask(say("hello")))
-        await asyncio.sleep(0.1)
-        assert (pool.busy, pool.waiting) == (1, 1)
+        await until(lambda: (pool.busy, pool.waiting) == (1, 1))
         waiting.cancel()
         first.cancel()  # … and who leaves a worker at work gets no other request's answer mixed up
         await asyncio.sleep(0)
@@ -167,10 +172,10 @@ def test_who_stops_waiting_leaves_no_trace() -> None:
 def test_the_end_takes_no_time() -> None:
     async def do(pool: Pool) -> None:
         hanging = asyncio.ensure_future(refusal(pool, "hang"))
-        await asyncio.sleep(0.1)
+        await until(lambda: pool.busy == 1)
         begun = time.monotonic()
         await pool.close()
         assert (await hanging)[0] == "interrupted"
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 15  # of the twenty after which it would be ended, and of a minute
 
     with_pool(1, do)

@@ -190,7 +190,7 @@ def test_a_token_from_a_file_is_needed(tmp_path: Path) -> None:
 
 
 def test_slow_uploads_are_given_up_and_give_their_place_back() -> None:
-    with running("--workers", "1", "--queue", "0", "--upload-timeout", "1") as server:
+    with running("--workers", "1", "--queue", "0", "--upload-timeout", "4") as server:
         body, headers = form(wav())
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as slow:
