@@ -2,11 +2,7 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,32 +10,19 @@ from typing import Any
 
 import pytest
 
+from servers import running
+
 RATE = 16_000
+PATIENCE_S = 30.0  # for what a page does in a moment, on a machine that is busy with other things
 Visit = Callable[..., Any]
 BROKEN = "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective + ' ' + e.blockedURI))"
 
 
 @contextmanager
 def serving(*options: str) -> Iterator[str]:
-    """A server in a process of its own, and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "voxtrait", "serve", "--port", str(port), "--quiet", *options]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            assert server.poll() is None, server.stderr.read().decode() if server.stderr else ""
-            try:
-                urllib.request.urlopen(f"{address}/healthz").close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield address
-    finally:
-        server.terminate()
-        server.communicate()
+    """The address of a server in a process of its own."""
+    with running("--quiet", *options) as server:
+        yield server.url
 
 
 def launch(driver: Any, heard: Path) -> Any:
@@ -89,10 +72,32 @@ def visits(browser: Any, address: str) -> Iterator[Visit]:
     assert wrong == [], wrong
 
 
+def expect(found: Any) -> Any:
+    """Playwright's own: it looks again until it is so. Imported late, since Playwright may not be there."""
+    from playwright.sync_api import expect as patiently
+
+    patiently.set_options(timeout=1000 * PATIENCE_S)
+    return patiently(found)
+
+
+def becomes(tab: Any, script: str, wanted: Any, given: Any = None) -> None:
+    """Run a script in a tab again until it finds what is wanted."""
+    end = time.monotonic() + PATIENCE_S
+    while (found := tab.evaluate(script, given)) != wanted and time.monotonic() < end:
+        tab.wait_for_timeout(50)
+    assert found == wanted, f"{script} found {found!r}, expected {wanted!r}"
+
+
+def recorded(tab: Any, seconds: int) -> None:
+    """Wait until a recording is so long or longer: each second of its clock is gone soon."""
+    clock = "const [minutes, rest] = document.getElementById('clock').textContent.split(':').map(Number)"
+    tab.wait_for_function(f"(least) => {{ {clock}; return 60 * minutes + rest >= least; }}", arg=seconds)
+
+
 def record(tab: Any, seconds: int = 3) -> None:
     """Record so long, by the mouse, until the result is there."""
     tab.click("#record")
-    tab.locator("#clock", has_text=f"0:0{seconds}").wait_for()
+    recorded(tab, seconds)
     tab.wait_for_selector("#so-far-p:not(:empty)")
     tab.click("#record")
     tab.wait_for_selector("#stage[data-state=idle]")

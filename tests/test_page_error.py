@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import voxtrait
-from pages import Visit
+from pages import Visit, expect
 from voxtrait.labels import AGE_GROUPS
 
 pytest_plugins = ["page_fixtures"]
@@ -32,7 +32,7 @@ def serve_scores(change: Callable[[dict[str, Any]], None]) -> Callable[[Any], No
 
 def error_of(tab: Any, voice: Path) -> list[str]:
     tab.set_input_files("#files", voice)
-    tab.wait_for_selector("#single .card.ok")
+    tab.wait_for_selector("#single .card.ok")  # put into the page as a whole: nothing comes later
     return tab.locator(".part.age .expected-error").all_inner_texts()
 
 
@@ -73,7 +73,7 @@ def test_without_the_error_of_this_decade_nothing_is_shown(
 ) -> None:
     tab = visit(before=serve_scores(change))
     assert error_of(tab, voices / "a.wav") == []
-    assert "interval" in tab.locator(".part.age").inner_text()
+    expect(tab.locator(".part.age")).to_contain_text("interval")
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from pages import Visit, record
+from pages import Visit, becomes, expect, record
 
 pytest_plugins = ["page_fixtures"]
 
+PAPER = "getComputedStyle(document.documentElement).backgroundColor"
+WIDTH = "document.documentElement.scrollWidth"
 PAGE = Path(__file__).resolve().parent.parent / "src" / "voxtrait" / "web" / "page"
 
 
@@ -90,13 +92,13 @@ def test_every_screen_is_for_everybody(visit: Visit, voices: Path, screen: Scree
     tab = visit(allow="415", color_scheme="light", reduced_motion="reduce", **phone)  # no colour on its way to another
     screen(tab, voices)
     assert problems(tab) == []
-    assert tab.evaluate("document.documentElement.scrollWidth") == 320
-    assert tab.evaluate(SMALL) == []
+    becomes(tab, WIDTH, 320)
+    becomes(tab, SMALL, [])
     tab.emulate_media(color_scheme="dark")
     tab.set_viewport_size({"width": 640, "height": 400})  # 1280 × 800 at a zoom of 200 %
-    assert tab.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(26, 24, 21)"
+    becomes(tab, PAPER, "rgb(26, 24, 21)")
+    becomes(tab, f"innerWidth === 640 && {WIDTH} <= 640", True)
     assert problems(tab) == []
-    assert tab.evaluate("document.documentElement.scrollWidth") <= 640
 
 
 def test_the_model_card_is_one_click_away(visit: Visit) -> None:
@@ -104,10 +106,12 @@ def test_the_model_card_is_one_click_away(visit: Visit) -> None:
     tab = visit(viewport={"width": 320, "height": 640}, reduced_motion="reduce")
     tab.click("nav >> text=Model card")
     tab.wait_for_url("**/model-card")
-    assert "What it must not be used for" in tab.locator("main").inner_text()
-    assert tab.evaluate("document.documentElement.scrollWidth") == 320
+    expect(tab.locator("main")).to_contain_text("What it must not be used for")
+    becomes(tab, WIDTH, 320)
     assert problems(tab) == []
+    light = tab.evaluate(PAPER)
     tab.emulate_media(color_scheme="dark")
+    becomes(tab, f"{PAPER} !== '{light}'", True)
     assert problems(tab) == []
     tab.go_back()
     tab.wait_for_selector("#record")
@@ -115,34 +119,33 @@ def test_the_model_card_is_one_click_away(visit: Visit) -> None:
 
 def test_russian_is_chosen_by_the_browser_and_remembered_when_changed(visit: Visit, voices: Path) -> None:
     tab = visit(allow="415", locale="ru-RU")
-    assert tab.locator("html").get_attribute("lang") == "ru"
-    assert tab.title() == "voxtrait: как звучит голос"
-    assert tab.locator("h1").inner_text() == "Как звучит этот голос?"
+    expect(tab.locator("html")).to_have_attribute("lang", "ru")
+    expect(tab).to_have_title("voxtrait: как звучит голос")
+    expect(tab.locator("h1")).to_have_text("Как звучит этот голос?")
     tab.set_input_files("#files", [voices / name for name in ("a.wav", "silent.wav")])
     tab.wait_for_selector("#many-clear:not([hidden])")
-    assert tab.locator("#many-count").inner_text() == "2 записи"
-    assert tab.locator("#counts li").all_inner_texts() == ["женских: 1", "без речи: 1"]
-    assert re.fullmatch(r"0,\d\d", tab.locator("tbody .p_female .number").first.inner_text())
+    expect(tab.locator("#many-count")).to_have_text("2 записи")
+    expect(tab.locator("#counts li")).to_have_text(["женских: 1", "без речи: 1"])
+    expect(tab.locator("tbody .p_female .number").first).to_have_text(re.compile(r"^0,\d\d$"))
     tab.set_input_files("#files", [voices / name for name in ("a.wav", "c9.wav", "c10.wav")])
+    expect(tab.locator("#many-count")).to_have_text("5 записей")  # until then, the first two are all that there is
     tab.wait_for_selector("#many-clear:not([hidden])")
-    assert tab.locator("#many-count").inner_text() == "5 записей"
     tab.click("#language")
-    assert tab.locator("#many-count").inner_text() == "5 recordings"
-    assert tab.locator("tbody .pill").first.inner_text() == "female"
+    expect(tab.locator("#many-count")).to_have_text("5 recordings")
+    expect(tab.locator("tbody .pill").first).to_have_text("female")
     tab.reload()
-    assert tab.locator("h1").inner_text() == "How does this voice sound?"
-    assert tab.locator("html").get_attribute("lang") == "en"
+    expect(tab.locator("h1")).to_have_text("How does this voice sound?")
+    expect(tab.locator("html")).to_have_attribute("lang", "en")
 
 
 def test_colours_are_changed_and_remembered(visit: Visit) -> None:
     tab = visit(color_scheme="dark")
-    paper = "getComputedStyle(document.documentElement).backgroundColor"
-    assert tab.evaluate(paper) == "rgb(26, 24, 21)"
+    becomes(tab, PAPER, "rgb(26, 24, 21)")
     tab.click("#theme")
-    assert tab.evaluate(paper) == "rgb(244, 241, 234)"
+    becomes(tab, PAPER, "rgb(244, 241, 234)")
     tab.reload()
-    assert tab.evaluate(paper) == "rgb(244, 241, 234)"
-    assert tab.locator("#theme").get_attribute("aria-label") == "Change to the dark colours"
+    becomes(tab, PAPER, "rgb(244, 241, 234)")
+    expect(tab.locator("#theme")).to_have_attribute("aria-label", "Change to the dark colours")
 
 
 def test_nothing_moves_where_the_browser_asks_for_calm(visit: Visit) -> None:
