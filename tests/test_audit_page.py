@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import factories
+from pages import expect
 from voxtrait import audio, manifest
 from voxtrait.audit import page
 from voxtrait.corpora import decisions
@@ -164,21 +165,22 @@ def say(tab: Any, at: int, choice: str) -> None:
 
 def test_decide_reload_save_and_apply(tab: Any, made: Path, tmp_path: Path) -> None:
     tab.goto(made.as_uri())
-    assert tab.title().startswith("Audit of all</script>")
-    assert tab.locator("article").count() == 6
-    assert tab.locator("article h2").first.inner_text() == "Labelled male, presents as female (doubt 0.970), 2 clips"
-    assert EVIL in tab.locator("figcaption").first.inner_text()
+    expect(tab).to_have_title(re.compile("^Audit of all</script>"))
+    expect(tab.locator("article")).to_have_count(6)
+    first = "Labelled male, presents as female (doubt 0.970), 2 clips"
+    expect(tab.locator("article h2").first).to_have_text(first)
+    expect(tab.locator("figcaption").first).to_contain_text(EVIL)
     say(tab, 0, "female")
     tab.locator("article").nth(0).locator("input").fill('clear, "very"')
     say(tab, 1, "forties")
     say(tab, 2, "unknown")
     say(tab, 3, "split")
     tab.reload()
-    assert tab.locator("#progress").inner_text() == "4 of 6 decided"
-    assert tab.locator("article").count() == 2  # those that are not decided
+    expect(tab.locator("#progress")).to_have_text("4 of 6 decided")
+    expect(tab.locator("article")).to_have_count(2)  # those that are not decided
     tab.select_option("#state", "done")
-    assert tab.locator("article").count() == 4
-    assert tab.locator('article [aria-pressed="true"]').all_inner_texts()[0].endswith("female")
+    expect(tab.locator("article")).to_have_count(4)
+    expect(tab.locator('article [aria-pressed="true"]').first).to_have_text(re.compile("female$"))
     rows = saved(tab, tmp_path / "d.csv")
     assert rows.drop("line").rows() == [
         ("speaker", "s0", "gender", "female", 'clear, "very"'),
@@ -202,13 +204,13 @@ def test_a_file_is_opened_and_what_is_not_on_the_page_is_kept(tab: Any, made: Pa
     tab.set_input_files("#open", file)
     tab.wait_for_function("document.getElementById('progress').textContent.startsWith('2 of')")
     tab.select_option("#state", "done")
-    assert tab.locator("article").nth(0).locator("input").input_value() == "heard"
+    expect(tab.locator("article").nth(0).locator("input")).to_have_value("heard")
     rows = saved(tab, tmp_path / "d.csv")
     assert sorted(rows.drop("line").rows()) == sorted(decisions.read(file).drop("line").rows())
     (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
     tab.set_input_files("#open", tmp_path / "wrong.csv")
     tab.wait_for_selector("#warning:not([hidden])")
-    assert "no file of decisions" in tab.locator("#warning").inner_text()
+    expect(tab.locator("#warning")).to_contain_text("no file of decisions")
 
 
 def test_a_person_with_three_ids_gets_one(tab: Any, made: Path, tmp_path: Path) -> None:
@@ -231,14 +233,14 @@ def test_the_keyboard_alone_is_enough(tab: Any, made: Path) -> None:
     tab.keyboard.press("1")
     tab.keyboard.press("2")
     tab.keyboard.press("k")
-    assert tab.locator("#progress").inner_text() == "2 of 6 decided"
-    assert tab.evaluate("document.activeElement.tagName") == "ARTICLE"
+    expect(tab.locator("#progress")).to_have_text("2 of 6 decided")
+    expect(tab.locator("article:focus")).to_have_count(1)
     tab.keyboard.press("u")
-    assert tab.locator("#progress").inner_text() == "1 of 6 decided"
+    expect(tab.locator("#progress")).to_have_text("1 of 6 decided")
     tab.locator("#search").focus()
     tab.keyboard.type("12")  # in a field, letters and numbers are text
-    assert tab.locator("#progress").inner_text() == "1 of 6 decided"
-    assert tab.locator("article").count() == 0
+    expect(tab.locator("article")).to_have_count(0)
+    expect(tab.locator("#progress")).to_have_text("1 of 6 decided")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -297,6 +299,6 @@ def test_a_hundred_thousand_rows_are_drawn_a_few_at_a_time(tab: Any, tmp_path: P
     say(tab, 0, "female")
     tab.locator("#after").click()
     tab.fill("#search", "common_voice_en_99999")
-    assert tab.locator("article").count() == 1
+    expect(tab.locator("article")).to_have_count(1)
     assert tab.evaluate("document.querySelectorAll('*').length") < 2000  # what makes it quick
     assert (tmp_path / "index.html").stat().st_size < 80e6
