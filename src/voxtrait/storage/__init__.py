@@ -21,6 +21,7 @@ from voxtrait.storage.content import (
     write,
 )
 from voxtrait.storage.listings import Entry, ListedUrl, files, listing, names_in, statuses
+from voxtrait.storage.names import path_of, text_of
 from voxtrait.storage.urls import is_url, join, name_of, parent, protocol_of, shown, suffix_of
 
 __all__ = [
@@ -39,12 +40,14 @@ __all__ = [
     "name_of",
     "names_in",
     "parent",
+    "path_of",
     "protocol_of",
     "read",
     "remove",
     "shown",
     "statuses",
     "suffix_of",
+    "text_of",
     "uploaded",
     "write",
 ]
