@@ -10,7 +10,7 @@ import soundfile
 
 from factories import tone
 from voxtrait import audio
-from voxtrait.audio import files, writing
+from voxtrait.audio import opening, writing
 from voxtrait.errors import AudioMissingError, DecodeError, NothingToDoError, OptionError, SignalError
 
 
@@ -85,10 +85,10 @@ def test_arrays_that_are_no_signal_are_refused(array: np.ndarray, message: str) 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
     left = tone(0.5)
-    soundfile.write(tmp_path / "a.wav", np.stack([left, -left / 2], 1), 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "a.wav", np.stack([left, left / 2], 1), 16_000, subtype="FLOAT")
     signal, rate = audio.load(tmp_path / "a.wav")
     assert rate == 16_000 and signal.shape == (8000,)
-    np.testing.assert_allclose(signal, left / 4, atol=1e-7)
+    np.testing.assert_allclose(signal, left * 0.75, atol=1e-7)
     both, _ = audio.load(tmp_path / "a.wav", mono=False)
     assert both.shape == (2, 8000)
     np.testing.assert_array_equal(both[0], left)
@@ -135,7 +135,7 @@ def test_blocks_end_to_end_are_the_whole(
     soundfile.write(tmp_path / "a.wav", noise, 48_000, subtype="FLOAT")
     whole, _ = audio.load(tmp_path / "a.wav", mono=False)
     own, _ = audio.load(tmp_path / "a.wav", None, mono=False)
-    monkeypatch.setattr(files, "BLOCK_S", 0.25)
+    monkeypatch.setattr(opening, "BLOCK_S", 0.25)
     parts = [part for part, rate in audio.blocks(tmp_path / "a.wav", mono=False) if rate == 16_000]
     assert len(parts) > 4
     joined = np.concatenate(parts, axis=-1)
@@ -149,7 +149,7 @@ def test_an_mp3_in_blocks_is_the_mp3_in_one(tmp_path: Path, monkeypatch: pytest.
     soundfile.write(tmp_path / "a.mp3", tone(3.0, sampling_rate=44_100), 44_100)
     whole, _ = audio.load(tmp_path / "a.mp3")
     assert len(whole) == 48_000
-    monkeypatch.setattr(files, "BLOCK_S", 0.5)
+    monkeypatch.setattr(opening, "BLOCK_S", 0.5)
     np.testing.assert_allclose(audio.load(tmp_path / "a.mp3")[0], whole, atol=2e-6)
 
 

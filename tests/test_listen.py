@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 import models
 from piping import RATE, SOUND, TEXT, encoded, piped, with_length
 from voxtrait import audio, features, speech
-from voxtrait.audio import files, streams
+from voxtrait.audio import opening, streams
 from voxtrait.cli import root
 from voxtrait.cli.listen import RAW_KINDS
 from voxtrait.errors import BundleError, OptionError, SignalError
@@ -56,7 +56,7 @@ def run(*arguments: str | Path, stdin: bytes | None = None) -> Result:
 def test_the_last_answer_is_that_of_a_file(
     recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_s: float
 ) -> None:
-    monkeypatch.setattr(files, "BLOCK_S", block_s)
+    monkeypatch.setattr(opening, "BLOCK_S", block_s)
     (tmp_path / "a.wav").write_bytes(encoded("wav"))
     *running, last = recognizer.listen(piped(encoded("wav")))
     assert last.final and last.so_far == dataclasses.replace(recognizer.predict(tmp_path / "a.wav"), path=None)
@@ -312,7 +312,7 @@ def test_wrong_usage(recognizer: Recognizer, tmp_path: Path) -> None:
         f"{tmp_path}/gone.wav  error: no such file: {tmp_path}/gone.wav\n",
     )
     text = run("-", *model, stdin=TEXT)
-    assert text.exit_code == 1 and text.stdout.startswith("-  error: standard input is no sound that can be read")
+    assert text.exit_code == 1 and text.stdout.startswith("-  error: standard input is not audio")
 
 
 def started(recognizer: Recognizer, *arguments: str) -> "subprocess.Popen[bytes]":

@@ -17,7 +17,7 @@ pytest.importorskip("av")
 
 from hostile import PLAYLISTS, first_line, requests, uploads
 from servers import Running, running, wav
-from voxtrait import audio
+from voxtrait.audio import media
 from voxtrait.audio.streams import incoming
 from voxtrait.errors import DecodeError
 from voxtrait.web.errors import KINDS
@@ -95,8 +95,8 @@ def test_ffmpeg_is_not_let_at_other_files(tmp_path: Path, monkeypatch: pytest.Mo
     with av.open("script") as container:  # left to itself, it reads what a script names
         assert sum(frame.samples for frame in container.decode(audio=0)) == 16_000
     with pytest.raises(av.error.FFmpegError):
-        av.open("script", options=audio.CONTAINED)
-    with pytest.raises(DecodeError, match="is no sound that can be read"):
+        av.open("script", options=media.ALONE)
+    with pytest.raises(DecodeError, match="is not audio that can be read"):
         list(incoming(io.BytesIO(SCRIPT)))
 
 

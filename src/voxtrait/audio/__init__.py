@@ -1,24 +1,17 @@
 """Sound from files and from pipes: any file → float32 in [-1, 1] at a rate, and back to WAV."""
 
-from voxtrait.audio.files import (
-    CONTAINED,
-    SUFFIXES,
-    Source,
-    at_rate,
-    audio_files,
-    blocks,
-    channel_count,
-    load,
-    readable_again,
-    stated_s,
-)
-from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono, to_pcm16
+from voxtrait.audio.files import at_rate, blocks, channel_count, load, readable_again, stated_s
+from voxtrait.audio.folders import Found, audio_files, search
+from voxtrait.audio.kinds import SUFFIXES
+from voxtrait.audio.mixing import to_mono
+from voxtrait.audio.opening import Source
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_pcm16
 from voxtrait.audio.writing import atomic_path, write_wav, write_wav_blocks
 
 __all__ = [
-    "CONTAINED",
     "SAMPLING_RATE",
     "SUFFIXES",
+    "Found",
     "Signal",
     "Source",
     "at_rate",
@@ -30,6 +23,7 @@ __all__ = [
     "load",
     "readable_again",
     "resample",
+    "search",
     "stated_s",
     "to_mono",
     "to_pcm16",

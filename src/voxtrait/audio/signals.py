@@ -50,13 +50,6 @@ def check_signal(signal: npt.ArrayLike) -> Signal:
     return array.astype(np.float32, copy=False)
 
 
-def to_mono(signal: Signal) -> Signal:
-    """Average the channels: ``(channels, samples)`` → ``(samples,)``; a mono signal is returned as it is."""
-    if signal.ndim == 1:
-        return signal
-    return np.asarray(signal[0] if signal.shape[0] == 1 else signal.mean(axis=0, dtype=np.float32))
-
-
 def resample(signal: Signal, rate: float, new_rate: float) -> Signal:
     """Resample along the last axis with soxr's high quality; the same rate returns the signal itself.
 

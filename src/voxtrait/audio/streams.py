@@ -1,8 +1,8 @@
 """Sound as it comes, block by block: from a pipe that cannot be sought and may never end, and from a microphone.
 
-libsndfile reads WAV, raw samples, mp3, AU and, where PyAV is missing, Ogg: its reader is marked as not seekable, and
-then never seeks back. PyAV (the extra ``[media]``) reads flac, webm, aac, Ogg and whatever else can be decoded without
-seeking. Either decodes in a thread, so that Ctrl-C is obeyed while nothing comes.
+libsndfile reads WAV, raw samples, mp3 and AU: its reader is marked as not seekable, and then never seeks back. PyAV
+(the extra ``[media]``) reads FLAC, WebM, AAC, Ogg and whatever else can be decoded without seeking. What cannot is
+gathered and decoded at its end, as a file. A thread does all of it, so that Ctrl-C is obeyed while nothing comes.
 """
 
 import contextlib
@@ -10,25 +10,22 @@ import importlib
 import importlib.util
 import os
 import queue
-import select
 import threading
 from collections.abc import Callable, Generator, Iterator
-from typing import IO, Any, Final, NamedTuple, TypeVar
+from typing import IO, Any, Final, NamedTuple
 
-import numpy as np
-
+from voxtrait.audio import kinds, media, mpeg, opening, pieces
+from voxtrait.audio.kinds import Kind
+from voxtrait.audio.pipes import LEAVE_S, WAITING, Pipe, in_thread
 from voxtrait.audio.signals import Signal
 from voxtrait.errors import DecodeError, MissingExtraError, NothingToDoError, OptionError
 
 BLOCK_S: Final = 0.1  # seconds of a block: what a consumer may wait for
-WAITING: Final = 64  # blocks that may wait for the consumer
 CHUNK: Final = 16_384  # bytes read from a pipe at most in one go
 PROBED: Final = 4096  # bytes that PyAV asks for in one go
 TAIL: Final = 65_536  # bytes that may follow the sound: tags, and what a writer leaves behind
 ASTRAY: Final = 2**18  # bytes without sound after which a stream of nothing but sound is none any more
 ASTRAY_VIDEO: Final = 2**26  # … and one with pictures in it
-HEADER: Final = 2**20  # bytes before the samples of a WAV at most
-LEAVE_S: Final = 1.0  # waited for a thread's end: one that reads from what is no file of the system cannot be ended
 
 RAW: Final = {
     "s16le": ("PCM_16", "LITTLE"),
@@ -44,9 +41,10 @@ RAW: Final = {
 }
 """How raw samples may be written, by ffmpeg's names, and what libsndfile calls that."""
 
-ALONE: Final = {"protocol_whitelist": "none"}  # a playlist in a pipe must not make ffmpeg open what it names
-
-Item = TypeVar("Item")
+PIPED: Final = frozenset([0x1, 0x2, 0x3, 0x6, 0x7, 0x11, 0x55, 0xFFFE])  # codecs of a WAV that need no seeking
+MARK: Final = 64  # bytes that tell most kinds
+UNKNOWN_MOST: Final = 2**24  # bytes of an unknown kind that are waited for
+GATHERED_SAMPLES: Final = 4800  # in a block, of what had to be waited for
 
 
 class Raw(NamedTuple):
@@ -86,9 +84,14 @@ def incoming(file: IO[bytes], raw: Raw | None = None, *, name: str = "the input"
             raise OptionError(f"got raw samples of {raw.encoding!r}, expected one of {', '.join(RAW)}")
         if raw.rate < 1 or not 1 <= raw.channels <= 1024:
             raise OptionError(f"got {raw.channels} channels at {raw.rate} Hz, expected 1 to 1024 at a positive rate")
-    source = _Bytes(file)
-    with contextlib.closing(_in_thread(_decoded(source, raw, name), source.end)) as blocks:
-        yield from blocks
+    source = Pipe(file)
+    found = False
+    with contextlib.closing(in_thread(_decoded(source, raw, name), source.end)) as blocks:
+        for block, rate in blocks:
+            found = found or block.size > 0
+            yield block, rate
+    if not found:
+        raise opening.no_samples(name)
 
 
 def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
@@ -128,138 +131,154 @@ def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
             yield recorded.get(), round(stream.samplerate)
 
 
-class _Bytes:
-    """A pipe whose next bytes can be looked at, and which counts."""
-
-    name = "pipe"  # PyAV needs one
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._ahead = b""
-        self._descriptor: int | None = None
-        with contextlib.suppress(OSError):
-            if not file.seekable():  # a read through Python's buffer holds a lock, and a thread in it stops the exit
-                # one of our own: a thread may still be waiting at it when the caller has closed his
-                self._descriptor = os.dup(file.fileno())
-                self._over, self._end = os.pipe()  # for the thread that waits, and for whoever ends its waiting
-        # held while a descriptor is closed or written to: its number may soon be another's
-        self._open = threading.Lock()
-        self.lent = False  # to a thread that closes it
-        self.ended = False
-        self.count = 0  # bytes given since the last sound
-        self.most: int | None = None  # of them, before it is taken to be over
-
-    def read(self, size: int) -> bytes:
-        """Give up to so many bytes, as soon as there are some; none at the end."""
-        if self._ahead:
-            found, self._ahead = self._ahead[:size], self._ahead[size:]
-        elif self._descriptor is not None:
-            ready, _, _ = select.select([self._descriptor, self._over], [], [])
-            found = b"" if self._over in ready else os.read(self._descriptor, size)
-        else:
-            found = getattr(self._file, "read1", self._file.read)(size)
-        self.count += len(found)
-        if self.most is not None and self.count > self.most:
-            return b""  # PyAV prints what is raised here, and drops it
-        self.ended = not found
-        return found
-
-    def look(self, size: int) -> bytes:
-        """Look at the next bytes, fewer only at the end, without taking them."""
-        seen, self._ahead = self._ahead, b""
-        while len(seen) < size and (more := self.read(size - len(seen))):
-            seen += more
-        self._ahead = seen
-        self.count = 0
-        return seen[:size]
-
-    def end(self) -> None:
-        """Give nothing more, also to a thread that waits for the pipe at this moment."""
-        with self._open:
-            if self._descriptor is not None:
-                os.write(self._end, b".")
-
-    def close(self) -> None:
-        """Let go of the pipe; the caller's file stays open."""
-        with self._open:
-            if self._descriptor is not None:
-                for descriptor in (self._descriptor, self._over, self._end):
-                    os.close(descriptor)
-                self._descriptor = None
-
-    def put_back(self, content: bytes) -> None:
-        """Give these bytes next."""
-        self._ahead = content + self._ahead
-
-
-def _decoded(source: _Bytes, raw: Raw | None, name: str) -> Generator[tuple[Signal, int], None, None]:
+def _decoded(source: Pipe, raw: Raw | None, name: str) -> Generator[tuple[Signal, int], None, None]:
     try:
         if not source.look(1):
             raise NothingToDoError(f"nothing came from {name}: expected sound")
         if raw is not None:
             subtype, endian = RAW[raw.encoding]
-            options = {"format": "RAW", "subtype": subtype, "endian": endian}
+            options: dict[str, Any] = {"format": "RAW", "subtype": subtype, "endian": endian}
             yield from _by_libsndfile(source, name, samplerate=raw.rate, channels=raw.channels, **options)
-        elif _is_for_libsndfile(source):
-            yield from _by_libsndfile(source, name)
+            return
+        _skip_tags(source)
+        kind = kinds.kind_of(source.look(MARK)) or kinds.kind_of(source.look(kinds.HEAD))
+        has_media = importlib.util.find_spec("av") is not None
+        if kind is None and kinds.described(source.look(kinds.HEAD)) != kinds.UNKNOWN:
+            is_what = kinds.described(source.look(kinds.HEAD))
+            raise DecodeError(f"{name} is not audio that can be read: it is {is_what}. {opening.EXPECTED}")
+        if kind in (kinds.WAV, kinds.MP3, kinds.AU) and (layout := _layout(source, kind)).streams:
+            yield from _pieces(source, name, kind, layout)
+        elif kind is None or not _streams(source, kind) or (kind.sndfile and not has_media):
+            yield from _gathered(source, kind, name)
         else:
-            yield from _by_pyav(source, name)
+            yield from _by_pyav(source, name, kind)
     finally:
         if not source.lent:
             source.close()
 
 
-def _is_for_libsndfile(source: _Bytes) -> bool:
-    """Look at the first bytes, and make them such that libsndfile can read them from a pipe."""
-    head = source.look(12)
-    if head[:3] == b"ID3" and len(head) >= 10:
-        _skip_tag(source, head)
-        head = source.look(12)
-    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE":
-        _state_length(source)
-        return True
-    is_mp3 = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
-    return is_mp3 or head[:4] == b".snd" or (head[:4] == b"OggS" and importlib.util.find_spec("av") is None)
+def _skip_tags(source: Pipe) -> None:
+    """Pass over ID3 tags, which libsndfile cannot do in a pipe: a cover may be in them."""
+    while (head := source.look(10))[:3] == b"ID3" and len(head) == 10:
+        left = mpeg.after_tags(head)
+        while left and (found := source.read(min(left, CHUNK))):
+            left -= len(found)
 
 
-def _skip_tag(source: _Bytes, head: bytes) -> None:
-    """Pass over an ID3 tag, which libsndfile cannot do in a pipe: a cover may be in it."""
-    left = 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(head[6:10])))
-    while left and (found := source.read(min(left, CHUNK))):
-        left -= len(found)
+class _Layout(NamedTuple):
+    """How what comes can be decoded."""
+
+    streams: bool = True  # while it comes
+    length: int | None = None  # bytes of a piece, where it states them
 
 
-def _state_length(source: _Bytes) -> None:
-    """Make a WAV that states no length, as a recorder writes it to a pipe, state the longest one."""
-    at, size = 12, 8
-    while at + size < HEADER:
-        header = source.look(at + size)
+def _layout(source: Pipe, kind: Kind) -> _Layout:
+    if kind is kinds.MP3:
+        first = mpeg.frame(source.look(4), 0)
+        header = mpeg.header(source.look(first.length), 0, first) if first else None
+        return _Layout(length=header.length if header else None)
+    if kind is kinds.AU and source.look(12)[8:] == bytes(4):
+        _replace(source, 12, lambda head: head[:8] + b"\xff" * 4)
+    return _wav_layout(source) if kind is kinds.WAV else _Layout()
+
+
+def _wav_layout(source: Pipe) -> _Layout:
+    """Read the header of a WAV. One that states no length, as a recorder writes it to a pipe, is made to state the
+    longest."""
+    riff = source.look(8)
+    order = pieces.order_of(riff[:4])
+    at, size, coding = 12, 8, 1
+    while at + size < pieces.HEADER:
+        header = source.look(at + size + 8)
         if len(header) < at + size:
-            return
-        length = int.from_bytes(header[at + 4 : at + 8], "big" if header[:4] == b"RIFX" else "little")
+            break
+        length = int.from_bytes(header[at + 4 : at + 8], order)
+        if header[at : at + 4] == b"fmt ":
+            coding = int.from_bytes(header[at + 8 : at + 10], order)
         if header[at : at + 4] == b"data":
-            if not length:
-                taken = b""
-                while len(taken) < at + size:
-                    taken += source.read(at + size - len(taken))
-                source.put_back(taken[:4] + b"\xff" * 4 + taken[8:-4] + b"\xff" * 4)
-            return
+            if coding not in PIPED:
+                return _Layout(streams=False)
+            if length:
+                riff_length = int.from_bytes(riff[4:], order)
+                known = pieces.UNKNOWN not in (length, riff_length)
+                return _Layout(length=max(riff_length + 8, at + size + length) if known else None)
+            _replace(source, at + size, lambda head: head[:4] + b"\xff" * 4 + head[8:-4] + b"\xff" * 4)
+            break
         at += 8 + length + length % 2
+    return _Layout()
 
 
-def _by_libsndfile(source: _Bytes, name: str, **options: Any) -> Iterator[tuple[Signal, int]]:
+def _replace(source: Pipe, size: int, change: Callable[[bytes], bytes]) -> None:
+    """Change the next bytes."""
+    taken = b""
+    while len(taken) < size:
+        taken += source.read(size - len(taken))
+    source.put_back(change(taken))
+
+
+def _streams(source: Pipe, kind: Kind) -> bool:
+    """Whether FFmpeg can decode it while it comes: an MP4 only if its index stands before its sound."""
+    at = 0
+    while kind is kinds.MP4 and at < pieces.HEADER:
+        box = source.look(at + 16)[at:]
+        size = int.from_bytes(box[:4], "big")
+        if box[4:8] == b"moov":
+            return True
+        if box[4:8] == b"mdat" or size < 8:
+            return False
+        at += size
+    return kind.streams and kind is not kinds.MP4
+
+
+def _gathered(source: Pipe, kind: Kind | None, name: str) -> Iterator[tuple[Signal, int]]:
+    """Wait for the end of what cannot be decoded before, and decode it as a file."""
+    if kind is None:
+        source.most = UNKNOWN_MOST  # what is no sound at all must not be waited for
+    with opening.gathered(source) as content:
+        file = opening.AudioFile(content, pieces.contents(content), name)
+        yield from file.blocks(GATHERED_SAMPLES)
+
+
+def _pieces(source: Pipe, name: str, kind: Kind, layout: _Layout) -> Iterator[tuple[Signal, int]]:
+    """Decode a file, and those that are laid behind it."""
+    rate, channels, heard_s = 0, 0, 0.0
+    while True:
+        parts = _by_libsndfile(source, name, layout.length)
+        for part, own in opening.alike(parts, rate, channels) if rate else parts:
+            rate, channels = own, part.shape[0]
+            heard_s += part.shape[1] / rate
+            yield part, rate
+        if layout.length is None:
+            return
+        _skip_tags(source)
+        if kinds.kind_of(source.look(kinds.HEAD)) is not kind:
+            break
+        layout = _layout(source, kind)
+    source.count = 0
+    while source.count <= TAIL and source.read(CHUNK):
+        pass
+    if source.count > TAIL:
+        raise DecodeError(f"{name} goes on after the end of its sound at {heard_s:.1f} s: that was not heard")
+
+
+def _by_libsndfile(
+    source: Pipe, name: str, length: int | None = None, **options: Any
+) -> Generator[tuple[Signal, int], None, None]:
+    """Decode so many bytes, or all."""
     import soundfile
 
     end, entrance = os.pipe()
-    source.lent = True
-    pump = threading.Thread(target=_pump, args=(source, entrance), daemon=True)
+    source.lent = length is None
+    pump = threading.Thread(target=_pump, args=(source, entrance, length), daemon=True)
     pump.start()
-    decoded_s = 0.0
+    decoded_s, whole = 0.0, False
     try:
         try:
             reader = soundfile.SoundFile(end, closefd=False, **options)
         except soundfile.LibsndfileError as error:
-            raise DecodeError(f"{name} is no sound that can be read ({_reason(error)}): {EXPECTED}") from None
+            raise DecodeError(
+                f"{name} is no sound that can be read ({opening.reason(error)}). {opening.EXPECTED}"
+            ) from None
         with reader:
             reader.seekable = lambda: False  # soundfile would ask where it is after each read
             rate = reader.samplerate
@@ -268,9 +287,10 @@ def _by_libsndfile(source: _Bytes, name: str, **options: Any) -> Iterator[tuple[
                     block = reader.read(max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True).T
                 except soundfile.LibsndfileError as error:
                     if not os.read(end, 1):  # it was only cut short
+                        whole = True
                         return
                     raise DecodeError(
-                        f"{name} stopped being sound after {decoded_s:.1f} s ({_reason(error)})"
+                        f"{name} stopped being sound after {decoded_s:.1f} s ({opening.reason(error)})"
                     ) from None
                 if not block.shape[1]:
                     break
@@ -280,97 +300,54 @@ def _by_libsndfile(source: _Bytes, name: str, **options: Any) -> Iterator[tuple[
             while left <= TAIL and (found := os.read(end, CHUNK)):
                 left += len(found)
             if left > TAIL:
-                raise DecodeError(f"{name} goes on after the end of its sound at {decoded_s:.1f} s: that was not heard")
+                raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s")
+            whole = True
     finally:
         os.close(end)
-        source.end()
+        if length is None or not whole:
+            source.end()
         pump.join(LEAVE_S)
 
 
-def _pump(source: _Bytes, entrance: int) -> None:
+def _pump(source: Pipe, entrance: int, length: int | None) -> None:
     """Copy into a pipe of our own: what was looked at cannot be put back into the one that it came from."""
+    given = 0
     try:
         with contextlib.suppress(OSError), open(entrance, "wb", buffering=0) as pipe:
-            while chunk := source.read(CHUNK):
+            while chunk := source.read(CHUNK if length is None else min(CHUNK, length - given)):
+                given += len(chunk)
                 left = memoryview(chunk)
                 while left:
                     left = left[pipe.write(left) :]
     finally:
-        source.close()
+        if length is None:
+            source.close()
 
 
-def _by_pyav(source: _Bytes, name: str) -> Iterator[tuple[Signal, int]]:
+def _by_pyav(source: Pipe, name: str, kind: Kind) -> Iterator[tuple[Signal, int]]:
     try:
         import av
     except ImportError:
-        raise MissingExtraError(f"{name} is not WAV, mp3, ogg or raw samples; reading it", "media") from None
+        raise MissingExtraError(f"reading {name}, which is {kind.name},", "media") from None
     decoded_s = 0.0
+    planar = media.Planar()
     try:
-        with av.open(source, buffer_size=PROBED, options=ALONE, metadata_errors="replace") as container:
+        with media.opened(source, kind.demuxer, buffer_size=PROBED) as container:
             if not container.streams.audio:
                 raise DecodeError(f"{name} has no sound in it: it is a container without an audio stream")
             stream = container.streams.audio[0]
-            resampler = av.AudioResampler(format="fltp", rate=stream.rate)
             for frame in container.decode(stream):
                 if not source.ended:  # else it is one that the decoder had kept
                     source.count, source.most = 0, ASTRAY_VIDEO if container.streams.video else ASTRAY
-                for out in resampler.resample(frame):
-                    decoded_s += out.samples / out.sample_rate
-                    yield np.asarray(out.to_ndarray(), dtype=np.float32), out.sample_rate
+                for block in planar.feed(frame):
+                    decoded_s += block.shape[1] / planar.rate
+                    yield block, planar.rate
+            for block in planar.close():
+                yield block, planar.rate
             if source.count > (ASTRAY_VIDEO if container.streams.video else TAIL):
                 raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s")
     except av.error.FFmpegError as error:
         if not decoded_s:
-            raise DecodeError(f"{name} is no sound that can be read ({error.strerror}): {EXPECTED}") from None
+            raise DecodeError(f"{name} is no sound that can be read ({error.strerror}). {opening.EXPECTED}") from None
         if not source.ended or source.count > TAIL:  # else it was only cut short
             raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s ({error.strerror})") from None
-
-
-EXPECTED: Final = "expected wav, mp3, ogg, flac, webm or, with --raw, samples (an m4a in a pipe must be fragmented)"
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "error_string", error)).rstrip(".") or "damaged"
-
-
-def _in_thread(items: Generator[Item, None, None], end: Callable[[], None]) -> Generator[Item, None, None]:
-    """Let a thread work, and wait for it in a way that Ctrl-C ends: in a C library nothing would.
-
-    The thread is over when this is, for one that runs while the interpreter shuts down may abort the process; ``end``
-    is what ends its waiting for items.
-    """
-    waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(WAITING)
-    wanted = threading.Event()
-    wanted.set()
-
-    def put(item: Item | None, error: BaseException | None) -> None:
-        while wanted.is_set():
-            with contextlib.suppress(queue.Full):
-                waiting.put((item, error), timeout=0.2)
-                return
-
-    def work() -> None:
-        try:
-            with contextlib.closing(items):
-                for item in items:
-                    put(item, None)
-                    if not wanted.is_set():
-                        return
-            put(None, None)
-        except BaseException as error:  # for the thread that waits
-            put(None, error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = waiting.get()
-            if error is not None:
-                raise error
-            if item is None:
-                return
-            yield item
-    finally:
-        wanted.clear()
-        end()
-        thread.join(LEAVE_S)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from voxtrait import storage
-from voxtrait.audio.files import Source
+from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import Signal, check_signal, to_pcm16
 from voxtrait.errors import DecodeError
 

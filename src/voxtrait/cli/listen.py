@@ -127,6 +127,7 @@ def _follow(
 ) -> bool:
     """Print turns as they are settled, and the whole timeline at the end. Return whether the sound was damaged."""
     from voxtrait.audio.channels import Comparison
+    from voxtrait.audio.offset import steady
     from voxtrait.timelines import LiveDiarizer, formats
     from voxtrait.timelines.diarizer import noted
     from voxtrait.timelines.recording import failed
@@ -147,7 +148,8 @@ def _follow(
 
     with contextlib.ExitStack() as stack:
         try:
-            for block in _at_16_khz(_blocks(source, microphone, raw, stack, quiet, "whole timeline"), compared):
+            opened = _blocks(source, microphone, raw, stack, quiet, "whole timeline")
+            for block in steady(_at_16_khz(opened, compared)):
                 show(diarizer.feed(block))
         except KeyboardInterrupt:
             click.echo()
@@ -182,15 +184,17 @@ def _at_16_khz(blocks: Iterable[tuple["Signal", int]], compared: "Comparison") -
     import numpy as np
     import soxr
 
-    from voxtrait.audio.signals import SAMPLING_RATE, check_signal, to_mono
+    from voxtrait.audio.mixing import Mixer
+    from voxtrait.audio.signals import SAMPLING_RATE, check_signal
 
+    mixer = Mixer()
     resampler: Any = None
     for block, rate in blocks:
         if not block.shape[-1]:
             continue
         checked = check_signal(block)
         compared.feed(checked, rate)
-        mono = to_mono(checked)
+        mono = mixer.mix(checked)
         size = max(1, rate // 2)
         for at in range(0, len(mono), size):
             piece = np.ascontiguousarray(mono[at : at + size])

@@ -130,7 +130,7 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
         NothingToDoError: if there is no argument, or no audio in any of them.
     """
     from voxtrait import storage
-    from voxtrait.audio.files import audio_files
+    from voxtrait.audio import audio_files
 
     items: list[Item] = []
     empty: dict[str, str] = {}
@@ -161,7 +161,7 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
 def _behind_url(url: str) -> Sequence[Item]:
     """Return the files of a URL. One with a file's suffix, or a web URL without a final slash, is one file itself."""
     from voxtrait import storage
-    from voxtrait.audio.files import SUFFIXES
+    from voxtrait.audio import SUFFIXES
     from voxtrait.recognize.recognizer import PICTURE_SUFFIX
 
     web = storage.protocol_of(url) in ("http", "https") and not url.endswith("/")

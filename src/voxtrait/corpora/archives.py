@@ -22,7 +22,7 @@ from typing import IO, Final
 import polars as pl
 
 from voxtrait import batch
-from voxtrait.audio.files import SUFFIXES as AUDIO
+from voxtrait.audio import SUFFIXES as AUDIO
 from voxtrait.corpora.source import is_text
 from voxtrait.errors import CorpusError
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.audio.files import SUFFIXES
+from voxtrait.audio import SUFFIXES
 from voxtrait.corpora.source import is_text
 from voxtrait.errors import CorpusError
 

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, overload
 import polars as pl
 
 from voxtrait import manifest, storage
-from voxtrait.audio.files import SUFFIXES, audio_files
+from voxtrait.audio import SUFFIXES, audio_files
 from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS

@@ -7,7 +7,8 @@ from io import BytesIO
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.audio.signals import check_signal, resample, to_mono
+from voxtrait.audio.mixing import to_mono
+from voxtrait.audio.signals import check_signal, resample
 from voxtrait.errors import DecodeError, OptionError
 from voxtrait.features.front_end import PICTURE_FITS, PICTURE_SIZE, Fit, FrontEnd, picture_front_end
 from voxtrait.features.spectrum import Array, mel_power

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import scipy.fft
 import scipy.sparse
 
-from voxtrait.audio.signals import Signal, check_signal, resample, to_mono
+from voxtrait.audio.mixing import to_mono
+from voxtrait.audio.signals import Signal, check_signal, resample
 from voxtrait.errors import OptionError
 from voxtrait.features.front_end import FrontEnd
 

@@ -6,7 +6,8 @@ from typing import Final, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.audio.signals import Signal, to_mono
+from voxtrait.audio.mixing import to_mono
+from voxtrait.audio.signals import Signal
 
 Words: TypeAlias = npt.NDArray[np.uint16]
 Floats: TypeAlias = npt.NDArray[np.float32]

@@ -9,24 +9,13 @@
 """
 
 import mmap
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
+
+from voxtrait.audio import mpeg
 
 Data: TypeAlias = bytes | mmap.mmap
 
-# kbit/s by the bitrate index, for MPEG-1 and for MPEG-2 and 2.5; 0 is "free", whose frames cannot be walked
-_KBITS_1: Final = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_KBITS_2: Final = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_RATES: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}  # Hz by version
-_SEARCH: Final = 65_536  # bytes within which a lost frame is looked for
-_TAGS: Final = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
 _UNKNOWN_SIZE: Final = 0xFFFFFFFF  # of a WAV that was written to a pipe
-
-
-class _Frame(NamedTuple):
-    version: int
-    rate: int
-    length: int  # bytes
-    side: int  # bytes of side information, after which a Xing header may follow
 
 
 def truncation(data: Data) -> str | None:
@@ -114,66 +103,22 @@ def _mp4(data: Data) -> str | None:
 
 
 def _mp3(data: Data) -> str | None:
-    at = 0
-    while data[at : at + 3] == b"ID3":
-        size = 0
-        for byte in data[at + 6 : at + 10]:
-            size = size << 7 | byte & 127
-        at += 10 + size + (10 if data[at + 5 : at + 6] and data[at + 5] & 16 else 0)
-        if at >= len(data):
-            return "it ends within its ID3 tag"
-    first = _frame(data, at)
+    at = mpeg.after_tags(data)
+    if at and at >= len(data):
+        return "it ends within its ID3 tag"
+    first = mpeg.frame(data, at)
     if first is None:
-        at = _next_frame(data, at)
-        first = _frame(data, at) if at >= 0 else None
+        at = mpeg.next_frame(data, at)
+        first = mpeg.frame(data, at) if at >= 0 else None
     if first is None:
         return None  # no mp3, or one of free bitrate
-    declared = _declared_frames(data, at, first)
-    frames = 0
-    while at + 4 <= len(data):
-        frame = _frame(data, at)
-        if frame is None or frame[:2] != first[:2]:
-            if any(data[at : at + len(tag)] == tag for tag in _TAGS) or (at := _next_frame(data, at)) < 0:
-                break
-            continue
-        if at + frame.length > len(data):
-            return f"its last frame has {len(data) - at} of {frame.length} bytes"
-        frames += 1
-        at += frame.length
-    if 0 < len(data) - at < 4 and data[at] == 0xFF:
-        return f"its last frame has {len(data) - at} bytes"
+    header = mpeg.header(data, at, first)
+    walk = mpeg.walk(data, at, first)
+    cut = mpeg.frame(data, walk.end)
+    if cut is not None and cut.follows(first):
+        return f"its last frame has {len(data) - walk.end} of {cut.length} bytes"
+    if 0 < len(data) - walk.end < 4 and data[walk.end] == 0xFF:
+        return f"its last frame has {len(data) - walk.end} bytes"
     # a declared count usually leaves the frame out that it is in; one too few is therefore not seen
-    return f"it has {frames} of {declared} frames" if declared and frames < declared else None
-
-
-def _frame(data: Data, at: int) -> _Frame | None:
-    """Read a frame's header; ``None`` where there is none."""
-    if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE6 != 0xE2:  # sync and layer III
-        return None
-    version, bitrate, rate = data[at + 1] >> 3 & 3, data[at + 2] >> 4, data[at + 2] >> 2 & 3
-    if version == 1 or bitrate in (0, 15) or rate == 3:
-        return None
-    hertz, padding, mono = _RATES[version][rate], data[at + 2] >> 1 & 1, data[at + 3] >> 6 == 3
-    kbits, factor = (_KBITS_1, 144) if version == 3 else (_KBITS_2, 72)
-    side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
-    return _Frame(version, hertz, factor * 1000 * kbits[bitrate] // hertz + padding, side)
-
-
-def _next_frame(data: Data, at: int) -> int:
-    """Find the next header with another one of its kind right behind it; -1 where there is none nearby."""
-    stop = at + _SEARCH
-    while (at := data.find(b"\xff", at + 1, stop)) >= 0:
-        frame = _frame(data, at)
-        after = _frame(data, at + frame.length) if frame else None
-        if frame and after and frame[:2] == after[:2]:
-            return at
-    return -1
-
-
-def _declared_frames(data: Data, at: int, frame: _Frame) -> int | None:
-    xing, vbri = at + 4 + frame.side, at + 36
-    if data[xing : xing + 4] in (b"Xing", b"Info") and len(data) >= xing + 12 and data[xing + 7] & 1:
-        return int.from_bytes(data[xing + 8 : xing + 12], "big")
-    if data[vbri : vbri + 4] == b"VBRI" and len(data) >= vbri + 18:
-        return int.from_bytes(data[vbri + 14 : vbri + 18], "big")
-    return None
+    declared = header.frames if header is not None else None
+    return f"it has {walk.frames} of {declared} frames" if declared and walk.frames < declared else None

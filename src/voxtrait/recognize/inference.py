@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from voxtrait import features
 from voxtrait.audio.channels import Comparison
-from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono
+from voxtrait.audio.mixing import to_mono
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample
 from voxtrait.bundle import Bundle
 from voxtrait.errors import BundleError, SignalError
 from voxtrait.features import Array

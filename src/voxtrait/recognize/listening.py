@@ -22,7 +22,9 @@ import numpy as np
 
 from voxtrait import audio, speech
 from voxtrait.audio.channels import Comparison
-from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, to_mono
+from voxtrait.audio.mixing import Mixer
+from voxtrait.audio.offset import Offset, steady
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal
 from voxtrait.errors import BundleError, OptionError, SignalError
 from voxtrait.features import Array
 from voxtrait.recognize.clip import refusal
@@ -107,6 +109,7 @@ class Listening:
         self._every = round(every_s * SAMPLING_RATE)
         self._rate = 0
         self._resampler: Any = None
+        self._mixer, self._offset = Mixer(), Offset()
         self._detector = speech.Provisional()
         self._summaries = _RunningSummaries(recognizer, window_s)
         self._samples = 0  # at 16 kHz
@@ -141,16 +144,15 @@ class Listening:
             return []
         checked = check_signal(block)
         self._compared.feed(checked, rate)
-        signal = to_mono(checked)
         if self._rate not in (0, rate):
             raise SignalError(f"got a block at {rate} Hz after others at {self._rate} Hz, expected one rate")
         self._rate = rate
         found: list[Estimate] = []
         size = round(PIECE_S * rate)
-        for at in range(0, len(signal), size):
-            piece = signal[at : at + size]
-            self._final.put((piece.copy(), rate))
-            found += self._estimates(self._at_16_khz(piece))
+        for at in range(0, checked.shape[-1], size):
+            piece = checked[..., at : at + size].copy()
+            self._final.put((piece, rate))  # with all channels, as a file is read
+            found += self._estimates(self._offset.feed(self._at_16_khz(self._mixer.mix(piece))))
         return found
 
     def close(self) -> Estimate:
@@ -316,7 +318,7 @@ class _FinalPrediction:
                 raise SignalError("the listener left before the sound was over")
 
         try:
-            minutes = (block for block, _ in audio.at_rate(queued()) if len(block))
+            minutes = steady(block for block, _ in audio.at_rate(queued()) if len(block))
             self._found = recognizer.answer(path, minutes, compared)
         except BaseException as error:  # raised again in the thread that calls result()
             self._found = error

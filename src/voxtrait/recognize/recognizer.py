@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from voxtrait import batch, features, storage
 from voxtrait.audio.channels import Comparison, OneChannel
-from voxtrait.audio.files import Source
+from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import Signal
 from voxtrait.bundle import current_name
 from voxtrait.bundle import load as load_bundle

@@ -8,8 +8,10 @@ import numpy.typing as npt
 
 from voxtrait import audio, storage
 from voxtrait.audio.channels import Comparison, OneChannel, channel_of
-from voxtrait.audio.files import Source
-from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample, to_mono
+from voxtrait.audio.mixing import to_mono
+from voxtrait.audio.offset import steady
+from voxtrait.audio.opening import Source
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal, resample
 from voxtrait.errors import DecodeError, StorageError, VoxtraitError
 from voxtrait.recognize.clip import cut
 
@@ -64,7 +66,7 @@ def blocks_of(
     if compared is not None:
         compared.feed(signal, sampling_rate)
     mono = to_mono(signal) if channel is None else channel_of(signal, channel, "the signal")
-    return cut(resample(mono, sampling_rate, SAMPLING_RATE))
+    return steady(cut(resample(mono, sampling_rate, SAMPLING_RATE)))
 
 
 def channel_blocks_of(source: Source | npt.ArrayLike, sampling_rate: int | None) -> Iterator[Signal]:
@@ -73,15 +75,15 @@ def channel_blocks_of(source: Source | npt.ArrayLike, sampling_rate: int | None)
     Arguments and errors are those of :func:`blocks_of`.
     """
     if isinstance(source, str | os.PathLike | BytesIO):
-        return _checked(source, audio.blocks(source, SAMPLING_RATE, mono=False))
+        return steady(_checked(source, audio.blocks(source, SAMPLING_RATE, mono=False)))
     if sampling_rate is None:
         raise ValueError("got a signal without its sampling rate, expected predict(signal, sampling_rate=16000)")
     signal = resample(check_signal(source), sampling_rate, SAMPLING_RATE)
-    return cut(signal[0] if signal.ndim == 2 and len(signal) == 1 else signal)
+    return steady(cut(signal[0] if signal.ndim == 2 and len(signal) == 1 else signal))
 
 
 def _decoded(source: Source, channel: int | None, compared: Comparison | None) -> Iterator[Signal]:
-    return _checked(source, audio.blocks(source, SAMPLING_RATE, channel=channel, compared=compared))
+    return steady(_checked(source, audio.blocks(source, SAMPLING_RATE, channel=channel, compared=compared)))
 
 
 def _checked(source: Source, blocks: Iterable[tuple[Signal, int]]) -> Iterator[Signal]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from voxtrait import audio, storage
 from voxtrait.audio.channels import Comparison
-from voxtrait.audio.files import Source
+from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import BundleError, OptionError, VoxtraitError
 from voxtrait.recognize import Recognizer, load

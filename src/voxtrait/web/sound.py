@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from voxtrait import audio
 from voxtrait.audio.channels import Comparison
+from voxtrait.audio.offset import steady
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import DecodeError
 
@@ -34,6 +35,9 @@ class Sound:
 
     def __iter__(self) -> Iterator[Signal]:
         """Read it."""
+        return steady(self._blocks())
+
+    def _blocks(self) -> Iterator[Signal]:
         compared = None if self.seconds else self.compared
         self.seconds = 0.0
         for block, rate in audio.blocks(self._place, SAMPLING_RATE, compared=compared):

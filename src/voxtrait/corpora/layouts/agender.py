@@ -37,7 +37,7 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.audio.files import SUFFIXES
+from voxtrait.audio import SUFFIXES
 from voxtrait.corpora import spellings, trees
 from voxtrait.corpora.source import (
     UNREADABLE,

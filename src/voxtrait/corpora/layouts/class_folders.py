@@ -26,7 +26,7 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.audio.files import SUFFIXES
+from voxtrait.audio import SUFFIXES
 from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete, is_text
 from voxtrait.labels import AGE_GROUPS, GENDERS

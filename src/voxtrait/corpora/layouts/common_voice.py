@@ -32,7 +32,7 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.audio.files import SUFFIXES
+from voxtrait.audio import SUFFIXES
 from voxtrait.corpora import delimited
 from voxtrait.corpora.source import (
     UNREADABLE,

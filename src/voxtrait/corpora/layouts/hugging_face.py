@@ -36,7 +36,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import batch
-from voxtrait.audio.files import SUFFIXES
+from voxtrait.audio import SUFFIXES
 from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless

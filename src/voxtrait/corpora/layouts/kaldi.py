@@ -38,7 +38,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
-from voxtrait.audio.files import SUFFIXES
+from voxtrait.audio import SUFFIXES
 from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete
 from voxtrait.corpora.table import with_stem

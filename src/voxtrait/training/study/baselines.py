@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.audio.signals import check_signal, to_mono
+from voxtrait.audio.mixing import to_mono
+from voxtrait.audio.signals import check_signal
 from voxtrait.errors import OptionError
 from voxtrait.features.pitch import frame_pitches
 

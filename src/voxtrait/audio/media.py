@@ -1,0 +1,83 @@
+"""What PyAV (the extra ``[media]``) decodes: frames of any format to blocks of one rate and one layout."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from voxtrait.audio.signals import Signal
+
+ALONE: Final = {"protocol_whitelist": "none"}
+"""A playlist, or what looks like a film, must not make FFmpeg open the files and addresses that it names."""
+
+
+class Planar:
+    """Turns decoded frames into ``(channels, samples)`` blocks, all at the rate and in the layout of the first.
+
+    Some streams change within: broadcasts, and AAC whose first frames do not tell its rate.
+    """
+
+    def __init__(self) -> None:
+        self.rate = 0  # Hz, of all blocks
+        self.channels = 0
+        self._layout: Any = None
+        self._resampler: Any = None
+        self._taken: tuple[Any, ...] = ()
+
+    def feed(self, frame: Any) -> Iterator[Signal]:
+        """Take a frame, and give the blocks that are ready."""
+        import av
+
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if not self.rate:
+            self.rate, self._layout, self.channels = frame.sample_rate, frame.layout.name, frame.layout.nb_channels
+        if form != self._taken:
+            yield from self.close()
+            self._resampler = av.AudioResampler(format="fltp", rate=self.rate, layout=self._layout)
+            self._taken = form
+        frame.pts = None  # gaps in the clock of a broadcast are no sound
+        yield from self._blocks(frame)
+
+    def close(self) -> Iterator[Signal]:
+        """Give what is left."""
+        if self._resampler is not None:
+            yield from self._blocks(None)
+            self._resampler = None
+
+    def _blocks(self, frame: Any) -> Iterator[Signal]:
+        for out in self._resampler.resample(frame):
+            yield np.asarray(out.to_ndarray(), dtype=np.float32)
+
+
+@contextlib.contextmanager
+def opened(file: Any, demuxer: str | None = None, **options: Any) -> Iterator[Any]:
+    """Open a container.
+
+    Args:
+        file: open for reading bytes.
+        demuxer: FFmpeg's name of its kind; ``None`` lets FFmpeg find out.
+        **options: of ``av.open``.
+    """
+    import av
+
+    with av.open(file, format=demuxer, options=ALONE, metadata_errors="replace", **options) as container:
+        yield container
+
+
+def frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Decode a stream; a last packet that is not whole, as a file has it that was cut off, is left out.
+
+    Raises:
+        av.error.FFmpegError: if it is damaged before.
+    """
+    import av
+
+    failed: av.error.FFmpegError | None = None
+    for packet in container.demux(stream):
+        if packet.size and failed is not None:
+            raise failed
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError as error:
+            failed = error

@@ -1,0 +1,139 @@
+"""A signal without its offset: the constant, or slowly moving, voltage that cheap sound cards and converters add.
+
+No voice is below 60 Hz, but an offset counts in every level that is measured, and speech is found by levels.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from voxtrait.audio.signals import Signal
+
+FRAME: Final = 512  # samples: 32 ms
+FOLLOWS: Final = 0.2  # of the difference to a frame's mean, by which the offset moves: below 1 Hz
+SHARE: Final = 0.05  # of the power, over a second, from which an offset is removed; a deep voice has 0.02
+LEAST: Final = 1e-6  # mean square, -60 dBFS, below which it is not
+SMOOTHED: Final = 0.03  # … a frame's part in that second
+
+
+class Offset:
+    """Removes the offset of a signal at 16 kHz that comes in blocks; a signal without one is passed on unchanged.
+
+    The block lengths do not change the result. Only the first 32 ms are waited for.
+
+    Examples:
+        >>> offset = Offset()
+        >>> out = np.concatenate([offset.feed(np.full(16_000, 0.25, np.float32)), offset.close()])
+        >>> len(out), float(np.abs(out).max())
+        (16000, 0.0)
+    """
+
+    def __init__(self) -> None:
+        self._first: Signal | None = None  # samples of the first frame, which alone is waited for
+        self._ramp: npt.NDArray[np.float64] | None = None  # (2, channels): the offset at both ends of this frame
+        self._filled = 0  # samples of this frame that have come
+        self._sum: npt.NDArray[np.float64] | float = 0.0  # … of each channel
+        self._squares = 0.0
+        self._offset: npt.NDArray[np.float64] | None = None  # of each channel, from the frames before
+        self._low = self._all = 0.0  # mean squares of the offset and of the signal
+        self._active = False
+
+    def feed(self, block: Signal) -> Signal:
+        """Take the next block, ``(samples,)`` or ``(channels, samples)``; return the signal without its offset."""
+        if not block.shape[-1]:
+            return block
+        if self._offset is None:
+            if self._first is not None:
+                block = np.concatenate([self._first, block], axis=-1)
+            if block.shape[-1] < FRAME:
+                self._first = block.copy()
+                return block[..., :0]
+            self._begin(block[..., :FRAME])
+        rows = block.reshape(-1, block.shape[-1])
+        parts, at = [], 0
+        while at < rows.shape[1]:
+            if self._filled or rows.shape[1] - at < FRAME:
+                part = rows[:, at : at + FRAME - self._filled]
+                parts.append(self._part(part))
+            else:
+                part = rows[:, at : at + (rows.shape[1] - at) // FRAME * FRAME]
+                parts.append(self._frames(part))
+            at += part.shape[1]
+        return np.concatenate(parts, axis=1).reshape(block.shape)
+
+    def close(self) -> Signal:
+        """End the signal, and return what was left: a signal that is shorter than a frame."""
+        if self._offset is not None or self._first is None:
+            return np.zeros(0, np.float32)
+        self._begin(self._first)
+        return self._part(self._first.reshape(-1, self._first.shape[-1])).reshape(self._first.shape)
+
+    def _begin(self, signal: Signal) -> None:
+        """Take the offset of the first frame from itself."""
+        rows = signal.reshape(-1, signal.shape[-1])
+        self._offset = rows.mean(axis=1, dtype=np.float64)
+        self._low = float(np.mean(self._offset**2))
+        self._all = float(np.mean(rows**2, dtype=np.float64))
+        self._active = self._low > max(LEAST, SHARE * self._all)
+        self._ramp = np.stack([self._offset, self._offset])
+
+    def _part(self, rows: Signal) -> Signal:
+        """Process samples that end within a frame, or at its end."""
+        assert self._ramp is not None
+        begin, end = self._ramp
+        steps = (np.arange(rows.shape[1]) + self._filled + 1) / FRAME
+        out = np.asarray(rows - (begin[:, None] + (end - begin)[:, None] * steps), np.float32) if self._active else rows
+        self._sum = self._sum + rows.sum(axis=1, dtype=np.float64)
+        self._squares += float(np.sum(rows**2, dtype=np.float64))
+        self._filled += rows.shape[1]
+        if self._filled == FRAME:
+            self._follow(np.asarray(self._sum) / FRAME, self._squares / (FRAME * len(rows)))
+            self._filled, self._sum, self._squares = 0, 0.0, 0.0
+        return out
+
+    def _frames(self, rows: Signal) -> Signal:
+        """Process whole frames, ``(channels, n * FRAME)``."""
+        frames = rows.reshape(len(rows), -1, FRAME)
+        means = frames.mean(axis=2, dtype=np.float64)
+        powers = np.einsum("cfs,cfs->f", frames, frames, dtype=np.float64) / (FRAME * len(rows))
+        ramps = np.zeros((2, *means.shape))
+        for at in range(means.shape[1]):
+            if self._active:
+                assert self._ramp is not None
+                ramps[:, :, at] = self._ramp
+            self._follow(means[:, at], float(powers[at]))
+        if not ramps.any():
+            return rows
+        steps = (np.arange(FRAME) + 1) / FRAME
+        begin, end = ramps[..., None]
+        return np.asarray(frames - (begin + (end - begin) * steps), np.float32).reshape(rows.shape)
+
+    def _follow(self, means: npt.NDArray[np.float64], power: float) -> None:
+        """Move the offset towards the mean of a frame that is over."""
+        assert self._offset is not None
+        before = self._offset
+        self._offset = before + FOLLOWS * (means - before)
+        self._low += SMOOTHED * (float(np.mean(self._offset**2)) - self._low)
+        self._all += SMOOTHED * (power - self._all)
+        begins = not self._active and self._low > max(LEAST, SHARE * self._all)
+        self._active |= begins
+        self._ramp = np.stack([self._offset if begins else before, self._offset])
+
+
+def steady(blocks: Iterable[Signal]) -> Iterator[Signal]:
+    """Remove the offset from the blocks of a signal at 16 kHz; together they are as long as before.
+
+    Examples:
+        >>> [len(block) for block in steady([np.zeros(700, np.float32), np.zeros(9, np.float32)])]
+        [700, 9]
+    """
+    offset = Offset()
+    for block in blocks:
+        found = offset.feed(block)
+        if found.shape[-1]:
+            yield found
+    last = offset.close()
+    if last.shape[-1]:
+        yield last

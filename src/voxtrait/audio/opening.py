@@ -1,0 +1,284 @@
+"""A file of sound, opened by its content: its kind, the library that decodes it, and all the pieces that it has.
+
+libsndfile decodes what it can, faster than anything else measured (docs/results.md). PyAV (the extra ``[media]``)
+decodes the rest: AAC, films, and whatever is in Ogg or WAV that libsndfile does not know.
+"""
+
+import contextlib
+import os
+import stat
+import tempfile
+from collections.abc import Generator, Iterator
+from io import BytesIO, FileIO
+from typing import IO, Any, Final, TypeAlias, cast
+
+import numpy as np
+
+from voxtrait import storage
+from voxtrait.audio import kinds, media, mpeg, pieces
+from voxtrait.audio.kinds import Kind
+from voxtrait.audio.mpeg import Data
+from voxtrait.audio.pieces import Piece, PieceFile
+from voxtrait.audio.signals import HIGHEST_RATE, MOST_CHANNELS, Signal
+from voxtrait.errors import AudioMissingError, DecodeError, MissingExtraError, NotAudioError
+
+Source: TypeAlias = str | os.PathLike[str] | BytesIO
+
+BLOCK_S: Final = 60.0  # seconds decoded at a time, so that an hour at 48 kHz stereo is never in memory at once
+BLOCK_VALUES: Final = 2**24  # … of all channels together, at most: a header may claim any rate, and 1024 channels
+IN_MEMORY: Final = 2**26  # bytes of a pipe that are kept in memory; more go to a temporary file
+EXPECTED: Final = "Expected WAV, MP3, FLAC, Ogg, Opus, M4A, WebM or another audio or video file."
+
+Blocks: TypeAlias = Generator[tuple[Signal, int], None, None]
+
+
+@contextlib.contextmanager
+def opened(source: Source) -> Iterator["AudioFile"]:
+    """Open a file of any kind.
+
+    Raises:
+        AudioMissingError: if there is no such file.
+        DecodeError: if it is empty, or a folder.
+        OSError: if it cannot be opened.
+    """
+    name = name_of(source)
+    if isinstance(source, BytesIO):
+        source.seek(0)
+        if not source.getbuffer().nbytes:
+            raise DecodeError(f"{name} is empty: expected the bytes of an audio file")
+        yield AudioFile(source, source.getvalue(), name)
+        return
+    path = storage.path_of(os.fspath(source))
+    try:
+        file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - a string, a million times
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a zero byte in a name
+        raise AudioMissingError(f"no such file: {name}") from None
+    except IsADirectoryError:
+        raise DecodeError(f"{name} is a folder, expected an audio file") from None
+    with file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            if not status.st_size:
+                raise DecodeError(f"{name} is empty (0 bytes)")
+            yield AudioFile(file, pieces.contents(file), name)
+        else:
+            with gathered(file) as content:
+                if not content.seek(0, os.SEEK_END):
+                    raise DecodeError(f"{name} is empty (0 bytes)")
+                yield AudioFile(content, pieces.contents(content), name)
+
+
+@contextlib.contextmanager
+def gathered(file: Any) -> Iterator[Any]:
+    """Read a pipe to its end, into a file that can be sought: in memory, or on the disk if it is large."""
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as content:
+        while chunk := file.read(2**16):
+            content.write(chunk)
+        content.seek(0)
+        yield content
+
+
+class AudioFile:
+    """An open file of sound.
+
+    Args:
+        file: open for reading bytes, and can be sought.
+        data: what is in it.
+        name: of it, in messages.
+    """
+
+    def __init__(self, file: IO[bytes] | Any, data: Data, name: str) -> None:
+        self._file, self._data, self._name = file, data, name
+        at = mpeg.after_tags(data)
+        self._head = bytes(data[at : at + kinds.HEAD])
+        self.kind: Kind | None = kinds.kind_of(self._head)
+        if self.kind is None and (at := mpeg.next_frame(data, at)) >= 0 and mpeg.is_chain(data, at):
+            self.kind = kinds.MP3
+
+    def blocks(self, samples: int | None = None) -> Blocks:
+        """Decode all pieces, ``(channels, samples)`` at a time, at the rate and with the channels of the first.
+
+        Args:
+            samples: at a time at most; ``None`` for a minute.
+
+        Raises:
+            DecodeError: if it is damaged or no audio.
+            MissingExtraError: if only PyAV could open it and PyAV is not installed.
+        """
+        rate = channels = total = 0
+        for piece in pieces.pieces_of(self._data, self.kind):
+            parts = self._decoded(piece, samples)
+            if rate:
+                parts = alike(parts, rate, channels)
+            for part, rate in parts:
+                channels = part.shape[0]
+                total += part.shape[1]
+                yield part, rate
+        if not total:
+            raise no_samples(self._name)
+
+    def stated_s(self) -> float | None:
+        """Return the seconds that headers state, or that frames add up to; ``None`` if nothing tells."""
+        import soundfile
+
+        total = 0.0
+        for piece in pieces.pieces_of(self._data, self.kind):
+            if piece.samples is not None:
+                total += piece.samples / piece.rate
+                continue
+            try:
+                reader = self._sndfile(piece)
+            except soundfile.LibsndfileError:
+                reader = None
+            if reader is None:
+                total += self._stated_by_media(piece)
+                continue
+            with reader:
+                total += reader.frames / reader.samplerate
+        return total or None
+
+    def _decoded(self, piece: Piece, samples: int | None) -> Blocks:
+        import soundfile
+
+        try:
+            reader = self._sndfile(piece)
+        except soundfile.LibsndfileError as error:
+            return self._media_blocks(piece, error)
+        return self._media_blocks(piece, None) if reader is None else self._sndfile_blocks(reader, samples)
+
+    def _sndfile(self, piece: Piece) -> Any:
+        """Open a piece with libsndfile; ``None`` if it is not to try."""
+        import soundfile
+
+        if self.kind is None and (self._looks_like_mpeg() or kinds.described(self._head) != kinds.UNKNOWN):
+            raise self._no_audio()
+        if self.kind is not None and not self.kind.sndfile:
+            return None
+        return soundfile.SoundFile(self._target(piece), closefd=False)
+
+    def _sndfile_blocks(self, reader: Any, samples: int | None) -> Blocks:
+        """Read what libsndfile has opened, the last block shorter than the others."""
+        import soundfile
+
+        with reader:
+            self._check_header(reader.samplerate, reader.channels)
+            size = samples or max(1, int(min(BLOCK_S * reader.samplerate, BLOCK_VALUES // reader.channels)))
+            left = reader.frames
+            # soundfile seeks after each read to where it is anyway; in an mp3 libsndfile then starts with an empty bit
+            # reservoir, and every block begins with a moment of garbage: a file that cannot be sought is spared that
+            reader.seekable = lambda: False
+            last = False
+            while not last:
+                try:
+                    block = reader.read(min(size, left), dtype="float32", always_2d=True).T
+                except soundfile.LibsndfileError as error:
+                    raise DecodeError(f"{self._name} is damaged: decoding stopped with {reason(error)!r}") from None
+                left -= block.shape[1]
+                last = block.shape[1] < size
+                yield block, reader.samplerate
+
+    def _media_blocks(self, piece: Piece, first_error: Exception | None) -> Blocks:
+        """Decode with PyAV what libsndfile does not know, or refused."""
+        if self.kind is None or self.kind.demuxer is None:
+            raise self._no_audio(first_error)
+        try:
+            import av
+        except ImportError:
+            if self.kind.sndfile and self.kind is not kinds.OGG:
+                raise self._no_audio(first_error) from None
+            raise MissingExtraError(f"reading {self._name}", "media") from None
+        planar = media.Planar()
+        try:
+            with media.opened(self._seekable(piece), self.kind.demuxer) as container:
+                if not container.streams.audio:
+                    raise NotAudioError(f"{self._name} has no sound in it: it is a container without an audio stream")
+                stream = container.streams.audio[0]
+                self._check_header(stream.rate or 1, stream.channels or 1)
+                for frame in media.frames(container, stream):
+                    for block in planar.feed(frame):
+                        yield block, planar.rate
+                for block in planar.close():
+                    yield block, planar.rate
+        except (av.error.FFmpegError, ValueError) as error:
+            if isinstance(error, DecodeError):
+                raise
+            said = "" if first_error is None else f" (libsndfile said {reason(first_error)!r})"
+            told = getattr(error, "strerror", None) or str(error)
+            raise DecodeError(f"{self._name} is damaged: {told}{said}") from None
+
+    def _stated_by_media(self, piece: Piece) -> float:
+        if self.kind is None or self.kind.demuxer is None:
+            return 0.0
+        try:
+            import av
+        except ImportError:
+            return 0.0
+        try:
+            with media.opened(self._seekable(piece), self.kind.demuxer) as container:
+                return float((container.duration or 0) / av.time_base)
+        except (av.error.FFmpegError, ValueError):  # reading it says so
+            return 0.0
+
+    def _target(self, piece: Piece) -> Any:
+        """Return what libsndfile opens: the file itself, which is the fastest, or a view of a piece."""
+        file = self._seekable(piece)
+        if not isinstance(file, FileIO):
+            return file
+        return file.name if os.name == "nt" else file.fileno()  # Windows: another C library has its own descriptors
+
+    def _seekable(self, piece: Piece) -> Any:
+        if isinstance(self._file, BytesIO | FileIO) and piece.covers(len(self._data)):
+            self._file.seek(0)
+            return self._file
+        return PieceFile(self._data, piece)
+
+    def _looks_like_mpeg(self) -> bool:
+        """Whether libsndfile would take it for an mp3 although no frames follow each other, and search it for some."""
+        return self._head[:1] == b"\xff" and len(self._head) > 1 and self._head[1] & 0xE0 == 0xE0
+
+    def _check_header(self, rate: int, channels: int) -> None:
+        if not 0 < rate <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
+            raise DecodeError(
+                f"{self._name} says that it has {channels} channels at {rate} Hz, expected 1 to {MOST_CHANNELS} at up "
+                f"to {HIGHEST_RATE} Hz: the file is damaged"
+            )
+
+    def _no_audio(self, error: Exception | None = None) -> DecodeError:
+        if self.kind is not None:
+            said = f" ({reason(error)})" if error is not None else ""
+            return DecodeError(f"{self._name} is a damaged {self.kind.name} file{said}.")
+        is_what = kinds.described(self._head)
+        return NotAudioError(f"{self._name} is not audio that can be read: it is {is_what}. {EXPECTED}")
+
+
+def alike(parts: Blocks, rate: int, channels: int) -> Blocks:
+    """Bring the blocks of a piece to the rate and the channels of those before it."""
+    import soxr
+
+    stream: Any = None
+    for part, own in parts:
+        if part.shape[0] != channels:
+            part = np.repeat(part.mean(axis=0, dtype=np.float32, keepdims=True), channels, axis=0)
+        if own != rate:
+            stream = stream or soxr.ResampleStream(own, rate, channels, "float32")
+            part = stream.resample_chunk(np.ascontiguousarray(part.T)).reshape(-1, channels).T
+        yield part, rate
+    if stream is not None:
+        yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).reshape(-1, channels).T, rate
+
+
+def no_samples(name: str) -> DecodeError:
+    """The error of a file in which no sound is."""
+    return DecodeError(f"{name} holds no samples: the file is a header without sound")
+
+
+def reason(error: Exception | None) -> str:
+    """Return what a decoder said, without a full stop."""
+    return str(getattr(error, "error_string", error)).rstrip(".") or "damaged"
+
+
+def name_of(source: Source) -> str:
+    """Name a source in a message."""
+    if isinstance(source, storage.Held | storage.Kept):
+        return source.origin
+    return "the input" if isinstance(source, BytesIO) else storage.text_of(cast("str", source))

@@ -1,0 +1,308 @@
+"""Files laid end to end, and headers that state a wrong length: what a decoder is given, so that it reads all of it.
+
+Decoders believe a header. An mp3 of changing bitrate without a count of its frames, a WAV of a recorder that crashed
+before it wrote the size, and mp3, Ogg or WAV files that were simply appended to each other lose sound without an error.
+"""
+
+import io
+import os
+import struct
+from collections.abc import Callable, Iterator
+from typing import IO, Final, Literal, NamedTuple, overload
+
+from voxtrait.audio import kinds, mpeg
+from voxtrait.audio.kinds import Kind
+from voxtrait.audio.mpeg import Data
+
+HEADER: Final = 2**20  # bytes before the samples of a WAV at most
+BLOCK: Final = 65_536  # bytes of a file that are kept, and looked at without reading again
+SMALL: Final = 2**20  # bytes of a file that is read whole
+SLACK: Final = 1024  # bytes behind the sound that no decoder stumbles over
+UNKNOWN: Final = 2**32 - 1  # the size that a WAV states that was written to a pipe; decoders read on to the end
+
+
+class Piece(NamedTuple):
+    """A part of a file that is a whole file for a decoder."""
+
+    start: int
+    end: int
+    before: bytes = b""  # given in front of it, instead of what it begins with
+    samples: int | None = None  # of each channel at ``rate``, where they were counted
+    rate: int = 0  # Hz
+
+    def covers(self, size: int) -> bool:
+        """Whether it is all of a file of so many bytes, as it is."""
+        return self.start == 0 and self.end == size and not self.before
+
+
+class Contents:
+    """The bytes of a file, by reading: unlike a memory map, it outlives a file that becomes shorter."""
+
+    def __init__(self, file: IO[bytes] | io.FileIO) -> None:
+        self._file = file
+        self._size = file.seek(0, os.SEEK_END)
+        self._start, self._block = 0, b""
+
+    def __len__(self) -> int:
+        """Return the size of the file."""
+        return self._size
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> bytes: ...
+
+    def __getitem__(self, at: int | slice) -> int | bytes:
+        """Return a byte, or several; fewer where the file ends."""
+        if isinstance(at, int):
+            if not self._start <= at < self._start + len(self._block):
+                self._load(at)
+            return self._block[at - self._start]
+        start, stop, _ = at.indices(self._size)
+        if stop - start > BLOCK:
+            self._file.seek(start)
+            return self._file.read(stop - start)
+        if not self._start <= start <= stop <= self._start + len(self._block):
+            self._load(start)
+        return self._block[start - self._start : max(start, stop) - self._start]
+
+    def find(self, sign: bytes, start: int, stop: int, /) -> int:
+        """Return the place of some bytes in a range; -1 where they are not in it."""
+        found = self[start:stop].find(sign)
+        return found if found < 0 else start + found
+
+    def _load(self, start: int) -> None:
+        self._file.seek(start)
+        self._start, self._block = start, self._file.read(BLOCK)
+
+
+class PieceFile(io.RawIOBase):
+    """A piece as a file that can be read and sought."""
+
+    def __init__(self, data: Data, piece: Piece) -> None:
+        self._data, self._piece, self._at = data, piece, 0
+        self._size = len(piece.before) + piece.end - piece.start
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """It can be sought."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, counted from the start, from here or from the end."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: "io.BufferedWriter | memoryview") -> int:  # type: ignore[override]
+        """Read up to as many bytes as fit."""
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        before = self._piece.before
+        if self._at < len(before):
+            found = before[self._at : self._at + len(view)]
+        else:
+            start = self._piece.start + self._at - len(before)
+            found = bytes(self._data[start : min(start + len(view), self._piece.end)])
+        view[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
+def contents(file: IO[bytes] | io.FileIO) -> Data:
+    """Return the bytes of an open file: all of a small one, which is the fastest, or a view that reads."""
+    found = Contents(file)
+    if len(found) > SMALL:
+        return found
+    file.seek(0)
+    return file.read()
+
+
+def pieces_of(data: Data, kind: Kind | None) -> list[Piece]:
+    """Divide a file into what is decoded as a file each: one as a rule.
+
+    Args:
+        data: the whole file: bytes, or a memory map.
+        kind: of it.
+
+    Examples:
+        >>> pieces_of(b"RIFF\\0\\0\\0\\0WAVE", kinds.WAV)
+        [Piece(start=0, end=12, before=b'', samples=None, rate=0)]
+    """
+    size = len(data)
+    found = list(_DIVIDED[kind](data)) if kind in _DIVIDED else []
+    return found or [Piece(0, size)]
+
+
+def _of_mpeg(data: Data) -> Iterator[Piece]:
+    size, start = len(data), 0
+    while (found := _first_frame(data, start, short=not start)) is not None:
+        at, first = found
+        header = mpeg.header(data, at, first)
+        before, skipped, samples = b"", start, None
+        if header is None or header.length is None or at + header.length > size:
+            walk = mpeg.walk(data, at, first)
+            end, samples = walk.end, walk.samples
+            if header is not None or not walk.constant:
+                before, skipped = _counted(data, at, first, walk, header is not None)
+        else:
+            end = at + header.length
+            while (more := mpeg.frame(data, end)) and more.follows(first) and not mpeg.header(data, end, more):
+                end += more.length  # some encoders do not count the frame that the header is in
+        # a short tag is no harm, and the file itself is read faster than a piece of it; of more, libmpg123 gives up
+        if size - end <= SLACK and not before:
+            end = size
+        yield Piece(skipped, end, before, samples, first.rate)
+        start = end
+
+
+def _first_frame(data: Data, start: int, *, short: bool = False) -> tuple[int, mpeg.Frame] | None:
+    at = mpeg.after_tags(data, start)
+    if not mpeg.is_chain(data, at, short=short) and (at := mpeg.next_frame(data, at)) < 0:
+        return None
+    first = mpeg.frame(data, at)
+    return None if first is None or not mpeg.is_chain(data, at, short=short) else (at, first)
+
+
+def _counted(data: Data, at: int, first: mpeg.Frame, walk: mpeg.Walk, has_header: bool) -> tuple[bytes, int]:
+    """Make a first frame that states how many frames follow; return it and where what follows it begins."""
+    length = walk.end - at
+    if has_header:  # of a file that was cut off: its own, for it also says what the encoder put before the sound
+        made = bytearray(data[at : at + first.length])
+        place = 4 + first.side
+        if bytes(made[place : place + 4]) not in (b"Xing", b"Info"):  # VBRI
+            return b"", 0
+        at += first.length
+    else:
+        made = bytearray(bytes(data[at : at + 4]) + bytes(first.length - 4))
+        made[1] |= 1  # no checksum
+        place = 4 + first.side
+        made[place : place + 8] = b"Xing" + struct.pack(">I", 3)
+        length += len(made)
+    frames = walk.frames - has_header
+    flags = made[place + 7]
+    if flags & 1:
+        made[place + 8 : place + 12] = struct.pack(">I", frames)
+    if flags & 2:
+        bytes_at = place + (12 if flags & 1 else 8)
+        made[bytes_at : bytes_at + 4] = struct.pack(">I", min(length, UNKNOWN))
+    return bytes(made), at
+
+
+def _of_ogg(data: Data) -> Iterator[Piece]:
+    """Divide chained streams (RFC 3533, section 4): a stream begins when those before have ended."""
+    size, at, start, inside = len(data), 0, 0, False
+    while at + 27 <= size and data[at : at + 4] == b"OggS":
+        begins = bool(data[at + 5] & 2)
+        if begins and inside:
+            yield Piece(start, at)
+            start = at
+        inside = not begins
+        segments = at + 27 + data[at + 26]
+        at = segments + sum(data[at + 27 : segments])
+    yield Piece(start, size)
+
+
+def _of_au(data: Data) -> Iterator[Piece]:
+    if data[:4] == b".snd" and data[8:12] == bytes(4):
+        yield Piece(12, len(data), data[:8] + b"\xff" * 4)
+
+
+def _of_boxes(data: Data) -> Iterator[Piece]:
+    """Divide MP4 files (ISO/IEC 14496-12): each begins with a box ``ftyp``."""
+    size, at, start = len(data), 0, 0
+    while at + 8 <= size:
+        length = int.from_bytes(data[at : at + 4], "big")
+        if length == 1:
+            length = int.from_bytes(data[at + 8 : at + 16], "big")
+        if at and data[at + 4 : at + 8] == b"ftyp":
+            yield Piece(start, at)
+            start = at
+        if length < 8:
+            break
+        at += length
+    yield Piece(start, size)
+
+
+def _of_marks(mark: bytes) -> Callable[[Data], Iterator[Piece]]:
+    """Divide files whose mark cannot be in their sound."""
+
+    def divide(data: Data) -> Iterator[Piece]:
+        size, start = len(data), 0
+        while (found := data.find(mark, start + 1, size)) >= 0:
+            yield Piece(start, found)
+            start = found
+        yield Piece(start, size)
+
+    return divide
+
+
+def _of_wav(data: Data) -> Iterator[Piece]:
+    size, start = len(data), 0
+    while start < size:
+        riff = int.from_bytes(data[start + 4 : start + 8], order_of(data[start : start + 4]))
+        end = start + 8 + riff + riff % 2
+        if riff in (0, UNKNOWN) or end >= size or data[end : end + 4] not in (b"RIFF", b"RIFX", b"RF64"):
+            end = size
+        header = wav_header(data, start, end)
+        if header is not None:
+            before, skipped = header
+            yield Piece(skipped, end, before)
+        else:
+            yield Piece(start, end)
+        start = end
+
+
+def order_of(mark: bytes) -> Literal["big", "little"]:
+    """Return the order of bytes in a WAV by its first four."""
+    return "big" if mark == b"RIFX" else "little"
+
+
+def wav_header(data: Data, start: int, end: int) -> tuple[bytes, int] | None:
+    """Mend the header of a WAV that states no size of its samples, or less than there are.
+
+    Returns:
+        The header with the sizes that there are, and where the samples begin; ``None`` if nothing is to be mended.
+    """
+    mark = data[start : start + 4]
+    order = order_of(mark)
+    at, long_size = start + 12, 0
+    while at + 8 <= min(end, start + HEADER):
+        size = int.from_bytes(data[at + 4 : at + 8], order)
+        if data[at : at + 4] == b"ds64":
+            long_size = int.from_bytes(data[at + 16 : at + 24], "little")
+        if data[at : at + 4] == b"data":
+            samples = end - at - 8
+            if size == UNKNOWN and mark in (b"RF64", b"BW64"):
+                size = long_size
+            behind = at + 8 + size + size % 2
+            if size >= samples - SLACK or _is_chunk(data, behind, end, order):
+                return None
+            head = bytearray(data[start : at + 8])
+            head[:8] = (b"RIFX" if order == "big" else b"RIFF") + min(len(head) + samples - 8, UNKNOWN).to_bytes(
+                4, order
+            )
+            head[-4:] = min(samples, UNKNOWN).to_bytes(4, order)
+            return bytes(head), at + 8
+        at += 8 + size + size % 2
+    return None
+
+
+def _is_chunk(data: Data, at: int, end: int, order: Literal["big", "little"]) -> bool:
+    """Whether a chunk follows, which is named by four letters: then what is there is no sound indeed."""
+    name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], order)
+    return len(name) == 4 and all(32 <= sign < 127 for sign in name) and size <= end - at - 7
+
+
+_DIVIDED: Final[dict[Kind | None, Callable[[Data], Iterator[Piece]]]] = {
+    kinds.MP3: _of_mpeg,
+    kinds.OGG: _of_ogg,
+    kinds.WAV: _of_wav,
+    kinds.AU: _of_au,
+    kinds.MP4: _of_boxes,
+    kinds.FLAC: _of_marks(b"fLaC\0\0\0\x22"),
+    kinds.AMR: _of_marks(b"#!AMR"),
+}
