@@ -69,7 +69,7 @@ def test_integers_are_scaled_by_their_type() -> None:
     [
         (np.zeros(0), "shape \\(0,\\)"),
         (np.zeros((1, 2, 3)), "shape \\(1, 2, 3\\)"),
-        (np.zeros((16000, 2)), "transpose"),
+        (np.zeros((16000, 9)), "transpose"),
         (np.array([0.0, np.nan]), "NaN"),
         (np.array([0.0, np.inf]), "infinity"),
         (np.array([1j]), "complex"),

@@ -15,6 +15,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
 DRAWINGS = re.findall(r"```text\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 EVERYWHERE = ("audio.signals", "storage", "runtime", "bundle", "labels", "errors")  # as the page says
 PARTS = (
+    "audio.arrays",
     "audio.channels",
     "audio.kinds",
     "audio.mpeg",

@@ -108,7 +108,7 @@ def channel_count(source: Source) -> int:
         return 1 if part.ndim == 1 else part.shape[0]
 
 
-def readable_again(source: str | BytesIO) -> str | BytesIO:
+def readable_again(source: Source) -> Source:
     """Return a source that can be read several times: the content of a pipe, or else the source itself."""
     if isinstance(source, BytesIO) or storage.is_url(source):
         return source

@@ -5,46 +5,40 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.errors import (
-    OptionError,
-    SignalError,
-)
+from voxtrait.audio.arrays import MOST_CHANNELS as MOST_CHANNELS
+from voxtrait.audio.arrays import array_of, channels_first, scaled
+from voxtrait.errors import OptionError, SignalError
 
 Signal: TypeAlias = npt.NDArray[np.float32]
 SAMPLING_RATE: Final = 16_000  # Hz, of the input of every model here
 HIGHEST_RATE: Final = 1_000_000  # Hz; recordings of bats reach 500 kHz
-MOST_CHANNELS: Final = 64
 
 
-def check_signal(signal: npt.ArrayLike) -> Signal:
+def check_signal(signal: npt.ArrayLike, *, whole: bool = False) -> Signal:
     """Admit an array as a signal: the one gate for arrays that come from outside.
 
     Args:
-        signal: ``(samples,)`` or ``(channels, samples)``; floats in [-1, 1], or integers, which are scaled by their
-            type's range.
+        signal: ``(samples,)``, ``(channels, samples)``, or ``(frames, channels)`` where that is unmistakable; floats in
+            [-1, 1], or integers, which are scaled by :func:`voxtrait.audio.arrays.scaled`. Lists and tensors too.
+        whole: whether it is a whole recording. Then the largest sample shows the scale of numbers whose type does not.
 
     Returns:
-        The same samples as float32.
+        The same samples as float32, ``(samples,)`` or ``(channels, samples)``.
 
     Raises:
-        SignalError: if it is empty, has more than two dimensions, is laid out ``(samples, channels)``, or holds NaN
-            or infinity.
+        SignalError: if it is empty, has more than two dimensions, more than 64 channels, holds no numbers, or NaN or
+            infinity.
 
     Examples:
         >>> check_signal(np.array([0, 16384], np.int16))
         array([0. , 0.5], dtype=float32)
     """
-    array = np.asarray(signal)
-    if array.dtype.kind in "iu":
-        info = np.iinfo(array.dtype)
-        middle = 0.0 if info.min < 0 else (info.max + 1) / 2
-        array = (array.astype(np.float64) - middle) / ((float(info.max) + 1) if info.min < 0 else middle)
+    array = scaled(array_of(signal), whole=whole)
     if array.dtype.kind != "f":
         raise SignalError(f"got an array of {array.dtype}, expected floats in [-1, 1] or integers")
     if array.ndim not in (1, 2) or array.size == 0:
         raise SignalError(f"got an array of shape {array.shape}, expected (samples,) or (channels, samples), not empty")
-    if array.ndim == 2 and array.shape[0] > 64 and array.shape[0] > array.shape[1]:
-        raise SignalError(f"got an array of shape {array.shape}, expected (channels, samples): transpose it")
+    array = channels_first(array)
     if not np.isfinite(array).all():
         raise SignalError("got a signal with NaN or infinity in it, expected finite samples in [-1, 1]")
     return array.astype(np.float32, copy=False)

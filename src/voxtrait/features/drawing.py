@@ -53,7 +53,7 @@ def picture(
     front_end = front_end or picture_front_end(size, fit=fit)
     if front_end.fit not in PICTURE_FITS:
         raise OptionError(f"got a front end with fit {front_end.fit!r}, expected one of {', '.join(PICTURE_FITS)}")
-    mono = resample(to_mono(check_signal(signal)), sampling_rate, front_end.sampling_rate)
+    mono = resample(to_mono(check_signal(signal, whole=True)), sampling_rate, front_end.sampling_rate)
     columns, hop = front_end.columns, front_end.hop_length
     if front_end.fit == "stretch":
         centres = np.linspace(0, len(mono), columns, dtype=np.int64)

@@ -110,7 +110,7 @@ def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: Fr
         (288, 101)
     """
     front_end = front_end or FrontEnd()
-    mono = to_mono(check_signal(signal))
+    mono = to_mono(check_signal(signal, whole=True))
     return _compressed(resample(mono, sampling_rate, front_end.sampling_rate), front_end)
 
 

@@ -44,7 +44,7 @@ def median_pitch(signal: npt.ArrayLike) -> float | None:
         >>> median_pitch(np.zeros(16_000)) is None
         True
     """
-    mono = to_mono(check_signal(signal))
+    mono = to_mono(check_signal(signal, whole=True))
     found = frame_pitches(mono)
     found = found[~np.isnan(found)]
     return float(np.median(found)) if len(found) >= LEAST_VOICED else None
