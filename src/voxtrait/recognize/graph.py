@@ -1,5 +1,6 @@
 """ONNX graphs: opened at their first use, and only if inputs and outputs are those that the bundle names."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,14 @@ class Graph:
         self.reuse_memory = reuse_memory
         self._session: Any = None
         self._input = ""  # its name, once the session is open
+        self._lock = threading.Lock()  # several threads may ask for the first prediction
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the session: another process opens its own."""
-        return self.__dict__ | {"_session": None}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_session", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state | {"_session": None, "_lock": threading.Lock()}
 
     def size(self, name: str) -> int | None:
         """Number of values per row of an output; ``None`` if the graph does not fix it.
@@ -72,8 +77,11 @@ class Graph:
 
     def _opened(self) -> Any:
         if self._session is None:
-            self._session = self._open()
-            self._input = self._session.get_inputs()[0].name
+            with self._lock:
+                if self._session is None:
+                    session = self._open()
+                    self._input = session.get_inputs()[0].name
+                    self._session = session  # at the very end: other threads do not wait once it is there
         return self._session
 
     def _open(self) -> Any:
