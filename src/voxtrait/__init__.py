@@ -1,12 +1,31 @@
-"""voxtrait estimates the gender and the age a voice presents as.
+"""Estimate how a voice presents: gender and age, each with its uncertainty.
+
+One voice::
+
+    import voxtrait
+
+    model = voxtrait.load()             # the shipped bundle, or voxtrait.load("path/to/bundle")
+    answer = model.predict("clip.mp3")  # or bytes, an open file, an array with its rate, …
+    print(answer)                       # clip.mp3  female (p 0.97)  34 years (24–47), thirties  3.9 s speech
+    answer.gender, answer.p_female, answer.age_years
+
+Many voices, and a table of them::
+
+    answers = model.predict_many(["a.mp3", "b.wav"], jobs=2)  # in order, in two processes
+    voxtrait.to_frame(answers)                                # Polars, or library="pandas"
+
+Several people in one recording, and a speaker embedding::
+
+    voxtrait.timeline("talk.mp3")       # who speaks when
+    model.embed("clip.mp3")             # (192,), length 1
+
+Files that cannot be used get an answer with status ``error``. Everything else that goes wrong is a
+:class:`VoxtraitError`. One recogniser may be used by several threads. ``import voxtrait`` is quick: the rest is loaded
+on first use. Guide: ``docs/python.md``. Command line: ``voxtrait --help``.
 
 >>> import voxtrait
->>> model = voxtrait.load()                       # the shipped bundle, or voxtrait.load("path/to/bundle")
->>> model.bundle.name
+>>> voxtrait.load().bundle.name
 'voxtrait-base'
-
-``model.predict("clip.mp3")`` gives a :class:`Prediction`,
-``voxtrait.timeline("talk.mp3")`` a :class:`Timeline`. Everything heavy is loaded on first use.
 """
 
 import importlib
@@ -21,14 +40,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from voxtrait import features
     from voxtrait.errors import VoxtraitError
-    from voxtrait.recognize import Prediction, Recognizer, load
+    from voxtrait.recognize import Prediction, Recognizer, load, to_frame
     from voxtrait.timelines import Timeline, timeline
 
 # From 1.29 on, ONNX Runtime sends telemetry for every session. It reads this variable when it is loaded: nothing is
 # sent unless the user wants it
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-__all__ = ["Prediction", "Recognizer", "Timeline", "VoxtraitError", "__version__", "features", "load", "timeline"]
+__all__ = [
+    "Prediction",
+    "Recognizer",
+    "Timeline",
+    "VoxtraitError",
+    "__version__",
+    "features",
+    "load",
+    "timeline",
+    "to_frame",
+]
 
 _HOMES = {
     "Prediction": "voxtrait.recognize",
@@ -37,6 +66,7 @@ _HOMES = {
     "VoxtraitError": "voxtrait.errors",
     "load": "voxtrait.recognize",
     "timeline": "voxtrait.timelines",
+    "to_frame": "voxtrait.recognize",
 }
 
 _MOVED = {

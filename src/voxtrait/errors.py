@@ -4,11 +4,13 @@
 
     VoxtraitError
     ├── OptionError (ValueError)         an argument or option out of its range
+    │   └── OptionTypeError (TypeError)  … or of another type
     ├── AudioError (ValueError)          audio that cannot be used
     │   ├── AudioMissingError (FileNotFoundError)   no such file
     │   ├── DecodeError                  a file that is empty, damaged or no audio
     │   │   └── NotAudioError            … of which nothing looks like audio
-    │   └── SignalError                  an array that is no signal
+    │   ├── SignalError                  an array that is no signal
+    │   └── SourceError (TypeError)      an object that is neither a file nor a signal
     ├── ManifestError (ValueError)       a table that is no manifest
     │   └── LeakageError                 a split or a use that would share speakers
     ├── CorpusError (ValueError)         a folder in no known layout
@@ -34,6 +36,10 @@ class OptionError(VoxtraitError, ValueError):
     """An argument or option has a value outside its range."""
 
 
+class OptionTypeError(OptionError, TypeError):
+    """An argument has a value of another type than expected."""
+
+
 class AudioError(VoxtraitError, ValueError):
     """Audio that cannot be used."""
 
@@ -56,6 +62,10 @@ class NotAudioError(DecodeError):
 
 class SignalError(AudioError):
     """An array is not a signal: wrong type, wrong shape, or not finite."""
+
+
+class SourceError(AudioError, TypeError):
+    """An object is neither a file with sound nor a signal."""
 
 
 class ManifestError(VoxtraitError, ValueError):

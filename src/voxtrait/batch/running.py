@@ -1,9 +1,10 @@
 """A job over items: on one of the engines, with progress, results in order."""
 
 import contextlib
+import itertools
 import pickle
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from typing import Any, Final, TypeVar
 
 from voxtrait.batch.crew import Crew, Lost
@@ -20,8 +21,9 @@ CLUSTER_CHUNK: Final = 32  # the same for a cluster's worker, which is asked ove
 
 def run(
     job: Callable[[Item], Result],
-    items: Sequence[Item],
+    items: Iterable[Item],
     *,
+    total: int | None = None,
     jobs: Jobs = 1,
     on_crash: Callable[[Item, str], Result],
     label: str | None = None,
@@ -31,7 +33,8 @@ def run(
 
     Args:
         job: picklable; called once an item, and again where a worker died.
-        items: what to work on.
+        items: what to work on; an iterator is read as the work goes on.
+        total: how many items an iterator has, if that is known.
         jobs: processes, 1 works in this process; or a :class:`Where`.
         on_crash: makes the result for an item whose worker died again and again (a decoder that crashed, memory that
             ran out) or took longer than the timeout, from the item and a reason.
@@ -48,18 +51,25 @@ def run(
         [1, 2, 3]
     """
     where = jobs if isinstance(jobs, Where) else Where(jobs=jobs)
-    return progress(_results(job, items, where, on_crash), len(items), label, unit)
+    if isinstance(items, Sized):
+        total = len(items)
+    return progress(_results(job, items, total, where, on_crash), total, label, unit)
 
 
 def _results(
-    job: Callable[[Item], Result], items: Sequence[Item], where: Where, on_crash: Callable[[Item, str], Result]
+    job: Callable[[Item], Result],
+    items: Iterable[Item],
+    total: int | None,
+    where: Where,
+    on_crash: Callable[[Item, str], Result],
 ) -> Iterator[Result]:
-    if not len(items):
+    if total == 0:
         return
     size = CHUNK if where.engine == "local" else CLUSTER_CHUNK
     # chunks are cut when their turn comes: items may be a table's rows, which cost nothing before
-    chunks = (items[at : at + size] for at in range(0, len(items), size))
-    count = -(-len(items) // size)
+    rest = iter(items)
+    chunks = iter(lambda: list(itertools.islice(rest, size)), [])
+    count = sys.maxsize if total is None else -(-total // size)
     match where.engine:
         case "ray":
             from voxtrait.batch.ray_engine import in_ray
@@ -71,8 +81,8 @@ def _results(
             found = in_dask(job, chunks, where, count)
         case _:
             processes = min(where.jobs or default_jobs(), count)
-            if processes == 1 and (where.timeout is None or len(items) <= where.inline):
-                yield from map(job, items)
+            if processes == 1 and (where.timeout is None or (total is not None and total <= where.inline)):
+                yield from map(job, rest)
                 return
             found = _in_processes(job, chunks, processes, where.timeout)
     with contextlib.closing(found):

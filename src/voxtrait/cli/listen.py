@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import click
 
 from voxtrait.cli.options import finish, format_option, note, quiet_option
-from voxtrait.cli.predict import text_line
 from voxtrait.errors import AudioError, AudioMissingError, OptionError
 
 if TYPE_CHECKING:
@@ -269,8 +268,7 @@ class _Screen:
         if self._json:
             click.echo(_json_line(final))
             return
-        row = final.so_far.to_dict()
-        line = text_line(row | {"path": row["path"] or "-"})
+        line = str(final.so_far)
         click.echo(("\r" + line.ljust(self._shown)) if self._shown else line)
 
 
@@ -290,6 +288,8 @@ def live_line(estimate: "Estimate") -> str:
 
 
 def _brief(prediction: Any) -> str:
+    from voxtrait.recognize.prediction import text_line
+
     row = prediction.to_dict()
     if row["status"] == "ok":
         return text_line(row | {"path": ""}).strip()

@@ -181,6 +181,7 @@ def predict_into(
 
     from voxtrait import batch, storage
     from voxtrait.recognize import check_table_name, write_table
+    from voxtrait.recognize.prediction import one_line
 
     check_table_name(out)
     name = storage.shown(str(out))
@@ -203,7 +204,7 @@ def predict_into(
         storage.remove([str(shard) for shard in shards]) if storage.is_url(parts) else shutil.rmtree(parts)
     note(f"{name}: {', '.join(f'{count} {status}' for status, count in counts.items())}{pace}", quiet)
     for path, message in failures.iter_rows():
-        note(f"failed: {_one_line(message if path is None or path in message else f'{path}: {message}')}", quiet)
+        note(f"failed: {one_line(message if path is None or path in message else f'{path}: {message}')}", quiet)
     if (more := counts.get("error", 0) - failures.height) > 0:
         note(f"and {more} more: the rows of status error in {name}", quiet)
     return "error" in counts
@@ -238,6 +239,8 @@ class Pace:
 
 def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> bool:
     """Print predictions as they come. Return whether one of them is an error."""
+    from voxtrait.recognize.prediction import text_line
+
     failed = False
 
     def checked_rows() -> Iterator[Row]:
@@ -255,35 +258,6 @@ def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> 
     for line in writers[format_](checked_rows()):
         click.echo(line)
     return failed
-
-
-def text_line(row: Row, width: int = 0) -> str:
-    """Format a prediction as one line.
-
-    Examples:
-        >>> row = {"path": "clip.mp3", "status": "ok", "gender": "female", "p_female": 0.973, "age_years": 34.2,
-        ...        "age_low": 24.0, "age_high": 47.0, "age_group": "thirties", "speech_s": 3.9}
-        >>> text_line(row)
-        'clip.mp3  female (p 0.97)  34 years (24–47), thirties  3.9 s speech'
-        >>> text_line({"path": "clip.mp3", "status": "no_speech", "message": "no speech was found"})
-        'clip.mp3  no_speech: no speech was found'
-    """
-    name = _one_line(row["path"]).ljust(width)
-    if row["status"] != "ok":
-        return f"{name}  {row['status']}: {_one_line(row['message'])}"
-    cells = [name]
-    if row["gender"] is not None:
-        p = row["p_female"] if row["gender"] != "male" else 1 - row["p_female"]
-        stated = f"p_female {p:.2f}" if row["gender"] == "unsure" else f"p {p:.2f}"
-        cells.append(f"{row['gender']} ({stated})".ljust(22 if width else 0))
-    if row["age_years"] is not None:
-        years = f"{row['age_years']:.0f} years ({row['age_low']:.0f}–{row['age_high']:.0f})"
-        cells.append(f"{years}, {row['age_group'].replace('_', ' ')}".ljust(28 if width else 0))
-    if row["speech_s"] is not None:
-        cells.append(f"{row['speech_s']:.1f} s speech")
-    if row.get("message"):
-        cells.append(_one_line(row["message"]))
-    return "  ".join(cells).rstrip()
 
 
 def _csv_lines(rows: Iterable[Row]) -> Iterator[str]:
@@ -320,7 +294,3 @@ def _widest(items: Sequence[Item]) -> int:
     if len(items) == 1:
         return 0
     return min(WIDEST, max(1 if isinstance(item, BytesIO) else len(item) for item in items))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split("\n"))

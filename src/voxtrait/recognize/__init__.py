@@ -10,6 +10,7 @@ memory that does not grow with their length.
 """
 
 from voxtrait.recognize.clip import SHORTEST_S, Clip
+from voxtrait.recognize.frames import to_frame
 from voxtrait.recognize.listening import Estimate, Listening
 from voxtrait.recognize.prediction import CSV_FIELDS, FIELDS, Prediction
 from voxtrait.recognize.recognizer import Recognizer, load
@@ -28,5 +29,6 @@ __all__ = [
     "check_table_name",
     "load",
     "table_schema",
+    "to_frame",
     "write_table",
 ]

@@ -79,7 +79,7 @@ class Inference:
         Raises:
             SignalError: if the array is no signal, or windows are wanted and there is no speech.
         """
-        mono = resample(to_mono(check_signal(signal)), sampling_rate, SAMPLING_RATE)
+        mono = resample(to_mono(check_signal(signal, whole=True)), sampling_rate, SAMPLING_RATE)
         if self._head is None:
             return self._drawn(mono if len(mono) <= STRETCH_S * SAMPLING_RATE else Clip().beginning(cut(mono)))
         found = [self.windows(stretch) for stretch in Clip().stretches(cut(mono))]

@@ -1,12 +1,18 @@
-"""The prediction for one clip: the record, its fields and their order."""
+"""The prediction for one clip: the record, its fields and their order, and how it is printed."""
 
 import dataclasses
-import os
+import html
+import textwrap
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
+from voxtrait import storage
 
-@dataclasses.dataclass(frozen=True)
+BRIEF: Final = 100  # characters of a representation, without the path
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Prediction:
     """What a voice presents as in one clip; the fields and their order are the contract's.
 
@@ -15,7 +21,14 @@ class Prediction:
     several voices, or averaged channels with different people. What a bundle does not predict is ``None`` too. The
     fields after ``voices`` are for evaluation, and not printed.
 
+    ``print`` shows the line of the command line, a notebook a small table.
+
     Examples:
+        >>> sure = Prediction("a.mp3", "ok", None, 4.8, 3.9, "female", 0.973, 34.2, 24.0, 47.0, "thirties", None, "m")
+        >>> print(sure)
+        a.mp3  female (p 0.97)  34 years (24–47), thirties  3.9 s speech
+        >>> sure
+        <Prediction a.mp3: female (p 0.97), 34 years (24–47)>
         >>> silent = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 1.0")
         >>> list(silent.to_dict())[:5]
         ['path', 'status', 'message', 'duration_s', 'speech_s']
@@ -41,9 +54,92 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields in the contract's order, probabilities to 4 digits, seconds and years to 2."""
         values = {name: getattr(self, name) for name in FIELDS}
-        if self.path is not None:  # a name that is not UTF-8 could not be printed or stored
-            values["path"] = os.fsencode(self.path).decode("utf-8", "replace")
+        for name in ("path", "message"):  # a name that is not UTF-8 could not be printed or stored
+            if values[name] is not None:
+                values[name] = storage.text_of(values[name])
         return rounded(values)
+
+    def __str__(self) -> str:
+        return text_line(self.to_dict())
+
+    def __repr__(self) -> str:
+        cells = (
+            [self.status, storage.text_of(one_line(self.message or ""))]
+            if self.status != "ok"
+            else [_gender(self), _years(self)]
+        )
+        brief = textwrap.shorten(", ".join(filter(None, cells)) or "ok", BRIEF, placeholder=" …")
+        return f"<Prediction {storage.text_of(self.path or '-')}: {brief}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table with one row, for notebooks."""
+        row = self.to_dict()
+        cells = {"path": row["path"] or "-", "status": row["status"]}
+        if self.status == "ok":
+            cells |= {
+                "gender": _gender(self),
+                "age": ", ".join(filter(None, [_years(self), (self.age_group or "").replace("_", " ")])),
+                "speech": "" if self.speech_s is None else f"{self.speech_s:.1f} s",
+            }
+        cells |= {"message": row["message"] or "", "model": row["model"]}
+        shown = {name: html.escape(text) for name, text in cells.items() if text}
+        head, body = (
+            "".join(f'<{tag} style="text-align: left">{text}</{tag}>' for text in texts)
+            for tag, texts in (("th", shown), ("td", shown.values()))
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody><tr>{body}</tr></tbody></table>"
+
+
+def text_line(row: Mapping[str, Any], width: int = 0) -> str:
+    """Format a prediction, as :meth:`Prediction.to_dict` returns it, as the one line that ``voxtrait FILE`` prints.
+
+    Args:
+        row: its fields; a path that is ``None`` is printed as ``-``.
+        width: of the column of paths in characters; 0 for a line that stands alone.
+
+    Examples:
+        >>> row = {"path": "clip.mp3", "status": "ok", "gender": "female", "p_female": 0.973, "age_years": 34.2,
+        ...        "age_low": 24.0, "age_high": 47.0, "age_group": "thirties", "speech_s": 3.9}
+        >>> text_line(row)
+        'clip.mp3  female (p 0.97)  34 years (24–47), thirties  3.9 s speech'
+        >>> text_line({"path": "clip.mp3", "status": "no_speech", "message": "no speech was found"})
+        'clip.mp3  no_speech: no speech was found'
+    """
+    name = one_line("-" if row["path"] is None else row["path"]).ljust(width)
+    if row["status"] != "ok":
+        return f"{name}  {row['status']}: {one_line(row['message'])}"
+    found = SimpleNamespace(**row)
+    cells = [name]
+    if row["gender"] is not None:
+        cells.append(_gender(found).ljust(22 if width else 0))
+    if row["age_years"] is not None:
+        cells.append(f"{_years(found)}, {row['age_group'].replace('_', ' ')}".ljust(28 if width else 0))
+    if row["speech_s"] is not None:
+        cells.append(f"{row['speech_s']:.1f} s speech")
+    if row.get("message"):
+        cells.append(one_line(row["message"]))
+    return "  ".join(cells).rstrip()
+
+
+def one_line(text: str) -> str:
+    r"""Replace ends of lines by spaces.
+
+    Examples:
+        >>> one_line("two\nlines")
+        'two lines'
+    """
+    return " ".join(text.split("\n"))
+
+
+def _gender(found: Any) -> str:
+    if found.gender is None:
+        return ""
+    p = found.p_female if found.gender != "male" else 1 - found.p_female
+    return f"{found.gender} ({'p_female' if found.gender == 'unsure' else 'p'} {p:.2f})"
+
+
+def _years(found: Any) -> str:
+    return "" if found.age_years is None else f"{found.age_years:.0f} years ({found.age_low:.0f}–{found.age_high:.0f})"
 
 
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:

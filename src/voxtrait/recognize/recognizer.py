@@ -2,32 +2,38 @@
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy.typing as npt
-
 from voxtrait import batch, features, storage
 from voxtrait.audio.channels import Comparison, OneChannel
-from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import Signal
 from voxtrait.bundle import current_name
 from voxtrait.bundle import load as load_bundle
-from voxtrait.errors import AudioMissingError, BundleError, OptionError, VoxtraitError
+from voxtrait.errors import (
+    AudioMissingError,
+    BundleError,
+    DecodeError,
+    NotAudioError,
+    OptionError,
+    SourceError,
+    VoxtraitError,
+)
 from voxtrait.features import Array
 from voxtrait.recognize.inference import Inference
+from voxtrait.recognize.inputs import Input, Sound, Taken, Unusable, each, is_single, name_of, taken
 from voxtrait.recognize.listening import EVERY_S, WINDOW_S, Estimate, Listening
 from voxtrait.recognize.prediction import Prediction
-from voxtrait.recognize.sources import as_items, blocks_of, each_channel
+from voxtrait.recognize.sources import blocks_of, of_channel
 from voxtrait.recognize.table import table_row, table_schema
 
 PICTURE_SUFFIX: Final = ".png"
 
 
 class Recognizer(Inference):
-    """Runs a model bundle on files, signals and streams.
+    """Runs a model bundle on files, signals and streams. Several threads may use one recogniser at the same time.
 
     Args:
         bundle: what to use.
@@ -37,28 +43,40 @@ class Recognizer(Inference):
         BundleError: by the first prediction, if a graph does not fit its description in the bundle.
     """
 
-    def predict(
-        self, source: Source | npt.ArrayLike, sampling_rate: int | None = None, *, channel: int | None = None
-    ) -> Prediction:
+    def predict(self, source: Input, sampling_rate: int | None = None, *, channel: int | None = None) -> Prediction:
         """Predict what a voice presents as.
 
         Args:
-            source: a file of audio (or, for a bundle of pictures, a picture that ``voxtrait images`` drew), its URL, a
-                ``BytesIO`` with one, or a signal ``(samples,)`` or ``(channels, samples)``.
-            sampling_rate: of a signal, in Hz; needed there and only there.
+            source: one of
+
+                - a file of audio: its path or URL, its bytes, or the file opened as binary;
+                - a signal: an array, a list or a tensor, ``(samples,)``, ``(channels, samples)``, or ``(frames,
+                  channels)`` with at most 8 channels; floats in [-1, 1] or integers;
+                - a signal with its rate: ``(rate, samples)`` as Gradio gives it, ``(samples, rate)`` as librosa does, a
+                  dict ``{"array", "sampling_rate"}`` or a decoder, as Hugging Face ``datasets`` do;
+                - for a bundle of pictures, a picture that ``voxtrait images`` drew.
+            sampling_rate: of a signal, in Hz, if the source does not contain it.
             channel: the only channel that is used, counted from 1; ``None`` averages all.
 
         Returns:
             The prediction; files that cannot be used have status ``error`` rather than raise.
 
         Raises:
-            SignalError: if an array is no signal.
-            ValueError: if an array comes without its sampling rate.
+            SourceError: (a ``TypeError``) if the source is nothing that holds a sound, or a list of files.
+            SignalError: (a ``ValueError``) if an array is no signal.
+            OptionError: (a ``ValueError``) if a signal comes without its sampling rate, or with a wrong one.
+
+        Examples:
+            >>> import numpy as np
+            >>> print(load().predict(np.zeros(32000), sampling_rate=16000))
+            -  no_speech: no speech was found
+            >>> print(load().predict((16000, [0] * 32000)))
+            -  no_speech: no speech was found
         """
         return self.hear(source, sampling_rate, channel=channel)[0]
 
     def hear(
-        self, source: Source | npt.ArrayLike, sampling_rate: int | None = None, *, channel: int | None = None
+        self, source: Input, sampling_rate: int | None = None, *, channel: int | None = None
     ) -> tuple[Prediction, Array | None]:
         """Predict what a voice presents as and compute its embedding, in one pass over the sound.
 
@@ -72,8 +90,7 @@ class Recognizer(Inference):
             embedding, or the prediction is not ``ok``.
 
         Raises:
-            SignalError: if an array is no signal.
-            ValueError: if an array comes without its sampling rate.
+            SourceError, SignalError, OptionError: as :meth:`predict` does.
 
         Examples:
             >>> import numpy as np
@@ -81,18 +98,25 @@ class Recognizer(Inference):
             >>> prediction.status, embedding is None
             ('no_speech', True)
         """
-        compared = None if channel or isinstance(source, OneChannel) else Comparison()
-        if not isinstance(source, str | os.PathLike | BytesIO):
-            return self.answer_and_embed(None, blocks_of(source, sampling_rate, channel, compared), compared)
-        path = None if isinstance(source, BytesIO) else storage.shown(os.fspath(source))
         try:
-            if path is not None and path.lower().endswith(PICTURE_SUFFIX):
-                return self._predict_picture(source if storage.is_url(source) else path), None
-            return self.answer_and_embed(path, blocks_of(source, sampling_rate, channel, compared), compared)
+            item = taken(source, sampling_rate)
+        except DecodeError as error:  # of a decoder: a file, not a mistake of the caller
+            return self.refuse(None, "error", str(error)), None
+        compared = None if channel or isinstance(item, OneChannel) else Comparison()
+        path = name_of(item)
+        if isinstance(item, Sound):
+            return self.answer_and_embed(path, blocks_of(item, channel, compared), compared)
+        try:
+            if isinstance(item, str) and item.lower().endswith(PICTURE_SUFFIX):
+                return self._predict_picture(item), None
+            return self.answer_and_embed(path, blocks_of(item, channel, compared), compared)
         except BundleError:  # no fault of the file, and the same for the next one
             raise
         except (VoxtraitError, OSError) as error:
-            return self.refuse(path, "error", str(error)), None
+            # a rate is given for samples only: the bytes are what a microphone or socket delivers
+            raw = isinstance(error, NotAudioError) and path is None and sampling_rate is not None
+            hint = ". For raw samples, give an array: np.frombuffer(data, np.int16)" if raw else ""
+            return self.refuse(path, "error", f"{error}{hint}"), None
 
     def listen(
         self,
@@ -133,26 +157,45 @@ class Recognizer(Inference):
 
     def predict_many(
         self,
-        paths: Sequence[Source],
+        paths: Iterable[Input] | Input,
         *,
         jobs: batch.Jobs = 1,
         label: str | None = None,
         channel: int | Literal["each"] | None = None,
+        sampling_rate: int | None = None,
     ) -> Iterator[Prediction]:
-        """Predict files in order, in processes, with memory that does not grow with their number.
+        """Predict sounds in order, in processes, with memory that does not grow with their number.
 
         Args:
-            paths: audio files, URLs of some, or ``BytesIO`` with one.
+            paths: any iterable of what :meth:`predict` accepts: files, URLs, dicts, arrays, a generator of them. It is
+                read as the predictions are taken. An array of two or more dimensions is a batch of signals. A
+                single file or signal is accepted too.
             jobs: processes, or a :class:`voxtrait.batch.Where`.
             label: of a progress line on standard error; ``None`` for none.
             channel: the only channel that is used, counted from 1; ``None`` averages all, ``each`` makes a prediction
                 for each one, whose path ends in ``#`` and its number.
+            sampling_rate: of signals that do not contain it, in Hz.
+
+        Returns:
+            The predictions, one by one. Items that cannot be used have status ``error`` rather than raise.
+
+        Raises:
+            SourceError: (a ``TypeError``) if ``paths`` is nothing to iterate over, or a whole table.
+            OptionError: (a ``ValueError``) if a signal has no sampling rate, or a wrong one.
+
+        Examples:
+            >>> import numpy as np
+            >>> batch = np.zeros((3, 32000))
+            >>> [one.status for one in load().predict_many(batch, sampling_rate=16000)]
+            ['no_speech', 'no_speech', 'no_speech']
         """
-        return batch.run(self.predict, _of_channel(paths, channel), jobs=jobs, on_crash=self._crashed, label=label)
+        items = of_channel(each(paths, sampling_rate), channel)
+        total = len(paths) if isinstance(paths, Sized) and channel != "each" and not is_single(paths) else None
+        return batch.run(self._predict_item, items, total=total, jobs=jobs, on_crash=self._crashed, label=label)
 
     def predict_shards(
         self,
-        paths: Sequence[Source],
+        paths: Sequence[Input],
         folder: str | os.PathLike[str],
         *,
         jobs: batch.Jobs = 1,
@@ -163,7 +206,7 @@ class Recognizer(Inference):
         """Predict files as :func:`predict_many` does, into Parquet shards; a killed run can be resumed.
 
         Args:
-            paths: as for :func:`predict_many`.
+            paths: files, URLs, or bytes of files.
             folder: for the shards and nothing else, or its URL; remove it when their content is stored elsewhere.
             jobs: processes, or a :class:`voxtrait.batch.Where`; the shards do not depend on it.
             label: of a progress line on standard error; ``None`` for none.
@@ -172,7 +215,15 @@ class Recognizer(Inference):
 
         Returns:
             The shards in order: one row a file, all fields of a prediction.
+
+        Raises:
+            SourceError: (a ``TypeError``) if there is something else than files.
         """
+        items = list(of_channel(each(paths), channel))
+        files = [item for item in items if isinstance(item, str | BytesIO)]
+        if len(files) < len(items):
+            why = next((item.why for item in items if isinstance(item, Unusable)), "Got signals.")
+            raise SourceError(f"{why} To resume a run, predict_shards needs files. For signals, call predict_many.")
 
         def row(prediction: Prediction) -> dict[str, Any]:
             seen(prediction)
@@ -180,7 +231,7 @@ class Recognizer(Inference):
 
         return batch.run_sharded(
             self.predict,
-            _of_channel(paths, channel),
+            files,
             folder,
             row=row,
             schema=table_schema(),
@@ -190,12 +241,12 @@ class Recognizer(Inference):
             label=label,
         )
 
-    def embed(self, source: Source | npt.ArrayLike, sampling_rate: int | None = None) -> Array:
+    def embed(self, source: Input, sampling_rate: int | None = None) -> Array:
         """Compute the speaker embedding, where the bundle has one: near to that of the same speaker in another clip.
 
         Args:
             source: as for :meth:`predict`.
-            sampling_rate: of a signal, in Hz.
+            sampling_rate: as for :meth:`predict`.
 
         Returns:
             ``(d,)``, float32, of length 1: the cosine of two is their scalar product. ``d`` is 192 for the shipped
@@ -205,8 +256,9 @@ class Recognizer(Inference):
             BundleError: if the bundle has none.
             SignalError: if there is no speech, or less than 0.7 s.
             AudioError: if a file cannot be used.
+            SourceError, OptionError: as :meth:`predict` does.
         """
-        return self.embedding(blocks_of(source, sampling_rate))
+        return self.embedding(blocks_of(taken(source, sampling_rate)))
 
     def _predict_picture(self, place: str) -> Prediction:
         path = storage.shown(place)
@@ -218,14 +270,14 @@ class Recognizer(Inference):
         (values,) = self.decide(self.run(features.network_input(drawn, self.bundle.front_end)[None]))
         return Prediction(path, "ok", None, None, None, model=self.bundle.title, **values)
 
-    def _crashed(self, item: str | BytesIO, why: str) -> Prediction:
-        return self.refuse(None if isinstance(item, BytesIO) else storage.shown(item), "error", why)
+    def _predict_item(self, item: Taken | Unusable) -> Prediction:
+        return self.refuse(None, "error", item.why) if isinstance(item, Unusable) else self.predict(item)
 
+    def _crashed(self, item: Taken | Unusable, why: str) -> Prediction:
+        return self.refuse(None if isinstance(item, Unusable) else name_of(item), "error", why)
 
-def _of_channel(paths: Sequence[Source], channel: int | Literal["each"] | None) -> list[str | BytesIO]:
-    if channel == "each":
-        return each_channel(paths)
-    return as_items(paths) if channel is None else [OneChannel(path, channel) for path in paths]
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.bundle.title}>"
 
 
 def load(which: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Recognizer:

@@ -1,11 +1,11 @@
 """Labels of speakers and identifiers of recordings, as they are written to files and recognised again."""
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Final
 
+from voxtrait import storage
 from voxtrait.timelines.records import UNSURE, Speaker, Timeline
 
 NOT_SPEAKERS: Final = frozenset({"", "music", "silence", "sil", "noise", "noenergy", "♪"})
@@ -70,7 +70,7 @@ def token(text: str) -> str:
 
 def shown_path(timeline: Timeline) -> str:
     """Return the path of a recording as valid Unicode; ``recording`` for an array without a path."""
-    return "recording" if timeline.path is None else os.fsencode(timeline.path).decode("utf-8", "replace")
+    return "recording" if timeline.path is None else storage.text_of(timeline.path)
 
 
 def file_ids(timelines: Sequence[Timeline]) -> list[str]:

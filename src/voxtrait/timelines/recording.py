@@ -4,16 +4,13 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
-
-import numpy.typing as npt
 
 from voxtrait import audio, storage
 from voxtrait.audio.channels import Comparison
-from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
-from voxtrait.errors import BundleError, OptionError, VoxtraitError
+from voxtrait.errors import BundleError, DecodeError, OptionError, VoxtraitError
 from voxtrait.recognize import Recognizer, load
+from voxtrait.recognize.inputs import Input, Sound, Taken, name_of, taken
 from voxtrait.recognize.sources import blocks_of, channel_blocks_of
 from voxtrait.timelines import given
 from voxtrait.timelines.channels import describe
@@ -24,7 +21,7 @@ from voxtrait.timelines.turns import read_turns
 
 
 def timeline(
-    source: Source | npt.ArrayLike,
+    source: Input,
     sampling_rate: int | None = None,
     *,
     model: Recognizer | str | os.PathLike[str] | None = None,
@@ -40,8 +37,9 @@ def timeline(
     """Find who speaks when in a recording, and what each voice presents as.
 
     Args:
-        source: a file of audio, its URL, a ``BytesIO`` with one, or a signal ``(samples,)`` or ``(channels, samples)``.
-        sampling_rate: of a signal, in Hz; needed there and only there.
+        source: a file of audio, its URL or bytes, an open binary file, a signal ``(samples,)`` or ``(channels,
+            samples)``, or whatever else :meth:`voxtrait.Recognizer.predict` accepts.
+        sampling_rate: of a signal, in Hz, if the source does not contain it.
         model: a recogniser, or a bundle's folder or name; ``None`` for the shipped one.
         speakers: how many speakers there are, if it is known.
         min_speakers: fewest speakers that there may be.
@@ -58,7 +56,8 @@ def timeline(
 
     Raises:
         OptionError: if the numbers of speakers contradict each other, or the turns cannot be used, or ``channels`` is
-            combined with them.
+            combined with them, or a signal comes without its sampling rate.
+        SourceError: (a ``TypeError``) if the source is nothing that holds a sound.
         SignalError: if an array is no signal.
         BundleError: if the bundle has no speaker embedding.
 
@@ -70,17 +69,20 @@ def timeline(
     limits = limits_of(speakers, min_speakers, max_speakers)
     check_channels(channels, channel, limits != ANY or turns is not None)
     recognizer = model if isinstance(model, Recognizer) else load(model)
-    is_file = isinstance(source, str | os.PathLike)
-    path = storage.shown(os.fspath(source)) if isinstance(source, str | os.PathLike) else None
+    try:
+        item = taken(source, sampling_rate)
+    except DecodeError as error:  # of a decoder
+        return failed(recognizer, None, str(error))
+    path = name_of(item)
     if isinstance(turns, str | os.PathLike):
         turns = read_turns(turns, recording=path)
     try:
         if channels:
-            with _at_hand(source) as held:
-                together = channel_blocks_of(held, sampling_rate)
-                return describe(recognizer, together, lambda one: blocks_of(held, sampling_rate, one), path=path)
+            with _at_hand(item) as held:
+                together = channel_blocks_of(held)
+                return describe(recognizer, together, lambda one: blocks_of(held, one), path=path)
         compared = Comparison() if channel is None else None
-        blocks = _followed(blocks_of(source, sampling_rate, channel, compared), progress)
+        blocks = _followed(blocks_of(item, channel, compared), progress)
         if turns is not None:
             found = noted(given.describe(recognizer, blocks, turns, path=path), compared)
         else:
@@ -93,7 +95,7 @@ def timeline(
     except (BundleError, OptionError):
         raise
     except VoxtraitError as error:
-        if not is_file and not isinstance(source, BytesIO):
+        if isinstance(item, Sound):
             raise
         return failed(recognizer, path, str(error))
 
@@ -106,15 +108,13 @@ def _followed(blocks: Iterator[Signal], progress: Callable[[float], None] | None
 
 
 @contextlib.contextmanager
-def _at_hand(source: Source | npt.ArrayLike) -> Iterator[Source | npt.ArrayLike]:
+def _at_hand(source: Taken) -> Iterator[Taken]:
     """Provide a source that can be read several times: the content of a URL is fetched once."""
-    if isinstance(source, str | os.PathLike) and storage.is_url(source):
-        with storage.fetched(os.fspath(source)) as content:
+    if isinstance(source, str) and storage.is_url(source):
+        with storage.fetched(source) as content:
             yield content
-    elif isinstance(source, str | os.PathLike):
-        yield audio.readable_again(os.fspath(source))
     else:
-        yield source
+        yield source if isinstance(source, Sound) else taken(audio.readable_again(source))
 
 
 def failed(recognizer: Recognizer, path: str | None, why: str) -> Timeline:

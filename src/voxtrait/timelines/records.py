@@ -1,12 +1,12 @@
 """The timeline of one recording: its segments, its speakers, and speaking time by attribute."""
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 import numpy as np
 
+from voxtrait import storage
 from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.recognize.prediction import rounded
 
@@ -165,9 +165,9 @@ class Timeline:
             for attribute in ("gender", "age_group")
         }
         return {
-            "path": None if self.path is None else os.fsencode(self.path).decode("utf-8", "replace"),
+            "path": None if self.path is None else storage.text_of(self.path),
             "status": self.status,
-            "message": self.message,
+            "message": None if self.message is None else storage.text_of(self.message),
             "duration_s": None if self.duration_s is None else round(self.duration_s, 2),
             "speech_s": None if self.speech_s is None else round(self.speech_s, 2),
             "speakers": [speaker.to_dict() for speaker in self.speakers],
@@ -240,9 +240,9 @@ class Timeline:
 
     def __repr__(self) -> str:
         """Return a few lines that a person can read."""
-        head = f"<Timeline {self.path or '-'}: {self.status}"
+        head = f"<Timeline {storage.text_of(self.path or '-')}: {self.status}"
         if self.status != "ok":
-            return f"{head}, {self.message}>"
+            return f"{head}, {storage.text_of(self.message or '')}>"
         lines = [f"{head}, {self.duration_s:.1f} s, {len(self.speakers)} speakers, {len(self.turns)} turns"]
         for one in self.speakers:
             years = "" if one.age_years is None else f", {one.age_years:.0f} years"
