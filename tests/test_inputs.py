@@ -156,7 +156,7 @@ SIGNALS: dict[str, Callable[[np.ndarray], Any]] = {
     "int16": lambda ints: ints,
     "int16 of another byte order": lambda ints: ints.astype(">i2"),
     "int32, full scale": lambda ints: ints.astype(np.int32) << 16,
-    "int32 with 24 bits": lambda ints: ints.astype(np.int32) << 8,
+    "int32, full scale and very quiet": lambda ints: ints.astype(np.int32) << 10,
     "int32 with 16 bits": lambda ints: ints.astype(np.int32),
     "int64": lambda ints: ints.astype(np.int64),
     "int64 with 24 bits": lambda ints: ints.astype(np.int64) << 8,
@@ -184,6 +184,9 @@ SIGNALS: dict[str, Callable[[np.ndarray], Any]] = {
 ROUNDED: dict[str, Callable[[np.ndarray], Any]] = {
     "uint8": lambda ints: ((ints >> 8) + 128).astype(np.uint8),
     "int8": lambda ints: (ints >> 8).astype(np.int8),
+    "int32, 32 bits": lambda ints: (ints.astype(np.int32) << 16) + 1,
+    "int32 with 24 bits": lambda ints: (ints.astype(np.int32) << 8) + 1,
+    "int32 with 24 bits and quiet": lambda ints: (ints.astype(np.int32) << 3) + 1,
     "float16": lambda ints: (ints / 32768).astype(np.float16),
     "torch, bfloat16": lambda ints: torch_of(ints / 32768, "bfloat16"),
     "12 bits as integers": lambda ints: (ints >> 4).tolist(),

@@ -136,14 +136,14 @@ def test_too_many_at_once_are_told_when_to_come_again(front: tuple[int, ssl.SSLC
     assert json.loads(refused)["error"]["code"] == "busy"
 
 
-@pytest.mark.parametrize("client", [[sys.executable, "client.py"], ["node", "client.js"]])
+@pytest.mark.parametrize("client", [[sys.executable, "-X", "dev", "-W", "error", "client.py"], ["node", "client.js"]])
 def test_the_clients_ask_and_tell_what_was_refused(client: list[str], server: Running, tmp_path: Path) -> None:
     if shutil.which(client[0]) is None:
         pytest.skip(f"{client[0]} is not installed")
     (tmp_path / 'a "voice".wav').write_bytes(wav())
     (tmp_path / "text.mp3").write_bytes(b"This is no audio.\n")
     files = [str(tmp_path / 'a "voice".wav'), str(tmp_path / "text.mp3")]
-    command = [client[0], str(ROOT / "examples" / client[1]), "--server", server.url, *files]
+    command = [*client[:-1], str(ROOT / "examples" / client[-1]), "--server", server.url, *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     first, second = map(json.loads, done.stdout.splitlines())
     assert first == server.post("/v1/predict", wav())[1] | {"path": first["path"]}

@@ -54,7 +54,8 @@ def scaled(array: Samples, *, whole: bool) -> Samples:
 
     - integers of 64 bits, the type of every list of integers;
     - floats beyond 16, which were integers before;
-    - integers of 32 bits that all fit in 16, because a recording with 32 bits is never so quiet.
+    - integers of 32 bits, unless the last 8 bits of all are 0: then they are samples of 16 or 24 bits at the full scale
+      of 32, as SciPy and soundfile return them.
 
     Args:
         array: of any shape.
@@ -83,11 +84,10 @@ def scaled(array: Samples, *, whole: bool) -> Samples:
         if not whole or not LOUDEST < (peak := _peak(array)) < np.inf:
             return array
         return np.asarray(array / full_scale(peak))
-    if bits == 64:
-        full = full_scale(_peak(array)) if whole else 2.0**15
-    else:
-        full = 2.0**15 if bits == 32 and whole and _peak(array) <= 2**15 else 2.0 ** (bits - 1)
-    return array.astype(np.float64) / full
+    if bits == 64 or (bits == 32 and whole and bool((array & 0xFF).any())):
+        # too loud is better than too quiet: speech is found at any level over -48 dBFS
+        return array.astype(np.float64) / (full_scale(_peak(array)) if whole else 2.0**15)
+    return array.astype(np.float64) / 2.0 ** (bits - 1)
 
 
 def full_scale(peak: float) -> float:
