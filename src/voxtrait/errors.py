@@ -18,7 +18,8 @@
     ├── RecipeError (ValueError)         a recipe with unknown or ill-typed keys
     ├── NothingToDoError (LookupError)   no input was found
     ├── StorageError (OSError)           a place behind a URL that cannot be reached, or refuses
-    ├── OutputError (OSError)            what was made cannot be written: a full disk, as a rule
+    ├── OutputError (OSError)            what was made cannot be written
+    │   └── DiskFullError                … for there is no room on the disk
     ├── WorkerError (RuntimeError)       no process could be started to work in, no cluster responds
     ├── MissingExtraError (ImportError)  an optional dependency is not installed
     └── PretrainedMissingError (ImportError)    … or the package with pretrained weights, which only training needs
@@ -97,7 +98,11 @@ class StorageError(VoxtraitError, OSError):
 
 
 class OutputError(VoxtraitError, OSError):
-    """What was made cannot be written: the disk is full, as a rule."""
+    """What was made cannot be written: a full disk, a name that is too long, a folder of somebody else's."""
+
+
+class DiskFullError(OutputError):
+    """There is no room on the disk, so nothing more can be written to it."""
 
 
 class WorkerError(VoxtraitError, RuntimeError):

@@ -15,7 +15,7 @@ whatever machine the chunk has come to.
 
 from voxtrait.batch.crew import ATTEMPTS
 from voxtrait.batch.running import CHUNK, progress, run
-from voxtrait.batch.shards import SHARD, claimed, run_sharded, writing
+from voxtrait.batch.shards import SHARD, claimed, parts_of, run_sharded
 from voxtrait.batch.where import ENGINES, PATIENCE_S, Jobs, Where, default_jobs
 from voxtrait.batch.worker import silence_decoders
 
@@ -29,9 +29,9 @@ __all__ = [
     "Where",
     "claimed",
     "default_jobs",
+    "parts_of",
     "progress",
     "run",
     "run_sharded",
     "silence_decoders",
-    "writing",
 ]

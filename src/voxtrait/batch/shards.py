@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -12,14 +13,14 @@ from typing import Any, Final, cast
 
 from voxtrait import storage
 from voxtrait.audio.channels import OneChannel
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import LONGEST_NAME, atomic_path, writing
 from voxtrait.batch.running import Item, Result, run
 from voxtrait.batch.where import Jobs
-from voxtrait.errors import OptionError, OutputError, VoxtraitError
+from voxtrait.errors import OptionError
 
 SHARD: Final = 500  # items a shard: what a killed run loses at most
 LOCK: Final = ".running"
-_ours: set[str] = set()  # folders that this process has claimed
+_ours: set[tuple[str, int]] = set()  # folders that a thread of this process has claimed
 
 
 def run_sharded(
@@ -70,7 +71,7 @@ def run_sharded(
         with contextlib.closing(run(job, left, jobs=jobs, on_crash=on_crash, label=label, unit=unit)) as results:
             for k in missing:
                 rows = [dict(row(result)) for result in itertools.islice(results, len(cut[k]))]
-                with writing(shards[k]), atomic_path(shards[k]) as part:
+                with atomic_path(shards[k]) as part:
                     pl.DataFrame(rows, schema=dict(schema), orient="row").write_parquet(part)
         for stale in there - set(names) - {LOCK}:
             if storage.is_url(folder):
@@ -78,6 +79,22 @@ def run_sharded(
             else:
                 Path(folder, stale).unlink()
     return cast("list[Path]", shards)
+
+
+def parts_of(out: str | os.PathLike[str]) -> str:
+    """Name the folder for the shards of an output file: hidden, beside it, the same in every run.
+
+    Examples:
+        >>> parts_of("tables/out.csv"), parts_of("s3://bucket/out.csv")
+        ('tables/.out.csv.parts', 's3://bucket/.out.csv.parts')
+    """
+    if storage.is_url(out):
+        return storage.join(storage.parent(out), f".{storage.name_of(out)}.parts")
+    file = Path(out)
+    name = f".{file.name}.parts"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.blake2b(os.fsencode(file.name), digest_size=8).hexdigest()}.parts"
+    return os.fspath(file.with_name(name))
 
 
 def _there(folder: str | os.PathLike[str]) -> set[str]:
@@ -89,39 +106,16 @@ def _there(folder: str | os.PathLike[str]) -> set[str]:
 
 
 @contextlib.contextmanager
-def writing(target: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise an error that states what to do where a disk is full.
-
-    Raises:
-        OutputError: in the place of what the system, or Polars for it, raises.
-    """
-    from polars.exceptions import ComputeError
-
-    try:
-        yield
-    except (OSError, ComputeError) as error:
-        if isinstance(error, VoxtraitError) or (isinstance(error, ComputeError) and "os error" not in str(error)):
-            raise
-        why = (
-            getattr(error, "strerror", None)
-            or str(error).rpartition("underlying IO error: ")[2].partition(" (os error")[0]
-        )
-        raise OutputError(
-            f"{os.fspath(target)} cannot be written ({why}): what was done before is kept, "
-            "so make room and run the same command again"
-        ) from None
-
-
-@contextlib.contextmanager
 def claimed(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Hold a folder for this process alone, and make it if need be; one behind a URL is nobody's.
 
     The claim is the system's own lock on a file in it, so it ends with the process, however that ends; the file names
     who holds it. Where a disk or a system knows no such locks, nothing is claimed. A folder may be claimed again by the
-    process that holds it.
+    thread that holds it.
 
     Raises:
-        OptionError: if another process holds it.
+        OptionError: if another process holds it, or another thread of this one.
+        OutputError: if the folder cannot be made.
 
     Examples:
         >>> import tempfile
@@ -133,12 +127,12 @@ def claimed(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
         return
     home = Path(folder)
-    home.mkdir(parents=True, exist_ok=True)
-    name = os.fspath(home.resolve())
+    name = os.fspath(home.resolve()), threading.get_ident()
     if name in _ours:
         yield
         return
-    lock = _lock(home / LOCK)
+    with writing(home, home / LOCK):
+        lock = _lock(home / LOCK)
     _ours.add(name)
     try:
         yield
@@ -171,7 +165,8 @@ def _lock(file: Path) -> int | None:
             who = os.read(opened, 200).decode(errors="replace") or "another process"
             os.close(opened)
             raise OptionError(
-                f"{who} is writing to {file.parent} at this moment: wait for it, stop it, or use another output"
+                f"{who} is writing to {storage.text_of(file.parent)} at this moment: wait for it, stop it, or use "
+                "another output"
             ) from None
         except OSError:  # a disk without locks
             os.close(opened)

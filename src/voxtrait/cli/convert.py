@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Average the channels to one, or keep them.",
 )
-@click.option("--overwrite", is_flag=True, help="Make every file again, whatever OUT_DIR holds.")
+@click.option("--overwrite", is_flag=True, help="Make every file again and replace existing ones.")
 @where_options
 @format_option("text", "json", "csv")
 @quiet_option
@@ -38,9 +38,11 @@ def convert(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Convert the clips of SRC, a folder, a manifest or a list (.txt), to 16-bit PCM WAV in OUT_DIR; both may be URLs.
+    """Convert the clips of SRC to 16-bit PCM WAV files in OUT_DIR.
 
-    Folders are kept. A second run does only what is missing. What fails stands in OUT_DIR/failures.csv.
+    SRC is a folder, a manifest, a list of files (.txt) or an audio file. Subfolders are kept. A second run makes only
+    missing files. OUT_DIR/failures.csv lists the clips that failed, with the reasons. For one audio file, OUT_DIR may
+    be the name of the WAV file: voxtrait convert clip.mp3 clip.wav. SRC and OUT_DIR may be URLs.
     """
     from voxtrait.cli.derived import print_summary
     from voxtrait.derived.convert import convert as run
@@ -54,4 +56,4 @@ def convert(
         label=label("convert", quiet),
         overwrite=overwrite,
     )
-    print_summary(summary, format_, quiet)
+    print_summary(summary, format_, quiet, "file", "converted")

@@ -1,19 +1,29 @@
 """How the summary of a derived folder is printed: by ``convert`` and by ``images``."""
 
 import itertools
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
-from voxtrait.cli.options import finish, note, print_csv, print_json, print_table
+import click
+
+from voxtrait.cli.options import finish, note, print_csv, print_json
 from voxtrait.derived.folders import FAILURES, Summary
 
 SHOWN: Final = 20  # failures in the text; all of them are in failures.csv
 COLUMNS: Final = ("path", "reason")
 
 
-def print_summary(summary: Summary, format_: str, quiet: bool) -> None:
+def print_summary(summary: Summary, format_: str, quiet: bool, what: str, verb: str) -> None:
     """Print what was done and what failed, and end with status 1 if anything did.
 
     ``csv`` has a row for every file that failed and no figures; ``json`` has both.
+
+    Args:
+        summary: of the run.
+        format_: ``text``, ``json`` or ``csv``.
+        quiet: print no note.
+        what: is made, such as ``file``.
+        verb: what was done to each, such as ``converted``.
     """
     figures = summary.to_dict()
     if format_ == "json":
@@ -21,8 +31,54 @@ def print_summary(summary: Summary, format_: str, quiet: bool) -> None:
     elif format_ == "csv":
         print_csv(summary.failures(), COLUMNS)
     else:
-        print_table([{"what": name, "value": str(value)} for name, value in figures.items()])
-        print_table(list(itertools.islice(summary.failures(), SHOWN)), COLUMNS)
-    if summary.failed:
-        note(f"{summary.failed} files failed: every one with its reason in {figures['out_dir']}/{FAILURES}", quiet)
+        click.echo(sentence(figures, what, verb))
+        for line in _failures(summary):
+            click.echo(f"  {line}")
+    if summary.failed and summary.only is None:
+        note(f"{counted(summary.failed, what)} failed. Reasons: {figures['out_dir']}/{FAILURES}", quiet)
     finish(bool(summary.failed))
+
+
+def sentence(figures: dict[str, Any], what: str, verb: str) -> str:
+    """Say in words what a run did.
+
+    Examples:
+        >>> sentence({"done": 3, "kept": 1, "failed": 1, "elapsed_s": 2.14}, "file", "converted")
+        '3 files converted in 2.1 s, 1 kept from before, 1 left out:'
+        >>> sentence({"done": 0, "kept": 1, "failed": 0, "elapsed_s": 0.1}, "picture", "drawn")
+        '0 pictures drawn in 0.1 s, 1 kept from before.'
+    """
+    count = {name: figures.get(name, 0) for name in ("kept", "moved", "removed", "unlabelled", "unknown", "failed")}
+    into = f" into {counted(figures['shards'], 'shard')}" if figures.get("shards") else ""
+    parts = [f"{counted(figures['done'], what)} {verb}{into} in {figures['elapsed_s']:.1f} s"]
+    if count["kept"]:
+        parts.append(f"{count['kept']} kept from before")
+    if count["moved"]:
+        parts.append(f"{count['moved']} moved to another class folder")
+    if count["removed"]:
+        parts.append(f"{counted(count['removed'], 'file')} removed from old class folders")
+    if count["unlabelled"]:
+        parts.append(f"{counted(count['unlabelled'], 'clip')} without a label not {verb}")
+    if count["unknown"]:
+        parts.append(f"{counted(count['unknown'], 'file')} of no clip left alone")
+    if count["failed"]:
+        parts.append(f"{count['failed']} left out")
+    return ", ".join(parts) + (":" if count["failed"] else ".")
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun.
+
+    Examples:
+        >>> counted(1, "file"), counted(2, "file")
+        ('1 file', '2 files')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _failures(summary: Summary) -> Iterator[str]:
+    for row in itertools.islice(summary.failures(), SHOWN):
+        reason = " ".join(row["reason"].split())
+        yield reason if row["path"] in reason else f"{row['path']}: {reason}"
+    if summary.failed > SHOWN:
+        yield f"and {summary.failed - SHOWN:,} more"

@@ -32,7 +32,7 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     show_default=True,
     help="A column is 10 ms, longer clips cut and shorter ones padded; or the whole clip fills the width.",
 )
-@click.option("--overwrite", is_flag=True, help="Draw every picture again, whatever OUT_DIR holds.")
+@click.option("--overwrite", is_flag=True, help="Draw every picture again and replace existing ones.")
 @click.option("--shards", is_flag=True, help="For training on very many clips: 500 pictures a file, no class folders.")
 @where_options
 @format_option("text", "json", "csv")
@@ -50,10 +50,11 @@ def images(
 ) -> None:
     """Draw the clips of SRC as mel spectrograms (PNG, no axes, no border) in OUT_DIR.
 
-    From a manifest: class folders such as train/gender/female and train/age/female_fifties, and manifest.csv, which
-    says whose the pictures are. From a folder or a list (.txt): the same folders. SRC and OUT_DIR may be URLs. A second
-    run draws only what is missing, and moves pictures whose split has changed. What fails stands in
-    OUT_DIR/failures.csv.
+    From a manifest: class folders such as train/gender/female and train/age/female_fifties, and manifest.csv with the
+    speakers. From a folder or a list of files (.txt): the same subfolders. For one audio file, OUT_DIR may be the name
+    of the picture: voxtrait images clip.mp3 clip.png. A second run draws only missing pictures, and moves pictures
+    whose split has changed. OUT_DIR/failures.csv lists the clips that failed, with the reasons. SRC and OUT_DIR may be
+    URLs.
     """
     from voxtrait.cli.derived import print_summary
     from voxtrait.derived import pictures
@@ -66,7 +67,8 @@ def images(
             raise click.UsageError("got --shards with --overwrite: delete the folder instead")
         if "://" in source or "://" in out_dir:
             raise click.UsageError("got --shards with a URL: expected paths, for shards are trained from on a disk")
-        print_summary(pack(source, out_dir, size=size, fit=fit, jobs=where, label=text), format_, quiet)
+        packed = pack(source, out_dir, size=size, fit=fit, jobs=where, label=text)
+        print_summary(packed, format_, quiet, "picture", "packed")
         return
     summary = pictures.draw(source, out_dir, size=size, fit=fit, jobs=where, label=text, overwrite=overwrite)
-    print_summary(summary, format_, quiet)
+    print_summary(summary, format_, quiet, "picture", "drawn")

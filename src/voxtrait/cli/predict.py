@@ -185,10 +185,7 @@ def predict_into(
 
     check_table_name(out)
     name = storage.shown(str(out))
-    if storage.is_url(out):
-        parts = storage.join(storage.parent(out), f".{storage.name_of(out)}.parts")
-    else:
-        parts = str(Path(out).with_name(f".{Path(out).name}.parts"))
+    parts = batch.parts_of(out)
     pace = Pace()
     with batch.claimed(parts):
         shards = recognizer.predict_shards(
@@ -199,8 +196,7 @@ def predict_into(
             table = pl.scan_parquet(files)
             counts = dict(table.group_by("status").len().sort("status").collect().iter_rows())
             failures = table.filter(pl.col("status") == "error").select("path", "message").head(SHOWN).collect()
-            with batch.writing(out):
-                write_table(files, out)
+            write_table(files, out)
         storage.remove([str(shard) for shard in shards]) if storage.is_url(parts) else shutil.rmtree(parts)
     note(f"{name}: {', '.join(f'{count} {status}' for status, count in counts.items())}{pace}", quiet)
     for path, message in failures.iter_rows():

@@ -10,8 +10,10 @@ from voxtrait.derived.folders import (
     labelled_clips,
     mirrored_names,
     places_of,
+    reason_of,
     shown,
     sources,
+    target_of,
     walk_class_folders,
 )
 from voxtrait.derived.settings import claim, finished, read_settings
@@ -29,7 +31,9 @@ __all__ = [
     "mirrored_names",
     "places_of",
     "read_settings",
+    "reason_of",
     "shown",
     "sources",
+    "target_of",
     "walk_class_folders",
 ]

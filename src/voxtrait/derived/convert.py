@@ -3,15 +3,17 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import polars as pl
 import soundfile
 
 from voxtrait import audio, batch, derived, storage
+from voxtrait.audio.writing import writing
+from voxtrait.derived import single
 from voxtrait.derived.folders import Outcome, Summary
 from voxtrait.derived.settings import CONVERT_SETTINGS
-from voxtrait.errors import OptionError, VoxtraitError
+from voxtrait.errors import DiskFullError, OptionError, VoxtraitError
 
 CHANNELS: Final = ("1", "keep")
 _HARMLESS: Final = (VoxtraitError, OSError, RuntimeError, MemoryError)  # fails a file, not the run; libsndfile: Runtime
@@ -35,7 +37,8 @@ def convert(
     Args:
         source: a folder, which is searched with its subfolders, a manifest, a list of files (``.txt``), or an audio
             file; a path or a URL, and so are the clips.
-        out_dir: where the files go; made if need be. It may be a URL.
+        out_dir: where the files go; made if need be. It may be a URL. For one audio file it may be the name of the
+            WAV, ending in ``.wav``.
         rate: of the WAV files, in Hz.
         channels: ``"1"`` averages the channels, ``"keep"`` leaves them.
         jobs: processes, or a :class:`voxtrait.batch.Where`.
@@ -44,9 +47,10 @@ def convert(
 
     Raises:
         NothingToDoError: if there is no clip in the source.
-        OptionError: if an option is out of its range, if ``out_dir`` was made with other settings, or if a WAV would
-            overwrite its source.
+        OptionError: if an option is out of its range, if ``out_dir`` was made with other settings, if a WAV would
+            overwrite its source, or if another run is writing to ``out_dir``.
         ManifestError: if the table is no manifest.
+        DiskFullError: if there is no room; what was done before is kept.
 
     Examples:
         >>> import tempfile
@@ -61,22 +65,29 @@ def convert(
         raise OptionError(f"got a rate of {rate} Hz, expected 1000 to 384000")
     if str(channels) not in CHANNELS:
         raise OptionError(f"got channels {channels!r}, expected {' or '.join(CHANNELS)}")
+    mono = str(channels) == "1"
+    summary = Summary(os.fspath(out_dir))
+    if single.names_file(source, out_dir, ".wav"):
+        job = _Convert(single.folder_of(out_dir), rate, mono, again=True)
+        single.make(job, source, out_dir, summary, overwrite=overwrite, jobs=jobs, label=label)
+        return summary
     out = derived.absolute(out_dir)
     clips = derived.sources(source, out_dir)
     table = clips.table.select("path", target=derived.mirrored_names(clips.table["path"], clips.root, ".wav"))
-    in_place = table.filter(table["path"] == f"{out}/" + table["target"])
+    in_place = table.filter(table["path"] == f"{storage.text_of(out)}/" + table["target"])
     if in_place.height:
         raise OptionError(f"{in_place['path'][0]} would be replaced by its own WAV: write to another folder")
     settings = {"rate": rate, "channels": str(channels), "source": storage.shown(clips.root)}
-    again = derived.claim(out, CONVERT_SETTINGS, settings, overwrite=overwrite)
-    job = _Convert(out, rate, str(channels) == "1", again)
-    if storage.is_url(out):  # one listing, and no question for each file: what is there is whole
-        there = pl.Series([name for name, entry in storage.listing(out).items() if entry.size], dtype=pl.String)
-        table = table.with_columns(there=pl.col("target").is_in(there.implode()))
-    summary = Summary(os.fspath(out_dir))
-    derived.gather(batch.run(job, derived.Rows(table), jobs=jobs, on_crash=_crashed, label=label), summary)
-    if again:
-        derived.finished(out, CONVERT_SETTINGS, settings)
+    with batch.claimed(out):
+        again = derived.claim(out, CONVERT_SETTINGS, settings, overwrite=overwrite)
+        job = _Convert(out, rate, mono, again)
+        if storage.is_url(out):  # one listing, and no question for each file: what is there is whole
+            there = pl.Series([name for name, entry in storage.listing(out).items() if entry.size], dtype=pl.String)
+            table = table.with_columns(there=pl.col("target").is_in(there.implode()))
+        outcomes = batch.run(job, derived.Rows(table), jobs=jobs, on_crash=single.crashed, label=label)
+        derived.gather(outcomes, summary)
+        if again:
+            derived.finished(out, CONVERT_SETTINGS, settings)
     return summary
 
 
@@ -91,20 +102,25 @@ class _Convert:
 
     def __call__(self, item: tuple[str, str] | tuple[str, str, bool]) -> Outcome:
         path, name, *there = item
-        target = storage.join(self.out_dir, name)
+        target = derived.target_of(self.out_dir, name, path)
         try:
             if not self.again and (there[0] if there else self._is_kept(Path(target))):
                 return Outcome("kept", path)
             if not storage.is_url(target):
-                Path(target).parent.mkdir(parents=True, exist_ok=True)
-            return Outcome("done", path, audio.write_wav_blocks(target, audio.blocks(path, self.rate, mono=self.mono)))
+                with writing(target):
+                    Path(target).parent.mkdir(parents=True, exist_ok=True)
+            parts = audio.blocks(storage.path_of(path), self.rate, mono=self.mono)
+            return Outcome("done", path, audio.write_wav_blocks(target, parts))
+        except DiskFullError:  # every other file would fail too
+            raise
         except _HARMLESS as error:
-            return Outcome("failed", path, reason=str(error) or type(error).__name__)
+            return Outcome("failed", path, reason=derived.reason_of(error))
 
     def _is_kept(self, target: Path) -> bool:
-        if not target.exists() or not _is_whole(target):
+        if not os.path.exists(target) or not _is_whole(target):  # noqa: PTH110 - Path.exists raises for long names
             return False
-        info = soundfile.info(target)
+        with target.open("rb") as file:  # opened, not named: libsndfile cannot open every name
+            info = soundfile.info(file)
         if info.samplerate != self.rate or (self.mono and info.channels != 1):
             raise OptionError(
                 f"{target} was there before, with {info.samplerate} Hz and {info.channels} channels, "
@@ -118,7 +134,3 @@ def _is_whole(wav: Path) -> bool:
     with wav.open("rb") as file:
         head = file.read(12)
     return head[:4] == b"RIFF" and head[8:] == b"WAVE" and int.from_bytes(head[4:8], "little") + 8 == wav.stat().st_size
-
-
-def _crashed(item: tuple[Any, ...], reason: str) -> Outcome:
-    return Outcome("failed", item[0], reason=f"{storage.shown(item[0])}: {reason}")

@@ -11,6 +11,7 @@ import itertools
 import os
 import posixpath
 import re
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ import polars as pl
 from voxtrait import manifest, storage
 from voxtrait.audio import SUFFIXES, audio_files
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import NothingToDoError, OptionError
+from voxtrait.errors import NothingToDoError, OptionError, VoxtraitError
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest import naming
 
@@ -30,7 +31,6 @@ MANIFESTS: Final = (".parquet", ".csv", ".tsv")
 LIST: Final = ".txt"  # a list of files: a path or a URL a line
 UNSPLIT: Final = "unsplit"  # folder of clips without a split
 _CLASS_FOLDER: Final = re.compile(rf"({'|'.join([*SPLITS, UNSPLIT])})/(gender|age)/[^/]+")
-_PART: Final = re.compile(r"\.\d+\.part$")
 
 
 class Outcome(NamedTuple):
@@ -52,14 +52,23 @@ class Summary:
     failed: int = 0
     audio_s: float = 0.0  # seconds of audio worked through in this run
     elapsed_s: float = 0.0
+    only: dict[str, str] | None = None  # the failure of a run that made one file, for which there is no table
 
     @property
     def speed(self) -> float:
         """Seconds of audio in a second of time."""
         return self.audio_s / self.elapsed_s if self.elapsed_s else 0.0
 
+    def count(self, outcome: Outcome) -> None:
+        """Add what became of a clip."""
+        setattr(self, outcome.status, getattr(self, outcome.status) + 1)
+        self.audio_s += outcome.seconds
+
     def failures(self) -> Iterator[dict[str, str]]:
         """Read the clips that failed and why: ``path`` and ``reason``."""
+        if self.only is not None:
+            yield self.only
+            return
         if self.failed and storage.is_url(self.out_dir):
             yield from csv.DictReader(io.StringIO(storage.read(storage.join(self.out_dir, FAILURES)).decode()))
             return
@@ -71,9 +80,10 @@ class Summary:
     def to_dict(self) -> dict[str, Any]:
         """Give the figures as JSON-ready values."""
         figures = dataclasses.asdict(self)
+        del figures["only"]
         return {
             **figures,
-            "out_dir": storage.shown(self.out_dir),
+            "out_dir": storage.text_of(storage.shown(self.out_dir)),
             "audio_s": round(self.audio_s, 3),
             "elapsed_s": round(self.elapsed_s, 3),
             "speed": round(self.speed, 1),
@@ -136,16 +146,17 @@ def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> 
     if place.is_dir():
         if out.resolve() == place.resolve():
             raise OptionError(f"got {out} as source and as the folder to write to, expected two folders")
-        inner = f"{out.resolve()}{os.sep}"
-        paths = pl.Series("path", [str(file) for file in audio_files(place.resolve())], dtype=pl.String)
+        inner = f"{storage.text_of(out.resolve())}{os.sep}"
+        paths = pl.Series("path", [storage.text_of(file) for file in audio_files(place.resolve())], dtype=pl.String)
         table = pl.DataFrame([paths]).filter(~pl.col("path").str.starts_with(inner))
-        found = Sources(table, str(place.resolve()), False)
+        found = Sources(table, storage.text_of(place.resolve()), False)
     elif place.suffix.lower() in MANIFESTS and place.is_file():
         found = labelled_clips(place)
     elif place.suffix.lower() == LIST and place.is_file():
-        found = _listed(_files_in(place), str(Path.cwd()))
+        found = _listed(_files_in(place), storage.text_of(Path.cwd()))
     elif place.is_file() and place.suffix.lower() in SUFFIXES:
-        found = Sources(pl.DataFrame({"path": [str(place.resolve())]}), str(place.resolve().parent), False)
+        whole = place.resolve()
+        found = Sources(pl.DataFrame({"path": [storage.text_of(whole)]}), storage.text_of(whole.parent), False)
     elif place.is_file():
         raise NothingToDoError(
             f"got {place}, expected a folder, a manifest ({', '.join(MANIFESTS)}), a list ({LIST}) or an audio file"
@@ -187,7 +198,7 @@ def _files_in(place: Path) -> list[str]:
 
 
 def _listed(names: Sequence[str], home: str) -> Sources:
-    paths = pl.Series("path", names, dtype=pl.String).unique(maintain_order=True)
+    paths = pl.Series("path", [storage.text_of(name) for name in names], dtype=pl.String).unique(maintain_order=True)
     table = _normalized(manifest.with_absolute_paths(pl.DataFrame([paths]), home))
     return Sources(table, _root(table, home), False)
 
@@ -203,7 +214,7 @@ def labelled_clips(source: str | os.PathLike[str]) -> Sources:
     Raises:
         ManifestError: if the table is no manifest.
     """
-    home = storage.parent(source) if storage.is_url(source) else str(Path(source).resolve().parent)
+    home = storage.parent(source) if storage.is_url(source) else storage.text_of(Path(source).resolve().parent)
     table = _normalized(manifest.with_absolute_paths(manifest.read(source), home))
     return Sources(table, _root(table, home), True)
 
@@ -321,7 +332,27 @@ def walk_class_folders(out_dir: str | os.PathLike[str]) -> Iterator[tuple[str, l
             if folder.is_dir():
                 for place in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()):
                     with os.scandir(folder / place) as entries:
-                        yield f"{split}/{kind}/{place}", [entry.name for entry in entries if entry.is_file()]
+                        names = [storage.text_of(entry.name) for entry in entries if entry.is_file()]
+                    yield f"{split}/{kind}/{storage.text_of(place)}", names
+
+
+def target_of(out_dir: str, name: str, source: str) -> str:
+    """Return the place of a derived file. A name that is not UTF-8 keeps its bytes, as its source has them.
+
+    Args:
+        out_dir: the derived folder, or its URL.
+        name: of the file in it, as :func:`mirrored_names` gives it.
+        source: the clip, as tables spell it: see :func:`voxtrait.storage.text_of`.
+    """
+    keeps = not storage.is_url(out_dir) and sys.platform != "darwin" and storage.path_of(source) != source
+    return storage.join(out_dir, storage.unspelled(name) if keeps else name)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a clip failed, without the number that Python puts before the system's reason."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, VoxtraitError):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def gather(outcomes: Iterable[Outcome], summary: Summary) -> None:
@@ -333,10 +364,9 @@ def gather(outcomes: Iterable[Outcome], summary: Summary) -> None:
             writer = csv.writer(lines, lineterminator="\n")
             writer.writerow(("path", "reason"))
             for outcome in outcomes:
-                setattr(summary, outcome.status, getattr(summary, outcome.status) + 1)
-                summary.audio_s += outcome.seconds
+                summary.count(outcome)
                 if outcome.status == "failed":
-                    writer.writerow((storage.shown(outcome.path), outcome.reason))
+                    writer.writerow((storage.shown(outcome.path), storage.text_of(outcome.reason)))
         summary.elapsed_s += time.perf_counter() - start
         if not summary.failed and storage.is_url(file):
             part.unlink()  # what is not there is not sent

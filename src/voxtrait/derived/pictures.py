@@ -21,10 +21,11 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import audio, batch, derived, features, manifest, storage
-from voxtrait.audio.writing import atomic_path
-from voxtrait.derived.folders import Outcome, Rows
+from voxtrait.audio.writing import atomic_path, writing
+from voxtrait.derived import single
+from voxtrait.derived.folders import Outcome, Rows, Sources
 from voxtrait.derived.settings import PICTURES_SETTINGS
-from voxtrait.errors import OptionError, VoxtraitError
+from voxtrait.errors import DiskFullError, OptionError, VoxtraitError
 from voxtrait.features import FrontEnd
 
 MANIFEST: Final = "manifest.csv"
@@ -61,7 +62,8 @@ def draw(
     Args:
         source: a manifest, a folder, which is searched with its subfolders, a list of files (``.txt``), or an audio
             file; a path or a URL, and so are the clips.
-        out_dir: where the pictures go; made if need be. It may be a URL.
+        out_dir: where the pictures go; made if need be. It may be a URL. For one audio file it may be the name of the
+            picture, ending in ``.png``.
         size: width and height in pixels.
         fit: ``middle`` or ``stretch``: see :func:`voxtrait.features.picture`.
         front_end: all parameters at once, instead of ``size`` and ``fit``.
@@ -71,8 +73,10 @@ def draw(
 
     Raises:
         NothingToDoError: if there is no clip in the source.
-        OptionError: if an option is out of its range, or ``out_dir`` was made with other settings.
+        OptionError: if an option is out of its range, ``out_dir`` was made with other settings, or another run is
+            writing to it.
         ManifestError: if the table is no manifest.
+        DiskFullError: if there is no room; what was done before is kept.
 
     Examples:
         >>> import tempfile
@@ -89,12 +93,32 @@ def draw(
     """
     start = time.perf_counter()
     front_end = front_end or features.picture_front_end(size, fit=fit)
+    summary = Summary(os.fspath(out_dir))
+    if single.names_file(source, out_dir, ".png"):
+        job = _Draw(single.folder_of(out_dir), front_end, again=True)
+        single.make(job.alone, source, out_dir, summary, overwrite=overwrite, jobs=jobs, label=label)
+        return summary
     out = derived.absolute(out_dir)
     clips = derived.sources(source, out_dir)
+    with batch.claimed(out):
+        _draw_all(clips, out, front_end, summary, overwrite=overwrite, jobs=jobs, label=label)
+    summary.elapsed_s = time.perf_counter() - start
+    return summary
+
+
+def _draw_all(
+    clips: Sources,
+    out: str,
+    front_end: FrontEnd,
+    summary: Summary,
+    *,
+    overwrite: bool,
+    jobs: batch.Jobs,
+    label: str | None,
+) -> None:
     settings = settings_of(front_end, None if clips.labelled else storage.shown(clips.root))
     again = derived.claim(out, PICTURES_SETTINGS, settings, overwrite=overwrite)
     job = _Draw(out, front_end, again)
-    summary = Summary(os.fspath(out_dir))
     if clips.labelled:
         wanted = pl.concat([clips.table.select("path"), derived.class_folders(clips.table)], how="horizontal")
         there = derived.find_pictures(out)
@@ -104,14 +128,12 @@ def draw(
         names = derived.mirrored_names(clips.table["path"], clips.root, ".png")
         items = clips.table.select("path", first=names, second=pl.lit(None, pl.String), there=pl.lit(None, pl.String))
         items = items.with_columns(have=_have(items["first"], out))
-    derived.gather(batch.run(job, Rows(items), jobs=jobs, on_crash=_crashed, label=label, unit="clip"), summary)
+    derived.gather(batch.run(job, Rows(items), jobs=jobs, on_crash=single.crashed, label=label, unit="clip"), summary)
     if clips.labelled:
         _tidy(out, wanted, there, summary)
         _write_manifest(out, clips.table, summary)
     if again:
         derived.finished(out, PICTURES_SETTINGS, settings)
-    summary.elapsed_s = time.perf_counter() - start
-    return summary
 
 
 def settings_of(front_end: FrontEnd, source: str | None = None) -> dict[str, Any]:
@@ -173,7 +195,7 @@ class _Draw:
         try:
             targets = [at for at in (first, second) if at]
             known = [*targets, *([there] if there else [])]
-            whole = None if self.again else next((at for at in known if self._is_there(at, have)), None)
+            whole = None if self.again else next((at for at in known if self._is_there(at, have, path)), None)
             seconds = 0.0
             if whole is None:
                 seconds = self._draw(path, targets[0])
@@ -181,23 +203,30 @@ class _Draw:
             else:
                 status = "kept" if whole in targets else "moved"
             for target in targets:
-                if target != whole and (status == "done" or not self._is_there(target, have)):
+                if target != whole and (status == "done" or not self._is_there(target, have, path)):
                     self._link(whole, target)
             return Outcome(status, path, seconds)
+        except DiskFullError:  # every other clip would fail too
+            raise
         except _HARMLESS as error:
-            return Outcome("failed", path, reason=str(error) or type(error).__name__)
+            return Outcome("failed", path, reason=derived.reason_of(error))
 
-    def _is_there(self, at: str, have: list[str] | None) -> bool:
-        return at in have if have is not None else _is_whole(Path(self.out_dir, at))
+    def alone(self, item: tuple[str, str]) -> Outcome:
+        """Draw one clip under one name."""
+        return self((*item, None, None, None))
+
+    def _is_there(self, at: str, have: list[str] | None, path: str) -> bool:
+        return at in have if have is not None else _is_whole(Path(derived.target_of(self.out_dir, at, path)))
 
     def _draw(self, path: str, at: str) -> float:
-        signal, rate = audio.load(path, self.front_end.sampling_rate)
+        target = derived.target_of(self.out_dir, at, path)
+        signal, rate = audio.load(storage.path_of(path), self.front_end.sampling_rate)
         png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))
-        target = storage.join(self.out_dir, at)
         if storage.is_url(target):
             storage.write(target, png)
             return len(signal) / rate
-        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        with writing(target):
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as part:
             part.write_bytes(png)
         return len(signal) / rate
@@ -211,7 +240,8 @@ class _Draw:
 
 def _link(file: Path, target: Path) -> None:
     """Give a picture a second name, or a second copy where the disk has no hard links."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(file)
@@ -229,10 +259,6 @@ def _is_whole(png: Path) -> bool:
         return False
 
 
-def _crashed(item: tuple[Any, ...], reason: str) -> Outcome:
-    return Outcome("failed", item[0], reason=f"{storage.shown(item[0])}: {reason}")
-
-
 def _tidy(out: str, wanted: pl.DataFrame, there: pl.DataFrame, summary: Summary) -> None:
     """Remove the names that a clip's picture had under another split or label, and class folders that are empty now."""
     wrong = there.join(derived.places_of(wanted), on=["at", "name"], how="anti")
@@ -245,7 +271,7 @@ def _tidy(out: str, wanted: pl.DataFrame, there: pl.DataFrame, summary: Summary)
         Path(out, at, name).unlink(missing_ok=True)
     for at, names in list(derived.walk_class_folders(out)):
         if not names:
-            folder = Path(out, at)
+            folder = Path(storage.path_of(f"{out}/{at}"))
             while folder != Path(out) and not any(folder.iterdir()):
                 folder.rmdir()
                 folder = folder.parent

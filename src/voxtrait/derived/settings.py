@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from voxtrait import storage
-from voxtrait.audio.writing import atomic_path
-from voxtrait.derived.folders import _PART
+from voxtrait.audio.writing import atomic_path, remove_unfinished, writing
 from voxtrait.errors import OptionError
 
 CONVERT_SETTINGS: Final = "convert.json"
@@ -22,7 +21,7 @@ def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] 
     Raises:
         OptionError: if they cannot be read.
     """
-    file = storage.join(storage.shown(os.fspath(out_dir)), name)
+    file = storage.join(storage.text_of(storage.shown(os.fspath(out_dir))), name)
     try:
         at = storage.join(os.fspath(out_dir), name)
         settings = json.loads(storage.read(at) if storage.is_url(at) else Path(at).read_text(encoding="utf-8"))
@@ -44,10 +43,11 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
     Raises:
         OptionError: if it was made with other settings, naming each difference.
     """
-    folder = storage.shown(os.fspath(out_dir))
+    folder = storage.text_of(storage.shown(os.fspath(out_dir)))
     if not storage.is_url(out_dir):
-        Path(out_dir).mkdir(parents=True, exist_ok=True)
-    before = None if overwrite else read_settings(folder, name)
+        with writing(out_dir):
+            Path(out_dir).mkdir(parents=True, exist_ok=True)
+    before = None if overwrite else read_settings(out_dir, name)
     again = overwrite or bool(before and before.get(_UNFINISHED))
     if before is not None:
         flat_before, flat_now = _flat({key: before[key] for key in before if key != _UNFINISHED}), _flat(settings)
@@ -61,19 +61,11 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
                 f"{folder} was made with other settings ({'; '.join(differences)}): use another folder, or --overwrite"
             )
     if not storage.is_url(out_dir):  # there a file is whole, or not there
-        clear_unfinished(out_dir)
+        remove_unfinished(out_dir)
     now = {**settings, _UNFINISHED: True} if again else settings
     if now != before:
         _write_settings(out_dir, name, now)
     return again
-
-
-def clear_unfinished(out_dir: str | os.PathLike[str]) -> None:
-    """Remove the half-written files that a killed run left: see :func:`voxtrait.audio.atomic_path`."""
-    for here, _, names in os.walk(out_dir):
-        for name in names:
-            if name[0] == "." and _PART.search(name):
-                Path(here, name).unlink(missing_ok=True)
 
 
 def finished(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:

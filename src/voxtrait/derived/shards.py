@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
-from voxtrait import audio, batch, derived, features, manifest
+from voxtrait import audio, batch, derived, features, manifest, storage
 from voxtrait.audio.writing import atomic_path
 from voxtrait.derived.folders import Outcome
 from voxtrait.derived.pictures import MANIFEST, front_end_of
@@ -95,10 +95,27 @@ def pack(
         )
     table = _ordered(clips.table, place, seed)
     settings = {"front_end": front_end.to_dict(), "seed": seed}
-    derived.claim(out, SETTINGS, settings)
-    summary = Summary(os.fspath(out_dir), unlabelled=table.height)
+    summary = Summary(os.fspath(out_dir))
+    with batch.claimed(out):
+        derived.claim(out, SETTINGS, settings)
+        _pack(table, out, front_end, repr(settings), summary, jobs=jobs, label=label)
+    summary.elapsed_s = time.perf_counter() - start
+    return summary
+
+
+def _pack(
+    table: pl.DataFrame,
+    out: Path,
+    front_end: FrontEnd,
+    settings: str,
+    summary: Summary,
+    *,
+    jobs: batch.Jobs,
+    label: str | None,
+) -> None:
+    """Draw the clips of a table in order, and write the table of the pictures."""
+    summary.unlabelled = table["name"].null_count()
     table = table.filter(pl.col("name").is_not_null())
-    summary.unlabelled -= table.height
 
     def count(row: dict[str, Any]) -> Mapping[str, Any]:
         summary.done += row["message"] is None
@@ -112,13 +129,14 @@ def pack(
         out / PICTURES,
         row=count,
         schema=_SCHEMA,
-        settings=repr(settings),
+        settings=settings,
         jobs=jobs,
         on_crash=lambda path, why: {"picture": None, "seconds": 0.0, "message": f"{path}: {why}"},
         label=label,
         unit="clip",
     )
-    drawn = pl.concat([pl.read_parquet(file, columns=["message"]) for file in files])["message"]
+    with storage.local_copies(files) as readable:
+        drawn = pl.concat([pl.read_parquet(file, columns=["message"]) for file in readable])["message"]
     summary.kept = drawn.null_count() - summary.done
     derived.gather(_failures(paths, drawn), summary)
     summary.shards = len(files)
@@ -127,8 +145,6 @@ def pack(
     columns = [*("shard", "row", "name"), *(name for name in manifest.SCHEMA if name not in ("path", "sentence"))]
     with atomic_path(out / TABLE) as part:
         packed.select(name for name in columns if name in packed.columns).write_parquet(part)
-    summary.elapsed_s = time.perf_counter() - start
-    return summary
 
 
 def is_packed(folder: str | os.PathLike[str]) -> bool:
@@ -213,17 +229,17 @@ class _Picture:
     def __call__(self, path: str) -> dict[str, Any]:
         try:
             if path.lower().endswith(".png"):
-                png, seconds = Path(path).read_bytes(), 0.0
+                png, seconds = Path(storage.path_of(path)).read_bytes(), 0.0
                 shape, wanted = features.decode_png(png).shape, (self.front_end.n_mels, self.front_end.columns)
                 if shape != wanted:
                     raise OptionError(f"{path}: got a picture of {shape}, expected {wanted}")
             else:
-                signal, rate = audio.load(path, self.front_end.sampling_rate)
+                signal, rate = audio.load(storage.path_of(path), self.front_end.sampling_rate)
                 png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))
                 seconds = len(signal) / rate
             return {"picture": png, "seconds": seconds, "message": None}
         except _HARMLESS as error:
-            return {"picture": None, "seconds": 0.0, "message": str(error) or type(error).__name__}
+            return {"picture": None, "seconds": 0.0, "message": storage.text_of(derived.reason_of(error))}
 
 
 def _failures(paths: list[str], messages: pl.Series) -> Iterator[Outcome]:

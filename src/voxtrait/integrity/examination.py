@@ -152,7 +152,7 @@ def _examine_into(cache: Path, left: pl.DataFrame, jobs: batch.Jobs, label: str 
                 if any(found.digest) and found.state != "not looked into"  # both may end otherwise another time
             ]
             shard = cache / f"heard-{VERSION}-{uuid.uuid4().hex}.parquet"
-            with batch.writing(shard), audio.atomic_path(shard) as part:
+            with audio.atomic_path(shard) as part:
                 pl.DataFrame(rows, schema=_KEPT, orient="row").write_parquet(part)
 
 

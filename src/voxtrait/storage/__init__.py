@@ -21,7 +21,7 @@ from voxtrait.storage.content import (
     write,
 )
 from voxtrait.storage.listings import Entry, ListedUrl, files, listing, names_in, statuses
-from voxtrait.storage.names import path_of, text_of
+from voxtrait.storage.names import openable, path_of, text_of, unspelled
 from voxtrait.storage.urls import is_url, join, name_of, parent, protocol_of, shown, suffix_of
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "local_copies",
     "name_of",
     "names_in",
+    "openable",
     "parent",
     "path_of",
     "protocol_of",
@@ -48,6 +49,7 @@ __all__ = [
     "statuses",
     "suffix_of",
     "text_of",
+    "unspelled",
     "uploaded",
     "write",
 ]

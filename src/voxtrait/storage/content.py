@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from voxtrait.errors import AudioMissingError, OptionError
 from voxtrait.storage.connection import place_of, tried
+from voxtrait.storage.names import openable
 from voxtrait.storage.urls import WEB, is_url, protocol_of, shown, suffix_of
 
 IN_MEMORY: Final = 64 * 2**20  # bytes of a file that is held in memory while it is decoded; a larger one goes to disk
@@ -178,7 +179,7 @@ def local_copies(names: Sequence[str | os.PathLike[str]]) -> Iterator[list[Path]
         copies = []
         for at, name in enumerate(names):
             if not is_url(name):
-                copies.append(Path(name))
+                copies.append(openable(name, stack))
                 continue
             copies.append(Path(folder, f"{at}{suffix_of(str(name))}"))
             with fetched(str(name)) as content:
