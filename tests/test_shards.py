@@ -16,7 +16,7 @@ from voxtrait.derived import pictures, shards
 from voxtrait.errors import ManifestError, OptionError
 from voxtrait.manifest import splitting
 from voxtrait.training import recipe
-from voxtrait.training.pictures import dataset, loading, streaming
+from voxtrait.training.pictures import loading, streaming
 from voxtrait.training.pictures.dataset import EpochBatches
 from voxtrait.training.pictures.fit import train
 from voxtrait.training.ranks import Share
@@ -144,7 +144,7 @@ def test_reading_processes_give_what_this_process_would(packed):
 
 
 def test_age_is_read_from_the_same_shards(packed, drawn):
-    streamed, loose = streaming.read_table(packed, "age"), dataset.read_folder(drawn, "age")
+    streamed, loose = streaming.read_table(packed, "age"), folders.read_folder(drawn, "age")
     columns = ["label", "split", "clip_id", "speaker_id"]
     assert streamed.sort("clip_id").select(columns).equals(loose.sort("clip_id").select(columns))
     training = [one.filter(split="train")["clip_id"].to_list() for one in (streamed, loose)]

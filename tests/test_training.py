@@ -21,7 +21,7 @@ from voxtrait.errors import BundleError, ManifestError, OptionError
 from voxtrait.evaluate import groups
 from voxtrait.manifest import splitting
 from voxtrait.training import export, recipe
-from voxtrait.training.pictures import dataset
+from voxtrait.training.pictures import dataset, folders
 from voxtrait.training.pictures.augmentation import augment
 from voxtrait.training.pictures.fit import train
 from voxtrait.training.pictures.module import Training
@@ -222,7 +222,7 @@ def test_a_clip_that_cannot_be_drawn_is_told(release, tmp_path, capsys):
     train(
         recipe.load("diary-gender", (*QUICK, "max_epochs=1")), tmp_path / "all.parquet", tmp_path / "run", label="run"
     )
-    assert "1 clips could not be drawn: see" in capsys.readouterr().err
+    assert "1 clip could not be drawn: see" in capsys.readouterr().err
     assert "is a text file" in (tmp_path / "run" / "pictures" / "failures.csv").read_text()
 
 
@@ -237,12 +237,12 @@ def test_pictures_of_another_size_are_refused(drawn, tmp_path):
 
 
 def test_a_folder_without_splits_says_what_to_do(tmp_path):
-    with pytest.raises(ManifestError, match="found only none: make a split with 'voxtrait corpus split'"):
-        dataset.read_folder(tmp_path, "gender")
+    with pytest.raises(ManifestError, match=r"Found no pictures\. Run 'voxtrait corpus split'"):
+        folders.read_folder(tmp_path, "gender")
 
 
 def test_rare_classes_are_left_out(drawn):
-    table = dataset.read_folder(drawn, "age")
+    table = folders.read_folder(drawn, "age")
     counts = dict(table.group_by("label").agg(pl.col("speaker_id").n_unique()).iter_rows())
     assert len(set(counts.values())) > 1, "the release must have classes of different size for this test"
     for least in set(counts.values()) - {max(counts.values())}:

@@ -162,10 +162,10 @@ def _behind_url(url: str) -> Sequence[Item]:
     """Return the files of a URL. One with a file's suffix, or a web URL without a final slash, is one file itself."""
     from voxtrait import storage
     from voxtrait.audio import SUFFIXES
-    from voxtrait.recognize.recognizer import PICTURE_SUFFIX
+    from voxtrait.recognize.recognizer import PICTURE_SUFFIXES
 
     web = storage.protocol_of(url) in ("http", "https") and not url.endswith("/")
-    return [url] if web or storage.suffix_of(url) in (*SUFFIXES, PICTURE_SUFFIX) else storage.files(url, SUFFIXES)
+    return [url] if web or storage.suffix_of(url) in (*SUFFIXES, *PICTURE_SUFFIXES) else storage.files(url, SUFFIXES)
 
 
 def predict_into(

@@ -1,6 +1,7 @@
 """Mel spectrograms as pictures: drawn, stored as PNG, read back, and made into the input array of a network."""
 
 import struct
+import warnings
 import zlib
 from io import BytesIO
 
@@ -12,6 +13,9 @@ from voxtrait.audio.signals import check_signal, resample
 from voxtrait.errors import DecodeError, OptionError
 from voxtrait.features.front_end import PICTURE_FITS, PICTURE_SIZE, Fit, FrontEnd, picture_front_end
 from voxtrait.features.spectrum import Array, mel_power
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+"""What Pillow raises for files that are damaged."""
 
 Picture = npt.NDArray[np.uint8]
 
@@ -142,8 +146,16 @@ def decode_png(data: bytes) -> Picture:
     """
     from PIL import Image, UnidentifiedImageError
 
+    if not data:
+        raise DecodeError("not a picture: it is empty (0 bytes)")
     try:
-        with Image.open(BytesIO(data)) as image:
-            return np.asarray(image.convert("L"), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DecodeError(f"not a picture that can be read: {error}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(BytesIO(data)) as image:
+                return np.asarray(image.convert("L"), dtype=np.uint8)
+    except UnidentifiedImageError:  # whose own text names an object in memory
+        raise DecodeError("not a picture that can be read: expected PNG or JPEG") from None
+    except _BROKEN as error:
+        raise DecodeError(f"not a picture that can be read: it is damaged ({error})") from None
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        raise DecodeError("not a picture that can be read: it has too many pixels") from None

@@ -29,7 +29,7 @@ from voxtrait.recognize.prediction import Prediction
 from voxtrait.recognize.sources import blocks_of, of_channel
 from voxtrait.recognize.table import table_row, table_schema
 
-PICTURE_SUFFIX: Final = ".png"
+PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 
 
 class Recognizer(Inference):
@@ -107,7 +107,7 @@ class Recognizer(Inference):
         if isinstance(item, Sound):
             return self.answer_and_embed(path, blocks_of(item, channel, compared), compared)
         try:
-            if isinstance(item, str) and item.lower().endswith(PICTURE_SUFFIX):
+            if isinstance(item, str) and item.lower().endswith(PICTURE_SUFFIXES):
                 return self._predict_picture(item), None
             return self.answer_and_embed(path, blocks_of(item, channel, compared), compared)
         except BundleError:  # no fault of the file, and the same for the next one

@@ -33,13 +33,14 @@ def of_clips(table: pl.DataFrame, heard: pl.DataFrame, trained: int) -> Step:
     return Step("train", table.height, _only(dropped))
 
 
-def of_pictures(table: pl.DataFrame, drawn: pl.DataFrame, trained: int) -> Step:
+def of_pictures(table: pl.DataFrame, drawn: pl.DataFrame, trained: int, unreadable: int = 0) -> Step:
     """Account for a training on pictures.
 
     Args:
         table: the manifest, or the pictures themselves where there is none: ``split``.
         drawn: the pictures of the task: ``split``.
         trained: pictures of train and validation whose class is trained.
+        unreadable: pictures that are in neither table, for they are broken or of another size.
     """
     known = drawn.filter(pl.col("split") != "test").height
     dropped = _by_split(table)
@@ -47,8 +48,9 @@ def of_pictures(table: pl.DataFrame, drawn: pl.DataFrame, trained: int) -> Step:
     dropped |= {
         "not drawn: no label of the task, or no audio that can be used": wanted - known,
         "in a class of too few speakers": known - trained,
+        "pictures that are broken or of another size": unreadable,
     }
-    return Step("train", table.height, _only(dropped))
+    return Step("train", table.height + unreadable, _only(dropped))
 
 
 def write(data: Path, step: Step, report: Path) -> None:

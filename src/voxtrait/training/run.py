@@ -3,17 +3,15 @@
 import dataclasses
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lightning
 import polars as pl
-from lightning.pytorch.callbacks import Callback
 
+from voxtrait import storage
 from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import licence_of, source_of
 from voxtrait.errors import OptionError
@@ -31,9 +29,20 @@ class Outcome:
     evaluation: dict[str, Any]  # the report's figures on the test split
 
 
-def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool) -> None:
-    """Record recipe and data of a run in its folder; in a folder with a run, check that they are the same."""
-    wanted = {"recipe": dataclasses.asdict(recipe), "data": str(data.resolve())}
+def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool, *, write: bool = True) -> None:
+    """Record recipe and data of a run in its folder; in a folder with a run, check that they are the same.
+
+    Args:
+        folder: of the run.
+        recipe: all settings.
+        data: that it is trained on.
+        resume: whether a run in the folder may be continued.
+        write: record; else only check.
+
+    Raises:
+        OptionError: if the folder holds a run that is not to be continued, or has other settings.
+    """
+    wanted = {"recipe": dataclasses.asdict(recipe), "data": storage.text_of(data.resolve())}
     wanted = json.loads(json.dumps(wanted))
     note = folder / "run.json"
     if note.is_file():
@@ -47,38 +56,11 @@ def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool
                 "resume with the same, or choose another --out"
             )
         return
+    if not write:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(note) as part:
         part.write_text(json.dumps(wanted, indent=1) + "\n", "utf-8")
-
-
-class ProgressLine(Callback):
-    """One line an epoch on standard error, with the time left."""
-
-    def __init__(self, label: str | None, epochs: int) -> None:
-        self.label, self.epochs = label, epochs
-        self.bar: Any = None
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Show the losses of the epoch."""
-        if self.label is None:
-            return
-        from tqdm import tqdm
-
-        done = trainer.current_epoch + 1
-        self.bar = self.bar or tqdm(total=self.epochs, initial=done - 1, desc=self.label, unit="epoch", file=sys.stderr)
-        seen = trainer.callback_metrics
-        self.bar.set_postfix_str(
-            f"loss {seen['train_loss']:.3f} validation {seen['validation_loss']:.3f}"
-            + (f" recall {seen['validation_uar']:.3f}" if "validation_uar" in seen else ""),
-            refresh=False,
-        )
-        self.bar.update()
-
-    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """End the line."""
-        if self.bar is not None:
-            self.bar.close()
 
 
 def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 
 from voxtrait.training import schedule
 from voxtrait.training.curves import Curves
-from voxtrait.training.run import ProgressLine, quiet_lightning
+from voxtrait.training.progress import ProgressLine
+from voxtrait.training.run import quiet_lightning
 from voxtrait.training.schedule import EpochSampler
 
 LOOKED_AT: Final = 256  # held-out rows in a batch

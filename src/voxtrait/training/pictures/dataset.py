@@ -1,9 +1,4 @@
-"""Class folders of pictures as a table, and the table as batches.
-
-The folder is what ``voxtrait images`` makes: ``{train,validation,test}/gender/{female,male}/*.png`` and
-``…/age/{female_fifties,…}/*.png``, with ``manifest.csv`` beside them for the speakers. Without that file the
-speakers are unknown, and every report states this.
-"""
+"""A table of pictures as batches: classes, weights, targets, and the pictures themselves."""
 
 import math
 from collections.abc import Iterator
@@ -17,53 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from voxtrait import manifest
-from voxtrait.derived.pictures import MANIFEST as PICTURES_MANIFEST
-from voxtrait.errors import ManifestError
+from voxtrait import storage
+from voxtrait.errors import DecodeError, ManifestError, OptionError
 from voxtrait.features import Array, FrontEnd, decode_png, network_input
-from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, SPLITS, parts_of
+from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, parts_of
 from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import Recipe
 
 NAMES: Final = {"gender": GENDERS, "age": JOINT_CLASSES}
-
-
-def read_folder(folder: Path, task: str) -> pl.DataFrame:
-    """List the pictures of a task.
-
-    Returns:
-        Columns ``path``, ``label``, ``split``, and ``clip_id``, ``speaker_id``, ``age_years`` (null where unknown),
-        sorted by path.
-
-    Raises:
-        ManifestError: if the folder has no pictures of this task for training or for validation.
-    """
-    parts = []
-    for split in SPLITS:
-        for label in NAMES[task]:
-            paths = [str(file) for file in sorted((folder / split / task / label).glob("*.png"))]
-            parts.append(
-                pl.DataFrame({"path": paths}, schema={"path": pl.String}).with_columns(
-                    label=pl.lit(label), split=pl.lit(split), name=pl.col("path").str.split("/").list.last()
-                )
-            )
-    table = pl.concat(parts)
-    found = set(table["split"])
-    if not {"train", "validation"} <= found:
-        raise ManifestError(
-            f"no pictures in {folder}/{{train,validation}}/{task}/CLASS/*.png, found only {sorted(found) or 'none'}: "
-            "make a split with 'voxtrait corpus split', then draw with 'voxtrait images'"
-        )
-    known = folder / PICTURES_MANIFEST
-    if known.is_file():
-        rows = manifest.read(known).select(
-            "clip_id", "speaker_id", "age_years", name=pl.col("path").str.split("/").list.last()
-        )
-        table = table.join(rows, on="name", how="left", maintain_order="left")
-    else:
-        unknown = pl.lit(None, dtype=pl.String)
-        table = table.with_columns(clip_id=unknown, speaker_id=unknown, age_years=pl.lit(None, dtype=pl.Float64))
-    return table.drop("name").sort("path")
 
 
 def choose_classes(table: pl.DataFrame, recipe: Recipe) -> tuple[str, ...]:
@@ -151,8 +107,12 @@ class Pictures(Dataset[tuple[Tensor, int, float]]):
         return picture, self.labels[at], float(self.weights[at])
 
     def _read(self, at: int) -> Tensor:
-        drawn = decode_png(Path(self.paths[at]).read_bytes())
-        return torch.from_numpy(network_input(drawn, self.front_end))
+        path = self.paths[at]
+        try:
+            drawn = decode_png(Path(storage.path_of(path)).read_bytes())
+            return torch.from_numpy(network_input(drawn, self.front_end))
+        except (DecodeError, OptionError) as error:  # it was whole when the training began
+            raise type(error)(f"{path}: {error}") from None
 
 
 class EpochBatches(Sampler[list[int]]):

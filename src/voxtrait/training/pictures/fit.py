@@ -1,5 +1,6 @@
 """From a recipe and data to a bundle and its report: one function, whose runs can be killed and resumed."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -14,9 +15,9 @@ import polars as pl
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
+from voxtrait import batch, manifest
 from voxtrait import bundle as bundles
-from voxtrait import manifest
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import atomic_path, writing
 from voxtrait.bundle import Bundle
 from voxtrait.derived import shards
 from voxtrait.derived.pictures import MANIFEST as PICTURES_MANIFEST
@@ -28,16 +29,13 @@ from voxtrait.evaluate import evaluate
 from voxtrait.labels import GENDERS, SPLITS, age_middle, parts_of
 from voxtrait.training import calibration, export, provenance, ranks, schedule
 from voxtrait.training.curves import Curves
-from voxtrait.training.pictures import loading, streaming
-from voxtrait.training.pictures.dataset import (
-    choose_classes,
-    read_folder,
-    soft_targets,
-)
+from voxtrait.training.pictures import folders, loading, streaming
+from voxtrait.training.pictures.dataset import choose_classes, soft_targets
 from voxtrait.training.pictures.module import Training
+from voxtrait.training.progress import ProgressLine
 from voxtrait.training.ranks import Share
 from voxtrait.training.recipe import Recipe
-from voxtrait.training.run import Outcome, ProgressLine, claim, data_of, headline, quiet_lightning
+from voxtrait.training.run import Outcome, claim, data_of, headline, quiet_lightning
 
 PARITY_PICTURES: Final = 64
 
@@ -63,18 +61,22 @@ def train(
         label: of progress lines on standard error; ``None`` for none.
 
     Raises:
-        OptionError: if ``out`` holds another run.
+        OptionError: if ``out`` holds another run, or another process trains there.
         ManifestError: if the data has no training or validation clips of two classes.
+        DiskFullError: if there is no room; the last epoch is kept.
         WorkerError: if one of several processes that train together has ended.
     """
     folder, source = Path(out), Path(data)
-    with ranks.joined() as share, quiet_lightning():
+    with contextlib.ExitStack() as alone, ranks.joined() as share, quiet_lightning():
 
-        def prepare() -> tuple[Path, pl.DataFrame]:
+        def prepare() -> Data:
+            claim(folder, recipe, source, resume, write=False)
+            found = _found(recipe, source, jobs, label)  # before the folder is taken: what is wrong can be mended
+            alone.enter_context(batch.claimed(folder))
             claim(folder, recipe, source, resume)
-            return _pictures(recipe, source, folder, jobs, label)
+            return found or _drawn(recipe, source, folder, jobs, label)
 
-        pictures, table = share.lead(prepare)
+        pictures, table, unreadable = share.lead(prepare)
         classes = choose_classes(table, recipe)
         known = table.filter(pl.col("label").is_in(classes))
         parts = {split: known.filter(pl.col("split") == split) for split in SPLITS}
@@ -95,7 +97,7 @@ def train(
             )
             whole = manifest.read(source, ("clip_id", "split")) if source.is_file() else table
             trained = parts["train"].height + parts["validation"].height
-            provenance.write(source, provenance.of_pictures(whole, table, trained), folder / "report")
+            provenance.write(source, provenance.of_pictures(whole, table, trained, unreadable), folder / "report")
             scored = dataclasses.replace(made.bundle, scores={"train": figures, **headline(report)})
             bundles.write(scored, made.graph, made.speakers)
             return Outcome(scored.folder, folder / "report", figures, report)
@@ -125,8 +127,20 @@ def _export(
     return Exported(made, graph, speakers)
 
 
-def _pictures(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | None) -> tuple[Path, pl.DataFrame]:
-    """Draw the pictures of a manifest, or take those of a folder if they were drawn with the recipe's front end."""
+class Data(NamedTuple):
+    """The pictures to train on."""
+
+    folder: Path
+    table: pl.DataFrame
+    unreadable: int = 0  # pictures that are left out
+
+
+def _found(recipe: Recipe, data: Path, jobs: int, label: str | None) -> Data | None:
+    """Take the pictures of a folder if they were drawn with the recipe's front end.
+
+    Of a manifest, of which they are to be drawn first, only check that it has the splits and classes, and return
+    ``None``.
+    """
     drawn_as = dataclasses.replace(recipe.front_end, shrink=1)
     if shards.is_packed(data):
         if shards.shards_front_end(data) != drawn_as:
@@ -134,18 +148,31 @@ def _pictures(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | 
                 f"the pictures in {data} were drawn with another size, fit or range than recipe {recipe.name} wants: "
                 f"pack again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, or --set width, height, fit"
             )
-        return data, streaming.read_table(data, recipe.task)
+        return Data(data, streaming.read_table(data, recipe.task))
     if data.is_dir():
         if (data / PICTURES_SETTINGS).is_file() and front_end_of(data) != drawn_as:
             raise OptionError(
                 f"the pictures in {data} were drawn with another size, fit or range than recipe {recipe.name} wants: "
                 f"draw again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, or --set width, height, fit"
             )
-        return data, read_folder(data, recipe.task)
+        table = folders.read_folder(data, recipe.task)
+        whole, left_out = folders.without_broken(table, drawn_as, jobs=jobs, label=label and "pictures")
+        if left_out and label:
+            print(folders.in_words(left_out, table.height), file=sys.stderr)
+        folders.check_splits(whole, data, recipe.task)
+        return Data(data, whole, len(left_out))
+    choose_classes(folders.check_manifest(data, recipe.task), recipe)
+    return None
+
+
+def _drawn(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | None) -> Data:
+    """Draw the pictures of a manifest."""
+    drawn_as = dataclasses.replace(recipe.front_end, shrink=1)
     drawn = draw_pictures(data, folder / "pictures", front_end=drawn_as, jobs=jobs, label=label and "pictures")
     if drawn.failed and label:
-        print(f"{drawn.failed} clips could not be drawn: see {folder / 'pictures' / 'failures.csv'}", file=sys.stderr)
-    return folder / "pictures", read_folder(folder / "pictures", recipe.task)
+        clips = "1 clip" if drawn.failed == 1 else f"{drawn.failed:,} clips"
+        print(f"{clips} could not be drawn: see {folder / 'pictures' / 'failures.csv'}", file=sys.stderr)
+    return Data(folder / "pictures", folders.read_folder(folder / "pictures", recipe.task))
 
 
 def _fit(
@@ -184,7 +211,8 @@ def _fit(
     there, stopped = share.lead(lambda: (resumed.is_file(), _stopped_early(resumed)))
     if not stopped:
         try:
-            running.fit(module, training, validation, ckpt_path=resumed if there else None, weights_only=False)
+            with writing(checkpoints):
+                running.fit(module, training, validation, ckpt_path=resumed if there else None, weights_only=False)
         except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
             raise KeyboardInterrupt from None
     del training, validation  # their reading processes end

@@ -21,7 +21,7 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
     """List the pictures of a task in a folder of shards.
 
     Returns:
-        As :func:`~voxtrait.training.pictures.dataset.read_folder` lists loose ones, with ``file`` (of the
+        As :func:`~voxtrait.training.pictures.folders.read_folder` lists loose ones, with ``file`` (of the
         shard) and ``row`` (in it); ``path`` is that of the loose picture. Training clips are sorted by
         ``path``, so that rows have the same numbers as those of loose pictures. The others have the order of the
         shards.

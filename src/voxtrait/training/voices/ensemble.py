@@ -5,6 +5,7 @@ as the ensemble has members. Each fold is held out from one member, and calibrat
 member. ``test`` speakers are not used before the report.
 """
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -22,11 +23,11 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from voxtrait import batch, features, manifest, speech
 from voxtrait import bundle as bundles
-from voxtrait import features, manifest, speech
 from voxtrait.audio.files import load as load_audio
 from voxtrait.audio.signals import SAMPLING_RATE
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import atomic_path, writing
 from voxtrait.bundle import Bundle
 from voxtrait.errors import ManifestError, PretrainedMissingError, VoxtraitError
 from voxtrait.evaluate import evaluate
@@ -35,8 +36,9 @@ from voxtrait.labels import GENDERS, YEARS
 from voxtrait.training import calibration, provenance, schedule
 from voxtrait.training.calibration import HeldOut
 from voxtrait.training.curves import Curves
+from voxtrait.training.progress import ProgressLine
 from voxtrait.training.recipe import EncoderRecipe
-from voxtrait.training.run import Outcome, ProgressLine, claim, data_of, headline, quiet_lightning
+from voxtrait.training.run import Outcome, claim, data_of, headline, quiet_lightning
 from voxtrait.training.schedule import EpochSampler
 from voxtrait.training.voices import assembly, campplus, heads
 from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of
@@ -79,12 +81,14 @@ def train(
     folder, source = Path(out), Path(data)
     if source.is_dir():
         raise ManifestError(f"got the folder {source}, expected a manifest: recipe {recipe.name} hears the clips")
-    claim(folder, recipe, source, resume)
-    with quiet_lightning():
+    claim(folder, recipe, source, resume, write=False)
+    with quiet_lightning(), contextlib.ExitStack() as alone:
         table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
         known = table.filter(pl.col("split").is_in(["train", "validation"]))
         if not known.height:
-            raise ManifestError(f"no clip of {source} is of split train or validation: 'voxtrait corpus split' first")
+            raise ManifestError(f"No train/validation split in {source}. Run 'voxtrait corpus split' first.")
+        alone.enter_context(batch.claimed(folder))
+        claim(folder, recipe, source, resume)
         graph = encoder_graph(known, folder, recipe)
         summarised = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "views")
         clips = clips_of(summarised, recipe)
@@ -93,9 +97,8 @@ def train(
         head = heads.graph(network, clips.summaries[0, :PARITY_CLIPS])
         speakers = clips.table["speaker_id"].drop_nulls().unique().to_list()
         bundles.write(made, graph.read_bytes(), speakers, head=head)
-        clips.table.filter(pl.Series(contradicted)).select("clip_id", "speaker_id", "gender").write_csv(
-            folder / "contradicted.csv"
-        )
+        with atomic_path(folder / "contradicted.csv") as part:
+            clips.table.filter(pl.Series(contradicted)).select("clip_id", "speaker_id", "gender").write_csv(part)
         split = "test" if (table["split"] == "test").any() else "validation"
         report = evaluate(
             made.folder, source, folder / "report", split=split, allow_leak=split != "test", jobs=jobs, label=label
@@ -229,7 +232,7 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
     try:
         start = resumed if resumed.is_file() else None
         whole: DataLoader[Any] = DataLoader(rows, batch_size=1024)  # type: ignore[arg-type]
-        with quiet_lightning():
+        with quiet_lightning(), writing(folder / "checkpoints"):
             running.fit(module, loader, whole, ckpt_path=start, weights_only=False)
     except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
         raise KeyboardInterrupt from None
