@@ -16,7 +16,7 @@ from voxtrait.derived import pictures, shards
 from voxtrait.errors import ManifestError, OptionError
 from voxtrait.manifest import splitting
 from voxtrait.training import recipe
-from voxtrait.training.pictures import loading, streaming
+from voxtrait.training.pictures import folders, loading, streaming
 from voxtrait.training.pictures.dataset import EpochBatches
 from voxtrait.training.pictures.fit import train
 from voxtrait.training.ranks import Share

@@ -110,8 +110,9 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         return
     final = Path(target)
     part = final.with_name(f".{secrets.token_hex(4)}.{os.getpid()}.part")
-    with writing(target, part), contextlib.ExitStack() as stack:
-        stack.callback(_remove, part)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove, part)  # last: `writing` may try whether it can still be written to
+        stack.enter_context(writing(target, part))
         _check_length(final)
         yield storage.openable(part, stack)
         part.replace(final)

@@ -16,7 +16,13 @@ from voxtrait.derived.settings import CONVERT_SETTINGS
 from voxtrait.errors import DiskFullError, OptionError, VoxtraitError
 
 CHANNELS: Final = ("1", "keep")
-_HARMLESS: Final = (VoxtraitError, OSError, RuntimeError, MemoryError)  # fails a file, not the run; libsndfile: Runtime
+_HARMLESS: Final = (
+    VoxtraitError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    UnicodeError,
+)  # fails a file, not the run; libsndfile: Runtime
 
 
 def convert(

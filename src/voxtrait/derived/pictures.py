@@ -30,7 +30,13 @@ from voxtrait.features import FrontEnd
 
 MANIFEST: Final = "manifest.csv"
 _TAIL: Final = b"IEND\xaeB`\x82"  # the end of every whole PNG
-_HARMLESS: Final = (VoxtraitError, OSError, RuntimeError, MemoryError)  # fails a clip, not the run; libsndfile: Runtime
+_HARMLESS: Final = (
+    VoxtraitError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    UnicodeError,
+)  # fails a clip, not the run; libsndfile: Runtime
 
 
 @dataclasses.dataclass

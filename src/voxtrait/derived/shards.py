@@ -34,7 +34,13 @@ SETTINGS: Final = "shards.json"
 TABLE: Final = "clips.parquet"
 PICTURES: Final = "pictures"
 _SCHEMA: Final = {"picture": pl.Binary, "seconds": pl.Float64, "message": pl.String}
-_HARMLESS: Final = (VoxtraitError, OSError, RuntimeError, MemoryError)  # fails a clip, not the run; libsndfile: Runtime
+_HARMLESS: Final = (
+    VoxtraitError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    UnicodeError,
+)  # fails a clip, not the run; libsndfile: Runtime
 
 
 @dataclasses.dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from voxtrait import batch, storage
-from voxtrait.audio.files import SUFFIXES
+from voxtrait.audio import SUFFIXES
 from voxtrait.audio.writing import writing
 from voxtrait.derived.folders import LIST, MANIFESTS, Outcome, Summary
 from voxtrait.errors import NothingToDoError, OptionError
