@@ -1,0 +1,86 @@
+"""Progress of a training: from the first batch on, as lines where standard error is no terminal."""
+
+import io
+import types
+from typing import Any
+
+import pytest
+
+from voxtrait.training import progress
+from voxtrait.training.progress import ProgressLine
+
+
+class Terminal(io.StringIO):
+    """Standard error that a person looks at."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def run(epochs: int, batches: int, first: int = 0, *, seconds: float = 0.0, clock: list[float] | None = None) -> None:
+    """Go through a training as Lightning does."""
+    trainer: Any = types.SimpleNamespace(
+        current_epoch=first, num_training_batches=batches, callback_metrics={"train_loss": 0.5, "validation_loss": 0.25}
+    )
+    line = ProgressLine("gender", epochs)
+    module: Any = None
+    line.on_train_start(trainer, module)
+    for epoch in range(first, epochs):
+        trainer.current_epoch = epoch
+        for at in range(batches):
+            if clock is not None:
+                clock[0] += seconds
+            line.on_train_batch_end(trainer, module, None, None, at)
+        line.on_train_epoch_end(trainer, module)
+    trainer.current_epoch = epochs
+    line.on_fit_end(trainer, module)
+
+
+def test_a_log_has_the_first_batch_the_first_epoch_and_the_last(capsys: pytest.CaptureFixture[str]) -> None:
+    run(30, 4)
+    assert capsys.readouterr().err.splitlines() == [
+        "gender: epoch 1/30, batch 1/4",
+        "gender: epoch 1/30 done, loss 0.500, validation 0.250",
+        "gender: 30 epochs done, loss 0.500, validation 0.250",
+    ]
+
+
+def test_a_long_epoch_has_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    run(2, 10, seconds=6.0, clock=clock)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:3] == [
+        "gender: epoch 1/2, batch 1/10, at most 114 s left",
+        "gender: epoch 1/2, batch 3/10, at most 102 s left",
+        "gender: epoch 1/2, batch 5/10, at most 90 s left",
+    ]
+    assert "gender: epoch 1/2 done, loss 0.500, validation 0.250, at most 60 s left" in lines
+    assert len(lines) < 15
+
+
+def test_a_terminal_has_one_line_that_moves_in_the_first_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Terminal()
+    monkeypatch.setattr("sys.stderr", seen)
+    run(2, 3)
+    assert "gender, epoch 1/2" in seen.getvalue() and "6/6" in seen.getvalue().splitlines()[-1]
+    assert "validation 0.250" in seen.getvalue()
+
+
+def test_a_resumed_run_goes_on_counting(capsys: pytest.CaptureFixture[str]) -> None:
+    run(5, 2, first=3)
+    assert capsys.readouterr().err.splitlines()[0] == "gender: epoch 4/5, batch 1/2"
+
+
+def test_without_a_label_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ProgressLine(None, 2)
+    trainer: Any = types.SimpleNamespace(current_epoch=0, num_training_batches=1, callback_metrics={})
+    module: Any = None
+    line.on_train_start(trainer, module)
+    line.on_train_batch_end(trainer, module, None, None, 0)
+    line.on_train_epoch_end(trainer, module)
+    line.on_fit_end(trainer, module)
+    assert capsys.readouterr().err == ""
