@@ -2,6 +2,7 @@
 
 import dataclasses
 import tracemalloc
+import warnings
 from io import BytesIO
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from factories import tone
 from voxtrait import features
+from voxtrait.audio import to_pcm16
 from voxtrait.errors import BundleError, DecodeError, OptionError, SignalError
 from voxtrait.features import FrontEnd, picture
 
@@ -319,3 +321,17 @@ def test_columns_that_are_no_hop_apart_are_those_asked_for() -> None:
     assert np.array_equal(features.mel_power(signal, features.FrontEnd(), centres), np.concatenate(single, axis=1))
     even = features.mel_power(signal, features.FrontEnd(), np.array([100, 100]))
     assert np.array_equal(even, np.concatenate(single[:2], axis=1))
+
+
+@pytest.mark.parametrize("level", [3e38, 1e38, 1e20, 1e-45])
+@pytest.mark.parametrize("rate", [8000, 16_000])
+def test_no_level_makes_numpy_warn(level: float, rate: int) -> None:
+    wave = np.full(8000, level, np.float32) * np.sign(tone(0.5, 300.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for signal in (wave, np.stack([wave, wave])):
+            for fit in ("middle", "stretch"):
+                drawn = features.picture(signal, rate, fit=fit)
+                assert drawn.max() == (255 if level > 1 else 0)
+            assert np.isfinite(features.log_mel(signal, rate)).all()
+            assert to_pcm16(signal).max() == (32_767 if level > 1 else 0)

@@ -2,11 +2,12 @@
 
 import io
 import types
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from voxtrait.training import progress
+from voxtrait.training import curves, progress
 from voxtrait.training.progress import ProgressLine
 
 
@@ -73,6 +74,12 @@ def test_a_terminal_has_one_line_that_moves_in_the_first_epoch(monkeypatch: pyte
 def test_a_resumed_run_goes_on_counting(capsys: pytest.CaptureFixture[str]) -> None:
     run(5, 2, first=3)
     assert capsys.readouterr().err.splitlines()[0] == "gender: epoch 4/5, batch 1/2"
+
+
+def test_a_recipe_may_have_any_name(tmp_path: Path) -> None:
+    rows = [{"epoch": 0.0, "train_loss": 1.0, "validation_loss": 0.5}]
+    curves.draw(rows, tmp_path / "curves.png", "mine $x_{ $")  # no formula
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_a_label_nothing_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,11 +40,12 @@ class Mixer:
             return signal
         if signal.shape[0] == 1:
             return np.asarray(signal[0])
-        self._hear(signal)
-        weights = self._weights()
-        if (weights == 1).all():
-            return np.asarray(signal.mean(axis=0, dtype=np.float32))
-        return np.asarray(weights @ signal / np.abs(weights).sum(), np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # of samples over 1e18, which no recording has
+            self._hear(signal)
+            weights = self._weights()
+            if (weights == 1).all():
+                return np.asarray(signal.mean(axis=0, dtype=np.float32))
+            return np.asarray(weights @ signal / np.abs(weights).sum(), np.float32)
 
     def _hear(self, signal: Signal) -> None:
         centred = signal - signal.mean(axis=1, keepdims=True)
@@ -63,10 +64,10 @@ class Mixer:
         assert products is not None
         powers = np.diag(products)
         weights = np.ones(len(powers), np.float32)
-        if powers.max() <= 0:
+        if not 0 < powers.max() < np.inf:
             return weights
         reference = int(powers.argmax())
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(divide="ignore"):
             alike = products[reference] / np.sqrt(powers * powers[reference])
         weights[np.nan_to_num(alike) < INVERTED] = -1
         weights *= weights[0]  # whichever channel is the loudest by now, the first one's sign stays

@@ -72,5 +72,6 @@ def to_pcm16(signal: Signal) -> npt.NDArray[np.int16]:
         >>> to_pcm16(np.array([0.0, 1.0, -1.5, 0.5], np.float32))
         array([     0,  32767, -32768,  16384], dtype=int16)
     """
-    scaled = np.rint(signal * 32768.0)  # a power of two: exact in float32
-    return np.asarray(np.clip(scaled, -32768, 32767), dtype=np.int16)
+    inside = np.clip(signal, -1.0, 1.0)  # before it is scaled: 1e38 would overflow
+    scaled = np.rint(inside * 32768.0)  # a power of two: exact in float32
+    return np.asarray(np.minimum(scaled, 32767), dtype=np.int16)

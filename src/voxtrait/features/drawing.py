@@ -12,7 +12,7 @@ from voxtrait.audio.mixing import to_mono
 from voxtrait.audio.signals import check_signal, resample
 from voxtrait.errors import DecodeError, OptionError
 from voxtrait.features.front_end import PICTURE_FITS, PICTURE_SIZE, Fit, FrontEnd, picture_front_end
-from voxtrait.features.spectrum import Array, mel_power
+from voxtrait.features.spectrum import LOUDEST, Array, mel_power
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
 """What Pillow raises for files that are damaged."""
@@ -57,7 +57,8 @@ def picture(
     front_end = front_end or picture_front_end(size, fit=fit)
     if front_end.fit not in PICTURE_FITS:
         raise OptionError(f"got a front end with fit {front_end.fit!r}, expected one of {', '.join(PICTURE_FITS)}")
-    mono = resample(to_mono(check_signal(signal, whole=True)), sampling_rate, front_end.sampling_rate)
+    mono = np.clip(to_mono(check_signal(signal, whole=True)), -LOUDEST, LOUDEST)
+    mono = resample(mono, sampling_rate, front_end.sampling_rate)
     columns, hop = front_end.columns, front_end.hop_length
     if front_end.fit == "stretch":
         centres = np.linspace(0, len(mono), columns, dtype=np.int64)

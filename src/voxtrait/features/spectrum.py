@@ -19,6 +19,7 @@ Array = npt.NDArray[np.float32]
 
 QUIET: Final = 1e-4  # share of the mean power; quieter hops count as this, so that the level of silence is finite
 TINY: Final = float(np.finfo(np.float32).tiny)
+LOUDEST: Final = 1e12  # a sample's size, 240 dB over full scale: powers of louder ones would overflow
 FRAMES: Final = 80  # transformed at a time: they stay in the processor's cache, and memory does not grow with length
 
 
@@ -55,6 +56,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
     known = signal[max(start, 0) : max(stop, 0)]
     padded = np.pad(known, (max(-start, 0), max(stop - max(start, 0) - len(known), 0)))
+    np.clip(padded, -LOUDEST, LOUDEST, out=padded)
     if gain != 1.0:
         padded *= np.float32(gain)
     first = centres - half - start
@@ -110,7 +112,7 @@ def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: Fr
         (288, 101)
     """
     front_end = front_end or FrontEnd()
-    mono = to_mono(check_signal(signal, whole=True))
+    mono = np.clip(to_mono(check_signal(signal, whole=True)), -LOUDEST, LOUDEST)
     return _compressed(resample(mono, sampling_rate, front_end.sampling_rate), front_end)
 
 

@@ -62,6 +62,6 @@ def draw(rows: list[dict[str, float]], file: Path, title: str, *, keeps_best: bo
         panel.grid(alpha=0.25)
     panels[0].legend(fontsize=8, frameon=False)
     kept = "dotted is the epoch that was kept" if keeps_best else "the last epoch was kept"
-    figure.suptitle(f"{title}: {kept}", fontsize=11)
+    figure.suptitle(f"{title}: {kept}", fontsize=11, parse_math=False)
     with atomic_path(file) as part:
         figure.savefig(part, format="png")
