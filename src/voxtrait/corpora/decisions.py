@@ -33,6 +33,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import CorpusError
 from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.manifest.table import conform
@@ -115,7 +116,8 @@ def read(path: str | os.PathLike[str]) -> pl.DataFrame:
 
 def write(decisions: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write decisions as :func:`read` reads them."""
-    decisions.select(COLUMNS).write_csv(Path(path))
+    with atomic_path(path) as part:
+        decisions.select(COLUMNS).write_csv(part)
 
 
 def apply(table: pl.DataFrame, decisions: pl.DataFrame) -> Applied:
