@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import soundfile
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 
 import models
 from factories import tone
-from voxtrait import batch, manifest
+from voxtrait import batch, features, manifest
 from voxtrait.audio.writing import atomic_path
 from voxtrait.cli import root
 from voxtrait.derived import convert, pictures, shards
@@ -109,12 +110,28 @@ def test_several_processes_at_once_finish_or_are_refused(clips: Path, tmp_path: 
 def test_tables_of_one_folder_are_written_side_by_side(clips: Path, tmp_path: Path) -> None:
     bundle = models.make_bundle(tmp_path / "bundle").folder
     command = [sys.executable, "-m", "voxtrait", "predict", clips, "--model", bundle, "-q", "-j", "1", "--out"]
-    names = [f"{'中' * 80}{at}.csv" for at in range(2)]  # beside which the hidden folders have no room for `.parts`
+    names = [f"{'中' * 83}{at}.csv" for at in range(2)]  # beside which the hidden folders have no room for `.parts`
     runs = [subprocess.Popen([*command, tmp_path / "out" / name]) for name in names]
     assert [one.wait() for one in runs] == [0, 0]
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == names
     one, other = (pl.read_csv(tmp_path / "out" / name) for name in names)
     assert one.height == 4 and one.equals(other)
+
+
+def test_a_training_into_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 96), dtype=np.uint8)
+    for place in ("train/female", "train/male", "val/female", "val/male"):
+        (tmp_path / "data" / place).mkdir(parents=True)
+        (tmp_path / "data" / place / "a.png").write_bytes(features.encode_png(noise))
+    (tmp_path / "run").mkdir()
+    program = [sys.executable, "-c", HOLDER, str(tmp_path / "run")]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        command = ["train", "diary-gender", "--data", tmp_path / "data", "--out", tmp_path / "run", "--resume"]
+        result = run(*command, "--set", "width=96", "--set", "height=64", "--set", "shrink=2")
+        assert result.exit_code == 2 and f"process {other.pid} on " in result.stderr
+        assert not (tmp_path / "run" / "run.json").exists()
+        other.communicate("")
 
 
 def test_shards_are_claimed_as_a_whole(clips: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def convert(
     summary = Summary(os.fspath(out_dir))
     if single.names_file(source, out_dir, ".wav"):
         job = _Convert(single.folder_of(out_dir), rate, mono, again=True)
-        single.make(job, source, out_dir, summary, overwrite=overwrite, jobs=jobs, label=label)
+        single.make(job, source, out_dir, summary, overwrite=overwrite, jobs=jobs)
         return summary
     out = derived.absolute(out_dir)
     clips = derived.sources(source, out_dir)

@@ -102,7 +102,7 @@ def draw(
     summary = Summary(os.fspath(out_dir))
     if single.names_file(source, out_dir, ".png"):
         job = _Draw(single.folder_of(out_dir), front_end, again=True)
-        single.make(job.alone, source, out_dir, summary, overwrite=overwrite, jobs=jobs, label=label)
+        single.make(job.alone, source, out_dir, summary, overwrite=overwrite, jobs=jobs)
         return summary
     out = derived.absolute(out_dir)
     clips = derived.sources(source, out_dir)

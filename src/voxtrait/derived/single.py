@@ -54,7 +54,6 @@ def make(
     *,
     overwrite: bool,
     jobs: batch.Jobs,
-    label: str | None,
 ) -> None:
     """Make one file of one clip.
 
@@ -65,7 +64,6 @@ def make(
         summary: takes what became of the clip.
         overwrite: replace a file that is there.
         jobs: where to work.
-        label: of a progress line.
 
     Raises:
         OptionError: if the file is there already, or is the clip itself.
@@ -85,7 +83,7 @@ def make(
     if there and not overwrite:
         raise OptionError(f"{shown} exists already. Use another name, or pass --overwrite to replace it.")
     name = storage.name_of(out) if storage.is_url(out) else Path(out).name
-    for outcome in batch.run(job, [(clip, name)], jobs=jobs, on_crash=crashed, label=label):
+    for outcome in batch.run(job, [(clip, name)], jobs=jobs, on_crash=crashed):
         summary.count(outcome)
         if outcome.status == "failed":
             summary.only = {"path": storage.shown(outcome.path), "reason": storage.text_of(outcome.reason)}
