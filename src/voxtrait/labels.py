@@ -42,6 +42,22 @@ UNSURE: Final = "unsure"
 
 SPLITS: Final = ("train", "validation", "test")
 
+_UNKNOWN: Final = """
+    nan -nan <na> na n/a n/a. n.a. n.a #n/a #na null none nat 1.#ind -1.#ind 1.#qnan -1.#qnan
+    undefined nil \\n (null) na_character_ na_real_ na_integer_
+    unknown unk missing - -- --- – — _ . ? ?? ???
+    unbekannt inconnu inconnue desconocido desconocida sconosciuto desconhecido onbekend okänd nieznany
+    неизвестно неизвестный невідомо neznámý bilinmiyor 未知 不明 不詳 不详 알수없음 미상
+"""  # line by line: pandas ("NA values" of read_csv); JavaScript, Ruby, MySQL, R; people, HL7 FHIR; other languages
+UNKNOWN_WORDS: Final = frozenset(
+    [*_UNKNOWN.split(), "#n/a n/a", "not known", "not available", "no data", "keine angabe", "k. a.", "k.a."]
+)
+"""Words for "not known" as a gender or an age, lower-case: they are null everywhere.
+
+Not among them is what people answer about themselves: ``other``, ``unspecified`` (the X of passports),
+``prefer not to say``.
+"""
+
 
 def age_group_of(years: float) -> str:
     """Name the age group of an age.

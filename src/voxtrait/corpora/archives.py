@@ -21,9 +21,8 @@ from typing import IO, Final
 
 import polars as pl
 
-from voxtrait import batch
+from voxtrait import batch, storage
 from voxtrait.audio import SUFFIXES as AUDIO
-from voxtrait.corpora.source import is_text
 from voxtrait.errors import CorpusError
 
 SUFFIXES: Final = (".tar.gz", ".tgz", ".tar", ".tar.tar", ".tar.bz2", ".tar.xz", ".zip")
@@ -150,8 +149,8 @@ def _take(name: str, size: int, opener: Callable[[], IO[bytes] | None], root: Pa
     if not parts or name.startswith("/") or ".." in parts or parts[0] == "__MACOSX" or parts[-1].startswith("."):
         return
     ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a name, not a path
-    if ending in AUDIO and is_text(name):
-        clips.add("/".join(parts), size)
+    if ending in AUDIO:
+        clips.add(storage.text_of("/".join(parts)), size)
     elif ending in TABLES and parts[-1] not in UNUSED and (file := opener()) is not None:
         target = root.joinpath(*parts)
         target.parent.mkdir(parents=True, exist_ok=True)

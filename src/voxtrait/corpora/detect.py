@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from voxtrait.corpora import table
+from voxtrait.corpora import table, trees
 from voxtrait.corpora.layouts import (
     agender,
     audformat,
@@ -80,7 +80,9 @@ FILE_LAYOUTS: Final[tuple[FileLayout, ...]] = (agender, lhotse, hugging_face, ta
 """The layouts of a single file, in the order in which they are tried on a file."""
 
 
-def find(path: str | os.PathLike[str], *, name: str | os.PathLike[str] | None = None) -> list[Source]:
+def find(
+    path: str | os.PathLike[str], *, name: str | os.PathLike[str] | None = None, closed: list[str] | None = None
+) -> list[Source]:
     """Find every corpus in a folder, or the one that a file is.
 
     A folder that is in a known layout is one corpus and is not searched further; otherwise the folders in it are tried
@@ -89,6 +91,7 @@ def find(path: str | os.PathLike[str], *, name: str | os.PathLike[str] | None = 
     Args:
         path: the folder or file.
         name: what to call it in an error, where that is something else.
+        closed: gets the folders that cannot be read, and why.
 
     Raises:
         CorpusError: if there is no such folder or file, or nothing in it is in a known layout.
@@ -98,7 +101,8 @@ def find(path: str | os.PathLike[str], *, name: str | os.PathLike[str] | None = 
         return [_find_file(root)]
     if not root.is_dir():
         raise CorpusError(f"{path} does not exist, expected the folder of a corpus, or a file that is one")
-    found = list(_search(root, MAX_DEPTH, set()))
+    unread: list[str] = [] if closed is None else closed
+    found = list(_search(root, MAX_DEPTH, set(), unread))
     if not found:
         here = Listing.of(root)
         names = [f"{name}/" for name in sorted(here.folders)] + sorted(here.files)
@@ -120,19 +124,21 @@ def _find_file(path: Path) -> Source:
     )
 
 
-def _search(folder: Path, depth: int, seen: set[Path]) -> Iterator[Source]:
+def _search(folder: Path, depth: int, seen: set[Path], closed: list[str]) -> Iterator[Source]:
     real = folder.resolve()
     if real in seen:  # links may run in circles
         return
     seen.add(real)
     listing = Listing.of(folder)
+    if listing.error is not None:
+        closed.append(trees.unread(listing.error))
     for layout in LAYOUTS:
         if (source := layout.find(listing)) is not None:
             yield source
             return
     if depth:
         for name in natural_order(listing.folders):
-            yield from _search(folder / name, depth - 1, seen)
+            yield from _search(folder / name, depth - 1, seen, closed)
 
 
 def natural_order(names: Iterable[str]) -> list[str]:

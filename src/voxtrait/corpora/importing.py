@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,12 @@ from typing import Any, Final, TypeAlias
 
 import polars as pl
 
-from voxtrait import audio, manifest
-from voxtrait.corpora import archives, detect, spellings
+from voxtrait import manifest, storage
+from voxtrait.corpora import archives, detect, finding, spellings
 from voxtrait.corpora import decisions as decision_files
 from voxtrait.corpora.archives import Archive
 from voxtrait.corpora.layouts import common_voice, hugging_face, spontaneous
-from voxtrait.corpora.source import Rows, Source, is_text
+from voxtrait.corpora.source import Rows, Source
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS
 from voxtrait.manifest.funnel import Step
@@ -161,6 +161,7 @@ def import_corpora(
     found: list[tuple[Source, Rows]] = []
     listed: list[pl.Series] = []
     errors: list[CorpusError] = []
+    closed: list[str] = []
     for path in sources:
         if archives.is_archive(path):
             with archives.opened(path, label=label and f"{label} {Path(path).name}") as archive:
@@ -168,16 +169,17 @@ def import_corpora(
                     _attempt(partial(_read_archived, source, archive, names), found, errors)
                 listed.append(f"{archive.home.as_posix()}/" + archive.clips["file"])
         else:
-            for source in detect.find(path):
+            for source in detect.find(path, closed=closed):
                 _attempt(partial(_read, source, names, extract, label), found, errors)
     if not found:
         raise errors[0]
     if not any(rows.tables for _, rows in found):
         raise CorpusError(f"{found[0][0].shown} {found[0][1].notes[0]}")
-    failures = [*map(str, errors), *(failure for _, rows in found for failure in rows.failures)]
+    failures = [*closed, *map(str, errors), *(failure for _, rows in found for failure in rows.failures)]
     funnels = [_start_funnel(source, rows) for source, rows in found]
     table = pl.concat([_locate(at, source, rows.table) for at, (source, rows) in enumerate(found)], how="diagonal")
     notes = [f"{source.shown} {note}" for source, rows in found for note in rows.notes]
+    sources_ = [source for source, _ in found]
     del found
     table = _with_labels(_without_repeats(_with_clip_id(table), funnels))
     if "age" in table.columns:
@@ -185,8 +187,12 @@ def import_corpora(
         shown = ", ".join(map(repr, odd.unique().sort().head(EXAMPLES)))
         notes.append(f"{len(odd)} clips have an age that is neither a decade nor the years of a person: {shown}")
     if not tables_only:
-        table = _with_durations(_with_present(table, listed), measure or (lambda paths: map(duration_of, paths)))
+        table, respelled = finding.marked(table, listed)
+        for at, ways in sorted(respelled.items()):
+            notes += [_respelling(sources_[at], one) for one in ways]
+        table = _with_durations(table, measure or (lambda paths: map(duration_of, paths)))
     _count(table, funnels)
+    notes += [*_without_files(table, sources_, funnels)]
     table = manifest.conform(table.drop("_source", "table_rank", "_present", "_on_disk", strict=False))
     dropped: dict[str, int] = {}
     if decided is not None:
@@ -235,11 +241,14 @@ def _read_archived(source: Source, archive: Archive, names: Sequence[str] | None
 
 
 def duration_of(path: str) -> float | None:
-    """Return a file's length in seconds without decoding it; ``None`` where it cannot be told.
+    """Read a file's length in seconds from its header; ``None`` where it has none that can be read."""
+    import soundfile
 
-    The header is believed; the frames of an mp3 without one are counted (:func:`voxtrait.audio.stated_s`).
-    """
-    return audio.stated_s(path)
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError, TypeError):  # the last for headerless .raw, whose rate is unknown
+        return None
+    return info.frames / info.samplerate if info.frames > 0 and info.samplerate > 0 else None
 
 
 def _start_funnel(source: Source, rows: Rows) -> Funnel:
@@ -254,8 +263,9 @@ def _start_funnel(source: Source, rows: Rows) -> Funnel:
 
 def _locate(at: int, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     file = pl.col("file")
-    base = source.base.as_posix().rstrip("/")
-    named = {"corpus": pl.lit(source.corpus), "release": pl.lit(source.release, pl.String)}
+    base = storage.text_of(source.base.as_posix()).rstrip("/")
+    release = None if source.release is None else storage.text_of(source.release)
+    named = {"corpus": pl.lit(storage.text_of(source.corpus)), "release": pl.lit(release, pl.String)}
     return rows.with_columns(
         pl.lit(at, pl.Int32).alias("_source"),
         pl.when(file.str.starts_with("/")).then(file).otherwise(pl.lit(f"{base}/") + file).alias("path"),
@@ -307,6 +317,7 @@ def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame
 
 def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
     """Translate the labels; an age that is neither a decade nor years of a person stays as the extra column ``age``."""
+    table = table.with_columns(manifest.known("age"), spellings.speaker("speaker_id"))
     group = spellings.age_group("age")
     unread = pl.when(group.is_null() & (pl.col("age").str.strip_chars() != "")).then(pl.col("age"))
     table = table.with_columns(
@@ -315,34 +326,29 @@ def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
     return table if table["age"].count() else table.drop("age")
 
 
-def _with_present(table: pl.DataFrame, listed: Sequence[pl.Series]) -> pl.DataFrame:
-    """Mark the rows whose file is there, listing each folder once: a stat a clip takes minutes on a network disk.
-
-    ``_on_disk`` are those that can be opened; ``_present`` are these and those that an archive lists.
-    """
-    folders = table["path"].str.replace(r"/[^/]*$", "").unique().to_list()
-    on_disk = pl.concat([pl.Series("path", dtype=pl.String), *(_files_in(folder) for folder in folders)])
-    archived = pl.concat([pl.Series("path", dtype=pl.String), *(names.rename("path") for names in listed)])
-    there = on_disk.to_frame().with_columns(_on_disk=pl.lit(True))
-    table = table.with_columns(lookup(table, there, "path", "_on_disk").fill_null(False))
-    packed = archived.unique().to_frame().with_columns(_present=pl.lit(True))
-    return table.with_columns(lookup(table, packed, "path", "_present").fill_null(False) | table["_on_disk"])
+def _respelling(source: Source, found: finding.Respelled) -> str:
+    files = "file that is" if found.count == 1 else f"{found.count} files that are"
+    return (
+        f"{source.shown} names {files} on disk with another {found.way.removesuffix('s')}, such as {found.there} for "
+        f"{found.named}: the files on disk are taken"
+    )
 
 
-def _files_in(folder: str) -> pl.Series:
-    try:
-        with os.scandir(folder or "/") as entries:
-            names = [entry.name for entry in entries if entry.is_file()]
-    except (OSError, ValueError):
-        names = []
-    return pl.Series("path", [f"{folder}/{name}" for name in names if is_text(name)], dtype=pl.String)
+def _without_files(table: pl.DataFrame, sources: Sequence[Source], funnels: Sequence[Funnel]) -> Iterator[str]:
+    """Say of each source of which no file was found where they were looked for."""
+    for at, (source, funnel) in enumerate(zip(sources, funnels, strict=True)):
+        if funnel.kept and funnel.present == 0:
+            path = table.filter(pl.col("_source") == at)["path"].min()
+            why = finding.hint(str(path), storage.text_of(source.base))
+            yield f"{source.shown} names {funnel.kept} files, and none of them is there, such as {path}: {why}"
 
 
 def _with_durations(table: pl.DataFrame, measure: Measure) -> pl.DataFrame:
     wanted = table.filter(pl.col("_on_disk") & pl.col("duration_s").is_null())["path"]
     if not wanted.len():
         return table
-    known = pl.DataFrame({"path": wanted, "_measured": pl.Series(list(measure(wanted.to_list())), dtype=pl.Float64)})
+    lengths = pl.Series(list(measure([storage.path_of(path) for path in wanted])), dtype=pl.Float64)
+    known = pl.DataFrame({"path": wanted, "_measured": lengths})
     measured = lookup(table, known.unique("path"), "path", "_measured")
     return table.with_columns(pl.col("duration_s").fill_null(measured))
 

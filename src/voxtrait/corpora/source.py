@@ -1,5 +1,6 @@
 """What every layout gives: a corpus that was found on disk, and its rows in one shape."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT
+from voxtrait import storage
+from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT, known
 
 ROW_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "file": pl.String,  # below the corpus's folder, or absolute
@@ -66,7 +68,7 @@ class Source:
     @property
     def shown(self) -> str:
         """What to call the source to a person: the path that was given, or found."""
-        return str(self.file or self.base)
+        return storage.text_of(self.file or self.base)
 
 
 @dataclass
@@ -97,20 +99,35 @@ class Listing:
     folder: Path
     files: frozenset[str]
     folders: frozenset[str]
+    error: OSError | None = None  # why it cannot be read
 
     @classmethod
     def of(cls, folder: Path) -> "Listing":
-        """List a folder; one that may not be entered counts as empty."""
+        """List a folder; one that may not be entered has no names."""
         files: set[str] = set()
         folders: set[str] = set()
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if not entry.name.startswith("."):
-                        (folders if entry.is_dir() else files).add(entry.name)
-        except PermissionError:
-            pass
+                        (folders if is_folder(entry) else files).add(entry.name)
+        except OSError as error:
+            return cls(folder, frozenset(files), frozenset(folders), error)
         return cls(folder, frozenset(files), frozenset(folders))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder or a link to one; a link that leads to itself is none."""
+    with contextlib.suppress(OSError):
+        return entry.is_dir()
+    return False
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a file or a link to one; a link that leads to itself is none."""
+    with contextlib.suppress(OSError):
+        return entry.is_file()
+    return False
 
 
 def rename(table: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFrame:
@@ -132,6 +149,9 @@ def rename(table: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFr
     for name, spellings in names.items():
         there = [by_lower[spelling] for spelling in spellings if spelling in by_lower]
         used.update(there)
+        if name in ("gender", "age"):  # "unknown" in one column hides nothing that another one knows
+            made.append(pl.coalesce([known(one) for one in there] or pl.lit(None, pl.String)).alias(name))
+            continue
         made.append((pl.coalesce(there) if there else pl.lit(None, pl.String)).alias(name))
     taken = {*_TAKEN, *names, *table.columns}
     rest = []
@@ -166,11 +186,3 @@ def without_suffix(column: str) -> pl.Expr:
 def file_name(column: str) -> pl.Expr:
     """Keep the last part of a column of paths."""
     return pl.col(column).str.replace(r"^.*/", "")
-
-
-def is_text(path: str) -> bool:
-    """Return whether a file's name is UTF-8.
-
-    Python replaces the bytes of other names by surrogates, which no table can hold.
-    """
-    return not any("\ud800" <= letter <= "\udfff" for letter in path)

@@ -1,23 +1,89 @@
-"""The corpora's own spellings of gender and age, translated on import into the vocabulary of :mod:`voxtrait.labels`.
+"""The corpora's own spellings of gender, age and split, translated on import into the vocabulary of
+:mod:`voxtrait.labels`; tables and the names of class folders are read by the same spellings.
 
 Only spellings are translated. ``transgender``, ``non-binary``, ``do_not_wish_to_say``, ``other`` and whatever else
 people call themselves stay as they were written, and nothing later takes them for ``female`` or ``male``.
+
+Sources of the words: Common Voice and the public corpora of :mod:`voxtrait.corpora.layouts` as they write them; HL7
+FHIR's AdministrativeGender (``female``, ``male``); Wikidata's labels of Q6581072 and Q6581097 (female, male), Q467 and
+Q8441 (woman, man), Q3031 and Q3010 (girl, boy) in each language, with the forms of both grammatical genders. Left out
+are words that mean something else in another language of the list or in the name of a folder: ``h`` and ``home``
+(man in Spanish and Catalan), ``v`` and ``k`` (woman in Dutch and Polish), ``dona``, ``nino``, and what people also call
+themselves, such as ``fem`` and ``masc``.
 """
 
+import unicodedata
 from typing import Final
 
 import polars as pl
 
-from voxtrait.labels import AGE_GROUPS
+from voxtrait.labels import AGE_GROUPS, UNKNOWN_WORDS
+from voxtrait.manifest.table import known
+
+_FEMALE: Final = """
+    f female females feminine female_feminine famale woman women girl girls lady ladies
+    w weiblich weibl. weibl frau frauen mädchen maedchen
+    féminin féminine femme femmes fille filles
+    femenino femenina mujer mujeres niña niñas chica
+    femmina femmine femminile donna donne ragazza
+    feminino feminina mulher mulheres menina
+    vrouw vrouwen vrouwelijk meisje
+    kvinna kvinnlig kvinde kvinne kvindelig kvinnelig flicka pige jente
+    nainen naispuolinen tyttö
+    kobieta kobiety żeńska żeński dziewczyna
+    žena ženy ženské ženský
+    ж жен жен. женский женская женщина женщины девочка девушка
+    жінка жіноча жіночий дівчина жена женски
+    femeie femeiesc γυναίκα θηλυκό nő női kadın kadin kız
+    أنثى امرأة مؤنث زن مونث נקבה אישה אשה महिला स्त्री মহিলা
+    perempuan wanita nữ หญิง ผู้หญิง
+    女 女性 女声 女聲 女生 여 여성 여자
+"""
+_MALE: Final = """
+    m male males masculine male_masculine man men boy boys gentleman gentlemen
+    männlich maennlich männl. männl mann männer maenner junge
+    masculin masculine homme hommes garçon garçons
+    masculino masculina hombre hombres niño niños chico varón
+    maschio maschi maschile uomo uomini ragazzo
+    homem homens menino
+    mannen mannelijk jongen
+    manlig mand mandlig mannlig pojke dreng gutt
+    mies miespuolinen poika
+    mężczyzna mężczyźni męska męski chłopak
+    muž muži mužské mužský
+    м муж муж. мужской мужская мужчина мужчины мальчик юноша
+    чоловік чоловіча чоловічий хлопець мъж мъжки
+    bărbat bărbătesc άνδρας άντρας αρσενικό férfi erkek
+    ذكر رجل مذكر مرد מזכר זכר גבר איש पुरुष পুরুষ
+    laki-laki pria nam ชาย ผู้ชาย
+    男 男性 男声 男聲 男生 남 남성 남자
+"""
+
+
+def word(text: str) -> str:
+    """Spell a label as the tables here do: composed letters (Macs decompose those of file names), lower case.
+
+    Examples:
+        >>> word(" Fe\u0301minin ")
+        'féminin'
+    """
+    return unicodedata.normalize("NFC", text).strip().lower()
+
+
+def _spellings(words: str, label: str) -> dict[str, str]:
+    """Give each word, and each in Latin letters without its marks too: ``feminin``, ``garcon``."""
+    found = dict.fromkeys(map(word, words.split()), label)
+    plain = [unicodedata.normalize("NFD", one).encode("ascii", "ignore").decode() for one in found]
+    marked = zip(found, plain, strict=True)
+    kept = [bare for one, bare in marked if len(bare) == len(one) > 4 and bare != "manner"]  # nor "nino"
+    return found | dict.fromkeys(kept, label)
+
 
 GENDER_SPELLINGS: Final = {
-    "f": "female",
-    "female": "female",
-    "female_feminine": "female",  # Common Voice since 17.0
-    "m": "male",
-    "famale": "female",  # Speech Accent Archive, once
-    "male": "male",
-    "male_masculine": "male",
+    **_spellings(_FEMALE, "female"),
+    **_spellings(_MALE, "male"),
+    "phụ nữ": "female",
+    "đàn ông": "male",
 }
 """Lower-case spelling → gender; what is not here is a self-description and stays."""
 
@@ -29,6 +95,9 @@ AGE_SPELLINGS: Final = {
     "under ten": "under_ten",
 }
 """Lower-case spelling of a decade → age group."""
+
+NO_SPEAKER: Final = ("nan", "<na>", "none", "null", "n/a", "#n/a", "undefined", "unknown")
+"""Lower-case words for "not known" that nobody's id is; ``NA`` and the like may be initials."""
 
 SPLIT_SPELLINGS: Final = {
     "train": "train",
@@ -43,15 +112,26 @@ SPLIT_SPELLINGS: Final = {
 
 
 def gender(column: str) -> pl.Expr:
-    """Translate a column of genders; self-descriptions stay verbatim, blanks become null.
+    """Translate a column of genders; self-descriptions stay verbatim, blanks and words for "unknown" become null.
 
     Examples:
-        >>> pl.DataFrame({"g": ["male_masculine", "F", "Non-binary", " "]}).select(gender("g"))["g"].to_list()
-        ['male', 'female', 'Non-binary', None]
+        >>> table = pl.DataFrame({"g": ["male_masculine", "F", "Weiblich", "Non-binary", " ", "N/A"]})
+        >>> table.select(gender("g"))["g"].to_list()
+        ['male', 'female', 'female', 'Non-binary', None, None]
     """
-    clean = _clean(column)
-    written = pl.when(clean != "").then(pl.col(column))
+    clean = pl.col(column).str.normalize("NFC").str.strip_chars().str.to_lowercase()
+    written = pl.when(clean != "").then(known(column))
     return clean.replace_strict(GENDER_SPELLINGS, default=written, return_dtype=pl.String).alias(column)
+
+
+def speaker(column: str) -> pl.Expr:
+    """Make null what is no speaker but a program's word for one that is not known.
+
+    Examples:
+        >>> pl.DataFrame({"s": ["7f", "nan", "Unknown", "NA"]}).select(speaker("s"))["s"].to_list()
+        ['7f', None, None, 'NA']
+    """
+    return pl.when(~_clean(column).is_in(NO_SPEAKER)).then(pl.col(column)).alias(column)
 
 
 def age_years(column: str) -> pl.Expr:
@@ -87,6 +167,37 @@ def split(column: str) -> pl.Expr:
         ['validation', 'train', None]
     """
     return _clean(column).replace_strict(SPLIT_SPELLINGS, default=None, return_dtype=pl.String).alias(column)
+
+
+def class_of(name: str) -> tuple[str | None, str | None] | None:
+    """Read the name of a folder as a class: its gender and its age group, each ``None`` where it is not known.
+
+    Args:
+        name: a gender, an age group, or both with ``_``, ``-`` or a blank between them, in any spelling; or a word for
+            "unknown".
+
+    Returns:
+        ``None`` if it is no class.
+
+    Examples:
+        >>> class_of("female_fourties"), class_of("Männer"), class_of("Teens"), class_of("unknown"), class_of("music")
+        (('female', 'forties'), ('male', None), (None, 'teens'), (None, None), None)
+    """
+    text = word(name)
+    if (found := _labels(text)) is not None:
+        return found
+    for at, letter in enumerate(text):
+        if letter in "_- ":
+            first, second = _labels(text[:at]), _labels(text[at + 1 :])
+            if first is not None and second is not None and first[0] and not second[0]:
+                return first[0], second[1]
+    return None
+
+
+def _labels(text: str) -> tuple[str | None, str | None] | None:
+    if text in GENDER_SPELLINGS or text in AGE_SPELLINGS:
+        return GENDER_SPELLINGS.get(text), AGE_SPELLINGS.get(text)
+    return (None, None) if text in UNKNOWN_WORDS else None
 
 
 def _clean(column: str) -> pl.Expr:

@@ -6,36 +6,43 @@ reading of them is here.
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
+from voxtrait import storage
 from voxtrait.audio import SUFFIXES
-from voxtrait.corpora.source import is_text
 from voxtrait.errors import CorpusError
 
 AUDIO: Final = tuple(sorted(SUFFIXES))
-ODD_NAME: Final = "file name is not UTF-8"
 
 
-def files_below(folder: Path, endings: Collection[str] = AUDIO) -> tuple[list[str], int]:
+class Found(NamedTuple):
+    """The files below a folder."""
+
+    names: list[str]  # relative to the folder, with /, in order; as text (see :mod:`voxtrait.storage.names`)
+    failures: list[str]  # folders that cannot be read, and why
+
+
+def files_below(folder: Path, endings: Collection[str] = AUDIO) -> Found:
     """List the files below a folder by the end of their names, whatever its case; links to folders are followed.
 
     Args:
         folder: where to look, to any depth; hidden files and folders are left out.
         endings: ends of file names in lower case, such as ``.flac`` or ``.trans.txt``.
-
-    Returns:
-        The paths relative to ``folder``, with ``/``, in order; and the number of files left out because their name is
-        not UTF-8, which no table can hold.
     """
-    root, wanted = str(folder), tuple(endings)
-    found: list[str] = []
-    odd = 0
+    failures: list[str] = []
+    return Found(sorted(names_below(folder, endings, failures)), failures)
+
+
+def names_below(folder: Path | str, endings: Collection[str], failures: list[str] | None = None) -> Iterator[str]:
+    """Yield what :func:`files_below` lists, folder by folder; ``failures`` gets the folders that cannot be read."""
+    root, wanted = storage.path_of(str(folder)), tuple(endings)
     seen: set[tuple[int, int]] = set()
-    for here, folders, names in os.walk(root, followlinks=True):
+    closed: list[str] = [] if failures is None else failures
+    for here, folders, names in os.walk(root, onerror=lambda error: closed.append(unread(error)), followlinks=True):
         status = os.stat(here)  # noqa: PTH116 - a string, a hundred thousand times
         if (status.st_dev, status.st_ino) in seen:  # links may run in circles
             folders.clear()
@@ -45,12 +52,13 @@ def files_below(folder: Path, endings: Collection[str] = AUDIO) -> tuple[list[st
         below = here[len(root) :].strip(os.sep).replace(os.sep, "/")
         for name in names:
             if name.lower().endswith(wanted) and not name.startswith("."):
-                path = f"{below}/{name}" if below else name
-                if is_text(path):
-                    found.append(path)
-                else:
-                    odd += 1
-    return sorted(found), odd
+                yield storage.text_of(f"{below}/{name}" if below else name)
+
+
+def unread(error: OSError) -> str:
+    """Say that a folder cannot be read."""
+    name = storage.text_of(error.filename or "a folder")
+    return f"{name} cannot be read ({error.strerror}), and what is in it is left out: change its permissions"
 
 
 def lines_of(path: Path) -> list[str]:
@@ -61,7 +69,7 @@ def lines_of(path: Path) -> list[str]:
     Raises:
         CorpusError: if there is nothing in the file, or it is no text.
     """
-    data = path.read_bytes()
+    data = Path(storage.path_of(str(path))).read_bytes()
     if b"\0" in data:
         raise CorpusError(f"{path} is no UTF-8 text, expected a small table about speakers: download it again")
     lines = [line.rstrip() for line in data.decode("utf-8-sig", errors="replace").split("\n") if line.strip()]

@@ -15,7 +15,7 @@ import polars as pl
 from voxtrait import storage
 from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import AudioMissingError, ManifestError, StorageError
-from voxtrait.labels import AGE_GROUPS, SPLITS
+from voxtrait.labels import AGE_GROUPS, SPLITS, UNKNOWN_WORDS
 from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
 
@@ -36,6 +36,9 @@ SCHEMA: Final[dict[str, type[pl.DataType]]] = {
 }
 SPLIT_UNIT: Final = "split_unit"
 """Extra column: ``clip`` marks a split made without speaker ids (``--allow-leak``), and so everything made from it."""
+
+LABELS: Final = ("gender", "age_group", "age_years")
+"""The columns where a word for "not known" is null; elsewhere ``N/A`` is a text like any other."""
 
 _HISTORY: Final = "voxtrait.funnel"  # key of a Parquet file's own metadata
 
@@ -60,18 +63,21 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
 def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
     """Give columns their types, empty strings as null, and check whether the values are allowed."""
     extra = [name for name in table.columns if name not in schema]
+    table = table.with_columns(known(name) for name in LABELS if table.schema.get(name) == pl.String)
     try:
         table = table.select(
             [pl.col(name).cast(kind) for name, kind in schema.items()] + [pl.col(name) for name in extra]
         )
     except pl.exceptions.PolarsError as error:
         raise ManifestError(f"a column has values of another type than a manifest's: {_first_line(error)}") from None
+    if "age_years" in schema:  # NaN is pandas' null
+        table = table.with_columns(pl.col("age_years").fill_nan(None))
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
     blank = [name for name in texts if (table[name] == "").any()]  # most columns have none, and need no copy
     table = table.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in blank)
-    for column, known in (("split", SPLITS), ("age_group", AGE_GROUPS)):
+    for column, allowed in (("split", SPLITS), ("age_group", AGE_GROUPS)):
         if column in table.columns:
-            _refuse_unknown(table, column, known)
+            _refuse_unknown(table, column, allowed)
     for column in {"clip_id", "path"} & set(table.columns):
         if table[column].null_count():
             raise ManifestError(f"{table[column].null_count()} rows have no {column}")
@@ -79,6 +85,17 @@ def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.D
         repeated = table.filter(pl.col("clip_id").is_duplicated())["clip_id"][0]
         raise ManifestError(f"clip_id {repeated!r} stands on more than one row, expected each once")
     return table
+
+
+def known(column: str) -> pl.Expr:
+    """Make the words for "not known" in a column of text null.
+
+    Examples:
+        >>> pl.DataFrame({"g": ["male", " NaN", "unknown", "Agender"]}).select(known("g"))["g"].to_list()
+        ['male', None, None, 'Agender']
+    """
+    word = pl.col(column).str.strip_chars().str.to_lowercase()
+    return pl.when(~word.is_in(UNKNOWN_WORDS)).then(pl.col(column)).alias(column)
 
 
 def _is_unique(names: pl.Series) -> bool:

@@ -37,6 +37,7 @@ from typing import Final
 
 import polars as pl
 
+from voxtrait import storage
 from voxtrait.audio import SUFFIXES
 from voxtrait.corpora import spellings, trees
 from voxtrait.corpora.source import (
@@ -47,7 +48,6 @@ from voxtrait.corpora.source import (
     complete,
     drop_nameless,
     file_name,
-    is_text,
     rename,
     without_suffix,
 )
@@ -157,10 +157,9 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows, note = _with_split(rows)
     short = pl.col("speaker_id").str.len_chars() < 16  # numbers and codes; a hash is its own all over the world
     prefixed = pl.when(short).then(pl.lit(f"{source.corpus}-") + pl.col("speaker_id")).otherwise(pl.col("speaker_id"))
-    german = pl.when(pl.col("gender").str.to_lowercase() == "w").then(pl.lit("f")).otherwise(pl.col("gender"))
     from_name = pl.col("stem").str.extract(r"^common_voice_([A-Za-z-]+)_\d+$")
     locale = pl.coalesce(pl.lit(source.locale, pl.String), from_name)
-    rows = rows.with_columns(speaker_id=prefixed, gender=german, locale=locale)
+    rows = rows.with_columns(speaker_id=prefixed, locale=locale)
     return Rows(complete(rows), names, {UNREADABLE: damaged, **nameless}, [*notes, *note])
 
 
@@ -275,7 +274,7 @@ def _resolved(folder: Path, files: pl.Series) -> pl.Series:
 
 def _names_in(folder: Path) -> frozenset[str]:
     try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if is_text(entry.name))
+        with os.scandir(storage.path_of(str(folder))) as entries:
+            return frozenset(storage.text_of(entry.name) for entry in entries)
     except (OSError, ValueError):
         return frozenset()

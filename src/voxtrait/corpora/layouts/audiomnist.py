@@ -87,7 +87,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         CorpusError: if the table is no JSON object of speakers.
     """
     speakers = _read_speakers(source)
-    found, odd = trees.files_below(source.folder)
+    found, closed = trees.files_below(source.folder)
     rows = pl.DataFrame({"file": found}, {"file": pl.String})
     rows = rows.with_columns(stem=without_suffix("file")).with_columns(file_name("stem"))
     parts = pl.col("stem").str.extract_groups(r"^(?<digit>[0-9])_(?<speaker>\d{2})_(?<repetition>\d+)$")
@@ -103,7 +103,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = rows.with_columns(
         **folds, sentence=word, speaker_id="audiomnist-" + pl.col("speaker"), locale=pl.lit(source.locale)
     )
-    return Rows(complete(rename(rows.drop("speaker"), _COLUMNS)), [TABLE], {trees.ODD_NAME: odd}, notes)
+    return Rows(complete(rename(rows.drop("speaker"), _COLUMNS)), [TABLE], notes=notes, failures=closed)
 
 
 def _read_speakers(source: Source) -> pl.DataFrame:

@@ -7,6 +7,7 @@ Tree::
     my-tree/                               its name becomes ``corpus``
         female/001.wav  male/001.wav       gender
         female_fifties/…  fifties/…        gender and age group, or age group alone
+        woman/…  M/…  weiblich/…           any spelling of :mod:`voxtrait.corpora.spellings`; unknown/ has no label
         train/…  validation/…  test/…      may be above the classes
         gender/…  age/…                    may be above the classes, above or below the split
 
@@ -20,15 +21,16 @@ Known dirt:
 """
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from voxtrait.audio import SUFFIXES
-from voxtrait.corpora import spellings
-from voxtrait.corpora.source import Listing, Rows, Source, complete, is_text
+from voxtrait.corpora import spellings, trees
+from voxtrait.corpora.source import Listing, Rows, Source, complete
+from voxtrait.corpora.spellings import class_of
 from voxtrait.labels import AGE_GROUPS, GENDERS
 
 LAYOUT: Final = "class folders"
@@ -38,41 +40,38 @@ EXPECTED: Final = (
 AXES: Final = ("age", "gender")
 
 _MAX_LEVELS: Final = 3  # a split, an axis, a class
+_SHORT: Final = 5  # letters of a word for a gender that may be a name
 
 
 def find(listing: Listing) -> Source | None:
     """Recognise the root of a tree: class folders are in it, or below folders of splits and axes alone."""
     for folder in _class_folders(listing, _MAX_LEVELS):
-        if next(_audio(folder, SUFFIXES), None) is not None:
+        if next(trees.names_below(folder, SUFFIXES), None) is not None:
             return Source(LAYOUT, listing.folder, listing.folder.name)
     return None
 
 
 def _class_folders(listing: Listing, levels: int) -> Iterator[Path]:
-    for name in sorted(listing.folders):
-        if class_of(name) is not None:
-            yield listing.folder / name
-        elif levels > 1 and (name.lower() in spellings.SPLIT_SPELLINGS or name.lower() in AXES):
+    named = {name: class_of(name) for name in sorted(listing.folders)}
+    if _are_classes(named):
+        yield from (listing.folder / name for name, found in named.items() if found)
+    for name, found in named.items():
+        if not found and levels > 1 and (name.lower() in spellings.SPLIT_SPELLINGS or name.lower() in AXES):
             yield from _class_folders(Listing.of(listing.folder / name), levels - 1)
 
 
-def class_of(name: str) -> tuple[str | None, str | None] | None:
-    """Read a folder's name as a class: its gender and its age group, each ``None`` where the name has none.
+def _are_classes(named: Mapping[str, tuple[str | None, str | None] | None]) -> bool:
+    """Return whether folders are classes and not people or shelves whose names are short words for a gender too.
 
-    Examples:
-        >>> class_of("female_fourties"), class_of("male"), class_of("Teens"), class_of("music")
-        (('female', 'forties'), ('male', None), (None, 'teens'), None)
+    ``f`` and ``m`` beside ``e`` and ``g`` are letters, and ``donna`` beside ``anna`` is a name.
     """
-    text = name.lower()
-    if text in spellings.AGE_SPELLINGS:
-        return None, spellings.AGE_SPELLINGS[text]
-    gender = next((gender for gender in GENDERS if text == gender or text.startswith(f"{gender}_")), None)
-    if gender is None:
-        return None
-    rest = text[len(gender) + 1 :]
-    if not rest or text in spellings.GENDER_SPELLINGS:
-        return gender, None
-    return (gender, spellings.AGE_SPELLINGS[rest]) if rest in spellings.AGE_SPELLINGS else None
+    known = {name: found for name, found in named.items() if found and any(found)}
+    if any(len(spellings.word(name)) > _SHORT or age or name.lower() in GENDERS for name, (_, age) in known.items()):
+        return True
+    letters = sum(len(name) == 1 for name in named)
+    return {gender for gender, _ in known.values()} == set(GENDERS) and (
+        letters <= 3 or letters == sum(len(name) == 1 for name in known)
+    )
 
 
 def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collection[str] = SUFFIXES) -> Rows:
@@ -85,8 +84,9 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
     """
     files: dict[str, list[str | None]] = {"file": [], "stem": [], "gender": [], "age": [], "split": [], "axis": []}
     outside = 0
-    for path in _audio(source.folder, suffixes):
-        row = _describe(path) if is_text(path) else None
+    found = trees.files_below(source.folder, suffixes)
+    for path in found.names:
+        row = _describe(path)
         outside += row is None
         for name, value in zip(files, row or (), strict=False):
             files[name].append(value)
@@ -96,7 +96,7 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
         "in no class folder": outside,
         "same clip under another axis, labels joined": table.height - merged.height,
     }
-    return Rows(complete(merged), ["folders"], dropped, ["has no speaker ids"])
+    return Rows(complete(merged), ["folders"], dropped, ["has no speaker ids"], failures=found.failures)
 
 
 def places(rows: pl.DataFrame) -> pl.DataFrame:
@@ -120,15 +120,6 @@ def places(rows: pl.DataFrame) -> pl.DataFrame:
         for axis, one in axes
     ]
     return pl.concat(parts).drop_nulls().sort("at", maintain_order=True)
-
-
-def _audio(root: Path, suffixes: Collection[str]) -> Iterator[str]:
-    """Yield the files below a folder as paths relative to it, sorted."""
-    for here, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):  # noqa: PTH122 - a name, not a path
-                yield Path(here, name).relative_to(root).as_posix()
 
 
 def _describe(path: str) -> tuple[str, str, str | None, str | None, str | None, str | None] | None:

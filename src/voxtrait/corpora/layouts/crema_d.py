@@ -102,7 +102,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     Raises:
         CorpusError: if a table lacks its columns, or is no table.
     """
-    rows, odd = _clips(source.folder)
+    rows, closed = _clips(source.folder)
     twins = rows.height - rows["stem"].n_unique()
     rows = rows.unique("stem", keep="first", maintain_order=True)
     rows = rows.with_columns(pl.col("stem").str.extract_groups(_STEM).alias("_parts")).unnest("_parts")
@@ -124,27 +124,27 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         notes.append(
             f"has no {TABLE}, so no genders and ages: it lies in the authors' repository, put it beside the audio"
         )
-    dropped = {TWIN: twins, trees.ODD_NAME: odd}
-    return Rows(complete(rename(rows.drop("actor"), _COLUMNS)), read_tables, dropped, notes)
+    dropped = {TWIN: twins}
+    return Rows(complete(rename(rows.drop("actor"), _COLUMNS)), read_tables, dropped, notes, failures=closed)
 
 
 def _word(column: str, words: dict[str, str]) -> pl.Expr:
     return pl.col(column).replace_strict(words, default=None, return_dtype=pl.String)
 
 
-def _clips(folder: Path) -> tuple[pl.DataFrame, int]:
-    """Give ``file`` and ``stem`` of the clips in WAV, in MP3, and in the list of all, in this order."""
+def _clips(folder: Path) -> tuple[pl.DataFrame, list[str]]:
+    """Give ``file`` and ``stem`` of the clips in WAV, in MP3, and in the list of all, in this order; and failures."""
     files: list[str] = []
-    odd = 0
+    closed: list[str] = []
     there = [name for name in FOLDERS if (folder / name).is_dir()]
     for name in there or [""]:
         found, bad = trees.files_below(folder / name)
         files += [f"{name}/{path}" if name else path for path in found]
-        odd += bad
+        closed += bad
     rows = pl.DataFrame({"file": files}, {"file": pl.String})
     rows = rows.with_columns(stem=without_suffix("file")).with_columns(file_name("stem"))
     if not (folder / CLIPS).is_file():
-        return rows, odd
+        return rows, closed
     table, _ = delimited.read(folder / CLIPS)
     if "Filename" not in table.columns:
         raise CorpusError(
@@ -155,7 +155,7 @@ def _clips(folder: Path) -> tuple[pl.DataFrame, int]:
     absent = listed.filter(pl.col("stem") != "").join(rows, on="stem", how="anti", maintain_order="left")
     at, ending = ("AudioMP3", "mp3") if there == ["AudioMP3"] else ("AudioWAV", "wav")
     absent = absent.select(file=pl.lit(f"{at}/") + pl.col("stem") + f".{ending}", stem="stem")
-    return pl.concat([rows, absent]), odd
+    return pl.concat([rows, absent]), closed
 
 
 def _read_actors(path: Path) -> tuple[pl.DataFrame, int]:

@@ -33,6 +33,7 @@ from typing import Final
 
 import polars as pl
 
+from voxtrait import storage
 from voxtrait.corpora import trees
 from voxtrait.corpora.source import Listing, Rows, Source, complete, file_name, rename, without_suffix
 from voxtrait.errors import CorpusError
@@ -87,10 +88,10 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     if not subsets:
         subsets = {source.folder.name: ""}
     subsets = {name: at for name, at in subsets.items() if name in (tables or ())} or subsets
-    parts, odd = [], 0
+    parts, closed = [], []
     for name, at in subsets.items():
         part, bad = _read_subset(source.folder, at)
-        odd += bad
+        closed += bad
         split = SPLITS[name.partition("-")[0]]
         parts.append(part.with_columns(release=pl.lit(name), split=pl.lit(split)))
     rows = pl.concat(parts).with_columns(
@@ -114,19 +115,24 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = rows.with_columns(speaker_id="librispeech-" + pl.col("speaker"), locale=pl.lit(source.locale))
     names = ("file", "stem", "speaker_id", "gender", "split", "release", "locale", "sentence")
     rows = rename(rows.drop("speaker"), {name: (name,) for name in names})
-    return Rows(complete(rows), read_tables, {trees.ODD_NAME: odd}, notes)
+    return Rows(complete(rows), read_tables, notes=notes, failures=closed)
 
 
-def _read_subset(folder: Path, at: str) -> tuple[pl.DataFrame, int]:
+def _read_subset(folder: Path, at: str) -> tuple[pl.DataFrame, list[str]]:
     """Give ``file``, ``stem`` and ``sentence`` of the clips below a subset: those in transcripts, and those there."""
-    found, odd = trees.files_below(folder / at, (*trees.AUDIO, _TRANSCRIPT))
+    found, closed = trees.files_below(folder / at, (*trees.AUDIO, _TRANSCRIPT))
     transcripts = [path for path in found if path.endswith(_TRANSCRIPT)]
     audio = pl.DataFrame({"file": [at + path for path in found if not path.endswith(_TRANSCRIPT)]}, {"file": pl.String})
     audio = audio.with_columns(stem=without_suffix("file")).with_columns(file_name("stem"))
     spoken: list[tuple[str, str, str]] = []
     for path in transcripts:
         below = at + path.rpartition("/")[0]
-        text = (folder / at / path).read_bytes().decode("utf-8", errors="replace").replace("\0", "")
+        text = (
+            Path(storage.path_of(str(folder / at / path)))
+            .read_bytes()
+            .decode("utf-8", errors="replace")
+            .replace("\0", "")
+        )
         for line in text.split("\n"):
             stem, _, sentence = line.strip().partition(" ")
             if stem:
@@ -134,7 +140,7 @@ def _read_subset(folder: Path, at: str) -> tuple[pl.DataFrame, int]:
     sentences = trees.frame(("stem", "sentence", "file"), spoken)
     absent = sentences.join(audio, on="stem", how="anti", maintain_order="left")
     there = audio.join(sentences.drop("file"), on="stem", how="left", maintain_order="left")
-    return pl.concat([there.select("file", "stem", "sentence"), absent.select("file", "stem", "sentence")]), odd
+    return pl.concat([there.select("file", "stem", "sentence"), absent.select("file", "stem", "sentence")]), closed
 
 
 def _read_speakers(path: Path) -> tuple[pl.DataFrame, int]:

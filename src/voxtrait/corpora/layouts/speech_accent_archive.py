@@ -94,7 +94,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         age=pl.when((years != 0).fill_null(True)).then(pl.col("age")),
         speaker_id="speech-accent-archive-" + pl.col("speaker_id").str.strip_chars(),
     )
-    audio, odd = trees.files_below(source.folder / folder)
+    audio, closed = trees.files_below(source.folder / folder)
     there = pl.DataFrame({"file": [f"{folder}/{name}" for name in audio]}, {"file": pl.String})
     more = there.join(rows, on="file", how="anti", maintain_order="left")
     more = more.with_columns(stem=without_suffix("file")).with_columns(file_name("stem"))
@@ -102,9 +102,9 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = rows.with_columns(locale=pl.lit(source.locale), sentence=pl.lit(_passage(source.folder), pl.String))
     notes = [f"has {zero_ages} ages of 0, taken out"] if zero_ages else []
     notes += [f"has {more.height} recordings that are not in {TABLE}"] if more.height else []
-    dropped = {UNREADABLE: unreadable, **nameless, trees.ODD_NAME: odd}
+    dropped = {UNREADABLE: unreadable, **nameless}
     examples = {UNREADABLE: [f"{TABLE}:{line}" for line in bad_lines]}
-    return Rows(complete(rows), [TABLE], dropped, notes, examples)
+    return Rows(complete(rows), [TABLE], dropped, notes, examples, closed)
 
 
 def _passage(folder: Path) -> str | None:

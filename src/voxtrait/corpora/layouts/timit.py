@@ -110,11 +110,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     listing = Listing.of(source.folder)
     halves = [name for name in sorted(listing.folders) if name.lower() in ("train", "test")]
     names: list[str] = []
-    odd = 0
+    closed: list[str] = []
     for half in halves:
         found, bad = trees.files_below(source.folder / half, (*trees.AUDIO, ".txt"))
         names += [f"{half}/{path}" for path in found]
-        odd += bad
+        closed += bad
     rows = pl.DataFrame({"file": names}, {"file": pl.String})
     rows = rows.with_columns(pl.col("file").str.extract_groups(_PATH).alias("_parts")).unnest("_parts")
     stray = rows.filter(pl.col("prompt").is_null() & ~pl.col("file").str.to_lowercase().str.ends_with(".txt")).height
@@ -139,8 +139,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         speaker_id="timit-" + pl.col("folder"),
         locale=pl.lit(source.locale),
     ).drop("sex", "folder", "prompt", "id", "text")
-    dropped = {TWIN: twins, "outside TRAIN/DR…/speaker/ and TEST/": stray, trees.ODD_NAME: odd}
-    return Rows(complete(rename(rows, _COLUMNS)), read_tables, dropped, notes)
+    dropped = {TWIN: twins, "outside TRAIN/DR…/speaker/ and TEST/": stray}
+    return Rows(complete(rename(rows, _COLUMNS)), read_tables, dropped, notes, failures=closed)
 
 
 def _one_a_recording(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:

@@ -33,6 +33,7 @@ from typing import Final
 
 import polars as pl
 
+from voxtrait import storage
 from voxtrait.corpora import trees
 from voxtrait.corpora.source import Listing, Rows, Source, complete, file_name, rename, without_suffix
 from voxtrait.errors import CorpusError
@@ -77,7 +78,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         CorpusError: if ``speaker-info.txt`` is no such table.
     """
     folder = next(name for name, release in RELEASES.items() if release == source.release)
-    found, odd = trees.files_below(source.folder / folder)
+    found, closed = trees.files_below(source.folder / folder)
     rows = pl.DataFrame({"file": [f"{folder}/{name}" for name in found]}, {"file": pl.String})
     rows = rows.with_columns(stem=without_suffix("file")).with_columns(file_name("stem"))
     rows = rows.with_columns(pl.col("stem").str.extract_groups(_STEM).alias("_parts")).unnest("_parts")
@@ -98,7 +99,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         notes.append(f"has no {SPEAKERS}, so no genders and ages: it lies in the corpus's archive")
     rows = rows.with_columns(speaker_id="vctk-" + pl.col("speaker"), locale=pl.lit(source.locale))
     rows = rename(rows.drop("speaker", "utterance", "speaker_utterance"), _COLUMNS)
-    return Rows(complete(rows), read_tables, {OTHER_MICROPHONE: others, trees.ODD_NAME: odd}, notes)
+    return Rows(complete(rows), read_tables, {OTHER_MICROPHONE: others}, notes, failures=closed)
 
 
 def _absent(rows: pl.DataFrame, words: pl.DataFrame, folder: str) -> pl.DataFrame:
@@ -133,12 +134,12 @@ def _microphones(rows: pl.DataFrame, chosen: Sequence[str]) -> tuple[pl.DataFram
 
 
 def _read_words(folder: Path) -> pl.DataFrame:
-    found, _ = trees.files_below(folder / "txt", (".txt",)) if (folder / "txt").is_dir() else ([], 0)
+    found, _ = trees.files_below(folder / "txt", (".txt",)) if (folder / "txt").is_dir() else ([], [])
     pairs = []
     for name in found:
         stem = name.rpartition("/")[2][:-4]
         if re.fullmatch(r"[ps]\d+_\d+", stem):
-            text = (folder / "txt" / name).read_bytes().decode("utf-8", errors="replace")
+            text = Path(storage.path_of(str(folder / "txt" / name))).read_bytes().decode("utf-8", errors="replace")
             pairs.append((stem, " ".join(text.replace("\0", " ").split())))
     return trees.frame(("speaker_utterance", "sentence"), pairs)
 

@@ -106,7 +106,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     Raises:
         CorpusError: if a table lacks its columns, or is no table.
     """
-    found, odd = trees.files_below(source.folder)
+    found, closed = trees.files_below(source.folder)
     rows = pl.DataFrame({"file": found}, {"file": pl.String})
     rows = rows.with_columns(pl.col("file").str.extract_groups(_PATH).alias("_parts")).unnest("_parts")
     stray = rows["clip"].null_count()
@@ -124,10 +124,10 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         gender=pl.coalesce("gender", "enrichment_gender"),
         split=pl.col("set").str.to_lowercase().replace_strict(SPLITS, default=None, return_dtype=pl.String),
     ).drop("speaker", "clip", "set", "speaker_age")
-    dropped = {"outside id…/video/number": stray, trees.ODD_NAME: odd}
+    dropped = {"outside id…/video/number": stray}
     empty = [name for name in rows.columns if name not in _COLUMNS and rows[name].null_count() == rows.height]
     rows = rename(rows.drop(empty), _COLUMNS)
-    return Rows(complete(rows), sorted(there) or ["folders"], dropped, notes)
+    return Rows(complete(rows), sorted(there) or ["folders"], dropped, notes, failures=closed)
 
 
 def _tables(folder: Path) -> dict[str, Path]:
