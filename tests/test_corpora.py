@@ -311,8 +311,9 @@ def test_any_bytes_import_or_give_one_error(tmp_path: Path, body: bytes, header:
     assert total.rows == total.kept + sum(total.dropped.values())
     assert total.kept == result.table.height
     if header:  # another way to count: every line that is not blank is a row
-        lines = body.replace(b"\r\n", b"\n").split(b"\n")
-        assert total.rows == sum(line != b"" for line in lines)
+        lines = body.replace(b"\r\n", b"\n")
+        rows = [sum(line != b"" for line in one.split(b"\n")) for one in (lines, lines.replace(b"\r", b"\n"))]
+        assert min(rows) <= total.rows <= max(rows)  # \r ends a line where that makes rows of most lines
 
 
 def test_a_corpus_may_call_its_columns_as_it_likes(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def import_(
     for line in [*result.layouts(), *result.notes]:
         note(line, quiet)
     if not result.table.height:
-        raise NothingToDoError(f"no row to import from {', '.join(map(str, sources))}: the tables are empty")
+        raise NothingToDoError(f"no row to import from {', '.join(map(str, sources))}: {result.why_empty()}")
     manifest.write(manifest.with_relative_paths(result.table, out.parent), out, result.steps())
     if plot is not None:
         funnels.picture(result.steps(), plot)
@@ -125,6 +125,9 @@ def _print_funnel(result: "Import", quiet: bool) -> None:
         click.echo(f"dropped: {count} {reason}")
         if cases := [case for one in result.sources for case in one.examples.get(reason, [])][:3]:
             note(f"  such as {', '.join(cases)}", quiet)
+    for why in sorted({why for one in result.sources for why in one.reasons}):
+        count = sum(one.reasons.get(why, 0) for one in result.sources)
+        note(f"  {count} unreadable: {why}", quiet)
 
 
 @corpus.command()

@@ -1,11 +1,13 @@
 """Find the corpora in a folder, whatever their layout: the folder itself, or folders below it."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from voxtrait import storage
 from voxtrait.corpora import table, trees
 from voxtrait.corpora.layouts import (
     agender,
@@ -32,6 +34,9 @@ from voxtrait.errors import CorpusError
 MAX_DEPTH: Final = (
     5  # folders below the one that was named: enough for a folder of releases of locales, not for a whole disk
 )
+
+
+MOST_AUDIO: Final = 100_000  # files that are counted where there is no corpus
 
 
 class Layout(Protocol):
@@ -104,20 +109,46 @@ def find(
     unread: list[str] = [] if closed is None else closed
     found = list(_search(root, MAX_DEPTH, set(), unread))
     if not found:
-        here = Listing.of(root)
-        names = [f"{name}/" for name in sorted(here.folders)] + sorted(here.files)
-        shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        raise CorpusError(
-            f"no corpus in {name or path}: found {shown or 'nothing'}; expected one of these layouts, in it or up to "
-            f"{MAX_DEPTH} folders below:" + "".join(f"\n  {layout.EXPECTED}" for layout in LAYOUTS)
-        )
+        raise CorpusError(f"no corpus in {storage.text_of(name or path)}: {_what_lacks(root)}")
     return found
+
+
+def _what_lacks(root: Path) -> str:
+    """Say what is in a folder in which there is no corpus, and what was expected."""
+    here = Listing.of(root)
+    audio = sorted(itertools.islice(trees.names_below(root, trees.AUDIO), MOST_AUDIO))
+    if audio:
+        count = f"more than {MOST_AUDIO}" if len(audio) == MOST_AUDIO else str(len(audio))
+        files = f"{count} audio file{'s' if len(audio) > 1 else ''}"
+        named = sorted(name for name in here.files if name.lower().endswith(table.SUFFIXES))
+        if named:
+            return (
+                f"it has {files}, and no table of a known name. If {named[0]} is about them, give that file instead of "
+                f"the folder, or rename it to metadata.csv ({table.EXPECTED_FILE})"
+            )
+        return (
+            f"it has {files} and no labels. Put metadata.csv beside them, with a line for each file:\n"
+            f"  file_name,gender,age,speaker_id\n  {audio[0]},female,34,anna\n"
+            "Leave unknown values empty. Or sort the files into folders called female/ and male/. No labels are needed "
+            f"to predict: voxtrait {storage.text_of(root)}"
+        )
+    names = [f"{name}/" for name in sorted(here.folders)] + sorted(here.files)
+    shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+    return (
+        f"found {storage.text_of(shown) or 'nothing'}; expected one of these layouts, in it or up to {MAX_DEPTH} "
+        "folders below:" + "".join(f"\n  {layout.EXPECTED}" for layout in LAYOUTS)
+    )
 
 
 def _find_file(path: Path) -> Source:
     for layout in FILE_LAYOUTS:
         if (source := layout.find_file(path)) is not None:
             return source
+    if path.suffix.lower() in trees.AUDIO:
+        raise CorpusError(
+            f"{storage.text_of(path)} is an audio file, expected a corpus: give its folder, with metadata.csv in it "
+            "that has the columns file_name, gender, age, speaker_id"
+        )
     raise CorpusError(
         f"{path} is a file in no known layout; expected the folder of a corpus, a Common Voice .tar.gz, or one of:"
         + "".join(f"\n  {layout.EXPECTED_FILE}" for layout in FILE_LAYOUTS)

@@ -14,8 +14,9 @@ from voxtrait import manifest, storage
 from voxtrait.corpora import archives, detect, finding, spellings
 from voxtrait.corpora import decisions as decision_files
 from voxtrait.corpora.archives import Archive
+from voxtrait.corpora.delimited import NOT_UTF8
 from voxtrait.corpora.layouts import common_voice, hugging_face, spontaneous
-from voxtrait.corpora.source import Rows, Source
+from voxtrait.corpora.source import UNREADABLE, Rows, Source
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS
 from voxtrait.manifest.funnel import Step
@@ -42,6 +43,7 @@ class Funnel:
         rows: lines of the tables.
         dropped: reason → rows.
         examples: reason → the first few of these, such as ``validated.tsv:17``, where it is known.
+        reasons: why rows could not be read, such as ``not UTF-8`` → rows, where it is known.
         kept: rows in the manifest.
         present: of these, with their file there; ``None`` where that was not checked.
         gender: of these, female or male.
@@ -59,6 +61,7 @@ class Funnel:
     rows: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
     kept: int = 0
     present: int | None = None
     gender: int = 0
@@ -108,6 +111,23 @@ class Import:
                 {"source": "/".join(parts) or one.source, **numbers, **{name: getattr(one, name) for name in COUNTS}}
             )
         return out
+
+    def why_empty(self) -> str:
+        """Say why there is no row: what was dropped, where and why."""
+        said = []
+        for one in self.sources:
+            for reason, count in one.dropped.items():
+                why = f" ({', '.join(one.reasons)})" if reason == UNREADABLE and len(one.reasons) <= EXAMPLES else ""
+                home = Path(one.source) if Path(one.source).is_dir() else Path(one.source).parent
+                places = [str(home / case) for case in one.examples.get(reason, [])[:EXAMPLES]]
+                more = ", …" if count > len(places) else ""
+                where = f": {', '.join(places)}{more}" if places else ""
+                said.append(f"{count} {reason}{'s' if count > 1 and reason == UNREADABLE else ''}{why}{where}")
+        if not said:
+            return "the tables are empty"
+        if any(NOT_UTF8 in one.reasons for one in self.sources):
+            said.append("save the tables as UTF-8 text and import them again")
+        return "; ".join(said)
 
     def steps(self) -> list[Step]:
         """Give what became of the rows as the first steps of the manifest's funnel."""
@@ -256,9 +276,9 @@ def _start_funnel(source: Source, rows: Rows) -> Funnel:
     total = rows.table.height + sum(dropped.values())
     examples = {reason: cases for reason, cases in rows.examples.items() if cases}
     parts = (source.corpus, source.release, source.locale)
-    return Funnel(
-        source.shown, source.layout, *parts, tables=rows.tables, rows=total, dropped=dropped, examples=examples
-    )
+    funnel = Funnel(source.shown, source.layout, *parts, tables=rows.tables, rows=total)
+    funnel.dropped, funnel.examples, funnel.reasons = dropped, examples, dict(rows.reasons.most_common())
+    return funnel
 
 
 def _locate(at: int, source: Source, rows: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ class Rows:
         notes: what a person should know about this source.
         examples: reason → where the first few of those rows are, such as ``validated.tsv:17``.
         failures: tables beside those of the rows that could not be read, and why.
+        reasons: why rows could not be read → how many.
     """
 
     table: pl.DataFrame
@@ -90,6 +92,7 @@ class Rows:
     notes: list[str] = field(default_factory=list)
     examples: dict[str, list[str]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,26 @@ Known dirt:
 
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 import polars as pl
 
 from voxtrait.corpora import delimited, spellings
-from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, file_name, rename, without_suffix
+from voxtrait.corpora.source import (
+    UNREADABLE,
+    Listing,
+    Rows,
+    Source,
+    complete,
+    drop_nameless,
+    file_name,
+    rename,
+    without_suffix,
+)
 from voxtrait.errors import CorpusError
 from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT
 
@@ -96,7 +107,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         CorpusError: if no column names a file, or it is no table.
     """
     path = source.file or source.folder / _manifests(Listing.of(source.folder))[0]
-    table, unreadable = read_any(path)
+    bad = Bad([], Counter())
+    table, unreadable = read_any(path, bad)
     if not {name.lower() for name in table.columns} & set(FILES):
         raise CorpusError(
             f"{path} has the columns {delimited.shown(table.columns)}, expected one that names the clip's file: "
@@ -106,7 +118,9 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     if path.stem.lower() in spellings.SPLIT_SPELLINGS and not rows["split"].count():
         rows = rows.with_columns(split=pl.lit(spellings.SPLIT_SPELLINGS[path.stem.lower()]))
     rows = with_stem(rows.with_columns(spellings.split("split")))
-    return Rows(complete(rows), [path.name], {"unreadable row": unreadable, **nameless})
+    examples = [f"{path.name}:{line}" for line in bad.lines]
+    dropped = {UNREADABLE: unreadable, **nameless}
+    return Rows(complete(rows), [path.name], dropped, examples={UNREADABLE: examples}, reasons=bad.reasons)
 
 
 def is_manifest(columns: Sequence[str]) -> bool:
@@ -174,8 +188,19 @@ def with_stem(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(stem=pl.coalesce(known, "clip_id", "stem"))
 
 
-def read_any(path: Path) -> tuple[pl.DataFrame, int]:
+class Bad(NamedTuple):
+    """The rows of one table that cannot be read."""
+
+    lines: list[int]  # of the first few
+    reasons: Counter[str]
+
+
+def read_any(path: Path, bad: Bad | None = None) -> tuple[pl.DataFrame, int]:
     """Read a table by its ending.
+
+    Args:
+        path: of the table.
+        bad: gets where and why rows cannot be read.
 
     Returns:
         The table, and the number of its rows that cannot be read.
@@ -183,19 +208,20 @@ def read_any(path: Path) -> tuple[pl.DataFrame, int]:
     Raises:
         CorpusError: if it is no such table.
     """
+    bad = Bad([], Counter()) if bad is None else bad
     try:
         match path.suffix.lower():
             case ".parquet":
                 return pl.read_parquet(path), 0
             case ".jsonl" | ".ndjson" | ".gz":
-                return read_json_lines(path)
+                return read_json_lines(path, bad)
             case _:
-                return _read_text(path)
+                return _read_text(path, bad)
     except (pl.exceptions.PolarsError, OSError, EOFError) as error:
         raise CorpusError(f"{path} cannot be read as a table: {str(error).partition(chr(10))[0]}") from None
 
 
-def _read_text(path: Path) -> tuple[pl.DataFrame, int]:
+def _read_text(path: Path, bad: Bad) -> tuple[pl.DataFrame, int]:
     separator = "," if path.suffix.lower() == ".csv" else "\t"
     with path.open("rb") as data:
         header = data.readline().decode(errors="replace").strip().split(separator)
@@ -204,11 +230,15 @@ def _read_text(path: Path) -> tuple[pl.DataFrame, int]:
             return pl.read_csv(path, separator=separator, infer_schema=False), 0
         except pl.exceptions.PolarsError:
             pass  # someone else has been at it: row by row, a damaged one costs itself alone
-    return delimited.read(path)
+    return delimited.read(path, bad_lines=bad.lines, reasons=bad.reasons)
 
 
-def read_json_lines(path: Path) -> tuple[pl.DataFrame, int]:
+def read_json_lines(path: Path, found: Bad | None = None) -> tuple[pl.DataFrame, int]:
     """Read a file of one JSON object a line, plain or gzipped.
+
+    Args:
+        path: of the file.
+        found: gets where and why lines cannot be read.
 
     Returns:
         The table, with a column for each key; and the number of lines that are no JSON object.
@@ -217,17 +247,22 @@ def read_json_lines(path: Path) -> tuple[pl.DataFrame, int]:
         CorpusError: if none of them is.
         OSError: if the file cannot be read or unpacked.
     """
-    parts, bad = [], 0
+    parts, bad, first = [], 0, 1
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as data:
         for chunk in _chunks(data):
             try:
                 parts.append(pl.read_ndjson(chunk, infer_schema_length=None))
             except pl.exceptions.PolarsError:
-                lines = [line for line in chunk.split(b"\n") if line.strip()]
-                good = [line for line in lines if _is_object(line)]
-                bad += len(lines) - len(good)
+                lines = chunk.split(b"\n")
+                good = [line for line in lines if line.strip() and _is_object(line)]
+                wrong = [at for at, line in enumerate(lines, first) if line.strip() and not _is_object(line)]
+                bad += len(wrong)
+                if found is not None:
+                    found.lines.extend(wrong[: max(0, delimited.FIRST - len(found.lines))])
+                    found.reasons["no JSON object"] += len(wrong)
                 if good:
                     parts.append(pl.read_ndjson(BytesIO(b"\n".join(good)), infer_schema_length=None))
+            first += chunk.count(b"\n")
     if not parts:
         raise CorpusError(f"{path} has no line that is a JSON object, expected one a clip")
     return pl.concat(parts, how="diagonal_relaxed"), bad

@@ -5,7 +5,8 @@ Source: https://huggingface.co/docs/datasets/audio_dataset#audiofolder; used by 
 Tree::
 
     my-corpus/                       its name becomes ``corpus``
-        metadata.csv                 or .tsv, .jsonl, .parquet; or one in each of train/, validation/, test/, unsplit/
+        metadata.csv                 or .tsv, .jsonl, .parquet; or one in each of train/, validation/, test/, unsplit/,
+                                     and in any other folder beside these or below: its clips are in no split
         audio/one.ogg                ``file_name`` is relative to the table
 
 Columns: ``file_name`` (in the newer convention also ``audio_file_name``); ``gender``, ``age`` and ``speaker_id`` where
@@ -22,41 +23,54 @@ Known dirt:
   there counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from voxtrait import storage
 from voxtrait.audio.writing import atomic_path
-from voxtrait.corpora import delimited, placing, spellings, table
-from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless
+from voxtrait.corpora import delimited, placing, spellings, table, trees
+from voxtrait.corpora.source import UNREADABLE, Listing, Rows, Source, complete, drop_nameless
 from voxtrait.errors import CorpusError
 
 LAYOUT: Final = "AudioFolder"
 EXPECTED: Final = "AudioFolder: metadata.csv (.tsv, .jsonl, .parquet) with a column file_name, beside audio"
 TABLES: Final = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 WRITTEN: Final = "metadata.parquet"
+MAX_DEPTH: Final = 3  # folders below the corpus's where a table may be
 FILES: Final = ("file_name", "audio_file_name", "filename", "file", "path")
 
 
 def find(listing: Listing) -> Source | None:
     """Recognise a folder with a table of metadata, or with one in each split's folder."""
-    return Source(LAYOUT, listing.folder, listing.folder.name) if _tables(listing) else None
+    splits = (Listing.of(listing.folder / name) for name in sorted(listing.folders) if _is_part(name))
+    there = _table(listing) is not None or any(_table(below) is not None for below in splits)
+    return Source(LAYOUT, listing.folder, listing.folder.name) if there else None
 
 
-def _tables(listing: Listing) -> list[Path]:
-    here = [listing.folder / name for name in TABLES if name in listing.files][:1]
-    splits = sorted(name for name in listing.folders if _is_part(name))
-    below = [
-        next((listing.folder / split / name for name in TABLES if (listing.folder / split / name).is_file()), None)
-        for split in splits
-    ]
-    return here or [path for path in below if path is not None]
+def _table(listing: Listing) -> Path | None:
+    return next((listing.folder / name for name in TABLES if name in listing.files), None)
 
 
 def _is_part(folder: str) -> bool:
     return folder.lower() in (*spellings.SPLIT_SPELLINGS, placing.UNSPLIT)
+
+
+def _tables(listing: Listing, depth: int, seen: set[Path], failures: list[str]) -> Iterator[Path]:
+    """Yield the tables of metadata in a folder and below: all are read, whatever their folders are called."""
+    real = listing.folder.resolve()
+    if real in seen:  # links may run in circles
+        return
+    seen.add(real)
+    if listing.error is not None:
+        failures.append(trees.unread(listing.error))
+    if (path := _table(listing)) is not None:
+        yield path
+    if depth:
+        for name in sorted(listing.folders):
+            yield from _tables(Listing.of(listing.folder / name), depth - 1, seen, failures)
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
@@ -67,29 +81,60 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         tables: has no meaning here.
 
     Raises:
-        CorpusError: if the table has no column ``file_name``, or is no table.
+        CorpusError: if none of the tables has a column ``file_name``, or is a table.
     """
-    parts, unreadable, names = [], 0, []
-    for path in _tables(Listing.of(source.folder)):
-        metadata, bad = table.read_any(path)
-        unreadable += bad
-        if not {name.lower() for name in metadata.columns} & set(FILES):
-            raise CorpusError(
-                f"{path} has the columns {delimited.shown(metadata.columns)}, expected 'file_name', 'gender', 'age', …"
-            )
-        below = path.parent.relative_to(source.folder).as_posix()
-        names.append(path.relative_to(source.folder).as_posix())
-        renamed = table.renamed(metadata, FILES)
-        if below != ".":
-            of_folder = pl.lit(spellings.SPLIT_SPELLINGS.get(below.lower()), pl.String)
-            file = pl.when(pl.col("file").str.starts_with("/")).then("file").otherwise(f"{below}/" + pl.col("file"))
-            renamed = renamed.with_columns(file=file, split=pl.coalesce(spellings.split("split"), of_folder))
-        parts.append(renamed)
+    result = Rows(pl.DataFrame(), dropped={UNREADABLE: 0}, examples={UNREADABLE: []})
+    parts, errors, named = [], [], {}
+    paths = list(_tables(Listing.of(source.folder), MAX_DEPTH, set(), result.failures))
+    for rank, path in enumerate(paths):
+        name = storage.text_of(path.relative_to(source.folder).as_posix())
+        try:
+            part = _read_table(path, name, result)
+        except CorpusError as error:
+            errors.append(error)
+            continue
+        below = name.rpartition("/")[0]
+        split = spellings.SPLIT_SPELLINGS.get(below.partition("/")[0].lower())
+        result.tables.append(name)
+        named[name] = (split, part.height)
+        parts.append(_in_folder(part, below, split).with_columns(table_rank=pl.lit(rank, pl.Int32)))
+    if not parts:
+        raise errors[0]
+    result.failures += map(str, errors)
     rows, nameless = drop_nameless(pl.concat(parts, how="diagonal"))
     first_folder = pl.col("file").str.extract(r"^([^/]+)/").str.to_lowercase()
     from_folder = first_folder.replace_strict(spellings.SPLIT_SPELLINGS, default=None, return_dtype=pl.String)
     rows = rows.with_columns(split=pl.coalesce(spellings.split("split"), from_folder))
-    return Rows(complete(table.with_stem(rows)), names, {"unreadable row": unreadable, **nameless})
+    if rows["split"].count():
+        result.notes += [
+            f"has {count} rows in {name}, which is in no folder named after a split (train, validation, test): they "
+            "are in no split unless a column says so"
+            for name, (split, count) in named.items()
+            if split is None and "/" in name and not name.lower().startswith(f"{placing.UNSPLIT}/")
+        ]
+    result.table = complete(table.with_stem(rows))
+    result.dropped |= nameless
+    return result
+
+
+def _read_table(path: Path, name: str, result: Rows) -> pl.DataFrame:
+    bad = table.Bad([], result.reasons)
+    metadata, unreadable = table.read_any(path, bad)
+    if not {column.lower() for column in metadata.columns} & set(FILES):
+        raise CorpusError(
+            f"{path} has the columns {delimited.shown(metadata.columns)}, expected 'file_name', 'gender', 'age', …"
+        )
+    result.dropped[UNREADABLE] += unreadable
+    result.examples[UNREADABLE] += [f"{name}:{line}" for line in bad.lines]
+    return table.renamed(metadata, FILES)
+
+
+def _in_folder(rows: pl.DataFrame, below: str, split: str | None) -> pl.DataFrame:
+    """Make the files of a table in a folder relative to the corpus's."""
+    if not below:
+        return rows
+    file = pl.when(pl.col("file").str.starts_with("/")).then("file").otherwise(f"{below}/" + pl.col("file"))
+    return rows.with_columns(file=file, split=pl.coalesce(spellings.split("split"), pl.lit(split, pl.String)))
 
 
 def write(rows: pl.DataFrame, out: Path) -> list[str]:

@@ -26,6 +26,7 @@ Known dirt:
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
@@ -123,24 +124,25 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         return Rows(
             complete(pl.DataFrame()), notes=[f"has none of the tables {wanted}; it has {found}: choose with --tables"]
         )
-    rows, dropped, examples = _clips(source.folder, there)
+    reasons: Counter[str] = Counter()
+    rows, dropped, examples = _clips(source.folder, there, reasons)
     rows = rows.with_columns(locale=_locale(source.locale))
     rows, notes, failures = _with_split(rows, source.folder, count_lost=tables is None)
     rows, untimed = _with_durations(rows, source.folder)
     rows = rows.with_columns(file="clips/" + pl.col("file"))
     if number in ODD_RELEASES:
         notes.append(f"is release {number}: {ODD_RELEASES[number]}")
-    return Rows(complete(rows), there, dropped, notes, {UNREADABLE: examples}, [*failures, *untimed])
+    return Rows(complete(rows), there, dropped, notes, {UNREADABLE: examples}, [*failures, *untimed], reasons)
 
 
-def _clips(folder: Path, names: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int], list[str]]:
+def _clips(folder: Path, names: Sequence[str], reasons: Counter[str]) -> tuple[pl.DataFrame, dict[str, int], list[str]]:
     """Read the tables of clips: their rows, the counts of those left out, and where the first of these are."""
     parts: list[pl.DataFrame] = []
     examples: list[str] = []
     unreadable = 0
     for rank, name in enumerate(names):
         lines: list[int] = []
-        part, bad = _read_table(folder / f"{name}.tsv", lines)
+        part, bad = _read_table(folder / f"{name}.tsv", lines, reasons=reasons)
         parts.append(part.with_columns(table_rank=pl.lit(rank, pl.Int32)))
         unreadable += bad
         examples += [f"{name}.tsv:{line}" for line in lines]
@@ -161,9 +163,12 @@ def _file_name(paths: pl.Series) -> pl.Series:
 
 
 def _read_table(
-    path: Path, bad_lines: list[int] | None = None, columns: Collection[str] | None = None
+    path: Path,
+    bad_lines: list[int] | None = None,
+    columns: Collection[str] | None = None,
+    reasons: Counter[str] | None = None,
 ) -> tuple[pl.DataFrame, int]:
-    table, unreadable = delimited.read(path, columns=columns, repeated=LONG, bad_lines=bad_lines)
+    table, unreadable = delimited.read(path, columns=columns, repeated=LONG, bad_lines=bad_lines, reasons=reasons)
     if "path" not in table.columns:
         found = delimited.shown(delimited.read(path)[0].columns)
         raise CorpusError(

@@ -19,13 +19,14 @@ Known dirt:
 - Two thirds of the clips have neither gender nor age.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
 from voxtrait.corpora import delimited
-from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, file_name, rename
+from voxtrait.corpora.source import UNREADABLE, Listing, Rows, Source, complete, drop_nameless, file_name, rename
 from voxtrait.errors import CorpusError
 
 LAYOUT: Final = "Common Voice on Kaggle"
@@ -69,9 +70,12 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         return Rows(
             complete(pl.DataFrame()), notes=[f"has none of the tables asked for; it has {found}: choose with --tables"]
         )
-    parts, unreadable = [], 0
+    parts, unreadable, examples = [], 0, []
+    reasons: Counter[str] = Counter()
     for rank, name in enumerate(there):
-        table, bad = delimited.read(source.folder / f"{name}.csv")
+        lines: list[int] = []
+        table, bad = delimited.read(source.folder / f"{name}.csv", bad_lines=lines, reasons=reasons)
+        examples += [f"{name}.csv:{line}" for line in lines]
         unreadable += bad
         if "filename" not in table.columns:
             found = delimited.shown(table.columns)
@@ -90,7 +94,9 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
             )
         )
     rows, nameless = drop_nameless(pl.concat(parts, how="diagonal"))
-    return Rows(complete(rows), there, {"unreadable row": unreadable, **nameless}, ["has no speaker ids"])
+    dropped = {UNREADABLE: unreadable, **nameless}
+    notes = ["has no speaker ids"]
+    return Rows(complete(rows), there, dropped, notes, {UNREADABLE: examples}, reasons=reasons)
 
 
 def _tables_of(group: str) -> tuple[str, ...]:

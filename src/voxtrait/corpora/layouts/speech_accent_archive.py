@@ -20,6 +20,7 @@ Known dirt:
 - ``filename`` has no ending. Everyone reads the same words, so any split shares its sentence.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -76,7 +77,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """
     path = source.folder / TABLE
     bad_lines: list[int] = []
-    table, unreadable = delimited.read(path, bad_lines=bad_lines)
+    reasons: Counter[str] = Counter()
+    table, unreadable = delimited.read(path, bad_lines=bad_lines, reasons=reasons)
     if not {"filename", "sex"} <= set(table.columns):
         raise CorpusError(
             f"{path} has the columns {delimited.shown(table.columns)}, expected 'age', 'filename', 'native_language', "
@@ -104,7 +106,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     notes += [f"has {more.height} recordings that are not in {TABLE}"] if more.height else []
     dropped = {UNREADABLE: unreadable, **nameless}
     examples = {UNREADABLE: [f"{TABLE}:{line}" for line in bad_lines]}
-    return Rows(complete(rows), [TABLE], dropped, notes, examples, closed)
+    return Rows(complete(rows), [TABLE], dropped, notes, examples, closed, reasons)
 
 
 def _passage(folder: Path) -> str | None:

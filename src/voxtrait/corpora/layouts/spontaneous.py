@@ -24,6 +24,7 @@ Known dirt:
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -81,9 +82,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         CorpusError: if a table has no column ``audio_file``, or is no table.
     """
     parts, dropped, examples, names = [], {UNREADABLE: 0}, [], []
+    reasons: Counter[str] = Counter()
     for path in sorted(source.folder.glob("ss-corpus-*.tsv")):
         lines: list[int] = []
-        table, unreadable = delimited.read(path, repeated=("client_id", "prompt"), bad_lines=lines)
+        long = ("client_id", "prompt")
+        table, unreadable = delimited.read(path, repeated=long, bad_lines=lines, reasons=reasons)
         if "audio_file" not in table.columns:
             raise CorpusError(
                 f"{path} has the columns {delimited.shown(table.columns)}, expected 'client_id', 'audio_file', "
@@ -101,4 +104,4 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         split=spellings.split("split"),
         duration_s=pl.col("_ms").cast(pl.Float64, strict=False) / 1000,
     ).drop("_ms")
-    return Rows(complete(rows), names, {**dropped, **nameless}, examples={UNREADABLE: examples})
+    return Rows(complete(rows), names, {**dropped, **nameless}, examples={UNREADABLE: examples}, reasons=reasons)
