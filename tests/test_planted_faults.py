@@ -143,6 +143,7 @@ def test_every_planted_fault_is_named_and_no_other(release: Release, tmp_path: P
         "files undecodable": ("fatal", 2),
         "files silent": ("reported", 2),
         "files whose length contradicts the table": ("reported", 4),
+        "file contents with both genders": ("fatal", 2),  # among those repeated and shared
         "file contents shared between splits": ("fatal", 2),
         "file contents repeated": ("reported", 2),
         "near-duplicate recordings shared between splits": ("reported", 2),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from voxtrait.cli.imported import manifest_of
 from voxtrait.cli.options import finish, format_option, jobs_option, label, note, print_json, print_table, quiet_option
 
 
@@ -35,22 +36,28 @@ def evaluate(
 ) -> None:
     """Measure BUNDLE (a folder, or the name of a shipped one) on the labelled clips of MANIFEST.
 
+    MANIFEST may also be a corpus, or a table of one, such as metadata.csv.
+
     Writes report.json (the truth), report.html, model-card.md and predictions.csv. A killed run goes on when started
     again. Clips of speakers that the bundle was trained or chosen on are refused.
     """
     from voxtrait.batch import default_jobs
+    from voxtrait.errors import NothingToDoError
     from voxtrait.evaluate import evaluate as measure
     from voxtrait.evaluate.page import summary
 
-    report = measure(
-        bundle,
-        manifest,
-        out,
-        split=split,
-        allow_leak=allow_leak,
-        jobs=jobs or default_jobs(),
-        label=label("evaluate", quiet),
-    )
+    with manifest_of(manifest, quiet) as given:
+        if given.packed:
+            raise NothingToDoError(f"{manifest} is packed: unpack it first, for its clips have to be decoded")
+        report = measure(
+            bundle,
+            given.manifest,
+            out,
+            split=split,
+            allow_leak=allow_leak,
+            jobs=jobs or default_jobs(),
+            label=label("evaluate", quiet),
+        )
     for banner in report["banners"]:
         note(f"warning: {banner}")
     if format_ == "json":
@@ -58,4 +65,4 @@ def evaluate(
     else:
         print_table(summary(report))
     note(f"{report['n_clips']} clips, leakage: {report['leakage']}; read {out / 'report.html'}", quiet)
-    finish(report["statuses"]["error"] > 0)
+    finish(report["statuses"]["error"] > 0 or given.failed)

@@ -1,4 +1,4 @@
-"""A corpus, or an archive of one, in place of a manifest: it is imported into a temporary manifest."""
+"""A corpus, a table of one, or an archive, in place of a manifest: it is imported into a temporary manifest."""
 
 import contextlib
 import tempfile
@@ -21,13 +21,14 @@ class Given(NamedTuple):
 def manifest_of(path: Path | str, quiet: bool) -> Iterator[Given]:
     """Yield the given manifest. For a corpus, yield a temporary manifest of it, which is removed afterwards."""
     from voxtrait import corpora, manifest, storage
+    from voxtrait.errors import NothingToDoError
 
     if storage.is_url(path):
         yield Given(path, False, False)
         return
     path = Path(path)
     packed = corpora.is_archive(path)
-    if not packed and not path.is_dir():
+    if not packed and not path.is_dir() and not corpora.is_foreign(path):
         yield Given(path, False, False)
         return
     result = corpora.import_corpora([path], tables_only=packed, label=label("reading", quiet))
@@ -37,6 +38,9 @@ def manifest_of(path: Path | str, quiet: bool) -> Iterator[Given]:
         note(f"dropped: {count} {reason}", quiet)
     for failure in result.failures:
         note(f"voxtrait: {failure}")
+    if not result.table.height:
+        raise NothingToDoError(f"no row to import from {path}: {result.why_empty()}")
+    note(f"{path} is no manifest: imported for this run only", quiet)
     with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
         file = Path(folder, "all.parquet")
         manifest.write(result.table, file, result.steps())

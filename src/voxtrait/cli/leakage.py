@@ -1,9 +1,11 @@
 """``voxtrait corpus leakage``: what two splits, or two manifests, share."""
 
+import contextlib
 from pathlib import Path
 
 import click
 
+from voxtrait.cli.imported import manifest_of
 from voxtrait.cli.options import finish, format_option, jobs_option, label, note, print_rows, quiet_option, shown
 
 PATH = click.Path(path_type=Path)
@@ -29,6 +31,8 @@ def leakage(
 ) -> None:
     """Find what the splits of MANIFEST share, or MANIFEST and OTHER; exit status 1 where they leak.
 
+    Both may also be a corpus, or a table of one, such as metadata.csv.
+
     Speakers, clips, file contents and near-duplicate recordings must not be shared; sentences are only reported.
 
     \b
@@ -38,11 +42,21 @@ def leakage(
 
     jobs = jobs or batch.default_jobs()
     progress = label("leakage", quiet)
-    found = integrity.leakage(manifest, other, tables_only=tables_only, jobs=jobs, label=progress, cache=cache)
+    with contextlib.ExitStack() as stack:
+        first, *rest = [stack.enter_context(manifest_of(path, quiet)) for path in (manifest, other) if path is not None]
+        found = integrity.leakage(
+            first.manifest,
+            rest[0].manifest if rest else None,
+            names=(manifest, other or manifest),
+            tables_only=tables_only or any(given.packed for given in (first, *rest)),
+            jobs=jobs,
+            label=progress,
+            cache=cache,
+        )
     rows = [row | {"examples": shown(row["examples"], brief=format_ == "text")} for row in found.rows()]
     print_rows(found.to_dict() if format_ == "json" else rows, COLUMNS, format_)
     if format_ == "text":
         click.echo(f"leakage: {found.verdict}")
     for line in found.not_looked_at:
         note(f"not looked at: {line}", quiet)
-    finish(found.leaks)
+    finish(found.leaks or any(given.failed for given in (first, *rest)))

@@ -2,9 +2,11 @@
 
 from voxtrait.corpora.archives import is_archive
 from voxtrait.corpora.exporting import Export, export
-from voxtrait.corpora.importing import Funnel, Import, duration_of, import_corpora
+from voxtrait.corpora.imported import Funnel, Import
+from voxtrait.corpora.importing import duration_of, import_corpora
 from voxtrait.corpora.licences import licence_of, source_of
 from voxtrait.corpora.stats import COUNTED, picture, stats
+from voxtrait.corpora.table import is_foreign
 
 __all__ = [
     "COUNTED",
@@ -15,6 +17,7 @@ __all__ = [
     "export",
     "import_corpora",
     "is_archive",
+    "is_foreign",
     "licence_of",
     "picture",
     "source_of",

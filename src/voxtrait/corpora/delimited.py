@@ -104,6 +104,20 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield data
 
 
+def columns_of(path: Path) -> list[str]:
+    """Read the names of a table's columns.
+
+    Raises:
+        CorpusError: if its first line is no UTF-8 text.
+    """
+    with _opened(path) as data:
+        header = data.readline().removeprefix(_BOM)
+    try:
+        return _unique(header.rstrip(b"\r\n").decode().split(_separator(header, path).decode()))
+    except UnicodeDecodeError:
+        raise CorpusError(f"{path} is no UTF-8 text, expected a table with a header line") from None
+
+
 def _separator(header: bytes, path: Path) -> bytes:
     """Give what separates the columns: as the file's ending says, or what else is in the header alone."""
     expected = b"," if path.suffix.lower() == ".csv" else b"\t"

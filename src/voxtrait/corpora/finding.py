@@ -18,7 +18,7 @@ from voxtrait.corpora import trees
 from voxtrait.corpora.source import is_file, is_folder
 from voxtrait.manifest.table import lookup
 
-WAYS: Final = ("Unicode form", "slashes", "case", "ending")
+WAYS: Final = ("Unicode form", "slash", "case", "ending")
 SHOWN: Final = 3  # names in a hint
 
 _SEARCHED: Final = 100_000  # files looked at for a hint
@@ -28,7 +28,7 @@ class Respelled(NamedTuple):
     """Files of one source that are on disk under another spelling."""
 
     way: str  # one of WAYS
-    count: int
+    files: int
     named: str  # the first of them, as the table names it
     there: str  # … and on disk
 
@@ -94,7 +94,7 @@ def way_of(named: str, there: str) -> str:
         return "Unicode form"
     first = first.replace("\\", "/")
     if first == second:
-        return "slashes"
+        return "slash"
     return "case" if first.casefold() == second.casefold() else "ending"
 
 

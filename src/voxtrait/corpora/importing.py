@@ -1,9 +1,8 @@
 """Several corpora → one manifest, and the funnel that counts where every row went."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -14,132 +13,17 @@ from voxtrait import manifest, storage
 from voxtrait.corpora import archives, detect, finding, spellings
 from voxtrait.corpora import decisions as decision_files
 from voxtrait.corpora.archives import Archive
-from voxtrait.corpora.delimited import NOT_UTF8
+from voxtrait.corpora.imported import EXAMPLES, Funnel, Import
 from voxtrait.corpora.layouts import common_voice, hugging_face, spontaneous
-from voxtrait.corpora.source import UNREADABLE, Rows, Source
+from voxtrait.corpora.source import Rows, Source
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS
-from voxtrait.manifest.funnel import Step
 from voxtrait.manifest.table import lookup
 
 Measure: TypeAlias = Callable[[Sequence[str]], Iterable[float | None]]
 
 REPEATED: Final = "repeated clip"
 REPEATED_RELEASE: Final = "same clip in another release"
-EXAMPLES: Final = 5  # kept of each reason
-COUNTS: Final = ("present", "gender", "other_gender", "age", "both")
-
-
-@dataclass
-class Funnel:
-    """Where the rows of one source went: ``rows`` is ``kept`` and all of ``dropped``; the other counts are of the rows
-    kept.
-
-    Attributes:
-        source: the folder, or ``total``.
-        layout: name of the layout.
-        corpus: first part of the clip ids; release and locale are the next two.
-        tables: the tables that were read.
-        rows: lines of the tables.
-        dropped: reason → rows.
-        examples: reason → the first few of these, such as ``validated.tsv:17``, where it is known.
-        reasons: why rows could not be read, such as ``not UTF-8`` → rows, where it is known.
-        kept: rows in the manifest.
-        present: of these, with their file there; ``None`` where that was not checked.
-        gender: of these, female or male.
-        other_gender: with another self-description.
-        age: with an age group.
-        both: female or male, and with an age group.
-    """
-
-    source: str
-    layout: str
-    corpus: str | None = None
-    release: str | None = None
-    locale: str | None = None
-    tables: list[str] = field(default_factory=list)
-    rows: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
-    kept: int = 0
-    present: int | None = None
-    gender: int = 0
-    other_gender: int = 0
-    age: int = 0
-    both: int = 0
-
-
-@dataclass
-class Import:
-    """A manifest's table, the funnel of each source, notes for a person, what a person's decisions removed, and what
-    could not be read at all."""
-
-    table: pl.DataFrame
-    sources: list[Funnel]
-    notes: list[str]
-    decided: dict[str, int] = field(default_factory=dict)  # reason → rows
-    failures: list[str] = field(default_factory=list)  # what was got, what was expected, and what to do
-
-    @property
-    def total(self) -> Funnel:
-        """The funnels of all sources, added up."""
-        total = Funnel("total", ", ".join(dict.fromkeys(one.layout for one in self.sources)))
-        for one in self.sources:
-            total.rows += one.rows
-            total.kept += one.kept
-            for reason, count in one.dropped.items():
-                total.dropped[reason] = total.dropped.get(reason, 0) + count
-            for name in COUNTS:
-                value = getattr(one, name)
-                setattr(total, name, None if value is None else (getattr(total, name) or 0) + value)
-        return total
-
-    def layouts(self) -> list[str]:
-        """List the layouts that were recognised, and in how many folders, one line each."""
-        counts = Counter(one.layout for one in self.sources)
-        folder = {one.layout: one.source for one in self.sources}
-        return [f"layout {name}: {folder[name] if n == 1 else f'{n} folders'}" for name, n in counts.items()]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Give the funnel as a table for reading: a row a source, and the total last."""
-        out = []
-        for one in [*self.sources, self.total]:
-            parts = [part for part in (one.corpus, one.release, one.locale) if part]
-            numbers = {"rows": one.rows, "dropped": sum(one.dropped.values()), "kept": one.kept}
-            out.append(
-                {"source": "/".join(parts) or one.source, **numbers, **{name: getattr(one, name) for name in COUNTS}}
-            )
-        return out
-
-    def why_empty(self) -> str:
-        """Say why there is no row: what was dropped, where and why."""
-        said = []
-        for one in self.sources:
-            for reason, count in one.dropped.items():
-                why = f" ({', '.join(one.reasons)})" if reason == UNREADABLE and len(one.reasons) <= EXAMPLES else ""
-                home = Path(one.source) if Path(one.source).is_dir() else Path(one.source).parent
-                places = [str(home / case) for case in one.examples.get(reason, [])[:EXAMPLES]]
-                more = ", …" if count > len(places) else ""
-                where = f": {', '.join(places)}{more}" if places else ""
-                said.append(f"{count} {reason}{'s' if count > 1 and reason == UNREADABLE else ''}{why}{where}")
-        if not said:
-            return "the tables are empty"
-        if any(NOT_UTF8 in one.reasons for one in self.sources):
-            said.append("save the tables as UTF-8 text and import them again")
-        return "; ".join(said)
-
-    def steps(self) -> list[Step]:
-        """Give what became of the rows as the first steps of the manifest's funnel."""
-        steps = [Step("import", self.total.rows, self.total.dropped)]
-        return [*steps, Step("decisions", steps[0].kept, self.decided)] if self.decided else steps
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the funnel as plain values: ``total``, ``sources``, ``notes``, ``failures``, and ``decided`` where
-        somebody did."""
-        found = {"total": asdict(self.total), "sources": [asdict(one) for one in self.sources]}
-        found |= {"notes": self.notes, "failures": self.failures}
-        return found | ({"decided": self.decided} if self.decided else {})
 
 
 def import_corpora(
@@ -187,7 +71,7 @@ def import_corpora(
             with archives.opened(path, label=label and f"{label} {Path(path).name}") as archive:
                 for source in detect.find(archive.tables, name=path):
                     _attempt(partial(_read_archived, source, archive, names), found, errors)
-                listed.append(f"{archive.home.as_posix()}/" + archive.clips["file"])
+                listed.append(f"{storage.text_of(archive.home.as_posix())}/" + archive.clips["file"])
         else:
             for source in detect.find(path, closed=closed):
                 _attempt(partial(_read, source, names, extract, label), found, errors)
@@ -201,7 +85,7 @@ def import_corpora(
     notes = [f"{source.shown} {note}" for source, rows in found for note in rows.notes]
     sources_ = [source for source, _ in found]
     del found
-    table = _with_labels(_without_repeats(_with_clip_id(table), funnels))
+    table = _with_labels(_without_repeats(_with_clip_id(table), funnels, failures))
     if "age" in table.columns:
         odd = table["age"].drop_nulls()
         shown = ", ".join(map(repr, odd.unique().sort().head(EXAMPLES)))
@@ -265,7 +149,7 @@ def duration_of(path: str) -> float | None:
     import soundfile
 
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(path if storage.text_of(path) == path else os.fsencode(path))  # it takes UTF-8 or bytes
     except (soundfile.LibsndfileError, OSError, TypeError):  # the last for headerless .raw, whose rate is unknown
         return None
     return info.frames / info.samplerate if info.frames > 0 and info.samplerate > 0 else None
@@ -275,8 +159,9 @@ def _start_funnel(source: Source, rows: Rows) -> Funnel:
     dropped = {reason: count for reason, count in rows.dropped.items() if count}
     total = rows.table.height + sum(dropped.values())
     examples = {reason: cases for reason, cases in rows.examples.items() if cases}
+    funnel = Funnel(source.shown, source.layout, tables=rows.tables, rows=total)
     parts = (source.corpus, source.release, source.locale)
-    funnel = Funnel(source.shown, source.layout, *parts, tables=rows.tables, rows=total)
+    funnel.corpus, funnel.release, funnel.locale = (part if part is None else storage.text_of(part) for part in parts)
     funnel.dropped, funnel.examples, funnel.reasons = dropped, examples, dict(rows.reasons.most_common())
     return funnel
 
@@ -307,8 +192,8 @@ def _with_clip_id(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.coalesce("clip_id", made) if "clip_id" in table.columns else made)
 
 
-def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame:
-    """Keep the first of each clip, and count the others by source and reason.
+def _without_repeats(table: pl.DataFrame, funnels: list[Funnel], failures: list[str]) -> pl.DataFrame:
+    """Keep the first of each clip, count the others by source and reason, and name those with both genders.
 
     Common Voice numbers its clips once for all releases, so there the same locale and file name are the same clip.
     """
@@ -322,6 +207,7 @@ def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame
     table = table.with_columns(_key=key)
     repeated = pl.col("_key").is_duplicated()
     again = table.filter(repeated)
+    failures += _contradictions(again, funnels)
     rest = sorted(set(table.columns) - {"_key", "_source", "table_rank"})
     again = again.sort("_key", "_source", "table_rank", *rest, nulls_last=True, maintain_order=True)
     first = again.unique("_key", keep="first", maintain_order=True)
@@ -333,6 +219,20 @@ def _without_repeats(table: pl.DataFrame, funnels: list[Funnel]) -> pl.DataFrame
         funnels[source].dropped[why] = count
         funnels[source].examples[why] = cases
     return pl.concat([table.filter(~repeated), first]).drop("_key", "stem")
+
+
+def _contradictions(again: pl.DataFrame, funnels: Sequence[Funnel]) -> Iterator[str]:
+    """Name the clips that one source has as female and as male; from release to release people may change that."""
+    rows = again.select("_key", "_source", "clip_id", spellings.gender("gender"))
+    rows = rows.filter(pl.col("gender").is_in(GENDERS))
+    both = rows.group_by("_key", "_source").agg(pl.col("clip_id").min(), genders=pl.col("gender").n_unique())
+    both = both.filter(pl.col("genders") > 1).group_by("_source").agg(pl.len(), pl.col("clip_id").min())
+    for source, count, case in both.sort("_source").iter_rows():
+        clips = "1 clip" if count == 1 else f"{count} clips"
+        yield (
+            f"{funnels[source].source} has {clips} both as female and as male, such as {case}: only one of its rows is "
+            "kept, so correct the table"
+        )
 
 
 def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
@@ -347,9 +247,9 @@ def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _respelling(source: Source, found: finding.Respelled) -> str:
-    files = "file that is" if found.count == 1 else f"{found.count} files that are"
+    files = "a file that is" if found.files == 1 else f"{found.files} files that are"
     return (
-        f"{source.shown} names {files} on disk with another {found.way.removesuffix('s')}, such as {found.there} for "
+        f"{source.shown} names {files} on disk with another {found.way}, such as {found.there} for "
         f"{found.named}: the files on disk are taken"
     )
 

@@ -44,7 +44,7 @@ from voxtrait.corpora.source import (
     without_suffix,
 )
 from voxtrait.errors import CorpusError
-from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT
+from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT, readable
 
 LAYOUT: Final = "table"
 EXPECTED: Final = "table: manifest.csv (.tsv, .parquet, .jsonl) with nothing beside it but audio/"
@@ -65,6 +65,7 @@ _COLUMNS: Final = {
     "duration_s": ("duration_s", "duration"),
     "sentence": ("sentence", "text", "transcription", "transcript"),
 }
+_ELSEWHERE: Final = {name for names in _COLUMNS.values() for name in names} - set(SCHEMA)  # what no manifest has
 MANIFEST_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     **{name: (name,) for name in SCHEMA if name not in ("path", "age_group", "age_years")},
     "age": ("age_years", "age_group", "age"),
@@ -121,6 +122,24 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     examples = [f"{path.name}:{line}" for line in bad.lines]
     dropped = {UNREADABLE: unreadable, **nameless}
     return Rows(complete(rows), [path.name], dropped, examples={UNREADABLE: examples}, reasons=bad.reasons)
+
+
+def is_foreign(path: Path) -> bool:
+    """Return whether a file is a table of clips in another form than a manifest's, judged by its ending and columns."""
+    if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+        return False
+    if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
+        return True
+    try:
+        names = (
+            pl.read_parquet_schema(readable(path)) if path.suffix.lower() == ".parquet" else delimited.columns_of(path)
+        )
+    except (CorpusError, pl.exceptions.PolarsError, OSError):
+        return False  # whoever reads it says what is wrong
+    lower = {name.lower() for name in names}
+    if "path" not in lower:
+        return bool(lower & set(FILES))
+    return not is_manifest(list(names)) and bool(lower & _ELSEWHERE)
 
 
 def is_manifest(columns: Sequence[str]) -> bool:
@@ -212,7 +231,7 @@ def read_any(path: Path, bad: Bad | None = None) -> tuple[pl.DataFrame, int]:
     try:
         match path.suffix.lower():
             case ".parquet":
-                return pl.read_parquet(path), 0
+                return pl.read_parquet(readable(path)), 0
             case ".jsonl" | ".ndjson" | ".gz":
                 return read_json_lines(path, bad)
             case _:
@@ -227,7 +246,7 @@ def _read_text(path: Path, bad: Bad) -> tuple[pl.DataFrame, int]:
         header = data.readline().decode(errors="replace").strip().split(separator)
     if is_manifest([name.strip('"') for name in header]):
         try:  # voxtrait wrote it, quotes where they must be: one pass, without a Python object a field
-            return pl.read_csv(path, separator=separator, infer_schema=False), 0
+            return pl.read_csv(readable(path), separator=separator, infer_schema=False), 0
         except pl.exceptions.PolarsError:
             pass  # someone else has been at it: row by row, a damaged one costs itself alone
     return delimited.read(path, bad_lines=bad.lines, reasons=bad.reasons)

@@ -20,6 +20,7 @@ from voxtrait.errors import NothingToDoError
 from voxtrait.evaluate import clips, page, report
 from voxtrait.manifest.table import history, read, with_absolute_paths
 from voxtrait.recognize import load
+from voxtrait.storage import path_of, text_of
 
 __all__ = ["evaluate"]
 
@@ -65,10 +66,11 @@ def evaluate(
     leakage = clips.examine(labelled, whole, name, recognizer.bundle, allow_leak=allow_leak, folder=home)
     folder = Path(out)
     parts = folder / ".parts"
-    paths = with_absolute_paths(labelled, Path(manifest).parent)["path"].to_list()
+    paths = list(map(path_of, with_absolute_paths(labelled, Path(manifest).parent)["path"]))
     shards = recognizer.predict_shards(paths, parts, jobs=jobs, label=label)
     predicted = pl.concat([labelled, pl.read_parquet(shards).drop("path", "age_groups")], how="horizontal")
-    here = f"{Path(manifest).parent.resolve()}/"  # others read the report: this machine's folders are of no use to them
+    # others read the report: this machine's folders are of no use to them
+    here = f"{text_of(Path(manifest).parent.resolve())}/"
     predicted = predicted.with_columns(pl.col("message").str.replace_all(here, "", literal=True))
     figures = report.build(
         predicted,

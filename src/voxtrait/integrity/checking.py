@@ -27,11 +27,12 @@ def check(
 ) -> Report:
     """Check a manifest, its files, and folders derived from it.
 
-    Fatal are absent, empty, truncated and undecodable files, a speaker with both genders or with decades more than one
-    apart, and speakers or file contents shared between splits; in derived folders everything that a training on them
-    would learn wrongly or miss. The rest is reported: neighbouring decades, shared sentences, classes missing from a
-    split, silent files, files that are not in the table, files whose length is not the table's (swapped or replaced
-    ones), and recordings that are there twice under other bytes (see :mod:`voxtrait.fingerprint`).
+    Fatal are absent, empty, truncated and undecodable files; a speaker, a file or copies of a file with both genders; a
+    speaker with decades more than one apart; speakers or file contents shared between splits; in derived folders
+    everything that a training on them would learn wrongly or miss. The rest is reported: neighbouring decades, shared
+    sentences, classes missing from a split, silent files, files that are not in the table, files whose length is not
+    the table's (swapped or replaced ones), and recordings that are there twice under other bytes (see
+    :mod:`voxtrait.fingerprint`).
 
     Args:
         manifest_path: the manifest; it, the paths in it and the derived folders may be URLs.
@@ -59,7 +60,7 @@ def check(
     """
     if tables_only and images is None and wav is None:
         # of millions of rows only the columns that are checked against each other
-        rows = manifest.read(manifest_path, LOOKED_AT)
+        rows = manifest.read(manifest_path, (*LOOKED_AT, "path"))
         report = _of(manifest_path, rows)
         check_table(rows, report)
         return report

@@ -127,7 +127,7 @@ def _status(path: str, behind: Mapping[str, tuple[int, int]]) -> tuple[str, int 
     if storage.is_url(path):
         return path, *behind.get(path, (None, None))
     with contextlib.suppress(OSError):
-        status = Path(path).stat()
+        status = Path(storage.path_of(path)).stat()
         return path, status.st_size, status.st_mtime_ns
     return path, None, None
 
@@ -168,7 +168,7 @@ def examine(item: tuple[str]) -> State:
     """Look into one file, ``(path,)``."""
     (path,) = item
     if not storage.is_url(path):
-        return _examine(path, path)
+        return _examine(path, storage.path_of(path))
     try:
         with storage.fetched(path) as content:
             if isinstance(content, BytesIO) and not content.getbuffer().nbytes:

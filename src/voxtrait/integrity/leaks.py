@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,6 +94,7 @@ def leakage(
     manifest: str | os.PathLike[str],
     other: str | os.PathLike[str] | None = None,
     *,
+    names: Sequence[str | os.PathLike[str]] = (),
     tables_only: bool = False,
     jobs: int = 1,
     label: str | None = None,
@@ -107,6 +108,7 @@ def leakage(
     Args:
         manifest: a manifest; its rows without a split are on no side, unless there is ``other``.
         other: a second manifest, against all of the first.
+        names: what to call the two manifests, where that is something else than their files' names.
         tables_only: open no audio: no contents and no near-duplicates.
         jobs: processes.
         label: of the progress line on standard error; ``None`` shows none.
@@ -127,7 +129,7 @@ def leakage(
         >>> [(one.what, one.count, one.clips, one.speakers) for one in found.shared if one.count]
         [('speakers', 1, 2, 1), ('sentences', 1, 3, 2)]
     """
-    rows, sides = _sides(manifest, other)
+    rows, sides = _sides(manifest, other, *names)
     unseen: list[str] = []
     groups: dict[str, pl.DataFrame | None]
     if tables_only:
@@ -156,7 +158,10 @@ def leakage(
 
 
 def _sides(
-    manifest: str | os.PathLike[str], other: str | os.PathLike[str] | None
+    manifest: str | os.PathLike[str],
+    other: str | os.PathLike[str] | None,
+    first_name: str | os.PathLike[str] | None = None,
+    second_name: str | os.PathLike[str] | None = None,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Give the rows with their ``side``, and how many are on each."""
     columns = ("clip_id", "path", "speaker_id", "sentence")
@@ -166,21 +171,19 @@ def _sides(
         names = [name for name in SPLITS if name in rows["side"].unique()]
         if len(names) < 2:
             raise NothingToDoError(
-                f"{manifest} has {'one split' if names else 'no splits'}, and a leak needs two sides: "
+                f"{first_name or manifest} has {'one split' if names else 'no splits'}, and a leak needs two sides: "
                 "split it first (voxtrait corpus split), or name a second manifest"
             )
     else:
         second = derived.labelled_clips(other).table
-        names = [Path(manifest).name, Path(other).name]
+        named = [os.fspath(first_name or manifest), os.fspath(second_name or other)]
+        names = [Path(name).name for name in named]
         if names[0] == names[1]:
-            names = [
-                os.fspath(manifest),
-                f"{os.fspath(other)} (2)" if os.fspath(manifest) == os.fspath(other) else os.fspath(other),
-            ]
+            names = [named[0], f"{named[1]} (2)" if named[0] == named[1] else named[1]]
         rows = pl.concat(
             table.select(*columns, side=pl.lit(name)) for name, table in zip(names, (first, second), strict=True)
         )
-        for name, table in zip((manifest, other), (first, second), strict=True):
+        for name, table in zip(named, (first, second), strict=True):
             if not table.height:
                 raise NothingToDoError(f"{name} has no rows")
     counts = dict(rows.group_by("side").len().iter_rows())

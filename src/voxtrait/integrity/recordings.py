@@ -9,11 +9,12 @@ import polars as pl
 
 from voxtrait import audio, storage
 from voxtrait.batch import Jobs
+from voxtrait.corpora import finding
 from voxtrait.errors import NothingToDoError
 from voxtrait.fingerprint import near_duplicates
 from voxtrait.integrity.examination import STATES, FileStates, examine_files
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report, Severity
-from voxtrait.integrity.tables import crossing
+from voxtrait.integrity.tables import both_genders, crossing
 
 LENGTH_S: Final = 0.3  # by which file and table may differ: some tools count an mp3's padding, up to 0.28 s at 8 kHz
 LENGTH_SHARE: Final = 0.01  # … and this much of the length, for clocks and for frames counted by bytes
@@ -26,13 +27,19 @@ def check_recordings(
     states = examine_files(table["path"], jobs=jobs, label=label, cache=cache)
     report.files = table.height - states.counts["absent"]
     report.seconds = sum(states.seconds)
+    states.cases["absent"] = list(map(_with_other_spelling, states.cases["absent"]))
     for state, severity in STATES.items():
         if severity:
             report.add(f"files {state}", severity, states.cases[state], states.counts[state])
-    rows = table.select("clip_id", "path", "split", "duration_s").with_columns(**states.columns())
+    rows = table.select("clip_id", "path", "split", "duration_s", "gender").with_columns(**states.columns())
     _check_lengths(rows, report)
     _check_contents(rows, report)
     _check_near_duplicates(rows, states, report)
+
+
+def _with_other_spelling(path: str) -> str:
+    other = None if storage.is_url(path) else finding.other_spelling(path)
+    return path if other is None else f"{path} (there is {other})"
 
 
 def check_strays(table: pl.DataFrame, report: Report) -> None:
@@ -52,7 +59,8 @@ def check_strays(table: pl.DataFrame, report: Report) -> None:
 def _audio_in(folder: str) -> list[str]:
     if storage.is_url(folder):
         return [str(url) for url in storage.files(folder, audio.SUFFIXES) if storage.parent(url) == folder]
-    return [str(file) for file in Path(folder).iterdir() if file.suffix.lower() in audio.SUFFIXES]
+    there = Path(storage.path_of(folder)).iterdir()
+    return [storage.text_of(file) for file in there if file.suffix.lower() in audio.SUFFIXES]
 
 
 def with_contents(rows: pl.DataFrame) -> pl.DataFrame:
@@ -109,9 +117,12 @@ def _check_lengths(rows: pl.DataFrame, report: Report) -> None:
 
 
 def _check_contents(rows: pl.DataFrame, report: Report) -> None:
-    """Find files with the same bytes: fatal in two splits, else only reported."""
+    """Find files with the same bytes: fatal in two splits or with both genders, else only reported."""
     rows = with_contents(rows)
     groups = rows.filter(pl.col("content").is_not_null() & pl.col("content").is_duplicated())
+    copies = groups.filter(pl.col("path").n_unique().over("content") > 1)  # one path twice is the table's own fault
+    named = copies.with_columns(group=pl.col("clip_id").sort().str.join(" = ").over("content"))
+    report.add("file contents with both genders", FATAL, both_genders(named, "group"))
     _report_groups(groups, "content", "file contents shared between splits", FATAL, "file contents repeated", report)
 
 

@@ -9,7 +9,8 @@ from voxtrait.manifest import splitting
 
 def check_table(table: pl.DataFrame, report: Report) -> None:
     """Look at the table alone, whatever its size, without a file being opened."""
-    _check_genders(table, report)
+    report.add("files with both genders", FATAL, both_genders(table, "path"))
+    report.add("speakers with both genders", FATAL, both_genders(table, "speaker_id"))
     _check_decades(table, report)
     _check_leakage(table, report)
     _check_classes(table, report)
@@ -22,12 +23,19 @@ def crossing(table: pl.DataFrame, key: str) -> pl.DataFrame:
     return found.sort(key).with_columns(pl.col("splits").list.sort().list.join(", "))
 
 
-def _check_genders(table: pl.DataFrame, report: Report) -> None:
-    rows = table.filter(pl.col("speaker_id").is_not_null() & pl.col("gender").is_in(GENDERS))
+def both_genders(table: pl.DataFrame, key: str) -> pl.Series:
+    """Name the values of a column whose rows are in part of one gender and in part of the other.
+
+    Examples:
+        >>> table = pl.DataFrame({"path": ["a", "a", "b"], "gender": ["female", "male", "male"]})
+        >>> both_genders(table, "path").to_list()
+        ['a (female 1, male 1)']
+    """
+    rows = table.filter(pl.col(key).is_not_null() & pl.col("gender").is_in(GENDERS))
     counts = [(pl.col("gender") == gender).sum().alias(gender) for gender in GENDERS]
-    both = rows.group_by("speaker_id").agg(counts).filter(pl.all_horizontal(pl.col(GENDERS) > 0)).sort("speaker_id")
+    both = rows.group_by(key).agg(counts).filter(pl.all_horizontal(pl.col(GENDERS) > 0)).sort(key)
     parts = [pl.format("{} {}", pl.lit(gender), pl.col(gender)) for gender in GENDERS]
-    report.add("speakers with both genders", FATAL, _texts(both, pl.concat_str(parts, separator=", ")))
+    return _texts(both, pl.concat_str(parts, separator=", "), key)
 
 
 def _check_decades(table: pl.DataFrame, report: Report) -> None:

@@ -7,6 +7,7 @@ under their own names. Unknown values are null, never an empty string.
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +53,8 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
     """
     if "path" not in table.columns:
         raise ManifestError(
-            f"no column 'path' among {table.columns[:12]}: expected a manifest as 'voxtrait corpus import' writes it"
+            f"no column 'path' among {table.columns[:12]}: expected a manifest as 'voxtrait corpus import' writes it "
+            "(it reads other tables too: voxtrait corpus import TABLE all.parquet)"
         )
     if "clip_id" not in table.columns:
         table = table.with_columns(clip_id=pl.col("path").cast(pl.String).str.replace(r"\.[^./]+$", ""))
@@ -131,16 +133,20 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
         except (StorageError, AudioMissingError) as error:
             raise ManifestError(str(error)) from None
     file = Path(path)
+    if file.is_dir():
+        raise ManifestError(
+            f"{file} is a folder, expected a manifest: make one with voxtrait corpus import {file} all.parquet"
+        )
     if not file.is_file():
         raise ManifestError(f"no such manifest: {file} (make one with: voxtrait corpus import SOURCE {file.name})")
     try:
         match file.suffix.lower():
             case ".parquet":
-                rows = pl.scan_parquet(file)
+                rows = pl.scan_parquet(readable(file))
             case ".csv":
-                rows = pl.scan_csv(file, infer_schema=False)
+                rows = pl.scan_csv(readable(file), infer_schema=False)
             case ".tsv":
-                rows = pl.scan_csv(file, separator="\t", infer_schema=False)
+                rows = pl.scan_csv(readable(file), separator="\t", infer_schema=False)
             case other:
                 raise ManifestError(f"got a manifest ending in {other!r}, expected .parquet, .csv or .tsv")
         there = rows.collect_schema().names()
@@ -152,6 +158,11 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
     wanted = {name: SCHEMA[name] for name in SCHEMA if name in columns}
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in wanted.items() if name not in there]
     return _typed(table.with_columns(missing), wanted)
+
+
+def readable(path: Path) -> Path | BytesIO:
+    """Give Polars a file that it can open: itself, or its content where its name is not UTF-8."""
+    return path if storage.text_of(path) == str(path) else BytesIO(path.read_bytes())
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -171,7 +182,7 @@ def history(path: str | os.PathLike[str]) -> list[Step]:
     if Path(path).suffix.lower() != ".parquet":
         return []
     try:
-        return funnel.decode(pl.read_parquet_metadata(Path(path)).get(_HISTORY))
+        return funnel.decode(pl.read_parquet_metadata(readable(Path(path))).get(_HISTORY))
     except (pl.exceptions.PolarsError, OSError):
         return []
 
@@ -192,7 +203,7 @@ def write(table: pl.DataFrame, path: str | os.PathLike[str], steps: Sequence[Ste
     file = Path(path)
     table = conform(table)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(file) as part:
+    with atomic_path(file) as unfinished, unfinished.open("wb") as part:  # Polars opens only names in UTF-8
         match file.suffix.lower():
             case ".parquet":
                 table.write_parquet(part, metadata={_HISTORY: funnel.encode(steps)} if steps else None)
@@ -217,7 +228,7 @@ def lookup(table: pl.DataFrame, other: pl.DataFrame, on: str, column: str) -> pl
 
 def with_absolute_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> pl.DataFrame:
     """Resolve ``path`` against the manifest's folder, which may be a URL; absolute paths and URLs stay."""
-    base = folder.rstrip("/") if storage.is_url(folder) else str(Path(folder).resolve())
+    base = folder.rstrip("/") if storage.is_url(folder) else storage.text_of(Path(folder).resolve())
     absolute = pl.col("path").str.starts_with("/") | pl.col("path").str.contains(r"^[A-Za-z]:[\\/]|://")
     return table.with_columns(
         path=pl.when(absolute).then(pl.col("path")).otherwise(pl.lit(base + "/") + pl.col("path"))
@@ -228,7 +239,7 @@ def with_relative_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> 
     """Make absolute ``path``s relative to the folder that the manifest will be in; those not below it stay."""
     path = pl.col("path")
     for base in (os.path.abspath(folder), os.path.realpath(folder)):  # noqa: PTH100 - with links kept, then followed
-        path = path.str.strip_prefix(base.rstrip("/") + "/")
+        path = path.str.strip_prefix(storage.text_of(base).rstrip("/") + "/")
     return table.with_columns(path=path)
 
 
