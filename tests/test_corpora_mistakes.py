@@ -1,4 +1,4 @@
-"""What people give that is no corpus yet, and tables that are damaged as a whole: named with the reason and the cure."""
+"""What people give that is no corpus yet, and tables that are damaged as a whole: the reason and the cure are said."""
 
 from pathlib import Path
 
@@ -79,9 +79,7 @@ def test_rows_that_name_no_file_are_said_and_an_empty_table_is_called_empty(tmp_
         ("metadata.tsv", "file_name\tgender\tsentence\r\na.wav\tfemale\tone\r\nb.wav\tmale\té\r\n".encode("utf-16")),
     ],
 )
-def test_line_ends_separators_and_encodings_of_other_programs_are_read(
-    name: str, content: bytes, tmp_path: Path
-) -> None:
+def test_line_ends_separators_and_encodings_of_other_programs(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     result = import_corpora([tmp_path], tables_only=True)
     assert result.table.select("path", "gender").rows() == [

@@ -318,3 +318,28 @@ def test_the_command(tmp_path: Path, manifest: Path) -> None:
     assert done.stderr.startswith("warning: These figures are too good to be true")
     as_json = CliRunner().invoke(root, [*arguments, "--allow-leak", "--quiet", "--format", "json"])
     assert json.loads(as_json.stdout) == json.loads((tmp_path / "out/report.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("given", ["mine", "mine/metadata.csv", "mine/labels.jsonl"])
+def test_a_corpus_or_a_table_of_one_is_taken_for_its_manifest(given: str, tmp_path: Path) -> None:
+    write_manifest(tmp_path / "mine")
+    (tmp_path / "mine/m.parquet").unlink()
+    genders = {"male": "M", "female": "Weiblich"}
+    rows = [(f"clips/{name}.png", speaker, genders[gender], age) for name, speaker, gender, age, _ in CLIPS]
+    rows.append(("clips/1.png", "s6", "unknown", None))  # the first file again
+    table = pl.DataFrame(rows, ["file_name", "speaker", "sex", "age"], orient="row")
+    table.write_ndjson(tmp_path / "mine/labels.jsonl")
+    table.write_csv(tmp_path / "mine/metadata.csv")
+    folder = models.make_bundle(tmp_path / "b").folder
+    arguments = ["evaluate", str(folder), str(tmp_path / given), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    done = CliRunner().invoke(root, [*arguments, "--format", "json"])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert (report["n_clips"], report["n_speakers"], report["split"]) == (6, 4, "all")
+    assert report["gender"]["n_clips"] == 6
+    assert "is no manifest: imported for this run only" in done.stderr
+    assert "dropped: 1 repeated clip" in done.stderr
+    (tmp_path / "empty").mkdir()
+    nothing = CliRunner().invoke(root, ["evaluate", str(folder), str(tmp_path / "empty"), "--out", str(tmp_path / "o")])
+    assert (nothing.exit_code, nothing.stdout) == (2, "")
+    assert "no corpus in" in nothing.stderr

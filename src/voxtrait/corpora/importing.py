@@ -258,8 +258,8 @@ def _without_files(table: pl.DataFrame, sources: Sequence[Source], funnels: Sequ
     """Say of each source of which no file was found where they were looked for."""
     for at, (source, funnel) in enumerate(zip(sources, funnels, strict=True)):
         if funnel.kept and funnel.present == 0:
-            path = table.filter(pl.col("_source") == at)["path"].min()
-            why = finding.hint(str(path), storage.text_of(source.base))
+            path: Any = table.filter(pl.col("_source") == at)["path"].min()
+            why = finding.hint(path, storage.text_of(source.base))
             yield f"{source.shown} names {funnel.kept} files, and none of them is there, such as {path}: {why}"
 
 
