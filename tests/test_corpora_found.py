@@ -1,13 +1,17 @@
 """Files of a table that are on disk under another spelling, linked folders, and folders that cannot be read."""
 
 import os
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner, Result
 
 from factories import tone
@@ -63,8 +67,8 @@ def test_a_file_under_another_spelling_is_found_and_said(named: str, there: str,
     assert set(result.table["path"]) == {f"{folder}/exact.wav", f"{folder}/{there}"}
     assert (result.total.present, result.table["duration_s"].to_list()) == (2, [0.2, 0.2])
     assert [note for note in result.notes if "on disk" in note] == [
-        f"{folder} names a file that is on disk with another {way}, such as {folder}/{there} for {folder}/{named}: the "
-        "files on disk are taken"
+        f"{folder} has 1 file with another {way} on disk than in the table, such as {folder}/{there} for "
+        f"{folder}/{named}. The file on disk is used"
     ]
     manifest.write(result.table, tmp_path / "all.csv")
     assert not integrity.check(tmp_path / "all.csv").fatal
@@ -95,15 +99,15 @@ def test_a_table_that_finds_none_of_its_files_says_where_it_looked_and_what_is_t
     folder = metadata(tmp_path / "mine", "clips/a.wav", "clips/b.wav")
     wav(folder / "audio" / "a.wav")
     assert [note for note in import_corpora([folder]).notes if "none of them" in note] == [
-        f"{folder} names 2 files, and none of them is there, such as {folder}/clips/a.wav: {folder} has no clips/: it "
-        f"has audio/, metadata.csv. {folder}/audio/a.wav may be the file"
+        f"{folder} names 2 files, but none of them was found. Expected {folder}/clips/a.wav, but {folder} has no clips/"
+        f" (it has audio/, metadata.csv). {folder}/audio/a.wav may be the file"
     ]
     (folder / "clips").mkdir()
-    assert f"{folder}/clips has no a.wav: it has nothing" in " ".join(import_corpora([folder]).notes)
+    assert f"{folder}/clips has no a.wav (it has nothing)" in " ".join(import_corpora([folder]).notes)
     assert not any("none of them" in note for note in import_corpora([folder], tables_only=True).notes)
     result = run("corpus", "import", folder, tmp_path / "all.csv")
     assert result.exit_code == 0  # absent files stay for check to name
-    assert "none of them is there" in result.stderr
+    assert "none of them was found" in result.stderr
 
 
 @pytest.mark.parametrize("link", ["male", "train/male"])
@@ -150,7 +154,7 @@ def test_a_folder_that_cannot_be_read_is_said(layout: str, closed: Path, tmp_pat
     result = import_corpora([data])
     assert result.table.height == 1
     assert result.failures == [
-        f"{closed} cannot be read (Permission denied), and what is in it is left out: change its permissions"
+        f"{closed} cannot be read (Permission denied). Its files are left out: change its permissions"
     ]
     command = run("corpus", "import", data, tmp_path / "all.csv")
     assert command.exit_code == 1
@@ -205,3 +209,29 @@ def test_check_names_odd_files_beside_the_table(tmp_path: Path) -> None:
     manifest.write(import_corpora([data]).table, data / "all.parquet")
     report = {one.problem: one.examples for one in integrity.check(data / "all.parquet").problems}
     assert report == {"audio files that are not in the table": [f"{data}/\\xff.wav"]}
+
+
+def test_decoders_and_numpy_say_nothing_on_standard_error(tmp_path: Path) -> None:
+    good = BytesIO()
+    soundfile.write(good, tone(1.0), 16_000, format="MP3")
+    mp3 = good.getvalue()
+    noise = np.random.default_rng(1).integers(0, 256, 4_000, np.uint8).tobytes()
+    pieces = {
+        "late": mp3[701:],
+        "junk": noise + mp3,
+        "hole": mp3[:900] + noise + mp3[900:],
+        "tag": b"ID3\x03\x00\x00\x00\x00\x00\x20COMM\x00\x00\x00\x05\x00\x00\x03engXXXXXXXXXXXXXXX" + mp3,
+        "ape": mp3 + b"APETAGEX\xd0\x07\0\0" + b"\xff" * 24,
+        "text": b"hello" * 100,
+    }
+    for name, content in pieces.items():
+        (tmp_path / "tree" / "female").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / "female" / f"{name}.mp3").write_bytes(content)
+    wav(tmp_path / "tree" / "male" / "a.wav")
+    for name, value in (("nan", np.nan), ("inf", np.inf), ("huge", 1e300)):
+        soundfile.write(tmp_path / "tree" / "male" / f"{name}.wav", np.full(9_000, value), 16_000, subtype="DOUBLE")
+    for command in ("import tree all.parquet", "check all.parquet", "stats all.parquet", "leakage all.parquet tree"):
+        line = [sys.executable, "-m", "voxtrait", "corpus", *command.split(), "-q"]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.stdout
+        assert done.stderr == "", command

@@ -152,9 +152,9 @@ def test_tables_in_any_folder_of_an_audio_folder_are_read_and_what_has_no_split_
         "custom/deep/er/a.wav": None,
         "unsplit/a.wav": None,
     }
-    assert [note.partition(",")[0] for note in result.notes] == [
-        f"{tmp_path}/mine has 1 rows in custom/metadata.csv",
-        f"{tmp_path}/mine has 1 rows in custom/deep/er/metadata.csv",
+    assert [note.partition(" (")[0] for note in result.notes] == [
+        f"{tmp_path}/mine has 1 rows without a split in custom/metadata.csv: custom is not the name of a split",
+        f"{tmp_path}/mine has 1 rows without a split in custom/deep/er/metadata.csv: custom is not the name of a split",
     ]
     assert len(result.failures) == 1
     assert "notes/metadata.csv has the columns 'id|text', expected 'file_name'" in result.failures[0]

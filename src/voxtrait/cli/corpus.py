@@ -151,8 +151,8 @@ def check(
 ) -> None:
     """Check a manifest's files, labels and splits; exit status 1 where something is fatal.
 
-    In its place may stand a corpus, or a packed Common Voice release, of which the tables are checked. The manifest,
-    the paths in it and the folders may be URLs.
+    MANIFEST may also be a corpus, a table of one, such as metadata.csv, or a packed Common Voice release, of which only
+    the tables are checked. The manifest, the paths in it and the folders may be URLs.
 
     \b
     Example: voxtrait corpus check all.parquet --images pictures
@@ -228,7 +228,7 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
 def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
     """Count clips, speakers and hours by split, gender, age group and locale.
 
-    In the place of a manifest may stand a corpus, or a packed Common Voice release.
+    MANIFEST may also be a corpus, a table of one, such as metadata.csv, or a packed Common Voice release.
 
     \b
     Example: voxtrait corpus stats all.parquet --plot all.png

@@ -203,7 +203,7 @@ def hint(path: str, base: str) -> str:
     there = [f"{one}/" for one in sorted(_folders_in(folder))] + files
     there = [one for one in there if not one.startswith(".")]
     shown = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
-    lacks = f"{folder or '/'} has no {missing + '/' if missing else name}: it has {shown or 'nothing'}"
+    lacks = f"{folder or '/'} has no {missing + '/' if missing else name} (it has {shown or 'nothing'})"
     wanted = os.path.splitext(name.replace("\\", "/").rpartition("/")[2])[0]  # noqa: PTH122
     for at, other in enumerate(trees.names_below(base, tuple(SUFFIXES))):
         if os.path.splitext(other.rpartition("/")[2])[0] == wanted:  # noqa: PTH122

@@ -247,10 +247,10 @@ def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _respelling(source: Source, found: finding.Respelled) -> str:
-    files = "a file that is" if found.files == 1 else f"{found.files} files that are"
+    files = "1 file" if found.files == 1 else f"{found.files} files"
     return (
-        f"{source.shown} names {files} on disk with another {found.way}, such as {found.there} for "
-        f"{found.named}: the files on disk are taken"
+        f"{source.shown} has {files} with another {found.way} on disk than in the table, such as {found.there} for "
+        f"{found.named}. The file on disk is used"
     )
 
 
@@ -260,7 +260,7 @@ def _without_files(table: pl.DataFrame, sources: Sequence[Source], funnels: Sequ
         if funnel.kept and funnel.present == 0:
             path: Any = table.filter(pl.col("_source") == at)["path"].min()
             why = finding.hint(path, storage.text_of(source.base))
-            yield f"{source.shown} names {funnel.kept} files, and none of them is there, such as {path}: {why}"
+            yield f"{source.shown} names {funnel.kept} files, but none of them was found. Expected {path}, but {why}"
 
 
 def _with_durations(table: pl.DataFrame, measure: Measure) -> pl.DataFrame:

@@ -58,7 +58,7 @@ def names_below(folder: Path | str, endings: Collection[str], failures: list[str
 def unread(error: OSError) -> str:
     """Say that a folder cannot be read."""
     name = storage.text_of(error.filename or "a folder")
-    return f"{name} cannot be read ({error.strerror}), and what is in it is left out: change its permissions"
+    return f"{name} cannot be read ({error.strerror}). Its files are left out: change its permissions"
 
 
 def lines_of(path: Path) -> list[str]:

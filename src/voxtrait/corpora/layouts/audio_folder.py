@@ -96,8 +96,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         below = name.rpartition("/")[0]
         split = spellings.SPLIT_SPELLINGS.get(below.partition("/")[0].lower())
         result.tables.append(name)
-        named[name] = (split, part.height)
         parts.append(_in_folder(part, below, split).with_columns(table_rank=pl.lit(rank, pl.Int32)))
+        named[name] = parts[-1]["split"].null_count()
     if not parts:
         raise errors[0]
     result.failures += map(str, errors)
@@ -107,10 +107,10 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = rows.with_columns(split=pl.coalesce(spellings.split("split"), from_folder))
     if rows["split"].count():
         result.notes += [
-            f"has {count} rows in {name}, which is in no folder named after a split (train, validation, test): they "
-            "are in no split unless a column says so"
-            for name, (split, count) in named.items()
-            if split is None and "/" in name and not name.lower().startswith(f"{placing.UNSPLIT}/")
+            f"has {count} rows without a split in {name}: {name.partition('/')[0]} is not the name of a split (train, "
+            "validation, test)"
+            for name, count in named.items()
+            if count and "/" in name and not name.lower().startswith(f"{placing.UNSPLIT}/")
         ]
     result.table = complete(table.with_stem(rows))
     result.dropped |= nameless
