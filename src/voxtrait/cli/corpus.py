@@ -171,7 +171,7 @@ def check(
             label=label("check", quiet),
             cache=cache,
         )
-    report.manifest = storage.shown(manifest)
+    report.manifest = storage.text_of(storage.shown(manifest))
     rows = [row | {"examples": shown(row["examples"], brief=format_ == "text")} for row in report.rows()]
     value = report.to_dict() if format_ == "json" else rows
     print_rows(value, ("problem", "severity", "count", "examples"), format_)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait import derived
+from voxtrait import derived, storage
 from voxtrait.errors import NothingToDoError
 from voxtrait.fingerprint import LONGEST_S
 from voxtrait.integrity.examination import STATES, UNHEARD, FileStates, examine_files
@@ -176,7 +176,7 @@ def _sides(
             )
     else:
         second = derived.labelled_clips(other).table
-        named = [os.fspath(first_name or manifest), os.fspath(second_name or other)]
+        named = [storage.text_of(first_name or manifest), storage.text_of(second_name or other)]
         names = [Path(name).name for name in named]
         if names[0] == names[1]:
             names = [named[0], f"{named[1]} (2)" if named[0] == named[1] else named[1]]
