@@ -125,6 +125,28 @@ def test_linked_class_folders_are_followed_once(link: str, tmp_path: Path) -> No
     assert result.total.present == 2
 
 
+def test_a_link_beside_its_folder_takes_nothing_away_from_it_and_is_said(tmp_path: Path) -> None:
+    wav(tmp_path / "female" / "1.wav")
+    wav(tmp_path / "male" / "2.wav")
+    for link, target in (("0", "female"), ("boys", "male"), ("male/circle", "..")):
+        (tmp_path / link).symlink_to(target)
+    result = import_corpora([tmp_path])
+    assert sorted(result.table["gender"]) == ["female", "male"]
+    assert result.notes == [
+        f"{tmp_path} has no speaker ids",
+        f"{tmp_path} has links to folders that it has too, which are read only once: 0, boys",
+    ]
+
+
+def test_files_with_other_endings_in_class_folders_are_counted(tmp_path: Path) -> None:
+    wav(tmp_path / "female" / "1.wav")
+    for name in ("1.txt", "2.txt", "x.xyz", "readme", ".hidden"):
+        (tmp_path / "female" / name).touch()
+    assert import_corpora([tmp_path]).notes[1:] == [
+        f"{tmp_path} has 4 files with other endings: passed over (2 .txt, 1 without ending, 1 .xyz)"
+    ]
+
+
 @pytest.fixture
 def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that nobody may read, not even root."""
@@ -235,3 +257,17 @@ def test_decoders_and_numpy_say_nothing_on_standard_error(tmp_path: Path) -> Non
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.stdout
         assert done.stderr == "", command
+
+
+@pytest.mark.parametrize("format_", ["csv", "kaldi", "class-folders", "audiofolder"])
+@pytest.mark.parametrize("how", ["copy", "link"])
+def test_files_whose_names_are_not_utf_8_are_exported(format_: str, how: str, tmp_path: Path) -> None:
+    data = tmp_path / "tree"
+    wav(data / "female" / os.fsdecode(b"caf\xe9.wav"))
+    wav(data / "male" / "2.wav")
+    manifest.write(import_corpora([data]).table, tmp_path / "all.parquet")
+    arguments = ("corpus", "export", tmp_path / "all.parquet", tmp_path / "out", "--to", format_, "--audio", how)
+    done = run(*arguments)
+    assert done.exit_code == 0, done.output
+    if format_ != "kaldi":
+        assert len([*(tmp_path / "out").rglob("*.wav")]) == 2

@@ -237,7 +237,7 @@ def _contradictions(again: pl.DataFrame, funnels: Sequence[Funnel]) -> Iterator[
 
 def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
     """Translate the labels; an age that is neither a decade nor years of a person stays as the extra column ``age``."""
-    table = table.with_columns(manifest.known("age"), spellings.speaker("speaker_id"))
+    table = table.with_columns(manifest.known("age"))
     group = spellings.age_group("age")
     unread = pl.when(group.is_null() & (pl.col("age").str.strip_chars() != "")).then(pl.col("age"))
     table = table.with_columns(

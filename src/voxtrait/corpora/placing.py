@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait import batch
-from voxtrait.audio.writing import atomic_path, remove_unfinished
+from voxtrait import batch, storage
+from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import OptionError
 from voxtrait.labels import SPLITS
 
@@ -72,7 +72,7 @@ def claim(out: Path, settings: Mapping[str, Any], table: pl.DataFrame) -> None:
         )
     if names:
         _same_export(out, wanted)
-        remove_unfinished(out)
+        _clear_unfinished(out)
         return
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / MARK) as part:
@@ -91,6 +91,13 @@ def _same_export(out: Path, wanted: Mapping[str, Any]) -> None:
             f"{out} holds another export ({'; '.join(differ) or 'unknown'}), and nothing is ever overwritten: "
             "choose a new folder, or delete that one"
         )
+
+
+def _clear_unfinished(out: Path) -> None:
+    for here, _, names in os.walk(out):
+        for name in names:
+            if name[0] == "." and name.endswith(".part"):
+                Path(here, name).unlink(missing_ok=True)
 
 
 def put_all(
@@ -117,6 +124,7 @@ def put_all(
         if folder not in real:
             (out / folder).mkdir(parents=True, exist_ok=True)
             real[folder] = os.path.realpath(out / folder)
+        source = storage.path_of(source)
         try:
             (_link if how == "link" else _copy)(source, Path(real[folder], name))
         except FileExistsError:
@@ -162,7 +170,7 @@ def absent(paths: pl.Series) -> pl.Series:
 
 def _files_in(folder: str) -> list[str]:
     try:
-        with os.scandir(folder or "/") as entries:
-            return [entry.name for entry in entries if not entry.name.isascii() or entry.is_file()]
+        with os.scandir(storage.path_of(folder) or "/") as entries:
+            return [storage.text_of(one.name) for one in entries if not one.name.isascii() or one.is_file()]
     except OSError:
         return []

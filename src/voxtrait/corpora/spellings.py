@@ -96,9 +96,6 @@ AGE_SPELLINGS: Final = {
 }
 """Lower-case spelling of a decade → age group."""
 
-NO_SPEAKER: Final = ("nan", "<na>", "none", "null", "n/a", "#n/a", "undefined", "unknown")
-"""Lower-case words for "not known" that nobody's id is; ``NA`` and the like may be initials."""
-
 SPLIT_SPELLINGS: Final = {
     "train": "train",
     "training": "train",
@@ -122,16 +119,6 @@ def gender(column: str) -> pl.Expr:
     clean = pl.col(column).str.normalize("NFC").str.strip_chars().str.to_lowercase()
     written = pl.when(clean != "").then(known(column))
     return clean.replace_strict(GENDER_SPELLINGS, default=written, return_dtype=pl.String).alias(column)
-
-
-def speaker(column: str) -> pl.Expr:
-    """Make null what is no speaker but a program's word for one that is not known.
-
-    Examples:
-        >>> pl.DataFrame({"s": ["7f", "nan", "Unknown", "NA"]}).select(speaker("s"))["s"].to_list()
-        ['7f', None, None, 'NA']
-    """
-    return pl.when(~_clean(column).is_in(NO_SPEAKER)).then(pl.col(column)).alias(column)
 
 
 def age_years(column: str) -> pl.Expr:

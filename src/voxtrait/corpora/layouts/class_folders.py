@@ -84,8 +84,8 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
     """
     files: dict[str, list[str | None]] = {"file": [], "stem": [], "gender": [], "age": [], "split": [], "axis": []}
     outside = 0
-    found = trees.files_below(source.folder, suffixes)
-    for path in found.names:
+    walk = trees.Walk()
+    for path in sorted(trees.names_below(source.folder, suffixes, walk)):
         row = _describe(path)
         outside += row is None
         for name, value in zip(files, row or (), strict=False):
@@ -96,7 +96,8 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
         "in no class folder": outside,
         "same clip under another axis, labels joined": table.height - merged.height,
     }
-    return Rows(complete(merged), ["folders"], dropped, ["has no speaker ids"], failures=found.failures)
+    notes = ["has no speaker ids", *walk.notes()]
+    return Rows(complete(merged), ["folders"], dropped, notes, failures=walk.failures)
 
 
 def places(rows: pl.DataFrame) -> pl.DataFrame:
