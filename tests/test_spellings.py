@@ -9,7 +9,7 @@ import pytest
 from factories import tone
 from voxtrait import manifest
 from voxtrait.audio.writing import write_wav
-from voxtrait.corpora import import_corpora, spellings
+from voxtrait.corpora import import_corpora, is_foreign, spellings
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS, UNKNOWN_WORDS
 
@@ -77,6 +77,12 @@ def test_unknown_is_null_in_every_kind_of_table_and_a_sentence_keeps_its_words(n
     assert set(rows["speaker_id"]) == {*UNKNOWN, "s1"}  # somebody's name or initials may be any of them
 
 
+def test_a_list_without_a_header_finds_its_column_of_genders(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a.wav s1 34 Woman\nb.wav s2 41 man\nc.wav s3 29 -\n")
+    table = import_corpora([tmp_path / "list.txt"]).table
+    assert table.select("gender", "age_years").rows() == [("female", 34.0), ("male", 41.0), (None, 29.0)]
+
+
 def test_an_unknown_age_hides_no_age_group_beside_it(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name,age_years,age_group\na.wav,nan,thirties\nb.wav,41,unknown\n")
     table = import_corpora([tmp_path]).table
@@ -107,6 +113,28 @@ def test_words_for_unknown_in_a_manifest_are_null(suffix: str, tmp_path: Path) -
     assert some.select("gender", "age_years").null_count().row(0) == (len(UNKNOWN),) * 2
     numbers = pl.DataFrame({"path": ["a", "b"], "age_years": [float("nan"), 3.0], "gender": ["Agender", "None"]})
     assert manifest.conform(numbers).select("age_years", "gender").rows() == [(None, "Agender"), (3.0, None)]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "foreign"),
+    [
+        ("path,gender", "a.mp3,female", False),
+        ("path,gender", "a.mp3,F", True),
+        ("path,gender", "a.mp3,Agender", False),
+        ("path,gender,age", "a.mp3,female,34", True),
+        ("file_name,gender", "a.mp3,female", True),
+        ("clip_id,path,gender,client_id", "a,a.mp3,F,s", False),
+        ("client_id,path,sentence", "s,a.mp3,x", True),
+        ("gender,sentence", "F,x", False),
+    ],
+)
+def test_which_tables_are_imported_in_place_of_a_manifest(header: str, row: str, foreign: bool, tmp_path: Path) -> None:
+    for name, separator in (("t.csv", ","), ("t.tsv", "\t")):
+        (tmp_path / name).write_text(f"{header}\n{row}\n".replace(",", separator))
+        assert is_foreign(tmp_path / name) is foreign
+    pl.read_csv(tmp_path / "t.csv").write_parquet(tmp_path / "t.parquet")
+    assert is_foreign(tmp_path / "t.parquet") is foreign
+    assert not is_foreign(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize(

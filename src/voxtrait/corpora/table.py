@@ -44,6 +44,7 @@ from voxtrait.corpora.source import (
     without_suffix,
 )
 from voxtrait.errors import CorpusError
+from voxtrait.labels import GENDERS
 from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT, readable
 
 LAYOUT: Final = "table"
@@ -139,7 +140,18 @@ def is_foreign(path: Path) -> bool:
     lower = {name.lower() for name in names}
     if "path" not in lower:
         return bool(lower & set(FILES))
-    return not is_manifest(list(names)) and bool(lower & _ELSEWHERE)
+    if is_manifest(list(names)) or "clip_id" in names:
+        return False
+    return bool(lower & _ELSEWHERE) or ("gender" in names and _has_spellings(path))
+
+
+def _has_spellings(path: Path) -> bool:
+    """Return whether a table writes a gender as no manifest does, such as ``F``."""
+    try:
+        written = read_any(path)[0]["gender"].cast(pl.String).drop_nulls().unique()
+    except CorpusError:
+        return False  # whoever reads it says what is wrong
+    return any(spellings.word(one) in spellings.GENDER_SPELLINGS and one not in GENDERS for one in written)
 
 
 def is_manifest(columns: Sequence[str]) -> bool:

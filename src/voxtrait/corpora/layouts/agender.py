@@ -52,12 +52,13 @@ from voxtrait.corpora.source import (
     without_suffix,
 )
 from voxtrait.errors import CorpusError
+from voxtrait.labels import UNKNOWN_WORDS
 
 LAYOUT: Final = "aGender list"
 EXPECTED: Final = "aGender: trainSampleList_train.txt, trainSampleList_devel.txt"
 EXPECTED_FILE: Final = "a list like aGender's (.txt, .lst, .csv, .tsv): file, speaker, age, gender, header or none"
 ENDINGS: Final = (".txt", ".lst", ".list", ".csv", ".tsv")
-GENDERS: Final = frozenset(("f", "m", "x", "w", "female", "male", "child"))
+GENDERS: Final = frozenset((*spellings.GENDER_SPELLINGS, "x", "child"))
 CLASSES: Final = frozenset(("C", "YF", "YM", "AF", "AM", "SF", "SM"))
 OLDEST: Final = 120  # years, of a column that is taken for ages
 CONVERT: Final = (
@@ -198,7 +199,7 @@ def _columns_by_values(table: pl.DataFrame) -> dict[str, str]:
     names = table.columns
     file = next(name for name in names if re.search(_AUDIO, table[name][0] or ""))
     left = [name for name in names if name != file and table[name].count()]
-    gender = next((name for name in left if _all_in(table[name].str.to_lowercase(), GENDERS)), None)
+    gender = next((name for name in left if _are_genders(table[name].str.to_lowercase())), None)
     kind = next((name for name in left if _all_in(table[name], CLASSES)), None)
     left = [name for name in left if name not in (gender, kind)]
     repeats = [name for name in left if _is_in_path(table, file, name)]  # ids of speakers and sessions, and no ages
@@ -214,6 +215,10 @@ def _columns_by_values(table: pl.DataFrame) -> dict[str, str]:
 
 def _all_in(values: pl.Series, known: frozenset[str]) -> bool:
     return bool(values.drop_nulls().is_in(list(known)).all())
+
+
+def _are_genders(values: pl.Series) -> bool:
+    return _all_in(values, GENDERS | UNKNOWN_WORDS) and bool(values.is_in(list(GENDERS)).any())
 
 
 def _are_ages(values: pl.Series) -> bool:
