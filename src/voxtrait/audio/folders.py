@@ -1,7 +1,9 @@
 """The audio files of a folder, and what is in it besides."""
 
 import os
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,27 +16,79 @@ class Found(NamedTuple):
     """What a search of a folder found."""
 
     files: list[Path]  # sorted, with an ending of audio
-    others: Counter[str]  # other files: how many, by ending in lower case
-    unread: list[str]  # folders that cannot be read
+    notes: list[str]  # what was passed over, and folders that cannot be read
 
-    @property
-    def left_out(self) -> str | None:
-        """What was left out, in words; ``None`` where nothing was.
+
+@dataclass
+class Walk:
+    """What a walk through folders met beside the files that it looks for."""
+
+    failures: list[str] = field(default_factory=list)  # folders that cannot be read, and why
+    others: Counter[str] = field(default_factory=Counter)  # other files: how many, by ending in lower case
+    again: list[str] = field(default_factory=list)  # links to folders that were read already, loops aside
+
+    def notes(self) -> list[str]:
+        """Say what was passed over, each as a note about a source.
 
         Examples:
-            >>> Found([], Counter({".txt": 2, "": 1}), ["private"]).left_out
-            '3 files with other endings passed over (2 .txt, 1 without ending); 1 folder cannot be read: private'
+            >>> Walk(others=Counter({".txt": 2, "": 1})).notes()
+            ['has 3 files with other endings: passed over (2 .txt, 1 without ending)']
         """
-        parts = []
+        notes = []
         if count := self.others.total():
-            most = ", ".join(f"{n} {ending or 'without ending'}" for ending, n in self.others.most_common(3))
-            files, more = ("file" if count == 1 else "files"), (", …" if len(self.others) > 3 else "")
-            parts.append(f"{count} {files} with other endings passed over ({most}{more})")
-        if self.unread:
-            folders = "1 folder" if len(self.unread) == 1 else f"{len(self.unread)} folders"
-            shown = ", ".join(self.unread[:3]) + (", …" if len(self.unread) > 3 else "")
-            parts.append(f"{folders} cannot be read: {shown}")
-        return "; ".join(parts) or None
+            most = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
+            shown = ", ".join([f"{n} {ending or 'without ending'}" for ending, n in most[:3]] + ["…"] * (len(most) > 3))
+            files = "1 file with another ending" if count == 1 else f"{count} files with other endings"
+            notes.append(f"has {files}: passed over ({shown})")
+        if self.again:
+            shown = ", ".join(self.again[:3]) + (", …" if len(self.again) > 3 else "")
+            notes.append(f"has links to folders that it has too, which are read only once: {shown}")
+        return notes
+
+
+def names_below(folder: Path | str, endings: Collection[str], walk: Walk | None = None) -> Iterator[str]:
+    """Yield what :func:`files_below` lists, folder by folder; ``walk`` gets what it meets besides.
+
+    Each folder is read once, for links may run in circles; under its own name where it is below ``folder`` itself.
+    """
+    root, wanted = storage.path_of(str(folder)), tuple(endings)
+    met = Walk() if walk is None else walk
+    seen: set[tuple[int, int]] = set()
+    starts = deque([root])  # links come after all real folders
+    while starts:
+        start = starts.popleft()
+        for here, folders, names in os.walk(start, onerror=lambda error: met.failures.append(unread(error))):
+            status = os.stat(here)  # noqa: PTH116 - a string, a hundred thousand times
+            below = here[len(root) :].strip(os.sep).replace(os.sep, "/")
+            if (status.st_dev, status.st_ino) in seen:
+                if not _is_loop(here):
+                    met.again.append(storage.text_of(below))
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            shown = sorted(name for name in folders if not name.startswith("."))
+            links = [name for name in shown if os.path.islink(os.path.join(here, name))]  # noqa: PTH114, PTH118
+            starts.extend(os.path.join(here, name) for name in links)  # noqa: PTH118
+            folders[:] = [name for name in shown if name not in links]
+            for name in names:
+                if name.startswith("."):
+                    continue
+                if name.lower().endswith(wanted):
+                    yield storage.text_of(f"{below}/{name}" if below else name)
+                else:
+                    met.others[storage.text_of(os.path.splitext(name)[1].lower())] += 1  # noqa: PTH122
+
+
+def _is_loop(link: str) -> bool:
+    """Return whether a link leads to a folder that it is in."""
+    above = os.path.realpath(os.path.dirname(link))  # noqa: PTH120
+    return f"{above}/".startswith(f"{os.path.realpath(link).rstrip('/')}/")
+
+
+def unread(error: OSError) -> str:
+    """Say that a folder cannot be read."""
+    name = storage.text_of(error.filename or "a folder")
+    return f"{name} cannot be read ({error.strerror}). Its files are left out: change its permissions"
 
 
 def search(folder: str | os.PathLike[str]) -> Found:
@@ -48,30 +102,10 @@ def search(folder: str | os.PathLike[str]) -> Found:
     Returns:
         The files whose endings are audio's (:data:`~voxtrait.audio.SUFFIXES`), and what was left out.
     """
-    found: list[Path] = []
-    others: Counter[str] = Counter()
-    unread: list[str] = []
-    seen: set[tuple[int, int]] = set()
-
-    def refused(error: OSError) -> None:
-        unread.append(storage.text_of(error.filename))
-
-    for here, folders, names in os.walk(folder, followlinks=True, onerror=refused):
-        status = Path(here).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if name.startswith("."):
-                continue
-            ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a string, a million times
-            if ending in SUFFIXES:
-                found.append(Path(here, name))
-            else:
-                others[storage.text_of(ending)] += 1
-    return Found(sorted(found), others, unread)
+    walk = Walk()
+    root = os.fspath(folder)
+    files = [Path(storage.path_of(os.path.join(root, name))) for name in names_below(root, SUFFIXES, walk)]  # noqa: PTH118
+    return Found(sorted(files), [*walk.failures, *(f"{storage.text_of(root)} {note}" for note in walk.notes())])
 
 
 def audio_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -82,9 +116,8 @@ def audio_files(folder: str | os.PathLike[str]) -> list[Path]:
     """
     found = search(folder)
     if not found.files:
+        said = "; ".join([f"no audio in {storage.text_of(folder)}", *found.notes])
         raise NothingToDoError(
-            f"no audio in {storage.text_of(folder)}: "
-            + (found.left_out or "the folder is empty")
-            + ". Expected files ending in .mp3, .wav, .flac, .ogg, .opus, .m4a, .webm or another ending of audio"
+            f"{said}. Expected files ending in .mp3, .wav, .flac, .ogg, .opus, .m4a, .webm or another ending of audio"
         )
     return found.files

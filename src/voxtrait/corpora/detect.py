@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from voxtrait import storage
+from voxtrait.audio.folders import names_below, unread
 from voxtrait.corpora import table, trees
 from voxtrait.corpora.layouts import (
     agender,
@@ -116,7 +117,7 @@ def find(
 def _what_lacks(root: Path) -> str:
     """Say what is in a folder in which there is no corpus, and what was expected."""
     here = Listing.of(root)
-    audio = sorted(itertools.islice(trees.names_below(root, trees.AUDIO), MOST_AUDIO))
+    audio = sorted(itertools.islice(names_below(root, trees.AUDIO), MOST_AUDIO))
     if audio:
         count = f"more than {MOST_AUDIO}" if len(audio) == MOST_AUDIO else str(len(audio))
         files = f"{count} audio file{'s' if len(audio) > 1 else ''}"
@@ -162,7 +163,7 @@ def _search(folder: Path, depth: int, seen: set[Path], closed: list[str]) -> Ite
     seen.add(real)
     listing = Listing.of(folder)
     if listing.error is not None:
-        closed.append(trees.unread(listing.error))
+        closed.append(unread(listing.error))
     for layout in LAYOUTS:
         if (source := layout.find(listing)) is not None:
             yield source

@@ -14,7 +14,7 @@ import polars as pl
 
 from voxtrait import storage
 from voxtrait.audio import SUFFIXES
-from voxtrait.corpora import trees
+from voxtrait.audio.folders import names_below
 from voxtrait.corpora.source import is_file, is_folder
 from voxtrait.manifest.table import lookup
 
@@ -205,7 +205,7 @@ def hint(path: str, base: str) -> str:
     shown = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
     lacks = f"{folder or '/'} has no {missing + '/' if missing else name} (it has {shown or 'nothing'})"
     wanted = os.path.splitext(name.replace("\\", "/").rpartition("/")[2])[0]  # noqa: PTH122
-    for at, other in enumerate(trees.names_below(base, tuple(SUFFIXES))):
+    for at, other in enumerate(names_below(base, tuple(SUFFIXES))):
         if os.path.splitext(other.rpartition("/")[2])[0] == wanted:  # noqa: PTH122
             return f"{lacks}. {base}/{other} may be the file"
         if at >= _SEARCHED:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import polars as pl
 
-from voxtrait import manifest, storage
+from voxtrait import audio, manifest, storage
 from voxtrait.corpora import archives, detect, finding, spellings
 from voxtrait.corpora import decisions as decision_files
 from voxtrait.corpora.archives import Archive
@@ -145,14 +145,11 @@ def _read_archived(source: Source, archive: Archive, names: Sequence[str] | None
 
 
 def duration_of(path: str) -> float | None:
-    """Read a file's length in seconds from its header; ``None`` where it has none that can be read."""
-    import soundfile
+    """Return a file's length in seconds without decoding it; ``None`` where it cannot be told.
 
-    try:
-        info = soundfile.info(path if storage.text_of(path) == path else os.fsencode(path))  # it takes UTF-8 or bytes
-    except (soundfile.LibsndfileError, OSError, TypeError):  # the last for headerless .raw, whose rate is unknown
-        return None
-    return info.frames / info.samplerate if info.frames > 0 and info.samplerate > 0 else None
+    The header is believed; the frames of an mp3 without one are counted (:func:`voxtrait.audio.stated_s`).
+    """
+    return audio.stated_s(path)
 
 
 def _start_funnel(source: Source, rows: Rows) -> Funnel:

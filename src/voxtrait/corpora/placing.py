@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import batch, storage
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import atomic_path, remove_unfinished
 from voxtrait.errors import OptionError
 from voxtrait.labels import SPLITS
 
@@ -72,7 +72,7 @@ def claim(out: Path, settings: Mapping[str, Any], table: pl.DataFrame) -> None:
         )
     if names:
         _same_export(out, wanted)
-        _clear_unfinished(out)
+        remove_unfinished(out)
         return
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / MARK) as part:
@@ -91,13 +91,6 @@ def _same_export(out: Path, wanted: Mapping[str, Any]) -> None:
             f"{out} holds another export ({'; '.join(differ) or 'unknown'}), and nothing is ever overwritten: "
             "choose a new folder, or delete that one"
         )
-
-
-def _clear_unfinished(out: Path) -> None:
-    for here, _, names in os.walk(out):
-        for name in names:
-            if name[0] == "." and name.endswith(".part"):
-                Path(here, name).unlink(missing_ok=True)
 
 
 def put_all(

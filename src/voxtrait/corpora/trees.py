@@ -5,10 +5,7 @@ many ways as there are corpora (``|``, blanks, tabs in a ``.csv``), so a layout 
 reading of them is here.
 """
 
-import os
-from collections import Counter, deque
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,36 +13,10 @@ import polars as pl
 
 from voxtrait import storage
 from voxtrait.audio import SUFFIXES
+from voxtrait.audio.folders import Walk, names_below
 from voxtrait.errors import CorpusError
 
 AUDIO: Final = tuple(sorted(SUFFIXES))
-
-
-@dataclass
-class Walk:
-    """What a walk through folders met beside the files that it looks for."""
-
-    failures: list[str] = field(default_factory=list)  # folders that cannot be read, and why
-    others: Counter[str] = field(default_factory=Counter)  # other files: how many, by ending in lower case
-    again: list[str] = field(default_factory=list)  # links to folders that were read already, loops aside
-
-    def notes(self) -> list[str]:
-        """Say what was passed over, each as a note about a source.
-
-        Examples:
-            >>> Walk(others=Counter({".txt": 2, "": 1})).notes()
-            ['has 3 files with other endings: passed over (2 .txt, 1 without ending)']
-        """
-        notes = []
-        if count := self.others.total():
-            most = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
-            shown = ", ".join([f"{n} {ending or 'without ending'}" for ending, n in most[:3]] + ["…"] * (len(most) > 3))
-            files = "1 file with another ending" if count == 1 else f"{count} files with other endings"
-            notes.append(f"has {files}: passed over ({shown})")
-        if self.again:
-            shown = ", ".join(self.again[:3]) + (", …" if len(self.again) > 3 else "")
-            notes.append(f"has links to folders that it has too, which are read only once: {shown}")
-        return notes
 
 
 class Found(NamedTuple):
@@ -64,51 +35,6 @@ def files_below(folder: Path, endings: Collection[str] = AUDIO) -> Found:
     """
     walk = Walk()
     return Found(sorted(names_below(folder, endings, walk)), walk.failures)
-
-
-def names_below(folder: Path | str, endings: Collection[str], walk: Walk | None = None) -> Iterator[str]:
-    """Yield what :func:`files_below` lists, folder by folder; ``walk`` gets what it meets besides.
-
-    Each folder is read once, for links may run in circles; under its own name where it is below ``folder`` itself.
-    """
-    root, wanted = storage.path_of(str(folder)), tuple(endings)
-    met = Walk() if walk is None else walk
-    seen: set[tuple[int, int]] = set()
-    starts = deque([root])  # links come after all real folders
-    while starts:
-        start = starts.popleft()
-        for here, folders, names in os.walk(start, onerror=lambda error: met.failures.append(unread(error))):
-            status = os.stat(here)  # noqa: PTH116 - a string, a hundred thousand times
-            below = here[len(root) :].strip(os.sep).replace(os.sep, "/")
-            if (status.st_dev, status.st_ino) in seen:
-                if not _is_loop(here):
-                    met.again.append(storage.text_of(below))
-                folders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            shown = sorted(name for name in folders if not name.startswith("."))
-            links = [name for name in shown if os.path.islink(os.path.join(here, name))]  # noqa: PTH114, PTH118
-            starts.extend(os.path.join(here, name) for name in links)  # noqa: PTH118
-            folders[:] = [name for name in shown if name not in links]
-            for name in names:
-                if name.startswith("."):
-                    continue
-                if name.lower().endswith(wanted):
-                    yield storage.text_of(f"{below}/{name}" if below else name)
-                else:
-                    met.others[storage.text_of(os.path.splitext(name)[1].lower())] += 1  # noqa: PTH122
-
-
-def _is_loop(link: str) -> bool:
-    """Return whether a link leads to a folder that it is in."""
-    above = os.path.realpath(os.path.dirname(link))  # noqa: PTH120
-    return f"{above}/".startswith(f"{os.path.realpath(link).rstrip('/')}/")
-
-
-def unread(error: OSError) -> str:
-    """Say that a folder cannot be read."""
-    name = storage.text_of(error.filename or "a folder")
-    return f"{name} cannot be read ({error.strerror}). Its files are left out: change its permissions"
 
 
 def lines_of(path: Path) -> list[str]:

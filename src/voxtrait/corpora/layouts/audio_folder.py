@@ -30,8 +30,9 @@ from typing import Final
 import polars as pl
 
 from voxtrait import storage
+from voxtrait.audio.folders import unread
 from voxtrait.audio.writing import atomic_path
-from voxtrait.corpora import delimited, placing, spellings, table, trees
+from voxtrait.corpora import delimited, placing, spellings, table
 from voxtrait.corpora.source import UNREADABLE, Listing, Rows, Source, complete, drop_nameless
 from voxtrait.errors import CorpusError
 
@@ -65,7 +66,7 @@ def _tables(listing: Listing, depth: int, seen: set[Path], failures: list[str]) 
         return
     seen.add(real)
     if listing.error is not None:
-        failures.append(trees.unread(listing.error))
+        failures.append(unread(listing.error))
     if (path := _table(listing)) is not None:
         yield path
     if depth:

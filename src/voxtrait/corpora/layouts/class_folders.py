@@ -28,7 +28,8 @@ from typing import Final
 import polars as pl
 
 from voxtrait.audio import SUFFIXES
-from voxtrait.corpora import spellings, trees
+from voxtrait.audio.folders import Walk, names_below
+from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete
 from voxtrait.corpora.spellings import class_of
 from voxtrait.labels import AGE_GROUPS, GENDERS
@@ -46,7 +47,7 @@ _SHORT: Final = 5  # letters of a word for a gender that may be a name
 def find(listing: Listing) -> Source | None:
     """Recognise the root of a tree: class folders are in it, or below folders of splits and axes alone."""
     for folder in _class_folders(listing, _MAX_LEVELS):
-        if next(trees.names_below(folder, SUFFIXES), None) is not None:
+        if next(names_below(folder, SUFFIXES), None) is not None:
             return Source(LAYOUT, listing.folder, listing.folder.name)
     return None
 
@@ -84,8 +85,8 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
     """
     files: dict[str, list[str | None]] = {"file": [], "stem": [], "gender": [], "age": [], "split": [], "axis": []}
     outside = 0
-    walk = trees.Walk()
-    for path in sorted(trees.names_below(source.folder, suffixes, walk)):
+    walk = Walk()
+    for path in sorted(names_below(source.folder, suffixes, walk)):
         row = _describe(path)
         outside += row is None
         for name, value in zip(files, row or (), strict=False):
