@@ -29,6 +29,8 @@ class Kind(NamedTuple):
     streams: bool = True  # it can be decoded while it comes through a pipe
 
 
+EBML: Final = b"\x1aE\xdf\xa3"
+
 MP3: Final = Kind("MPEG audio", "mp3", sndfile=True)
 AAC: Final = Kind("ADTS AAC", "aac")
 WAV: Final = Kind("WAV", "wav", sndfile=True)
@@ -38,7 +40,7 @@ FLAC: Final = Kind("FLAC", "flac", sndfile=True)
 AMR: Final = Kind("AMR", "amr")
 MP4: Final = Kind("MP4", "mp4")
 _AIFF: Final = Kind("AIFF", "aiff", sndfile=True)
-_MATROSKA: Final = Kind("Matroska", "matroska")
+MATROSKA: Final = Kind("Matroska", "matroska")
 _REAL: Final = Kind("RealMedia", "rm", streams=False)
 _MPEG_TS: Final = Kind("MPEG transport stream", "mpegts")
 
@@ -64,7 +66,7 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
     (4, b"mdat", MP4),
     (4, b"wide", MP4),
     (4, b"pnot", MP4),
-    (0, b"\x1aE\xdf\xa3", _MATROSKA),
+    (0, EBML, MATROSKA),
     (0, b"#!AMR", AMR),
     (0, b"0&\xb2u\x8ef\xcf\x11", Kind("ASF", "asf")),
     (0, b"FLV\x01", Kind("FLV", "flv")),

@@ -69,8 +69,15 @@ class Contents:
 
     def find(self, sign: bytes, start: int, stop: int, /) -> int:
         """Return the place of some bytes in a range; -1 where they are not in it."""
-        found = self[start:stop].find(sign)
-        return found if found < 0 else start + found
+        while start < stop:  # block by block, for a large file must not be in memory at once
+            end = min(stop, start + BLOCK)
+            found = self[start:end].find(sign)
+            if found >= 0:
+                return start + found
+            if end == stop:
+                break
+            start = end - len(sign) + 1
+        return -1
 
     def _load(self, start: int) -> None:
         self._file.seek(start)
@@ -240,6 +247,17 @@ def _of_marks(mark: bytes) -> Callable[[Data], Iterator[Piece]]:
     return divide
 
 
+def _of_matroska(data: Data) -> Iterator[Piece]:
+    """Divide Matroska and WebM files (RFC 9559): each begins with a head that names its kind."""
+    size, at, start = len(data), 0, 0
+    while (at := data.find(kinds.EBML, at + 1, size)) >= 0:
+        head = data[at : at + 64]
+        if b"webm" in head or b"matroska" in head:
+            yield Piece(start, at)
+            start = at
+    yield Piece(start, size)
+
+
 def _of_wav(data: Data) -> Iterator[Piece]:
     size, start = len(data), 0
     while start < size:
@@ -305,4 +323,5 @@ _DIVIDED: Final[dict[Kind | None, Callable[[Data], Iterator[Piece]]]] = {
     kinds.MP4: _of_boxes,
     kinds.FLAC: _of_marks(b"fLaC\0\0\0\x22"),
     kinds.AMR: _of_marks(b"#!AMR"),
+    kinds.MATROSKA: _of_matroska,
 }
