@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
 
-.PHONY: install weights demo test lint docs bench bench-corpus bench-scale bench-peers bench-web model cross-corpus clean
+.PHONY: install weights demo test lint docs bench bench-corpus bench-scale bench-peers bench-web cases model cross-corpus clean
 
 install: $(STAMP)
 
@@ -65,6 +65,11 @@ bench-scale: $(STAMP)
 PEERS ?=
 bench-peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(PEERS)
+
+# what public bug reports left, each tried as a user would
+CASES ?= ../shared/cases
+cases: $(STAMP)
+	$(BIN)/python benchmarks/cases.py $(CASES)
 
 # retrains the shipped bundles from real speech: make model SPEECH=DIR; BUNDLE=base, fast or diary retrains one of them
 BUNDLE ?= base fast diary
