@@ -146,3 +146,15 @@ def test_a_kind_is_told_by_the_content() -> None:
         content = make(SWEEP)
         file = AudioFile(BytesIO(content), content, name)
         assert file.kind is not None or name in ("mat4.mat", "htk.htk"), name  # which have no mark
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_anywhere_in_its_head_is_answered(kind: str) -> None:
+    """At every byte of the first 200, and some later: sound, or one clear error, and an end."""
+    content = KINDS[kind](SWEEP[: RATE // 4])
+    for size in [*range(1, 200, 3), 500, 900, 1500, 3000]:
+        try:
+            audio.load(BytesIO(content[:size]))
+        except DecodeError as error:
+            assert "the input" in str(error)
+        audio.stated_s(BytesIO(content[:size]))

@@ -193,6 +193,8 @@ class AudioFile:
                 if not container.streams.audio:
                     raise NotAudioError(f"{self._name} has no sound in it: it is a container without an audio stream")
                 stream = container.streams.audio[0]
+                if stream.codec_context is None:
+                    raise self._no_audio(first_error)
                 self._check_header(stream.rate or 1, stream.channels or 1)
                 for frame in media.frames(container, stream):
                     for block in planar.feed(frame):

@@ -153,14 +153,14 @@ def _of_mpeg(data: Data) -> Iterator[Piece]:
         if header is None or header.length is None or at + header.length > size:
             walk = mpeg.walk(data, at, first)
             end, samples = walk.end, walk.samples
-            if header is not None or not walk.constant:
-                before, skipped = _counted(data, at, first, walk, header is not None)
+            if walk.frames and (header is not None or not walk.constant):
+                before, skipped = _counted(data, at, first, walk, header is not None) or (b"", start)
         else:
             end = at + header.length
             while (more := mpeg.frame(data, end)) and more.follows(first) and not mpeg.header(data, end, more):
                 end += more.length  # some encoders do not count the frame that the header is in
         # a short tag is no harm, and the file itself is read faster than a piece of it; of more, libmpg123 gives up
-        if size - end <= SLACK and not before:
+        if end <= at or (size - end <= SLACK and not before):
             end = size
         yield Piece(skipped, end, before, samples, first.rate)
         start = end
@@ -174,14 +174,17 @@ def _first_frame(data: Data, start: int, *, short: bool = False) -> tuple[int, m
     return None if first is None or not mpeg.is_chain(data, at, short=short) else (at, first)
 
 
-def _counted(data: Data, at: int, first: mpeg.Frame, walk: mpeg.Walk, has_header: bool) -> tuple[bytes, int]:
-    """Make a first frame that states how many frames follow; return it and where what follows it begins."""
+def _counted(data: Data, at: int, first: mpeg.Frame, walk: mpeg.Walk, has_header: bool) -> tuple[bytes, int] | None:
+    """Make a first frame that states how many frames follow; return it and where what follows it begins.
+
+    ``None`` for a VBRI header, which decoders do not use.
+    """
     length = walk.end - at
     if has_header:  # of a file that was cut off: its own, for it also says what the encoder put before the sound
         made = bytearray(data[at : at + first.length])
         place = 4 + first.side
         if bytes(made[place : place + 4]) not in (b"Xing", b"Info"):  # VBRI
-            return b"", 0
+            return None
         at += first.length
     else:
         made = bytearray(bytes(data[at : at + 4]) + bytes(first.length - 4))
