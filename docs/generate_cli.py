@@ -22,6 +22,35 @@ KINDS = {
 }
 MADE = "<!-- made by docs/generate_cli.py: change the code, then run `make docs` -->"
 
+ABOUT = r"""
+## Default model
+
+`VOXTRAIT_MODEL` is the default of `--model`: the folder or name of a bundle, for `predict`, `timeline`,
+`listen`, `serve` and `corpus audit`.
+
+```console
+$ export VOXTRAIT_MODEL=runs/base/bundle
+$ voxtrait clip.mp3
+```
+
+## Shell completion
+
+Commands, options, their values and file names are completed with the Tab key. Add one line to the start-up
+file of your shell, and open a new terminal:
+
+| shell | line | file |
+|---|---|---|
+| bash (4.4 or newer) | `eval "$(_VOXTRAIT_COMPLETE=bash_source voxtrait)"` | `~/.bashrc` |
+| zsh | `eval "$(_VOXTRAIT_COMPLETE=zsh_source voxtrait)"` | `~/.zshrc` |
+| fish | `_VOXTRAIT_COMPLETE=fish_source voxtrait \| source` | `~/.config/fish/completions/voxtrait.fish` |
+
+## Encodings
+
+Files that `--out` writes are UTF-8. On a terminal with another encoding, a character that it lacks is
+replaced by a similar one (`-` for `–`) or by its escape (`\u8bed`). JSON is then ASCII with escapes. CSV and
+other formats for programs are UTF-8 in a file or a pipe, unless `PYTHONIOENCODING` is set. A byte of a file
+name that is not UTF-8 is shown as `\xe9`; a name in that spelling is found again.""".splitlines()
+
 
 def main() -> None:
     """Write the documents."""
@@ -39,6 +68,7 @@ def cli_lines() -> Iterator[str]:
     yield from ("# The command line", "", MADE, "")
     yield "Results go to standard output, everything else to standard error. Exit status: 0 all well; 1 some inputs"
     yield "failed, the rest was done; 2 wrong usage, or nothing to do."
+    yield from ABOUT
     for name, help_ in commands():
         yield from ("", f"## {name}", "", "```text", help_, "```")
     yield ""

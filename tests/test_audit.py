@@ -338,7 +338,7 @@ def test_wrong_use(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(NothingToDoError, match="no clip to audit"):
         audit.audit(tmp_path / "empty.parquet", tmp_path)
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(MissingExtraError, match=r"voxtrait\[audit\]"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[audit\]"):
         audit.audit(release, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 

@@ -92,7 +92,8 @@ def test_out_writes_what_would_have_been_printed(bundle: str, folder: Path, tmp_
     assert (result.exit_code, result.stdout) == (1, "")
     *_, said, failed = result.stderr.splitlines()
     assert re.fullmatch(
-        rf"{re.escape(str(out))}: 1 error, 2 ok; 3 in this run, [0-9.]+ files/s, \d+ s of audio a second \(× .*\)",
+        rf"{re.escape(str(out))}: 1 error, 2 ok; 3 in this run, [0-9.]+ files/s, \d+ s of audio a second \(× .*\); "
+        r"1 file with another ending passed over \(1 \.txt\)",
         said,
     )
     assert failed == f"failed: no such file: {folder / 'gone.wav'}"
@@ -132,7 +133,7 @@ def test_a_killed_out_goes_on(bundle: str, folder: Path, tmp_path: Path, monkeyp
 
 def test_wrong_usage(bundle: str, folder: Path, tmp_path: Path) -> None:
     for arguments, words in [
-        (["predict"], "no file given"),
+        (["predict"], "No file given"),
         ([tmp_path / "voices" / "a.wav", "--model", "nowhere"], "no bundle at nowhere"),
         ([folder, "--model", bundle, "--out", tmp_path / "out.xlsx"], "expected one ending in .parquet, .csv, .jsonl"),
         ([folder, "--model", bundle, "--address", "10.0.0.1:6379"], "without a cluster, expected --engine ray or dask"),
@@ -151,7 +152,7 @@ def test_wrong_usage(bundle: str, folder: Path, tmp_path: Path) -> None:
 def test_a_mistyped_command(word: str, command: str) -> None:
     result = run(word, "--data", "x")
     assert result.exit_code == 2
-    assert result.stderr == f"voxtrait: no file and no command is called '{word}': did you mean 'voxtrait {command}'?\n"
+    assert result.stderr == f"voxtrait: No file and no command '{word}'. Did you mean 'voxtrait {command}'?\n"
 
 
 def test_a_file_called_nearly_like_a_command_is_a_file(

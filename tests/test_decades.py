@@ -101,7 +101,7 @@ def test_a_bundle_without_errors_by_decade_works_everywhere(tmp_path: Path, scor
     assert "Age by decade" not in card(made)
     shown = CliRunner().invoke(root, ["models", str(made.folder), "--by-decade"])
     assert (shown.exit_code, shown.stdout) == (0, "")
-    assert shown.stderr == "small 1.0 has no error of age by decade: measure it with 'voxtrait evaluate'\n"
+    assert shown.stderr == "small 1.0 has no age error by decade. Measure it with 'voxtrait evaluate'.\n"
     assert CliRunner().invoke(root, ["models", str(made.folder), "--by-decade", "--quiet"]).stderr == ""
 
 

@@ -82,7 +82,7 @@ def test_a_folder_without_audio(bundle: str, here: Path, monkeypatch: pytest.Mon
     for format_ in ("text", "json", "jsonl", "csv"):
         result = run("nothing", "--model", bundle, "--format", format_)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr.startswith("voxtrait: no audio in nothing: expected files ending in .mp3")
+        assert result.stderr.startswith("voxtrait: no audio in nothing: the folder is empty. Expected files")
     beside = run("nothing", "eight.wav", "--model", bundle, "--format", "jsonl")
     assert beside.exit_code == 1
     assert [json.loads(line)["status"] for line in beside.stdout.splitlines()] == ["error", "ok"]
@@ -91,7 +91,7 @@ def test_a_folder_without_audio(bundle: str, here: Path, monkeypatch: pytest.Mon
 def test_all_of_it_at_once_as_a_user_would(bundle: str, here: Path) -> None:
     command = [sys.executable, "-m", "voxtrait", ".", "missing.mp3", "--model", bundle, "--format", "jsonl"]
     result = subprocess.run(command, cwd=here, capture_output=True, text=True, encoding="utf-8", check=False)
-    assert (result.returncode, result.stderr) == (1, "")
+    assert (result.returncode, result.stderr) == (1, "11 files: 3 unsure, 1 no_speech, 1 too_short, 6 error\n")
     rows = {row["path"]: row["status"] for row in map(json.loads, result.stdout.splitlines())}
     assert rows == {name: status for name, (status, *_) in EXPECTED.items()} | {"good.mp3": "ok"}
 

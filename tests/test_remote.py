@@ -101,8 +101,9 @@ def test_a_killed_run_goes_on_from_the_parts_in_the_bucket(
     monkeypatch.setattr(content, "tried", plain)
     store.lines.clear()
     assert run(*command).exit_code == 1
-    # of 3 shards 2 were there: the clips of the third are read, 3 shards joined; one shard and the table sent
-    assert store.counts() == {"LIST": 2, "GET": 2 + 3, "PUT": 2, "DELETE": 3}
+    # of 3 shards 2 were there: the clips of the third are read, 3 shards joined; one shard and the table sent.
+    # One more looks whether a finished table of other predictions is there
+    assert store.counts() == {"LIST": 2, "GET": 2 + 3 + 1, "PUT": 2, "DELETE": 3}
     assert read_table(storage.read(f"{bucket}/out.jsonl"), ".jsonl").height == CLIPS
 
 
@@ -130,7 +131,8 @@ def test_kill_9_and_run_again(bundle: str, bucket: str, clips: Path, tmp_path: P
     store.lines.clear()
     again = subprocess.run([*command, "--out", f"{bucket}/out.csv"], capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr) == (1, "")
-    assert store.counts()["GET"] <= CLIPS + 30 - 2 * 5 + 8  # the clips of two shards are not read again, 8 are joined
+    # the clips of two shards are not read again, 8 are joined, and one looks whether a finished table is there
+    assert store.counts()["GET"] <= CLIPS + 30 - 2 * 5 + 8 + 1
     run(url, "--model", bundle, "--out", tmp_path / "out.csv", "--quiet")
     assert storage.read(f"{bucket}/out.csv") == (tmp_path / "out.csv").read_bytes()
 

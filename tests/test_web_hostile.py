@@ -1,5 +1,6 @@
 """Uploads that mean no good, and requests made up from the server's own description: all answers are documented."""
 
+import http
 import io
 import os
 import shutil
@@ -72,7 +73,8 @@ def test_no_playlist_makes_the_server_read_or_fetch_anything(server: Running) ->
 @pytest.mark.parametrize("kind", requests())
 def test_headers_that_lie_are_answered_or_hung_up_on(server: Running, kind: str) -> None:
     expected = {
-        "a terabyte announced": "HTTP/1.1 413 Request Entity Too Large",
+        # Python 3.13 renamed the phrase: "Request Entity Too Large" became "Content Too Large"
+        "a terabyte announced": f"HTTP/1.1 413 {http.HTTPStatus(413).phrase}",
         "deflated": "HTTP/1.1 415 Unsupported Media Type",
         "less announced than sent": "HTTP/1.1 400 Bad Request",
     }

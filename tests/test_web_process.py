@@ -17,6 +17,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 from servers import form, running, silence, until, wav
+from voxtrait.errors import install_line
 from voxtrait.web.upload_folder import PREFIX, UploadFolder, remove_stale
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
@@ -242,7 +243,7 @@ def test_without_the_extra_it_says_what_to_install() -> None:
     code = "import sys; sys.modules['fastapi'] = None; from voxtrait.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "serve"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (
-        2, "", "voxtrait: the server needs the extra [web]: pip install 'voxtrait[web]'\n"
+        2, "", f"voxtrait: the server needs the extra [web]: {install_line('web')}\n"
     )  # fmt: skip
 
 

@@ -28,6 +28,14 @@ Each class also subclasses the built-in exception that fits, so callers may catc
 was got, what was expected and what to do.
 """
 
+import importlib.metadata
+import importlib.util
+import json
+import os
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
 
 class VoxtraitError(Exception):
     """Root of the tree: catch this to catch everything voxtrait raises on purpose."""
@@ -113,8 +121,64 @@ class MissingExtraError(VoxtraitError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs the extra [{extra}]: pip install 'voxtrait[{extra}]'")
+        super().__init__(f"{what} needs the extra [{extra}]: {install_line(extra)}")
 
 
 class PretrainedMissingError(VoxtraitError, ImportError):
     """The package that carries pretrained weights is not installed; only training needs it."""
+
+
+def require(what: str, extra: str, *packages: str) -> None:
+    """Check that the packages of an extra are installed, before any work is done; nothing is imported.
+
+    Args:
+        what: needs them, as the error names it.
+        extra: name of the extra.
+        packages: names of the modules that are imported.
+
+    Raises:
+        MissingExtraError: if one of them is missing.
+
+    Examples:
+        >>> require("reading text", "media", "json")
+    """
+    for package in packages:
+        try:
+            missing = importlib.util.find_spec(package) is None
+        except ValueError:  # a module that is loaded and does not say where from
+            missing = False
+        if missing:
+            raise MissingExtraError(what, extra)
+
+
+def install_line(extra: str) -> str:
+    """Return the command that adds an extra to this installation, from where it was installed.
+
+    No package index may have voxtrait: then only the checkout, the wheel or the repository can be installed from.
+
+    Examples:
+        >>> install_line("media").startswith("pip install "), install_line("media").endswith("[media]'")
+        (True, True)
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file():  # installed with -e, or not at all
+        return f"pip install -e {_quoted(_place(checkout), extra)}"
+    try:
+        origin = json.loads(importlib.metadata.distribution("voxtrait").read_text("direct_url.json") or "{}")
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        origin = {}
+    url = str(origin.get("url", ""))
+    if "dir_info" in origin and url.startswith("file:"):
+        return f"pip install {_quoted(_place(Path(urllib.request.url2pathname(urlsplit(url).path))), extra)}"
+    if "vcs_info" in origin:
+        url = f"{origin['vcs_info']['vcs']}+{url}"
+    return f"pip install {_quoted('voxtrait', extra, f' @ {url}' if url else '')}"
+
+
+def _place(folder: Path) -> str:
+    return "." if folder == Path.cwd() else str(folder)
+
+
+def _quoted(place: str, extra: str, source: str = "") -> str:
+    mark = '"' if os.name == "nt" else "'"  # square brackets are patterns to a shell
+    return f"{mark}{place}[{extra}]{source}{mark}"

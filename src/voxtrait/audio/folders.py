@@ -16,7 +16,8 @@ class Found(NamedTuple):
     """What a search of a folder found."""
 
     files: list[Path]  # sorted, with an ending of audio
-    notes: list[str]  # what was passed over, and folders that cannot be read
+    notes: list[str]  # what was passed over
+    failures: list[str]  # folders that cannot be read, and why
 
 
 @dataclass
@@ -27,6 +28,21 @@ class Walk:
     others: Counter[str] = field(default_factory=Counter)  # other files: how many, by ending in lower case
     again: list[str] = field(default_factory=list)  # links to folders that were read already, loops aside
 
+    def other_files(self, what: str = " passed over") -> list[str]:
+        """Say how many other files were passed over, in one text; none where there were none.
+
+        Examples:
+            >>> Walk(others=Counter({".md": 1})).other_files()
+            ['1 file with another ending passed over (1 .md)']
+        """
+        count = self.others.total()
+        if not count:
+            return []
+        most = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
+        shown = ", ".join([f"{n} {ending or 'without ending'}" for ending, n in most[:3]] + ["…"] * (len(most) > 3))
+        files = "1 file with another ending" if count == 1 else f"{count} files with other endings"
+        return [f"{files}{what} ({shown})"]
+
     def notes(self) -> list[str]:
         """Say what was passed over, each as a note about a source.
 
@@ -34,12 +50,7 @@ class Walk:
             >>> Walk(others=Counter({".txt": 2, "": 1})).notes()
             ['has 3 files with other endings: passed over (2 .txt, 1 without ending)']
         """
-        notes = []
-        if count := self.others.total():
-            most = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
-            shown = ", ".join([f"{n} {ending or 'without ending'}" for ending, n in most[:3]] + ["…"] * (len(most) > 3))
-            files = "1 file with another ending" if count == 1 else f"{count} files with other endings"
-            notes.append(f"has {files}: passed over ({shown})")
+        notes = [f"has {said}" for said in self.other_files(": passed over")]
         if self.again:
             shown = ", ".join(self.again[:3]) + (", …" if len(self.again) > 3 else "")
             notes.append(f"has links to folders that it has too, which are read only once: {shown}")
@@ -105,7 +116,7 @@ def search(folder: str | os.PathLike[str]) -> Found:
     walk = Walk()
     root = os.fspath(folder)
     files = [Path(storage.path_of(os.path.join(root, name))) for name in names_below(root, SUFFIXES, walk)]  # noqa: PTH118
-    return Found(sorted(files), [*walk.failures, *(f"{storage.text_of(root)} {note}" for note in walk.notes())])
+    return Found(sorted(files), walk.other_files(), walk.failures)
 
 
 def audio_files(folder: str | os.PathLike[str]) -> list[Path]:
@@ -116,8 +127,7 @@ def audio_files(folder: str | os.PathLike[str]) -> list[Path]:
     """
     found = search(folder)
     if not found.files:
-        said = "; ".join([f"no audio in {storage.text_of(folder)}", *found.notes])
-        raise NothingToDoError(
-            f"{said}. Expected files ending in .mp3, .wav, .flac, .ogg, .opus, .m4a, .webm or another ending of audio"
-        )
+        why = "; ".join([*found.failures, *found.notes]) or "the folder is empty"
+        expected = "Expected files ending in .mp3, .wav, .flac, .ogg, .opus, .m4a, .webm or another ending of audio"
+        raise NothingToDoError(f"no audio in {storage.text_of(folder)}: {why}. {expected}")
     return found.files

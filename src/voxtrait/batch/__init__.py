@@ -16,7 +16,7 @@ whatever machine the chunk has come to.
 from voxtrait.batch.crew import ATTEMPTS
 from voxtrait.batch.running import CHUNK, progress, run
 from voxtrait.batch.shards import SHARD, claimed, parts_of, run_sharded
-from voxtrait.batch.where import ENGINES, PATIENCE_S, Jobs, Where, default_jobs
+from voxtrait.batch.where import ENGINES, PATIENCE_S, Jobs, Where, default_jobs, require_engine
 from voxtrait.batch.worker import silence_decoders
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "default_jobs",
     "parts_of",
     "progress",
+    "require_engine",
     "run",
     "run_sharded",
     "silence_decoders",

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import Final, TypeAlias
 
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, require
 
 ENGINES: Final = ("local", "ray", "dask")
 PATIENCE_S: Final = 600.0  # seconds that an item may take, unless the user says otherwise
@@ -52,6 +52,19 @@ class Where:
 
 Jobs: TypeAlias = int | Where
 """A number of processes of this machine, or a full description of where a job runs."""
+
+
+def require_engine(engine: str) -> None:
+    """Check that the packages of an engine are installed, before any work is done.
+
+    Raises:
+        MissingExtraError: if one of them is missing.
+
+    Examples:
+        >>> require_engine("local")
+    """
+    packages = {"ray": ("ray",), "dask": ("dask", "distributed", "cloudpickle")}
+    require(f"the engine {engine}", engine, *packages.get(engine, ()))
 
 
 def default_jobs() -> int:

@@ -14,6 +14,7 @@ import pickle
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -109,6 +110,8 @@ def _work(connection: Connection, parts: bool = False) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which stops the workers between items
     silence_decoders()
+    if not sys.warnoptions:  # a worker's standard error is the progress line's, and NumPy's warnings are not results
+        warnings.simplefilter("ignore")
     with contextlib.suppress(EOFError, OSError):  # the owner wants no more
         received = connection.recv_bytes()
         try:
@@ -161,8 +164,9 @@ def silence_decoders() -> None:
     reported in a row of its own.
     """
     with contextlib.suppress(OSError, ValueError):
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"  # what the terminal, or the user, expects
         kept = os.dup(2)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)
         os.close(nowhere)
-        sys.stderr = open(kept, "w", buffering=1, encoding="utf-8", errors="replace")  # noqa: SIM115, PTH123 - a descriptor
+        sys.stderr = open(kept, "w", buffering=1, encoding=encoding, errors="backslashreplace")  # noqa: SIM115, PTH123

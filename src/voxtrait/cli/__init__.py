@@ -6,12 +6,14 @@ or nothing to do.
 
 import importlib
 import sys
-import warnings
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
+from click.shell_completion import CompletionItem
 
-from voxtrait.errors import VoxtraitError
+from voxtrait.cli import console
+from voxtrait.cli.options import MODEL_VARIABLE, from_variable
+from voxtrait.errors import BundleError, VoxtraitError
 
 COMMANDS: Final = {
     "predict": "voxtrait.cli.predict:predict",
@@ -56,13 +58,22 @@ class CommandGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``predict`` before arguments that start with no command."""
         if args and args[0] not in (*COMMANDS, "--help", "-h", "--version"):
+            if args[0].startswith("-") and "predict" in args:  # options before the command
+                args = [*args[: (at := args.index("predict"))], *args[at + 1 :]]
             args = ["predict", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete commands, and files too: ``voxtrait FILE`` is a command line."""
+        return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Turn what voxtrait raises on purpose, and a full disk or a forbidden folder, into one line."""
         try:
             return super().invoke(ctx)
+        except BundleError as error:
+            where = f" The bundle is that of the environment variable {MODEL_VARIABLE}." if from_variable(ctx) else ""
+            raise Stop(f"{error}{'.' if where and not str(error).endswith('.') else ''}{where}") from None
         except VoxtraitError as error:
             raise Stop(str(error)) from None
         except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
@@ -75,25 +86,35 @@ class CommandGroup(click.Group):
 @click.group(
     cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="First: voxtrait clip.mp3        All of it on made-up voices: voxtrait demo",
+    epilog="First: voxtrait clip.mp3        The whole pipeline on synthetic voices: voxtrait demo",
 )
 @click.version_option(package_name="voxtrait", prog_name="voxtrait")
 def root() -> None:
-    """Tell the gender and the age a voice presents as.
+    """Estimate the gender and age that a voice presents as.
 
     \b
-    voxtrait clip.mp3                              answer for a file, a folder, or - (standard input)
-    voxtrait timeline talk.mp3                     who speaks when, and what each voice presents as
-    voxtrait corpus import cv-corpus-*/ all.parquet   a corpus becomes a table
-    voxtrait train diary-gender --data all.parquet --out run
+    voxtrait clip.mp3                                   a file, a folder, or - for standard input
+    voxtrait timeline talk.mp3                          who speaks when, with gender and age
+    voxtrait corpus import cv-corpus-*/ all.parquet     import a corpus into a table
+    voxtrait train base --data all.parquet --out run    train a model
 
     `voxtrait FILE...` is short for `voxtrait predict FILE...`.
     """
 
 
-def _note(message: Warning | str, *place: Any, **more: Any) -> None:
-    """Write a warning as one line on standard error, without file name and line number."""
-    click.echo(f"voxtrait: {message}", err=True)
+def _one_line(error: click.UsageError) -> str:
+    """Return what click says about wrong usage in several lines as one that leads on."""
+    message = " ".join(error.format_message().split())
+    if error.ctx is None:
+        return message
+    if isinstance(error, click.MissingParameter):
+        return f"{message} {' '.join(error.ctx.get_usage().split())}"
+    if isinstance(error, click.NoSuchOption):
+        word = error.option_name.lstrip("-")
+        for parameter in error.ctx.command.params:
+            if parameter.name == "format_" and word in cast(click.Choice[str], parameter.type).choices:
+                return f"No such option '{error.option_name}'. Use --format {word}."
+    return f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} See {error.ctx.command_path} --help."
 
 
 def main() -> None:
@@ -101,13 +122,18 @@ def main() -> None:
     from voxtrait.batch import silence_decoders
 
     silence_decoders()
-    warnings.filterwarnings("default", "voxtrait-", DeprecationWarning)  # former names of bundles
-    warnings.showwarning = _note
+    console.prepare()
     try:
         status = root.main(prog_name="voxtrait", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("voxtrait: stopped; what was done is kept, nothing is half-written", err=True)
         status = 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        status = error.exit_code
+    except click.UsageError as error:
+        click.echo(f"voxtrait: {_one_line(error)}", err=True)
+        status = error.exit_code
     except click.ClickException as error:
         error.show()
         status = error.exit_code

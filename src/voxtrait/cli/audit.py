@@ -12,7 +12,9 @@ from voxtrait.cli.options import (
     format_option,
     jobs_option,
     label,
+    model_option,
     note,
+    out_option,
     print_csv,
     print_json,
     print_table,
@@ -28,12 +30,11 @@ SHOWN = 10  # speakers of each task on a screen
 
 @click.command(short_help="Find labels a model doubts, mixed and double ids, and listen.")
 @click.argument("manifest", type=PATH)
-@click.option(
-    "--out",
+@out_option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep everything in this folder: the tables, the page, and what was heard.",
 )
-@click.option("--model", help="Another bundle: a folder, or the name of a shipped one.  [default: voxtrait-base]")
+@model_option
 @click.option("--decisions", type=PATH, help="A file saved by the page: applied first, and not asked again.")
 @click.option(
     "--top", type=click.IntRange(min=1), default=200, show_default=True, help="How many of each kind to show."

@@ -5,15 +5,23 @@ from pathlib import Path
 
 import click
 
-from voxtrait.cli.options import finish, format_option, jobs_option, note, print_json, print_table, quiet_option
+from voxtrait.cli.options import (
+    finish,
+    format_option,
+    jobs_option,
+    note,
+    out_option,
+    print_json,
+    print_table,
+    quiet_option,
+)
 
 
 @click.command(
     short_help="The whole pipeline on made-up voices.",
     epilog="Example: voxtrait demo --out demo",
 )
-@click.option(
-    "--out",
+@out_option(
     type=click.Path(path_type=Path, file_okay=False),
     default="voxtrait-demo",
     show_default=True,

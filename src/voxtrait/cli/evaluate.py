@@ -5,7 +5,17 @@ from pathlib import Path
 import click
 
 from voxtrait.cli.imported import manifest_of
-from voxtrait.cli.options import finish, format_option, jobs_option, label, note, print_json, print_table, quiet_option
+from voxtrait.cli.options import (
+    finish,
+    format_option,
+    jobs_option,
+    label,
+    note,
+    out_option,
+    print_json,
+    print_table,
+    quiet_option,
+)
 
 
 @click.command(
@@ -14,7 +24,7 @@ from voxtrait.cli.options import finish, format_option, jobs_option, label, note
 )
 @click.argument("bundle")
 @click.argument("manifest", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
+@out_option(required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test", "all"]),

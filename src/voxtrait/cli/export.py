@@ -17,6 +17,7 @@ from voxtrait.cli.options import (
     print_table,
     quiet_option,
 )
+from voxtrait.errors import require
 
 if TYPE_CHECKING:
     from voxtrait.corpora import Export
@@ -63,6 +64,8 @@ def export(
     from voxtrait import batch, corpora
     from voxtrait import manifest as manifests
 
+    if to == "audformat":
+        require("the format audformat", "audformat", "audformat")
     table = manifests.with_absolute_paths(manifests.read(manifest), manifest.parent)
     jobs = jobs or batch.default_jobs()
     text = label("export", quiet)

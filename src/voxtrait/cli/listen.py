@@ -10,7 +10,9 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
-from voxtrait.cli.options import finish, format_option, note, quiet_option
+from voxtrait import storage
+from voxtrait.cli import console
+from voxtrait.cli.options import finish, format_option, model_option, note, print_text, quiet_option
 from voxtrait.errors import AudioError, AudioMissingError, OptionError
 
 if TYPE_CHECKING:
@@ -27,25 +29,28 @@ NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
     short_help="Gender and age while somebody speaks: a pipe, a stream, a microphone.",
     epilog="Example: voxtrait listen --microphone        A stream: ffmpeg -i URL -f wav - | voxtrait listen -",
 )
-@click.argument("source", metavar="[FILE]", required=False)
-@click.option("--model", metavar="BUNDLE", help="A bundle's folder or name.  [default: the shipped one]")
+@click.argument("source", metavar="[FILE]", required=False, type=click.Path(readable=False))
+@model_option
 @format_option("text", "jsonl")
 @click.option(
-    "--every", metavar="SECONDS", type=float, default=1.0, show_default=True, help="Of sound, from update to update."
+    "--every", metavar="SECONDS", type=float, default=1.0, show_default=True, help="Seconds of sound between updates."
 )
 @click.option(
-    "--window", metavar="SECONDS", type=float, default=30.0, show_default=True, help="What 'the last seconds' are."
+    "--window", metavar="SECONDS", type=float, default=30.0, show_default=True, help="Length of 'the last seconds'."
 )
-@click.option("--raw", type=click.Choice(RAW_KINDS), help="The input is samples without a header.")
-@click.option("--rate", type=click.IntRange(min=1), default=None, help="Of raw samples, in Hz.  [default: 16000]")
-@click.option("--channels", type=click.IntRange(1, 1024), default=None, help="Of raw samples.  [default: 1]")
+@click.option("--raw", type=click.Choice(RAW_KINDS), help="Encoding of samples without a header.")
+@click.option(
+    "--rate", type=click.IntRange(min=1), default=None, help="Sampling rate of --raw, in Hz.  [default: 16000]"
+)
+@click.option("--channels", type=click.IntRange(1, 1024), default=None, help="Channels of --raw.  [default: 1]")
 @click.option(
     "--microphone",
     metavar="[DEVICE]",
     is_flag=False,
     flag_value="",
     default=None,
-    help="Instead of a FILE: the default one, or a number or part of a name that python -m sounddevice lists.",
+    help="Record from a microphone instead of FILE: the default one, or a number or part of a name that python -m "
+    "sounddevice lists.",
 )
 @click.option(
     "--timeline",
@@ -67,11 +72,11 @@ def listen(
     timeline: bool,
     quiet: bool,
 ) -> None:
-    """Tell the gender and the age of a voice while it speaks: of all so far, and of the last seconds. FILE may be a
-    pipe, a named one, or - for standard input, and need not end.
+    """Estimate gender and age of a voice while it speaks: from all speech so far, and from the last seconds.
 
-    Ctrl-C ends it with the final answer, which is that of `voxtrait FILE` for the same sound. Input that stops being
-    sound ends it too, with status 1. With --timeline, it ends with the whole timeline.
+    FILE may be a file, a named pipe, or - for standard input. It may be endless. Ctrl-C ends the command with the final
+    estimate, which equals that of `voxtrait FILE` for the same sound. Input that stops being sound also ends it, with
+    exit status 1. With --timeline, the whole timeline is printed at the end.
     """
     if (source is None) == (microphone is None):
         got = "No input" if source is None else f"Got {source} and --microphone"
@@ -82,9 +87,13 @@ def listen(
         raise OptionError("got --raw for a microphone, expected it for samples in a file or a pipe")
 
     from voxtrait.audio.streams import Raw
+    from voxtrait.errors import require
     from voxtrait.recognize import Listening, load
 
+    if microphone is not None:
+        require("a microphone", "microphone", "sounddevice")
     raw_format = Raw(raw, rate or 16_000, channels or 1) if raw else None
+    source = None if source is None else storage.path_of(source)
     path = None if source in (None, "-") else source
     if timeline:
         context = click.get_current_context()
@@ -139,7 +148,7 @@ def _follow(
         for turn in turns:
             one = speakers[str(turn.speaker)]
             click.echo(
-                json.dumps(one.to_dict() | turn.to_dict(), ensure_ascii=False)
+                console.json_text(json.dumps(one.to_dict() | turn.to_dict(), ensure_ascii=False))
                 if format_ == "jsonl"
                 else turn_line(turn, one)
             )
@@ -156,10 +165,10 @@ def _follow(
             failure = error
     show(diarizer.close())
     if failure is not None and not diarizer.duration_s:
-        click.echo(formats.render([failed(recognizer, path, str(failure))], format_), nl=False)
+        print_text(formats.render([failed(recognizer, path, str(failure))], format_), format_)
         return True
     whole = noted(diarizer.timeline(path), compared)
-    click.echo(("" if format_ == "jsonl" else "\n") + formats.render([whole], format_), nl=False)
+    print_text(("" if format_ == "jsonl" else "\n") + formats.render([whole], format_), format_)
     if failure is not None:
         note(f"voxtrait: {failure}")
     return failure is not None
@@ -298,4 +307,4 @@ def _brief(prediction: Any) -> str:
 
 def _json_line(estimate: "Estimate") -> str:
     row = estimate.to_dict()
-    return json.dumps(row | {"path": row["path"] or "-"}, ensure_ascii=False)
+    return console.json_text(json.dumps(row | {"path": row["path"] or "-"}, ensure_ascii=False))

@@ -1,7 +1,8 @@
 """``voxtrait models``."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -9,6 +10,8 @@ from voxtrait.cli.options import format_option, note, print_json, print_table, q
 
 if TYPE_CHECKING:
     from voxtrait.bundle import Bundle
+
+WIDTH: Final = 100  # columns of the text
 
 
 @click.command(
@@ -26,13 +29,29 @@ def models(bundles: tuple[str, ...], by_decade: bool, format_: str, quiet: bool)
 
     found = [load(which) for which in bundles or shipped()]
     if not found:
-        raise NothingToDoError("no bundle is installed: train one with 'voxtrait train', and name its folder here")
+        raise NothingToDoError("No bundle is installed. Train one with 'voxtrait train' and name its folder here.")
     if format_ == "json":
         print_json([describe(bundle) | {"folder": str(bundle.folder)} for bundle in found])
     elif by_decade:
         _print_decades(found, quiet)
     else:
         print_table([_row(bundle) for bundle in found])
+        for bundle in found:
+            click.echo(f"\n{bundle.title}\n{textwrap.indent(_origin(bundle), '  ')}")
+
+
+def _origin(bundle: "Bundle") -> str:
+    """Return what a bundle was made from: too long for a table of 100 columns."""
+    corpora = dict.fromkeys(str(entry.get("corpus")) for entry in bundle.data)
+    parts = {
+        "licence": bundle.licence,
+        "training data": ", ".join(corpora) or "not stated",
+        "started from": ", ".join(f"{part['name']} ({part['licence']})" for part in bundle.pretrained) or "nothing",
+    }
+    return "\n".join(
+        textwrap.fill(f"{name}: {text}", WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)
+        for name, text in parts.items()
+    )
 
 
 def _row(bundle: "Bundle") -> dict[str, Any]:
@@ -41,15 +60,11 @@ def _row(bundle: "Bundle") -> dict[str, Any]:
     described = describe(bundle)
     columns = {"gender.uar.value": "gender UAR", "age.mae.value": "age MAE"}
     scores = dict(_flat(bundle.scores))
-    corpora = dict.fromkeys(str(entry.get("corpus")) for entry in bundle.data)
     return {
         "name": bundle.name,
         "version": bundle.version,
         "tasks": ", ".join(bundle.outputs),
         **{title: scores.get(name) for name, title in columns.items()},
-        "data": ", ".join(corpora) or "not said",
-        "started from": ", ".join(f"{part['name']} ({part['licence']})" for part in bundle.pretrained) or "nothing",
-        "licence": bundle.licence,
         "MB": described["size_mb"],
     }
 
@@ -62,7 +77,7 @@ def _print_decades(bundles: Iterable["Bundle"], quiet: bool) -> None:
     for bundle in bundles:
         tables = {"estimated": by_decade(bundle.scores, BY_ESTIMATE), "labelled": by_decade(bundle.scores, BY_GROUP)}
         if not any(tables.values()):
-            note(f"{bundle.title} has no error of age by decade: measure it with 'voxtrait evaluate'", quiet)
+            note(f"{bundle.title} has no age error by decade. Measure it with 'voxtrait evaluate'.", quiet)
         for kind, rows in tables.items():
             if not rows:
                 continue

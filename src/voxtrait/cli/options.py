@@ -6,23 +6,74 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from voxtrait.cli import console
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def format_option(*formats: str) -> Callable[[Command], Command]:
+def _chosen(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    console.for_programs(value)
+    return value
+
+
+def format_option(*formats: str, help_: str = "Format of the result.") -> Callable[[Command], Command]:
     """``--format`` with the first choice as the default; the parameter is called ``format_``."""
     return click.option(
         "--format",
+        "-f",
         "format_",
         type=click.Choice(formats),
         default=formats[0],
         show_default=True,
-        help="How the result is printed.",
+        callback=_chosen,
+        help=help_,
     )
+
+
+MODEL_VARIABLE: Final = "VOXTRAIT_MODEL"
+
+
+def from_variable(context: click.Context) -> bool:
+    """Return whether the bundle of a command comes from the environment variable, and not from its user's line."""
+    return bool(context.meta.get(MODEL_VARIABLE))
+
+
+def _model(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    source = context.get_parameter_source(str(parameter.name))
+    context.meta[MODEL_VARIABLE] = source is ParameterSource.ENVIRONMENT
+    return value
+
+
+def _bundles(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a shipped bundle, or a folder."""
+    from voxtrait.bundle import shipped
+
+    names = [folder.name for folder in shipped() if folder.name.startswith(incomplete)]
+    return [*map(CompletionItem, names), CompletionItem(incomplete, type="dir")]
+
+
+def model_option(command: Command) -> Command:
+    """``--model``: a bundle; the default is that of ``VOXTRAIT_MODEL``, or the shipped one."""
+    return click.option(
+        "--model",
+        "-m",
+        metavar="BUNDLE",
+        envvar=MODEL_VARIABLE,
+        callback=_model,
+        shell_complete=_bundles,
+        help=f"Folder or name of a bundle.  [default: that of {MODEL_VARIABLE}, or the shipped one]",
+    )(command)
+
+
+def out_option(**settings: Any) -> Callable[[Command], Command]:
+    """``--out`` with the settings of a click option."""
+    return click.option("--out", "-o", **settings)
 
 
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no notes on standard error.")
@@ -30,7 +81,7 @@ quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and
 
 def jobs_option(command: Command) -> Command:
     """``--jobs``: processes; the default is the number of usable cores."""
-    help_ = "Processes to work in.  [default: all cores]"
+    help_ = "Number of processes.  [default: all cores]"
     return click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help=help_)(command)
 
 
@@ -43,6 +94,7 @@ def where_options(command: Command) -> Command:
     ) -> Any:
         from voxtrait import batch
 
+        batch.require_engine(engine)
         seconds = batch.PATIENCE_S if timeout is None else timeout or None
         where = batch.Where(engine, address, jobs, seconds, inline=batch.CHUNK if timeout is None else 0)
         return command(*args, where=where, **options)
@@ -55,13 +107,13 @@ def where_options(command: Command) -> Command:
             help="Give up on a file that takes longer; 0: never.  [default: 600]",
         ),
         jobs_option,
-        click.option("--address", help="Of the cluster.  [default: one that is started here for this run]"),
+        click.option("--address", help="Address of a running cluster.  [default: start one here for this run]"),
         click.option(
             "--engine",
             type=click.Choice(["local", "ray", "dask"]),
             default="local",
             show_default=True,
-            help="What hands the work out: processes of this machine, or a cluster.",
+            help="Where to run: local processes, Ray or Dask.",
         ),
     ):
         gathered = option(gathered)
@@ -80,8 +132,13 @@ def note(message: str, quiet: bool = False) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value, readable, UTF-8."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print one JSON value, readable."""
+    click.echo(console.json_text(json.dumps(value, ensure_ascii=False, indent=2)))
+
+
+def print_text(text: str, format_: str) -> None:
+    """Print a text in one of the formats of timelines, which ends its own lines."""
+    click.echo(console.json_text(text) if format_ in ("json", "jsonl", "lhotse") else text, nl=False)
 
 
 def print_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:

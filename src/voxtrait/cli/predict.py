@@ -1,24 +1,29 @@
 """``voxtrait predict``, which is also ``voxtrait FILE...``."""
 
-import csv
 import dataclasses
 import difflib
-import io
-import json
 import os
 import shutil
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from voxtrait.cli.options import finish, format_option, label, note, quiet_option, where_options
-from voxtrait.errors import NothingToDoError, StorageError
+from voxtrait.cli.answers import print_answers, totals, widest
+from voxtrait.cli.inputs import Inputs, find_inputs
+from voxtrait.cli.options import (
+    finish,
+    format_option,
+    label,
+    model_option,
+    note,
+    out_option,
+    quiet_option,
+    where_options,
+)
 
 if TYPE_CHECKING:
     from voxtrait.batch import Where
@@ -26,11 +31,8 @@ if TYPE_CHECKING:
 
 WORTH_PROCESSES: Final = 200  # files from which starting processes costs less than it saves
 WORTH_PROGRESS: Final = 20  # files from which a progress line is worth its noise
+LONGEST_NAME: Final = 200  # bytes of an output's name that still fits where more is added to it
 SHOWN: Final = 3  # failures that are printed when the predictions go to a file
-WIDEST: Final = 60  # the largest width of the column of file names, in characters
-
-Item = str | BytesIO
-Row = dict[str, Any]
 
 
 class _Channel(click.ParamType[int | Literal["each"]]):
@@ -51,16 +53,19 @@ CHANNEL: Final = _Channel()
 
 
 class PredictCommand(click.Command):
-    """Treats a first argument that resembles a command, and is no file, as a misspelt command."""
+    """Treats a word that is or resembles a command, and is no file, as one that is misplaced or misspelt."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Suggest the command that may have been meant, before its options are reported as unknown."""
         from voxtrait.cli import COMMANDS, Stop
 
+        for word in args:
+            if word in COMMANDS and not Path(word).exists():
+                raise Stop(f"Got the command '{word}' after other arguments. Put it first: voxtrait {word} ...")
         word = args[0] if args else ""
         if word and not set(word) & {".", "-", os.sep} and not Path(word).exists():
             for command in difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7):
-                raise Stop(f"no file and no command is called '{word}': did you mean 'voxtrait {command}'?")
+                raise Stop(f"No file and no command '{word}'. Did you mean 'voxtrait {command}'?")
         return super().parse_args(ctx, args)
 
 
@@ -69,17 +74,20 @@ class PredictCommand(click.Command):
     short_help="Gender and age of files and folders (the default).",
     epilog="Example: voxtrait recordings/ --format csv > voices.csv",
 )
-@click.argument("inputs", nargs=-1, metavar="FILE...")
-@click.option("--model", metavar="BUNDLE", help="A bundle's folder or name.  [default: the shipped one]")
+@click.argument("inputs", nargs=-1, metavar="FILE...", type=click.Path(readable=False))
+@model_option
 @format_option("text", "json", "jsonl", "csv")
 @click.option(
-    "--files-from", metavar="LIST", help="Take files from this list too: a path or a URL a line; - for standard input."
+    "--files-from",
+    metavar="LIST",
+    help="Take files from this list too: a path or a URL a line, lines with # are comments; - for standard input.",
 )
-@click.option(
-    "--out",
+@out_option(
     type=click.Path(dir_okay=False),
-    help="Write to this .parquet, .csv or .jsonl. Resumes a killed run; replaces a finished file.",
+    help="Write to this .parquet, .csv or .jsonl file. Resumes an interrupted run. Replaces a finished file only if it "
+    "holds predictions of the same inputs and bundle.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out, whatever it holds.")
 @click.option(
     "--channel",
     type=CHANNEL,
@@ -95,83 +103,53 @@ def predict(
     format_: str,
     files_from: str | None,
     out: str | None,
+    overwrite: bool,
     channel: int | Literal["each"] | None,
     where: "Where",
     quiet: bool,
 ) -> None:
-    """Tell the gender and the age that the voice in each FILE presents as; a folder stands for its audio, - for
-    standard input. Files, folders and --out may be URLs: s3://bucket/clips, https://host/clip.mp3.
+    """Estimate the gender and age that the voice in each FILE presents as.
 
-    A file that cannot be used has an answer of its own that says why, and the status is then 1.
+    FILE may be audio, a folder, a manifest (.parquet, .csv, .tsv with a column path), a list (.txt), or - for standard
+    input. Files, folders and --out may be URLs: s3://bucket/clips, https://host/clip.mp3.
+
+    A file that cannot be used gets an error row with the reason; the exit status is then 1.
     """
-    from voxtrait.recognize import load
+    from voxtrait.recognize import check_table_name, load
 
-    items, many = find_inputs(inputs, quiet, files_from)
+    if out is not None:
+        check_table_name(out)
+    found = find_inputs(inputs, quiet, files_from)
     recognizer = load(model)
-    if where.engine == "local" and where.jobs is None and len(items) < WORTH_PROCESSES:
+    if where.engine == "local" and where.jobs is None and len(found.items) < WORTH_PROCESSES:
         where = dataclasses.replace(where, jobs=1, inline=where.inline and WORTH_PROCESSES)
     if out is not None:
-        failed = predict_into(out, recognizer, items, where, quiet, channel)
-    else:
-        progress = label("predict", quiet or len(items) < WORTH_PROGRESS or sys.stdout.isatty())
-        predictions = recognizer.predict_many(items, jobs=where, label=progress, channel=channel)
-        many |= channel == "each"
-        failed = print_answers((one.to_dict() for one in predictions), format_, many, _widest(items))
-    finish(failed)
+        if not overwrite:
+            _check_finished(out, found, recognizer, channel)
+        finish(predict_into(out, recognizer, found, where, quiet, channel) or found.unread)
+        return
+    progress = label("predict", quiet or len(found.items) < WORTH_PROGRESS or sys.stdout.isatty())
+    predictions = recognizer.predict_many(found.items, jobs=where, label=progress, channel=channel)
+    rows = (one.to_dict() for one in predictions)
+    counts = print_answers(rows, format_, found.many or channel == "each", widest(found.items))
+    if sum(counts.values()) > 1 or found.left_out:
+        note(totals(counts, found.left_out, "channel" if channel == "each" else "file"), quiet)
+    finish(counts["error"] > 0 or found.unread)
 
 
-def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | None = None) -> tuple[list[Item], bool]:
-    """Make a list of files from the arguments, and return with it whether the user expects a list as output.
-
-    A folder becomes its audio files, ``-`` the bytes of standard input. Unusable inputs stay in the list, and get a
-    row of their own. The files that ``files_from`` lists follow.
-
-    Raises:
-        NothingToDoError: if there is no argument, or no audio in any of them.
-    """
+def _check_finished(out: str, found: Inputs, recognizer: "Recognizer", channel: int | Literal["each"] | None) -> None:
+    """Refuse to replace a finished table whose predictions this run would not make again."""
     from voxtrait import storage
-    from voxtrait.audio import audio_files
+    from voxtrait.recognize import check_replaceable
 
-    items: list[Item] = []
-    empty: dict[str, str] = {}
-    for text in [*inputs, *(storage.names_in(files_from) if files_from else [])]:
-        if text == "-":
-            items.append(BytesIO(sys.stdin.buffer.read()))
-        elif storage.is_url(text) or Path(text).is_dir():
-            try:
-                items += _behind_url(text) if storage.is_url(text) else map(str, audio_files(text))
-            except (NothingToDoError, StorageError) as error:
-                items.append(text)
-                empty[text] = str(error)
-        else:
-            items.append(text)
-    if len(items) == len(empty):
-        reasons = "; ".join(empty.values())
-        raise NothingToDoError(reasons or "no file given: name files or folders, or - for standard input")
-    for message in empty.values():
-        note(f"warning: {message}", quiet)
-    many = (
-        len(inputs) != 1
-        or bool(files_from)
-        or (items != [inputs[0]] if "://" in inputs[0] else Path(inputs[0]).is_dir())
-    )
-    return items, many
-
-
-def _behind_url(url: str) -> Sequence[Item]:
-    """Return the files of a URL. One with a file's suffix, or a web URL without a final slash, is one file itself."""
-    from voxtrait import storage
-    from voxtrait.audio import SUFFIXES
-    from voxtrait.recognize.recognizer import PICTURE_SUFFIXES
-
-    web = storage.protocol_of(url) in ("http", "https") and not url.endswith("/")
-    return [url] if web or storage.suffix_of(url) in (*SUFFIXES, *PICTURE_SUFFIXES) else storage.files(url, SUFFIXES)
+    names = ["-" if isinstance(item, BytesIO) else storage.shown(item) for item in found.items]
+    check_replaceable(out, names, recognizer.bundle.title, channels=channel == "each")
 
 
 def predict_into(
     out: str | Path,
     recognizer: "Recognizer",
-    items: Sequence[Item],
+    found: Inputs,
     where: "Where",
     quiet: bool,
     channel: int | Literal["each"] | None = None,
@@ -180,16 +158,15 @@ def predict_into(
     import polars as pl
 
     from voxtrait import batch, storage
-    from voxtrait.recognize import check_table_name, write_table
+    from voxtrait.recognize import write_table
     from voxtrait.recognize.prediction import one_line
 
-    check_table_name(out)
     name = storage.shown(str(out))
     parts = batch.parts_of(out)
     pace = Pace()
     with batch.claimed(parts):
         shards = recognizer.predict_shards(
-            items, parts, jobs=where, label=label("predict", quiet), seen=pace.add, channel=channel
+            found.items, parts, jobs=where, label=label("predict", quiet), seen=pace.add, channel=channel
         )
         pace.end()
         with storage.local_copies(shards) as files:
@@ -198,7 +175,8 @@ def predict_into(
             failures = table.filter(pl.col("status") == "error").select("path", "message").head(SHOWN).collect()
             write_table(files, out)
         storage.remove([str(shard) for shard in shards]) if storage.is_url(parts) else shutil.rmtree(parts)
-    note(f"{name}: {', '.join(f'{count} {status}' for status, count in counts.items())}{pace}", quiet)
+    statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
+    note("; ".join([f"{name}: {statuses}{pace}", *found.left_out]), quiet)
     for path, message in failures.iter_rows():
         note(f"failed: {one_line(message if path is None or path in message else f'{path}: {message}')}", quiet)
     if (more := counts.get("error", 0) - failures.height) > 0:
@@ -231,62 +209,3 @@ class Pace:
             f"; {self.files} in this run, {self.files / seconds:.1f} files/s, "
             f"{self.audio_s / seconds:.0f} s of audio a second (× real time)"
         )
-
-
-def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> bool:
-    """Print predictions as they come. Return whether one of them is an error."""
-    from voxtrait.recognize.prediction import text_line
-
-    failed = False
-
-    def checked_rows() -> Iterator[Row]:
-        nonlocal failed
-        for row in rows:
-            failed |= row["status"] == "error"
-            yield row | {"path": row["path"] or "-"}
-
-    writers: dict[str, Callable[[Iterable[Row]], Iterator[str]]] = {
-        "text": lambda all_: (text_line(row, width) for row in all_),
-        "jsonl": lambda all_: (json.dumps(row, ensure_ascii=False) for row in all_),
-        "csv": _csv_lines,
-        "json": _json_list if many else _json_object,
-    }
-    for line in writers[format_](checked_rows()):
-        click.echo(line)
-    return failed
-
-
-def _csv_lines(rows: Iterable[Row]) -> Iterator[str]:
-    from voxtrait.recognize import CSV_FIELDS
-
-    out = io.StringIO()
-    writer = csv.DictWriter(out, CSV_FIELDS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(row)
-        yield out.getvalue().removesuffix("\n")
-        out.seek(0)
-        out.truncate()
-
-
-def _json_object(rows: Iterable[Row]) -> Iterator[str]:
-    return (json.dumps(row, ensure_ascii=False, indent=2) for row in rows)
-
-
-def _json_list(rows: Iterable[Row]) -> Iterator[str]:
-    """Write a list piece by piece, so that a million predictions are not held in memory."""
-    yield "["
-    last = None
-    for row in rows:
-        if last is not None:
-            yield last + ","
-        last = textwrap.indent(json.dumps(row, ensure_ascii=False, indent=2), "  ")
-    if last is not None:
-        yield last
-    yield "]"
-
-
-def _widest(items: Sequence[Item]) -> int:
-    if len(items) == 1:
-        return 0
-    return min(WIDEST, max(1 if isinstance(item, BytesIO) else len(item) for item in items))

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from voxtrait.cli.options import note, quiet_option
+from voxtrait.cli.options import format_option, model_option, note, quiet_option
 from voxtrait.errors import OptionError
 
 UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -21,24 +21,37 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
 
 
 @click.command(
-    short_help="The web page and the REST interface, on this machine.",
+    short_help="Web page and REST API on this machine.",
     epilog="Example: voxtrait serve --port 8000        Then: curl -F file=@clip.mp3 http://127.0.0.1:8000/v1/predict",
 )
-@click.option("--port", "-p", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; another needs a token.")
 @click.option(
-    "--allow-host", metavar="NAME", multiple=True, help="Another name that the server is called by. Repeatable."
+    "--port", "-p", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for any free port."
 )
-@click.option("--token-file", metavar="FILE", help="Its first line is needed for every request.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on. Any but the loopback needs a token."
+)
+@click.option("--allow-host", metavar="NAME", multiple=True, help="Further host name of the server. Repeatable.")
+@click.option("--token-file", metavar="FILE", help="File whose first line is the token of every request.")
 @click.option("--no-auth", is_flag=True, help="Serve other machines without a token.")
-@click.option("--model", metavar="BUNDLE", help="A bundle's folder or name.  [default: the shipped one]")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes that work.  [default: one a core]")
-@click.option("--queue", type=click.IntRange(min=0), default=16, show_default=True, help="Uploads that may wait.")
+@model_option
+@click.option("--workers", type=click.IntRange(1, 256), help="Number of worker processes.  [default: one per core]")
 @click.option(
-    "--max-upload", callback=read_bytes, metavar="SIZE", default="100MB", show_default=True, help="Of one upload."
+    "--queue", type=click.IntRange(min=0), default=16, show_default=True, help="Number of uploads that may wait."
 )
 @click.option(
-    "--max-seconds", type=click.FloatRange(1), default=3600, show_default=True, help="Of sound in one upload."
+    "--max-upload",
+    callback=read_bytes,
+    metavar="SIZE",
+    default="100MB",
+    show_default=True,
+    help="Maximum size of an upload.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(1),
+    default=3600,
+    show_default=True,
+    help="Maximum seconds of sound in an upload.",
 )
 @click.option(
     "--timeout",
@@ -49,21 +62,18 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
     "progress.",
 )
 @click.option(
-    "--upload-timeout", type=click.FloatRange(1), default=120, show_default=True, help="Seconds of uploading."
-)
-@click.option(
-    "--live-sessions", type=click.IntRange(1, 64), default=4, show_default=True, help="Voices live at a time."
-)
-@click.option("--log-clients", is_flag=True, help="Addresses of clients in the log.")
-@click.option("--open", "open_", is_flag=True, help="Show the page in a browser.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
+    "--upload-timeout",
+    type=click.FloatRange(1),
+    default=120,
     show_default=True,
-    help="Of the first line.",
+    help="Maximum seconds for sending an upload.",
 )
+@click.option(
+    "--live-sessions", type=click.IntRange(1, 64), default=4, show_default=True, help="Maximum number of live sessions."
+)
+@click.option("--log-clients", is_flag=True, help="Write client addresses to the log.")
+@click.option("--open", "open_", is_flag=True, help="Open the page in a browser.")
+@format_option("text", "json", help_="Format of the start-up line.")
 @quiet_option
 def serve(
     port: int,
@@ -80,14 +90,15 @@ def serve(
     quiet: bool,
     **limits: Any,
 ) -> None:
-    """Serve the page and the REST interface until Ctrl-C. Nothing that is sent is stored, nothing leaves the machine.
+    """Serve the web page and the REST API until Ctrl-C. Uploads are never stored, and nothing leaves the machine.
 
-    It listens to this machine only, unless --host says otherwise; then requests need the token of --token-file, or
-    --no-auth must be said. The log is lines of JSON on standard error; --quiet leaves warnings.
+    The server listens on the loopback address unless --host sets another. Requests then need the token of --token-file,
+    unless --no-auth is given. The log is lines of JSON on standard error; --quiet logs only warnings.
     """
-    from voxtrait.web import Settings, create_app, is_loopback, read_token
+    from voxtrait.web import Settings, create_app, is_loopback, read_token, require_extra
     from voxtrait.web import serve as run
 
+    require_extra()
     local = is_loopback(host)
     if token_file and no_auth:
         raise OptionError("got --token-file and --no-auth, expected one of them")

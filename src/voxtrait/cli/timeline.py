@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from voxtrait.cli.options import finish, format_option, label, note, quiet_option, where_options
-from voxtrait.cli.predict import find_inputs
+from voxtrait.cli.inputs import Item, find_inputs
+from voxtrait.cli.options import (
+    finish,
+    format_option,
+    label,
+    model_option,
+    note,
+    out_option,
+    print_text,
+    quiet_option,
+    where_options,
+)
 from voxtrait.errors import OptionError
 
 if TYPE_CHECKING:
@@ -25,15 +35,13 @@ FORMATS: Final = ("text", "json", "jsonl", "csv", "textgrid", "rttm", "srt", "au
 
 TABLE: Final = ".parquet"  # the ending of an output file with one row a segment
 
-Item = str | BytesIO
-
 
 @click.command(
     short_help="Who speaks when in recordings of any length, and what each voice presents as.",
     epilog="Example: voxtrait timeline talk.mp3 --format textgrid --out talk.TextGrid",
 )
-@click.argument("inputs", nargs=-1, metavar="RECORDING...")
-@click.option("--model", metavar="BUNDLE", help="Folder or name of a bundle.  [default: the shipped one]")
+@click.argument("inputs", nargs=-1, metavar="RECORDING...", type=click.Path(readable=False))
+@model_option
 @format_option(*FORMATS)
 @click.option("--speakers", type=click.IntRange(min=1), help="Number of speakers, if it is known.")
 @click.option("--min-speakers", type=click.IntRange(min=1), help="Smallest possible number of speakers.")
@@ -54,8 +62,7 @@ Item = str | BytesIO
     type=click.IntRange(min=1),
     help="Channel to use, counted from 1.  [default: the average of all]",
 )
-@click.option(
-    "--out",
+@out_option(
     type=click.Path(),
     help="Output file, or a folder with one file for each recording. In a folder, finished recordings are skipped.",
 )
@@ -99,7 +106,7 @@ def timeline(
 
     limits_of(speakers, min_speakers, max_speakers)
     check_channels(channels, channel, bool(speakers or min_speakers or max_speakers or turns))
-    items, many = find_inputs(inputs, quiet)
+    items, many, left_out, unread = find_inputs(inputs, quiet)
     folder = out is not None and (Path(out).is_dir() or not Path(out).suffix)
     as_table = out is not None and Path(out).suffix.lower() == TABLE
     if as_table and format_ != "text":
@@ -179,8 +186,10 @@ def timeline(
         _write(Path(out), formats.render(list(counted()), format_, many))
     else:
         for text in _printed(counted(), format_, many):
-            click.echo(text, nl=False)
-    finish(wrong)
+            print_text(text, format_)
+    for line in left_out:
+        note(line, quiet)
+    finish(wrong or unread)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from voxtrait.cli.options import format_option, jobs_option, label, note, print_json, print_table, quiet_option
+from voxtrait.cli.options import (
+    format_option,
+    jobs_option,
+    label,
+    note,
+    out_option,
+    print_json,
+    print_table,
+    quiet_option,
+)
 
 
 @click.command(
@@ -18,7 +27,7 @@ from voxtrait.cli.options import format_option, jobs_option, label, note, print_
     type=click.Path(path_type=Path),
     help="A manifest with splits, an images folder, or a folder of shards (voxtrait images --shards).",
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
+@out_option(required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out after a stop or a kill.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable."
@@ -47,10 +56,11 @@ def train(
     """
     from voxtrait.batch import default_jobs
     from voxtrait.errors import NothingToDoError
-    from voxtrait.training import leads
+    from voxtrait.training import leads, require_extra
     from voxtrait.training import train as run
     from voxtrait.training.recipe import load
 
+    require_extra()
     settings = load(recipe, overrides)
     if not data.exists():
         raise NothingToDoError(f"no data at {data}: expected a manifest, an images folder or a folder of shards")

@@ -150,7 +150,7 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
             case other:
                 raise ManifestError(f"got a manifest ending in {other!r}, expected .parquet, .csv or .tsv")
         there = rows.collect_schema().names()
-        if columns is None or not {"path", "clip_id"} <= set(there):
+        if columns is None or not {"path", *({"clip_id"} & set(columns))} <= set(there):
             return conform(rows.collect()) if columns is None else conform(rows.collect()).select(columns)
         table = rows.select(name for name in there if name in columns).collect()
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -14,7 +14,7 @@ from voxtrait.recognize.frames import to_frame
 from voxtrait.recognize.listening import Estimate, Listening
 from voxtrait.recognize.prediction import CSV_FIELDS, FIELDS, Prediction
 from voxtrait.recognize.recognizer import Recognizer, load
-from voxtrait.recognize.table import TABLE_SUFFIXES, check_table_name, table_schema, write_table
+from voxtrait.recognize.table import TABLE_SUFFIXES, check_replaceable, check_table_name, table_schema, write_table
 
 __all__ = [
     "CSV_FIELDS",
@@ -26,6 +26,7 @@ __all__ = [
     "Listening",
     "Prediction",
     "Recognizer",
+    "check_replaceable",
     "check_table_name",
     "load",
     "table_schema",

@@ -8,6 +8,7 @@ A file is read by one request, whole; a folder is listed by one request a thousa
 request and is there only when it is whole. What fails for reasons of the network is tried three times.
 """
 
+from voxtrait.storage.connection import require_remote
 from voxtrait.storage.content import (
     Held,
     Kept,
@@ -45,6 +46,7 @@ __all__ = [
     "protocol_of",
     "read",
     "remove",
+    "require_remote",
     "shown",
     "statuses",
     "suffix_of",

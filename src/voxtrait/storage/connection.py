@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from voxtrait.errors import AudioMissingError, MissingExtraError, OptionError, StorageError
+from voxtrait.errors import AudioMissingError, MissingExtraError, OptionError, StorageError, require
 from voxtrait.storage.urls import USER, WEB, protocol_of, shown
 
 Result = TypeVar("Result")
@@ -22,6 +22,17 @@ def place_of(url: str) -> tuple[Any, str]:
     protocol, _, rest = url.partition("://")
     fs = _filesystem(f"{protocol}://{rest.partition('/')[0]}", os.getpid())
     return fs, fs._strip_protocol(url)
+
+
+def require_remote(url: str) -> None:
+    """Check that the packages of the extra ``[remote]`` for a URL are installed, before anything is fetched.
+
+    Raises:
+        MissingExtraError: if one of them is missing.
+    """
+    protocol = protocol_of(url)
+    package = "s3fs" if protocol in ("s3", "s3a") else "aiohttp" if protocol in WEB else "fsspec"
+    require(f"reading {shown(url)}", "remote", "fsspec", package)
 
 
 @functools.lru_cache(maxsize=64)

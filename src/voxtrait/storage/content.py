@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from voxtrait.errors import AudioMissingError, OptionError
-from voxtrait.storage.connection import place_of, tried
+from voxtrait.storage.connection import place_of, require_remote, tried
 from voxtrait.storage.names import openable
 from voxtrait.storage.urls import WEB, is_url, protocol_of, shown, suffix_of
 
@@ -141,16 +141,18 @@ def write(url: str, data: bytes, *, unless_same: bool = False) -> None:
 
 
 def check_writable(url: str) -> None:
-    """Refuse a place that files cannot be sent to.
+    """Refuse a place that files cannot be sent to, before any work is done.
 
     Raises:
         OptionError: for a web server.
+        MissingExtraError: if the extra ``[remote]`` is not installed.
     """
     if protocol_of(url) in WEB:
         raise OptionError(
             f"got {shown(url)} to write to, expected a folder or an object store (s3://…, gs://…): "
             "a web server takes no files"
         )
+    require_remote(url)
 
 
 def copy(source: str, target: str) -> None:

@@ -1,5 +1,6 @@
 """What is below a URL: one request a thousand files, none for each of them."""
 
+import codecs
 import contextlib
 import functools
 import hashlib
@@ -58,7 +59,12 @@ def _is_hidden(name: str) -> bool:
 
 
 def names_in(file: str | os.PathLike[str]) -> list[str]:
-    """Read a list of files, a path or a URL a line; empty lines are passed over.
+    """Read a list of files, a path or a URL a line.
+
+    Empty lines and lines that begin with ``#`` are passed over, and quotes around a name are taken away; a file whose
+    name is exactly the line has precedence. The text is UTF-8, or UTF-16 with the mark of Windows; any ends of lines,
+    and the null characters of ``find -print0``, separate names. A byte that is not UTF-8 stays as Python's names of
+    files have it.
 
     Args:
         file: a path, a URL, or ``-`` for standard input. In a list behind a URL, paths are relative to its folder.
@@ -70,14 +76,33 @@ def names_in(file: str | os.PathLike[str]) -> list[str]:
         data = read(file) if is_url(file) else sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except FileNotFoundError:
         raise NothingToDoError(f"no such list of files: {shown(os.fspath(file))}") from None
-    lines = data.decode("utf-8-sig", "surrogateescape").split("\n")
-    names = [name for line in lines if (name := line.removesuffix("\r"))]
+    names = [name for line in _lines(data) if (name := _name_in(line))]
     if not names:
         raise NothingToDoError(f"{shown(os.fspath(file))} names no file: expected a path or a URL a line")
     if is_url(file):
         home = parent(file)
         return [name if is_url(name) else join(home, name) for name in names]
     return names
+
+
+def _lines(data: bytes) -> list[str]:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes
+        text = data.decode("utf-16", "replace")
+    else:
+        # the encoding of file names: UTF-8 but for a few terminals
+        text = data.removeprefix(codecs.BOM_UTF8).decode(sys.getfilesystemencoding(), "surrogateescape")
+    if "\0" in text:
+        return text.split("\0")
+    return text.replace("\r\n", "\n").split("\n" if "\n" in text else "\r")
+
+
+def _name_in(line: str) -> str:
+    """Return the name in a line, without quotes; the empty string for a comment."""
+    name = line.strip()
+    quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "\"'"
+    if (name == line and not quoted and not name.startswith("#")) or os.path.lexists(line):
+        return line
+    return "" if name.startswith("#") else name[1:-1] if quoted else name
 
 
 def listing(folder: str) -> dict[str, Entry]:

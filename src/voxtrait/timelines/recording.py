@@ -94,7 +94,7 @@ def timeline(
         )
     except (BundleError, OptionError):
         raise
-    except VoxtraitError as error:
+    except (VoxtraitError, OSError, UnicodeError) as error:  # UnicodeError: a name that a library cannot encode
         if isinstance(item, Sound):
             raise
         return failed(recognizer, path, str(error))
@@ -119,7 +119,7 @@ def _at_hand(source: Taken) -> Iterator[Taken]:
 
 def failed(recognizer: Recognizer, path: str | None, why: str) -> Timeline:
     """Return the timeline of a recording that cannot be used: status ``error``, and the reason."""
-    return Timeline(path, "error", why, None, None, (), (), recognizer.bundle.title)
+    return Timeline(path, "error", storage.text_of(why), None, None, (), (), recognizer.bundle.title)
 
 
 def check_channels(channels: bool, channel: int | None, others: bool) -> None:

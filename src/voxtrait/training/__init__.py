@@ -1,10 +1,9 @@
 """Training: recipes to bundles. The only place where torch and Lightning are imported."""
 
-import importlib.util
 import os
 from typing import TYPE_CHECKING
 
-from voxtrait.errors import MissingExtraError
+from voxtrait.errors import require
 
 if TYPE_CHECKING:
     from voxtrait.training.recipe import EncoderRecipe, Recipe
@@ -17,8 +16,7 @@ def require_extra() -> None:
     Raises:
         MissingExtraError: if one of them is missing.
     """
-    if any(importlib.util.find_spec(package) is None for package in ("torch", "lightning", "torchmetrics", "onnx")):
-        raise MissingExtraError("training", "train")
+    require("training", "train", "torch", "lightning", "torchmetrics", "onnx", "onnxscript")
 
 
 def leads() -> bool:

@@ -5,7 +5,7 @@ ends at most that one request. docs/web.md describes how to use the server and h
 """
 
 from voxtrait.web.app import create_app
-from voxtrait.web.serving import serve
+from voxtrait.web.serving import require_extra, serve
 from voxtrait.web.settings import Settings, is_loopback, read_token
 
-__all__ = ["Settings", "create_app", "is_loopback", "read_token", "serve"]
+__all__ = ["Settings", "create_app", "is_loopback", "read_token", "require_extra", "serve"]

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from voxtrait.errors import MissingExtraError, OptionError, WorkerError
+from voxtrait.errors import OptionError, WorkerError, require
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 MESSAGE: Final = 2**19  # bytes of a WebSocket's message: a second at 96 kHz has 384,000
 BACKLOG: Final = 512  # connections that the system keeps while the server is busy
+
+
+def require_extra() -> None:
+    """Check that the packages of the extra ``[web]`` are installed.
+
+    Raises:
+        MissingExtraError: if one of them is missing.
+    """
+    require("the server", "web", "fastapi", "uvicorn", "python_multipart", "prometheus_client", "websockets")
 
 
 def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] = lambda url: None) -> None:
@@ -32,10 +41,9 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
         OptionError: if the server cannot listen at the address, for example because another server does.
         WorkerError: if no worker can start.
     """
-    try:
-        import uvicorn
-    except ImportError:
-        raise MissingExtraError("the server", "web") from None
+    require_extra()
+    import uvicorn
+
     state: AppState = app.state.server
     with contextlib.closing(listen(host, port)) as listener:
         url = address(host, listener.getsockname()[1])

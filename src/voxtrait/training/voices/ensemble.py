@@ -80,7 +80,10 @@ def train(
     """
     folder, source = Path(out), Path(data)
     if source.is_dir():
-        raise ManifestError(f"got the folder {source}, expected a manifest: recipe {recipe.name} hears the clips")
+        raise ManifestError(
+            f"Got the folder {source}. The recipe {recipe.name} needs a manifest. Make one with "
+            "'voxtrait corpus import' and 'voxtrait corpus split'."
+        )
     claim(folder, recipe, source, resume, write=False)
     with quiet_lightning(), contextlib.ExitStack() as alone:
         table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")

@@ -1,0 +1,214 @@
+"""Inputs of ``predict`` and ``timeline``: files, folders, manifests, lists, URLs and standard input, as items."""
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from voxtrait.cli.options import note
+from voxtrait.errors import ManifestError, NothingToDoError, StorageError
+
+if TYPE_CHECKING:
+    from voxtrait.audio import Found
+
+Item: TypeAlias = str | BytesIO
+
+TABLES: Final = (".parquet", ".csv", ".tsv")
+LIST: Final = ".txt"
+
+
+class Inputs(NamedTuple):
+    """What to work on."""
+
+    items: list[Item]
+    many: bool  # the user expects a list as output
+    left_out: list[str]  # what is in the folders besides audio, in words
+    unread: bool  # a folder cannot be read
+
+
+def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | None = None) -> Inputs:
+    """Make a list of files from the arguments.
+
+    A folder becomes its audio files, a manifest and a list (``.txt``) the files that they name, ``-`` the bytes of
+    standard input. Unusable inputs stay in the list, and get a row of their own. The files that ``files_from`` lists
+    follow.
+
+    Raises:
+        NothingToDoError: if there is no argument, or no audio in any of them.
+    """
+    from voxtrait import storage
+
+    items: list[Item] = []
+    empty: dict[str, str] = {}
+    many = len(inputs) != 1 or bool(files_from)
+    for text in inputs:
+        if storage.is_url(text):
+            storage.require_remote(text)
+    left_out: list[str] = []
+    unread = False
+    for text in [*inputs, *(_listed(files_from) if files_from else [])]:
+        name = text if storage.is_url(text) else storage.path_of(text)
+        try:
+            if name == "-":
+                items.append(BytesIO(_standard_input()))
+                continue
+            found, others = _named_by(name)
+        except (NothingToDoError, StorageError) as error:
+            items.append(name)
+            empty[text] = str(error)
+            continue
+        items += found
+        many |= found != [name]
+        if others is not None:
+            left_out += [*others.failures, *others.notes]
+            unread |= bool(others.failures)
+    if len(inputs) == 1 and not files_from and (hint := _meant_as_output(inputs[0])):
+        raise NothingToDoError(hint)
+    if len(items) == len(empty):
+        reasons = "; ".join(empty.values())
+        raise NothingToDoError(
+            reasons or "No file given. Name files or folders, or - for standard input: voxtrait clip.mp3"
+        )
+    for message in [*empty.values(), *filter(None, map(_hint, inputs))]:
+        note(f"warning: {message}", quiet)
+    return Inputs(items, many, left_out, unread)
+
+
+def _standard_input() -> bytes:
+    if sys.stdin.isatty():
+        raise NothingToDoError("Standard input is a keyboard. Pipe sound into it, or name a file.")
+    return sys.stdin.buffer.read()
+
+
+def _hint(name: str) -> str | None:
+    """Return what to do about an argument that is no file, where that can be guessed: its row says only that."""
+    from voxtrait import storage
+
+    if name == "-" or storage.is_url(name) or os.path.lexists(storage.path_of(name)):
+        return None
+    if hint := _meant_as_output(name):
+        return hint
+    place = Path(name)
+    if set(name) & set("*?"):
+        return f"No file matches {name}."
+    there = os.listdir(place.parent) if place.parent.is_dir() else []  # noqa: PTH208 - names, not paths
+    for other in difflib.get_close_matches(place.name, there, n=1, cutoff=0.75):
+        return f"There is no file or folder {name}. Did you mean {storage.text_of(place.with_name(other))}?"
+    return None if place.suffix else f"There is no file or folder {name}."
+
+
+def _meant_as_output(name: str) -> str | None:
+    if "://" in name or not name.lower().endswith((*TABLES, ".jsonl")) or os.path.lexists(name):
+        return None
+    return f"There is no file {name}. To write predictions to it, use --out {name}."
+
+
+def _named_by(name: str) -> tuple[list[Item], "Found | None"]:
+    """Return the files that an input stands for, and what the search of a folder found.
+
+    Raises:
+        NothingToDoError: if there is none.
+        StorageError: if the place behind a URL cannot be reached.
+    """
+    from voxtrait import storage
+
+    url = storage.is_url(name)
+    if not url and Path(name).is_dir():
+        return _in_folder(name)
+    suffix = storage.suffix_of(name)
+    if suffix in TABLES and (url or Path(name).is_file()):
+        return [*_in_table(name)], None
+    if suffix == LIST and not url and Path(name).is_file():
+        return [*_in_list(name)], None
+    return (_behind_url(name) if url else [name]), None
+
+
+def _in_folder(folder: str) -> tuple[list[Item], "Found"]:
+    """Return the audio files of a folder and its subfolders, and what else is there.
+
+    Raises:
+        NothingToDoError: if there is no audio.
+    """
+    from voxtrait import audio
+
+    found = audio.search(folder)
+    if not found.files:
+        audio.audio_files(folder)  # which says why
+    return [str(file) for file in found.files], found
+
+
+def _listed(files_from: str) -> list[str]:
+    """Return the names in a list; a manifest is one too."""
+    from voxtrait import storage
+
+    if files_from != "-" and storage.suffix_of(files_from) in TABLES:
+        try:
+            return _in_table(files_from)
+        except NothingToDoError:
+            if storage.suffix_of(files_from) == ".parquet":
+                raise
+    return storage.names_in(files_from)
+
+
+def _in_table(name: str) -> list[str]:
+    """Return the files in the column ``path`` of a manifest, or of another table with that column.
+
+    Raises:
+        NothingToDoError: if it names none that exist.
+    """
+    from voxtrait import manifest, storage
+
+    try:
+        table = manifest.read(name, ("path",))
+    except ManifestError as error:
+        raise NothingToDoError(f"{storage.shown(name)}: {error}") from None
+    if not table.height:
+        raise NothingToDoError(f"{storage.shown(name)} has no rows. Expected a table with a row for each file.")
+    if storage.is_url(name):
+        return manifest.with_absolute_paths(table, storage.parent(name))["path"].to_list()
+    home = Path(name).resolve().parent
+    # a manifest names files from its own folder; a release of Common Voice has them in clips; a table of predictions
+    # has the names of the command line
+    for folder in (home, home / "clips", Path.cwd()):
+        found = [
+            path if storage.is_url(path) else storage.path_of(path)
+            for path in manifest.with_absolute_paths(table, storage.text_of(folder))["path"].to_list()
+        ]
+        if any(storage.is_url(path) or os.path.lexists(path) for path in found):
+            return found
+    first = table["path"][0]
+    raise NothingToDoError(
+        f"No file of {name} exists. The first of {table.height} is {first}. Paths are relative to the folder of the "
+        f"table, {home}."
+    )
+
+
+def _in_list(name: str) -> list[str]:
+    """Return the files that a text lists.
+
+    Raises:
+        NothingToDoError: if it names none that exist.
+    """
+    from voxtrait import storage
+
+    names = [one if storage.is_url(one) else storage.path_of(one) for one in storage.names_in(name)]
+    if not any(storage.is_url(one) or os.path.lexists(one) for one in names):
+        raise NothingToDoError(
+            f"{name} is a text file and names no file that exists. Expected audio, a folder, a manifest "
+            f"({', '.join(TABLES)}) or a list with a path or a URL a line."
+        )
+    return names
+
+
+def _behind_url(url: str) -> list[Item]:
+    """Return the files of a URL. One with a file's suffix, or a web URL without a final slash, is one file itself."""
+    from voxtrait import storage
+    from voxtrait.audio import SUFFIXES
+    from voxtrait.recognize.recognizer import PICTURE_SUFFIXES
+
+    web = storage.protocol_of(url) in ("http", "https") and not url.endswith("/")
+    one = web or storage.suffix_of(url) in (*SUFFIXES, *PICTURE_SUFFIXES)
+    return [url] if one else [*storage.files(url, SUFFIXES)]
