@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from factories import tone
 from voxtrait import audio, derived, manifest
-from voxtrait.audio import files
+from voxtrait.audio import opening
 from voxtrait.cli import root
 from voxtrait.derived import convert
 from voxtrait.errors import NothingToDoError, OptionError
@@ -219,7 +219,7 @@ def test_options_out_of_range(clips: Path, tmp_path: Path, options: dict[str, ob
 def test_a_long_file_is_written_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "long.mp3", 6.0, 44_100)
     one, _ = audio.load(tmp_path / "long.mp3")
-    monkeypatch.setattr(files, "BLOCK_S", 1.0)
+    monkeypatch.setattr(opening, "BLOCK_S", 1.0)
     convert.convert(tmp_path / "long.mp3", tmp_path / "out")
     assert np.abs(read(tmp_path / "out" / "long.wav")[3] - audio.to_pcm16(one)).max() <= 1
 

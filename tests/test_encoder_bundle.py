@@ -12,7 +12,7 @@ import soundfile
 
 import models
 from voxtrait import audio, features, recognize, speech
-from voxtrait.audio import files
+from voxtrait.audio import opening
 from voxtrait.errors import AudioMissingError, BundleError, DecodeError, SignalError
 from voxtrait.recognize import Recognizer, clip, graph, recognizer
 
@@ -118,7 +118,7 @@ def test_a_long_file_read_in_blocks_is_the_array(
     long = np.tile(sound, 5)  # 22 s
     soundfile.write(tmp_path / "a.wav", long, 16_000, subtype="FLOAT")
     in_one = model.predict(long, 16_000)
-    monkeypatch.setattr(files, "BLOCK_S", 1.7)
+    monkeypatch.setattr(opening, "BLOCK_S", 1.7)
     from_blocks = model.predict(tmp_path / "a.wav")
     assert from_blocks.p_female == in_one.p_female
     assert (from_blocks.speech_s, from_blocks.age_low) == (in_one.speech_s, in_one.age_low)

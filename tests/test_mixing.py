@@ -52,6 +52,12 @@ def test_channels_to_one(voice: np.ndarray) -> None:
         np.testing.assert_allclose(mixed, expected, atol=1e-4)
 
 
+def test_little_or_nothing_is_mixed() -> None:
+    mixer = Mixer()
+    for length in (0, 1, 2, 0, 479, 481):
+        assert len(mixer.mix(np.ones((2, length), np.float32))) == length
+
+
 def test_music_in_stereo_is_averaged_as_it_is() -> None:
     rng = np.random.default_rng(1)
     middle, side = rng.standard_normal((2, RATE)).astype(np.float32)

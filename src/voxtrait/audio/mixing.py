@@ -38,7 +38,7 @@ class Mixer:
         """Average the next samples: ``(channels, samples)`` → ``(samples,)``; a mono signal is returned as it is."""
         if signal.ndim == 1:
             return signal
-        if signal.shape[0] == 1:
+        if signal.shape[0] == 1 or not signal.shape[1]:
             return np.asarray(signal[0])
         with np.errstate(over="ignore", invalid="ignore"):  # of samples over 1e18, which no recording has
             self._hear(signal)

@@ -56,7 +56,7 @@ class Work:
         >>> import voxtrait
         >>> work = Work(voxtrait.load(), max_seconds=60, memory_bytes=2**30)
         >>> work(Task("predict", "/dev/null")).code
-        'not_audio'
+        'unusable'
     """
 
     recognizer: Recognizer
