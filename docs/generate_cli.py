@@ -25,8 +25,8 @@ MADE = "<!-- made by docs/generate_cli.py: change the code, then run `make docs`
 ABOUT = r"""
 ## Default model
 
-`VOXTRAIT_MODEL` is the default of `--model`: the folder or name of a bundle, for `predict`, `timeline`,
-`listen`, `serve` and `corpus audit`.
+The environment variable `VOXTRAIT_MODEL` sets the default of `--model`: the folder or name of a
+bundle. `predict`, `timeline`, `listen`, `serve` and `corpus audit` use it.
 
 ```console
 $ export VOXTRAIT_MODEL=runs/base/bundle
@@ -35,7 +35,7 @@ $ voxtrait clip.mp3
 
 ## Shell completion
 
-Commands, options, their values and file names are completed with the Tab key. Add one line to the start-up
+The Tab key completes commands, options, their values and file names. Add one line to the start-up
 file of your shell, and open a new terminal:
 
 | shell | line | file |
@@ -46,10 +46,11 @@ file of your shell, and open a new terminal:
 
 ## Encodings
 
-Files that `--out` writes are UTF-8. On a terminal with another encoding, a character that it lacks is
-replaced by a similar one (`-` for `–`) or by its escape (`\u8bed`). JSON is then ASCII with escapes. CSV and
-other formats for programs are UTF-8 in a file or a pipe, unless `PYTHONIOENCODING` is set. A byte of a file
-name that is not UTF-8 is shown as `\xe9`; a name in that spelling is found again.""".splitlines()
+Files that `--out` writes are UTF-8. If a terminal has another encoding, a character that it lacks
+is replaced by a similar one (`-` for `–`) or by its escape (`\u8bed`), and JSON is ASCII with
+escapes. CSV and other formats for programs are UTF-8 in a file or a pipe, unless `PYTHONIOENCODING`
+is set. In a file name that is not UTF-8, each such byte is shown as an escape, such as `\xe9`. You
+can give a name in that spelling.""".splitlines()
 
 
 def main() -> None:

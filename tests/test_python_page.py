@@ -28,7 +28,7 @@ CHECKS = {
     "Python": 'assert (answer.status, answer.path) == ("ok", "clip.mp3"), answer',
     "What `predict` accepts": "assert signal.ndim == 1 and rate == 16000",
     "Many files": 'assert (answer.status, answer.path) == ("error", "absent.mp3"), answer',
-    "Answers as a table": 'assert table["status"].to_list() == ["ok", "ok"] and table.width == 14, table',
+    "Data frames": 'assert table["status"].to_list() == ["ok", "ok"] and table.width == 14, table',
     "Hugging Face datasets": """
 assert dataset.column_names == ["audio", "gender", "age_years"], dataset
 assert dataset["gender"][:] == [model.predict(name).gender for name in ("clip.mp3", "talk.mp3")]
