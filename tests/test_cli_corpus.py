@@ -92,7 +92,7 @@ def test_import_refuses_in_one_line(release: Path, tmp_path: Path) -> None:
     (tmp_path / "xx" / "validated.tsv").write_text(HEADER)
     refused(run("import", tmp_path / "xx", tmp_path / "a.csv"), "the tables are empty")
     (tmp_path / "xx" / "validated.tsv").write_bytes(b"\x89PNG\r\n\x00\xff")
-    refused(run("import", tmp_path / "xx", tmp_path / "a.csv"), "is no UTF-8 text")
+    refused(run("import", tmp_path / "xx", tmp_path / "a.csv"), "is not UTF-8 text")
     assert not (tmp_path / "a.csv").exists()
 
 

@@ -93,7 +93,7 @@ def test_out_writes_what_would_have_been_printed(bundle: str, folder: Path, tmp_
     *_, said, failed = result.stderr.splitlines()
     assert re.fullmatch(
         rf"{re.escape(str(out))}: 1 error, 2 ok; 3 in this run, [0-9.]+ files/s, \d+ s of audio a second \(× .*\); "
-        r"1 file with another ending passed over \(1 \.txt\)",
+        r"1 file with another ending skipped \(1 \.txt\)",
         said,
     )
     assert failed == f"failed: no such file: {folder / 'gone.wav'}"

@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_imported(tmp_path: Path) -
         r"6\.0-2020-12-11.* is Common Voice 6\.0, which has lost the label 'male'",
         r"validated\.tsv has the columns 'client, file', expected Common Voice's",
         r"dev\.tsv has the columns 'client, file', expected Common Voice's",
-        r"test\.tsv is no UTF-8 text",
+        r"test\.tsv is not UTF-8 text",
         r"clip_durations\.tsv is empty, expected a table",
     ]
     assert len(result.failures) == len(wanted)

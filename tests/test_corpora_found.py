@@ -134,7 +134,7 @@ def test_a_link_beside_its_folder_takes_nothing_away_from_it_and_is_said(tmp_pat
     assert sorted(result.table["gender"]) == ["female", "male"]
     assert result.notes == [
         f"{tmp_path} has no speaker ids",
-        f"{tmp_path} has links to folders that it has too, which are read only once: 0, boys",
+        f"{tmp_path} has several paths to the same folders. Each folder is read once; skipped: 0, boys",
     ]
 
 
@@ -143,7 +143,7 @@ def test_files_with_other_endings_in_class_folders_are_counted(tmp_path: Path) -
     for name in ("1.txt", "2.txt", "x.xyz", "readme", ".hidden"):
         (tmp_path / "female" / name).touch()
     assert import_corpora([tmp_path]).notes[1:] == [
-        f"{tmp_path} has 4 files with other endings: passed over (2 .txt, 1 without ending, 1 .xyz)"
+        f"{tmp_path} has 4 files with other endings: skipped (2 .txt, 1 without ending, 1 .xyz)"
     ]
 
 
@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_read_is_said(layout: str, closed: Path, tmp_pat
     result = import_corpora([data])
     assert result.table.height == 1
     assert result.failures == [
-        f"{closed} cannot be read (Permission denied). Its files are left out: change its permissions"
+        f"{closed} cannot be read (Permission denied). Its files are skipped: change its permissions"
     ]
     command = run("corpus", "import", data, tmp_path / "all.csv")
     assert command.exit_code == 1

@@ -177,7 +177,8 @@ def test_one_file_with_both_genders_is_a_failure_of_the_import(tmp_path: Path) -
         result = run("corpus", *command)
         assert result.exit_code == 1
         assert (
-            "has 1 clip both as female and as male, such as mine/-/-/a: only one of its rows is kept" in result.stderr
+            "has 1 clip labelled both female and male, such as mine/-/-/a. Only one row of a clip is kept"
+            in result.stderr
         )
     (tmp_path / "mine" / "metadata.csv").write_text("file_name,gender\na.wav,F\na.wav,woman\na.wav,other\n")
     assert run("corpus", "import", tmp_path / "mine", tmp_path / "all.csv").exit_code == 0

@@ -293,7 +293,7 @@ def test_folders_that_only_look_like_voxceleb_are_left_to_other_layouts(tmp_path
         ("vox1_meta.csv", "ID,Sex\nid10001,m\n", "has the header 'ID,Sex', expected 'VoxCeleb1 ID'"),
         ("final_dataframe_extended.csv", "a,b\n1,2\n", "expected 'VoxCeleb_ID', 'video_id', 'speaker_age'"),
         ("vox2_meta.csv", "", "is empty, expected a small table"),
-        ("utt2age.test", "\0\0", "is no UTF-8 text"),
+        ("utt2age.test", "\0\0", "is not UTF-8 text"),
     ],
 )
 def test_voxceleb_with_a_broken_table(name: str, text: str, message: str, tmp_path: Path) -> None:

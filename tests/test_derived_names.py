@@ -156,7 +156,7 @@ def test_one_clip_that_fails_is_one_line_and_leaves_nothing(tmp_path: Path, comm
     (tmp_path / "text.mp3").write_text("no sound\n")
     result = run(command, tmp_path / "text.mp3", tmp_path / f"out{ENDING[command]}", "-q")
     assert (result.exit_code, result.stderr) == (1, "")
-    assert "1 left out:\n" in result.stdout and "it is a text file" in result.stdout.splitlines()[1]
+    assert "1 failed:\n" in result.stdout and "it is a text file" in result.stdout.splitlines()[1]
     assert os.listdir(tmp_path) == ["text.mp3"]  # noqa: PTH208
     failed = json.loads(
         run(command, tmp_path / "text.mp3", tmp_path / f"o{ENDING[command]}", "--format", "json").stdout
@@ -169,7 +169,7 @@ def test_the_end_is_said_in_words(tmp_path: Path) -> None:
         write(tmp_path / "in" / f"{at}.wav")
     (tmp_path / "in" / "text.mp3").write_text("no sound\n")
     first = run("convert", tmp_path / "in", tmp_path / "out", "-q").stdout.splitlines()
-    assert re.fullmatch(r"3 files converted in \d+\.\d s, 1 left out:", first[0])
+    assert re.fullmatch(r"3 files converted in \d+\.\d s, 1 failed:", first[0])
     assert first[1].startswith(f"  {tmp_path}/in/text.mp3 is not audio") and len(first) == 2
     (tmp_path / "in" / "text.mp3").unlink()
     (tmp_path / "out" / "0.wav").unlink()

@@ -362,7 +362,7 @@ def test_a_full_disk_costs_only_what_it_has_no_room_for(tmp_path: Path) -> None:
     shard = predict_missing(tmp_path, 1000)
     assert (shard.returncode, shard.stdout) == (2, "")
     assert shard.stderr.startswith("voxtrait: .out.csv.parts/part-000000-")
-    assert "cannot be written (File too large): what was done before is kept" in shard.stderr
+    assert "cannot be written (File too large): earlier results are kept" in shard.stderr
     assert [file.name for file in tmp_path.iterdir()] == [".out.csv.parts"]
     assert list((tmp_path / ".out.csv.parts").iterdir()) == []  # nothing half-written, no claim
     table = predict_missing(tmp_path, 60_000)

@@ -284,7 +284,7 @@ MISTAKES: list[tuple[Any, Any, type[Exception], str]] = [
     ({}, None, SourceError, "Got an empty dict"),
     (io.StringIO("text"), None, SourceError, "opened as text. Open it with mode 'rb'"),
     ([None, None], RATE, SourceError, "Got a list of NoneType"),
-    (X, None, OptionError, r"without its sampling rate, expected predict\(signal, sampling_rate=16000\)"),
+    (X, None, OptionError, r"without its sampling rate\. Expected predict\(signal, sampling_rate=16000\)"),
     ({"array": X}, None, OptionError, "without its sampling rate"),
     (X, "16000", OptionTypeError, r"Got sampling_rate '16000' \(str\)"),
     ("a.mp3", "16000", OptionTypeError, r"Got sampling_rate '16000' \(str\)"),
@@ -301,7 +301,7 @@ MISTAKES: list[tuple[Any, Any, type[Exception], str]] = [
     (X.astype(complex), RATE, SignalError, "got an array of complex128"),
     ([], RATE, SignalError, r"shape \(0,\)"),
     (X.reshape(1, 1, -1), RATE, SignalError, r"shape \(1, 1, 16000\)"),
-    (np.zeros((1000, 40)), RATE, SignalError, r"shape \(1000, 40\), expected \(channels, samples\): transpose it"),
+    (np.zeros((1000, 40)), RATE, SignalError, r"shape \(1000, 40\)\. Expected \(channels, samples\): transpose it"),
     (np.zeros((80, 300)), RATE, SignalError, r"shape \(80, 300\)\. .*at most 64 channels"),
     (np.full(RATE, 1e12), RATE, SignalError, r"Got samples up to 1e\+12\. Expected floats in \[-1, 1\]"),
 ]

@@ -291,12 +291,12 @@ def test_the_command_takes_corpora_and_tables_of_them(clips: Path, tmp_path: Pat
     assert found["sides"] == {"one": 2, "two": 2}
     assert found["verdict"] == "shared: 1 speaker, 1 near-duplicate recording"
     assert by_folder.exit_code == 1
-    assert by_folder.stderr.count("is no manifest: imported for this run only") == 2
+    assert by_folder.stderr.count("is not a manifest: imported for this run only") == 2
     by_table = run(tmp_path / "one/metadata.csv", tmp_path / "two/metadata.csv", "--format", "json", "--tables-only")
     assert list(json.loads(by_table.stdout)["sides"]) == [f"{tmp_path}/{name}/metadata.csv" for name in ("one", "two")]
     write(tmp_path, rows_of("0.mp3", "2.mp3"), "all.csv")
     mixed = run(tmp_path / "all.csv", tmp_path / "two", "--tables-only")
-    assert mixed.stderr.count("is no manifest: imported for this run only") == 1
+    assert mixed.stderr.count("is not a manifest: imported for this run only") == 1
     alone = run(tmp_path / "one")
     assert (alone.exit_code, alone.stdout) == (2, "")
     assert f"{tmp_path}/one has no splits, and a leak needs two sides" in alone.stderr

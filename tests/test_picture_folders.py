@@ -130,7 +130,7 @@ def test_each_kind_of_broken_picture_is_left_out_and_named(tmp_path: Path) -> No
             raise DecodeError(reason)
         assert "BytesIO" not in reason
     words = folders.in_words(left_out * 2, 36)
-    assert words.startswith("10 of 36 pictures left out: ") and words.endswith("; and 5 more")
+    assert words.startswith("10 of 36 pictures skipped: ") and words.endswith("; and 5 more")
 
 
 def test_all_of_another_size_says_which_settings_fit(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_training_leaves_out_broken_pictures_and_counts_them(tmp_path: Path) -
     (data / "train" / "female" / "zero.png").touch()
     status, said = train(data, tmp_path / "run")
     assert status == 0, said
-    assert f"1 of 25 pictures left out: {data}/train/female/zero.png: not a picture: it is empty (0 bytes)" in said
+    assert f"1 of 25 pictures skipped: {data}/train/female/zero.png: not a picture: it is empty (0 bytes)" in said
     lines = pl.read_csv(tmp_path / "run" / "report" / "funnel.csv")
     assert dict(lines.select("what", "clips").rows())["pictures that are broken or of another size"] == -1
     predicted = pl.read_csv(tmp_path / "run" / "report" / "predictions.csv")
@@ -162,8 +162,8 @@ def test_a_training_leaves_out_broken_pictures_and_counts_them(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("splits", "genders", "expected"),
     [
-        (["train"] * 4, ["female", "male"] * 2, "No validation split in .*: found train 4, of clips with a label"),
-        ([None] * 4, ["female", "male"] * 2, "No train/validation split in .*: found 4 in no split"),
+        (["train"] * 4, ["female", "male"] * 2, r"No validation split in .*\. Found train 4, among clips with a label"),
+        ([None] * 4, ["female", "male"] * 2, r"No train/validation split in .*\. Found 4 in no split"),
         (["train", "validation"] * 2, [None] * 4, "No clip in .* has a label for gender"),
         (["train", "validation"] * 2, ["male"] * 4, "got 1 classes of gender"),
     ],

@@ -181,16 +181,16 @@ def test_a_table_or_text_without_files_says_so(name: str, content: str, words: s
 
 def test_totals_end_the_answers_for_several_files(bundle: str, folder: Path) -> None:
     several = run(folder, "gone.wav", "--model", bundle)
-    assert several.stderr.startswith("3 files: 2 male, 1 error; 1 file with another ending passed over")
+    assert several.stderr.startswith("3 files: 2 male, 1 error; 1 file with another ending skipped")
     assert several.stderr.count("\n") == 1
     assert run(folder, "--model", bundle, "--quiet").stderr == ""
     assert run("a.wav", "--model", bundle).stderr == ""
     assert run("a.wav", "a.wav", "--model", bundle, "--format", "csv").stderr == "2 files: 2 male\n"
     (folder / "inner" / "b b.wav").unlink()
-    assert run(folder, "--model", bundle).stderr.startswith("1 file: 1 male; 1 file with another ending passed over")
+    assert run(folder, "--model", bundle).stderr.startswith("1 file: 1 male; 1 file with another ending skipped")
     channels = run("a.wav", "a.wav", "--channel", "each", "--model", bundle)
     assert channels.stderr == "2 channels: 2 male\n"
-    assert run("timeline", folder, "-f", "jsonl", "-j", "1").stderr.startswith("1 file with another ending passed over")
+    assert run("timeline", folder, "-f", "jsonl", "-j", "1").stderr.startswith("1 file with another ending skipped")
 
 
 def test_an_output_with_the_longest_name_has_its_parts(tmp_path: Path) -> None:

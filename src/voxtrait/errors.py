@@ -7,11 +7,11 @@
     │   └── OptionTypeError (TypeError)  … or of another type
     ├── AudioError (ValueError)          audio that cannot be used
     │   ├── AudioMissingError (FileNotFoundError)   no such file
-    │   ├── DecodeError                  a file that is empty, damaged or no audio
-    │   │   └── NotAudioError            … of which nothing looks like audio
-    │   ├── SignalError                  an array that is no signal
+    │   ├── DecodeError                  a file that is empty, damaged or not audio
+    │   │   └── NotAudioError            … whose content does not look like audio
+    │   ├── SignalError                  an array that is not a signal
     │   └── SourceError (TypeError)      an object that is neither a file nor a signal
-    ├── ManifestError (ValueError)       a table that is no manifest
+    ├── ManifestError (ValueError)       a table that is not a manifest
     │   └── LeakageError                 a split or a use that would share speakers
     ├── CorpusError (ValueError)         a folder in no known layout
     ├── BundleError (ValueError)         a model folder that cannot be trusted
@@ -19,7 +19,7 @@
     ├── NothingToDoError (LookupError)   no input was found
     ├── StorageError (OSError)           a place behind a URL that cannot be reached, or refuses
     ├── OutputError (OSError)            what was made cannot be written
-    │   └── DiskFullError                … for there is no room on the disk
+    │   └── DiskFullError                … because the disk is full
     ├── WorkerError (RuntimeError)       no process could be started to work in, no cluster responds
     ├── MissingExtraError (ImportError)  an optional dependency is not installed
     └── PretrainedMissingError (ImportError)    … or the package with pretrained weights, which only training needs
@@ -106,11 +106,11 @@ class StorageError(VoxtraitError, OSError):
 
 
 class OutputError(VoxtraitError, OSError):
-    """What was made cannot be written: a full disk, a name that is too long, a folder of somebody else's."""
+    """What was made cannot be written: a full disk, a name that is too long, a folder without permission."""
 
 
 class DiskFullError(OutputError):
-    """There is no room on the disk, so nothing more can be written to it."""
+    """The disk is full, so nothing more can be written to it."""
 
 
 class WorkerError(VoxtraitError, RuntimeError):
@@ -129,10 +129,10 @@ class PretrainedMissingError(VoxtraitError, ImportError):
 
 
 def require(what: str, extra: str, *packages: str) -> None:
-    """Check that the packages of an extra are installed, before any work is done; nothing is imported.
+    """Check that the packages of an extra are installed, without importing them.
 
     Args:
-        what: needs them, as the error names it.
+        what: the feature that needs them, as the error names it.
         extra: name of the extra.
         packages: names of the modules that are imported.
 
@@ -145,7 +145,7 @@ def require(what: str, extra: str, *packages: str) -> None:
     for package in packages:
         try:
             missing = importlib.util.find_spec(package) is None
-        except ValueError:  # a module that is loaded and does not say where from
+        except ValueError:  # a loaded module without a spec
             missing = False
         if missing:
             raise MissingExtraError(what, extra)
@@ -154,7 +154,7 @@ def require(what: str, extra: str, *packages: str) -> None:
 def install_line(extra: str) -> str:
     """Return the command that adds an extra to this installation, from where it was installed.
 
-    No package index may have voxtrait: then only the checkout, the wheel or the repository can be installed from.
+    voxtrait may not be on a package index. So the command names the checkout, the wheel or the repository.
 
     Examples:
         >>> install_line("media").startswith("pip install "), install_line("media").endswith("[media]'")

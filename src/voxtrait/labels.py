@@ -54,8 +54,7 @@ UNKNOWN_WORDS: Final = frozenset(
 )
 """Words for "not known" as a gender or an age, lower-case: they are null everywhere.
 
-Not among them is what people answer about themselves: ``other``, ``unspecified`` (the X of passports),
-``prefer not to say``.
+Self-descriptions are not among them: ``other``, ``unspecified`` (the X of passports), ``prefer not to say``.
 """
 
 

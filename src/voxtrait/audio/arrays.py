@@ -1,4 +1,4 @@
-"""Arrays of any library, lists and any type of number as samples: floats, channels first, full scale 1."""
+"""Converts arrays of any library, lists and any type of number to samples: floats, channels first, full scale 1."""
 
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ def array_of(signal: Any) -> Samples:
         array([    0,  1200,  -800])
         >>> array_of([[0.1, 0.2], [0.3]])
         Traceback (most recent call last):
-        voxtrait.errors.SignalError: Got a list that is no array of numbers: its rows differ in length.
+        voxtrait.errors.SignalError: Got a list that cannot become an array of numbers: its rows differ in length.
     """
     if isinstance(signal, np.ndarray):
         return signal
@@ -42,7 +42,7 @@ def array_of(signal: Any) -> Samples:
         return np.asarray(signal)
     except (TypeError, ValueError, RuntimeError) as error:
         why = "its rows differ in length" if "inhomogeneous" in str(error) else str(error).splitlines()[0].rstrip(".")
-        raise SignalError(f"Got a {kind} that is no array of numbers: {why}.") from None
+        raise SignalError(f"Got a {kind} that cannot become an array of numbers: {why}.") from None
 
 
 def scaled(array: Samples, *, whole: bool) -> Samples:
@@ -94,7 +94,7 @@ def full_scale(peak: float) -> float:
     """Return the full scale of the smallest usual width that holds a sample.
 
     Raises:
-        SignalError: if even 32 bits do not.
+        SignalError: if even 32 bits do not hold the sample.
 
     Examples:
         >>> full_scale(1200), full_scale(40000)
@@ -104,13 +104,13 @@ def full_scale(peak: float) -> float:
         if peak <= 2 ** (bits - 1):
             return 2.0 ** (bits - 1)
     raise SignalError(
-        f"Got samples up to {peak:.3g}. Expected floats in [-1, 1], or integers of at most 32 bits: "
-        "divide them by their full scale."
+        f"Got samples up to {peak:.3g}. Expected floats in [-1, 1], or integers of at most 32 bits. "
+        "Divide them by their full scale."
     )
 
 
 def channels_first(array: Samples) -> Samples:
-    """Transpose ``(frames, channels)``, as soundfile and Gradio give it, where that is unmistakable.
+    """Transpose ``(frames, channels)``, as soundfile and Gradio return it, if the shape is unmistakable.
 
     Args:
         array: ``(samples,)``, ``(channels, samples)`` or ``(frames, channels)``.
@@ -119,7 +119,7 @@ def channels_first(array: Samples) -> Samples:
         The array, transposed if it has more than 64 rows and at most 8 columns.
 
     Raises:
-        SignalError: if it has more than 64 channels either way, or it is not clear which way they go.
+        SignalError: if it has more than 64 channels either way, or if the order of its dimensions is not clear.
 
     Examples:
         >>> channels_first(np.zeros((16000, 2))).shape
@@ -130,7 +130,7 @@ def channels_first(array: Samples) -> Samples:
     if array.shape[1] <= INTERLEAVED:
         return array.T
     if array.shape[0] > array.shape[1]:
-        raise SignalError(f"got an array of shape {array.shape}, expected (channels, samples): transpose it")
+        raise SignalError(f"Got an array of shape {array.shape}. Expected (channels, samples): transpose it.")
     raise SignalError(
         f"Got an array of shape {array.shape}. Expected (channels, samples) with at most {MOST_CHANNELS} channels."
     )

@@ -1,4 +1,4 @@
-"""The audio files of a folder, and what is in it besides."""
+"""Finds the audio files of a folder and its subfolders, and counts the other files."""
 
 import os
 from collections import Counter, deque
@@ -16,24 +16,24 @@ class Found(NamedTuple):
     """What a search of a folder found."""
 
     files: list[Path]  # sorted, with an ending of audio
-    notes: list[str]  # what was passed over
+    notes: list[str]  # how many other files were skipped
     failures: list[str]  # folders that cannot be read, and why
 
 
 @dataclass
 class Walk:
-    """What a walk through folders met beside the files that it looks for."""
+    """What a walk through folders found besides the files that it looks for."""
 
     failures: list[str] = field(default_factory=list)  # folders that cannot be read, and why
     others: Counter[str] = field(default_factory=Counter)  # other files: how many, by ending in lower case
     again: list[str] = field(default_factory=list)  # links to folders that were read already, loops aside
 
-    def other_files(self, what: str = " passed over") -> list[str]:
-        """Say how many other files were passed over, in one text; none where there were none.
+    def other_files(self, what: str = " skipped") -> list[str]:
+        """Return the number of other files that were skipped, as one text; none if there were none.
 
         Examples:
             >>> Walk(others=Counter({".md": 1})).other_files()
-            ['1 file with another ending passed over (1 .md)']
+            ['1 file with another ending skipped (1 .md)']
         """
         count = self.others.total()
         if not count:
@@ -44,23 +44,23 @@ class Walk:
         return [f"{files}{what} ({shown})"]
 
     def notes(self) -> list[str]:
-        """Say what was passed over, each as a note about a source.
+        """Return what was skipped, as notes about a source.
 
         Examples:
             >>> Walk(others=Counter({".txt": 2, "": 1})).notes()
-            ['has 3 files with other endings: passed over (2 .txt, 1 without ending)']
+            ['has 3 files with other endings: skipped (2 .txt, 1 without ending)']
         """
-        notes = [f"has {said}" for said in self.other_files(": passed over")]
+        notes = [f"has {said}" for said in self.other_files(": skipped")]
         if self.again:
             shown = ", ".join(self.again[:3]) + (", …" if len(self.again) > 3 else "")
-            notes.append(f"has links to folders that it has too, which are read only once: {shown}")
+            notes.append(f"has several paths to the same folders. Each folder is read once; skipped: {shown}")
         return notes
 
 
 def names_below(folder: Path | str, endings: Collection[str], walk: Walk | None = None) -> Iterator[str]:
-    """Yield what :func:`files_below` lists, folder by folder; ``walk`` gets what it meets besides.
+    """Yield the files with these endings below a folder, folder by folder; ``walk`` gets everything else.
 
-    Each folder is read once, for links may run in circles; under its own name where it is below ``folder`` itself.
+    Each folder is read once, because links may form loops. A folder below ``folder`` itself keeps its own name.
     """
     root, wanted = storage.path_of(str(folder)), tuple(endings)
     met = Walk() if walk is None else walk
@@ -97,21 +97,21 @@ def _is_loop(link: str) -> bool:
 
 
 def unread(error: OSError) -> str:
-    """Say that a folder cannot be read."""
+    """Return the message about a folder that cannot be read."""
     name = storage.text_of(error.filename or "a folder")
-    return f"{name} cannot be read ({error.strerror}). Its files are left out: change its permissions"
+    return f"{name} cannot be read ({error.strerror}). Its files are skipped: change its permissions"
 
 
 def search(folder: str | os.PathLike[str]) -> Found:
-    """Find the audio files of a folder and its subfolders; hidden files and folders are left out.
+    """Find the audio files of a folder and its subfolders; hidden files and folders are skipped.
 
-    Links to folders are followed, each folder is read once: links may run in circles.
+    Links to folders are followed. Each folder is read once, because links may form loops.
 
     Args:
         folder: where to look.
 
     Returns:
-        The files whose endings are audio's (:data:`~voxtrait.audio.SUFFIXES`), and what was left out.
+        The files with audio endings (:data:`~voxtrait.audio.SUFFIXES`), and what was skipped.
     """
     walk = Walk()
     root = os.fspath(folder)
@@ -128,6 +128,6 @@ def audio_files(folder: str | os.PathLike[str]) -> list[Path]:
     found = search(folder)
     if not found.files:
         why = "; ".join([*found.failures, *found.notes]) or "the folder is empty"
-        expected = "Expected files ending in .mp3, .wav, .flac, .ogg, .opus, .m4a, .webm or another ending of audio"
+        expected = "Expected files ending in .mp3, .wav, .flac, .ogg, .opus, .m4a, .webm or another audio ending"
         raise NothingToDoError(f"no audio in {storage.text_of(folder)}: {why}. {expected}")
     return found.files

@@ -1,11 +1,11 @@
-"""Kinds of audio file: recognised by their content, whatever their names end in."""
+"""Recognises the kind of an audio file by its content, not by its name."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from voxtrait.audio import mpeg
 
-HEAD: Final = 4096  # bytes that tell what a file is
+HEAD: Final = 4096  # bytes by which a kind is recognised
 UNKNOWN: Final = "of an unknown kind, or damaged"
 
 SUFFIXES: Final = frozenset(
@@ -17,7 +17,7 @@ SUFFIXES: Final = frozenset(
     )
     for ending in endings.split()
 )
-"""File endings that are taken for audio when a folder is searched."""
+"""File endings of audio, for the search of a folder."""
 
 
 class Kind(NamedTuple):
@@ -165,7 +165,7 @@ _SYNCHRONISED: Final[tuple[tuple[Callable[[bytes], bool], Kind], ...]] = (
 
 
 def described(head: bytes) -> str:
-    """Say what a file is that is no audio, as far as its first bytes tell.
+    """Describe a file that is not audio, by its first bytes.
 
     Examples:
         >>> described(b"%PDF-1.7"), described(b"Dear all,"), described(bytes(8))

@@ -1,4 +1,4 @@
-"""What PyAV (the extra ``[media]``) decodes: frames of any format to blocks of one rate and one layout."""
+"""Decodes with PyAV (the extra ``[media]``): frames of any format to blocks of one rate and one layout."""
 
 import contextlib
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Planar:
         self._taken: tuple[Any, ...] = ()
 
     def feed(self, frame: Any) -> Iterator[Signal]:
-        """Take a frame, and give the blocks that are ready."""
+        """Take a frame, and yield the blocks that are ready."""
         import av
 
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -36,11 +36,11 @@ class Planar:
             yield from self.close()
             self._resampler = av.AudioResampler(format="fltp", rate=self.rate, layout=self._layout)
             self._taken = form
-        frame.pts = None  # gaps in the clock of a broadcast are no sound
+        frame.pts = None  # gaps in the clock of a broadcast are not sound
         yield from self._blocks(frame)
 
     def close(self) -> Iterator[Signal]:
-        """Give what is left."""
+        """Yield the rest."""
         if self._resampler is not None:
             yield from self._blocks(None)
             self._resampler = None
@@ -66,7 +66,7 @@ def opened(file: Any, demuxer: str | None = None, **options: Any) -> Iterator[An
 
 
 def frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Decode a stream; a last packet that is not whole, as a file has it that was cut off, is left out.
+    """Decode a stream; an incomplete last packet, as in a truncated file, is skipped.
 
     Raises:
         av.error.FFmpegError: if it is damaged before.

@@ -1,4 +1,4 @@
-"""Several channels to one: their average, but for a channel that would take the voice away."""
+"""Averages channels, without losing the voice to an inverted channel or to one of noise."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ import numpy.typing as npt
 from voxtrait.audio.signals import Signal
 
 INVERTED: Final = -0.5  # correlation with the others below which a channel was inverted, by a cable or a mixer
-FRAMES: Final = 400  # that levels are measured in, of those that were heard
+FRAMES: Final = 400  # in which levels are measured
 LEAST_FRAMES: Final = 40  # before a channel is left out
 FRAME: Final = 480  # samples: some 10 to 60 ms
 STEADY_DB: Final = 4.0  # range of levels, tenth to ninetieth percentile, of hiss or hum
@@ -19,8 +19,8 @@ QUIETEST: Final = 1e-10  # mean square that counts as silence, -100 dBFS
 class Mixer:
     """Averages the channels of a recording while it is read.
 
-    A channel that is the others' inverse is turned round, for its average with them would be silence. A channel of
-    nothing but steady noise is left out where another one has a voice.
+    If a channel is the inverse of the others, its sign is changed: the average would be silence. If another channel has
+    a voice, a channel of only steady noise is left out.
 
     Examples:
         >>> voice = np.sin(np.arange(48_000) / 5).astype(np.float32)

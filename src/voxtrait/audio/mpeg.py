@@ -1,4 +1,4 @@
-"""Frames of MPEG audio (mp1, mp2, mp3: ISO/IEC 11172-3 and 13818-3) and ADTS AAC (13818-7), without decoding them.
+"""Finds and counts frames of MPEG audio (ISO/IEC 11172-3, 13818-3) and ADTS AAC (13818-7), without decoding them.
 
 An mp3 states its length only in a Xing, Info or VBRI header, which not every encoder writes, and which a cut file or
 one of several laid end to end makes wrong. Its frames tell what is there.
@@ -53,12 +53,12 @@ class Frame(NamedTuple):
     side: int  # bytes of side information, after which a Xing header may follow
 
     def follows(self, other: "Frame") -> bool:
-        """Whether both can be of one stream."""
+        """Return whether both can be of one stream."""
         return self[:3] == other[:3]
 
 
 class Header(NamedTuple):
-    """What a Xing, Info or VBRI header states; ``None`` where it does not."""
+    """Values of a Xing, Info or VBRI header; ``None`` if it does not state them."""
 
     frames: int | None
     length: int | None  # bytes, with the frame that it is in
@@ -93,7 +93,7 @@ def next_frame(data: Data, at: int) -> int:
 
 
 def is_chain(data: Data, at: int = 0, *, short: bool = False) -> bool:
-    """Whether three frames follow each other from here.
+    """Return whether three frames follow each other from here.
 
     Args:
         data: what to look at.
@@ -110,7 +110,7 @@ def is_chain(data: Data, at: int = 0, *, short: bool = False) -> bool:
 
 
 def is_adts(data: Data, at: int = 0) -> bool:
-    """Whether frames of ADTS AAC follow each other from here."""
+    """Return whether frames of ADTS AAC follow each other from here."""
     for _ in range(CHAIN):
         if at + 7 > len(data) or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
             return False
@@ -124,7 +124,7 @@ def is_adts(data: Data, at: int = 0) -> bool:
 
 
 def after_tags(data: Data, at: int = 0) -> int:
-    """Pass over ID3 tags; the place behind the file where one ends there."""
+    """Skip ID3 tags; return the place after them, which may be after the end of the file."""
     while data[at : at + 3] == b"ID3" and at + 10 <= len(data):
         size = 0
         for byte in data[at + 6 : at + 10]:

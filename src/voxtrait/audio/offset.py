@@ -1,4 +1,4 @@
-"""A signal without its offset: the constant, or slowly moving, voltage that cheap sound cards and converters add.
+"""Removes the offset of a signal: the constant or slowly changing voltage that cheap sound cards and converters add.
 
 No voice is below 60 Hz, but an offset counts in every level that is measured, and speech is found by levels.
 """

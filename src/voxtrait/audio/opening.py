@@ -1,7 +1,7 @@
-"""A file of sound, opened by its content: its kind, the library that decodes it, and all the pieces that it has.
+"""Opens an audio file by its content: finds its kind, the library that decodes it, and all its pieces.
 
 libsndfile decodes what it can, faster than anything else measured (docs/results.md). PyAV (the extra ``[media]``)
-decodes the rest: AAC, films, and whatever is in Ogg or WAV that libsndfile does not know.
+decodes the rest: AAC, videos, and codecs in Ogg or WAV that libsndfile does not know.
 """
 
 import contextlib
@@ -178,7 +178,7 @@ class AudioFile:
                 yield block, reader.samplerate
 
     def _media_blocks(self, piece: Piece, first_error: Exception | None) -> Blocks:
-        """Decode with PyAV what libsndfile does not know, or refused."""
+        """Decode with PyAV what libsndfile does not know or refuses."""
         if self.kind is None or self.kind.demuxer is None:
             raise self._no_audio(first_error)
         try:
@@ -235,14 +235,14 @@ class AudioFile:
         return PieceFile(self._data, piece)
 
     def _looks_like_mpeg(self) -> bool:
-        """Whether libsndfile would take it for an mp3 although no frames follow each other, and search it for some."""
+        """Return whether libsndfile would take it for an MP3 and search it, although no frames follow each other."""
         return self._head[:1] == b"\xff" and len(self._head) > 1 and self._head[1] & 0xE0 == 0xE0
 
     def _check_header(self, rate: int, channels: int) -> None:
         if not 0 < rate <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
             raise DecodeError(
-                f"{self._name} says that it has {channels} channels at {rate} Hz, expected 1 to {MOST_CHANNELS} at up "
-                f"to {HIGHEST_RATE} Hz: the file is damaged"
+                f"The header of {self._name} states {channels} channels at {rate} Hz. Expected 1 to {MOST_CHANNELS} "
+                f"channels at up to {HIGHEST_RATE} Hz: the file is damaged"
             )
 
     def _no_audio(self, error: Exception | None = None) -> DecodeError:
@@ -270,7 +270,7 @@ def alike(parts: Blocks, rate: int, channels: int) -> Blocks:
 
 
 def no_samples(name: str) -> DecodeError:
-    """The error of a file in which no sound is."""
+    """Return the error for a file without samples."""
     return DecodeError(f"{name} holds no samples: the file is a header without sound")
 
 

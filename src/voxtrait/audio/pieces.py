@@ -1,4 +1,4 @@
-"""Files laid end to end, and headers that state a wrong length: what a decoder is given, so that it reads all of it.
+"""Divides files that are laid end to end, and mends headers with a wrong length, so that decoders read all sound.
 
 Decoders believe a header. An mp3 of changing bitrate without a count of its frames, a WAV of a recorder that crashed
 before it wrote the size, and mp3, Ogg or WAV files that were simply appended to each other lose sound without an error.
@@ -31,7 +31,7 @@ class Piece(NamedTuple):
     rate: int = 0  # Hz
 
     def covers(self, size: int) -> bool:
-        """Whether it is all of a file of so many bytes, as it is."""
+        """Return whether it is the whole file of this size, unchanged."""
         return self.start == 0 and self.end == size and not self.before
 
 
@@ -54,7 +54,7 @@ class Contents:
     def __getitem__(self, at: slice) -> bytes: ...
 
     def __getitem__(self, at: int | slice) -> int | bytes:
-        """Return a byte, or several; fewer where the file ends."""
+        """Return one byte or several; fewer at the end of the file."""
         if isinstance(at, int):
             if not self._start <= at < self._start + len(self._block):
                 self._load(at)
@@ -92,11 +92,11 @@ class PieceFile(io.RawIOBase):
         self._size = len(piece.before) + piece.end - piece.start
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Return that it can be read."""
         return True
 
     def seekable(self) -> bool:
-        """It can be sought."""
+        """Return that it can be sought."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -129,7 +129,7 @@ def contents(file: IO[bytes] | io.FileIO) -> Data:
 
 
 def pieces_of(data: Data, kind: Kind | None) -> list[Piece]:
-    """Divide a file into what is decoded as a file each: one as a rule.
+    """Divide a file into pieces that are decoded as one file each; most files are one piece.
 
     Args:
         data: the whole file: bytes, or a memory map.
@@ -238,7 +238,7 @@ def _of_boxes(data: Data) -> Iterator[Piece]:
 
 
 def _of_marks(mark: bytes) -> Callable[[Data], Iterator[Piece]]:
-    """Divide files whose mark cannot be in their sound."""
+    """Divide files at a mark that cannot occur in their sound."""
 
     def divide(data: Data) -> Iterator[Piece]:
         size, start = len(data), 0
@@ -283,7 +283,7 @@ def order_of(mark: bytes) -> Literal["big", "little"]:
 
 
 def wav_header(data: Data, start: int, end: int) -> tuple[bytes, int] | None:
-    """Mend the header of a WAV that states no size of its samples, or less than there are.
+    """Mend the header of a WAV that states no size of its samples, or too small a size.
 
     Returns:
         The header with the sizes that there are, and where the samples begin; ``None`` if nothing is to be mended.
@@ -313,7 +313,7 @@ def wav_header(data: Data, start: int, end: int) -> tuple[bytes, int] | None:
 
 
 def _is_chunk(data: Data, at: int, end: int, order: Literal["big", "little"]) -> bool:
-    """Whether a chunk follows, which is named by four letters: then what is there is no sound indeed."""
+    """Return whether a chunk, named by four letters, follows: then the sound has ended."""
     name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], order)
     return len(name) == 4 and all(32 <= sign < 127 for sign in name) and size <= end - at - 7
 

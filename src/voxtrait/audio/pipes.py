@@ -1,4 +1,4 @@
-"""The bytes of a pipe, and a thread that waits for them."""
+"""Reads the bytes of a pipe, and decodes in a thread so that Ctrl-C works."""
 
 import contextlib
 import os

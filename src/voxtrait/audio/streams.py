@@ -158,7 +158,7 @@ def _decoded(source: Pipe, raw: Raw | None, name: str) -> Generator[tuple[Signal
 
 
 def _skip_tags(source: Pipe) -> None:
-    """Pass over ID3 tags, which libsndfile cannot do in a pipe: a cover may be in them."""
+    """Skip ID3 tags, which libsndfile cannot do in a pipe: they may contain a cover picture."""
     while (head := source.look(10))[:3] == b"ID3" and len(head) == 10:
         left = mpeg.after_tags(head)
         while left and (found := source.read(min(left, CHUNK))):
@@ -166,7 +166,7 @@ def _skip_tags(source: Pipe) -> None:
 
 
 class _Layout(NamedTuple):
-    """How what comes can be decoded."""
+    """How a stream can be decoded."""
 
     streams: bool = True  # while it comes
     length: int | None = None  # bytes of a piece, where it states them
@@ -217,7 +217,7 @@ def _replace(source: Pipe, size: int, change: Callable[[bytes], bytes]) -> None:
 
 
 def _streams(source: Pipe, kind: Kind) -> bool:
-    """Whether FFmpeg can decode it while it comes: an MP4 only if its index stands before its sound."""
+    """Return whether FFmpeg can decode it while it comes: an MP4 only if its index is before its sound."""
     at = 0
     while kind is kinds.MP4 and at < pieces.HEADER:
         box = source.look(at + 16)[at:]
@@ -231,7 +231,7 @@ def _streams(source: Pipe, kind: Kind) -> bool:
 
 
 def _gathered(source: Pipe, kind: Kind | None, name: str) -> Iterator[tuple[Signal, int]]:
-    """Wait for the end of what cannot be decoded before, and decode it as a file."""
+    """Read a stream to its end and decode it as a file, because it cannot be decoded before."""
     if kind is None:
         source.most = UNKNOWN_MOST  # what is no sound at all must not be waited for
     with opening.gathered(source) as content:
@@ -240,7 +240,7 @@ def _gathered(source: Pipe, kind: Kind | None, name: str) -> Iterator[tuple[Sign
 
 
 def _pieces(source: Pipe, name: str, kind: Kind, layout: _Layout) -> Iterator[tuple[Signal, int]]:
-    """Decode a file, and those that are laid behind it."""
+    """Decode a file, and the files laid end to end after it."""
     rate, channels, heard_s = 0, 0, 0.0
     while True:
         parts = _by_libsndfile(source, name, layout.length)
@@ -258,13 +258,15 @@ def _pieces(source: Pipe, name: str, kind: Kind, layout: _Layout) -> Iterator[tu
     while source.count <= TAIL and source.read(CHUNK):
         pass
     if source.count > TAIL:
-        raise DecodeError(f"{name} goes on after the end of its sound at {heard_s:.1f} s: that was not heard")
+        raise DecodeError(
+            f"{name} has more data after the end of its sound at {heard_s:.1f} s. That data was not decoded"
+        )
 
 
 def _by_libsndfile(
     source: Pipe, name: str, length: int | None = None, **options: Any
 ) -> Generator[tuple[Signal, int], None, None]:
-    """Decode so many bytes, or all."""
+    """Decode this number of bytes, or all."""
     import soundfile
 
     end, entrance = os.pipe()
@@ -277,7 +279,7 @@ def _by_libsndfile(
             reader = soundfile.SoundFile(end, closefd=False, **options)
         except soundfile.LibsndfileError as error:
             raise DecodeError(
-                f"{name} is no sound that can be read ({opening.reason(error)}). {opening.EXPECTED}"
+                f"{name} is not audio that can be read ({opening.reason(error)}). {opening.EXPECTED}"
             ) from None
         with reader:
             reader.seekable = lambda: False  # soundfile would ask where it is after each read
@@ -348,6 +350,6 @@ def _by_pyav(source: Pipe, name: str, kind: Kind) -> Iterator[tuple[Signal, int]
                 raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s")
     except av.error.FFmpegError as error:
         if not decoded_s:
-            raise DecodeError(f"{name} is no sound that can be read ({error.strerror}). {opening.EXPECTED}") from None
+            raise DecodeError(f"{name} is not audio that can be read ({error.strerror}). {opening.EXPECTED}") from None
         if not source.ended or source.count > TAIL:  # else it was only cut short
             raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s ({error.strerror})") from None

@@ -120,7 +120,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(target: str | os.PathLike[str], part: Path | None = None) -> Iterator[None]:
-    """Turn the errors of a full disk, or of a place that takes no files, into one that names ``target``.
+    """Turn the errors of a full disk, or of a folder that cannot be written to, into one that names ``target``.
 
     Args:
         target: the file that is written, or its URL.
@@ -144,7 +144,7 @@ def writing(target: str | os.PathLike[str], part: Path | None = None) -> Iterato
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove the files below a folder that killed runs left half-written; those of runs at work stay."""
+    """Remove the files below a folder that killed runs left half-written; those of running processes stay."""
     for here, _, names in os.walk(folder):
         for name in names:
             if name[0] == "." and (found := _PART.search(name)):
@@ -156,7 +156,7 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
 
 
 def _may_write(process: int, changed: float) -> bool:
-    """Return whether a process is at work that was there when a file was changed; unknown is yes."""
+    """Return whether the process that changed a file may still run; unknown is yes."""
     if os.name == "nt":  # where the question would end the process
         return True
     try:
@@ -185,7 +185,7 @@ def _check_length(final: Path) -> None:
 
 
 def _code_of(error: Exception, part: Path | None) -> int | None:
-    """Give the system's number for the reason why a file cannot be written; ``None`` where the error is another one."""
+    """Return the system's error number if a file cannot be written, or ``None`` for another error."""
     if isinstance(error, OSError) and error.errno is not None:
         named = {os.path.basename(str(name)) for name in (error.filename, error.filename2) if name}  # noqa: PTH119
         return error.errno if error.errno in _REFUSED or (part and part.name in named) else None
@@ -200,7 +200,7 @@ def _kinds(error: Exception) -> set[str]:
 
 
 def _refusal(part: Path | None) -> int | None:
-    """Try to write to a file that goes away anyway; gives the number of the error that this ends with."""
+    """Write to a file that is removed anyway, and return the number of the error that this raises."""
     if part is None:
         return None
     try:
@@ -213,7 +213,7 @@ def _refusal(part: Path | None) -> int | None:
 
 def _advice(code: int, target: str | os.PathLike[str]) -> str:
     if code in _FULL:
-        return "what was done before is kept, so make room and run the same command again"
+        return "earlier results are kept. Make room and run the same command again"
     if code == errno.ENAMETOOLONG:
         path = os.fsencode(target)
         size = len(path.rpartition(b"/")[2])
@@ -221,5 +221,5 @@ def _advice(code: int, target: str | os.PathLike[str]) -> str:
             return f"the path has {len(path)} bytes. Write to a folder with a shorter path."
         return f"the name has {size} bytes, and most disks allow {LONGEST_NAME}. Shorten the name."
     if code == errno.EFBIG:
-        return "what was done before is kept, but this disk, or a limit of this account, allows no file of that size"
-    return "choose another place, or change who may write there"
+        return "earlier results are kept. The disk, or a limit of this account, does not allow a file of that size"
+    return "choose another folder, or change its permissions"

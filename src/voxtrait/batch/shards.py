@@ -144,7 +144,7 @@ def claimed(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _lock(file: Path) -> int | None:
-    """Take the lock; gives what must be closed to let it go, or ``None`` where there are no locks."""
+    """Take the lock. Return the descriptor whose closing releases it, or ``None`` if there are no locks."""
     try:
         import fcntl
     except ImportError:  # Windows

@@ -64,7 +64,7 @@ class CommandGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete commands, and files too: ``voxtrait FILE`` is a command line."""
+        """Complete commands, and also files, because of ``voxtrait FILE``."""
         return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -103,7 +103,7 @@ def root() -> None:
 
 
 def _one_line(error: click.UsageError) -> str:
-    """Return what click says about wrong usage in several lines as one that leads on."""
+    """Return click's message about wrong usage as one line that names the next step."""
     message = " ".join(error.format_message().split())
     if error.ctx is None:
         return message

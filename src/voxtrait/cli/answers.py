@@ -1,4 +1,4 @@
-"""Predictions as text, JSON, JSON lines and CSV on standard output, and their totals."""
+"""Prints predictions as text, JSON, JSON lines or CSV, and counts them."""
 
 import collections
 import csv
@@ -44,11 +44,11 @@ def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> 
 
 
 def totals(counts: Mapping[str, int], left_out: Sequence[str] = (), unit: str = "file") -> str:
-    """Return the counts of :func:`print_answers`, and what was left out, as one line.
+    """Return the counts of :func:`print_answers`, and what was skipped, as one line.
 
     Examples:
-        >>> totals({"no_speech": 1, "male": 4, "female": 7}, ["3 files with other endings passed over"])
-        '12 files: 7 female, 4 male, 1 no_speech; 3 files with other endings passed over'
+        >>> totals({"no_speech": 1, "male": 4, "female": 7}, ["3 files with other endings skipped"])
+        '12 files: 7 female, 4 male, 1 no_speech; 3 files with other endings skipped'
     """
     number = sum(counts.values())
     parts = ", ".join(f"{counts[name]} {name}" for name in ORDER if counts.get(name))

@@ -32,14 +32,14 @@ SHOWN = 10  # speakers of each task on a screen
 @click.argument("manifest", type=PATH)
 @out_option(
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep everything in this folder: the tables, the page, and what was heard.",
+    help="Folder for the tables, the page and intermediate results.",
 )
 @model_option
-@click.option("--decisions", type=PATH, help="A file saved by the page: applied first, and not asked again.")
 @click.option(
-    "--top", type=click.IntRange(min=1), default=200, show_default=True, help="How many of each kind to show."
+    "--decisions", type=PATH, help="File of decisions saved by the page. They are applied first and not asked again."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed is other folds of speakers.")
+@click.option("--top", type=click.IntRange(min=1), default=200, show_default=True, help="Number of each kind to show.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed for the speaker folds.")
 @jobs_option
 @format_option("text", "json", "csv")
 @quiet_option

@@ -1,13 +1,13 @@
-"""Standard output and standard error of the command line: nothing printed ever raises, and nobody else's warnings.
+"""Sets up standard output and standard error: printing never raises, and warnings of other packages are hidden.
 
-A terminal, or ``> out.txt`` on Windows, may have an encoding that lacks letters of a file's name, and even the dash of
-an age interval. The rules, for every command:
+A terminal, or ``> out.txt`` on Windows, may have an encoding without some letters of a file name, or without the dash
+of an age interval. The rules for every command:
 
-- Text keeps the encoding of the terminal, so that what it can show is right. A character that it lacks is replaced by
-  its likeness in ASCII, or else by its escape, such as ``\\u8bed``.
-- JSON escapes all that is not ASCII unless the encoding is UTF-8: it is then valid JSON, however it is read.
-- Other formats for programs are UTF-8 in files and pipes, which is what those programs expect; ``PYTHONIOENCODING``
-  has precedence, as the user's own word, and so have terminals. Files of ``--out`` are always UTF-8.
+- Text keeps the encoding of the terminal. A character that the encoding lacks is replaced by a similar ASCII
+  character, or else by its escape, such as ``\\u8bed``.
+- JSON escapes all characters outside ASCII unless the encoding is UTF-8. It is then valid JSON in any encoding.
+- Other formats for programs are UTF-8 in files and pipes, as those programs expect. A terminal keeps its own encoding,
+  and ``PYTHONIOENCODING`` has precedence. Files of ``--out`` are always UTF-8.
 """
 
 import codecs
@@ -24,7 +24,7 @@ import click
 from voxtrait import storage
 
 PLAIN: Final = "voxtrait-plain"
-"""Name of the handler of encoding errors that :func:`prepare` sets."""
+"""Name of the error handler for encodings that :func:`prepare` sets."""
 
 _LIKENESS: Final = str.maketrans(
     {
@@ -66,10 +66,10 @@ def prepare() -> None:
 
 
 def filter_warnings() -> None:
-    """Show warnings of voxtrait as one line each, and none of other packages, unless Python was told to (``-W``)."""
+    """Show each warning of voxtrait as one line, and hide those of other packages unless Python has ``-W``."""
     warnings.showwarning = _note
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of NumPy and others: about their own work, and nothing that a user could do
+        warnings.simplefilter("ignore")  # of NumPy and others: a user can do nothing about them
         warnings.filterwarnings("default", "voxtrait-", DeprecationWarning)  # former names of bundles
 
 
@@ -79,7 +79,7 @@ def _note(message: Warning | str, *place: Any, **more: Any) -> None:
 
 
 def plain(error: UnicodeError) -> tuple[str, int]:
-    r"""Replace what an encoding lacks: a handler of errors for :func:`codecs.register_error`.
+    r"""Replace characters that an encoding lacks: an error handler for :func:`codecs.register_error`.
 
     Examples:
         >>> codecs.register_error(PLAIN, plain)
@@ -94,13 +94,13 @@ def plain(error: UnicodeError) -> tuple[str, int]:
 
 
 def is_utf8(stream: TextIO | None = None) -> bool:
-    """Return whether a stream, by default standard output, holds every character."""
+    """Return whether a stream, by default standard output, is UTF-8."""
     encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
 def json_text(text: str) -> str:
-    r"""Escape what is not ASCII in JSON, in every string, unless standard output is UTF-8.
+    r"""Escape the characters outside ASCII in a JSON text, unless standard output is UTF-8.
 
     Examples:
         >>> json_text('{"path": "a.mp3"}')
@@ -110,7 +110,7 @@ def json_text(text: str) -> str:
 
 
 def for_programs(format_: str) -> None:
-    """Choose the encoding of standard output for a format: see the rules above."""
+    """Set the encoding of standard output for a format, by the rules above."""
     stream = sys.stdout
     if format_ == "text" or is_utf8() or os.environ.get("PYTHONIOENCODING") or not isinstance(stream, io.TextIOWrapper):
         return

@@ -46,12 +46,10 @@ def corpus() -> None:
     "--tables",
     help="Tables to read, with commas between: validated, other, invalidated, train, dev, test.  [default: validated]",
 )
-@click.option(
-    "--tables-only", is_flag=True, help="Touch no audio: no look at which files are there, nor how long they are."
-)
-@click.option("--decisions", type=PATH, help="Apply what people decided after 'corpus audit', or wrote themselves.")
-@click.option("--extract", type=PATH, help="Write audio that lies inside a dataset's tables to files in this folder.")
-@click.option("--plot", type=PATH, help="Draw the funnel: a .png, .svg, .pdf or .jpg.")
+@click.option("--tables-only", is_flag=True, help="Read only the tables: no check for files, no durations.")
+@click.option("--decisions", type=PATH, help="Decisions to apply: saved by 'corpus audit', or written by hand.")
+@click.option("--extract", type=PATH, help="Write audio stored inside a dataset's tables to files in this folder.")
+@click.option("--plot", type=PATH, help="Draw the funnel to this .png, .svg, .pdf or .jpg file.")
 @jobs_option
 @format_option("text", "json")
 @quiet_option
@@ -132,10 +130,10 @@ def _print_funnel(result: "Import", quiet: bool) -> None:
 
 @corpus.command()
 @click.argument("manifest", type=click.Path())
-@click.option("--images", type=click.Path(), help="Hold this folder of pictures against the manifest too.")
-@click.option("--wav", type=click.Path(), help="Hold this folder of converted audio against the manifest too.")
-@click.option("--tables-only", is_flag=True, help="Touch no audio: only what the table itself tells.")
-@click.option("--cache", type=PATH, help="Keep what is heard of each file in this folder, and open only new ones.")
+@click.option("--images", type=click.Path(), help="Also compare this folder of pictures with the manifest.")
+@click.option("--wav", type=click.Path(), help="Also compare this folder of converted audio with the manifest.")
+@click.option("--tables-only", is_flag=True, help="Check only the table, and read no audio.")
+@click.option("--cache", type=PATH, help="Keep the results of each file in this folder, and open only new files.")
 @where_options
 @format_option("text", "json", "csv")
 @quiet_option
@@ -184,9 +182,9 @@ def check(
 @click.argument("manifest", metavar="MANIFEST", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--sizes", default="80/10/10", show_default=True, help="Shares of the speakers in train/validation/test.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Another seed is another split.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the split.")
 @click.option(
-    "--allow-leak", is_flag=True, help="Split clips without speaker id one by one, and mark all that is made from it."
+    "--allow-leak", is_flag=True, help="Split clips without speaker id one by one, and mark everything made from them."
 )
 @format_option("text", "json", "csv")
 @quiet_option
@@ -222,7 +220,7 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
 
 @corpus.command()
 @click.argument("manifest", type=PATH)
-@click.option("--plot", type=PATH, help="Draw it: a .png, .svg, .pdf or .jpg.")
+@click.option("--plot", type=PATH, help="Draw the counts to this .png, .svg, .pdf or .jpg file.")
 @format_option("text", "json", "csv")
 @quiet_option
 def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:

@@ -18,14 +18,14 @@ from voxtrait.cli.options import (
 
 
 @click.command(
-    short_help="The whole pipeline on made-up voices.",
+    short_help="The whole pipeline on synthetic voices.",
     epilog="Example: voxtrait demo --out demo",
 )
 @out_option(
     type=click.Path(path_type=Path, file_okay=False),
     default="voxtrait-demo",
     show_default=True,
-    help="Folder for all that is made; a second run there keeps what is whole.",
+    help="Folder for the results. A second run keeps complete results.",
 )
 @jobs_option
 @format_option("text", "json")
@@ -33,9 +33,9 @@ from voxtrait.cli.options import (
 def demo(out: Path, jobs: int | None, format_: str, quiet: bool) -> None:
     """Run the whole pipeline on synthetic voices, from a Common Voice release to predictions, in about two minutes.
 
-    Each step says the command that does the same. Exit status 1 if the network trained here does not tell the gender of
-    synthetic voices that it never heard (UAR under 0.9). Synthetic voices prove the pipeline, and nothing about real
-    accuracy.
+    Each step prints the command that does the same. Exit status 1 if the network trained here does not estimate the
+    gender of held-out synthetic voices (UAR under 0.9). Synthetic voices test the pipeline, and show nothing about
+    accuracy on real voices.
     """
     from voxtrait import batch
     from voxtrait.demo import run

@@ -22,8 +22,8 @@ def print_summary(summary: Summary, format_: str, quiet: bool, what: str, verb: 
         summary: of the run.
         format_: ``text``, ``json`` or ``csv``.
         quiet: print no note.
-        what: is made, such as ``file``.
-        verb: what was done to each, such as ``converted``.
+        what: noun for what is made, such as ``file``.
+        verb: participle for what was done, such as ``converted``.
     """
     figures = summary.to_dict()
     if format_ == "json":
@@ -40,11 +40,11 @@ def print_summary(summary: Summary, format_: str, quiet: bool, what: str, verb: 
 
 
 def sentence(figures: dict[str, Any], what: str, verb: str) -> str:
-    """Say in words what a run did.
+    """Return what a run did, as a sentence.
 
     Examples:
         >>> sentence({"done": 3, "kept": 1, "failed": 1, "elapsed_s": 2.14}, "file", "converted")
-        '3 files converted in 2.1 s, 1 kept from before, 1 left out:'
+        '3 files converted in 2.1 s, 1 kept from before, 1 failed:'
         >>> sentence({"done": 0, "kept": 1, "failed": 0, "elapsed_s": 0.1}, "picture", "drawn")
         '0 pictures drawn in 0.1 s, 1 kept from before.'
     """
@@ -60,9 +60,9 @@ def sentence(figures: dict[str, Any], what: str, verb: str) -> str:
     if count["unlabelled"]:
         parts.append(f"{counted(count['unlabelled'], 'clip')} without a label not {verb}")
     if count["unknown"]:
-        parts.append(f"{counted(count['unknown'], 'file')} of no clip left alone")
+        parts.append(f"{counted(count['unknown'], 'file')} without a clip left in place")
     if count["failed"]:
-        parts.append(f"{count['failed']} left out")
+        parts.append(f"{count['failed']} failed")
     return ", ".join(parts) + (":" if count["failed"] else ".")
 
 

@@ -28,9 +28,9 @@ from voxtrait.cli.options import (
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test", "all"]),
-    help="Which clips.  [default: test where the manifest has splits, else all]",
+    help="Clips of this split.  [default: test if the manifest has splits, else all]",
 )
-@click.option("--allow-leak", is_flag=True, help="Measure on speakers the bundle knows too, and mark the report.")
+@click.option("--allow-leak", is_flag=True, help="Also measure on training speakers, and mark the report as leaked.")
 @format_option("text", "json")
 @jobs_option
 @quiet_option
@@ -48,8 +48,8 @@ def evaluate(
 
     MANIFEST may also be a corpus, or a table of one, such as metadata.csv.
 
-    Writes report.json (the truth), report.html, model-card.md and predictions.csv. A killed run goes on when started
-    again. Clips of speakers that the bundle was trained or chosen on are refused.
+    Writes report.json, report.html, model-card.md and predictions.csv. The same command resumes an interrupted run.
+    Clips of speakers of training or model selection are refused.
     """
     from voxtrait.batch import default_jobs
     from voxtrait.errors import NothingToDoError
@@ -58,7 +58,7 @@ def evaluate(
 
     with manifest_of(manifest, quiet) as given:
         if given.packed:
-            raise NothingToDoError(f"{manifest} is packed: unpack it first, for its clips have to be decoded")
+            raise NothingToDoError(f"{manifest} is packed, expected clips that can be decoded: unpack it first")
         report = measure(
             bundle,
             given.manifest,

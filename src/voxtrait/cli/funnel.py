@@ -11,7 +11,7 @@ PATH = click.Path(path_type=Path)
 
 @click.command(short_help="Tell where a manifest's clips come from, and why others were left out.")
 @click.argument("manifest", type=PATH)
-@click.option("--plot", type=PATH, help="Draw it: a .png, .svg, .pdf or .jpg.")
+@click.option("--plot", type=PATH, help="Draw the funnel to this .png, .svg, .pdf or .jpg file.")
 @format_option("text", "json", "csv")
 @quiet_option
 def funnel(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:

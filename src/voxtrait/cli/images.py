@@ -30,10 +30,10 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     type=click.Choice(["middle", "stretch"]),
     default="middle",
     show_default=True,
-    help="A column is 10 ms, longer clips cut and shorter ones padded; or the whole clip fills the width.",
+    help="middle: 10 ms a column, longer clips are cut and shorter ones padded; stretch: the whole clip.",
 )
 @click.option("--overwrite", is_flag=True, help="Draw every picture again and replace existing ones.")
-@click.option("--shards", is_flag=True, help="For training on very many clips: 500 pictures a file, no class folders.")
+@click.option("--shards", is_flag=True, help="For very many clips: write files of 500 pictures, and no class folders.")
 @where_options
 @format_option("text", "json", "csv")
 @quiet_option

@@ -1,4 +1,4 @@
-"""A corpus, a table of one, or an archive, in place of a manifest: it is imported into a temporary manifest."""
+"""Imports a corpus, its table or an archive into a temporary manifest, for commands that expect a manifest."""
 
 import contextlib
 import tempfile
@@ -40,7 +40,7 @@ def manifest_of(path: Path | str, quiet: bool) -> Iterator[Given]:
         note(f"voxtrait: {failure}")
     if not result.table.height:
         raise NothingToDoError(f"no row to import from {path}: {result.why_empty()}")
-    note(f"{path} is no manifest: imported for this run only", quiet)
+    note(f"{path} is not a manifest: imported for this run only", quiet)
     with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
         file = Path(folder, "all.parquet")
         manifest.write(result.table, file, result.steps())

@@ -1,4 +1,4 @@
-"""Inputs of ``predict`` and ``timeline``: files, folders, manifests, lists, URLs and standard input, as items."""
+"""Finds the inputs of ``predict`` and ``timeline``: files, folders, manifests, lists, URLs and standard input."""
 
 import difflib
 import os
@@ -21,11 +21,11 @@ LIST: Final = ".txt"
 
 
 class Inputs(NamedTuple):
-    """What to work on."""
+    """Inputs of a command."""
 
     items: list[Item]
     many: bool  # the user expects a list as output
-    left_out: list[str]  # what is in the folders besides audio, in words
+    left_out: list[str]  # notes about other files in the folders
     unread: bool  # a folder cannot be read
 
 
@@ -84,7 +84,7 @@ def _standard_input() -> bytes:
 
 
 def _hint(name: str) -> str | None:
-    """Return what to do about an argument that is no file, where that can be guessed: its row says only that."""
+    """Return a hint about an argument that is not a file, or ``None``."""
     from voxtrait import storage
 
     if name == "-" or storage.is_url(name) or os.path.lexists(storage.path_of(name)):
@@ -107,7 +107,7 @@ def _meant_as_output(name: str) -> str | None:
 
 
 def _named_by(name: str) -> tuple[list[Item], "Found | None"]:
-    """Return the files that an input stands for, and what the search of a folder found.
+    """Return the files that an input names, and what the search of a folder found.
 
     Raises:
         NothingToDoError: if there is none.
@@ -141,7 +141,7 @@ def _in_folder(folder: str) -> tuple[list[Item], "Found"]:
 
 
 def _listed(files_from: str) -> list[str]:
-    """Return the names in a list; a manifest is one too."""
+    """Return the names in a list or in a manifest."""
     from voxtrait import storage
 
     if files_from != "-" and storage.suffix_of(files_from) in TABLES:

@@ -15,8 +15,8 @@ COLUMNS = ("shared", "count", "clips", "speakers", "examples")
 @click.command()
 @click.argument("manifest", type=PATH)
 @click.argument("other", type=PATH, required=False)
-@click.option("--tables-only", is_flag=True, help="Touch no audio: only what the tables themselves tell.")
-@click.option("--cache", type=PATH, help="Keep what is heard of each file in this folder, and open only new ones.")
+@click.option("--tables-only", is_flag=True, help="Check only the tables, and read no audio.")
+@click.option("--cache", type=PATH, help="Keep the results of each file in this folder, and open only new files.")
 @jobs_option
 @format_option("text", "json", "csv")
 @quiet_option
@@ -29,7 +29,7 @@ def leakage(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Find what the splits of MANIFEST share, or MANIFEST and OTHER; exit status 1 where they leak.
+    """Find what the splits of MANIFEST share, or MANIFEST and OTHER. Exit status 1 if they leak.
 
     Both may also be a corpus, or a table of one, such as metadata.csv.
 

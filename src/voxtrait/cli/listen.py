@@ -36,7 +36,12 @@ NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
     "--every", metavar="SECONDS", type=float, default=1.0, show_default=True, help="Seconds of sound between updates."
 )
 @click.option(
-    "--window", metavar="SECONDS", type=float, default=30.0, show_default=True, help="Length of 'the last seconds'."
+    "--window",
+    metavar="SECONDS",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="Length of the 'last seconds' estimate.",
 )
 @click.option("--raw", type=click.Choice(RAW_KINDS), help="Encoding of samples without a header.")
 @click.option(

@@ -41,7 +41,7 @@ def models(bundles: tuple[str, ...], by_decade: bool, format_: str, quiet: bool)
 
 
 def _origin(bundle: "Bundle") -> str:
-    """Return what a bundle was made from: too long for a table of 100 columns."""
+    """Return the licence, training data and origin of a bundle as lines of at most 100 columns."""
     corpora = dict.fromkeys(str(entry.get("corpus")) for entry in bundle.data)
     parts = {
         "licence": bundle.licence,

@@ -40,7 +40,7 @@ MODEL_VARIABLE: Final = "VOXTRAIT_MODEL"
 
 
 def from_variable(context: click.Context) -> bool:
-    """Return whether the bundle of a command comes from the environment variable, and not from its user's line."""
+    """Return whether the bundle of a command comes from the environment variable, and not from the command line."""
     return bool(context.meta.get(MODEL_VARIABLE))
 
 
@@ -59,7 +59,7 @@ def _bundles(context: click.Context, parameter: click.Parameter, incomplete: str
 
 
 def model_option(command: Command) -> Command:
-    """``--model``: a bundle; the default is that of ``VOXTRAIT_MODEL``, or the shipped one."""
+    """Add ``--model``: a bundle. The default is ``VOXTRAIT_MODEL``, or the shipped bundle."""
     return click.option(
         "--model",
         "-m",
@@ -67,12 +67,12 @@ def model_option(command: Command) -> Command:
         envvar=MODEL_VARIABLE,
         callback=_model,
         shell_complete=_bundles,
-        help=f"Folder or name of a bundle.  [default: that of {MODEL_VARIABLE}, or the shipped one]",
+        help=f"Folder or name of a bundle.  [default: {MODEL_VARIABLE}, or the shipped bundle]",
     )(command)
 
 
 def out_option(**settings: Any) -> Callable[[Command], Command]:
-    """``--out`` with the settings of a click option."""
+    """Return ``--out`` as an option with these settings of click."""
     return click.option("--out", "-o", **settings)
 
 
@@ -104,10 +104,10 @@ def where_options(command: Command) -> Command:
             "--timeout",
             type=click.FloatRange(min=0),
             metavar="SECONDS",
-            help="Give up on a file that takes longer; 0: never.  [default: 600]",
+            help="Maximum seconds for one file; 0 for no limit.  [default: 600]",
         ),
         jobs_option,
-        click.option("--address", help="Address of a running cluster.  [default: start one here for this run]"),
+        click.option("--address", help="Address of a running cluster.  [default: a new one on this machine]"),
         click.option(
             "--engine",
             type=click.Choice(["local", "ray", "dask"]),
@@ -137,7 +137,7 @@ def print_json(value: Any) -> None:
 
 
 def print_text(text: str, format_: str) -> None:
-    """Print a text in one of the formats of timelines, which ends its own lines."""
+    """Print a timeline in one of its formats; the text has its own line endings."""
     click.echo(console.json_text(text) if format_ in ("json", "jsonl", "lhotse") else text, nl=False)
 
 

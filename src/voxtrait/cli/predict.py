@@ -53,7 +53,7 @@ CHANNEL: Final = _Channel()
 
 
 class PredictCommand(click.Command):
-    """Treats a word that is or resembles a command, and is no file, as one that is misplaced or misspelt."""
+    """Reports a word that is or resembles a command, and is not a file, as misplaced or misspelt."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Suggest the command that may have been meant, before its options are reported as unknown."""
@@ -80,14 +80,15 @@ class PredictCommand(click.Command):
 @click.option(
     "--files-from",
     metavar="LIST",
-    help="Take files from this list too: a path or a URL a line, lines with # are comments; - for standard input.",
+    help="Also take files from this list of paths and URLs, one per line. Lines that begin with # are comments. - for "
+    "standard input.",
 )
 @out_option(
     type=click.Path(dir_okay=False),
-    help="Write to this .parquet, .csv or .jsonl file. Resumes an interrupted run. Replaces a finished file only if it "
-    "holds predictions of the same inputs and bundle.",
+    help="Write to this .parquet, .csv or .jsonl file. Resumes an interrupted run. Replaces a finished file only if "
+    "this run makes all of its predictions again.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file of --out, whatever it holds.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out, even if it holds something else.")
 @click.option(
     "--channel",
     type=CHANNEL,

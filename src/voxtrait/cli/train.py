@@ -28,7 +28,7 @@ from voxtrait.cli.options import (
     help="A manifest with splits, an images folder, or a folder of shards (voxtrait images --shards).",
 )
 @out_option(required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out after a stop or a kill.")
+@click.option("--resume", is_flag=True, help="Resume the interrupted run in --out.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable."
 )
@@ -47,8 +47,8 @@ def train(
 ) -> None:
     """Train RECIPE (base, diary-gender, diary-age, or a TOML file) to a bundle and its report.
 
-    Writes OUT/bundle, OUT/report/report.html, OUT/report/funnel.png and .csv (which clips were learnt from, and why not
-    the others), OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
+    Writes OUT/bundle, OUT/report/report.html, OUT/report/funnel.png and .csv (which clips were used, and why others
+    were not), OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
 
     \b
     In several processes, on one machine or on several:

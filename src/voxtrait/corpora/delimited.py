@@ -80,7 +80,7 @@ def read(
                 reasons.update(reason for _, reason in bad)
                 bad_lines += [line for line, _ in bad[: max(0, FIRST - len(bad_lines))]]
         except UnicodeDecodeError:
-            raise CorpusError(f"{path} is no UTF-8 text, expected a table with a header line") from None
+            raise CorpusError(f"{path} is not UTF-8 text, expected a table with a header line") from None
         except (pl.exceptions.PolarsError, csv.Error) as error:
             raise CorpusError(f"{path} cannot be read as a table: {error}") from None
     if not parts:
@@ -108,18 +108,18 @@ def columns_of(path: Path) -> list[str]:
     """Read the names of a table's columns.
 
     Raises:
-        CorpusError: if its first line is no UTF-8 text.
+        CorpusError: if its first line is not UTF-8 text.
     """
     with _opened(path) as data:
         header = data.readline().removeprefix(_BOM)
     try:
         return _unique(header.rstrip(b"\r\n").decode().split(_separator(header, path).decode()))
     except UnicodeDecodeError:
-        raise CorpusError(f"{path} is no UTF-8 text, expected a table with a header line") from None
+        raise CorpusError(f"{path} is not UTF-8 text, expected a table with a header line") from None
 
 
 def _separator(header: bytes, path: Path) -> bytes:
-    """Give what separates the columns: as the file's ending says, or what else is in the header alone."""
+    """Return the separator of the columns: that of the file's ending, unless the header has only another one."""
     expected = b"," if path.suffix.lower() == ".csv" else b"\t"
     others = [mark for mark in (b",", b";", b"\t") if mark in header]
     return others[0] if len(others) == 1 else expected

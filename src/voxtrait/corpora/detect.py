@@ -115,7 +115,7 @@ def find(
 
 
 def _what_lacks(root: Path) -> str:
-    """Say what is in a folder in which there is no corpus, and what was expected."""
+    """Return what is in a folder without a corpus, and what was expected."""
     here = Listing.of(root)
     audio = sorted(itertools.islice(names_below(root, trees.AUDIO), MOST_AUDIO))
     if audio:

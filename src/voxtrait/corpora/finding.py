@@ -1,4 +1,4 @@
-"""Which files of a table are on disk: as the table names them, or under another spelling of the name.
+"""Finds the files of a table on disk: as the table names them, or under another spelling of the name.
 
 Tables are written on one machine and read on another: Macs decompose letters (NFD), Windows separates folders by
 backslashes and ignores case, and clips are converted after the table was made.
@@ -83,7 +83,7 @@ def _summed(found: pl.DataFrame) -> dict[int, list[Respelled]]:
 
 
 def way_of(named: str, there: str) -> str:
-    """Say in what two spellings of one file's path differ most.
+    """Return in which way two spellings of a path differ most.
 
     Examples:
         >>> way_of("/x/a.mp3", "/x/A.mp3"), way_of("/x/a.mp3", "/x/a.wav")
@@ -99,7 +99,7 @@ def way_of(named: str, there: str) -> str:
 
 
 def other_spelling(path: str) -> str | None:
-    """Give the path of the only file that an absent one may be, or ``None``.
+    """Return the path of the only file that an absent one may be, or ``None``.
 
     Examples:
         >>> import tempfile, pathlib
@@ -189,7 +189,7 @@ def _files_in(folder: str) -> pl.Series:
 
 
 def hint(path: str, base: str) -> str:
-    """Say where a file that is not there was looked for, what is there instead, and where one of its name is.
+    """Return a hint about a missing file: what its folder has instead, and where a file of its name is.
 
     Args:
         path: absolute path of the file.

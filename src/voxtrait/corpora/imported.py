@@ -1,4 +1,4 @@
-"""What an import gives: the table, and the funnel that says where every row went."""
+"""Result of an import: the table, and the funnel that counts what became of the rows."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -98,7 +98,7 @@ class Import:
         return out
 
     def why_empty(self) -> str:
-        """Say why there is no row: what was dropped, where and why."""
+        """Return why there are no rows: what was dropped, where and why."""
         said = []
         for one in self.sources:
             for reason, count in one.dropped.items():
@@ -120,8 +120,8 @@ class Import:
         return [*steps, Step("decisions", steps[0].kept, self.decided)] if self.decided else steps
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the funnel as plain values: ``total``, ``sources``, ``notes``, ``failures``, and ``decided`` where
-        somebody did."""
+        """Return the funnel as plain values: ``total``, ``sources``, ``notes``, ``failures``, and ``decided`` if
+        there are decisions."""
         found = {"total": asdict(self.total), "sources": [asdict(one) for one in self.sources]}
         found |= {"notes": self.notes, "failures": self.failures}
         return found | ({"decided": self.decided} if self.decided else {})

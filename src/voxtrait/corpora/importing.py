@@ -219,7 +219,7 @@ def _without_repeats(table: pl.DataFrame, funnels: list[Funnel], failures: list[
 
 
 def _contradictions(again: pl.DataFrame, funnels: Sequence[Funnel]) -> Iterator[str]:
-    """Name the clips that one source has as female and as male; from release to release people may change that."""
+    """Name the clips that one source labels female and male; a label may change between releases."""
     rows = again.select("_key", "_source", "clip_id", spellings.gender("gender"))
     rows = rows.filter(pl.col("gender").is_in(GENDERS))
     both = rows.group_by("_key", "_source").agg(pl.col("clip_id").min(), genders=pl.col("gender").n_unique())
@@ -227,8 +227,8 @@ def _contradictions(again: pl.DataFrame, funnels: Sequence[Funnel]) -> Iterator[
     for source, count, case in both.sort("_source").iter_rows():
         clips = "1 clip" if count == 1 else f"{count} clips"
         yield (
-            f"{funnels[source].source} has {clips} both as female and as male, such as {case}: only one of its rows is "
-            "kept, so correct the table"
+            f"{funnels[source].source} has {clips} labelled both female and male, such as {case}. Only one row of a "
+            "clip is kept: correct the table"
         )
 
 
@@ -252,7 +252,7 @@ def _respelling(source: Source, found: finding.Respelled) -> str:
 
 
 def _without_files(table: pl.DataFrame, sources: Sequence[Source], funnels: Sequence[Funnel]) -> Iterator[str]:
-    """Say of each source of which no file was found where they were looked for."""
+    """Yield a note for each source without any file found: where files were expected, and what is there."""
     for at, (source, funnel) in enumerate(zip(sources, funnels, strict=True)):
         if funnel.kept and funnel.present == 0:
             path: Any = table.filter(pl.col("_source") == at)["path"].min()

@@ -47,7 +47,7 @@ def lines_of(path: Path) -> list[str]:
     """
     data = Path(storage.path_of(str(path))).read_bytes()
     if b"\0" in data:
-        raise CorpusError(f"{path} is no UTF-8 text, expected a small table about speakers: download it again")
+        raise CorpusError(f"{path} is not UTF-8 text, expected a small table about speakers: download it again")
     lines = [line.rstrip() for line in data.decode("utf-8-sig", errors="replace").split("\n") if line.strip()]
     if not lines:
         raise CorpusError(f"{path} is empty, expected a small table about speakers: download it again")

@@ -1,4 +1,4 @@
-"""One clip to one file whose name the user gives: ``convert clip.mp3 out.wav`` and ``images clip.mp3 out.png``."""
+"""Makes one file, with the name that the user gives: ``convert clip.mp3 out.wav``, ``images clip.mp3 out.png``."""
 
 import os
 import time
@@ -13,14 +13,14 @@ from voxtrait.derived.folders import LIST, MANIFESTS, Outcome, Summary
 from voxtrait.errors import NothingToDoError, OptionError
 
 FILES: Final = SUFFIXES | {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".mp2", ".mpga", ".ac3"}
-"""Endings of names that are those of files, where a folder or a file could be meant."""
+"""Endings that mean a file, if a name could mean a folder or a file."""
 
 
 def names_file(source: str | os.PathLike[str], out: str | os.PathLike[str], suffix: str) -> bool:
     """Return whether ``out`` is the name of a file to make from one clip, and not of a folder.
 
     Args:
-        source: of the clips.
+        source: the source of the clips.
         out: a folder, or a file with an ending.
         suffix: the ending of the files that are made.
 
@@ -40,7 +40,9 @@ def names_file(source: str | os.PathLike[str], out: str | os.PathLike[str], suff
         raise NothingToDoError(f"no such file or folder: {of}")
     several = storage.suffix_of(os.fspath(source)) in (*MANIFESTS, LIST)
     if several or (storage.suffix_of(source) not in SUFFIXES if storage.is_url(source) else Path(source).is_dir()):
-        raise OptionError(f"got {of}, which may hold many clips, and {shown}, the name of one file: expected a folder")
+        raise OptionError(
+            f"got {of}, which may contain many clips, and {shown}, the name of one file: expected a folder"
+        )
     if ending != suffix:
         raise OptionError(f"got {shown} to write to, expected a name that ends in {suffix}, or a folder")
     return True
@@ -96,5 +98,5 @@ def folder_of(out: str | os.PathLike[str]) -> str:
 
 
 def crashed(item: tuple[str, ...], reason: str) -> Outcome:
-    """Return what becomes of a clip whose worker died."""
+    """Return the outcome of a clip whose worker died."""
     return Outcome("failed", item[0], reason=f"{storage.shown(item[0])}: {reason}")

@@ -1,4 +1,4 @@
-"""Arguments of any type, described in messages; the sampling rate among them, checked."""
+"""Checks the sampling rate, and describes arguments of any type in error messages."""
 
 import numbers
 import operator
@@ -15,7 +15,7 @@ def checked_rate(rate: Any) -> int:
     """Return a sampling rate in Hz as an integer.
 
     Raises:
-        OptionTypeError: if it is no number.
+        OptionTypeError: if it is not a number.
         OptionError: if it is not from 1000 to 1000000, or not whole.
 
     Examples:

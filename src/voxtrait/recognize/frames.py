@@ -1,4 +1,4 @@
-"""Predictions as a data frame of Polars or pandas."""
+"""Converts predictions to a data frame of Polars or pandas."""
 
 from collections.abc import Iterable
 from typing import Any, Literal

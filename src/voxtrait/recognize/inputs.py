@@ -1,4 +1,4 @@
-"""What other libraries hand over as sound: all of it becomes a file, the content of one, or a signal with its rate.
+"""Converts what other libraries use for sound to a file, the bytes of a file, or a signal with its rate.
 
 Libraries are recognised by what their objects have, and not imported: the dict of Hugging Face ``datasets`` before 4
 and the decoder of ``torchcodec`` that it gives since (https://huggingface.co/docs/datasets/audio_load), the pairs of
@@ -91,7 +91,7 @@ Input: TypeAlias = (
 
 @dataclasses.dataclass(frozen=True)
 class Unusable:
-    """An item of many that is no sound, and the reason."""
+    """An item without sound, and the reason."""
 
     why: str
 
@@ -101,7 +101,7 @@ Taken: TypeAlias = File | Sound
 
 
 def taken(source: Any, sampling_rate: Any = None) -> Taken:
-    """Recognise what holds the sound.
+    """Recognise a source of sound.
 
     Args:
         source: any :data:`Input`, or what this function returned.
@@ -111,8 +111,8 @@ def taken(source: Any, sampling_rate: Any = None) -> Taken:
         A path or URL, the content of a file, or a signal.
 
     Raises:
-        SourceError: if it is nothing that holds sound, or several things that do.
-        SignalError: if it is an array that is no signal.
+        SourceError: if it is not a source of sound, or several of them.
+        SignalError: if it is an array that is not a signal.
         DecodeError: if it is a decoder, and its file is damaged.
         OptionError: if the sampling rate is missing, wrong, or another one than that of the source.
 
@@ -150,7 +150,7 @@ def taken(source: Any, sampling_rate: Any = None) -> Taken:
 def each(sources: Any, sampling_rate: Any = None) -> Iterator[Taken | Unusable]:
     """Recognise the items of any iterable, one by one, as :func:`taken` does; a single source is its only item.
 
-    An array of two or more dimensions is a batch of signals. An item that is no sound becomes :class:`Unusable`.
+    An array of two or more dimensions is a batch of signals. An item without sound becomes :class:`Unusable`.
 
     Raises:
         SourceError: if there is nothing to iterate over, or a table or dict is given whole.
@@ -167,7 +167,7 @@ def each(sources: Any, sampling_rate: Any = None) -> Iterator[Taken | Unusable]:
 
 
 def is_single(sources: Any) -> bool:
-    """Tell whether something is one source, rather than an iterable of sources.
+    """Return whether something is one source, rather than an iterable of sources.
 
     Raises:
         SourceError: if it is neither, or a table.
@@ -205,22 +205,22 @@ def name_of(item: Taken) -> str | None:
 def _usable(item: Any, sampling_rate: Any) -> Taken | Unusable:
     try:
         return taken(item, sampling_rate)
-    except (SourceError, SignalError, DecodeError) as error:  # one odd item does not end the run of the others
+    except (SourceError, SignalError, DecodeError) as error:  # one unusable item does not stop the others
         return Unusable(str(error))
 
 
 def _sound(array: Any, stated: Any, given: int | None, path: str | None = None) -> Sound:
-    """A signal with the rate that its source states, or else the one that was given."""
+    """Return a signal with the rate that its source states, or else the given one."""
     rate = given if stated is None else checked_rate(stated)
     if rate is None:
-        raise OptionError("got a signal without its sampling rate, expected predict(signal, sampling_rate=16000)")
+        raise OptionError("Got a signal without its sampling rate. Expected predict(signal, sampling_rate=16000).")
     if given not in (None, rate):
         raise OptionError(f"Got sampling_rate {given} for a signal that has {rate} Hz. Leave sampling_rate out.")
     return Sound(check_signal(array, whole=True), rate, path)
 
 
 def _of_mapping(source: Mapping[str, Any], rate: int | None) -> Taken:
-    """The dict of Hugging Face: samples and rate, or the bytes and the path of a file, either of which may be None."""
+    """Read a dict of Hugging Face: samples and rate, or the bytes and the path of a file; one of these may be None."""
     _check_mapping(source)
     path = source.get("path")
     name = None if path is None else os.fsdecode(path)
@@ -258,8 +258,8 @@ def _decoded(decoder: Any, rate: int | None) -> Sound:
 
 
 def _of_file(source: Any) -> Taken:
-    """The place of an open file where it is one on a disk, so that a long recording is not read into memory; else its
-    content, from its beginning."""
+    """Return the path of an open file on a disk, so that a long recording is not read into memory; else its bytes from
+    the beginning."""
     # an upload has a file name beside the name of its field; the file name of a GzipFile is deprecated
     attributes = ("name",) if isinstance(source, io.IOBase) else ("filename", "name")
     names = (getattr(source, attribute, None) for attribute in attributes)
@@ -283,7 +283,7 @@ def _of_file(source: Any) -> Taken:
 
 
 def _on_disk(file: Any) -> bool:
-    """Whether the name of an open file still leads to it."""
+    """Return whether the name of an open file still leads to it."""
     try:
         opened = os.fstat(file.fileno())
         return stat.S_ISREG(opened.st_mode) and os.path.samestat(opened, os.stat(file.name))  # noqa: PTH116 - fd or path
@@ -300,7 +300,7 @@ def _named(data: bytes, name: str | None) -> BytesIO:
 
 
 def _pair(source: Any) -> tuple[Any, Any] | None:
-    """Samples and rate, if it is a pair of them in either order: a number, and something that is none."""
+    """Return samples and rate if it is a pair of them, in either order."""
     if not isinstance(source, tuple | list) or len(source) != 2:
         return None
     one, other = source
@@ -311,7 +311,7 @@ def _pair(source: Any) -> tuple[Any, Any] | None:
 
 
 def _check_array_like(source: Any) -> None:
-    """Refuse what NumPy would make an array of something else than samples of.
+    """Refuse objects that NumPy would convert to an array, but not of samples.
 
     Raises:
         SourceError: with a hint at ``predict_many`` where there are several sources.
@@ -342,7 +342,7 @@ def _first(source: Any, default: Any) -> Any:
 
 
 def _is_source(thing: Any) -> bool:
-    """Whether something holds a sound by itself."""
+    """Return whether something is a source of sound by itself."""
     return (
         isinstance(thing, str | os.PathLike | Mapping | Sound)
         or _is_bytes(thing)

@@ -1,4 +1,4 @@
-"""The prediction for one clip: the record, its fields and their order, and how it is printed."""
+"""Defines the prediction for one clip: its fields, their order, and how it is printed."""
 
 import dataclasses
 import html
@@ -122,7 +122,7 @@ def text_line(row: Mapping[str, Any], width: int = 0) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Replace ends of lines by spaces.
+    r"""Replace line breaks by spaces.
 
     Examples:
         >>> one_line("two\nlines")

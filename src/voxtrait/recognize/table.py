@@ -62,8 +62,8 @@ def check_table_name(target: str | os.PathLike[str]) -> None:
     """Refuse a file name for predictions before hours are spent on them.
 
     Raises:
-        OptionError: if the ending is not ``.parquet``, ``.csv`` or ``.jsonl``, or it is a web server's, or the name is
-            not UTF-8.
+        OptionError: if the ending is not ``.parquet``, ``.csv`` or ``.jsonl``, if it is on a web server, or if its
+            name is not UTF-8.
 
     Examples:
         >>> check_table_name("out.xlsx")

@@ -61,7 +61,7 @@ def _is_hidden(name: str) -> bool:
 def names_in(file: str | os.PathLike[str]) -> list[str]:
     """Read a list of files, a path or a URL a line.
 
-    Empty lines and lines that begin with ``#`` are passed over, and quotes around a name are taken away; a file whose
+    Empty lines and lines that begin with ``#`` are skipped, and quotes around a name are removed; a file whose
     name is exactly the line has precedence. The text is UTF-8, or UTF-16 with the mark of Windows; any ends of lines,
     and the null characters of ``find -print0``, separate names. A byte that is not UTF-8 stays as Python's names of
     files have it.

@@ -1,4 +1,4 @@
-"""File names as text: names that are not UTF-8 have a spelling that tables, JSON and terminals can hold.
+"""Converts file names to text and back: names that are not UTF-8 get a spelling for tables, JSON and terminals.
 
 Python gives the bytes of such names as lone surrogates (PEP 383), which no encoder accepts.
 """

@@ -1,4 +1,4 @@
-"""Progress of a training on standard error, from its first batch on."""
+"""Shows the progress of a training on standard error, from its first batch."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ EVERY_S: Final = 10.0  # between two lines where standard error is no terminal
 
 
 class ProgressLine(Callback):
-    """Shows epoch, losses and the time left: one moving line on a terminal, elsewhere a plain line now and then.
+    """Shows epoch, losses and the time left: one line that is updated on a terminal, elsewhere a line every 10 s.
 
     Args:
         label: what is trained; ``None`` shows nothing.
@@ -26,7 +26,7 @@ class ProgressLine(Callback):
         self.first = self.done = 0  # batches before this run, and until now
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Begin to count: a resumed run has some batches behind it."""
+        """Start to count; a resumed run has done some batches before."""
         self.first = self.done = trainer.current_epoch * int(trainer.num_training_batches)
         self.started = time.monotonic()
 
@@ -66,7 +66,7 @@ class ProgressLine(Callback):
             self.losses = ""
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """End the line; where lines are plain, show the losses of the last epoch."""
+        """End the line. Without a terminal, show the losses of the last epoch."""
         if self.bar is not None:
             self.bar.close()
         elif self.losses:
@@ -86,7 +86,7 @@ class ProgressLine(Callback):
         print(f"{self.label}: {text}", file=sys.stderr, flush=True)
 
     def _left(self, batches: int) -> str:
-        """Say how long the rest may take; early stopping may end it before."""
+        """Return how long the rest may take; early stopping may end it earlier."""
         seconds = (time.monotonic() - self.started) / max(1, self.done - self.first)
         left = seconds * (self.epochs * batches - self.done)
         if left < EVERY_S:

@@ -111,7 +111,7 @@ class Pictures(Dataset[tuple[Tensor, int, float]]):
         try:
             drawn = decode_png(Path(storage.path_of(path)).read_bytes())
             return torch.from_numpy(network_input(drawn, self.front_end))
-        except (DecodeError, OptionError) as error:  # it was whole when the training began
+        except (DecodeError, OptionError) as error:  # it was readable when the training began
             raise type(error)(f"{path}: {error}") from None
 
 

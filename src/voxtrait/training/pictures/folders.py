@@ -1,4 +1,4 @@
-"""Finds the pictures of a task in class folders, of our own layout or of Keras's, and leaves out those that are broken.
+"""Finds the pictures of a task in class folders, in the layout of ``images`` or of Keras, and skips damaged ones.
 
 Layouts: ``SPLIT/gender/CLASS/*.png`` and ``SPLIT/age/CLASS/*.png``, as ``voxtrait images`` writes them, or
 ``SPLIT/CLASS/*.png``, as Keras's ``flow_from_directory`` reads them. Splits and classes may have any spelling that
@@ -82,7 +82,7 @@ def check_splits(table: pl.DataFrame, folder: Path, task: str) -> None:
 def without_broken(
     table: pl.DataFrame, front_end: FrontEnd, *, jobs: int = 1, label: str | None = None
 ) -> tuple[pl.DataFrame, list[LeftOut]]:
-    """Read every picture once, and leave out those that are broken or of another size.
+    """Read every picture once, and skip those that are damaged or of another size.
 
     Args:
         table: as :func:`read_folder` returns it.
@@ -111,15 +111,15 @@ def without_broken(
 
 
 def in_words(left_out: list[LeftOut], total: int) -> str:
-    """Say which pictures are left out: how many, and the first of them by name.
+    """Return which pictures are skipped, as text: how many, and the names of the first.
 
     Examples:
         >>> in_words([LeftOut("x/a.png", "it is empty (0 bytes)")], 10)
-        '1 of 10 pictures left out: x/a.png: it is empty (0 bytes)'
+        '1 of 10 pictures skipped: x/a.png: it is empty (0 bytes)'
     """
     lines = [f"{path}: {reason}" for path, reason in left_out[:NAMED]]
     more = [f"and {len(left_out) - NAMED:,} more"] if len(left_out) > NAMED else []
-    return f"{len(left_out):,} of {total:,} pictures left out: {'; '.join(lines + more)}"
+    return f"{len(left_out):,} of {total:,} pictures skipped: {'; '.join(lines + more)}"
 
 
 def check_manifest(data: Path, task: str) -> pl.DataFrame:
@@ -138,13 +138,13 @@ def check_manifest(data: Path, task: str) -> pl.DataFrame:
     counts = {split: int((table["split"] == split).sum()) for split in SPLITS}
     missing = [split for split in ("train", "validation") if not counts[split]]
     if not table.height:
-        raise ManifestError(f"No clip in {data} has a label for {task}: expected the column gender with female or male")
+        raise ManifestError(f"No clip in {data} has a label for {task}. Expected female or male in the column gender.")
     if missing:
         there = ", ".join(f"{split} {count:,}" for split, count in counts.items() if count)
         unsplit = table["split"].null_count()
         found = "; ".join(part for part in (there, f"{unsplit:,} in no split" if unsplit else "") if part)
         raise ManifestError(
-            f"No {'/'.join(missing)} split in {data}: found {found}, of clips with a label for {task}. "
+            f"No {'/'.join(missing)} split in {data}. Found {found}, among clips with a label for {task}. "
             "Run 'voxtrait corpus split' first."
         )
     return table
@@ -152,7 +152,7 @@ def check_manifest(data: Path, task: str) -> pl.DataFrame:
 
 @dataclasses.dataclass(frozen=True)
 class _Check:
-    """The job: one picture → why it cannot be used, or ``None``."""
+    """Job of a worker: a picture → the reason why it cannot be used, or ``None``."""
 
     front_end: FrontEnd
 
@@ -176,7 +176,7 @@ def _splits(folder: Path) -> Iterator[tuple[str, Path]]:
         if split in found:
             raise ManifestError(
                 f"{folder} has the folders {found[split].name} and {place.name}, which both mean {split}: "
-                "expected one folder a split"
+                "expected one folder per split"
             )
         found[split] = place
     yield from ((split, found[split]) for split in SPLITS if split in found)
