@@ -131,3 +131,10 @@ def test_files_and_pipes_hear_an_inverted_channel(
     blocks = audio.blocks(str(tmp_path / "inverted.wav"), None, mono=False)
     final = list(model.listen(blocks))[-1]
     assert final.so_far.p_female == pytest.approx(one.p_female, abs=1e-3)
+
+
+def test_a_stereo_recording_of_whole_minutes_has_an_end(tmp_path: Path) -> None:
+    """After the block that fills the minute comes one without samples."""
+    soundfile.write(tmp_path / "minute.wav", np.zeros((60 * 8000, 2), np.float32), 8000)
+    assert sum(len(block) for block, _ in audio.blocks(str(tmp_path / "minute.wav"))) == 60 * RATE
+    assert Mixer().mix(np.zeros((2, 0), np.float32)).shape == (0,)
