@@ -1,8 +1,10 @@
 """All of a file's sound is heard: headers that state a wrong length, files laid end to end, tags, and damage."""
 
+import os
 import struct
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from formats import KINDS, RATE, WAV, media, patched, sndfile, with_chunk, with_
 from voxtrait import audio
 from voxtrait.audio import kinds, pieces
 from voxtrait.audio.opening import AudioFile
+from voxtrait.audio.streams import incoming
 from voxtrait.errors import DecodeError, NotAudioError
 
 SECONDS = 1.5
@@ -67,10 +70,71 @@ def test_headers_without_a_length(make: Content) -> None:
 
 @pytest.mark.parametrize("kind", ["wav-pcm16.wav", "mp3.mp3", "mp3-no-xing.mp3", "mp3-id3.mp3", "ogg-vorbis.ogg",
                                   "ogg-opus.opus", "ogg-flac.oga", "flac.flac", "amr.amr", "aac.aac", "m4a.m4a",
+                                  "au.au", "aiff.aiff",
                                   "mpegts.ts", "webm.webm"])  # fmt: skip
 def test_files_laid_end_to_end(kind: str) -> None:
     content = KINDS[kind](SWEEP)
     assert heard_s(content * 3) == pytest.approx(3 * heard_s(content), abs=0.15)
+
+
+@pytest.mark.parametrize("kind", ["wav-pcm16.wav", "aiff.aiff", "caf.caf", "au.au", "flac.flac", "ogg-vorbis.ogg"])
+def test_a_tag_before_a_file_costs_nothing_of_its_end(kind: str) -> None:
+    """libsndfile skips such a tag, and then reads as many bytes less: with a cover in it, seconds."""
+    content = KINDS[kind](SWEEP)
+    tag = b"ID3\x04\x00\x00" + bytes([0, 0, 64, 0]) + bytes(8192)
+    assert heard_s(tag + content) == pytest.approx(heard_s(content))
+    if kind != "caf.caf":  # it does not tell where it ends
+        assert heard_s((tag + content) * 2) == pytest.approx(2 * heard_s(content), abs=0.01)
+    assert audio.stated_s(BytesIO(tag + content)) == pytest.approx(heard_s(content))
+
+
+def test_an_mp3_of_an_encoder_that_was_stopped() -> None:
+    """Its header has zeros as the number of frames and of bytes."""
+    sound = np.concatenate([np.zeros(2 * RATE, np.float32), SWEEP])
+    content = media("mp3", "libmp3lame", qscale=True, global_quality=0)(sound)
+    place = content.index(b"Xing") + 8
+    stopped = content[:place] + bytes(8) + content[place + 8 :]
+    assert heard_s(stopped) == pytest.approx(heard_s(content), abs=0.2)
+    assert audio.stated_s(BytesIO(stopped)) == pytest.approx(heard_s(content), abs=0.2)
+    blocks = list(incoming(BytesIO(stopped)))
+    assert sum(block.shape[1] for block, _ in blocks) / blocks[0][1] == pytest.approx(heard_s(content), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("mark", "kind"),
+    [(b"\0\0\0\x08ftyp", kinds.MP4), (b"fLaC\0\0\0\x22", kinds.FLAC), (b"\x1aE\xdf\xa3webm", kinds.MATROSKA)],
+)
+def test_a_million_pieces_are_not_looked_for_before_the_first_is_decoded(mark: bytes, kind: kinds.Kind) -> None:
+    assert next(pieces.pieces_of(mark * 1_000_000, kind)).end <= 2 * len(mark)
+    content = mark * 1_000_000
+    with pytest.raises(DecodeError):
+        AudioFile(BytesIO(content), content, "x").stated_s() or heard_s(content)
+
+
+def test_a_file_that_becomes_shorter_ends_early(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(KINDS["mp3.mp3"](SWEEP) * 2000)
+    size = path.stat().st_size
+    with path.open("rb", buffering=0) as file:
+        data = pieces.contents(file)
+        os.truncate(path, 1000)
+        assert (len(data), data[size - 1], data[size - 4 : size]) == (size, 0, b"")
+        assert data.find(b"\xff", 2000, size) == -1
+
+
+def test_what_is_looked_for_is_found_over_the_ends_of_blocks(tmp_path: Path) -> None:
+    content = bytearray(2**21)
+    places = [pieces.BLOCK - 2, 3 * pieces.BLOCK + 5, len(content) - 4]
+    for place in places:
+        content[place : place + 4] = b"mark"
+    path = tmp_path / "a.bin"
+    path.write_bytes(content)
+    with path.open("rb", buffering=0) as file:
+        data, found, at = pieces.contents(file), [], -1
+        while (at := data.find(b"mark", at + 1, len(content))) >= 0:
+            found.append(at)
+        assert found == places
+        assert data.find(b"mark", 0, places[0] + 3) == -1
 
 
 def test_pieces_of_other_rates_and_channels_are_brought_to_the_first_ones() -> None:

@@ -39,7 +39,7 @@ AU: Final = Kind("AU", "au", sndfile=True)
 FLAC: Final = Kind("FLAC", "flac", sndfile=True)
 AMR: Final = Kind("AMR", "amr")
 MP4: Final = Kind("MP4", "mp4")
-_AIFF: Final = Kind("AIFF", "aiff", sndfile=True)
+AIFF: Final = Kind("AIFF", "aiff", sndfile=True)
 MATROSKA: Final = Kind("Matroska", "matroska")
 _REAL: Final = Kind("RealMedia", "rm", streams=False)
 _MPEG_TS: Final = Kind("MPEG transport stream", "mpegts")
@@ -85,8 +85,8 @@ _MAGIC: Final[tuple[tuple[int, bytes, Kind], ...]] = (
 )
 _RIFF: Final = {b"WAVE": WAV, b"AVI ": Kind("AVI", "avi"), b"QLCM": Kind("QCP", "qcp", streams=False)}
 _FORM: Final = {
-    b"AIFF": _AIFF,
-    b"AIFC": _AIFF,
+    b"AIFF": AIFF,
+    b"AIFC": AIFF,
     b"8SVX": Kind("8SVX", "iff", sndfile=True, streams=False),
     b"16SV": Kind("16SV", "iff", sndfile=True, streams=False),
 }

@@ -134,16 +134,18 @@ def after_tags(data: Data, at: int = 0) -> int:
 
 
 def header(data: Data, at: int, first: Frame) -> Header | None:
-    """Read the Xing, Info or VBRI header in the first frame."""
+    """Read the Xing, Info or VBRI header in the first frame; an encoder that was stopped leaves zeros, which state
+    nothing."""
     xing, vbri = at + 4 + first.side, at + 36
     if data[xing : xing + 4] in (b"Xing", b"Info") and len(data) >= xing + 16:
         flags = data[xing + 7]
         frames = int.from_bytes(data[xing + 8 : xing + 12], "big") if flags & 1 else None
         place = xing + (12 if flags & 1 else 8)
-        return Header(frames, int.from_bytes(data[place : place + 4], "big") if flags & 2 else None)
+        length = int.from_bytes(data[place : place + 4], "big") if flags & 2 else None
+        return Header(frames or None, length or None)
     if data[vbri : vbri + 4] == b"VBRI" and len(data) >= vbri + 18:
         length, frames = (int.from_bytes(data[vbri + start : vbri + start + 4], "big") for start in (10, 14))
-        return Header(frames, length)
+        return Header(frames or None, length or None)
     return None
 
 

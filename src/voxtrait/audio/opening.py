@@ -131,7 +131,9 @@ class AudioFile:
             except soundfile.LibsndfileError:
                 reader = None
             if reader is None:
-                total += self._stated_by_media(piece)
+                if not (stated := self._stated_by_media(piece)):
+                    return None
+                total += stated
                 continue
             with reader:
                 total += reader.frames / reader.samplerate
@@ -229,10 +231,10 @@ class AudioFile:
         return file.name if os.name == "nt" else file.fileno()  # Windows: another C library has its own descriptors
 
     def _seekable(self, piece: Piece) -> Any:
-        if isinstance(self._file, BytesIO | FileIO) and piece.covers(len(self._data)):
+        if isinstance(self._file, FileIO) and piece.covers(len(self._data)):
             self._file.seek(0)
             return self._file
-        return PieceFile(self._data, piece)
+        return PieceFile(self._data, piece)  # of BytesIO too: libsndfile seeks to -1 in some damaged files
 
     def _looks_like_mpeg(self) -> bool:
         """Return whether libsndfile would take it for an MP3 and search it, although no frames follow each other."""

@@ -7,7 +7,7 @@ before it wrote the size, and mp3, Ogg or WAV files that were simply appended to
 import io
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Final, Literal, NamedTuple, overload
 
 from voxtrait.audio import kinds, mpeg
@@ -54,11 +54,11 @@ class Contents:
     def __getitem__(self, at: slice) -> bytes: ...
 
     def __getitem__(self, at: int | slice) -> int | bytes:
-        """Return one byte or several; fewer at the end of the file."""
+        """Return a byte, 0 where the file has become shorter; or several, fewer where it ends."""
         if isinstance(at, int):
             if not self._start <= at < self._start + len(self._block):
                 self._load(at)
-            return self._block[at - self._start]
+            return self._block[at - self._start] if self._block else 0
         start, stop, _ = at.indices(self._size)
         if stop - start > BLOCK:
             self._file.seek(start)
@@ -69,12 +69,15 @@ class Contents:
 
     def find(self, sign: bytes, start: int, stop: int, /) -> int:
         """Return the place of some bytes in a range; -1 where they are not in it."""
+        stop = min(stop, self._size)
         while start < stop:  # block by block, for a large file must not be in memory at once
-            end = min(stop, start + BLOCK)
-            found = self[start:end].find(sign)
+            if not self._start <= start < self._start + len(self._block) - len(sign):
+                self._load(start)
+            end = self._start + len(self._block)
+            found = self._block.find(sign, start - self._start, stop - self._start)
             if found >= 0:
-                return start + found
-            if end == stop:
+                return self._start + found
+            if end >= stop or len(self._block) < len(sign):
                 break
             start = end - len(sign) + 1
         return -1
@@ -128,29 +131,37 @@ def contents(file: IO[bytes] | io.FileIO) -> Data:
     return file.read()
 
 
-def pieces_of(data: Data, kind: Kind | None) -> list[Piece]:
-    """Divide a file into pieces that are decoded as one file each; most files are one piece.
+def pieces_of(data: Data, kind: Kind | None) -> Iterator[Piece]:
+    """Divide a file into what is decoded as a file each: one as a rule.
+
+    Each piece is looked for when it is asked for: hostile files have millions.
 
     Args:
-        data: the whole file: bytes, or a memory map.
+        data: the whole file.
         kind: of it.
 
     Examples:
-        >>> pieces_of(b"RIFF\\0\\0\\0\\0WAVE", kinds.WAV)
+        >>> list(pieces_of(b"RIFF\\0\\0\\0\\0WAVE", kinds.WAV))
         [Piece(start=0, end=12, before=b'', samples=None, rate=0)]
     """
+    # a decoder of mp3 knows ID3 tags; libsndfile takes their length from that of a WAV
+    start = 0 if kind in (None, kinds.MP3) else mpeg.after_tags(data)
+    divide = _DIVIDED.get(kind)
+    found = False
+    for piece in divide(data, start) if divide else ():
+        yield piece
+        found = True
+    if not found:
+        yield Piece(start, len(data))
+
+
+def _of_mpeg(data: Data, start: int) -> Iterator[Piece]:
     size = len(data)
-    found = list(_DIVIDED[kind](data)) if kind in _DIVIDED else []
-    return found or [Piece(0, size)]
-
-
-def _of_mpeg(data: Data) -> Iterator[Piece]:
-    size, start = len(data), 0
     while (found := _first_frame(data, start, short=not start)) is not None:
         at, first = found
         header = mpeg.header(data, at, first)
         before, skipped, samples = b"", start, None
-        if header is None or header.length is None or at + header.length > size:
+        if header is None or header.frames is None or header.length is None or at + header.length > size:
             walk = mpeg.walk(data, at, first)
             end, samples = walk.end, walk.samples
             if walk.frames and (header is not None or not walk.constant):
@@ -202,9 +213,9 @@ def _counted(data: Data, at: int, first: mpeg.Frame, walk: mpeg.Walk, has_header
     return bytes(made), at
 
 
-def _of_ogg(data: Data) -> Iterator[Piece]:
+def _of_ogg(data: Data, start: int) -> Iterator[Piece]:
     """Divide chained streams (RFC 3533, section 4): a stream begins when those before have ended."""
-    size, at, start, inside = len(data), 0, 0, False
+    size, at, inside = len(data), start, False
     while at + 27 <= size and data[at : at + 4] == b"OggS":
         begins = bool(data[at + 5] & 2)
         if begins and inside:
@@ -213,22 +224,51 @@ def _of_ogg(data: Data) -> Iterator[Piece]:
         inside = not begins
         segments = at + 27 + data[at + 26]
         at = segments + sum(data[at + 27 : segments])
+        if (behind := _behind(data, at, (b"OggS",))) not in (None, at):
+            yield Piece(start, at)
+            at = start = behind
+            inside = False
     yield Piece(start, size)
 
 
-def _of_au(data: Data) -> Iterator[Piece]:
-    if data[:4] == b".snd" and data[8:12] == bytes(4):
-        yield Piece(12, len(data), data[:8] + b"\xff" * 4)
+def _of_au(data: Data, start: int) -> Iterator[Piece]:
+    size = len(data)
+    while start < size:
+        order: Literal["big", "little"] = "big" if data[start : start + 4] == b".snd" else "little"
+        offset, length = (int.from_bytes(data[start + at : start + at + 4], order) for at in (4, 8))
+        if not length:
+            yield Piece(start + 12, size, data[start : start + 8] + b"\xff" * 4)
+            return
+        end = start + offset + length
+        behind = _behind(data, end, (b".snd", b"dns."))
+        yield Piece(start, size if behind is None else end)
+        start = size if behind is None else behind
 
 
-def _of_boxes(data: Data) -> Iterator[Piece]:
+def _of_aiff(data: Data, start: int) -> Iterator[Piece]:
+    size = len(data)
+    while start < size:
+        length = int.from_bytes(data[start + 4 : start + 8], "big")
+        end = start + 8 + length + length % 2
+        behind = _behind(data, end, (b"FORM",))
+        yield Piece(start, size if behind is None else end)
+        start = size if behind is None else behind
+
+
+def _behind(data: Data, end: int, marks: Sequence[bytes]) -> int | None:
+    """Return where another file begins behind the end of one, and behind its tags; ``None`` where there is none."""
+    at = mpeg.after_tags(data, end)
+    return at if data[at : at + 4] in marks else None
+
+
+def _of_boxes(data: Data, start: int) -> Iterator[Piece]:
     """Divide MP4 files (ISO/IEC 14496-12): each begins with a box ``ftyp``."""
-    size, at, start = len(data), 0, 0
+    size, at = len(data), start
     while at + 8 <= size:
         length = int.from_bytes(data[at : at + 4], "big")
         if length == 1:
             length = int.from_bytes(data[at + 8 : at + 16], "big")
-        if at and data[at + 4 : at + 8] == b"ftyp":
+        if at > start and data[at + 4 : at + 8] == b"ftyp":
             yield Piece(start, at)
             start = at
         if length < 8:
@@ -237,11 +277,11 @@ def _of_boxes(data: Data) -> Iterator[Piece]:
     yield Piece(start, size)
 
 
-def _of_marks(mark: bytes) -> Callable[[Data], Iterator[Piece]]:
-    """Divide files at a mark that cannot occur in their sound."""
+def _of_marks(mark: bytes) -> Callable[[Data, int], Iterator[Piece]]:
+    """Divide files whose mark cannot be in their sound."""
 
-    def divide(data: Data) -> Iterator[Piece]:
-        size, start = len(data), 0
+    def divide(data: Data, start: int) -> Iterator[Piece]:
+        size = len(data)
         while (found := data.find(mark, start + 1, size)) >= 0:
             yield Piece(start, found)
             start = found
@@ -250,9 +290,9 @@ def _of_marks(mark: bytes) -> Callable[[Data], Iterator[Piece]]:
     return divide
 
 
-def _of_matroska(data: Data) -> Iterator[Piece]:
+def _of_matroska(data: Data, start: int) -> Iterator[Piece]:
     """Divide Matroska and WebM files (RFC 9559): each begins with a head that names its kind."""
-    size, at, start = len(data), 0, 0
+    size, at = len(data), start
     while (at := data.find(kinds.EBML, at + 1, size)) >= 0:
         head = data[at : at + 64]
         if b"webm" in head or b"matroska" in head:
@@ -261,20 +301,21 @@ def _of_matroska(data: Data) -> Iterator[Piece]:
     yield Piece(start, size)
 
 
-def _of_wav(data: Data) -> Iterator[Piece]:
-    size, start = len(data), 0
+def _of_wav(data: Data, start: int) -> Iterator[Piece]:
+    size = len(data)
     while start < size:
         riff = int.from_bytes(data[start + 4 : start + 8], order_of(data[start : start + 4]))
         end = start + 8 + riff + riff % 2
-        if riff in (0, UNKNOWN) or end >= size or data[end : end + 4] not in (b"RIFF", b"RIFX", b"RF64"):
-            end = size
+        behind = None if riff in (0, UNKNOWN) else _behind(data, end, (b"RIFF", b"RIFX", b"RF64"))
+        if behind is None:
+            end = behind = size
         header = wav_header(data, start, end)
         if header is not None:
             before, skipped = header
             yield Piece(skipped, end, before)
         else:
             yield Piece(start, end)
-        start = end
+        start = behind
 
 
 def order_of(mark: bytes) -> Literal["big", "little"]:
@@ -318,11 +359,12 @@ def _is_chunk(data: Data, at: int, end: int, order: Literal["big", "little"]) ->
     return len(name) == 4 and all(32 <= sign < 127 for sign in name) and size <= end - at - 7
 
 
-_DIVIDED: Final[dict[Kind | None, Callable[[Data], Iterator[Piece]]]] = {
+_DIVIDED: Final[dict[Kind | None, Callable[[Data, int], Iterator[Piece]]]] = {
     kinds.MP3: _of_mpeg,
     kinds.OGG: _of_ogg,
     kinds.WAV: _of_wav,
     kinds.AU: _of_au,
+    kinds.AIFF: _of_aiff,
     kinds.MP4: _of_boxes,
     kinds.FLAC: _of_marks(b"fLaC\0\0\0\x22"),
     kinds.AMR: _of_marks(b"#!AMR"),

@@ -176,6 +176,8 @@ def _layout(source: Pipe, kind: Kind) -> _Layout:
     if kind is kinds.MP3:
         first = mpeg.frame(source.look(4), 0)
         header = mpeg.header(source.look(first.length), 0, first) if first else None
+        if first and header and None in header:  # else libsndfile would guess how many there are, or stop there
+            _replace(source, first.side + 8, lambda head: head[:-4] + bytes(4))
         return _Layout(length=header.length if header else None)
     if kind is kinds.AU and source.look(12)[8:] == bytes(4):
         _replace(source, 12, lambda head: head[:8] + b"\xff" * 4)
