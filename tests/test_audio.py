@@ -1,6 +1,7 @@
 """Decoding, resampling and writing, on signals whose numbers are known, and on files that are none."""
 
 import wave
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -101,6 +102,18 @@ def test_eight_channels_at_96_khz(tmp_path: Path) -> None:
     assert (signal.shape, rate) == ((16_000,), 16_000)
     assert loudest_hz(signal, rate) == 1000.0
     assert np.sqrt(np.mean(signal[1000:-1000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), abs=1e-3)
+
+
+def test_many_channels_at_a_high_rate_are_not_gathered_for_a_minute() -> None:
+    taken = []
+
+    def parts() -> Iterator[tuple[np.ndarray, int]]:
+        for at in range(20):
+            taken.append(at)
+            yield np.zeros((8, 655_350), np.float32), 655_350
+
+    next(audio.at_rate(parts()))
+    assert len(taken) <= 4
 
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 22_050, 44_100, 48_000])

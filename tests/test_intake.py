@@ -1,5 +1,6 @@
 """Sound while it comes: every kind of pipe, what goes wrong in one, and the microphone."""
 
+import struct
 import sys
 import tracemalloc
 import types
@@ -159,3 +160,12 @@ def test_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(MissingExtraError, match=r"pip install .*\[microphone\]'"):
         next(streams.microphone())
+
+
+def test_a_header_that_no_recording_has_is_refused_before_memory_is_taken() -> None:
+    wav = bytearray(encoded("wav"))
+    wav[22:28] = struct.pack("<HI", 1000, 2_000_000_000)
+    with pytest.raises(DecodeError, match="1000 channels at 2000000000 Hz"):
+        list(piped(bytes(wav)))
+    with pytest.raises(OptionError, match="got 65 channels"):
+        next(streams.incoming(BytesIO(b"1"), Raw("s16le", RATE, 65)))

@@ -168,7 +168,7 @@ def at_rate(
 
     Yields:
         Blocks with their rate: the first of a minute or all there is, for a clip is resampled in one go, then of a
-        second and more; the last may be empty.
+        second and more; shorter ones of very many channels or a very high rate; the last may be empty.
     """
     import soxr
 
@@ -193,7 +193,9 @@ def at_rate(
     for part, rate in parts:
         waiting.append(part[0] if part.ndim == 2 and part.shape[0] == 1 else part)
         held += part.shape[-1]
-        if held >= min(opening.BLOCK_S, GATHERED_S if begun else opening.BLOCK_S) * rate:
+        values = held * (part.shape[0] if part.ndim == 2 else 1)
+        least_s = min(opening.BLOCK_S, GATHERED_S if begun else opening.BLOCK_S)
+        if held >= least_s * rate or values >= opening.BLOCK_VALUES:
             yield block(last=False), sampling_rate or rate
             held, begun = 0, True
     if rate:

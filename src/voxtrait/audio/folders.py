@@ -93,7 +93,7 @@ def names_below(folder: Path | str, endings: Collection[str], walk: Walk | None 
 def _is_loop(link: str) -> bool:
     """Return whether a link leads to a folder that it is in."""
     above = os.path.realpath(os.path.dirname(link))  # noqa: PTH120
-    return f"{above}/".startswith(f"{os.path.realpath(link).rstrip('/')}/")
+    return f"{above}{os.sep}".startswith(f"{os.path.realpath(link).rstrip(os.sep)}{os.sep}")
 
 
 def unread(error: OSError) -> str:

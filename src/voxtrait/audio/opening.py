@@ -25,7 +25,7 @@ from voxtrait.errors import AudioMissingError, DecodeError, MissingExtraError, N
 Source: TypeAlias = str | os.PathLike[str] | BytesIO
 
 BLOCK_S: Final = 60.0  # seconds decoded at a time, so that an hour at 48 kHz stereo is never in memory at once
-BLOCK_VALUES: Final = 2**24  # … of all channels together, at most: a header may claim any rate, and 1024 channels
+BLOCK_VALUES: Final = 2**24  # … of all channels together, at most: a header may claim a high rate and many channels
 IN_MEMORY: Final = 2**26  # bytes of a pipe that are kept in memory; more go to a temporary file
 EXPECTED: Final = "Expected WAV, MP3, FLAC, Ogg, Opus, M4A, WebM or another audio or video file."
 
@@ -163,7 +163,7 @@ class AudioFile:
         import soundfile
 
         with reader:
-            self._check_header(reader.samplerate, reader.channels)
+            check_header(reader.samplerate, reader.channels, self._name)
             size = samples or max(1, int(min(BLOCK_S * reader.samplerate, BLOCK_VALUES // reader.channels)))
             left = reader.frames
             # soundfile seeks after each read to where it is anyway; in an mp3 libsndfile then starts with an empty bit
@@ -197,7 +197,7 @@ class AudioFile:
                 stream = container.streams.audio[0]
                 if stream.codec_context is None:
                     raise self._no_audio(first_error)
-                self._check_header(stream.rate or 1, stream.channels or 1)
+                check_header(stream.rate or 1, stream.channels or 1, self._name)
                 for frame in media.frames(container, stream):
                     for block in planar.feed(frame):
                         yield block, planar.rate
@@ -240,13 +240,6 @@ class AudioFile:
         """Return whether libsndfile would take it for an MP3 and search it, although no frames follow each other."""
         return self._head[:1] == b"\xff" and len(self._head) > 1 and self._head[1] & 0xE0 == 0xE0
 
-    def _check_header(self, rate: int, channels: int) -> None:
-        if not 0 < rate <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
-            raise DecodeError(
-                f"The header of {self._name} states {channels} channels at {rate} Hz. Expected 1 to {MOST_CHANNELS} "
-                f"channels at up to {HIGHEST_RATE} Hz: the file is damaged"
-            )
-
     def _no_audio(self, error: Exception | None = None) -> DecodeError:
         if self.kind is not None:
             said = f" ({reason(error)})" if error is not None else ""
@@ -269,6 +262,19 @@ def alike(parts: Blocks, rate: int, channels: int) -> Blocks:
         yield part, rate
     if stream is not None:
         yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).reshape(-1, channels).T, rate
+
+
+def check_header(rate: int, channels: int, name: str) -> None:
+    """Refuse what no recording has, before memory is taken for it.
+
+    Raises:
+        DecodeError: if there are too many channels, or the rate in Hz is too high.
+    """
+    if not 0 < rate <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
+        raise DecodeError(
+            f"{name} says that it has {channels} channels at {rate} Hz, expected 1 to {MOST_CHANNELS} at up "
+            f"to {HIGHEST_RATE} Hz: the file is damaged"
+        )
 
 
 def no_samples(name: str) -> DecodeError:

@@ -17,7 +17,7 @@ from typing import IO, Any, Final, NamedTuple
 from voxtrait.audio import kinds, media, mpeg, opening, pieces
 from voxtrait.audio.kinds import Kind
 from voxtrait.audio.pipes import LEAVE_S, WAITING, Pipe, in_thread
-from voxtrait.audio.signals import Signal
+from voxtrait.audio.signals import MOST_CHANNELS, Signal
 from voxtrait.errors import DecodeError, MissingExtraError, NothingToDoError, OptionError
 
 BLOCK_S: Final = 0.1  # seconds of a block: what a consumer may wait for
@@ -82,8 +82,10 @@ def incoming(file: IO[bytes], raw: Raw | None = None, *, name: str = "the input"
     if raw is not None:
         if raw.encoding not in RAW:
             raise OptionError(f"got raw samples of {raw.encoding!r}, expected one of {', '.join(RAW)}")
-        if raw.rate < 1 or not 1 <= raw.channels <= 1024:
-            raise OptionError(f"got {raw.channels} channels at {raw.rate} Hz, expected 1 to 1024 at a positive rate")
+        if raw.rate < 1 or not 1 <= raw.channels <= MOST_CHANNELS:
+            raise OptionError(
+                f"got {raw.channels} channels at {raw.rate} Hz, expected 1 to {MOST_CHANNELS} at a positive rate"
+            )
     source = Pipe(file)
     found = False
     with contextlib.closing(in_thread(_decoded(source, raw, name), source.end)) as blocks:
@@ -286,6 +288,7 @@ def _by_libsndfile(
         with reader:
             reader.seekable = lambda: False  # soundfile would ask where it is after each read
             rate = reader.samplerate
+            opening.check_header(rate, reader.channels, name)
             while True:
                 try:
                     block = reader.read(max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True).T
@@ -340,6 +343,7 @@ def _by_pyav(source: Pipe, name: str, kind: Kind) -> Iterator[tuple[Signal, int]
             if not container.streams.audio:
                 raise DecodeError(f"{name} has no sound in it: it is a container without an audio stream")
             stream = container.streams.audio[0]
+            opening.check_header(stream.rate or 1, stream.channels or 1, name)
             for frame in container.decode(stream):
                 if not source.ended:  # else it is one that the decoder had kept
                     source.count, source.most = 0, ASTRAY_VIDEO if container.streams.video else ASTRAY

@@ -47,7 +47,7 @@ NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
 @click.option(
     "--rate", type=click.IntRange(min=1), default=None, help="Sampling rate of --raw, in Hz.  [default: 16000]"
 )
-@click.option("--channels", type=click.IntRange(1, 1024), default=None, help="Channels of --raw.  [default: 1]")
+@click.option("--channels", type=click.IntRange(min=1), default=None, help="Channels of --raw.  [default: 1]")
 @click.option(
     "--microphone",
     metavar="[DEVICE]",
