@@ -56,6 +56,7 @@ def train(data: Path, out: Path, *more: str) -> tuple[int, str]:
         (("Train", "Valid"), ("Female", "Male"), ".JPEG"),
         (("training", "dev"), ("F", "M"), ".PNG"),
         (("train", "validation"), ("female/deeper", "male/deeper"), ".png"),
+        (("train", "validation"), ("Fe\u0301minin", "Masculin"), ".png"),  # as Macs spell é
     ],
 )
 def test_layouts_that_can_only_mean_one_thing_are_read(

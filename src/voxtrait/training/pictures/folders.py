@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from voxtrait import batch, derived, manifest, storage
-from voxtrait.corpora.spellings import AGE_SPELLINGS, GENDER_SPELLINGS, SPLIT_SPELLINGS
+from voxtrait.corpora.spellings import SPLIT_SPELLINGS, class_of, word
 from voxtrait.derived.pictures import MANIFEST as PICTURES_MANIFEST
 from voxtrait.errors import ManifestError, VoxtraitError
 from voxtrait.features import FrontEnd, decode_png
@@ -170,7 +170,7 @@ class _Check:
 def _splits(folder: Path) -> Iterator[tuple[str, Path]]:
     found: dict[str, Path] = {}
     for place in _folders(folder):
-        split = SPLIT_SPELLINGS.get(place.name.lower())
+        split = SPLIT_SPELLINGS.get(word(place.name))
         if split is None:
             continue
         if split in found:
@@ -197,10 +197,10 @@ def _pictures(place: Path, split: str, task: str) -> Iterator[tuple[str, str, st
 
 
 def _class_of(name: str, task: str) -> str | None:
+    gender, age = class_of(name) or (None, None)
     if task == "gender":
-        return GENDER_SPELLINGS.get(name.lower())
-    gender, _, age = name.lower().partition("_")
-    label = f"{GENDER_SPELLINGS.get(gender)}_{AGE_SPELLINGS.get(age)}"
+        return gender if age is None else None
+    label = f"{gender}_{age}"
     return label if label in JOINT_CLASSES else None
 
 
