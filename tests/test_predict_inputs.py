@@ -240,3 +240,11 @@ def test_a_file_of_something_else_is_not_replaced_either(bundle: str, folder: Pa
         assert (folder / name).read_text() == content
     (folder / "empty.csv").touch()  # as mktemp makes it: nothing is lost
     assert run("a.wav", "--model", bundle, "--out", "empty.csv", "-q").exit_code == 0
+
+
+def test_a_folder_that_may_not_be_listed_costs_only_the_hint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(place: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr("voxtrait.cli.inputs.os.listdir", refuse)
+    assert find_inputs(["a.wav", "missing.wav"], quiet=True).items == ["a.wav", "missing.wav"]

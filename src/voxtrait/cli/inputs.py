@@ -1,5 +1,6 @@
 """Finds the inputs of ``predict`` and ``timeline``: files, folders, manifests, lists, URLs and standard input."""
 
+import contextlib
 import difflib
 import os
 import sys
@@ -94,7 +95,9 @@ def _hint(name: str) -> str | None:
     place = Path(name)
     if set(name) & set("*?"):
         return f"No file matches {name}."
-    there = os.listdir(place.parent) if place.parent.is_dir() else []  # noqa: PTH208 - names, not paths
+    there: list[str] = []
+    with contextlib.suppress(OSError):  # no such folder, or one that may not be listed
+        there = os.listdir(place.parent)  # noqa: PTH208 - names, not paths
     for other in difflib.get_close_matches(place.name, there, n=1, cutoff=0.75):
         return f"There is no file or folder {name}. Did you mean {storage.text_of(place.with_name(other))}?"
     return None if place.suffix else f"There is no file or folder {name}."

@@ -11,18 +11,11 @@ import soundfile
 from voxtrait import audio, batch, derived, storage
 from voxtrait.audio.writing import writing
 from voxtrait.derived import single
-from voxtrait.derived.folders import Outcome, Summary
+from voxtrait.derived.folders import HARMLESS, Outcome, Summary
 from voxtrait.derived.settings import CONVERT_SETTINGS
-from voxtrait.errors import DiskFullError, OptionError, VoxtraitError
+from voxtrait.errors import DiskFullError, OptionError
 
 CHANNELS: Final = ("1", "keep")
-_HARMLESS: Final = (
-    VoxtraitError,
-    OSError,
-    RuntimeError,
-    MemoryError,
-    UnicodeError,
-)  # fails a file, not the run; libsndfile: Runtime
 
 
 def convert(
@@ -119,7 +112,7 @@ class _Convert:
             return Outcome("done", path, audio.write_wav_blocks(target, parts))
         except DiskFullError:  # every other file would fail too
             raise
-        except _HARMLESS as error:
+        except HARMLESS as error:
             return Outcome("failed", path, reason=derived.reason_of(error))
 
     def _is_kept(self, target: Path) -> bool:

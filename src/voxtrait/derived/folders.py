@@ -30,6 +30,8 @@ FAILURES: Final = "failures.csv"
 MANIFESTS: Final = (".parquet", ".csv", ".tsv")
 LIST: Final = ".txt"  # a list of files: a path or a URL a line
 UNSPLIT: Final = "unsplit"  # folder of clips without a split
+HARMLESS: Final = (VoxtraitError, OSError, RuntimeError, MemoryError, UnicodeError)
+"""Errors that fail a clip, not the run; those of libsndfile are ``RuntimeError``."""
 _CLASS_FOLDER: Final = re.compile(rf"({'|'.join([*SPLITS, UNSPLIT])})/(gender|age)/[^/]+")
 
 

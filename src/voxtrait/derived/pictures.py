@@ -23,20 +23,13 @@ import polars as pl
 from voxtrait import audio, batch, derived, features, manifest, storage
 from voxtrait.audio.writing import atomic_path, writing
 from voxtrait.derived import single
-from voxtrait.derived.folders import Outcome, Rows, Sources
+from voxtrait.derived.folders import HARMLESS, Outcome, Rows, Sources
 from voxtrait.derived.settings import PICTURES_SETTINGS
-from voxtrait.errors import DiskFullError, OptionError, VoxtraitError
+from voxtrait.errors import DiskFullError, OptionError
 from voxtrait.features import FrontEnd
 
 MANIFEST: Final = "manifest.csv"
 _TAIL: Final = b"IEND\xaeB`\x82"  # the end of every whole PNG
-_HARMLESS: Final = (
-    VoxtraitError,
-    OSError,
-    RuntimeError,
-    MemoryError,
-    UnicodeError,
-)  # fails a clip, not the run; libsndfile: Runtime
 
 
 @dataclasses.dataclass
@@ -214,7 +207,7 @@ class _Draw:
             return Outcome(status, path, seconds)
         except DiskFullError:  # every other clip would fail too
             raise
-        except _HARMLESS as error:
+        except HARMLESS as error:
             return Outcome("failed", path, reason=derived.reason_of(error))
 
     def alone(self, item: tuple[str, str]) -> Outcome:

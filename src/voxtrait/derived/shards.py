@@ -23,9 +23,9 @@ import polars as pl
 
 from voxtrait import audio, batch, derived, features, manifest, storage
 from voxtrait.audio.writing import atomic_path
-from voxtrait.derived.folders import Outcome
+from voxtrait.derived.folders import HARMLESS, Outcome
 from voxtrait.derived.pictures import MANIFEST, front_end_of
-from voxtrait.errors import ManifestError, OptionError, VoxtraitError
+from voxtrait.errors import ManifestError, OptionError
 from voxtrait.features import FrontEnd
 from voxtrait.labels import GENDERS, SPLITS
 from voxtrait.manifest import naming
@@ -34,13 +34,6 @@ SETTINGS: Final = "shards.json"
 TABLE: Final = "clips.parquet"
 PICTURES: Final = "pictures"
 _SCHEMA: Final = {"picture": pl.Binary, "seconds": pl.Float64, "message": pl.String}
-_HARMLESS: Final = (
-    VoxtraitError,
-    OSError,
-    RuntimeError,
-    MemoryError,
-    UnicodeError,
-)  # fails a clip, not the run; libsndfile: Runtime
 
 
 @dataclasses.dataclass
@@ -244,7 +237,7 @@ class _Picture:
                 png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))
                 seconds = len(signal) / rate
             return {"picture": png, "seconds": seconds, "message": None}
-        except _HARMLESS as error:
+        except HARMLESS as error:
             return {"picture": None, "seconds": 0.0, "message": storage.text_of(derived.reason_of(error))}
 
 

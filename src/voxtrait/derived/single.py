@@ -12,8 +12,8 @@ from voxtrait.audio.writing import writing
 from voxtrait.derived.folders import LIST, MANIFESTS, Outcome, Summary
 from voxtrait.errors import NothingToDoError, OptionError
 
-FILES: Final = SUFFIXES | {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".mp2", ".mpga", ".ac3"}
-"""Endings that mean a file, if a name could mean a folder or a file."""
+FILES: Final = SUFFIXES | {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+"""Endings of names that are those of files, where a folder or a file could be meant."""
 
 
 def names_file(source: str | os.PathLike[str], out: str | os.PathLike[str], suffix: str) -> bool:
