@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+import voxtrait
 from formats import KINDS, RATE, WAV, media, patched, sndfile, with_chunk, with_sizes
 from voxtrait import audio
 from voxtrait.audio import kinds, pieces
@@ -222,3 +224,17 @@ def test_a_file_cut_anywhere_in_its_head_is_answered(kind: str) -> None:
         except DecodeError as error:
             assert "the input" in str(error)
         audio.stated_s(BytesIO(content[:size]))
+
+
+@pytest.mark.parametrize("error", [IndexError("list index out of range"), ValueError("bad"), ZeroDivisionError()])
+def test_what_a_library_raises_about_one_file_is_an_error_of_that_file(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: soundfile.SoundFile, *_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+    with pytest.raises(DecodeError, match="the input is damaged: decoding stopped with"):
+        heard_s(WAV(SWEEP))
+    answer = voxtrait.load().predict(BytesIO(WAV(SWEEP)))
+    assert (answer.status, answer.gender) == ("error", None)

@@ -20,7 +20,7 @@ from voxtrait.audio.kinds import Kind
 from voxtrait.audio.mpeg import Data
 from voxtrait.audio.pieces import Piece, PieceFile
 from voxtrait.audio.signals import HIGHEST_RATE, MOST_CHANNELS, Signal
-from voxtrait.errors import AudioMissingError, DecodeError, MissingExtraError, NotAudioError
+from voxtrait.errors import AudioMissingError, DecodeError, MissingExtraError, NotAudioError, VoxtraitError
 
 Source: TypeAlias = str | os.PathLike[str] | BytesIO
 
@@ -99,12 +99,21 @@ class AudioFile:
         """Decode all pieces, ``(channels, samples)`` at a time, at the rate and with the channels of the first.
 
         Args:
-            samples: at a time at most; ``None`` for a minute.
+            samples: at a time at most, where libsndfile decodes; ``None`` for a minute.
 
         Raises:
             DecodeError: if it is damaged or no audio.
             MissingExtraError: if only PyAV could open it and PyAV is not installed.
         """
+        try:
+            yield from self._blocks(samples)
+        except (VoxtraitError, OSError):
+            raise
+        except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:  # of a library, about one file
+            told = " ".join(str(error).split()) or type(error).__name__
+            raise DecodeError(f"{self._name} is damaged: decoding stopped with {told!r}") from error
+
+    def _blocks(self, samples: int | None) -> Blocks:
         rate = channels = total = 0
         for piece in pieces.pieces_of(self._data, self.kind):
             parts = self._decoded(piece, samples)

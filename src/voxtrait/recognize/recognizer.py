@@ -112,11 +112,12 @@ class Recognizer(Inference):
             return self.answer_and_embed(path, blocks_of(item, channel, compared), compared)
         except BundleError:  # no fault of the file, and the same for the next one
             raise
-        except (VoxtraitError, OSError, UnicodeError) as error:  # UnicodeError: a name that a library cannot encode
+        except (VoxtraitError, OSError, UnicodeError, MemoryError) as error:
+            # UnicodeError: a name that a library cannot encode; MemoryError: one file must not end a run of many
             # a rate is given for samples only: the bytes are what a microphone or socket delivers
             raw = isinstance(error, NotAudioError) and path is None and sampling_rate is not None
             hint = ". For raw samples, give an array: np.frombuffer(data, np.int16)" if raw else ""
-            return self.refuse(path, "error", f"{error}{hint}"), None
+            return self.refuse(path, "error", f"{str(error) or 'not enough memory'}{hint}"), None
 
     def listen(
         self,
