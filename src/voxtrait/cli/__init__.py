@@ -5,6 +5,7 @@ or nothing to do.
 """
 
 import importlib
+import os
 import sys
 from typing import Any, Final, cast
 
@@ -111,6 +112,9 @@ def _one_line(error: click.UsageError) -> str:
         return f"{message} {' '.join(error.ctx.get_usage().split())}"
     if isinstance(error, click.NoSuchOption):
         word = error.option_name.lstrip("-")
+        for name in sys.argv[1:]:
+            if name.startswith("-") and os.path.lexists(name):
+                return f"No such option '{error.option_name}'. For the file {name}, write ./{name}."
         for parameter in error.ctx.command.params:
             if parameter.name == "format_" and word in cast(click.Choice[str], parameter.type).choices:
                 return f"No such option '{error.option_name}'. Use --format {word}."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from voxtrait.cli.audit import audit
+from voxtrait.cli.derived import counted
 from voxtrait.cli.export import export
 from voxtrait.cli.funnel import funnel
 from voxtrait.cli.imported import manifest_of
@@ -83,6 +84,7 @@ def import_(
     from voxtrait.manifest import funnel as funnels
 
     manifest.check_name(out)
+    replaced = manifest.check_replaceable(out, sources)
     if plot is not None:
         funnels.check_picture(plot)
     measure = partial(
@@ -111,7 +113,9 @@ def import_(
         funnels.picture(result.steps(), plot)
         note(f"picture in {plot}", quiet)
     print_json(result.to_dict()) if format_ == "json" else _print_funnel(result, quiet)
-    note(f"{result.table.height} clips in {out}", quiet)
+    note(f"{counted(result.table.height, 'clip')} in {out}", quiet)
+    if replaced is not None:
+        note(f"{out} replaces a manifest of {counted(replaced, 'clip')}", quiet)
     for failure in result.failures:
         note(f"voxtrait: {failure}")
     finish(bool(result.failures))
@@ -201,6 +205,7 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
     from voxtrait.manifest import splitting
 
     manifests.check_name(out)
+    manifests.check_replaceable(out)
     shares = splitting.parse_sizes(sizes)
     table = manifests.read(manifest, splitting.LOOKED_AT)
     if before := table["split"].count():

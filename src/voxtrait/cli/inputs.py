@@ -88,6 +88,8 @@ def _hint(name: str) -> str | None:
     """Return a hint about an argument that is not a file, or ``None``."""
     from voxtrait import storage
 
+    if not name:
+        return "Got an empty file name. A variable of the shell may be empty."
     if name == "-" or storage.is_url(name) or os.path.lexists(storage.path_of(name)):
         return None
     if hint := _meant_as_output(name):
@@ -153,6 +155,15 @@ def _listed(files_from: str) -> list[str]:
         except NothingToDoError:
             if storage.suffix_of(files_from) == ".parquet":
                 raise
+    if files_from != "-" and Path(files_from).is_file():
+        from voxtrait.audio import kinds
+
+        with Path(files_from).open("rb") as file:
+            head = file.read(kinds.HEAD)
+        if not head.startswith((b"\xff\xfe", b"\xfe\xff")) and (kind := kinds.kind_of(head)):  # else it is UTF-16
+            raise NothingToDoError(
+                f"{files_from} is an audio file ({kind.name}), not a list. Give it as FILE: voxtrait {files_from}"
+            )
     return storage.names_in(files_from)
 
 

@@ -127,6 +127,12 @@ def _what_lacks(root: Path) -> str:
                 f"it has {files}, and no table of a known name. If {named[0]} is about them, give that file instead of "
                 f"the folder, or rename it to metadata.csv ({table.EXPECTED_FILE})"
             )
+        above = [name for name in Listing.of(root.resolve().parent).files if name.lower().endswith(table.SUFFIXES)]
+        if above:
+            return (
+                f"it has {files} and no labels, and the folder above it has {sorted(above)[0]}. If that table is about "
+                f"them, give the folder above: {storage.text_of(root.resolve().parent)}"
+            )
         return (
             f"it has {files} and no labels. Put metadata.csv beside them, with a line for each file:\n"
             f"  file_name,gender,age,speaker_id\n  {audio[0]},female,34,anna\n"

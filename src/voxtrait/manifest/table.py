@@ -15,7 +15,7 @@ import polars as pl
 
 from voxtrait import storage
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import AudioMissingError, ManifestError, StorageError
+from voxtrait.errors import AudioMissingError, ManifestError, OptionError, StorageError
 from voxtrait.labels import AGE_GROUPS, SPLITS, UNKNOWN_WORDS
 from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
@@ -175,6 +175,29 @@ def check_name(path: str | os.PathLike[str]) -> None:
         raise ManifestError(f"got {os.fspath(path)} to write to, expected a path: copy the manifest to its store then")
     if storage.suffix_of(os.fspath(path)) not in (".parquet", ".csv", ".tsv"):
         raise ManifestError(f"got the manifest name {os.fspath(path)!r}, expected one ending in .parquet, .csv or .tsv")
+
+
+def check_replaceable(path: str | os.PathLike[str], sources: Sequence[str | os.PathLike[str]] = ()) -> int | None:
+    """Refuse to replace a file that is no manifest, or that a manifest is made of.
+
+    Returns:
+        The number of rows of the manifest that is there; ``None`` if there is no file.
+
+    Raises:
+        OptionError: if there is another file.
+    """
+    place = Path(path)
+    if not place.exists():
+        return None
+    shown = storage.text_of(place)
+    if any(place.samefile(one) for one in sources if not storage.is_url(os.fspath(one)) and Path(one).exists()):
+        raise OptionError(f"Got {shown} as source and as output. Choose another name for the output.")
+    try:
+        return read(place, ("clip_id", "path")).height
+    except (ManifestError, OSError):
+        raise OptionError(
+            f"{shown} exists and is not a manifest. Choose another name for the output, or delete that file."
+        ) from None
 
 
 def history(path: str | os.PathLike[str]) -> list[Step]:

@@ -18,6 +18,7 @@ from voxtrait.errors import (
     DecodeError,
     NotAudioError,
     OptionError,
+    OptionTypeError,
     SourceError,
     VoxtraitError,
 )
@@ -117,7 +118,8 @@ class Recognizer(Inference):
             # a rate is given for samples only: the bytes are what a microphone or socket delivers
             raw = isinstance(error, NotAudioError) and path is None and sampling_rate is not None
             hint = ". For raw samples, give an array: np.frombuffer(data, np.int16)" if raw else ""
-            return self.refuse(path, "error", f"{str(error) or 'not enough memory'}{hint}"), None
+            told = str(error) or "not enough memory"
+            return self.refuse(path, "error", f"{told.rstrip('.')}{hint}" if hint else told), None
 
     def listen(
         self,
@@ -296,4 +298,8 @@ def load(which: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Re
         >>> load("voxtrait-diary").predict(np.zeros(32000), sampling_rate=16000).status
         'no_speech'
     """
+    if which is not None and not isinstance(which, str | os.PathLike):
+        raise OptionTypeError(
+            f"Got the bundle {which!r}. Expected its folder, a name such as 'voxtrait-base', or None."
+        )
     return Recognizer(load_bundle(current_name(which)), threads=threads)

@@ -84,21 +84,23 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
         suffixes: endings of the files that count, in lower case.
     """
     files: dict[str, list[str | None]] = {"file": [], "stem": [], "gender": [], "age": [], "split": [], "axis": []}
-    outside = 0
+    outside: list[str] = []
     walk = Walk()
     for path in sorted(names_below(source.folder, suffixes, walk)):
         row = _describe(path)
-        outside += row is None
+        if row is None:
+            outside.append(path)
         for name, value in zip(files, row or (), strict=False):
             files[name].append(value)
     table = pl.DataFrame(files, schema=dict.fromkeys(files, pl.String))
     merged = _merge_axes(table)
     dropped = {
-        "in no class folder": outside,
+        "in no class folder": len(outside),
         "same clip under another axis, labels joined": table.height - merged.height,
     }
     notes = ["has no speaker ids", *walk.notes()]
-    return Rows(complete(merged), ["folders"], dropped, notes, failures=walk.failures)
+    examples = {"in no class folder": outside[:3]}
+    return Rows(complete(merged), ["folders"], dropped, notes, examples, walk.failures)
 
 
 def places(rows: pl.DataFrame) -> pl.DataFrame:
