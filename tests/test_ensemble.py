@@ -158,7 +158,7 @@ def test_a_killed_fit_ends_as_an_undisturbed_one(clips, tmp_path, monkeypatch):
 
 
 def test_pictures_are_no_data_for_it(tmp_path):
-    with pytest.raises(ManifestError, match="expected a manifest"):
+    with pytest.raises(ManifestError, match="needs a manifest"):
         train(recipe.load("base", QUICK), tmp_path, tmp_path / "run")
 
 
