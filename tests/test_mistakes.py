@@ -1,5 +1,6 @@
 """Mistakes of a newcomer, from the README's first line on: one line each that leads on, and the exit status."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -39,6 +40,11 @@ REFUSED = {
     "voxtrait train bse --data nothing --out run": ("no recipe 'bse': ", "base, diary-age, diary-gender, fast"),
     "voxtrait evaluate clip.wav absent.csv --out report": ("no bundle at clip.wav: ", BUNDLES),
     "voxtrait models voxtrait-bas": ("no bundle at voxtrait-bas: ", BUNDLES),
+    "voxtrait ''": ("Got an empty file name.", "A variable of the shell may be empty."),
+    "voxtrait --files-from clip.wav": (
+        "clip.wav is an audio file (WAV), not a list.",
+        "Give it as FILE: voxtrait clip",
+    ),
     "voxtrait listen": ("No input.", "Expected FILE, - for standard input, or --microphone."),
     "voxtrait timeline nothing": ("no audio in nothing: ", ".mp3, .wav"),
 }
@@ -76,7 +82,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """Run the console script in this process. Return exit status, standard output and standard error."""
-    monkeypatch.setattr(sys, "argv", line.split())
+    monkeypatch.setattr(sys, "argv", shlex.split(line))
     with pytest.raises(SystemExit) as end:
         main()
     assert isinstance(end.value.code, int)

@@ -53,6 +53,8 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
     for text in [*inputs, *(_listed(files_from) if files_from else [])]:
         name = text if storage.is_url(text) else storage.path_of(text)
         try:
+            if not name:
+                raise NothingToDoError("Got an empty file name. A variable of the shell may be empty.")
             if name == "-":
                 items.append(BytesIO(_standard_input()))
                 continue
@@ -88,8 +90,6 @@ def _hint(name: str) -> str | None:
     """Return a hint about an argument that is not a file, or ``None``."""
     from voxtrait import storage
 
-    if not name:
-        return "Got an empty file name. A variable of the shell may be empty."
     if name == "-" or storage.is_url(name) or os.path.lexists(storage.path_of(name)):
         return None
     if hint := _meant_as_output(name):
