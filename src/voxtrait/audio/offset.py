@@ -32,11 +32,11 @@ class Offset:
 
     def __init__(self) -> None:
         self._first: Signal | None = None  # samples of the first frame, which alone is waited for
-        self._ramp: npt.NDArray[np.float64] | None = None  # (2, channels): the offset at both ends of this frame
+        self._ramp: tuple[list[float], list[float]] = ([], [])  # the offset at both ends of this frame, by channel
         self._filled = 0  # samples of this frame that have come
         self._sum: npt.NDArray[np.float64] | float = 0.0  # … of each channel
         self._squares = 0.0
-        self._offset: npt.NDArray[np.float64] | None = None  # of each channel, from the frames before
+        self._offset: list[float] | None = None  # of each channel, from the frames before
         self._low = self._all = 0.0  # mean squares of the offset and of the signal
         self._active = False
 
@@ -61,6 +61,8 @@ class Offset:
                 part = rows[:, at : at + (rows.shape[1] - at) // FRAME * FRAME]
                 parts.append(self._frames(part))
             at += part.shape[1]
+        if not self._active:  # as most signals are, and then as they came
+            return block
         return np.concatenate(parts, axis=1).reshape(block.shape)
 
     def close(self) -> Signal:
@@ -73,53 +75,51 @@ class Offset:
     def _begin(self, signal: Signal) -> None:
         """Take the offset of the first frame from itself."""
         rows = signal.reshape(-1, signal.shape[-1])
-        self._offset = rows.mean(axis=1, dtype=np.float64)
-        self._low = float(np.mean(self._offset**2))
+        offset = rows.mean(axis=1, dtype=np.float64).tolist()
+        self._offset, self._ramp = offset, (offset, offset)
+        self._low = sum(one * one for one in offset) / len(offset)
         self._all = float(np.mean(rows**2, dtype=np.float64))
         self._active = self._low > max(LEAST, SHARE * self._all)
-        self._ramp = np.stack([self._offset, self._offset])
 
     def _part(self, rows: Signal) -> Signal:
         """Process samples that end within a frame, or at its end."""
-        assert self._ramp is not None
-        begin, end = self._ramp
+        begin, end = (np.asarray(one)[:, None] for one in self._ramp)
         steps = (np.arange(rows.shape[1]) + self._filled + 1) / FRAME
-        out = np.asarray(rows - (begin[:, None] + (end - begin)[:, None] * steps), np.float32) if self._active else rows
+        out = np.asarray(rows - (begin + (end - begin) * steps), np.float32) if self._active else rows
         self._sum = self._sum + rows.sum(axis=1, dtype=np.float64)
         self._squares += float(np.sum(rows**2, dtype=np.float64))
         self._filled += rows.shape[1]
         if self._filled == FRAME:
-            self._follow(np.asarray(self._sum) / FRAME, self._squares / (FRAME * len(rows)))
+            self._follow((np.asarray(self._sum) / FRAME).tolist(), self._squares / (FRAME * len(rows)))
             self._filled, self._sum, self._squares = 0, 0.0, 0.0
         return out
 
     def _frames(self, rows: Signal) -> Signal:
         """Process whole frames, ``(channels, n * FRAME)``."""
         frames = rows.reshape(len(rows), -1, FRAME)
-        means = frames.mean(axis=2, dtype=np.float64)
-        powers = np.einsum("cfs,cfs->f", frames, frames, dtype=np.float64) / (FRAME * len(rows))
-        ramps = np.zeros((2, *means.shape))
-        for at in range(means.shape[1]):
-            if self._active:
-                assert self._ramp is not None
-                ramps[:, :, at] = self._ramp
-            self._follow(means[:, at], float(powers[at]))
-        if not ramps.any():
+        means = (np.add.reduce(frames, axis=2) / FRAME).T.tolist()
+        powers = (np.einsum("cfs,cfs->f", frames, frames) / (FRAME * len(rows))).tolist()
+        nothing = ([0.0] * len(rows),) * 2
+        ramps = []
+        for mean, power in zip(means, powers, strict=True):  # plain numbers: small arrays take ten times as long
+            ramps.append(self._ramp if self._active else nothing)
+            self._follow(mean, power)
+        if not self._active:
             return rows
         steps = (np.arange(FRAME) + 1) / FRAME
-        begin, end = ramps[..., None]
+        begin, end = np.asarray(ramps).transpose(1, 2, 0)[..., None]
         return np.asarray(frames - (begin + (end - begin) * steps), np.float32).reshape(rows.shape)
 
-    def _follow(self, means: npt.NDArray[np.float64], power: float) -> None:
+    def _follow(self, means: list[float], power: float) -> None:
         """Move the offset towards the mean of a frame that is over."""
-        assert self._offset is not None
         before = self._offset
-        self._offset = before + FOLLOWS * (means - before)
-        self._low += SMOOTHED * (float(np.mean(self._offset**2)) - self._low)
+        assert before is not None
+        after = [one + FOLLOWS * (mean - one) for one, mean in zip(before, means, strict=True)]
+        self._low += SMOOTHED * (sum(one * one for one in after) / len(after) - self._low)
         self._all += SMOOTHED * (power - self._all)
         begins = not self._active and self._low > max(LEAST, SHARE * self._all)
         self._active |= begins
-        self._ramp = np.stack([self._offset if begins else before, self._offset])
+        self._offset, self._ramp = after, (after if begins else before, after)
 
 
 def steady(blocks: Iterable[Signal]) -> Iterator[Signal]:
