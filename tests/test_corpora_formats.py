@@ -122,6 +122,30 @@ def test_kaldi_rows_without_one_file_are_dropped_and_counted(tmp_path: Path) -> 
         import_corpora([tmp_path], tables_only=True)
 
 
+@pytest.mark.parametrize(
+    ("command", "channel"),
+    [
+        ("sph2pipe -f wav -p -c 1 /x/call.sph |", 1),
+        ("sph2pipe -f wav -p -c2 /x/call.sph |", 2),
+        ("sox /x/call.wav -t wav - remix 2 |", 2),
+        ("sox /x/call.wav -r 16000 -t wav - remix -m 1 |", 1),
+        ("sox /x/call.wav -t wav - remix 1,2 |", None),
+        ("sox /x/call.wav -c 1 -t wav - |", None),
+        ("/x/call.wav", None),
+    ],
+)
+def test_kaldi_commands_that_take_one_channel_are_said(command: str, channel: int | None, tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "wav.scp").write_text(f"a {command}\nb /x/b.wav\n")
+    result = import_corpora([tmp_path], tables_only=True)
+    assert result.table["path"].to_list() == [f"/x/call.{'sph' if 'sph' in command else 'wav'}", "/x/b.wav"]
+    if channel is None:
+        assert "channel" not in result.table.columns and not any("one channel" in note for note in result.notes)
+    else:
+        assert result.table["channel"].to_list() == [channel, None]
+        assert any("has 1 recording that is one channel of a file" in note for note in result.notes)
+
+
 # --- Lhotse
 
 

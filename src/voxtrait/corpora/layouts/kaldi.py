@@ -59,6 +59,10 @@ _NAMES: Final = {
     "age_group": "age",
 }
 _AUDIO: Final = r"(?i)\.(?:" + "|".join(sorted(suffix[1:] for suffix in {*SUFFIXES, ".sph"})) + r")$"
+_CHANNELS: Final = (  # how commands take one channel, counted from 1
+    r"sph2pipe\b[^|]*\s-c\s*(\d+)",
+    r"\bremix\s+(?:-[mp]\s+)?(\d+)\s*(?:\||$)",
+)
 _JSON_TEXT: Final = r'^"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u(?:[0-9a-cA-CefEF][0-9a-fA-F]|[dD][0-7])[0-9a-fA-F]{2})*"$'
 
 
@@ -98,7 +102,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = recordings.join(rows, on="reco", how="left", maintain_order="left").rename({"reco": "stem"})
     rows = _with_durations(rows, source.folder, there).with_columns(file=based("file", rows["file"], source.folder))
     rows = rows.with_columns(split=pl.lit(_split_of(source.folder.name), pl.String))
-    notes = []
+    notes = channel_notes(recordings)
     if shared:
         notes.append(f"has {shared} recordings of several utterances: a clip is a file, and has what they agree in")
     return Rows(complete(_named(rows)), ["wav.scp"], {"unreadable row": unreadable, **no_file}, notes)
@@ -139,7 +143,10 @@ def files_of(recordings: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     is_command = value.str.ends_with("|")
     in_archive = ~is_command & value.str.contains(r"(?i)\.ark:\d+$")
     file = pl.when(is_command).then(pl.when(named.list.len() == 1).then(named.list.first())).otherwise(value)
-    table = recordings.with_columns(file=pl.when(~in_archive).then(file), _archive=in_archive, _none=value.is_null())
+    said = pl.when(is_command).then(value)
+    table = recordings.with_columns(
+        _said=said, file=pl.when(~in_archive).then(file), _archive=in_archive, _none=value.is_null()
+    )
     lost = table.filter(pl.col("file").is_null())
     dropped = {
         "no file name": lost["_none"].sum(),
@@ -147,7 +154,25 @@ def files_of(recordings: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
     }
     dropped["command that does not name one audio file"] = lost.height - sum(dropped.values())
     kept = table.filter(pl.col("file").is_not_null()).drop("_archive", "_none")
+    channels = [pl.col("_said").str.extract(pattern).cast(pl.Int64) for pattern in _CHANNELS]
+    if kept["_said"].is_not_null().any():
+        kept = kept.with_columns(channel=pl.coalesce(channels))
+        if not kept["channel"].count():
+            kept = kept.drop("channel")
+    kept = kept.drop("_said")
     return kept, {why: int(count) for why, count in dropped.items() if count}
+
+
+def channel_notes(recordings: pl.DataFrame) -> list[str]:
+    """Say that commands take one channel of a file."""
+    count = recordings["channel"].count() if "channel" in recordings.columns else 0
+    if not count:
+        return []
+    what = "1 recording that is one channel" if count == 1 else f"{count} recordings that are one channel"
+    return [
+        f"has {what} of a file: see the column channel. voxtrait averages the channels of a file, so that different "
+        "people are mixed. Save each channel as a file first: sox FILE OUT remix N"
+    ]
 
 
 def based(column: str, files: pl.Series, folder: Path) -> pl.Expr:

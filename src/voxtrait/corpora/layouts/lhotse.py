@@ -172,6 +172,7 @@ def _files(recordings: pl.DataFrame, result: Rows) -> pl.DataFrame:
     rows, dropped = kaldi.files_of(rows)
     for why, count in dropped.items():
         _count(result, "recording that is no file" if why == "no file name" else why, count)
+    result.notes.extend(kaldi.channel_notes(rows))
     return rows.rename({"file": "_file"})
 
 
