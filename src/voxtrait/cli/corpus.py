@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from voxtrait.cli.audit import audit
-from voxtrait.cli.derived import counted
 from voxtrait.cli.export import export
 from voxtrait.cli.funnel import funnel
 from voxtrait.cli.imported import manifest_of
 from voxtrait.cli.leakage import leakage
 from voxtrait.cli.options import (
+    counted,
     finish,
     format_option,
     jobs_option,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from voxtrait.cli.options import finish, note, print_csv, print_json
+from voxtrait.cli.options import counted, finish, note, print_csv, print_json
 from voxtrait.derived.folders import FAILURES, Summary
 
 SHOWN: Final = 20  # failures in the text; all of them are in failures.csv
@@ -64,16 +64,6 @@ def sentence(figures: dict[str, Any], what: str, verb: str) -> str:
     if count["failed"]:
         parts.append(f"{count['failed']} failed")
     return ", ".join(parts) + (":" if count["failed"] else ".")
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number with its noun.
-
-    Examples:
-        >>> counted(1, "file"), counted(2, "file")
-        ('1 file', '2 files')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _failures(summary: Summary) -> Iterator[str]:
