@@ -86,7 +86,11 @@ def clusters() -> Iterator[dict[str, Where]]:
     try:
         ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 2**20)
         local = distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None, silence_logs=50
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address=None,
+            silence_logs=50,
         )
     finally:
         del os.environ["PYTHONPATH"]

@@ -95,7 +95,7 @@ class _Dask:
             threads_per_worker=1,
             processes=True,
             memory_limit=0,  # the items' memory is that of the processes below: it could only be wrong
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any port: a run beside this one has the usual one
             worker_dashboard_address=None,
             silence_logs=logging.CRITICAL,
         )
