@@ -16,10 +16,11 @@ import numpy as np
 
 from voxtrait import storage
 from voxtrait.audio import kinds, media, mpeg, pieces
+from voxtrait.audio.arrays import MOST_CHANNELS
 from voxtrait.audio.kinds import Kind
 from voxtrait.audio.mpeg import Data
 from voxtrait.audio.pieces import Piece, PieceFile
-from voxtrait.audio.signals import HIGHEST_RATE, MOST_CHANNELS, Signal
+from voxtrait.audio.signals import HIGHEST_RATE, Signal
 from voxtrait.errors import AudioMissingError, DecodeError, MissingExtraError, NotAudioError, VoxtraitError
 
 Source: TypeAlias = str | os.PathLike[str] | BytesIO

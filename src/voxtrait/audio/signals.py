@@ -5,7 +5,6 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from voxtrait.audio.arrays import MOST_CHANNELS as MOST_CHANNELS
 from voxtrait.audio.arrays import array_of, channels_first, scaled
 from voxtrait.errors import OptionError, SignalError
 

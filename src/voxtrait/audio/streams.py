@@ -15,9 +15,10 @@ from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any, Final, NamedTuple
 
 from voxtrait.audio import kinds, media, mpeg, opening, pieces
+from voxtrait.audio.arrays import MOST_CHANNELS
 from voxtrait.audio.kinds import Kind
 from voxtrait.audio.pipes import LEAVE_S, WAITING, Pipe, in_thread
-from voxtrait.audio.signals import MOST_CHANNELS, Signal
+from voxtrait.audio.signals import Signal
 from voxtrait.errors import DecodeError, MissingExtraError, NothingToDoError, OptionError
 
 BLOCK_S: Final = 0.1  # seconds of a block: what a consumer may wait for

@@ -115,7 +115,7 @@ def import_(
     print_json(result.to_dict()) if format_ == "json" else _print_funnel(result, quiet)
     note(f"{counted(result.table.height, 'clip')} in {out}", quiet)
     if replaced is not None:
-        note(f"{out} replaces a manifest of {counted(replaced, 'clip')}", quiet)
+        note(f"{out} replaced an earlier manifest of {counted(replaced, 'clip')}", quiet)
     for failure in result.failures:
         note(f"voxtrait: {failure}")
     finish(bool(result.failures))

@@ -51,18 +51,15 @@ def sentence(figures: dict[str, Any], what: str, verb: str) -> str:
     count = {name: figures.get(name, 0) for name in ("kept", "moved", "removed", "unlabelled", "unknown", "failed")}
     into = f" into {counted(figures['shards'], 'shard')}" if figures.get("shards") else ""
     parts = [f"{counted(figures['done'], what)} {verb}{into} in {figures['elapsed_s']:.1f} s"]
-    if count["kept"]:
-        parts.append(f"{count['kept']} kept from before")
-    if count["moved"]:
-        parts.append(f"{count['moved']} moved to another class folder")
-    if count["removed"]:
-        parts.append(f"{counted(count['removed'], 'file')} removed from old class folders")
-    if count["unlabelled"]:
-        parts.append(f"{counted(count['unlabelled'], 'clip')} without a label not {verb}")
-    if count["unknown"]:
-        parts.append(f"{counted(count['unknown'], 'file')} without a clip left in place")
-    if count["failed"]:
-        parts.append(f"{count['failed']} failed")
+    texts = {
+        "kept": f"{count['kept']} kept from before",
+        "moved": f"{count['moved']} moved to another class folder",
+        "removed": f"{counted(count['removed'], 'file')} removed from old class folders",
+        "unlabelled": f"{counted(count['unlabelled'], 'clip')} without a label not {verb}",
+        "unknown": f"{counted(count['unknown'], 'file')} without a clip left in place",
+        "failed": f"{count['failed']} failed",
+    }
+    parts += [text for name, text in texts.items() if count[name]]
     return ", ".join(parts) + (":" if count["failed"] else ".")
 
 
