@@ -41,7 +41,7 @@ test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 docs: $(STAMP)
-	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
@@ -76,8 +76,8 @@ BUNDLE ?= base fast diary
 model: $(WEIGHTS)
 	set -e; for bundle in $(BUNDLE); do \
 		$(BIN)/python -m voxtrait.training.study.shipped $(SPEECH) build/model --bundle $$bundle; done
-	$(if $(filter base,$(BUNDLE)),cp build/model/base/report/model-card.md docs/model-card.md)
-	$(if $(filter fast,$(BUNDLE)),cp build/model/fast/report/model-card.md docs/model-card-fast.md)
+	$(if $(filter base,$(BUNDLE)),cp build/model/base/report/model-card.md docs/reference/model-card-base.md)
+	$(if $(filter fast,$(BUNDLE)),cp build/model/fast/report/model-card.md docs/reference/model-card-fast.md)
 
 # after make model: the recipe on corpora left out in turn, changes of it, and the test speakers; prints tables
 cross-corpus: $(WEIGHTS)

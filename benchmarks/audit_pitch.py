@@ -5,8 +5,8 @@ contradicts the label, beside as many speakers drawn at random:
 
     .venv/bin/python benchmarks/audit_pitch.py ../shared/corpora --out /tmp/audit
 
-``--voices`` measures what docs/audit.md says of voices instead: how far one person's clips and two people's stand
-apart, and how many ids are listed at which likeness.
+``--voices`` measures what docs/how-to/audit.md says of voices instead: how far one person's clips and two people's
+stand apart, and how many ids are listed at which likeness.
 """
 
 import argparse

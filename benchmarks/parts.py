@@ -1,4 +1,4 @@
-"""What the parts of a prediction cost, and what passes for speech: the smaller figures of docs/results.md.
+"""What the parts of a prediction cost, and what passes for speech: the smaller figures of docs/notes/results.md.
 
 python benchmarks/parts.py
 """

@@ -1,4 +1,4 @@
-"""Detectors of speech compared, by speed and by errors of both kinds: the tables of docs/speech.md.
+"""Detectors of speech compared, by speed and by errors of both kinds: the tables of docs/explanation/speech.md.
 
 python benchmarks/speech.py [--clips 200] [--each 10]
 

@@ -36,7 +36,7 @@ def markdown() -> list[Path]:
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_cli", ROOT / "docs" / "generate_cli.py")
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -46,12 +46,12 @@ def generator() -> ModuleType:
 @pytest.fixture(scope="module")
 def documents() -> dict[str, str]:
     # in a process of its own: click keeps the help option of the first caller, and a test may have called without -h
-    code = "import json, runpy; print(json.dumps(runpy.run_path('docs/generate_cli.py')['documents']()))"
+    code = "import json, runpy; print(json.dumps(runpy.run_path('docs/generate.py')['documents']()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", ["cli.md", "recipes.md"])
+@pytest.mark.parametrize("name", ["reference/cli.md", "reference/recipes.md"])
 def test_generated_documents_are_as_new_as_the_code(name: str, documents: dict[str, str]) -> None:
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == documents[name], "run: make docs"
 
@@ -66,7 +66,7 @@ def test_help_does_not_depend_on_the_terminal(generator: ModuleType, monkeypatch
     before = generator.documents()
     monkeypatch.setenv("COLUMNS", "41")
     assert generator.documents() == before
-    assert max(len(line) for line in before["cli.md"].splitlines()) <= 120
+    assert max(len(line) for line in before["reference/cli.md"].splitlines()) <= 120
 
 
 @pytest.mark.parametrize("kind", [Recipe, EncoderRecipe])

@@ -1,5 +1,5 @@
-"""Every kind of file is read by every command, or refused by all of them in the same words; docs/formats.md has the
-table, which ``VOXTRAIT_WRITE_DOCS=1 pytest tests/test_formats.py`` writes anew."""
+"""Every kind of file is read by every command, or refused by all of them in the same words; docs/reference/formats.md
+has the table, which ``VOXTRAIT_WRITE_DOCS=1 pytest tests/test_formats.py`` writes anew."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from voxtrait.errors import DecodeError
 from voxtrait.web import Settings, create_app
 
 SECONDS = 2.5
-PAGE = Path(__file__).parent.parent / "docs" / "formats.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "formats.md"
 COMMANDS = ("predict", "convert", "images", "corpus check", "listen", "REST")
 Cells = dict[str, dict[str, str]]  # command → file → seconds, or what was refused
 

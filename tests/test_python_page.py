@@ -23,7 +23,7 @@ for name, gender in (("clip.mp3", "female"), ("talk.mp3", "male")):
     signal = synthetic.speak(synthetic.draw_voice(gender, 34, seed=1), 2.0, seed=1)
     soundfile.write(name, signal, 16000)
 """
-# what is to be so after the code of a section of docs/python.md
+# what is to be so after the code of a section of docs/how-to/python.md
 CHECKS = {
     "Python": 'assert (answer.status, answer.path) == ("ok", "clip.mp3"), answer',
     "What `predict` accepts": "assert signal.ndim == 1 and rate == 16000",
@@ -59,14 +59,14 @@ except voxtrait.VoxtraitError as error:
 }
 OTHERS = {
     "README.md": "",
-    "docs/timeline.md": 'assert talk.status == "ok" and talk.path == "talk.mp3", talk',
+    "docs/how-to/timeline.md": 'assert talk.status == "ok" and talk.path == "talk.mp3", talk',
 }
 
 
 def sections() -> dict[str, str]:
-    """The code under each heading of docs/python.md."""
+    """The code under each heading of docs/how-to/python.md."""
     found = {}
-    for part in re.split(r"^#+ ", (ROOT / "docs" / "python.md").read_text("utf-8"), flags=re.MULTILINE)[1:]:
+    for part in re.split(r"^#+ ", (ROOT / "docs" / "how-to" / "python.md").read_text("utf-8"), flags=re.MULTILINE)[1:]:
         if blocks := BLOCK.findall(part):
             found[part.splitlines()[0]] = "\n".join(blocks)
     return found

@@ -145,7 +145,7 @@ def test_figures_on_speakers_it_never_heard(model, speech, tmp_path):
     assert report["leakage"] == "none"
     assert report["n_speakers"] > 180
     grown = report["slices"]["children"]["adults"]
-    # what it was when it was made stands in docs/results.md; these are what must not be lost
+    # what it was when it was made stands in docs/notes/results.md; these are what must not be lost
     assert grown["gender"]["uar"]["value"] >= 0.96
     assert report["age"]["mae"]["value"] <= report["age"]["mae_constant"]["value"] - 1.0
     assert 0.72 <= report["age"]["coverage80"]["value"] <= 0.88

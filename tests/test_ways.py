@@ -1,4 +1,4 @@
-"""The ways through the package that docs/architecture.md draws, against the calls that are made."""
+"""The ways through the package that docs/explanation/architecture.md draws, against the calls that are made."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ import voxtrait
 from voxtrait import audio, corpora, synthetic
 from voxtrait.manifest import splitting
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "architecture.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "architecture.md"
 DRAWINGS = re.findall(r"```text\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
 EVERYWHERE = ("audio.signals", "storage", "runtime", "bundle", "labels", "errors")  # as the page says
 PARTS = (

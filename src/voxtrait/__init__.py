@@ -21,7 +21,7 @@ Several people in one recording, and a speaker embedding::
 
 Files that cannot be used get an answer with status ``error``. Everything else that goes wrong is a
 :class:`VoxtraitError`. One recogniser may be used by several threads. ``import voxtrait`` is quick: the rest is loaded
-on first use. Guide: ``docs/python.md``. Command line: ``voxtrait --help``.
+on first use. Guide: ``docs/how-to/python.md``. Command line: ``voxtrait --help``.
 
 >>> import voxtrait
 >>> voxtrait.load().bundle.name

@@ -1,6 +1,6 @@
 """Opens an audio file by its content: finds its kind, the library that decodes it, and all its pieces.
 
-libsndfile decodes what it can, faster than anything else measured (docs/results.md). PyAV (the extra ``[media]``)
+libsndfile decodes what it can, faster than anything else measured (docs/notes/results.md). PyAV (the extra ``[media]``)
 decodes the rest: AAC, videos, and codecs in Ogg or WAV that libsndfile does not know.
 """
 

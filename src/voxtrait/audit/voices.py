@@ -4,8 +4,8 @@ Two embeddings are compared by their cosine, and the cosine is normalised by the
 those of the nearest 2.5 % of other ids in a cohort drawn from the same manifest, in standard deviations, the mean of
 both sides (adaptive symmetric score normalisation: P. Matějka et al., "Analysis of score normalization in multilingual
 speaker recognition", Interspeech 2017). The cosine alone calls all children of one school and all callers on one line
-alike. Where to cut is measured in docs/audit.md; another encoder has other cosines, so the 0.354 at which Y. Zhang et
-al. (Interspeech 2025) cut VoxCeleb and Common Voice means nothing here.
+alike. Where to cut is measured in docs/how-to/audit.md; another encoder has other cosines, so the 0.354 at which Y.
+Zhang et al. (Interspeech 2025) cut VoxCeleb and Common Voice means nothing here.
 """
 
 import dataclasses

@@ -56,7 +56,7 @@ def export(
 ) -> None:
     """Write MANIFEST in the format of another tool to OUT, a new folder; nothing is ever overwritten.
 
-    A run that was stopped is gone on with. Links are relative. What each format holds and loses: docs/export.md.
+    A run that was stopped is gone on with. Links are relative. What each format holds and loses: docs/how-to/export.md.
 
     \b
     Example: voxtrait corpus export all.parquet kaldi --to kaldi --split train --split test

@@ -92,7 +92,7 @@ def export(
 ) -> Export:
     """Write a manifest in the format of another tool.
 
-    What a format can hold comes back when the export is imported again: see ``docs/export.md``.
+    What a format can hold comes back when the export is imported again: see ``docs/how-to/export.md``.
 
     Args:
         table: a manifest with absolute paths (:func:`voxtrait.manifest.with_absolute_paths`).

@@ -17,7 +17,7 @@ defined sampling). Clips that share a key are laid over each other there; two re
 Measured with ``python benchmarks/near_duplicates.py --all --grow``: in copies of real clips (codecs, 8 kHz, trimmed,
 noise at 20 dB) the median of the signs that differ is 0 to 6 %, and in 99 of 100 it is at most 13 %. Of 5,828 clips no
 two are found to be the same. Of 24,351 pairs whose comparison was forced, with 1.5 s of sound or more, none differs in
-less than 25 %. The rest is in docs/leakage.md.
+less than 25 %. The rest is in docs/how-to/leakage.md.
 """
 
 from voxtrait.fingerprint.search import MOST_ERRORS, Pair, Prints, near_duplicates

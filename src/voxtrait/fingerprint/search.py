@@ -12,7 +12,7 @@ from voxtrait.fingerprint.signs import HOP, RATE, STEP, Fingerprint, Words
 Ints: TypeAlias = npt.NDArray[np.int64]
 
 NEIGHBOURS: Final = 16  # recordings that each is laid over at most for one key: a key that all share costs little
-MOST_ERRORS: Final = 0.2  # share of signs that may differ between copies; docs/leakage.md has the margins
+MOST_ERRORS: Final = 0.2  # share of signs that may differ between copies; docs/how-to/leakage.md has the margins
 SURE_S: Final = 1.5  # of sound in both, from which on that many may differ; in half of it half as many
 LEAST_S: Final = 0.5  # of sound that two copies must share
 LEAST_SHARE: Final = 0.5  # of the sound of the one that has less

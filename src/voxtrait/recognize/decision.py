@@ -111,7 +111,7 @@ def female_probability(classes: npt.ArrayLike) -> Floats:
 def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: float) -> Floats:
     """Bring P(female) towards one half by as much as the voice may be a child's, which presents no gender.
 
-    The formula was selected among six on held-out speakers (docs/results.md). It hardly changes P(female) where
+    The formula was selected among six on held-out speakers (docs/notes/results.md). It hardly changes P(female) where
     childhood is unlikely, and few children get a wrong and confident gender.
 
     Args:

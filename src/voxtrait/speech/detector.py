@@ -9,7 +9,7 @@ The quick network is Silero's student (:mod:`~voxtrait.speech.quick`). Silero's 
 the student's result is not clear. A stretch of speech begins where the probability passes ``ON`` and ends where it
 stays below ``OFF``; pauses shorter than ``BRIDGE_FRAMES`` belong to it. It counts only with evidence: ``SURE_FRAMES``
 as probable as ``SURE``, which music and knocking rarely reach. The numbers were chosen on some sounds and half of the
-real clips, and are checked on others in ``docs/speech.md``.
+real clips, and are checked on others in ``docs/explanation/speech.md``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -54,7 +54,7 @@ class Detection(NamedTuple):
     speech: Signal  # (512 * frames.sum(),): the samples of those in which there is
     powers: Array  # (n,): mean power of each of them, as recorded
     # the samples of the frames with speech and of those within 0.2 s of them: with silence around the speech, the age
-    # error is 0.1 years lower (docs/results.md)
+    # error is 0.1 years lower (docs/notes/results.md)
     surrounded: Signal
 
 

@@ -2,7 +2,7 @@
 
 Its result is used alone only where it is clear that somebody speaks (:func:`is_clear`). Silero's network decides on
 everything else: silence, noise, music, a faint or an unusual voice. ``training/distillation/speech.py`` makes the
-graph, ``docs/speech.md`` has figures of both.
+graph, ``docs/explanation/speech.md`` has figures of both.
 """
 
 from typing import Final

@@ -84,7 +84,7 @@ class EncoderRecipe:
     kind: str = "encoder"  # selects which of the two sets of keys is valid
     description: str = ""  # one sentence, which the bundle carries
 
-    encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a smaller network fitted to it (docs/training.md)
+    encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a smaller network (docs/how-to/training.md)
 
     # views of a clip, from which the encoder computes summaries
     views: int = 7  # of each clip: whole as recorded, 1.6 s as recorded, the others disturbed

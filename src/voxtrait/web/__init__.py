@@ -1,7 +1,7 @@
 """The server: one page and a REST interface over a pool of recognisers, on this machine.
 
 ``create_app`` makes the application, ``serve`` runs it. Uploads are never stored. A decoder that fails on an upload
-ends at most that one request. docs/web.md describes how to use the server and how it is protected.
+ends at most that one request. docs/how-to/web.md describes how to use the server and how it is protected.
 """
 
 from voxtrait.web.app import create_app

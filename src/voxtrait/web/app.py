@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ABOUT: Final = (
     "Tells the gender and the age a voice presents as. Nothing that is sent is stored. An answer is about a voice in a "
     "recording, with its error beside it; it is never a statement about a person. A live conversation is at the "
-    "WebSocket `/v1/live`, which OpenAPI cannot describe: see docs/web.md."
+    "WebSocket `/v1/live`, which OpenAPI cannot describe: see docs/how-to/web.md."
 )
 
 

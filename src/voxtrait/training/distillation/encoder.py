@@ -9,7 +9,7 @@ The student has fewer layers and channels, and half of the frames. :mod:`voxtrai
 makes it. No labels are used. The only targets are the teacher's outputs.
 
 ``python -m voxtrait.training.distillation.encoder MANIFEST OUT`` writes ``OUT/encoder.onnx``; ``--without`` leaves
-corpora out. ``docs/training.md`` describes the steps.
+corpora out. ``docs/how-to/training.md`` describes the steps.
 """
 
 import argparse

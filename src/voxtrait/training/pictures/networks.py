@@ -10,7 +10,7 @@ class PictureNetwork(nn.Module):
     """Stages of two convolutions, each halving the picture, then statistics over time and two dense layers.
 
     With ``spectrum`` the statistics of the picture itself, the long-term average spectrum, go past all of that in one
-    linear layer: without them the network did not learn to estimate age (docs/results.md).
+    linear layer: without them the network did not learn to estimate age (docs/notes/results.md).
 
     Means and standard deviations are taken over time only: the position in time carries no information about a
     voice, the height in the picture carries nearly all of it (statistics pooling: Snyder et al., "X-Vectors", ICASSP

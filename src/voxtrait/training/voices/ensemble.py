@@ -50,7 +50,7 @@ ENCODER: Final = "encoder.onnx"  # in the folder of a run
 PARITY_CLIPS: Final = 48
 RANGE_CLIPS: Final = 96  # that give the range of every activation
 SHORTEST_S: Final = 0.7  # fewest seconds of speech of such a clip
-CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/results.md)
+CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/notes/results.md)
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Write what documents take from the code: docs/cli.md from the commands, docs/recipes.md from the recipe's fields.
+"""Generate reference pages from the code: reference/cli.md from the commands, reference/recipes.md from the fields.
 
 ``make docs`` runs this; a test fails where a document is older than the code.
 """
@@ -20,7 +20,7 @@ KINDS = {
     "encoder": ("EncoderRecipe", "Heads on a frozen speaker encoder, for gender and age together: `base` and `fast`."),
     "pictures": ("Recipe", "A network on mel-spectrogram pictures, one task: the diary's. `kind` may be left out."),
 }
-MADE = "<!-- made by docs/generate_cli.py: change the code, then run `make docs` -->"
+MADE = "<!-- made by docs/generate.py: change the code, then run `make docs` -->"
 
 ABOUT = r"""
 ## Default model
@@ -61,11 +61,11 @@ def main() -> None:
 
 def documents() -> dict[str, str]:
     """The name and the text of every document made here."""
-    return {"cli.md": "\n".join(cli_lines()), "recipes.md": "\n".join(recipe_lines())}
+    return {"reference/cli.md": "\n".join(cli_lines()), "reference/recipes.md": "\n".join(recipe_lines())}
 
 
 def cli_lines() -> Iterator[str]:
-    """The lines of docs/cli.md."""
+    """The lines of docs/reference/cli.md."""
     yield from ("# The command line", "", MADE, "")
     yield "Results go to standard output, everything else to standard error. Exit status: 0 all well; 1 some inputs"
     yield "failed, the rest was done; 2 wrong usage, or nothing to do."
@@ -91,10 +91,10 @@ def _below(command: click.Command, context: click.Context) -> Iterator[tuple[str
 
 
 def recipe_lines() -> Iterator[str]:
-    """The lines of docs/recipes.md."""
+    """The lines of docs/reference/recipes.md."""
     yield from ("# Recipes", "", MADE, "")
     yield "A recipe is a TOML file with the keys below. An unknown key is an error. These recipes ship:"
-    yield ",\n".join(f"[`{name}`](../src/voxtrait/training/recipes/{name}.toml)" for name in recipe.shipped()) + "."
+    yield ",\n".join(f"[`{name}`](../../src/voxtrait/training/recipes/{name}.toml)" for name in recipe.shipped()) + "."
     yield "`voxtrait train --set key=value` replaces one value. A file of your own replaces all of them:"
     yield from ("", "```text", "voxtrait train base --data split.parquet --out run")
     yield "voxtrait train diary-gender --data split.parquet --out run --set max_epochs=20"
