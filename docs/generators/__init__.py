@@ -1,0 +1,1 @@
+"""Modules that make the generated reference pages: one module a page, and what they share in ``fields``."""
