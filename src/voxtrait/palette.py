@@ -1,0 +1,103 @@
+"""The colours and the font of everything that is drawn: web page, report, audit page, plots and pictures.
+
+Female and male voices have one colour each everywhere. ``tests/test_palette.py`` measures that they stay apart for
+colour-blind eyes; where only colour would tell two things apart, a letter, a mark or a hatch does too.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class Colour(NamedTuple):
+    """One colour of the palette, as ``#rrggbb``.
+
+    Attributes:
+        light: on light paper; files such as PNG always use it.
+        dark: on dark paper, and on the black tape of the web page.
+    """
+
+    light: str
+    dark: str
+
+
+# What is shown
+FEMALE: Final = Colour("#b26a00", "#f2a93b")
+MALE: Final = Colour("#2563b8", "#6aa5f2")
+UNSURE: Final = Colour("#7d766b", "#9a9287")
+OTHER: Final = Colour("#7a2f6e", "#e3a3d6")  # self-descriptions other than female and male; unknown: hatched
+MUSIC: Final = Colour("#b9ab7f", "#66603f")  # always hatched
+
+# The page
+PAPER: Final = Colour("#f4f1ea", "#1a1815")
+RAISED: Final = Colour("#fffdf8", "#23201c")
+SUNK: Final = Colour("#e9e4d9", "#2f2b26")
+INK: Final = Colour("#191612", "#f3eee4")
+QUIET: Final = Colour("#5d574d", "#b0a89b")  # secondary text
+LINE: Final = Colour("#d6cfc1", "#423d36")
+HATCH: Final = Colour("#c3bbab", "#565047")
+STRONG_LINE: Final = Colour("#8c8474", "#8a8274")
+ACCENT: Final = Colour("#c92c12", "#ff7350")
+ON_ACCENT: Final = Colour("#ffffff", "#210a03")
+TINT: Final = Colour("#f3c9bd", "#6a2c1b")
+WASH: Final = Colour("#ece7dc", "#23201c")
+WARN: Final = Colour("#8a3b00", "#ffc48a")  # text of a warning, on WARN_PAPER
+WARN_PAPER: Final = Colour("#fbe6cf", "#3a2410")
+
+# The tape: what shows spectrograms is black in both schemes; FEMALE.dark and the others are readable on it
+TAPE: Final = "#0a0908"
+TAPE_INK: Final = "#f6f1e7"
+TAPE_QUIET: Final = "#b3aa9c"
+TAPE_LINE: Final = "#35312b"
+TAPE_STRONG_LINE: Final = "#6d665b"
+SIGNAL: Final = "#ff5c38"
+SIGNAL_HOVER: Final = "#ff7a5c"
+ON_SIGNAL: Final = "#1a0602"
+
+FONT: Final = "Onest, system-ui, sans-serif"
+"""The font stack, as CSS writes it. The web page brings Onest with it."""
+
+GENDERS: Final[Mapping[str, Colour]] = {"female": FEMALE, "male": MALE, "unsure": UNSURE}
+
+VARIABLES: Final[Mapping[str, Colour | str]] = {
+    "paper": PAPER,
+    "raised": RAISED,
+    "sunk": SUNK,
+    "ink": INK,
+    "quiet": QUIET,
+    "line": LINE,
+    "hatch": HATCH,
+    "strong-line": STRONG_LINE,
+    "accent": ACCENT,
+    "on-accent": ON_ACCENT,
+    "tint": TINT,
+    "wash": WASH,
+    "warn": WARN,
+    "warn-paper": WARN_PAPER,
+    "female": FEMALE,
+    "male": MALE,
+    "unsure": UNSURE,
+    "other": OTHER,
+    "music": MUSIC,
+    "tape": TAPE,
+    "tape-ink": TAPE_INK,
+    "tape-quiet": TAPE_QUIET,
+    "tape-line": TAPE_LINE,
+    "tape-strong-line": TAPE_STRONG_LINE,
+    "signal": SIGNAL,
+    "signal-hover": SIGNAL_HOVER,
+    "on-signal": ON_SIGNAL,
+}
+"""Every colour by the name of its variable in CSS, without the two dashes."""
+
+
+def css() -> str:
+    """Return the colours as declarations of CSS variables, one a line, each light and dark.
+
+    Examples:
+        >>> css().splitlines()[0]
+        '--paper: light-dark(#f4f1ea, #1a1815);'
+    """
+    return "\n".join(
+        f"--{name}: {colour};" if isinstance(colour, str) else f"--{name}: light-dark({colour.light}, {colour.dark});"
+        for name, colour in VARIABLES.items()
+    )
