@@ -1,6 +1,7 @@
 # make install   .venv with everything development needs (nothing to do when it is current)
 # make demo      install, then the whole pipeline on made-up voices
 # make test      install, then lint, types and tests
+# make docs      install, then the documentation site in build/docs
 # make weights   install, then the published weights that make model starts from
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -40,8 +41,11 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# the site, in build/docs; the pages that come from the code are written first
 docs: $(STAMP)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py

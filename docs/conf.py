@@ -1,0 +1,73 @@
+"""Settings of the documentation site: Sphinx reads this file. ``make docs`` builds the site into build/docs.
+
+Sphinx was selected because it documents the Python API from docstrings, checks every internal link in its strict
+mode, and builds without a network. MyST lets the pages stay Markdown, which code hosts display too. Furo is a theme
+with light and dark colours that loads nothing from other servers.
+"""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "docs"))
+sys.path.insert(0, str(ROOT / "src"))
+
+project = "voxtrait"
+author = "the voxtrait developers"
+version = release = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)[1]  # type: ignore[index]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["flyer"]
+root_doc = "index"
+nitpicky = True
+
+# Names in signatures that the site has no page for: other packages, and type variables of ours.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(numpy|np|polars|pl|pandas|matplotlib|collections|typing|pathlib|os|io|onnxruntime|click)(\..*)?"),
+]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_mock_imports: list[str] = []
+python_use_unqualified_type_names = True
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+
+html_title = "voxtrait"
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_favicon = "../src/voxtrait/web/page/favicon.svg"
+html_show_sphinx = False
+html_copy_source = False
+html_show_sourcelink = False
+
+# Files at the top of the repository that are pages of the site. The page in this folder is a link for code hosts.
+_TOP = {"CONTRIBUTING": "contributing", "CHANGELOG": "reference/changelog"}
+_LINK = re.compile(r"(\]\(<?)(?![a-z]+:|#)([^)#>\s]+)")
+
+
+def _top_files(app: Sphinx, page: str, source: list[str]) -> None:
+    """Insert the top-level files into their pages, and point links to those files at the pages."""
+    here = ROOT / "docs" / f"{page}.md"
+    for file, name in _TOP.items():
+        if name == page:
+            here, source[0] = ROOT / f"{file}.md", (ROOT / f"{file}.md").read_text("utf-8")
+
+    def rebased(link: re.Match[str]) -> str:
+        target = (here.parent / link[2]).resolve()
+        if target.parent == ROOT and target.stem in _TOP:
+            target = ROOT / "docs" / f"{_TOP[target.stem]}.md"
+        return link[1] + os.path.relpath(target, (ROOT / "docs" / page).parent)
+
+    source[0] = _LINK.sub(rebased, source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the events of this project to Sphinx."""
+    app.connect("source-read", _top_files)
