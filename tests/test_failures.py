@@ -112,7 +112,7 @@ def test_a_file_that_may_not_be_read(bundle: str, tmp_path: Path) -> None:
         ("", "cannot be read as a manifest"),
         ("a,b\n1,2\n", "no column 'path'"),
         ("path,split\na.wav,dev\n", "got split 'dev', expected one of train, validation, test"),
-        ("path,age_years\na.wav,young\n", "values of another type"),
+        ("path,age_years\na.wav,young\n", "a column has values of the wrong type"),
         ("path\na.wav\n", "has a label of gender or age"),
         ("path,gender,split\na.wav,male,train\n", "no clip of split 'test' in the manifest (it has: train)"),
     ],

@@ -39,7 +39,7 @@ def test_a_source_is_not_replaced(folder: Path) -> None:
     table = folder / "metadata.csv"
     table.write_text("file_name,gender\nclips/female/a.wav,female\n")
     done = run("import", table, table)
-    assert done.exit_code == 2 and "as source and as output" in done.stderr
+    assert done.exit_code == 2 and "is both source and output" in done.stderr
     assert run("import", folder, table).exit_code == 2  # a table in the source is no manifest either
     assert table.read_text().startswith("file_name,gender\n")
 

@@ -1,4 +1,4 @@
-"""The table of clips: its columns, its splits, and where clips went on the way into it."""
+"""The manifest, a table with one row per clip: schema, reading and writing, splits, and the funnel of dropped rows."""
 
 from voxtrait.manifest.table import (
     SCHEMA,

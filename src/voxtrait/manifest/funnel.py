@@ -1,8 +1,7 @@
-"""Where the clips went: from the rows of a corpus's tables to the clips a model was trained on, each drop with its
-reason.
+"""The funnel: how many clips each step kept and dropped, and why, from the rows of a corpus to the training set.
 
-A funnel is a list of steps. A manifest in Parquet carries its own (:func:`voxtrait.manifest.history`), and each command
-that leaves clips out adds a step.
+A funnel is a list of steps. A Parquet manifest stores its own funnel (:func:`voxtrait.manifest.history`). Each command
+that drops clips adds a step.
 """
 
 import json
@@ -21,12 +20,12 @@ _KEPT, _DROPPED = "#2f8f83", "#d98c3f"
 
 @dataclass(frozen=True)
 class Step:
-    """One command that looked at clips and left some out.
+    """One step of a funnel: the clips that a command received, and those that it dropped.
 
     Attributes:
-        name: of it, such as ``import``.
-        rows: clips that came in.
-        dropped: reason → clips that did not go on.
+        name: name of the command, such as ``import``.
+        rows: number of clips received.
+        dropped: reason → number of clips dropped.
     """
 
     name: str
@@ -35,12 +34,12 @@ class Step:
 
     @property
     def kept(self) -> int:
-        """Clips that went on."""
+        """Number of clips kept."""
         return self.rows - sum(self.dropped.values())
 
 
 def rows(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Give a funnel as a table for reading: ``step``, ``what`` and ``clips``, drops below zero.
+    """Return a funnel as table rows: ``step``, ``what`` and ``clips``; drops are negative.
 
     Examples:
         >>> for row in rows([Step("import", 10, {"repeated clip": 1}), Step("train", 9, {"no speech": 2})]):
@@ -63,12 +62,12 @@ def rows(steps: Sequence[Step]) -> list[dict[str, Any]]:
 
 
 def encode(steps: Sequence[Step]) -> str:
-    """Give a funnel as JSON text."""
+    """Return a funnel as JSON text."""
     return json.dumps([asdict(step) for step in steps], ensure_ascii=False)
 
 
 def decode(text: str | None) -> list[Step]:
-    """Read what :func:`encode` gave; anything else is an empty funnel.
+    """Return the funnel in a text from :func:`encode`; any other text gives an empty funnel.
 
     Examples:
         >>> decode(encode([Step("import", 3, {"unreadable row": 1})]))[0].kept
@@ -86,25 +85,25 @@ def decode(text: str | None) -> list[Step]:
 
 
 def check_picture(path: str | os.PathLike[str]) -> None:
-    """Refuse a name that ends in no kind of picture, before any work is done.
+    """Check the file ending of a plot, before any work is done.
 
     Raises:
-        OptionError: if it does.
+        OptionError: if the ending is not one of :data:`PICTURES`.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in PICTURES:
-        raise OptionError(f"got a picture's name ending in {suffix!r}, expected one of {', '.join(PICTURES)}")
+        raise OptionError(f"got a plot file ending in {suffix!r}, expected one of {', '.join(PICTURES)}")
 
 
 def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:
-    """Draw a funnel into a file.
+    """Draw a funnel to a file.
 
     Args:
-        steps: at least one.
-        path: of a ``.png``, ``.svg``, ``.pdf`` or ``.jpg``.
+        steps: the funnel, with at least one step.
+        path: a ``.png``, ``.svg``, ``.pdf`` or ``.jpg`` file.
 
     Raises:
-        OptionError: if the name has another ending.
+        OptionError: if the file has another ending.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -115,7 +114,7 @@ def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     draw(axes, lines)
-    axes.set_title("clips, and why others were left out", loc="left", fontsize=11)
+    axes.set_title("clips kept and dropped", loc="left", fontsize=11)
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as part:
@@ -123,16 +122,16 @@ def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:
 
 
 def height(lines: Sequence[Mapping[str, Any]]) -> float:
-    """Give the height in inches that a drawing of these lines needs."""
+    """Return the figure height for a number of lines, in inches."""
     return 1.0 + 0.36 * len(lines)
 
 
 def draw(axes: Any, lines: Sequence[Mapping[str, Any]], ink: str = "black") -> None:
-    """Draw a funnel from top to bottom: what is kept as bars, each drop as the piece that goes, with its number.
+    """Draw a funnel from top to bottom: one bar per count of clips kept and one per drop, with its number.
 
     Args:
-        axes: of matplotlib.
-        lines: as :func:`rows` gives them.
+        axes: matplotlib axes.
+        lines: the result of :func:`rows`.
         ink: colour of the text.
     """
     most = max((line["clips"] for line in lines), default=1) or 1

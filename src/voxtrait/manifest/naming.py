@@ -1,4 +1,4 @@
-"""Names of files after the clips they are made of: readable, unique, and fit for a disk."""
+"""Derives file names from clip ids: readable, unique, and valid on any disk."""
 
 import hashlib
 import re
@@ -6,22 +6,22 @@ from typing import Final
 
 import polars as pl
 
-LONGEST: Final = 180  # bytes of a name; disks take 255, and an ending and a hash are still to come
+LONGEST: Final = 180  # bytes of a name; disks allow 255, and an ending and a hash are added
 _PLAIN: Final = r"^[\w+=.-]+(/[\w+=.-]+)*$"  # an id that is a file name once its slashes are replaced
-_DOUBTFUL: Final = r"^[._]|_/|/_|__"  # two of these could meet under one name, or hide
-_ODD_ELSEWHERE: Final = r"^-|/\.|\.$"  # looks like an option, or some disks do not take it
+_DOUBTFUL: Final = r"^[._]|_/|/_|__"  # two of these could get the same name, or be a hidden file
+_ODD_ELSEWHERE: Final = r"^-|/\.|\.$"  # looks like an option, or is not allowed on some disks
 
 
 def file_names(ids: pl.Series, *, any_disk: bool = False) -> pl.Series:
-    """Name files by their clip, the same whatever else is in the table.
+    """Return a file name for each clip id; the name does not depend on the other rows of the table.
 
-    Slashes become ``__``. An id that would get the same name as another one so, or that no disk takes, gets part of
-    its hash.
+    Slashes become ``__``. Part of a hash is added where the name could clash with that of another id, or is not valid
+    on a disk.
 
     Args:
-        ids: unique names of clips, no nulls.
-        any_disk: names are to leave this machine: ids that are the same on a disk that ignores case get part of
-            their hash too.
+        ids: unique clip ids, without nulls.
+        any_disk: also add part of a hash where a name is not valid on some other disk, or where two ids differ only in
+            case.
 
     Examples:
         >>> file_names(pl.Series(["cv/6.1/ab/clip_1", "cv/6.1/ab/clip 2?"])).to_list()
@@ -43,12 +43,12 @@ def file_names(ids: pl.Series, *, any_disk: bool = False) -> pl.Series:
 
 
 def hashed_name(text: str, odd: str = r"[^\w+=.-]", longest: int = LONGEST) -> str:
-    """Make a name of the letters that are fit for one and of a hash, so that no two texts meet.
+    """Return a file name made of a text's valid characters and a hash, so that different texts get different names.
 
     Args:
-        text: any.
-        odd: a regular expression of the letters to replace.
-        longest: bytes of the readable part.
+        text: any text.
+        odd: regular expression of the characters to replace by ``_``.
+        longest: maximum size of the readable part, in bytes.
 
     Examples:
         >>> hashed_name("a b", r"[^a-z]")

@@ -1,7 +1,7 @@
-"""Split a manifest by speakers, and check from the table alone whether a split leaks.
+"""Splits a manifest by speaker, and checks a manifest's splits for shared speakers and sentences.
 
-The unit of a split is the speaker: clips of one person on both sides are how this field gets its 99 % ages. Where a
-corpus has no speaker ids, a split by clips has to be asked for, and every row of it is marked.
+The unit of a split is the speaker: clips of the same person in training and test are how reported age accuracies reach
+99 %. Where a corpus has no speaker ids, a split by clip requires ``allow_leak``, and every row of it is marked.
 """
 
 import hashlib
@@ -17,19 +17,19 @@ from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest.table import SPLIT_UNIT
 
 LOOKED_AT: Final = ("clip_id", "speaker_id", "gender", "age_group", "split", "sentence")
-"""The columns of a manifest that a split, its summary and its leakage depend on."""
+"""The columns that :func:`split`, :func:`summary` and :func:`leakage` use."""
 
 SIZES: Final = (80.0, 10.0, 10.0)  # per cent of the speakers in train, validation and test
 NO_LEAK: Final = "none"
 NO_SPLIT: Final = "no split"
 UNKNOWN_LEAK: Final = "unknown: no speaker ids"
 
-_CLIP: Final = "\0"  # before the clip_id where it replaces a speaker_id
-_OTHER: Final = "other"  # all self-descriptions together: one alone has too few speakers to stratify by
+_CLIP: Final = "\0"  # prefix of a clip_id that replaces a missing speaker_id
+_OTHER: Final = "other"  # all self-descriptions together: each alone has too few speakers to stratify by
 
 
 class Leakage(TypedDict):
-    """The result of :func:`leakage`; all but ``verdict`` are counts."""
+    """Result of :func:`leakage`: a verdict, and the counts behind it."""
 
     verdict: str
     n_shared_speakers: int
@@ -38,13 +38,13 @@ class Leakage(TypedDict):
 
 
 def parse_sizes(text: str) -> tuple[float, float, float]:
-    """Read sizes such as ``80/10/10``: shares of train, validation and test, in any unit.
+    """Parse sizes such as ``80/10/10``: the shares of train, validation and test, in any unit.
 
     Returns:
         The three shares; they sum to 1.
 
     Raises:
-        OptionError: if these are not three numbers from 0 up, with something for train.
+        OptionError: if the text is not three numbers, one of them is negative, or the share of train is 0.
 
     Examples:
         >>> parse_sizes("80/10/10")
@@ -56,7 +56,7 @@ def parse_sizes(text: str) -> tuple[float, float, float]:
         raise OptionError(f"got the sizes {text!r}, expected three numbers such as 80/10/10") from None
     total = train + validation + test
     if not (train > 0 and validation >= 0 and test >= 0 and total < float("inf")):
-        raise OptionError(f"got the sizes {text!r}, expected numbers from 0 up such as 80/10/10, and some for train")
+        raise OptionError(f"got the sizes {text!r}, expected three numbers such as 80/10/10, train above 0")
     return train / total, validation / total, test / total
 
 
@@ -69,22 +69,24 @@ def split(
 ) -> pl.DataFrame:
     """Split a manifest so that no speaker is in two splits.
 
-    Speakers are shared out within each class, which is the gender and the age group that most of a speaker's labelled
-    clips have (the first in alphabetical order, or the younger, where two have as many). A gender, an age group, or a
-    gender in an age group with at least 3 speakers is in every split that has a size above 0. Of a smaller class train
-    has the first speaker and test the second.
+    Speakers are assigned within each class. The class of a speaker is the gender and the age group of most of the
+    speaker's labelled clips; ties go to the first gender in alphabetical order and to the younger group. A gender, an
+    age group, or a gender within an age group that has at least 3 speakers is in every split with a share above 0. In a
+    smaller class, the first speaker goes to train and the second to test.
 
     Args:
-        table: a manifest; what its ``split`` held is replaced.
-        sizes: shares of the speakers for train, validation and test, in any unit.
-        seed: another seed is another split; the same one gives the same split on every machine, whatever the order of
-            the rows.
-        allow_leak: split rows without speaker id clip by clip, and mark all rows in the column ``split_unit`` with
-            ``clip`` or ``speaker``.
+        table: a manifest; its column ``split`` is replaced.
+        sizes: shares of the speakers in train, validation and test, in any unit.
+        seed: random seed. The same seed gives the same split on every machine, in any order of the rows.
+        allow_leak: split rows without a speaker id clip by clip, and add the column ``split_unit``, which is ``clip``
+            for these rows and ``speaker`` for the others.
+
+    Returns:
+        The manifest with its new ``split``.
 
     Raises:
-        LeakageError: if there are rows without speaker id and ``allow_leak`` is not given.
-        OptionError: if the sizes are no sizes.
+        LeakageError: if rows have no speaker id and ``allow_leak`` is false.
+        OptionError: if the sizes are not valid: see :func:`parse_sizes`.
 
     Examples:
         >>> speakers = {"clip_id": ["a", "b"], "speaker_id": ["x", "x"], "gender": ["male"] * 2}
@@ -96,8 +98,8 @@ def split(
     nameless = table["speaker_id"].null_count()
     if nameless and not allow_leak:
         raise LeakageError(
-            f"{nameless} of {table.height} clips have no speaker id, so the same person could be in two splits: "
-            "leave those clips out, or accept it with --allow-leak, which marks everything made from this split"
+            f"{nameless} of {table.height} clips have no speaker id, so two splits could share a speaker. Remove these "
+            "clips, or pass --allow-leak, which marks the split and everything made from it"
         )
     is_clip = pl.col("speaker_id").is_null()
     key = pl.coalesce("speaker_id", _CLIP + pl.col("clip_id")) if nameless else pl.col("speaker_id")
@@ -110,17 +112,20 @@ def split(
 
 
 def replaced(table: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
-    """Give a manifest the split of another table with the same rows in the same order, sorted by ``clip_id``."""
+    """Return a manifest, sorted by ``clip_id``, with the split of another table.
+
+    Both tables have the same rows in the same order.
+    """
     table = table.drop(SPLIT_UNIT, strict=False).with_columns(made.get_columns())
     return table if table["clip_id"].is_sorted() else table.sort("clip_id")
 
 
 def leakage(table: pl.DataFrame) -> Leakage:
-    """Check from a manifest alone whether its splits share speakers or sentences.
+    """Count the speakers and sentences that the splits of a manifest share.
 
     Returns:
         ``verdict``: ``"none"``, ``"unknown: no speaker ids"`` (some clips in a split have none), ``"3 speakers in more
-        than one split"``, or ``"no split"``; and the counts behind it. Shared sentences do not change the verdict.
+        than one split"``, or ``"no split"``; and the counts behind it. Shared sentences do not affect the verdict.
 
     Examples:
         >>> table = pl.DataFrame({"speaker_id": ["a", "a"], "sentence": ["x", None], "split": ["train", "test"]})
@@ -142,12 +147,12 @@ def leakage(table: pl.DataFrame) -> Leakage:
 
 
 def summary(table: pl.DataFrame) -> list[dict[str, Any]]:
-    """Count clips and speakers of a split manifest: all, by gender, and by gender and age group.
+    """Count the clips and speakers of each split: in total, by gender, and by gender and age group.
 
     Returns:
-        One row a class, the largest kinds first: ``class``, then ``train_clips``, ``train_speakers``,
-        ``validation_clips`` … A label counts as it is on the clip; speakers are ``None`` where no clip has a
-        speaker id.
+        One row per class, first the total, then genders, then genders with age groups: ``class``, ``train_clips``,
+        ``train_speakers``, ``validation_clips`` … Labels are those of the clips, not the speaker's most frequent ones.
+        Speakers are ``None`` if no clip has a speaker id.
     """
     gender = pl.col("gender").fill_null("unknown")
     joint = pl.when(pl.col("age_group").is_not_null()).then(pl.concat_str(gender, pl.col("age_group"), separator="_"))
@@ -188,13 +193,13 @@ def _shared(rows: pl.DataFrame, column: str) -> int:
 
 
 def _units(table: pl.DataFrame) -> pl.DataFrame:
-    """Give each unit the gender and the age group that most of its labelled clips have.
+    """Find the gender and the age group of most labelled clips of each unit.
 
     Args:
-        table: ``_key`` (a speaker id, or a marked clip_id), ``gender``, ``age_group``.
+        table: ``_key`` (a speaker id, or a prefixed clip_id), ``gender``, ``age_group``.
 
     Returns:
-        ``_key``, ``_unit`` (what it is called in the drawing of lots), ``gender``, ``age_group``.
+        ``_key``, ``_unit`` (its name in the seeded order), ``gender``, ``age_group``.
     """
     gender = pl.col("gender")
     known = pl.when(gender.is_null() | gender.is_in(GENDERS)).then(gender).otherwise(pl.lit(_OTHER))
@@ -212,9 +217,9 @@ def _units(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _assign(units: pl.DataFrame, shares: Sequence[float], seed: int) -> pl.DataFrame:
-    """Share the units out.
+    """Assign the units to splits: the smallest classes first, then each class by its quota.
 
-    Tiny classes first, then each class by its quota, rounding towards what the whole still lacks.
+    Quotas are rounded in favour of the splits that are furthest below their share of all units so far.
     """
     names = units["_unit"].to_list()
     order = sorted(names, key=lambda name: hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=16).digest())
@@ -240,15 +245,15 @@ def _assign(units: pl.DataFrame, shares: Sequence[float], seed: int) -> pl.DataF
 
 
 def _quota(n: int, shares: Sequence[float], active: Sequence[int], lacking: Sequence[float]) -> list[int]:
-    """Round ``n`` times the shares to whole numbers.
+    """Round ``n`` times the shares to whole numbers, at least 1 in each active split.
 
-    At least 1 in each active split, what is over to where most is lacking.
+    The remainder goes to the splits that lack most.
     """
     counts = [int(n * share + 1e-9) for share in shares]
     uneven = [at for at in active if n * shares[at] - counts[at] > 1e-9]
     for at in sorted(uneven, key=lambda at: (counts[at] - lacking[at], at))[: n - sum(counts)]:
         counts[at] += 1
-    counts[active[0]] += n - sum(counts)  # nothing, unless shares such as 1/3 round badly
+    counts[active[0]] += n - sum(counts)  # 0, unless shares such as 1/3 round badly
     for at in active:
         while counts[at] < 1:
             counts[at] += 1
@@ -261,12 +266,12 @@ def _assign_small(
     classes: Mapping[tuple[str | None, str | None], list[str]],
     active: Sequence[int],
 ) -> dict[str, int]:
-    """Assign the speakers of classes with one or two of them.
+    """Assign the speakers of classes with one or two speakers.
 
-    Each is an edge between a gender and an age group. A gender or an age group that has at least 3 speakers,
-    and no class of 3 that brings it into every split already, takes as many of its edges as there are splits, and
-    needs them in different colours: a bipartite graph with no vertex of more than k edges can be coloured so with k
-    colours (Kőnig 1916).
+    Each speaker is an edge between a gender and an age group; a split is a colour. A gender or an age group must be in
+    every split if it has at least 3 speakers. Unless a class with 3 speakers ensures that, it takes as many of its
+    edges as there are splits, and they need different colours. A bipartite graph whose vertices have at most k edges
+    can be coloured so with k colours (Kőnig 1916).
     """
     speakers = [(name, key) for key, members in sorted(small.items(), key=str) for name in members]
     safe = {(side, key[side]) for key, members in classes.items() if len(members) >= 3 for side in (0, 1)}
@@ -279,7 +284,7 @@ def _assign_small(
             vertex = (side, key[side])
             needs = key[side] is not None and vertex not in safe and degree[vertex] >= 3 and taken[vertex] < len(active)
             taken[vertex] += needs
-            ends.append(vertex if needs else (side, name))  # a speaker that is not needed there gets an end of its own
+            ends.append(vertex if needs else (side, name))  # not needed there: its own end
         edges[name] = (ends[0], ends[1])
     first_second = {
         name: active[0] if at == 0 else active[-1] for members in small.values() for at, name in enumerate(members)
@@ -289,7 +294,7 @@ def _assign_small(
 
 
 def _colour(edges: Mapping[str, tuple[Any, Any]], colours: Sequence[int]) -> dict[str, int]:
-    """Colour the edges of a bipartite graph so that no two at a vertex are alike, by alternating paths."""
+    """Colour the edges of a bipartite graph so that the edges at a vertex differ, by alternating paths."""
     at: dict[Any, dict[int, str]] = defaultdict(dict)  # vertex → colour → edge
     for name, (left, right) in edges.items():
         free_left = next(colour for colour in colours if colour not in at[left])

@@ -1,7 +1,7 @@
-"""The manifest: one table, one row a clip. Schema, reading, writing, and what it needs to be valid.
+"""The manifest: a table with one row per clip. Schema, validation, reading and writing.
 
-The columns of :data:`SCHEMA` are always there, in this order and with these types; extra columns of a corpus follow
-under their own names. Unknown values are null, never an empty string.
+A manifest always has the columns of :data:`SCHEMA`, in this order and with these types. The extra columns of a corpus
+follow under their own names. Unknown values are null, never an empty string.
 """
 
 import os
@@ -36,25 +36,33 @@ SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "sentence": pl.String,
 }
 SPLIT_UNIT: Final = "split_unit"
-"""Extra column: ``clip`` marks a split made without speaker ids (``--allow-leak``), and so everything made from it."""
+"""Extra column: ``clip`` marks rows that were split without a speaker id (``--allow-leak``)."""
 
 LABELS: Final = ("gender", "age_group", "age_years")
-"""The columns where a word for "not known" is null; elsewhere ``N/A`` is a text like any other."""
+"""The columns in which words for "unknown" are read as null. In other columns ``N/A`` is ordinary text."""
 
 _HISTORY: Final = "voxtrait.funnel"  # key of a Parquet file's own metadata
 
 
 def conform(table: pl.DataFrame) -> pl.DataFrame:
-    """Give a table the manifest's columns, order and types; empty strings become null, extra columns follow.
+    """Convert a table to the manifest's columns, order and types.
+
+    Empty strings become null. Extra columns follow the columns of :data:`SCHEMA`. Without a column ``clip_id``, clips
+    are named by ``path`` without its ending.
 
     Raises:
-        ManifestError: if a column cannot be cast, a ``clip_id`` is missing or repeated, or a ``split`` or
-            ``age_group`` is unknown.
+        ManifestError: if there is no column ``path``, a column cannot be cast, a ``path`` or ``clip_id`` is missing, a
+            ``clip_id`` is repeated, or a ``split`` or ``age_group`` is unknown.
+
+    Examples:
+        >>> table = conform(pl.DataFrame({"path": ["clips/a.mp3"], "gender": [""]}))
+        >>> table["clip_id"][0], table["gender"][0], table.columns == list(SCHEMA)
+        ('clips/a', None, True)
     """
     if "path" not in table.columns:
         raise ManifestError(
-            f"no column 'path' among {table.columns[:12]}: expected a manifest as 'voxtrait corpus import' writes it "
-            "(it reads other tables too: voxtrait corpus import TABLE all.parquet)"
+            f"no column 'path' (columns: {', '.join(table.columns[:12])}). Expected a manifest. To convert another "
+            "table: voxtrait corpus import TABLE all.parquet"
         )
     if "clip_id" not in table.columns:
         table = table.with_columns(clip_id=pl.col("path").cast(pl.String).str.replace(r"\.[^./]+$", ""))
@@ -63,7 +71,7 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
-    """Give columns their types, empty strings as null, and check whether the values are allowed."""
+    """Cast columns to their types, replace empty strings by null, and check the values."""
     extra = [name for name in table.columns if name not in schema]
     table = table.with_columns(known(name) for name in LABELS if table.schema.get(name) == pl.String)
     try:
@@ -71,26 +79,27 @@ def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.D
             [pl.col(name).cast(kind) for name, kind in schema.items()] + [pl.col(name) for name in extra]
         )
     except pl.exceptions.PolarsError as error:
-        raise ManifestError(f"a column has values of another type than a manifest's: {_first_line(error)}") from None
+        raise ManifestError(f"a column has values of the wrong type: {_first_line(error)}") from None
     if "age_years" in schema:  # NaN is pandas' null
         table = table.with_columns(pl.col("age_years").fill_nan(None))
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
-    blank = [name for name in texts if (table[name] == "").any()]  # most columns have none, and need no copy
+    blank = [name for name in texts if (table[name] == "").any()]  # most columns have none and are not copied
     table = table.with_columns(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in blank)
     for column, allowed in (("split", SPLITS), ("age_group", AGE_GROUPS)):
         if column in table.columns:
             _refuse_unknown(table, column, allowed)
     for column in {"clip_id", "path"} & set(table.columns):
         if table[column].null_count():
-            raise ManifestError(f"{table[column].null_count()} rows have no {column}")
+            missing = table[column].null_count()
+            raise ManifestError(f"{missing} {'row has' if missing == 1 else 'rows have'} no {column}")
     if "clip_id" in table.columns and not _is_unique(table["clip_id"]):
         repeated = table.filter(pl.col("clip_id").is_duplicated())["clip_id"][0]
-        raise ManifestError(f"clip_id {repeated!r} stands on more than one row, expected each once")
+        raise ManifestError(f"clip_id {repeated!r} is on more than one row. Expected one row per clip_id")
     return table
 
 
 def known(column: str) -> pl.Expr:
-    """Make the words for "not known" in a column of text null.
+    """Return a text column with words for "unknown" replaced by null.
 
     Examples:
         >>> pl.DataFrame({"g": ["male", " NaN", "unknown", "Agender"]}).select(known("g"))["g"].to_list()
@@ -101,7 +110,7 @@ def known(column: str) -> pl.Expr:
 
 
 def _is_unique(names: pl.Series) -> bool:
-    if names.is_sorted():  # as 'corpus import' and 'corpus split' leave them
+    if names.is_sorted():  # as 'corpus import' and 'corpus split' write them
         return not (names == names.shift()).any()
     return names.n_unique() == len(names)
 
@@ -109,22 +118,29 @@ def _is_unique(names: pl.Series) -> bool:
 def _refuse_unknown(table: pl.DataFrame, column: str, known: tuple[str, ...]) -> None:
     unknown = table.filter(pl.col(column).is_not_null() & ~pl.col(column).is_in(known))[column]
     if unknown.len():
-        raise ManifestError(f"got {column} {unknown[0]!r}, expected one of {', '.join(known)}, or nothing")
+        raise ManifestError(f"got {column} {unknown[0]!r}, expected one of {', '.join(known)}, or no value")
 
 
 def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -> pl.DataFrame:
-    """Read a manifest by its file ending: ``.parquet``, ``.csv`` or ``.tsv``.
+    """Read a manifest in the format of its file ending: ``.parquet``, ``.csv`` or ``.tsv``.
 
     Args:
-        path: the file, or its URL.
-        columns: of :data:`SCHEMA`, read only these; the others are neither read nor checked. ``None`` reads all, and
-            the extra ones too.
+        path: the file or its URL.
+        columns: columns of :data:`SCHEMA` to read; other columns are neither read nor checked. ``None`` reads all
+            columns, including extra ones.
 
     Returns:
-        The table with ``path`` still as written: see :func:`with_absolute_paths`.
+        The table, with ``path`` as it is written in the file: see :func:`with_absolute_paths`.
 
     Raises:
-        ManifestError: if there is no such file, the ending is another one, or the table is no manifest.
+        ManifestError: if the file does not exist, has another ending, or is not a manifest.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "all.csv").write_text("path,gender\\na.mp3,male\\n")
+        ...     read(f"{folder}/all.csv", ("clip_id", "gender")).rows()
+        [('a', 'male')]
     """
     if storage.is_url(path):
         try:
@@ -135,10 +151,10 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
     file = Path(path)
     if file.is_dir():
         raise ManifestError(
-            f"{file} is a folder, expected a manifest: make one with voxtrait corpus import {file} all.parquet"
+            f"{file} is a folder, expected a manifest. To make one: voxtrait corpus import {file} all.parquet"
         )
     if not file.is_file():
-        raise ManifestError(f"no such manifest: {file} (make one with: voxtrait corpus import SOURCE {file.name})")
+        raise ManifestError(f"no such manifest: {file}. To make it: voxtrait corpus import SOURCE {file.name}")
     try:
         match file.suffix.lower():
             case ".parquet":
@@ -161,37 +177,42 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
 
 
 def readable(path: Path) -> Path | BytesIO:
-    """Give Polars a file that it can open: itself, or its content where its name is not UTF-8."""
+    """Return a source that Polars can open: the path, or the file's content if its name is not UTF-8."""
     return path if storage.text_of(path) == str(path) else BytesIO(path.read_bytes())
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
-    """Refuse a name that no manifest can be written under, before any work is done.
+    """Check that a manifest can be written under a name, before any work is done.
 
     Raises:
-        ManifestError: if the ending is not ``.parquet``, ``.csv`` or ``.tsv``, or it is a URL.
+        ManifestError: if the ending is not ``.parquet``, ``.csv`` or ``.tsv``, or the name is a URL.
+
+    Examples:
+        >>> check_name("all.parquet")
     """
     if re.match(r"[a-z][a-z0-9+.-]+:/", os.fspath(path)):  # as ``Path`` leaves a URL, with one slash
-        raise ManifestError(f"got {os.fspath(path)} to write to, expected a path: copy the manifest to its store then")
+        raise ManifestError(
+            f"cannot write a manifest to the URL {os.fspath(path)}. Write it to a path, then copy the file"
+        )
     if storage.suffix_of(os.fspath(path)) not in (".parquet", ".csv", ".tsv"):
         raise ManifestError(f"got the manifest name {os.fspath(path)!r}, expected one ending in .parquet, .csv or .tsv")
 
 
 def check_replaceable(path: str | os.PathLike[str], sources: Sequence[str | os.PathLike[str]] = ()) -> int | None:
-    """Refuse to replace a file that is no manifest, or that a manifest is made of.
+    """Check that writing a manifest overwrites only a manifest, and none of its sources.
 
     Returns:
-        The number of rows of the manifest that is there; ``None`` if there is no file.
+        The number of rows of the existing manifest; ``None`` if the file does not exist.
 
     Raises:
-        OptionError: if there is another file.
+        OptionError: if the file is one of the sources, or exists and is not a manifest.
     """
     place = Path(path)
     if not place.exists():
         return None
     shown = storage.text_of(place)
     if any(place.samefile(one) for one in sources if not storage.is_url(os.fspath(one)) and Path(one).exists()):
-        raise OptionError(f"Got {shown} as source and as output. Choose another name for the output.")
+        raise OptionError(f"{shown} is both source and output. Choose another name for the output.")
     try:
         return read(place, ("clip_id", "path")).height
     except (ManifestError, OSError):
@@ -201,7 +222,7 @@ def check_replaceable(path: str | os.PathLike[str], sources: Sequence[str | os.P
 
 
 def history(path: str | os.PathLike[str]) -> list[Step]:
-    """Read the funnel that a manifest carries: empty for CSV and TSV, which have no place for one."""
+    """Read the funnel stored in a Parquet manifest; empty for CSV and TSV, which cannot store one."""
     if Path(path).suffix.lower() != ".parquet":
         return []
     try:
@@ -211,13 +232,14 @@ def history(path: str | os.PathLike[str]) -> list[Step]:
 
 
 def write(table: pl.DataFrame, path: str | os.PathLike[str], steps: Sequence[Step] = ()) -> None:
-    """Write a manifest by its file ending; the file appears only when it is whole, and its bytes depend on the table
-    and its funnel alone.
+    """Write a manifest in the format of its file ending, atomically.
+
+    The bytes depend only on the table and the funnel.
 
     Args:
         table: the manifest.
-        path: of the file.
-        steps: the funnel that the manifest is to carry, where its format can.
+        path: the file to write.
+        steps: the funnel to store with the manifest. CSV and TSV cannot store one.
 
     Raises:
         ManifestError: if the ending is not ``.parquet``, ``.csv`` or ``.tsv``.
@@ -237,9 +259,9 @@ def write(table: pl.DataFrame, path: str | os.PathLike[str], steps: Sequence[Ste
 
 
 def lookup(table: pl.DataFrame, other: pl.DataFrame, on: str, column: str) -> pl.Series:
-    """Look a column up in another table where ``on`` is unique: one value a row of ``table``, null where it has none.
+    """Return a column of another table, matched to the rows of ``table`` by a unique key.
 
-    A join of the whole table would copy all of its columns.
+    Rows without a match get null. A join of the whole table would copy all of its columns.
 
     Examples:
         >>> ages = pl.DataFrame({"speaker_id": ["b"], "age": [30]})
@@ -250,7 +272,7 @@ def lookup(table: pl.DataFrame, other: pl.DataFrame, on: str, column: str) -> pl
 
 
 def with_absolute_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> pl.DataFrame:
-    """Resolve ``path`` against the manifest's folder, which may be a URL; absolute paths and URLs stay."""
+    """Resolve ``path`` against the manifest's folder, which may be a URL; absolute paths and URLs are unchanged."""
     base = folder.rstrip("/") if storage.is_url(folder) else storage.text_of(Path(folder).resolve())
     absolute = pl.col("path").str.starts_with("/") | pl.col("path").str.contains(r"^[A-Za-z]:[\\/]|://")
     return table.with_columns(
@@ -259,20 +281,20 @@ def with_absolute_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> 
 
 
 def with_relative_paths(table: pl.DataFrame, folder: str | os.PathLike[str]) -> pl.DataFrame:
-    """Make absolute ``path``s relative to the folder that the manifest will be in; those not below it stay."""
+    """Make paths below a folder relative to it; other paths are unchanged."""
     path = pl.col("path")
-    for base in (os.path.abspath(folder), os.path.realpath(folder)):  # noqa: PTH100 - with links kept, then followed
+    for base in (os.path.abspath(folder), os.path.realpath(folder)):  # noqa: PTH100 - links kept, then followed
         path = path.str.strip_prefix(storage.text_of(base).rstrip("/") + "/")
     return table.with_columns(path=path)
 
 
 def moved(table: pl.DataFrame, here: str | os.PathLike[str], there: str | os.PathLike[str]) -> pl.DataFrame:
-    """Rewrite the paths of a manifest in one folder for another folder."""
+    """Rewrite the relative paths of a manifest that moves from folder ``here`` to folder ``there``."""
     if Path(here).resolve() == Path(there).resolve():
         return table
     return with_relative_paths(with_absolute_paths(table, here), there)
 
 
 def _first_line(error: Exception) -> str:
-    """Leave out what Polars adds about its own expressions."""
+    """Return the first line of an error; Polars adds its own expressions below it."""
     return str(error).partition("\n")[0]
