@@ -256,7 +256,7 @@ def test_a_small_corpus_end_to_end(release: Path, tmp_path: Path) -> None:
     assert {one["task"] for one in answer["speakers"]} == {"age", "gender"}
     without = run(release, "--jobs", 1, "--format", "csv")
     assert pl.read_csv(without.stdout.encode()).equals(rows)
-    assert "a page to listen and decide: --out FOLDER" in without.stderr
+    assert "For a review page, add --out FOLDER." in without.stderr
     assert rows.height == 24
     assert rows["task"].unique().sort().to_list() == ["age", "gender"]
 

@@ -107,7 +107,7 @@ def test_split_writes_moves_paths_and_prints_the_table(table: Path, tmp_path: Pa
     done = manifest.read(out)
     assert done["path"][0] == f"{table.parent}/cv-corpus-6.1-2020-12-11/de/clips/common_voice_de_0.mp3"
     again = run("split", out, tmp_path / "again.parquet", "--seed", "3", "--sizes", "50/25/25")
-    assert "replaces the split that 16 of 16 clips have" in again.stderr
+    assert "replacing the existing split of 16 of 16 clips" in again.stderr
     assert manifest.read(tmp_path / "again.parquet")["split"].equals(done["split"])
     assert (
         manifest.read(tmp_path / "again.parquet")["path"][0]
@@ -143,7 +143,7 @@ def test_stats_counts_and_draws(table: Path, tmp_path: Path) -> None:
     assert rows["locale", "de"]["hours"] == ""
     assert rows["age_group", "forties"]["speakers"] == "8"
     assert rows["split", ""]["clips"] == "16"
-    assert "15 of 16 clips have no known length" in result.stderr
+    assert "duration unknown for 15 of 16 clips; the hours exclude them" in result.stderr
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     refused(run("stats", table, "--plot", tmp_path / "s.bmp"), "expected one of .png")
 

@@ -92,7 +92,7 @@ def test_out_writes_what_would_have_been_printed(bundle: str, folder: Path, tmp_
     assert (result.exit_code, result.stdout) == (1, "")
     *_, said, failed = result.stderr.splitlines()
     assert re.fullmatch(
-        rf"{re.escape(str(out))}: 1 error, 2 ok; 3 in this run, [0-9.]+ files/s, \d+ s of audio a second \(× .*\); "
+        rf"{re.escape(str(out))}: 1 error, 2 ok; 3 in this run, [0-9.]+ files/s, \d+ × real time; "
         r"1 file with another ending skipped \(1 \.txt\)",
         said,
     )

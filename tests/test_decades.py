@@ -118,11 +118,11 @@ def test_models_by_decade(tmp_path: Path) -> None:
     shown = CliRunner().invoke(root, ["models", str(made.folder), "--by-decade"])
     assert (shown.exit_code, shown.stderr) == (0, "")
     assert shown.stdout == (
-        "small 1.0, age by estimated decade, in years (bias below 0: estimated too young)\n"
+        "small 1.0, age by estimated decade, in years (negative bias: underestimated)\n"
         "estimated  clips  speakers  MAE  bias  % inside the 80 % interval\n"
         "fifties        7         7  8.9   0.3                        42.9\n"
         "\n"
-        "small 1.0, age by labelled decade, in years (bias below 0: estimated too young)\n"
+        "small 1.0, age by labelled decade, in years (negative bias: underestimated)\n"
         "labelled  clips  speakers  MAE  bias  % inside the 80 % interval\n"
         "sixties       6         5  7.7  -6.3                        33.3\n"
     )

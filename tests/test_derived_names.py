@@ -112,7 +112,7 @@ def test_one_clip_becomes_the_file_that_is_named(tmp_path: Path, command: str) -
     clip, target = write(tmp_path / "clip.wav"), tmp_path / "new" / f"Mine{ENDING[command].upper()}"
     result = run(command, clip, target)
     assert result.exit_code == 0 and os.listdir(tmp_path / "new") == [target.name]  # noqa: PTH208
-    whole = r"1 (file converted|picture drawn) in \d+\.\d s\.\n"
+    whole = r"1 (file converted|image drawn) in \d+\.\d s\.\n"
     assert re.fullmatch(whole, result.stdout)
     if command == "convert":
         assert soundfile.info(target).frames == 4800
@@ -174,13 +174,13 @@ def test_the_end_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "in" / "text.mp3").unlink()
     (tmp_path / "out" / "0.wav").unlink()
     second = run("convert", tmp_path / "in", tmp_path / "out", "-q").stdout
-    assert re.fullmatch(r"1 file converted in \d+\.\d s, 2 kept from before\.\n", second)
+    assert re.fullmatch(r"1 file converted in \d+\.\d s, 2 skipped \(already done\)\.\n", second)
     rows = {"path": ["in/0.wav", "in/1.wav", "in/2.wav"], "gender": ["female", "male", None], "split": ["train"] * 3}
     manifest.write(pl.DataFrame(rows), tmp_path / "all.csv")
     drawn = run("images", tmp_path / "all.csv", tmp_path / "pictures", "-q").stdout
-    assert re.fullmatch(r"2 pictures drawn in \d+\.\d s, 1 clip without a label not drawn\.\n", drawn)
+    assert re.fullmatch(r"2 images drawn in \d+\.\d s, 1 clip without a label skipped\.\n", drawn)
     packed = run("images", tmp_path / "all.csv", tmp_path / "shards", "--shards", "-q").stdout
-    assert re.fullmatch(r"2 pictures packed into 1 shard in \d+\.\d s, 1 clip without a label not packed\.\n", packed)
+    assert re.fullmatch(r"2 images packed into 1 shard in \d+\.\d s, 1 clip without a label skipped\.\n", packed)
 
 
 @pytest.mark.parametrize("make", [convert.convert, pictures.draw])

@@ -59,7 +59,7 @@ def test_generated_documents_are_as_new_as_the_code(name: str, documents: dict[s
 def test_every_command_has_a_help_with_an_example(generator: ModuleType) -> None:
     helps = dict(generator.commands())
     assert {f"voxtrait {name}" for name in COMMANDS} <= set(helps)
-    assert [name for name, text in helps.items() if not re.search(r"(Example|First): voxtrait", text)] == []
+    assert [name for name, text in helps.items() if not re.search(r"(Example|Start with): voxtrait", text)] == []
 
 
 def test_help_does_not_depend_on_the_terminal(generator: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

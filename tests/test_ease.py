@@ -86,7 +86,7 @@ def test_a_misspelt_variable_is_named(arguments: list[str]) -> None:
     result = run(*arguments, VOXTRAIT_MODEL="voxtrait-bas")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("voxtrait: no bundle at voxtrait-bas: expected a folder with bundle.json, or a")
-    assert result.stderr.endswith(". The bundle is that of the environment variable VOXTRAIT_MODEL.\n")
+    assert result.stderr.endswith(". The environment variable VOXTRAIT_MODEL names this bundle.\n")
     said = run(*arguments, "--model", "voxtrait-bas")
     assert "VOXTRAIT_MODEL" not in said.stderr
 

@@ -265,7 +265,7 @@ def test_the_command(clips: Path, tmp_path: Path) -> None:
     assert result.stdout.splitlines()[-1] == "leakage: shared: 1 near-duplicate recording"
     as_json = run(table, "--cache", tmp_path / "heard", "--format", "json")
     assert json.loads(as_json.stdout)["verdict"] == "shared: 1 near-duplicate recording"
-    assert "not looked at: the sentences of 2 clips" in as_json.stderr
+    assert "not checked: the sentences of 2 clips" in as_json.stderr
     tables = run(table, "--tables-only", "--format", "csv", "-q")
     assert tables.exit_code == 0
     rows = list(csv.DictReader(io.StringIO(tables.stdout)))

@@ -10,7 +10,7 @@ import soundfile
 import models
 from voxtrait.cli import console, main
 
-EXPECTED_AUDIO = "Expected audio, a folder, a manifest (.parquet, .csv, .tsv) or a list with a path or a URL a line."
+EXPECTED_AUDIO = "Expected audio, a folder, a manifest (.parquet, .csv, .tsv) or a list with one path or URL per line."
 BUNDLES = "expected a folder with bundle.json, or a shipped name (voxtrait-base, voxtrait-diary, voxtrait-fast)"
 
 # command line → what its one line on standard error begins with, and what it holds; exit status 2, no output

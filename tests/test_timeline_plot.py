@@ -51,7 +51,7 @@ def test_the_command_draws_one_recording(tmp_path: Path) -> None:
     audio.write_wav(file, np.zeros(16_000, np.float32), 16_000)
     picture = tmp_path / "quiet.png"
     done = CliRunner().invoke(root, ["timeline", str(file), "--plot", str(picture)])
-    assert (done.exit_code, "no_speech" in done.stdout, f"picture in {picture}" in done.stderr) == (0, True, True)
+    assert (done.exit_code, "no_speech" in done.stdout, f"plot: {picture}" in done.stderr) == (0, True, True)
     with Image.open(picture) as drawn:
         assert drawn.width == 1440
     many = CliRunner().invoke(root, ["timeline", str(file), str(file), "--plot", str(picture)])

@@ -332,7 +332,7 @@ def test_what_a_format_cannot_say_is_said_on_standard_error(talk: np.ndarray, tm
     assert (done.exit_code, f"{quiet}: no speech was found" in done.stderr) == (0, True)
     folder = ["timeline", str(quiet), "--out", str(tmp_path / "out")]
     assert "1 written, 0 failed" in CliRunner().invoke(root, folder).stderr
-    assert "1 skipped (another folder for other options)" in CliRunner().invoke(root, folder).stderr
+    assert "1 skipped (already in the folder)" in CliRunner().invoke(root, folder).stderr
     one = json.loads(CliRunner().invoke(root, ["timeline", str(call), "--channel", "2", "--format", "json"]).stdout)
     assert {speaker["channel"] for speaker in one["speakers"]} == {2}
     nowhere = CliRunner().invoke(root, ["timeline", str(quiet), "--out", f"{quiet}/x.csv"])

@@ -167,7 +167,7 @@ def test_a_port_in_use_is_one_line() -> None:
     [
         (["--host", "0.0.0.0"], "voxtrait: at 0.0.0.0 other machines can reach the server: expected --token-file FILE, "
          "or --no-auth to let all of them in\n"),
-        (["--token-file", "a", "--no-auth"], "voxtrait: got --token-file and --no-auth, expected one of them\n"),
+        (["--token-file", "a", "--no-auth"], "voxtrait: Got --token-file and --no-auth. Expected one of them.\n"),
         (["--token-file", "/nowhere"], "voxtrait: the token file /nowhere cannot be read: "),
         (["--model", "other"], "voxtrait: no bundle at other: "),
         (["--max-upload", "much"], "got 'much', expected a number of bytes such as 100MB"),

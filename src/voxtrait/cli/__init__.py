@@ -1,7 +1,7 @@
-"""The command line: one console script, one file a command group, everything heavy imported inside the commands.
+"""Defines the console script ``voxtrait``: finds the command, imports its module, and reports errors as one line.
 
-Results go to standard output, messages to standard error. Exit status: 0 all well, 1 some inputs failed, 2 wrong usage
-or nothing to do.
+Results go to standard output, messages to standard error. Exit status: 0 if everything succeeded, 1 if some inputs
+failed, 2 for wrong usage or if there is nothing to do.
 """
 
 import importlib
@@ -32,7 +32,7 @@ COMMANDS: Final = {
 
 
 class Stop(click.ClickException):
-    """A user's mistake, as one line on standard error and exit status 2."""
+    """Ends the program with one line on standard error and exit status 2: for mistakes of the user."""
 
     exit_code = 2
 
@@ -42,10 +42,10 @@ class Stop(click.ClickException):
 
 
 class CommandGroup(click.Group):
-    """Loads a command's module only when it is run, and takes ``voxtrait FILE`` for ``voxtrait predict FILE``."""
+    """Imports the module of a command when the command runs, and reads ``voxtrait FILE`` as ``predict FILE``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands in the order of the work, not of the alphabet."""
+        """Return the names of the commands in the order in which they are used."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -57,7 +57,7 @@ class CommandGroup(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put ``predict`` before arguments that start with no command."""
+        """Insert ``predict`` if the first argument is not a command."""
         if args and args[0] not in (*COMMANDS, "--help", "-h", "--version"):
             if args[0].startswith("-") and "predict" in args:  # options before the command
                 args = [*args[: (at := args.index("predict"))], *args[at + 1 :]]
@@ -65,15 +65,15 @@ class CommandGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete commands, and also files, because of ``voxtrait FILE``."""
+        """Complete commands and file names, because ``voxtrait FILE`` is valid."""
         return [*super().shell_complete(ctx, incomplete), CompletionItem(incomplete, type="file")]
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Turn what voxtrait raises on purpose, and a full disk or a forbidden folder, into one line."""
+        """Report errors of voxtrait and of the operating system, such as a full disk, as one line."""
         try:
             return super().invoke(ctx)
         except BundleError as error:
-            where = f" The bundle is that of the environment variable {MODEL_VARIABLE}." if from_variable(ctx) else ""
+            where = f" The environment variable {MODEL_VARIABLE} names this bundle." if from_variable(ctx) else ""
             raise Stop(f"{error}{'.' if where and not str(error).endswith('.') else ''}{where}") from None
         except VoxtraitError as error:
             raise Stop(str(error)) from None
@@ -87,11 +87,11 @@ class CommandGroup(click.Group):
 @click.group(
     cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="First: voxtrait clip.mp3        The whole pipeline on synthetic voices: voxtrait demo",
+    epilog="Start with: voxtrait clip.mp3        Whole pipeline on synthetic voices: voxtrait demo",
 )
 @click.version_option(package_name="voxtrait", prog_name="voxtrait")
 def root() -> None:
-    """Estimate the gender and age that a voice presents as.
+    """Estimate how a voice presents: gender and age, each with its uncertainty.
 
     \b
     voxtrait clip.mp3                                   a file, a folder, or - for standard input
@@ -104,7 +104,7 @@ def root() -> None:
 
 
 def _one_line(error: click.UsageError) -> str:
-    """Return click's message about wrong usage as one line that names the next step."""
+    """Return click's message about wrong usage as one line, with the next step."""
     message = " ".join(error.format_message().split())
     if error.ctx is None:
         return message
@@ -130,7 +130,7 @@ def main() -> None:
     try:
         status = root.main(prog_name="voxtrait", standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("voxtrait: stopped; what was done is kept, nothing is half-written", err=True)
+        click.echo("voxtrait: interrupted; finished work is kept, no file is incomplete", err=True)
         status = 130
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> collections.Counter[str]:
-    """Print predictions as they come. Return how many there are of each gender and each other status."""
+    """Print predictions as they come. Return the number of predictions by gender, or by status if not ``ok``."""
     from voxtrait.recognize.prediction import text_line
 
     counts: collections.Counter[str] = collections.Counter()
@@ -44,7 +44,7 @@ def print_answers(rows: Iterable[Row], format_: str, many: bool, width: int) -> 
 
 
 def totals(counts: Mapping[str, int], left_out: Sequence[str] = (), unit: str = "file") -> str:
-    """Return the counts of :func:`print_answers`, and what was skipped, as one line.
+    """Return the counts of :func:`print_answers`, and the skipped files, as one line.
 
     Examples:
         >>> totals({"no_speech": 1, "male": 4, "female": 7}, ["3 files with other endings skipped"])
@@ -77,7 +77,7 @@ def _json(row: Row, indent: int | None = None) -> str:
 
 
 def _json_list(rows: Iterable[Row]) -> Iterator[str]:
-    """Write a list piece by piece, so that a million predictions are not held in memory."""
+    """Yield a JSON list piece by piece, so that memory does not grow with its length."""
     yield "["
     last = None
     for row in rows:
@@ -90,7 +90,7 @@ def _json_list(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def widest(items: Sequence[Item]) -> int:
-    """Return the width of the column of file names: none for a single file."""
+    """Return the width of the column of file names in characters; 0 for a single file."""
     if len(items) == 1:
         return 0
     return min(WIDEST, max(1 if isinstance(item, BytesIO) else len(storage.text_of(item)) for item in items))

@@ -1,4 +1,4 @@
-"""``voxtrait corpus audit``."""
+"""Defines ``voxtrait corpus audit``: finds labels and speaker ids that look wrong."""
 
 import tempfile
 from contextlib import nullcontext
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from voxtrait.audit import Audit
 
 PATH = click.Path(path_type=Path)
-SHOWN = 10  # speakers of each task on a screen
+SHOWN = 10  # speakers per task printed as text
 
 
-@click.command(short_help="Find labels a model doubts, mixed and double ids, and listen.")
+@click.command(short_help="Find labels that look wrong, and mixed or duplicate speaker ids.")
 @click.argument("manifest", type=PATH)
 @out_option(
     type=click.Path(file_okay=False, path_type=Path),
@@ -36,9 +36,13 @@ SHOWN = 10  # speakers of each task on a screen
 )
 @model_option
 @click.option(
-    "--decisions", type=PATH, help="File of decisions saved by the page. They are applied first and not asked again."
+    "--decisions",
+    type=PATH,
+    help="File of decisions saved by the page. They are applied first; decided clips are not shown again.",
 )
-@click.option("--top", type=click.IntRange(min=1), default=200, show_default=True, help="Number of each kind to show.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=200, show_default=True, help="Number of findings of each kind to show."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed for the speaker folds.")
 @jobs_option
 @format_option("text", "json", "csv")
@@ -54,11 +58,11 @@ def audit(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Find the clips of MANIFEST whose label a model doubts, and with --out make a page to look, listen and decide.
+    """Find clips of MANIFEST whose labels look wrong; with --out, write a page for review.
 
-    Every clip is judged by a model that never heard its speaker. Ids that sound like several people and people with
-    several ids are listed too. No label is changed: the page saves decisions, which import --decisions applies. With
-    --out a killed run goes on when started again.
+    Each clip is scored by a model that was not trained on its speaker. The command also lists speaker ids that may mix
+    several people, and pairs of ids that may be one person. No label is changed: the page saves your decisions, and
+    `voxtrait corpus import --decisions` applies them. With --out, an interrupted run is resumed.
 
     \b
     Example: voxtrait corpus audit all.parquet --out audit
@@ -82,7 +86,7 @@ def audit(
         note(f"failed: {path}: {message}")
     for text in found.summary["notes"]:
         note(text, quiet)
-    note(f"listen and decide: {out / 'index.html'}" if out else "a page to listen and decide: --out FOLDER", quiet)
+    note(f"review page: {out / 'index.html'}" if out else "For a review page, add --out FOLDER.", quiet)
     finish(found.failed.height > 0)
 
 
@@ -104,5 +108,5 @@ def _print(found: "Audit", format_: str, top: int) -> None:
         for task in tasks:
             counts = tasks[task]
             click.echo(f"{task}: {counts['doubted_clips']} of {counts['clips']} labelled clips doubted")
-        click.echo(f"ids that may be several people: {found.summary['mixed']['ids']}")
-        click.echo(f"pairs of ids that may be one person: {found.summary['same']['pairs']}")
+        click.echo(f"speaker ids that may mix several people: {found.summary['mixed']['ids']}")
+        click.echo(f"pairs of speaker ids that may be one person: {found.summary['same']['pairs']}")

@@ -5,9 +5,9 @@ of an age interval. The rules for every command:
 
 - Text keeps the encoding of the terminal. A character that the encoding lacks is replaced by a similar ASCII
   character, or else by its escape, such as ``\\u8bed``.
-- JSON escapes all characters outside ASCII unless the encoding is UTF-8. It is then valid JSON in any encoding.
+- JSON escapes all characters outside ASCII unless the encoding is UTF-8. It is valid JSON in any encoding.
 - Other formats for programs are UTF-8 in files and pipes, as those programs expect. A terminal keeps its own encoding,
-  and ``PYTHONIOENCODING`` has precedence. Files of ``--out`` are always UTF-8.
+  and ``PYTHONIOENCODING`` has precedence. ``--out`` always writes UTF-8.
 """
 
 import codecs
@@ -41,7 +41,7 @@ _LIKENESS: Final = str.maketrans(
         "“": '"',
         "”": '"',
         "♪": "*",
-        # the bars of a timeline, from no speech to nothing else
+        # the bars of a timeline, from no speech to speech all the time
         "▁": "_",
         "▂": ".",
         "▃": ":",
@@ -53,7 +53,12 @@ _LIKENESS: Final = str.maketrans(
     }
 )
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
-_KEPT: Final = ("replace", "ignore", "xmlcharrefreplace", "namereplace")  # handlers that never raise: the user's choice
+_KEPT: Final = (
+    "replace",
+    "ignore",
+    "xmlcharrefreplace",
+    "namereplace",
+)  # never raise: set by the user
 
 
 def prepare() -> None:
@@ -66,20 +71,20 @@ def prepare() -> None:
 
 
 def filter_warnings() -> None:
-    """Show each warning of voxtrait as one line, and hide those of other packages unless Python has ``-W``."""
+    """Show each warning of voxtrait as one line; hide those of other packages unless Python runs with ``-W``."""
     warnings.showwarning = _note
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of NumPy and others: a user can do nothing about them
+        warnings.simplefilter("ignore")  # warnings of NumPy and others, which a user cannot act on
         warnings.filterwarnings("default", "voxtrait-", DeprecationWarning)  # former names of bundles
 
 
 def _note(message: Warning | str, *place: Any, **more: Any) -> None:
-    """Write a warning as one line on standard error, without file name and line number."""
+    """Print a warning as one line on standard error, without file name and line number."""
     click.echo(f"voxtrait: {message}", err=True)
 
 
 def plain(error: UnicodeError) -> tuple[str, int]:
-    r"""Replace characters that an encoding lacks: an error handler for :func:`codecs.register_error`.
+    r"""Replace characters that an encoding lacks. This is an error handler for :func:`codecs.register_error`.
 
     Examples:
         >>> codecs.register_error(PLAIN, plain)
@@ -89,7 +94,7 @@ def plain(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end].translate(_LIKENESS)
-    # text_of gives a byte of a name that is not UTF-8 the spelling that it has everywhere else
+    # text_of spells a byte of a name that is not UTF-8 as everywhere else
     return storage.text_of(lacking).encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
@@ -110,7 +115,7 @@ def json_text(text: str) -> str:
 
 
 def for_programs(format_: str) -> None:
-    """Set the encoding of standard output for a format, by the rules above."""
+    """Set the encoding of standard output for a format, by the rules in the module docstring."""
     stream = sys.stdout
     if format_ == "text" or is_utf8() or os.environ.get("PYTHONIOENCODING") or not isinstance(stream, io.TextIOWrapper):
         return

@@ -1,4 +1,4 @@
-"""``voxtrait convert``: any number of mp3 (or other) files to WAV."""
+"""Defines ``voxtrait convert``: converts audio files to 16-bit WAV."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    short_help="mp3 (or any audio) → 16-bit WAV, any number of files.",
+    short_help="Convert mp3 or other audio files to 16-bit WAV.",
     epilog="Example: voxtrait convert cv-corpus-6.1/en/clips wav --jobs 8",
 )
 @click.argument("source", metavar="SRC", type=click.Path())
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     type=click.Choice(["1", "keep"]),
     default="1",
     show_default=True,
-    help="Average the channels to one, or keep them.",
+    help="Number of channels: 1 (the average of all), or keep.",
 )
-@click.option("--overwrite", is_flag=True, help="Make every file again and replace existing ones.")
+@click.option("--overwrite", is_flag=True, help="Convert every file again, and replace existing ones.")
 @where_options
 @format_option("text", "json", "csv")
 @quiet_option
@@ -40,9 +40,9 @@ def convert(
 ) -> None:
     """Convert the clips of SRC to 16-bit PCM WAV files in OUT_DIR.
 
-    SRC is a folder, a manifest, a list of files (.txt) or an audio file. Subfolders are kept. A second run makes only
-    missing files. OUT_DIR/failures.csv lists the clips that failed, with the reasons. For one audio file, OUT_DIR may
-    be the name of the WAV file: voxtrait convert clip.mp3 clip.wav. SRC and OUT_DIR may be URLs.
+    SRC is a folder, a manifest, a list of files (.txt) or an audio file. Subfolders are kept. For one audio file,
+    OUT_DIR may be the name of the WAV file: voxtrait convert clip.mp3 clip.wav. A second run converts only missing
+    files. OUT_DIR/failures.csv lists failed clips with the reasons. SRC and OUT_DIR may be URLs.
     """
     from voxtrait.cli.derived import print_summary
     from voxtrait.derived.convert import convert as run

@@ -1,4 +1,4 @@
-"""``voxtrait corpus``: corpora become a manifest; a manifest is checked, split and counted."""
+"""Defines ``voxtrait corpus``: importing corpora into a manifest, and checking, splitting and counting it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +33,11 @@ PATH = click.Path(path_type=Path)
 
 
 @click.group(
-    short_help="Import, check, split and count corpora.",
-    epilog="First: voxtrait corpus import cv-corpus-6.1-2020-12-11/ all.parquet",
+    short_help="Import, check, split, count, audit and export corpora.",
+    epilog="Start with: voxtrait corpus import cv-corpus-6.1-2020-12-11/ all.parquet",
 )
 def corpus() -> None:
-    """Turn corpora into a manifest, check it, split it, count it."""
+    """Import corpora into a manifest; check, split, count, audit and export it."""
 
 
 @corpus.command("import")
@@ -45,11 +45,11 @@ def corpus() -> None:
 @click.argument("out", type=PATH)
 @click.option(
     "--tables",
-    help="Tables to read, with commas between: validated, other, invalidated, train, dev, test.  [default: validated]",
+    help="Tables to read, separated by commas: validated, other, invalidated, train, dev, test.  [default: validated]",
 )
-@click.option("--tables-only", is_flag=True, help="Read only the tables: no check for files, no durations.")
-@click.option("--decisions", type=PATH, help="Decisions to apply: saved by 'corpus audit', or written by hand.")
-@click.option("--extract", type=PATH, help="Write audio stored inside a dataset's tables to files in this folder.")
+@click.option("--tables-only", is_flag=True, help="Read only the tables; do not look for audio or measure durations.")
+@click.option("--decisions", type=PATH, help="File of decisions to apply: saved by 'corpus audit' or written by hand.")
+@click.option("--extract", type=PATH, help="Folder for audio that is stored inside a dataset's tables.")
 @click.option("--plot", type=PATH, help="Draw the funnel to this .png, .svg, .pdf or .jpg file.")
 @jobs_option
 @format_option("text", "json")
@@ -66,13 +66,14 @@ def import_(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Read corpora in any layout that is known into one manifest OUT (.parquet, .csv, .tsv).
+    """Import corpora of any supported layout into one manifest OUT (.parquet, .csv or .tsv).
 
-    A source is a Common Voice locale, release, folder of releases or .tar.gz that stays packed, another public corpus
-    (LibriSpeech, VoxCeleb, TIMIT, VCTK, ...), a Kaldi, Lhotse, audformat or Hugging Face dataset, a folder with
-    metadata.csv, a tree of class folders, or a table; the layout is found by itself. What is printed is the funnel:
-    where every row went. Every row stays but those that cannot be read and clips that come again, of which the first
-    source wins.
+    SRC is a Common Voice locale, release, folder of releases or packed .tar.gz, another public corpus (LibriSpeech,
+    VoxCeleb, TIMIT, VCTK, ...), a Kaldi, Lhotse, audformat or Hugging Face dataset, a folder with metadata.csv, a tree
+    of class folders, or a table. The layout is detected automatically.
+
+    Prints the funnel: how many rows were read, dropped and kept. Only unreadable rows and duplicate clips are dropped;
+    the first source wins.
 
     \b
     Example: voxtrait corpus import cv-corpus-*/ my-recordings/ all.parquet
@@ -107,11 +108,11 @@ def import_(
     for line in [*result.layouts(), *result.notes]:
         note(line, quiet)
     if not result.table.height:
-        raise NothingToDoError(f"no row to import from {', '.join(map(str, sources))}: {result.why_empty()}")
+        raise NothingToDoError(f"No rows to import from {', '.join(map(str, sources))}: {result.why_empty()}")
     manifest.write(manifest.with_relative_paths(result.table, out.parent), out, result.steps())
     if plot is not None:
         funnels.picture(result.steps(), plot)
-        note(f"picture in {plot}", quiet)
+        note(f"plot: {plot}", quiet)
     print_json(result.to_dict()) if format_ == "json" else _print_funnel(result, quiet)
     note(f"{counted(result.table.height, 'clip')} in {out}", quiet)
     if replaced is not None:
@@ -126,7 +127,7 @@ def _print_funnel(result: "Import", quiet: bool) -> None:
     for reason, count in sorted({**result.total.dropped, **result.decided}.items()):
         click.echo(f"dropped: {count} {reason}")
         if cases := [case for one in result.sources for case in one.examples.get(reason, [])][:3]:
-            note(f"  such as {', '.join(cases)}", quiet)
+            note(f"  for example {', '.join(cases)}", quiet)
     for why in sorted({why for one in result.sources for why in one.reasons}):
         count = sum(one.reasons.get(why, 0) for one in result.sources)
         note(f"  {count} unreadable: {why}", quiet)
@@ -134,10 +135,10 @@ def _print_funnel(result: "Import", quiet: bool) -> None:
 
 @corpus.command()
 @click.argument("manifest", type=click.Path())
-@click.option("--images", type=click.Path(), help="Also compare this folder of pictures with the manifest.")
+@click.option("--images", type=click.Path(), help="Also compare this folder of images with the manifest.")
 @click.option("--wav", type=click.Path(), help="Also compare this folder of converted audio with the manifest.")
-@click.option("--tables-only", is_flag=True, help="Check only the table, and read no audio.")
-@click.option("--cache", type=PATH, help="Keep the results of each file in this folder, and open only new files.")
+@click.option("--tables-only", is_flag=True, help="Check only the table; read no audio.")
+@click.option("--cache", type=PATH, help="Folder for the results per file. A later run opens only new files.")
 @where_options
 @format_option("text", "json", "csv")
 @quiet_option
@@ -151,10 +152,10 @@ def check(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Check a manifest's files, labels and splits; exit status 1 where something is fatal.
+    """Check a manifest's files, labels and splits. Exit status 1 if a problem is fatal.
 
-    MANIFEST may also be a corpus, a table of one, such as metadata.csv, or a packed Common Voice release, of which only
-    the tables are checked. The manifest, the paths in it and the folders may be URLs.
+    MANIFEST may also be a corpus, one of its tables, such as metadata.csv, or a packed Common Voice release. For a
+    packed release, only the tables are checked. The manifest, the paths in it and the folders may be URLs.
 
     \b
     Example: voxtrait corpus check all.parquet --images pictures
@@ -185,17 +186,17 @@ def check(
 @corpus.command()
 @click.argument("manifest", metavar="MANIFEST", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--sizes", default="80/10/10", show_default=True, help="Shares of the speakers in train/validation/test.")
+@click.option("--sizes", default="80/10/10", show_default=True, help="Shares of speakers in train/validation/test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the split.")
 @click.option(
-    "--allow-leak", is_flag=True, help="Split clips without speaker id one by one, and mark everything made from them."
+    "--allow-leak", is_flag=True, help="Also split clips without speaker ids, one by one, and mark all later results."
 )
 @format_option("text", "json", "csv")
 @quiet_option
 def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, format_: str, quiet: bool) -> None:
-    """Split a manifest into train, validation and test so that no speaker is in two of them.
+    """Split a manifest into train, validation and test, with each speaker in only one of them.
 
-    Stratified by gender and age group; a class with at least 3 speakers is in all three. A split that is there already
+    The split is stratified by gender and age group: a class with at least 3 speakers is in all three. An existing split
     is replaced.
 
     \b
@@ -209,11 +210,11 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
     shares = splitting.parse_sizes(sizes)
     table = manifests.read(manifest, splitting.LOOKED_AT)
     if before := table["split"].count():
-        note(f"replaces the split that {before} of {table.height} clips have", quiet)
+        note(f"replacing the existing split of {before} of {counted(table.height, 'clip')}", quiet)
     table = splitting.split(table, shares, seed=seed, allow_leak=allow_leak)
     rows, verdict = splitting.summary(table), splitting.leakage(table)["verdict"]
     made = table.select("split", *(name for name in table.columns if name == manifests.SPLIT_UNIT))
-    del table  # two tables of millions of rows at a time are too much for a laptop
+    del table  # two tables of millions of rows do not fit into the memory of a laptop
     manifests.write(
         manifests.moved(splitting.replaced(manifests.read(manifest), made), manifest.parent, out.parent),
         out,
@@ -231,7 +232,7 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
 def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
     """Count clips, speakers and hours by split, gender, age group and locale.
 
-    MANIFEST may also be a corpus, a table of one, such as metadata.csv, or a packed Common Voice release.
+    MANIFEST may also be a corpus, one of its tables, such as metadata.csv, or a packed Common Voice release.
 
     \b
     Example: voxtrait corpus stats all.parquet --plot all.png
@@ -246,9 +247,9 @@ def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
         table = manifests.read(given.manifest, corpora.COUNTED)
     if plot is not None:
         corpora.picture(table, plot)
-        note(f"picture in {plot}", quiet)
+        note(f"plot: {plot}", quiet)
     if unknown := table["duration_s"].null_count():
-        note(f"{unknown} of {table.height} clips have no known length and count as none in the hours", quiet)
+        note(f"duration unknown for {unknown} of {counted(table.height, 'clip')}; the hours exclude them", quiet)
     print_rows(corpora.stats(table), ("by", "value", "clips", "speakers", "hours"), format_)
     finish(given.failed)
 

@@ -1,4 +1,4 @@
-"""``voxtrait demo``: everything above, on made-up voices."""
+"""Defines ``voxtrait demo``: the whole pipeline on synthetic voices."""
 
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from voxtrait.cli.options import (
 
 
 @click.command(
-    short_help="The whole pipeline on synthetic voices.",
+    short_help="Run the whole pipeline on synthetic voices.",
     epilog="Example: voxtrait demo --out demo",
 )
 @out_option(
@@ -33,9 +33,8 @@ from voxtrait.cli.options import (
 def demo(out: Path, jobs: int | None, format_: str, quiet: bool) -> None:
     """Run the whole pipeline on synthetic voices, from a Common Voice release to predictions, in about two minutes.
 
-    Each step prints the command that does the same. Exit status 1 if the network trained here does not estimate the
-    gender of held-out synthetic voices (UAR under 0.9). Synthetic voices test the pipeline, and show nothing about
-    accuracy on real voices.
+    Each step prints the command that does the same. The exit status is 1 if the trained network has a gender UAR under
+    0.9 on held-out synthetic voices. Synthetic voices test the pipeline; they do not measure accuracy on real voices.
     """
     from voxtrait import batch
     from voxtrait.demo import run

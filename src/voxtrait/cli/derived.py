@@ -1,4 +1,4 @@
-"""How the summary of a derived folder is printed: by ``convert`` and by ``images``."""
+"""Prints the summary of a run of ``convert`` or ``images``."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,21 +9,21 @@ import click
 from voxtrait.cli.options import counted, finish, note, print_csv, print_json
 from voxtrait.derived.folders import FAILURES, Summary
 
-SHOWN: Final = 20  # failures in the text; all of them are in failures.csv
+SHOWN: Final = 20  # failures printed as text; failures.csv lists all of them
 COLUMNS: Final = ("path", "reason")
 
 
 def print_summary(summary: Summary, format_: str, quiet: bool, what: str, verb: str) -> None:
-    """Print what was done and what failed, and end with status 1 if anything did.
+    """Print the counts and the failures of a run, and end with exit status 1 if there are failures.
 
-    ``csv`` has a row for every file that failed and no figures; ``json`` has both.
+    ``csv`` has one row per failed file and no counts; ``json`` has both.
 
     Args:
-        summary: of the run.
+        summary: summary of the run.
         format_: ``text``, ``json`` or ``csv``.
         quiet: print no note.
-        what: noun for what is made, such as ``file``.
-        verb: participle for what was done, such as ``converted``.
+        what: noun for the results, such as ``file``.
+        verb: participle for the work, such as ``converted``.
     """
     figures = summary.to_dict()
     if format_ == "json":
@@ -40,23 +40,23 @@ def print_summary(summary: Summary, format_: str, quiet: bool, what: str, verb: 
 
 
 def sentence(figures: dict[str, Any], what: str, verb: str) -> str:
-    """Return what a run did, as a sentence.
+    """Return the counts of a run as a sentence.
 
     Examples:
         >>> sentence({"done": 3, "kept": 1, "failed": 1, "elapsed_s": 2.14}, "file", "converted")
-        '3 files converted in 2.1 s, 1 kept from before, 1 failed:'
-        >>> sentence({"done": 0, "kept": 1, "failed": 0, "elapsed_s": 0.1}, "picture", "drawn")
-        '0 pictures drawn in 0.1 s, 1 kept from before.'
+        '3 files converted in 2.1 s, 1 skipped (already done), 1 failed:'
+        >>> sentence({"done": 0, "kept": 1, "failed": 0, "elapsed_s": 0.1}, "image", "drawn")
+        '0 images drawn in 0.1 s, 1 skipped (already done).'
     """
     count = {name: figures.get(name, 0) for name in ("kept", "moved", "removed", "unlabelled", "unknown", "failed")}
     into = f" into {counted(figures['shards'], 'shard')}" if figures.get("shards") else ""
     parts = [f"{counted(figures['done'], what)} {verb}{into} in {figures['elapsed_s']:.1f} s"]
     texts = {
-        "kept": f"{count['kept']} kept from before",
+        "kept": f"{count['kept']} skipped (already done)",
         "moved": f"{count['moved']} moved to another class folder",
         "removed": f"{counted(count['removed'], 'file')} removed from old class folders",
-        "unlabelled": f"{counted(count['unlabelled'], 'clip')} without a label not {verb}",
-        "unknown": f"{counted(count['unknown'], 'file')} without a clip left in place",
+        "unlabelled": f"{counted(count['unlabelled'], 'clip')} without a label skipped",
+        "unknown": f"{counted(count['unknown'], 'file')} of unknown clips left in place",
         "failed": f"{count['failed']} failed",
     }
     parts += [text for name, text in texts.items() if count[name]]

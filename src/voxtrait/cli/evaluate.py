@@ -1,4 +1,4 @@
-"""``voxtrait evaluate``."""
+"""Defines ``voxtrait evaluate``: measures a bundle on held-out speakers and writes its report."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import click
 
 from voxtrait.cli.imported import manifest_of
 from voxtrait.cli.options import (
+    counted,
     finish,
     format_option,
     jobs_option,
@@ -19,18 +20,18 @@ from voxtrait.cli.options import (
 
 
 @click.command(
-    short_help="Measure a bundle on held-out speakers: report and card.",
+    short_help="Evaluate a bundle on held-out speakers; write a report and a model card.",
     epilog="Example: voxtrait evaluate run/bundle all.parquet --out report",
 )
 @click.argument("bundle")
 @click.argument("manifest", type=click.Path(path_type=Path))
-@out_option(required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
+@out_option(required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the report.")
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test", "all"]),
-    help="Clips of this split.  [default: test if the manifest has splits, else all]",
+    help="Split to evaluate on.  [default: test if the manifest has splits, else all]",
 )
-@click.option("--allow-leak", is_flag=True, help="Also measure on training speakers, and mark the report as leaked.")
+@click.option("--allow-leak", is_flag=True, help="Also evaluate on training speakers, and mark the report as leaked.")
 @format_option("text", "json")
 @jobs_option
 @quiet_option
@@ -44,12 +45,12 @@ def evaluate(
     jobs: int | None,
     quiet: bool,
 ) -> None:
-    """Measure BUNDLE (a folder, or the name of a shipped one) on the labelled clips of MANIFEST.
+    """Evaluate BUNDLE (a folder or a shipped name) on the labelled clips of MANIFEST.
 
-    MANIFEST may also be a corpus, or a table of one, such as metadata.csv.
+    MANIFEST may also be a corpus or one of its tables, such as metadata.csv.
 
-    Writes report.json, report.html, model-card.md and predictions.csv. The same command resumes an interrupted run.
-    Clips of speakers of training or model selection are refused.
+    Writes report.json, report.html, model-card.md and predictions.csv. The same command resumes an interrupted run. The
+    command refuses clips of speakers from training or model selection.
     """
     from voxtrait.batch import default_jobs
     from voxtrait.errors import NothingToDoError
@@ -58,7 +59,7 @@ def evaluate(
 
     with manifest_of(manifest, quiet) as given:
         if given.packed:
-            raise NothingToDoError(f"{manifest} is packed, expected clips that can be decoded: unpack it first")
+            raise NothingToDoError(f"{manifest} is packed, so its clips cannot be decoded. Unpack it first.")
         report = measure(
             bundle,
             given.manifest,
@@ -74,5 +75,5 @@ def evaluate(
         print_json(report)
     else:
         print_table(summary(report))
-    note(f"{report['n_clips']} clips, leakage: {report['leakage']}; read {out / 'report.html'}", quiet)
+    note(f"{counted(report['n_clips'], 'clip')}, leakage: {report['leakage']}; report: {out / 'report.html'}", quiet)
     finish(report["statuses"]["error"] > 0 or given.failed)

@@ -1,4 +1,4 @@
-"""``voxtrait corpus export``: a manifest in the format of another tool."""
+"""Defines ``voxtrait corpus export``: writes a manifest in the format of another tool."""
 
 import itertools
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from voxtrait.cli.options import (
+    counted,
     finish,
     format_option,
     jobs_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 TARGETS: Final = ("audiofolder", "kaldi", "lhotse", "audformat", "csv", "class-folders")
 COLUMNS: Final = ("clip_id", "path", "reason")
-SHOWN: Final = 20  # failures in the text; all of them are in failures.csv
+SHOWN: Final = 20  # failures printed as text; failures.csv lists all of them
 
 PATH = click.Path(path_type=Path)
 
@@ -32,14 +33,15 @@ PATH = click.Path(path_type=Path)
 @click.command()
 @click.argument("manifest", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--to", required=True, type=click.Choice(TARGETS), help="The format.")
+@click.option("--to", required=True, type=click.Choice(TARGETS), help="Format of the export.")
 @click.option(
     "--audio",
     type=click.Choice(["copy", "link", "reference"]),
-    help="Copy the files, link them, or leave them where they are.  [default: reference for kaldi, lhotse and csv]",
+    help="Copy the audio files, link to them, or only reference them.  [default: reference for kaldi, lhotse and csv; "
+    "else link]",
 )
-@click.option("--split", "splits", metavar="NAME", multiple=True, help="Only clips of this split; may come again.")
-@click.option("--tables-only", is_flag=True, help="Touch no audio: no look at which files are there.")
+@click.option("--split", "splits", metavar="NAME", multiple=True, help="Split to export; repeatable.  [default: all]")
+@click.option("--tables-only", is_flag=True, help="Export only the tables; do not look for audio.")
 @jobs_option
 @format_option("text", "json", "csv")
 @quiet_option
@@ -54,9 +56,10 @@ def export(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Write MANIFEST in the format of another tool to OUT, a new folder; nothing is ever overwritten.
+    """Export MANIFEST to the new folder OUT, in the format of another tool.
 
-    A run that was stopped is gone on with. Links are relative. What each format holds and loses: docs/how-to/export.md.
+    Existing files are never overwritten. An interrupted run is resumed. Links are relative. docs/how-to/export.md lists
+    what each format keeps and loses.
 
     \b
     Example: voxtrait corpus export all.parquet kaldi --to kaldi --split train --split test
@@ -76,7 +79,7 @@ def export(
 
 
 def _print(result: "Export", format_: str, quiet: bool) -> None:
-    """Print what was written and every file that failed, and end with status 1 if any did."""
+    """Print the counts and the failures of an export, and end with exit status 1 if there are failures."""
     failures = result.failures.iter_rows(named=True)
     if format_ == "json":
         print_json(result.to_dict())
@@ -89,6 +92,6 @@ def _print(result: "Export", format_: str, quiet: bool) -> None:
     for line in result.notes:
         note(line, quiet)
     if result.failed > SHOWN and format_ == "text":
-        note(f"{result.failed} files failed: {SHOWN} of them are shown, all with --format csv", quiet)
-    note(f"{result.written} clips in {result.out}: {', '.join(result.tables) or 'folders'}", quiet)
+        note(f"{result.failed:,} files failed. The first {SHOWN} are shown; --format csv shows all.", quiet)
+    note(f"{counted(result.written, 'clip')} in {result.out}: {', '.join(result.tables) or 'folders'}", quiet)
     finish(bool(result.failed))

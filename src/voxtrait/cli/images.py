@@ -1,4 +1,4 @@
-"""``voxtrait images``: clips to spectrogram pictures."""
+"""Defines ``voxtrait images``: draws clips as spectrogram images."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
-    """Read a width and a height, written ``432x288``."""
+    """Parse a width and a height, such as ``432x288``."""
     width, _, height = value.lower().replace("×", "x").partition("x")
     if not (width.isdecimal() and height.isdecimal()):
         raise click.BadParameter(f"got {value!r}, expected a width and a height such as 432x288", ctx, param)
@@ -19,7 +19,7 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
 
 
 @click.command(
-    short_help="Clips → mel-spectrogram pictures in class folders.",
+    short_help="Draw clips as mel-spectrogram images in class folders.",
     epilog="Example: voxtrait images all.parquet pictures --jobs 8",
 )
 @click.argument("source", metavar="SRC", type=click.Path())
@@ -30,10 +30,13 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     type=click.Choice(["middle", "stretch"]),
     default="middle",
     show_default=True,
-    help="middle: 10 ms a column, longer clips are cut and shorter ones padded; stretch: the whole clip.",
+    help="middle: 10 ms per column; longer clips are cropped to their middle, shorter ones padded. stretch: the whole "
+    "clip fills the width.",
 )
-@click.option("--overwrite", is_flag=True, help="Draw every picture again and replace existing ones.")
-@click.option("--shards", is_flag=True, help="For very many clips: write files of 500 pictures, and no class folders.")
+@click.option("--overwrite", is_flag=True, help="Draw every image again, and replace existing ones.")
+@click.option(
+    "--shards", is_flag=True, help="Write files of 500 images instead of class folders, for millions of clips."
+)
 @where_options
 @format_option("text", "json", "csv")
 @quiet_option
@@ -48,13 +51,14 @@ def images(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Draw the clips of SRC as mel spectrograms (PNG, no axes, no border) in OUT_DIR.
+    """Draw the clips of SRC as mel-spectrogram images (PNG, no axes, no border) in OUT_DIR.
 
-    From a manifest: class folders such as train/gender/female and train/age/female_fifties, and manifest.csv with the
-    speakers. From a folder or a list of files (.txt): the same subfolders. For one audio file, OUT_DIR may be the name
-    of the picture: voxtrait images clip.mp3 clip.png. A second run draws only missing pictures, and moves pictures
-    whose split has changed. OUT_DIR/failures.csv lists the clips that failed, with the reasons. SRC and OUT_DIR may be
-    URLs.
+    SRC is a manifest, a folder, a list of files (.txt) or an audio file. A manifest with splits gives class folders,
+    such as train/gender/female and train/age/female_fifties, and manifest.csv with the speakers. A folder or a list
+    keeps its subfolders. For one audio file, OUT_DIR may be the name of the image: voxtrait images clip.mp3 clip.png.
+
+    A second run draws only missing images, and moves images whose split has changed. OUT_DIR/failures.csv lists failed
+    clips with the reasons. SRC and OUT_DIR may be URLs.
     """
     from voxtrait.cli.derived import print_summary
     from voxtrait.derived import pictures
@@ -64,11 +68,11 @@ def images(
         from voxtrait.derived.shards import pack
 
         if overwrite:
-            raise click.UsageError("got --shards with --overwrite: delete the folder instead")
+            raise click.UsageError("Got --shards and --overwrite. Delete the folder instead.")
         if "://" in source or "://" in out_dir:
-            raise click.UsageError("got --shards with a URL: expected paths, for shards are trained from on a disk")
+            raise click.UsageError("Got --shards and a URL. Expected paths: training reads shards from a disk.")
         packed = pack(source, out_dir, size=size, fit=fit, jobs=where, label=text)
-        print_summary(packed, format_, quiet, "picture", "packed")
+        print_summary(packed, format_, quiet, "image", "packed")
         return
     summary = pictures.draw(source, out_dir, size=size, fit=fit, jobs=where, label=text, overwrite=overwrite)
-    print_summary(summary, format_, quiet, "picture", "drawn")
+    print_summary(summary, format_, quiet, "image", "drawn")

@@ -1,4 +1,4 @@
-"""Imports a corpus, its table or an archive into a temporary manifest, for commands that expect a manifest."""
+"""Imports a corpus, one of its tables or an archive into a temporary manifest, for commands that expect a manifest."""
 
 import contextlib
 import tempfile
@@ -10,16 +10,16 @@ from voxtrait.cli.options import label, note
 
 
 class Given(NamedTuple):
-    """A manifest to work on."""
+    """A manifest to process."""
 
-    manifest: Path | str  # a URL is no Path
-    packed: bool  # its clips are inside an archive: only the tables can be looked at
+    manifest: Path | str  # text if it is a URL
+    packed: bool  # its clips are inside an archive: only the tables can be read
     failed: bool  # parts of the corpus could not be read
 
 
 @contextlib.contextmanager
 def manifest_of(path: Path | str, quiet: bool) -> Iterator[Given]:
-    """Yield the given manifest. For a corpus, yield a temporary manifest of it, which is removed afterwards."""
+    """Yield the given manifest, or, for a corpus, a temporary manifest, which is removed afterwards."""
     from voxtrait import corpora, manifest, storage
     from voxtrait.errors import NothingToDoError
 
@@ -39,7 +39,7 @@ def manifest_of(path: Path | str, quiet: bool) -> Iterator[Given]:
     for failure in result.failures:
         note(f"voxtrait: {failure}")
     if not result.table.height:
-        raise NothingToDoError(f"no row to import from {path}: {result.why_empty()}")
+        raise NothingToDoError(f"No rows to import from {path}: {result.why_empty()}")
     note(f"{path} is not a manifest: imported for this run only", quiet)
     with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
         file = Path(folder, "all.parquet")

@@ -25,17 +25,17 @@ class Inputs(NamedTuple):
     """Inputs of a command."""
 
     items: list[Item]
-    many: bool  # the user expects a list as output
-    left_out: list[str]  # notes about other files in the folders
+    many: bool  # the output is a list, also for one file
+    left_out: list[str]  # notes about files that were skipped in folders
     unread: bool  # a folder cannot be read
 
 
 def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | None = None) -> Inputs:
-    """Make a list of files from the arguments.
+    """Return the files that the arguments name.
 
-    A folder becomes its audio files, a manifest and a list (``.txt``) the files that they name, ``-`` the bytes of
-    standard input. Unusable inputs stay in the list, and get a row of their own. The files that ``files_from`` lists
-    follow.
+    A folder is replaced by its audio files, a manifest or a list (``.txt``) by the files that it names, ``-`` by the
+    bytes of standard input. Unusable inputs stay in the list: each gets a row with the reason. The files that
+    ``files_from`` lists come last.
 
     Raises:
         NothingToDoError: if there is no argument, or no audio in any of them.
@@ -82,12 +82,12 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
 
 def _standard_input() -> bytes:
     if sys.stdin.isatty():
-        raise NothingToDoError("Standard input is a keyboard. Pipe sound into it, or name a file.")
+        raise NothingToDoError("Standard input is a keyboard. Pipe audio into it, or name a file.")
     return sys.stdin.buffer.read()
 
 
 def _hint(name: str) -> str | None:
-    """Return a hint about an argument that is not a file, or ``None``."""
+    """Return a hint about an argument that names no file, or ``None``."""
     from voxtrait import storage
 
     if name == "-" or storage.is_url(name) or os.path.lexists(storage.path_of(name)):
@@ -98,7 +98,7 @@ def _hint(name: str) -> str | None:
     if set(name) & set("*?"):
         return f"No file matches {name}."
     there: list[str] = []
-    with contextlib.suppress(OSError):  # no such folder, or one that may not be listed
+    with contextlib.suppress(OSError):  # the folder does not exist or cannot be read
         there = os.listdir(place.parent)  # noqa: PTH208 - names, not paths
     for other in difflib.get_close_matches(place.name, there, n=1, cutoff=0.75):
         return f"There is no file or folder {name}. Did you mean {storage.text_of(place.with_name(other))}?"
@@ -112,11 +112,11 @@ def _meant_as_output(name: str) -> str | None:
 
 
 def _named_by(name: str) -> tuple[list[Item], "Found | None"]:
-    """Return the files that an input names, and what the search of a folder found.
+    """Return the files that an input names, and, for a folder, the result of the search.
 
     Raises:
-        NothingToDoError: if there is none.
-        StorageError: if the place behind a URL cannot be reached.
+        NothingToDoError: if the input names no file.
+        StorageError: if a URL cannot be reached.
     """
     from voxtrait import storage
 
@@ -132,16 +132,16 @@ def _named_by(name: str) -> tuple[list[Item], "Found | None"]:
 
 
 def _in_folder(folder: str) -> tuple[list[Item], "Found"]:
-    """Return the audio files of a folder and its subfolders, and what else is there.
+    """Return the audio files of a folder and its subfolders, and the result of the search.
 
     Raises:
-        NothingToDoError: if there is no audio.
+        NothingToDoError: if the folder contains no audio.
     """
     from voxtrait import audio
 
     found = audio.search(folder)
     if not found.files:
-        audio.audio_files(folder)  # which says why
+        audio.audio_files(folder)  # raises with the reason
     return [str(file) for file in found.files], found
 
 
@@ -171,7 +171,7 @@ def _in_table(name: str) -> list[str]:
     """Return the files in the column ``path`` of a manifest, or of another table with that column.
 
     Raises:
-        NothingToDoError: if it names none that exist.
+        NothingToDoError: if none of the files exists.
     """
     from voxtrait import manifest, storage
 
@@ -184,8 +184,8 @@ def _in_table(name: str) -> list[str]:
     if storage.is_url(name):
         return manifest.with_absolute_paths(table, storage.parent(name))["path"].to_list()
     home = Path(name).resolve().parent
-    # a manifest names files from its own folder; a release of Common Voice has them in clips; a table of predictions
-    # has the names of the command line
+    # Paths of a manifest are relative to its folder, those of a Common Voice table to the folder clips beside it, and
+    # those of a table of predictions to the current folder
     for folder in (home, home / "clips", Path.cwd()):
         found = [
             path if storage.is_url(path) else storage.path_of(path)
@@ -201,10 +201,10 @@ def _in_table(name: str) -> list[str]:
 
 
 def _in_list(name: str) -> list[str]:
-    """Return the files that a text lists.
+    """Return the files that a text file lists.
 
     Raises:
-        NothingToDoError: if it names none that exist.
+        NothingToDoError: if none of them exists.
     """
     from voxtrait import storage
 
@@ -212,13 +212,13 @@ def _in_list(name: str) -> list[str]:
     if not any(storage.is_url(one) or os.path.lexists(one) for one in names):
         raise NothingToDoError(
             f"{name} is a text file and names no file that exists. Expected audio, a folder, a manifest "
-            f"({', '.join(TABLES)}) or a list with a path or a URL a line."
+            f"({', '.join(TABLES)}) or a list with one path or URL per line."
         )
     return names
 
 
 def _behind_url(url: str) -> list[Item]:
-    """Return the files of a URL. One with a file's suffix, or a web URL without a final slash, is one file itself."""
+    """Return the files at a URL. A URL with the suffix of a file, or a web URL without a final slash, is one file."""
     from voxtrait import storage
     from voxtrait.audio import SUFFIXES
     from voxtrait.recognize.recognizer import PICTURE_SUFFIXES

@@ -1,4 +1,4 @@
-"""``voxtrait corpus leakage``: what two splits, or two manifests, share."""
+"""Defines ``voxtrait corpus leakage``: what the splits of a manifest, or two manifests, share."""
 
 import contextlib
 from pathlib import Path
@@ -15,8 +15,8 @@ COLUMNS = ("shared", "count", "clips", "speakers", "examples")
 @click.command()
 @click.argument("manifest", type=PATH)
 @click.argument("other", type=PATH, required=False)
-@click.option("--tables-only", is_flag=True, help="Check only the tables, and read no audio.")
-@click.option("--cache", type=PATH, help="Keep the results of each file in this folder, and open only new files.")
+@click.option("--tables-only", is_flag=True, help="Check only the tables; read no audio.")
+@click.option("--cache", type=PATH, help="Folder for the results per file. A later run opens only new files.")
 @jobs_option
 @format_option("text", "json", "csv")
 @quiet_option
@@ -29,14 +29,15 @@ def leakage(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Find what the splits of MANIFEST share, or MANIFEST and OTHER. Exit status 1 if they leak.
+    """Find leakage between the splits of MANIFEST, or between MANIFEST and OTHER.
 
-    Both may also be a corpus, or a table of one, such as metadata.csv.
+    Each may also be a corpus or one of its tables, such as metadata.csv.
 
-    Speakers, clips, file contents and near-duplicate recordings must not be shared; sentences are only reported.
+    Speakers, clips, file contents and near-duplicate recordings must not be shared: the exit status is 1 if they are.
+    Shared sentences are only reported.
 
     \b
-    Example: voxtrait corpus leakage train.parquet benchmark.csv --cache heard
+    Example: voxtrait corpus leakage train.parquet benchmark.csv --cache checked
     """
     from voxtrait import batch, integrity
 
@@ -58,5 +59,5 @@ def leakage(
     if format_ == "text":
         click.echo(f"leakage: {found.verdict}")
     for line in found.not_looked_at:
-        note(f"not looked at: {line}", quiet)
+        note(f"not checked: {line}", quiet)
     finish(found.leaks or any(given.failed for given in (first, *rest)))

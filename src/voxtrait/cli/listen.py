@@ -1,4 +1,4 @@
-"""``voxtrait listen``: estimates while somebody speaks."""
+"""Defines ``voxtrait listen``: live estimates from a file, pipe or microphone."""
 
 import contextlib
 import json
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from voxtrait.timelines import Segment, Speaker
 
 RAW_KINDS: Final = ("s16le", "s16be", "s24le", "s32le", "f32le", "f64le", "u8", "s8", "mulaw", "alaw")
-NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
+NARROWEST: Final = 40  # a line is not shortened below this number of columns
 
 
 @click.command(
-    short_help="Gender and age while somebody speaks: a pipe, a stream, a microphone.",
+    short_help="Estimate gender and age live, from a microphone, pipe or stream.",
     epilog="Example: voxtrait listen --microphone        A stream: ffmpeg -i URL -f wav - | voxtrait listen -",
 )
 @click.argument("source", metavar="[FILE]", required=False, type=click.Path(readable=False))
 @model_option
 @format_option("text", "jsonl")
 @click.option(
-    "--every", metavar="SECONDS", type=float, default=1.0, show_default=True, help="Seconds of sound between updates."
+    "--every", metavar="SECONDS", type=float, default=1.0, show_default=True, help="Seconds of audio between updates."
 )
 @click.option(
     "--window",
@@ -41,26 +41,26 @@ NARROWEST: Final = 40  # columns of a terminal that a line is fitted into
     type=float,
     default=30.0,
     show_default=True,
-    help="Length of the 'last seconds' estimate.",
+    help="Length of the window for the estimate from the last seconds.",
 )
 @click.option("--raw", type=click.Choice(RAW_KINDS), help="Encoding of samples without a header.")
 @click.option(
     "--rate", type=click.IntRange(min=1), default=None, help="Sampling rate of --raw, in Hz.  [default: 16000]"
 )
-@click.option("--channels", type=click.IntRange(min=1), default=None, help="Channels of --raw.  [default: 1]")
+@click.option("--channels", type=click.IntRange(min=1), default=None, help="Number of channels of --raw.  [default: 1]")
 @click.option(
     "--microphone",
     metavar="[DEVICE]",
     is_flag=False,
     flag_value="",
     default=None,
-    help="Record from a microphone instead of FILE: the default one, or a number or part of a name that python -m "
-    "sounddevice lists.",
+    help="Record from a microphone instead of FILE. DEVICE is a number or part of a name that 'python -m sounddevice' "
+    "lists.  [default: the system's microphone]",
 )
 @click.option(
     "--timeline",
     is_flag=True,
-    help="Print the turns of several speakers, each piece at most 10 s after its start, and the whole timeline at the "
+    help="Print the turns of several speakers, each part at most 10 s after it begins, and the whole timeline at the "
     "end.",
 )
 @quiet_option
@@ -79,17 +79,18 @@ def listen(
 ) -> None:
     """Estimate gender and age of a voice while it speaks: from all speech so far, and from the last seconds.
 
-    FILE may be a file, a named pipe, or - for standard input. It may be endless. Ctrl-C ends the command with the final
-    estimate, which equals that of `voxtrait FILE` for the same sound. Input that stops being sound also ends it, with
-    exit status 1. With --timeline, the whole timeline is printed at the end.
+    FILE is an audio file, a named pipe, or - for standard input. It may be endless.
+
+    At the end of the input, or at Ctrl-C, the command prints the final estimate. It equals the prediction of
+    `voxtrait FILE` for the same audio. Damaged input also ends the command; the exit status is then 1.
     """
     if (source is None) == (microphone is None):
         got = "No input" if source is None else f"Got {source} and --microphone"
         raise OptionError(f"{got}. Expected FILE, - for standard input, or --microphone.")
     if raw is None and (rate or channels):
-        raise OptionError("got --rate or --channels without --raw: they are for samples without a header")
+        raise OptionError("Got --rate or --channels without --raw. They describe samples without a header.")
     if raw is not None and microphone is not None:
-        raise OptionError("got --raw for a microphone, expected it for samples in a file or a pipe")
+        raise OptionError("Got --raw and --microphone. Expected --raw only for samples from a file or a pipe.")
 
     from voxtrait.audio.streams import Raw
     from voxtrait.errors import require
@@ -138,7 +139,7 @@ def _follow(
     format_: str,
     quiet: bool,
 ) -> bool:
-    """Print turns as they are settled, and the whole timeline at the end. Return whether the sound was damaged."""
+    """Print turns as they become final, and the whole timeline at the end. Return whether the input was damaged."""
     from voxtrait.audio.channels import Comparison
     from voxtrait.audio.offset import steady
     from voxtrait.timelines import LiveDiarizer, formats
@@ -180,7 +181,7 @@ def _follow(
 
 
 def turn_line(turn: "Segment", speaker: "Speaker") -> str:
-    """Format a turn and what its speaker presents as, by all their speech so far, as one line.
+    """Format a turn, with the estimates for its speaker from all of their speech so far, as one line.
 
     Examples:
         >>> from voxtrait.timelines import Segment, Speaker
@@ -193,7 +194,7 @@ def turn_line(turn: "Segment", speaker: "Speaker") -> str:
 
 
 def _at_16_khz(blocks: Iterable[tuple["Signal", int]], compared: "Comparison") -> Iterator["Signal"]:
-    """Average the channels, which are compared before, and resample, in pieces of half a second."""
+    """Compare the channels, average them, and resample, in pieces of half a second."""
     import numpy as np
     import soxr
 
@@ -225,18 +226,18 @@ def _blocks(
     raw: Any,
     stack: contextlib.ExitStack,
     quiet: bool,
-    ending: str = "final answer",
+    ending: str = "final estimate",
 ) -> Iterator[tuple["Signal", int]]:
-    """Open the source. A file on a disk is read as other commands read it; anything else is read as a pipe."""
+    """Open the source. A regular file is read as other commands read it; anything else is read as a pipe."""
     from voxtrait import audio
     from voxtrait.audio import streams
 
     if source is None:
-        note(f"listening; Ctrl-C ends it with the {ending}", quiet)
+        note(f"Recording from the microphone. Press Ctrl-C to stop and print the {ending}.", quiet)
         return streams.microphone(microphone or None)
     if source == "-":
         if sys.stdin.isatty():
-            raise OptionError("standard input is a keyboard: pipe sound into it, or name a file")
+            raise OptionError("Standard input is a keyboard. Pipe audio into it, or name a file.")
         file: IO[bytes] = sys.stdin.buffer
         return streams.incoming(file, raw, name="standard input")
     place = Path(source)
@@ -250,15 +251,15 @@ def _blocks(
 
 
 class _Screen:
-    """The output of the updates: one line that is overwritten on a terminal, a line each elsewhere."""
+    """Prints the updates: on a terminal as one line that is overwritten, elsewhere as one line each."""
 
     def __init__(self, format_: str) -> None:
         self._json = format_ == "jsonl"
         self._over = not self._json and sys.stdout.isatty()
-        self._shown = 0  # columns of the line that the next one is written over
+        self._shown = 0  # columns of the line that the next one overwrites
 
     def show(self, estimate: "Estimate") -> None:
-        """Show an estimate, at once."""
+        """Print an estimate immediately."""
         if self._json:
             click.echo(_json_line(estimate))
         elif self._over:
@@ -272,7 +273,7 @@ class _Screen:
         sys.stdout.flush()
 
     def interrupt(self) -> None:
-        """Begin a new line after the terminal's ^C."""
+        """Begin a new line after the ^C of the terminal."""
         if self._over:
             click.echo()
             self._shown = 0

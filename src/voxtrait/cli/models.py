@@ -1,4 +1,4 @@
-"""``voxtrait models``."""
+"""Defines ``voxtrait models``: the installed bundles with their scores, data and licences."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,21 +15,21 @@ WIDTH: Final = 100  # columns of the text
 
 
 @click.command(
-    short_help="The installed bundles: scores, data, licences.",
+    short_help="List the installed bundles: scores, training data, licences.",
     epilog="Example: voxtrait models --format json",
 )
 @click.argument("bundles", nargs=-1, metavar="[BUNDLE]...")
-@click.option("--by-decade", is_flag=True, help="Print the age error by decade instead. JSON always includes it.")
+@click.option("--by-decade", is_flag=True, help="Show the age error by decade instead. JSON always includes it.")
 @format_option("text", "json")
 @quiet_option
 def models(bundles: tuple[str, ...], by_decade: bool, format_: str, quiet: bool) -> None:
-    """List the installed bundles, or those in folders: tasks, scores, data, licence, size."""
+    """List the installed bundles, or the given ones: tasks, scores, training data, licence, size."""
     from voxtrait.bundle import describe, load, shipped
     from voxtrait.errors import NothingToDoError
 
     found = [load(which) for which in bundles or shipped()]
     if not found:
-        raise NothingToDoError("No bundle is installed. Train one with 'voxtrait train' and name its folder here.")
+        raise NothingToDoError("No bundle is installed. Train one with 'voxtrait train', and pass its folder.")
     if format_ == "json":
         print_json([describe(bundle) | {"folder": str(bundle.folder)} for bundle in found])
     elif by_decade:
@@ -70,7 +70,7 @@ def _row(bundle: "Bundle") -> dict[str, Any]:
 
 
 def _print_decades(bundles: Iterable["Bundle"], quiet: bool) -> None:
-    """Print the age error by estimated and by labelled decade; write a note for each bundle without these scores."""
+    """Print the age error by estimated and by labelled decade; print a note for each bundle without these scores."""
     from voxtrait.evaluate.groups import BY_ESTIMATE, BY_GROUP, by_decade
 
     between = False
@@ -84,7 +84,7 @@ def _print_decades(bundles: Iterable["Bundle"], quiet: bool) -> None:
             if between:
                 click.echo()
             between = True
-            click.echo(f"{bundle.title}, age by {kind} decade, in years (bias below 0: estimated too young)")
+            click.echo(f"{bundle.title}, age by {kind} decade, in years (negative bias: underestimated)")
             print_table([_decade(kind, group, row) for group, row in rows.items()], digits=1)
 
 
@@ -100,7 +100,7 @@ def _decade(kind: str, group: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Return nested mappings as pairs of a dotted name and a value."""
+    """Yield pairs of a dotted name and a value from nested mappings."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}.")

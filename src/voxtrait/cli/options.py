@@ -1,4 +1,4 @@
-"""Options and output functions that the commands share."""
+"""Options and printing functions that several commands share."""
 
 import csv
 import functools
@@ -23,7 +23,7 @@ def _chosen(context: click.Context, parameter: click.Parameter, value: str) -> s
 
 
 def format_option(*formats: str, help_: str = "Format of the result.") -> Callable[[Command], Command]:
-    """``--format`` with the first choice as the default; the parameter is called ``format_``."""
+    """Return ``--format`` as an option. The default is the first format; the parameter is ``format_``."""
     return click.option(
         "--format",
         "-f",
@@ -51,7 +51,7 @@ def _model(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def _bundles(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the name of a shipped bundle, or a folder."""
+    """Complete names of shipped bundles, and folders."""
     from voxtrait.bundle import shipped
 
     names = [folder.name for folder in shipped() if folder.name.startswith(incomplete)]
@@ -59,7 +59,7 @@ def _bundles(context: click.Context, parameter: click.Parameter, incomplete: str
 
 
 def model_option(command: Command) -> Command:
-    """Add ``--model``: a bundle. The default is ``VOXTRAIT_MODEL``, or the shipped bundle."""
+    """Add ``--model``, a bundle. The default is ``VOXTRAIT_MODEL``, or the shipped bundle."""
     return click.option(
         "--model",
         "-m",
@@ -72,21 +72,26 @@ def model_option(command: Command) -> Command:
 
 
 def out_option(**settings: Any) -> Callable[[Command], Command]:
-    """Return ``--out`` as an option with these settings of click."""
+    """Return ``--out`` as an option with the given click settings."""
     return click.option("--out", "-o", **settings)
 
 
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress and no notes on standard error.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Suppress progress and notes.")
 
 
 def jobs_option(command: Command) -> Command:
-    """``--jobs``: processes; the default is the number of usable cores."""
-    help_ = "Number of processes.  [default: all cores]"
+    """Add ``--jobs``, the number of processes. The default is the number of usable cores."""
+    help_ = "Number of worker processes.  [default: all cores]"
     return click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help=help_)(command)
 
 
-def where_options(command: Command) -> Command:
-    """``--engine``, ``--address``, ``--jobs`` and ``--timeout``, as one parameter ``where``: a ``batch.Where``."""
+def where_options(command: Command, limit: str = "600") -> Command:
+    """Add ``--engine``, ``--address``, ``--jobs`` and ``--timeout``, as one parameter ``where`` (``batch.Where``).
+
+    Args:
+        command: function of the command.
+        limit: default of ``--timeout`` as the help states it.
+    """
 
     @functools.wraps(command)
     def gathered(
@@ -104,7 +109,7 @@ def where_options(command: Command) -> Command:
             "--timeout",
             type=click.FloatRange(min=0),
             metavar="SECONDS",
-            help="Maximum seconds for one file; 0 for no limit.  [default: 600]",
+            help=f"Maximum seconds per file; 0 for no limit.  [default: {limit}]",
         ),
         jobs_option,
         click.option("--address", help="Address of a running cluster.  [default: a new one on this machine]"),
@@ -121,7 +126,7 @@ def where_options(command: Command) -> Command:
 
 
 def label(text: str, quiet: bool) -> str | None:
-    """Return the label of a progress line, or ``None`` with ``quiet``."""
+    """Return the label of a progress line, or ``None`` if ``quiet`` is set."""
     return None if quiet else text
 
 
@@ -132,12 +137,12 @@ def note(message: str, quiet: bool = False) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value, readable."""
+    """Print one JSON value, indented."""
     click.echo(console.json_text(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def print_text(text: str, format_: str) -> None:
-    """Print a timeline in one of its formats; the text has its own line endings."""
+    """Print the text of a timeline, which ends with a line break already."""
     click.echo(console.json_text(text) if format_ in ("json", "jsonl", "lhotse") else text, nl=False)
 
 
@@ -175,7 +180,7 @@ def print_rows(value: Any, columns: Sequence[str], format_: str) -> None:
 
 
 def shown(examples: str | Sequence[object], brief: bool) -> str:
-    """Join examples into one field; on a screen there is room for three, and not for all of a speaker's 128 letters."""
+    """Join examples into one field. ``brief``, for screens, keeps three and shortens those over 60 characters."""
     texts = [examples] if isinstance(examples, str) else [str(example) for example in examples]
     if brief:
         texts = [text if len(text) <= 60 else f"{text[:20]}…{text[-36:]}" for text in texts[:3]]
@@ -199,7 +204,7 @@ def counted(number: int, what: str) -> str:
 
 
 def finish(failed: bool) -> None:
-    """End a command: status 1 when some inputs failed, after all of its output."""
+    """End a command, after all of its output, with exit status 1 if some inputs failed."""
     sys.stdout.flush()
     if failed:
         click.get_current_context().exit(1)

@@ -1,4 +1,4 @@
-"""``voxtrait predict``, which is also ``voxtrait FILE...``."""
+"""Defines ``voxtrait predict`` (also ``voxtrait FILE...``): gender and age of files and folders."""
 
 import dataclasses
 import difflib
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from voxtrait.batch import Where
     from voxtrait.recognize import Prediction, Recognizer
 
-WORTH_PROCESSES: Final = 200  # files from which starting processes costs less than it saves
-WORTH_PROGRESS: Final = 20  # files from which a progress line is worth its noise
+WORTH_PROCESSES: Final = 200  # fewer files are processed faster in one process
+WORTH_PROGRESS: Final = 20  # with fewer files there is no progress line
 LONGEST_NAME: Final = 200  # bytes of an output's name that still fits where more is added to it
-SHOWN: Final = 3  # failures that are printed when the predictions go to a file
+SHOWN: Final = 3  # failures printed when the predictions go to a file
 
 
 class _Channel(click.ParamType[int | Literal["each"]]):
@@ -41,7 +41,7 @@ class _Channel(click.ParamType[int | Literal["each"]]):
     name = "N|each"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Literal["each"]:
-        """Return the number, or the word."""
+        """Return the number, or ``each``."""
         if value == "each":
             return "each"
         if not str(value).isdecimal() or int(value) < 1:
@@ -53,10 +53,10 @@ CHANNEL: Final = _Channel()
 
 
 class PredictCommand(click.Command):
-    """Reports a word that is or resembles a command, and is not a file, as misplaced or misspelt."""
+    """Reports an argument that is or resembles a command, and is not a file, as misplaced or misspelt."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Suggest the command that may have been meant, before its options are reported as unknown."""
+        """Suggest the command that was probably meant, before its options are reported as unknown."""
         from voxtrait.cli import COMMANDS, Stop
 
         for word in args:
@@ -71,7 +71,7 @@ class PredictCommand(click.Command):
 
 @click.command(
     cls=PredictCommand,
-    short_help="Gender and age of files and folders (the default).",
+    short_help="Estimate gender and age in files and folders (the default command).",
     epilog="Example: voxtrait recordings/ --format csv > voices.csv",
 )
 @click.argument("inputs", nargs=-1, metavar="FILE...", type=click.Path(readable=False))
@@ -80,20 +80,20 @@ class PredictCommand(click.Command):
 @click.option(
     "--files-from",
     metavar="LIST",
-    help="Also take files from this list of paths and URLs, one per line. Lines that begin with # are comments. - for "
-    "standard input.",
+    help="File that lists more paths or URLs, one per line; - for standard input. Lines that begin with # are "
+    "comments.",
 )
 @out_option(
     type=click.Path(dir_okay=False),
-    help="Write to this .parquet, .csv or .jsonl file. Resumes an interrupted run. Replaces a finished file only if "
-    "this run makes all of its predictions again.",
+    help="Write results to this .parquet, .csv or .jsonl file. An interrupted run is resumed. A finished file is "
+    "replaced only if this run repeats all of its predictions.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file of --out, even if it holds something else.")
+@click.option("--overwrite", is_flag=True, help="Replace the --out file, whatever it contains.")
 @click.option(
     "--channel",
     type=CHANNEL,
     metavar="N|each",
-    help="Number of the channel to use, from 1, or 'each' for one prediction per channel. Cross-talk is not removed.  "
+    help="Channel to use, counted from 1, or 'each' for one prediction per channel. Cross-talk is not removed.  "
     "[default: the average of all]",
 )
 @where_options
@@ -109,12 +109,12 @@ def predict(
     where: "Where",
     quiet: bool,
 ) -> None:
-    """Estimate the gender and age that the voice in each FILE presents as.
+    """Estimate how the voice in each FILE presents: gender and age.
 
-    FILE may be audio, a folder, a manifest (.parquet, .csv, .tsv with a column path), a list (.txt), or - for standard
-    input. Files, folders and --out may be URLs: s3://bucket/clips, https://host/clip.mp3.
+    FILE is an audio file, a folder, a manifest (.parquet, .csv or .tsv with a column 'path'), a list of files (.txt),
+    or - for standard input. Files, folders and --out may be URLs: s3://bucket/clips, https://host/clip.mp3.
 
-    A file that cannot be used gets an error row with the reason; the exit status is then 1.
+    A file that cannot be used gets an error row with the reason, and the exit status is 1.
     """
     from voxtrait.recognize import check_table_name, load
 
@@ -139,7 +139,7 @@ def predict(
 
 
 def _check_finished(out: str, found: Inputs, recognizer: "Recognizer", channel: int | Literal["each"] | None) -> None:
-    """Refuse to replace a finished table whose predictions this run would not make again."""
+    """Refuse to replace a finished table if this run would not repeat all of its predictions."""
     from voxtrait import storage
     from voxtrait.recognize import check_replaceable
 
@@ -155,7 +155,7 @@ def predict_into(
     quiet: bool,
     channel: int | Literal["each"] | None = None,
 ) -> bool:
-    """Predict into a file; a killed run goes on where it was. Return whether a file failed."""
+    """Write predictions to a file; resume an interrupted run. Return whether a file failed."""
     import polars as pl
 
     from voxtrait import batch, storage
@@ -181,7 +181,7 @@ def predict_into(
     for path, message in failures.iter_rows():
         note(f"failed: {one_line(message if path is None or path in message else f'{path}: {message}')}", quiet)
     if (more := counts.get("error", 0) - failures.height) > 0:
-        note(f"and {more} more: the rows of status error in {name}", quiet)
+        note(f"and {more} more: see the rows with status error in {name}", quiet)
     return "error" in counts
 
 
@@ -204,9 +204,8 @@ class Pace:
 
     def __str__(self) -> str:
         if not self.files:
-            return "; all of them were there"
+            return "; all were finished before"
         seconds = max(self._elapsed_s, 1e-3)
         return (
-            f"; {self.files} in this run, {self.files / seconds:.1f} files/s, "
-            f"{self.audio_s / seconds:.0f} s of audio a second (× real time)"
+            f"; {self.files} in this run, {self.files / seconds:.1f} files/s, {self.audio_s / seconds:.0f} × real time"
         )

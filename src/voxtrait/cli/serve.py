@@ -1,4 +1,4 @@
-"""``voxtrait serve``."""
+"""Defines ``voxtrait serve``: runs the web page and the REST API."""
 
 import re
 from typing import Any, Final
@@ -12,7 +12,7 @@ UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    """Read a number of bytes: ``100MB``, ``1.5 GB``, ``5000``."""
+    """Parse a number of bytes, such as ``100MB``, ``1.5 GB`` or ``5000``."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG]?)B?", value.strip().upper())
     size = round(float(found[1]) * UNITS[found[2]]) if found else 0
     if size < 1:
@@ -21,22 +21,27 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
 
 
 @click.command(
-    short_help="Web page and REST API on this machine.",
+    short_help="Serve the web page and the REST API on this machine.",
     epilog="Example: voxtrait serve --port 8000        Then: curl -F file=@clip.mp3 http://127.0.0.1:8000/v1/predict",
 )
 @click.option(
     "--port", "-p", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for any free port."
 )
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on. Any but the loopback needs a token."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address of the server. Any other than loopback needs --token-file or --no-auth.",
 )
-@click.option("--allow-host", metavar="NAME", multiple=True, help="Further host name of the server. Repeatable.")
-@click.option("--token-file", metavar="FILE", help="File whose first line is the token of every request.")
-@click.option("--no-auth", is_flag=True, help="Serve other machines without a token.")
+@click.option("--allow-host", metavar="NAME", multiple=True, help="Additional host name of the server; repeatable.")
+@click.option(
+    "--token-file", metavar="FILE", help="File whose first line is the access token that every request must send."
+)
+@click.option("--no-auth", is_flag=True, help="Allow other machines to use the server without a token.")
 @model_option
 @click.option("--workers", type=click.IntRange(1, 256), help="Number of worker processes.  [default: one per core]")
 @click.option(
-    "--queue", type=click.IntRange(min=0), default=16, show_default=True, help="Number of uploads that may wait."
+    "--queue", type=click.IntRange(min=0), default=16, show_default=True, help="Maximum number of waiting uploads."
 )
 @click.option(
     "--max-upload",
@@ -51,14 +56,14 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
     type=click.FloatRange(1),
     default=3600,
     show_default=True,
-    help="Maximum seconds of sound in an upload.",
+    help="Maximum seconds of audio in an upload.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
     default=60,
     show_default=True,
-    help="Maximum seconds of work without progress, and of waiting for a worker. Each processed minute of sound is "
+    help="Maximum seconds without progress, and of waiting for a worker. Each processed minute of audio counts as "
     "progress.",
 )
 @click.option(
@@ -66,7 +71,7 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
     type=click.FloatRange(1),
     default=120,
     show_default=True,
-    help="Maximum seconds for sending an upload.",
+    help="Maximum seconds for receiving an upload.",
 )
 @click.option(
     "--live-sessions", type=click.IntRange(1, 64), default=4, show_default=True, help="Maximum number of live sessions."
@@ -92,8 +97,8 @@ def serve(
 ) -> None:
     """Serve the web page and the REST API until Ctrl-C. Uploads are never stored, and nothing leaves the machine.
 
-    The server listens on the loopback address unless --host sets another. Requests then need the token of --token-file,
-    unless --no-auth is given. The log is lines of JSON on standard error; --quiet logs only warnings.
+    The server uses the loopback address unless --host sets another. Requests then need the token of --token-file,
+    unless --no-auth is given. The log is written to standard error as lines of JSON; --quiet logs only warnings.
     """
     from voxtrait.web import Settings, create_app, is_loopback, read_token, require_extra
     from voxtrait.web import serve as run
@@ -101,11 +106,11 @@ def serve(
     require_extra()
     local = is_loopback(host)
     if token_file and no_auth:
-        raise OptionError("got --token-file and --no-auth, expected one of them")
+        raise OptionError("Got --token-file and --no-auth. Expected one of them.")
     if not (local or token_file or no_auth):
         raise OptionError(
-            f"at {host} other machines can reach the server: expected --token-file FILE, or --no-auth to let all of "
-            "them in"
+            f"Other machines can reach the server at {host}. Expected --token-file FILE, or --no-auth to allow access "
+            "without a token."
         )
     settings = Settings(
         max_upload_bytes=max_upload,
@@ -123,7 +128,7 @@ def serve(
             from voxtrait.cli.options import print_json
 
             print_json({"url": url, "workers": settings.workers})
-        note(f"voxtrait is at {url}  (Ctrl-C ends it)", quiet)
+        note(f"voxtrait is running at {url}  (Ctrl-C stops it)", quiet)
         if open_:
             click.launch(url)
 

@@ -1,7 +1,8 @@
-"""``voxtrait timeline``: who speaks when in recordings, and what each voice presents as."""
+"""Defines ``voxtrait timeline``: who speaks when in recordings, with gender and age of each speaker."""
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 import tempfile
@@ -33,29 +34,29 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("text", "json", "jsonl", "csv", "textgrid", "rttm", "srt", "audacity", "lhotse")
 
-TABLE: Final = ".parquet"  # the ending of an output file with one row a segment
+TABLE: Final = ".parquet"  # suffix of an output file with one row per segment
 
 
 @click.command(
-    short_help="Who speaks when in recordings of any length, and what each voice presents as.",
+    short_help="Find who speaks when in recordings, with gender and age of each speaker.",
     epilog="Example: voxtrait timeline talk.mp3 --format textgrid --out talk.TextGrid",
 )
 @click.argument("inputs", nargs=-1, metavar="RECORDING...", type=click.Path(readable=False))
 @model_option
 @format_option(*FORMATS)
-@click.option("--speakers", type=click.IntRange(min=1), help="Number of speakers, if it is known.")
-@click.option("--min-speakers", type=click.IntRange(min=1), help="Smallest possible number of speakers.")
-@click.option("--max-speakers", type=click.IntRange(min=1), help="Largest possible number of speakers.")
+@click.option("--speakers", type=click.IntRange(min=1), help="Number of speakers, if known.")
+@click.option("--min-speakers", type=click.IntRange(min=1), help="Minimum number of speakers.")
+@click.option("--max-speakers", type=click.IntRange(min=1), help="Maximum number of speakers.")
 @click.option(
     "--turns",
     type=click.Path(),
-    help="File with the turns: RTTM, TextGrid, ELAN, Audacity labels, SRT, VTT, JSON or CSV; or a folder with one such "
-    "file for each recording. The speakers keep their names, and only gender and age are predicted.",
+    help="File of known turns (RTTM, TextGrid, ELAN, Audacity labels, SRT, VTT, JSON or CSV), or a folder with one "
+    "such file per recording. Speakers keep their names; only gender and age are estimated.",
 )
 @click.option(
     "--channels",
     is_flag=True,
-    help="Each channel is one speaker, as in telephone calls. Removes cross-talk.",
+    help="Treat each channel as one speaker, as in telephone calls. Removes cross-talk.",
 )
 @click.option(
     "--channel",
@@ -64,14 +65,14 @@ TABLE: Final = ".parquet"  # the ending of an output file with one row a segment
 )
 @out_option(
     type=click.Path(),
-    help="Output file, or a folder with one file for each recording. In a folder, finished recordings are skipped.",
+    help="Output file, or a folder for one file per recording. In a folder, finished recordings are skipped.",
 )
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False),
-    help="Draw the timeline of one recording to this file: a .png, .svg, .pdf or .jpg.",
+    help="Draw the timeline of one recording to this .png, .svg, .pdf or .jpg file.",
 )
-@where_options
+@functools.partial(where_options, limit="no limit")
 @quiet_option
 def timeline(
     inputs: tuple[str, ...],
@@ -90,11 +91,12 @@ def timeline(
 ) -> None:
     """Find who speaks when in each RECORDING, and estimate gender and age of each speaker.
 
-    Finds speech, cuts turns where the speaker changes, and joins the turns of one speaker. Overlapping speech is two
-    turns that overlap. A recording may have any length. A folder stands for its audio files, - for
-    standard input. There is no time limit unless --timeout sets one.
+    RECORDING is an audio file of any length, a folder of audio files, or - for standard input.
 
-    Exit status 1: some recordings could not be used.
+    Detects speech, cuts turns where the speaker changes, and joins the turns of one speaker. Overlapping speech becomes
+    two overlapping turns.
+
+    The exit status is 1 if a recording could not be used.
     """
     from voxtrait import batch
     from voxtrait.manifest.funnel import check_picture
@@ -119,7 +121,7 @@ def timeline(
     known: Sequence[Segment] | Mapping[str, Sequence[Segment] | OptionError] | None = None
     if turns is not None:
         if speakers or min_speakers or max_speakers:
-            raise OptionError("got --turns and a number of speakers, expected one of the two: the turns name them")
+            raise OptionError("Got --turns and a number of speakers. Expected one of them, as turns name the speakers.")
         names = [_name(item) for item in items]
         known = (
             read_turns(turns, recording=names[0])
@@ -130,10 +132,10 @@ def timeline(
         check_picture(plot)
         if len(items) > 1 or folder:
             got = "--out FOLDER" if folder else f"{len(items)} recordings"
-            raise OptionError(f"Got --plot and {got}. Expected one recording, and --out FILE or none.")
+            raise OptionError(f"Got --plot and {got}. Expected one recording, and no --out FOLDER.")
         _check_place(plot)
     targets = _targets(items, str(out), formats.ENDINGS[format_]) if folder else []
-    there = 0  # recordings that have their file
+    there = 0  # recordings whose output file exists
     if folder:
         unfinished = [place for place, target in enumerate(targets) if not target.exists()]
         items = [items[place] for place in unfinished]
@@ -142,10 +144,10 @@ def timeline(
     recognizer = load(model)
     jobs = min(where.jobs or batch.default_jobs(), max(len(items), 1)) if where.engine == "local" else where.jobs
     threads = 1 if (jobs or 2) > 1 else where.jobs or batch.default_jobs()
-    # the progress of a single recording is that within it, as far as this process works on it
+    # for a single recording the progress line shows seconds, if this process reads it
     progress = len(items) == 1 and where.engine == "local" and jobs == 1 and not quiet and not channels
     job = _Job(recognizer, (speakers, min_speakers, max_speakers), known, channels, channel, threads, progress)
-    # the default time limit is made for clips; a recording may have any length
+    # the default time limit suits clips; a recording may have any length
     timeout = None if where.inline else where.timeout
     where = dataclasses.replace(where, jobs=jobs, timeout=timeout, inline=where.inline and 1)
     found = batch.run(
@@ -173,12 +175,12 @@ def timeline(
             yield one
             if plot is not None:
                 draw(one, plot)
-                note(f"picture in {plot}", quiet)
+                note(f"plot: {plot}", quiet)
 
     if folder:
         statuses = [one.status for one in counted()]
         failures = statuses.count("error")
-        skipped = f", {there} skipped (another folder for other options)" if there else ""
+        skipped = f", {there} skipped (already in the folder)" if there else ""
         note(f"{out}: {len(statuses) - failures} written, {failures} failed{skipped}", quiet)
     elif out is not None and as_table:
         formats.write_table(list(counted()), out)
@@ -194,7 +196,7 @@ def timeline(
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """What is done with a recording, in whatever process."""
+    """Computes the timeline of a recording, in any process."""
 
     recognizer: "Recognizer"
     speakers: tuple[int | None, int | None, int | None]
@@ -235,7 +237,7 @@ class _Job:
 
 @contextlib.contextmanager
 def sound_progress(item: Item | None) -> Iterator[Callable[[float], None] | None]:
-    """Show how much of a recording is processed, once that has taken three seconds; nothing for ``None``."""
+    """Show how many seconds of a recording are processed, after a delay of three seconds; nothing for ``None``."""
     from tqdm import tqdm
 
     from voxtrait import audio, storage
@@ -245,9 +247,9 @@ def sound_progress(item: Item | None) -> Iterator[Callable[[float], None] | None
         return
     total = None if isinstance(item, str) and storage.is_url(item) else audio.stated_s(item)
     every = 0.1 if sys.stderr.isatty() else 10.0
-    form = "{desc}: {percentage:.0f} %, {n:.0f} of {total:.0f} s of sound, {elapsed} < {remaining}"
+    form = "{desc}: {percentage:.0f} %, {n:.0f} of {total:.0f} s of audio, {elapsed} < {remaining}"
     if total is None:
-        form = "{desc}: {n:.0f} s of sound, {elapsed}"
+        form = "{desc}: {n:.0f} s of audio, {elapsed}"
     with tqdm(
         total=total, desc="timeline", delay=3.0, mininterval=every, file=sys.stderr, dynamic_ncols=True, bar_format=form
     ) as bar:
@@ -259,7 +261,7 @@ def sound_progress(item: Item | None) -> Iterator[Callable[[float], None] | None
 
 
 def _printed(found: Iterable[Any], format_: str, many: bool) -> Iterator[str]:
-    """Yield the text of each timeline when it is there, where the format allows it."""
+    """Yield the text of each timeline as soon as it is ready, or of all timelines if the format needs all of them."""
     from voxtrait.timelines import formats
 
     if format_ in ("text", "jsonl"):
@@ -270,7 +272,7 @@ def _printed(found: Iterable[Any], format_: str, many: bool) -> Iterator[str]:
 
 
 def _format_of(out: str, format_: str) -> str:
-    """Return the format that the ending of a file name stands for; the format that was asked for wins."""
+    """Return the format of an output file: that of ``--format``, or else that of the file's suffix."""
     from voxtrait.timelines import formats
 
     if format_ != "text":
@@ -278,17 +280,17 @@ def _format_of(out: str, format_: str) -> str:
     suffix = Path(out).suffix.lower()
     if suffix not in formats.SUFFIXES:
         raise OptionError(
-            f"got the output file {out}, expected one ending in {', '.join(sorted([*formats.SUFFIXES, TABLE]))}, a "
-            "folder, or --format"
+            f"Got the output file {out}. Expected one ending in {', '.join(sorted([*formats.SUFFIXES, TABLE]))}, a "
+            "folder, or --format."
         )
     return formats.SUFFIXES[suffix]
 
 
 def _check_place(file: str) -> None:
-    """Make the folder of an output file, and check that files can be written there, before hours are spent.
+    """Create the folder of an output file, and check that it is writable, before the work begins.
 
     Raises:
-        OptionError: if not.
+        OptionError: if files cannot be written there.
     """
     folder = Path(file).parent
     try:
@@ -297,7 +299,7 @@ def _check_place(file: str) -> None:
             pass
     except OSError as error:
         raise OptionError(
-            f"Cannot write to {file}: {error.strerror}. Expected a place where files can be made."
+            f"Cannot write to {file}: {error.strerror}. Expected a folder with write permission."
         ) from None
 
 
@@ -315,7 +317,7 @@ def _name(item: Item) -> str | None:
 
 
 def _targets(items: Sequence[Item], folder: str, ending: str) -> list[Path]:
-    """Return the output file of each recording: its path below the folder that all have in common, and the ending.
+    """Return the output file of each recording: its path below the folder that all have in common, and the suffix.
 
     Raises:
         OptionError: if two recordings would have the same file.
@@ -328,5 +330,8 @@ def _targets(items: Sequence[Item], folder: str, ending: str) -> list[Path]:
     for place, target in enumerate(found):
         if target in found[:place]:
             first = names[found.index(target)]
-            raise OptionError(f"got {first} and {names[place]}, whose output would both be {target}: run them apart")
+            raise OptionError(
+                f"{first} and {names[place]} would have the same output file, {target}. Process them separately, each "
+                "with its own --out."
+            )
     return found

@@ -1,4 +1,4 @@
-"""``voxtrait train``."""
+"""Defines ``voxtrait train``: trains a model from a recipe, and writes its bundle and report."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from voxtrait.cli.options import (
 
 
 @click.command(
-    short_help="Train a recipe to a bundle and its report.",
+    short_help="Train a model from a recipe; write its bundle and report.",
     epilog="Example: voxtrait train diary-gender --data manifest.parquet --out runs/gender",
 )
 @click.argument("recipe")
@@ -25,12 +25,12 @@ from voxtrait.cli.options import (
     "--data",
     required=True,
     type=click.Path(path_type=Path),
-    help="A manifest with splits, an images folder, or a folder of shards (voxtrait images --shards).",
+    help="Manifest with splits, folder of images, or folder of shards (voxtrait images --shards).",
 )
-@out_option(required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of this run.")
+@out_option(required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for this run.")
 @click.option("--resume", is_flag=True, help="Resume the interrupted run in --out.")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable."
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one value of the recipe; repeatable."
 )
 @jobs_option
 @format_option("text", "json")
@@ -45,13 +45,13 @@ def train(
     format_: str,
     quiet: bool,
 ) -> None:
-    """Train RECIPE (base, diary-gender, diary-age, or a TOML file) to a bundle and its report.
+    """Train a model from RECIPE (base, fast, diary-gender, diary-age, or a TOML file); write its bundle and report.
 
     Writes OUT/bundle, OUT/report/report.html, OUT/report/funnel.png and .csv (which clips were used, and why others
-    were not), OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
+    were skipped), OUT/curves.png and .csv, OUT/figures.json and OUT/checkpoints.
 
     \b
-    In several processes, on one machine or on several:
+    To train in several processes, on one or more machines:
     torchrun --nproc-per-node 2 -m voxtrait train diary-gender --data DATA --out OUT
     """
     from voxtrait.batch import default_jobs
@@ -63,7 +63,7 @@ def train(
     require_extra()
     settings = load(recipe, overrides)
     if not data.exists():
-        raise NothingToDoError(f"no data at {data}: expected a manifest, an images folder or a folder of shards")
+        raise NothingToDoError(f"No data at {data}. Expected a manifest, a folder of images or a folder of shards.")
     quiet = quiet or not leads()
     outcome = run(settings, data, out, resume=resume, jobs=jobs or default_jobs(), label=label(settings.name, quiet))
     if not leads():
