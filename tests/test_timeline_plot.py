@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageColor
 
-from voxtrait import audio
+from voxtrait import audio, palette
 from voxtrait.cli import root
 from voxtrait.errors import OptionError
 from voxtrait.timelines import Segment, Speaker, Timeline
@@ -36,7 +36,8 @@ def test_every_speaker_has_a_lane_and_names_are_drawn_as_they_are(tmp_path: Path
     with Image.open(tmp_path / "two.png") as two, Image.open(tmp_path / "twelve.png") as twelve:
         assert two.width == twelve.width and twelve.height > two.height + 400
         colours = {colour for _, colour in twelve.convert("RGB").getcolors(10**6) or []}
-    assert {(0x8E, 0x5B, 0xA6), (0x2F, 0x8F, 0x83), (0x8A, 0x8F, 0x98)} <= colours
+    shown = (palette.FEMALE, palette.MALE, palette.UNSURE, palette.MUSIC, palette.PAPER, palette.INK)
+    assert {ImageColor.getrgb(colour.light) for colour in shown} <= colours
 
 
 def test_a_recording_without_speech_has_a_picture_that_says_so(tmp_path: Path) -> None:

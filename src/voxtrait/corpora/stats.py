@@ -9,6 +9,8 @@ import polars as pl
 from voxtrait.audio.writing import atomic_path
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest.funnel import check_picture
+from voxtrait.palette import FEMALE, HATCH, MALE, OTHER, PAPER
+from voxtrait.palette.drawing import dress
 
 BY: Final = ("split", "gender", "age_group", "locale")
 COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")
@@ -17,7 +19,8 @@ COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")
 LARGEST: Final = 15  # locales that the picture has room for
 FEWEST: Final = 8  # bars that it keeps room for
 
-_COLORS: Final = {"female": "#8e5ba6", "male": "#2f8f83", "other": "#d98c3f", "unknown": "#c9ccd1"}
+_COLORS: Final = {"female": FEMALE.light, "male": MALE.light, "other": OTHER.light, "unknown": HATCH.light}
+_HATCHES: Final = {"male": "//", "other": "xx", "unknown": ".."}  # for eyes and printers without colour
 _ORDER: Final = {name: at for at, name in enumerate((*SPLITS, *GENDERS, *AGE_GROUPS))}
 
 
@@ -91,6 +94,7 @@ def picture(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     _bars(axes["locale"], _crossed(table, "locale"), [*largest, *rest], f"{counted} by locale{of}", across=True)
     handles, names = axes["age"].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
+    dress(figure)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as part:
         figure.savefig(part, dpi=120, format=file.suffix[1:].lower())
@@ -117,10 +121,11 @@ def _bars(
     base = [0] * len(values)
     for gender, color in _COLORS.items():
         heights = [counts.get((value, gender), 0) for value in values]
+        look = {"facecolor": color, "hatch": _HATCHES.get(gender, ""), "edgecolor": PAPER.light, "linewidth": 0}
         if across:
-            axis.barh(names, heights, left=base, color=color, label=gender)
+            axis.barh(names, heights, left=base, label=gender, **look)
         else:
-            axis.bar(names, heights, bottom=base, color=color, label=gender)
+            axis.bar(names, heights, bottom=base, label=gender, **look)
         base = [low + height for low, height in zip(base, heights, strict=True)]
     highest = max(base, default=0) or 1
     for at, total in enumerate(base):

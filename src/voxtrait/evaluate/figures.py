@@ -1,7 +1,7 @@
 """The figures of gender and of age over a table of clips, and what they are made of."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ AGE_FIGURES: Final = (
     *("interval_width", "interval_width_constant", "mae_by_speaker", "mae_female", "mae_male"),
     *("joint_uar", "joint_accuracy", "joint_majority"),
 )
+LEAST_IN_BIN: Final = 20  # clips of a bin in the calibration plot
 STATUSES: Final = ("ok", "no_speech", "too_short", "error")
 FEW: Final = 10  # speakers below which figures are unreliable: they are marked, and no sentence uses them
 
@@ -110,6 +111,42 @@ def median_age(clips: pl.DataFrame) -> float | None:
     """Give the constant guess with the least absolute error."""
     median = clips["true_age_years"].median()
     return None if median is None else float(str(median))
+
+
+def merged_bins(bins: Sequence[Mapping[str, Any]], least: int = LEAST_IN_BIN) -> list[dict[str, Any]]:
+    """Merge neighbouring bins of a calibration plot until each holds enough clips.
+
+    Bins are merged from left to right. If the last ones hold too few, they join the bin to their left.
+
+    Args:
+        bins: ``reliability`` of a report.
+        least: clips of a bin at least; there is one bin where all of them hold fewer.
+
+    Returns:
+        Bins with the same keys, each with clips. ``p_female`` and ``share_female`` are means over the clips.
+
+    Examples:
+        >>> edges = [(0.0, 0.1, 15, 0.04, 0.2), (0.1, 0.2, 5, 0.12, 0.0), (0.2, 0.3, 4, 0.25, 0.5)]
+        >>> names = ("low", "high", "n_clips", "p_female", "share_female")
+        >>> merged_bins([dict(zip(names, row, strict=True)) for row in edges])
+        [{'low': 0.0, 'high': 0.3, 'n_clips': 24, 'p_female': 0.091667, 'share_female': 0.208333}]
+    """
+    groups: list[list[Mapping[str, Any]]] = [[]]
+    for row in bins:
+        if sum(one["n_clips"] for one in groups[-1]) >= least:
+            groups.append([])
+        groups[-1].append(row)
+    if len(groups) > 1 and sum(one["n_clips"] for one in groups[-1]) < least:
+        groups[-2:] = [groups[-2] + groups[-1]]
+    merged = []
+    for group in groups:
+        full = [one for one in group if one["n_clips"]]
+        n = sum(one["n_clips"] for one in full)
+        means = {
+            name: round(sum(one["n_clips"] * one[name] for one in full) / n, 6) for name in ("p_female", "share_female")
+        }
+        merged.append({"low": group[0]["low"], "high": group[-1]["high"], "n_clips": n, **means})
+    return merged
 
 
 def decided(clips: pl.DataFrame) -> npt.NDArray[np.int64]:

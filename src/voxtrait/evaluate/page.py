@@ -7,7 +7,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait.evaluate import plots, wording
-from voxtrait.evaluate.figures import FEW
+from voxtrait.evaluate.figures import FEW, merged_bins
 from voxtrait.evaluate.wording import NAMES, SLICES, number
 
 DOTS: Final = 800  # clips drawn one by one in the picture of ages
@@ -52,7 +52,7 @@ def _pictures(report: Mapping[str, Any], clips: pl.DataFrame) -> dict[str, str]:
     if report["fairness"]["groups"]:
         pictures["fairness"] = plots.fairness(report["fairness"]["groups"])
     if report["gender"]["n_clips"]:
-        pictures["reliability"] = plots.reliability(report["reliability"])
+        pictures["reliability"] = plots.reliability(merged_bins(report["reliability"]))
     if report["age"]["n_clips"]:
         known = clips.filter(pl.col("status") == "ok").drop_nulls(["true_age_years", "age_years"])
         some = known.sample(min(known.height, DOTS), seed=0)

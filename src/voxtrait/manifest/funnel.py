@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import OptionError
+from voxtrait.palette import ACCENT, INK, QUIET
+from voxtrait.palette.drawing import dress
 
 PICTURES: Final = (".png", ".svg", ".pdf", ".jpg")
-_KEPT, _DROPPED = "#2f8f83", "#d98c3f"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     draw(axes, lines)
-    axes.set_title("clips kept and dropped", loc="left", fontsize=11)
+    axes.set_title("Clips kept and dropped, by step", loc="left", fontsize=11)
+    dress(figure)
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as part:
@@ -126,7 +128,7 @@ def height(lines: Sequence[Mapping[str, Any]]) -> float:
     return 1.0 + 0.36 * len(lines)
 
 
-def draw(axes: Any, lines: Sequence[Mapping[str, Any]], ink: str = "black") -> None:
+def draw(axes: Any, lines: Sequence[Mapping[str, Any]], ink: str = INK.light) -> None:
     """Draw a funnel from top to bottom: one bar per count of clips kept and one per drop, with its number.
 
     Args:
@@ -141,7 +143,7 @@ def draw(axes: Any, lines: Sequence[Mapping[str, Any]], ink: str = "black") -> N
         level = level + line["clips"] if is_drop else line["clips"]
         share = "" if is_drop else f"  {level / most:.0%}"
         left = level if is_drop else 0
-        axes.barh(at, abs(line["clips"]), left=left, color=_DROPPED if is_drop else _KEPT, height=0.7)
+        axes.barh(at, abs(line["clips"]), left=left, color=ACCENT.light if is_drop else QUIET.light, height=0.7)
         text = f"{line['clips']:,}{share}".replace("-", "−")
         axes.text(left + abs(line["clips"]) + most * 0.01, at, text, va="center", fontsize=9, color=ink)
     names = [line["what"] if line["clips"] < 0 else f"{line['step']}: {line['what']}" for line in lines]

@@ -4,14 +4,16 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+from voxtrait import palette
 from voxtrait.audio.writing import atomic_path
 from voxtrait.manifest.funnel import check_picture
+from voxtrait.palette.drawing import dress
 from voxtrait.timelines.drawing import clock
 from voxtrait.timelines.naming import one_line, shown_path
 from voxtrait.timelines.records import UNSURE, Speaker, Timeline
 
-COLORS: Final = {"female": "#8e5ba6", "male": "#2f8f83", UNSURE: "#8a8f98"}
-MUSIC: Final = "#d8c9a0"
+COLORS: Final = {name: colour.light for name, colour in palette.GENDERS.items()}
+HATCHES: Final = {"male": "//", UNSURE: ".."}  # for eyes and printers without colour; female is plain
 LANE_IN: Final = 0.42  # inches
 SHORTEST: Final = 0.0015  # share of the width that a turn gets at least, so that it can be seen
 NAME: Final = 24  # characters of a speaker's name at most
@@ -48,29 +50,38 @@ def plot(timeline: Timeline, path: str | os.PathLike[str]) -> None:
     for lane, speaker in enumerate(timeline.speakers):
         turns = [turn for turn in timeline.turns if turn.speaker == speaker.speaker]
         bars = [(turn.start_s, max(turn.duration_s, SHORTEST * length)) for turn in turns]
-        axes.broken_barh(bars, (lane - 0.36, 0.72), facecolors=COLORS[speaker.gender or UNSURE])
+        axes.broken_barh(bars, (lane - 0.36, 0.72), **_fill(speaker.gender or UNSURE))
         names.append(_name(speaker))
     if has_music:
         bars = [(one.start_s, one.duration_s) for one in timeline.segments if one.kind == "music"]
-        axes.broken_barh(bars, (lanes - 1.36, 0.72), facecolors=MUSIC, hatch="///", edgecolor="white")
+        music, paper = palette.MUSIC.light, palette.PAPER.light
+        axes.broken_barh(bars, (lanes - 1.36, 0.72), facecolors=music, hatch="xxx", edgecolor=paper, linewidth=0)
         names.append("music")
     axes.set_yticks(range(lanes), names, fontsize=9, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=8)
     axes.set_axisbelow(True)
-    axes.grid(axis="x", color="#e3e5e8")
+    axes.grid(axis="x")
     axes.xaxis.set_major_formatter(lambda seconds, _place: clock(seconds))
     totals = {gender: part for gender, part in timeline.shares("gender").items() if part["seconds"] > 0}
     handles = [
-        Patch(color=COLORS[gender], label=f"{gender} {clock(part['seconds'])}, {part['share']:.0%}".replace("%", " %"))
+        Patch(label=f"{gender} {clock(part['seconds'])}, {part['share']:.0%}".replace("%", " %"), **_fill(gender))
         for gender, part in totals.items()
     ]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
+    dress(figure)
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as part:
         figure.savefig(part, dpi=120, format=file.suffix[1:].lower())
+
+
+def _fill(gender: str) -> dict[str, Any]:
+    """Return the colour and the hatch of a gender as arguments of a patch."""
+    return {
+        "facecolor": COLORS[gender], "hatch": HATCHES.get(gender, ""), "edgecolor": palette.PAPER.light, "linewidth": 0
+    }  # fmt: skip
 
 
 def _title(timeline: Timeline) -> str:

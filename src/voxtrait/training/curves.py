@@ -7,6 +7,8 @@ import lightning
 import polars as pl
 
 from voxtrait.audio.writing import atomic_path
+from voxtrait.palette import ACCENT, QUIET
+from voxtrait.palette.drawing import dress
 
 TITLES: Final = {"loss": "loss", "accuracy": "accuracy", "uar": "average recall"}
 
@@ -51,17 +53,20 @@ def draw(rows: list[dict[str, float]], file: Path, title: str, *, keeps_best: bo
     epochs = [row["epoch"] + 1 for row in rows]
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     for panel, name in zip(panels, names, strict=True):
-        panel.plot(epochs, [row[f"train_{name}"] for row in rows], label="train (augmented)", color="#888888")
-        panel.plot(epochs, [row[f"validation_{name}"] for row in rows], label="validation", color="#1f6feb")
+        panel.plot(
+            epochs, [row[f"train_{name}"] for row in rows], label="train (augmented)", color=QUIET.light, linestyle="--"
+        )
+        panel.plot(epochs, [row[f"validation_{name}"] for row in rows], label="validation", color=ACCENT.light)
         if keeps_best:
             best = min(rows, key=lambda row: row["validation_loss"])
-            panel.axvline(best["epoch"] + 1, color="#1f6feb", linewidth=0.8, linestyle=":")
+            panel.axvline(best["epoch"] + 1, color=ACCENT.light, linewidth=0.8, linestyle=":")
         panel.set_title(TITLES[name], fontsize=10)
         panel.set_xlabel("epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.grid(alpha=0.25)
+        panel.grid()
     panels[0].legend(fontsize=8, frameon=False)
-    kept = "dotted is the epoch that was kept" if keeps_best else "the last epoch was kept"
+    kept = "the dotted line marks the epoch that was kept" if keeps_best else "the last epoch was kept"
     figure.suptitle(f"{title}: {kept}", fontsize=11, parse_math=False)
+    dress(figure)
     with atomic_path(file) as part:
         figure.savefig(part, format="png")
