@@ -10,7 +10,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 
-from generators import cli, recipes  # noqa: E402
+from generators import bundle, cli, manifest, prediction, recipes, report, timeline  # noqa: E402
 from generators.cli import commands  # noqa: E402
 from generators.recipes import settings  # noqa: E402
 
@@ -19,6 +19,11 @@ __all__ = ["PAGES", "commands", "documents", "main", "settings"]
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "cli": cli.lines,
     "recipes": recipes.lines,
+    "manifest": manifest.lines,
+    "prediction": prediction.lines,
+    "timeline": timeline.lines,
+    "report": report.lines,
+    "bundle": bundle.lines,
 }
 """Name of each page in docs/reference, and the function that yields its lines."""
 

@@ -37,21 +37,30 @@ def class_fields(module: ModuleType, name: str) -> Iterator[Field]:
             yield Field(ast.unparse(node.target), ast.unparse(node.annotation), default, meaning(lines, node))
 
 
-def constant_keys(module: ModuleType, name: str) -> Iterator[Field]:
-    """Yield the keys of a dictionary or the items of a tuple that a module has as a constant; ``kind`` is the value."""
+def constant_keys(module: ModuleType, name: str, *inside: str) -> Iterator[Field]:
+    """Yield the keys of a dictionary or the items of a tuple or set that a module has as a constant.
+
+    ``kind`` is the value of a key, as written. With ``inside``, the constant is a dictionary, and the keys or items are
+    those of its value for this key.
+    """
     source = Path(inspect.getfile(module)).read_text(encoding="utf-8")
     lines = source.splitlines()
-    for node in ast.parse(source).body:
-        if not isinstance(node, ast.AnnAssign) or ast.unparse(node.target) != name:
-            continue
-        value = node.value
-        if isinstance(value, ast.Dict):
-            for key, item in zip(value.keys, value.values, strict=True):
-                assert key is not None
-                yield Field(str(ast.literal_eval(key)), ast.unparse(item), "", meaning(lines, key, item))
-        elif isinstance(value, ast.Tuple | ast.Set | ast.List):
-            for item in value.elts:
-                yield Field(str(ast.literal_eval(item)), "", "", meaning(lines, item))
+    (value,) = (
+        node.value
+        for node in ast.parse(source).body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == name
+    )
+    for part in inside:
+        assert isinstance(value, ast.Dict)
+        names = [key and ast.literal_eval(key) for key in value.keys]
+        value = value.values[names.index(part)]
+    if isinstance(value, ast.Dict):
+        for key, item in zip(value.keys, value.values, strict=True):
+            assert key is not None
+            yield Field(str(ast.literal_eval(key)), ast.unparse(item), "", meaning(lines, key, item))
+    elif isinstance(value, ast.Tuple | ast.Set | ast.List):
+        for item in value.elts:
+            yield Field(str(ast.literal_eval(item)), "", "", meaning(lines, item))
 
 
 def meaning(lines: Sequence[str], first: ast.AST, last: ast.AST | None = None) -> str:
@@ -101,3 +110,23 @@ def markdown(text: str) -> str:
     """Turn the literals of reStructuredText into those of Markdown, and names in roles into code."""
     text = re.sub(r":[a-z:]+:`~?([^`]+)`", lambda found: f"`{found[1].removeprefix('voxtrait.')}`", text)
     return text.replace("``", "`")
+
+
+def split_null(text: str) -> tuple[str, str]:
+    """Split a meaning into what the value is and when it is null: the sentence that begins with None or Null."""
+    what, _, null = re.sub(r" Never null\.", "", text).partition(
+        next(iter(re.findall(r"\s(?:None|Null)\s", text)), "\0")
+    )
+    return what, null.rstrip(".")
+
+
+def json_type(annotation: str) -> str:
+    """Return the JSON type of an annotation of Python: ``string``, ``number``, ``integer``, ``object`` or ``list``."""
+    first = annotation.split("|")[0].split("[")[0].strip()
+    return {"str": "string", "float": "number", "int": "integer", "tuple": "list", "Mapping": "object"}[first]
+
+
+def row_of(field: Field) -> tuple[str, str, str, str]:
+    """Return the cells of a field: name, JSON type, meaning, and when it is null."""
+    what, null = split_null(field.meaning)
+    return f"`{field.name}`", json_type(field.kind), markdown(what), markdown(null) or "never"

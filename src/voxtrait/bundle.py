@@ -41,9 +41,27 @@ SHIPPED: Final = Path(__file__).parent / "bundles"
 TASKS: Final = {"gender": (GENDERS,), "age": (JOINT_CLASSES, AGE_GROUPS, YEARS)}
 """What a graph may put out, and the vocabularies its labels may come from."""
 CALIBRATION: Final = {
-    "gender": {"temperature", "evidence", "bias", "unsure", "childhood"},
-    "age": {"temperature", "evidence", "bias", "tail"},
+    "gender": {
+        "temperature",  # Divisor of the logits for 4 s of speech.
+        "evidence",  # Exponent: the temperature is multiplied by (seconds of speech / 4) to the power of -evidence.
+        "bias",  # One number a label, added to its logit before the division.
+        "unsure",  # Abstention band: lower and upper `p_female` between which the gender is `unsure`.
+        "childhood",  # Age in years below which a voice presents no gender; 0 turns this off.
+    },
+    "age": {
+        "temperature",  # Divisor of the logits for 4 s of speech.
+        "evidence",  # Exponent: the temperature is multiplied by (seconds of speech / 4) to the power of -evidence.
+        "bias",  # One number a label, added to its logit before the division.
+        "tail",  # Probability left out at either end of the interval: one number, or one by gender and age group.
+    },
 }
+"""Keys of the calibration of each task."""
+FILES: Final = (
+    "model.onnx",  # ONNX graph: a classifier of spectrogram images, or a speaker encoder.
+    "head.onnx",  # ONNX graph of the heads on the encoder. Only with a speaker encoder.
+    "speakers.txt",  # Hashes of the speakers of training and model selection, one a line.
+)
+"""Files of a bundle beside ``bundle.json``."""
 PRETRAINED: Final = {"name", "source", "licence"}
 
 
@@ -51,18 +69,30 @@ PRETRAINED: Final = {"name", "source", "licence"}
 class Bundle:
     """The content of ``bundle.json``, checked; ``folder`` is the folder that it is in."""
 
+    #: Folder of the bundle; not in ``bundle.json``.
     folder: Path
+    #: Name of the bundle.
     name: str
+    #: Version of the bundle.
     version: str
+    #: One sentence about the bundle.
     description: str
+    #: Parameters of the spectrogram.
     front_end: FrontEnd
-    outputs: Mapping[str, tuple[str, ...]]  # task → labels in the order of the graph's output of that name
-    calibration: Mapping[str, Mapping[str, Any]]  # task → the keys of CALIBRATION
-    scores: Mapping[str, Any]  # figures of its own evaluation, for people to read
-    data: tuple[Mapping[str, Any], ...]  # corpora it was trained on, each with its licence
+    #: Labels of each task, in the order of the graph's output.
+    outputs: Mapping[str, tuple[str, ...]]
+    #: Calibration of each task.
+    calibration: Mapping[str, Mapping[str, Any]]
+    #: Figures of the bundle's own evaluation.
+    scores: Mapping[str, Any]
+    #: Corpora of the training, each with its licence and the number of clips and speakers.
+    data: tuple[Mapping[str, Any], ...]
+    #: Licence of the bundle.
     licence: str
-    made_with: Mapping[str, str]  # versions and recipe
-    pretrained: tuple[Mapping[str, Any], ...] = ()  # weights it started from, each with name, source and licence
+    #: Versions of voxtrait and torch, and the recipe, as texts.
+    made_with: Mapping[str, str]
+    #: Pretrained weights that the training started from, each with ``name``, ``source`` and ``licence``.
+    pretrained: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def model(self) -> Path:
@@ -230,7 +260,7 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
             f"{folder} has format {values['format']}, expected {FORMAT}: its encoder is no longer supported. "
             "Train it again, or use the default bundle."
         )
-    files = {"model.onnx", "speakers.txt"} | ({"head.onnx"} if front_end.fit == "windows" else set())
+    files = set(FILES) - (set() if front_end.fit == "windows" else {"head.onnx"})
     if set(values["files"]) != files:
         raise BundleError(
             f"{folder} lists {sorted(values['files'])}, expected {' and '.join(sorted(files))} "

@@ -18,6 +18,45 @@ from voxtrait.manifest.funnel import Step
 
 WORST: Final = 20  # clips in a list of the worst
 FAILURES: Final = 100  # failures listed by name; all are counted
+FIELDS: Final = {
+    "model": "Name and version of the bundle.",
+    "description": "Description of the bundle.",
+    "licence": "Licence of the bundle.",
+    "data": "Corpora that the bundle was trained on, each with its licence.",
+    "pretrained": "Pretrained weights that its training started from.",
+    "classes": "Labels of each task.",
+    "made_with": "Versions and recipes of the training.",
+    "evaluated_with": "Version of voxtrait that measured the bundle.",
+    "split": "Split that was measured: `test`, `validation`, `train` or `all`.",
+    "leakage": "Verdict: `none`, `shared: …` or `unknown: …`.",
+    "leakage_checks": "Checks of `speakers`, `contents` (bytes of files) and `sentences`: what the clips were "
+    "`compared_with`, the number `shared`, and the number of clips for which it is `unknown`.",
+    "banners": "Warnings at the top of the report.",
+    "n_clips": "Number of clips with a label of a task of the bundle.",
+    "n_speakers": "Number of their speakers; null without speaker ids.",
+    "funnel": "Steps from the tables of the corpus to the evaluated clips: `step`, `what` and `clips`.",
+    "n_unlabelled": "Number of clips of the split without a label of a task of the bundle.",
+    "statuses": "Number of clips by status.",
+    "gender": "Figures of gender, with the `n_clips` and `n_speakers` behind them.",
+    "age": "Figures of age, with the `n_clips` and `n_speakers` behind them; `constant` is the best constant guess in "
+    "years.",
+    "fairness": "Recall of female and male voices and their `difference`, by age group from the twenties on (`groups`) "
+    "and over all `adults`. `largest` is the group with the largest difference, `largest_of_many` that among groups "
+    "with at least `many` speakers of each gender.",
+    "recall": "Recall of each class, for `gender`, `age_group` and `joint`.",
+    "confusion": "Counts of clips for `gender`, `age_group` and `joint`: one row a true class, one column a predicted "
+    "class.",
+    "reliability": "Bins of `p_female` from `low` to `high`: `n_clips`, mean `p_female`, and `share_female`.",
+    "age_by_group": "By true age group: mean of the true years, median of the predicted years, mean of both ends of "
+    "the interval.",
+    "slices": "Figures by group of clips.",
+    "worst": "The most confident wrong genders and the largest errors of age, one clip a speaker.",
+    "failures": "The first clips that could not be read: `clip_id`, `path` and `message`.",
+    "children": "Sentences about the figures of children and teens.",
+    "limits": "Sentences about the limits that the figures show.",
+    "notes": "Explanations of the figures.",
+}
+"""Keys of ``report.json``, and what each holds."""
 NOTES: Final = {
     "interval": "95 % interval: percentiles of 1000 draws of speakers with replacement, seed 0; a clip without a "
     "speaker id is taken for a speaker of its own; no interval where there are fewer than two speakers",

@@ -21,19 +21,22 @@ from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
 
 SCHEMA: Final[dict[str, type[pl.DataType]]] = {
-    "clip_id": pl.String,  # corpus/release/locale/stem, unique
-    "path": pl.String,  # relative to the manifest's folder, absolute, or a URL
-    "speaker_id": pl.String,  # null where the corpus has none
-    "gender": pl.String,  # female, male, or a self-description verbatim
-    "age_group": pl.String,  # one of labels.AGE_GROUPS
-    "age_years": pl.Float64,  # years
-    "split": pl.String,  # train, validation, test
-    "corpus": pl.String,
-    "release": pl.String,
-    "locale": pl.String,
-    "accent": pl.String,
-    "duration_s": pl.Float64,  # seconds
-    "sentence": pl.String,
+    # Name of the clip, `corpus/release/locale/stem`. Unique in a manifest, and the same in every import. Never null.
+    "clip_id": pl.String,
+    # Audio file: relative to the manifest's folder, absolute, or a URL. Never null.
+    "path": pl.String,
+    "speaker_id": pl.String,  # Name of the speaker, unique in the manifest. Null if the corpus has no speaker ids.
+    # `female`, `male`, or another self-description as written in the corpus. Null if unknown.
+    "gender": pl.String,
+    "age_group": pl.String,  # Decade of the age, from `under_ten` to `nineties`. Null if unknown.
+    "age_years": pl.Float64,  # Age in years. Null if unknown, or if the corpus has only decades.
+    "split": pl.String,  # `train`, `validation` or `test`. Null if the clip is in no split.
+    "corpus": pl.String,  # Name of the corpus, such as `common-voice`. Null if unknown.
+    "release": pl.String,  # Name of the release, such as `cv-corpus-6.1-2020-12-11`. Null if the corpus has none.
+    "locale": pl.String,  # Language of the clip, such as `en`. Null if unknown.
+    "accent": pl.String,  # Accent as written in the corpus. Null if unknown.
+    "duration_s": pl.Float64,  # Duration in seconds. Null if unknown.
+    "sentence": pl.String,  # Text that was read. Null if unknown.
 }
 SPLIT_UNIT: Final = "split_unit"
 """Extra column: ``clip`` marks rows that were split without a speaker id (``--allow-leak``)."""

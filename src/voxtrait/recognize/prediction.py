@@ -34,22 +34,39 @@ class Prediction:
         ['path', 'status', 'message', 'duration_s', 'speech_s']
     """
 
+    #: File name or URL. None for bytes and signals, which have no name; the command line prints ``-``.
     path: str | None
+    #: ``ok``, ``no_speech``, ``too_short`` or ``error``.
     status: str
+    #: Reason for any status but ``ok``; with ``ok``, a note on several voices or on averaged channels. None if there
+    #: is no note.
     message: str | None
-    duration_s: float | None  # seconds
-    speech_s: float | None  # seconds
-    gender: str | None  # female, male, or unsure
-    p_female: float | None  # calibrated
+    #: Duration of the clip, in seconds. None if the clip could not be read, or is a picture.
+    duration_s: float | None
+    #: Duration of the speech in it, in seconds. None if the clip could not be read, or is a picture.
+    speech_s: float | None
+    #: ``female``, ``male``, or ``unsure`` if the probability is inside the abstention band. None if not ``ok``.
+    gender: str | None
+    #: Calibrated probability of ``female``, from 0 to 1. None if not ``ok``.
+    p_female: float | None
+    #: Age, in years: the median of the age distribution. None if not ``ok``.
     age_years: float | None
-    age_low: float | None  # 80 % interval, years
+    #: Lower end of the calibrated 80 % interval, in years. None if not ``ok``.
+    age_low: float | None
+    #: Upper end of the 80 % interval, in years. None if not ``ok``.
     age_high: float | None
+    #: Decade of ``age_years``, from ``under_ten`` to ``nineties``. None if not ``ok``.
     age_group: str | None
-    age_groups: Mapping[str, float] | None  # sums to 1
+    #: Probability of each age group. The sum is 1. None if not ``ok``.
+    age_groups: Mapping[str, float] | None
+    #: Name and version of the bundle.
     model: str
-    voices: str | None = None  # one, several, or None if not examined
-    joint_class: str | None = None  # the class that an age network of joint classes names
-    snr_db: float | None = None  # level of the speech over the rest of the clip, where there is enough of the rest
+    #: Whether the clip has ``one`` voice or ``several``. None if not examined.
+    voices: str | None = None
+    #: Likeliest class of gender and age group together. None if the bundle has no such classes.
+    joint_class: str | None = None
+    #: Level of the speech over the rest of the clip, in dB. None if one of them is shorter than 0.2 s.
+    snr_db: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields in the contract's order, probabilities to 4 digits, seconds and years to 2."""

@@ -16,7 +16,17 @@ from voxtrait.timelines.records import COLUMNS, UNSURE, Timeline
 
 __all__ = ["FORMATS", "SINGLE", "SUFFIXES", "check", "render", "text"]
 
-FORMATS: Final = ("text", "json", "jsonl", "csv", "textgrid", "rttm", "srt", "audacity", "lhotse")
+FORMATS: Final = (
+    "text",  # For people: a bar for each speaker, totals, turns.
+    "json",  # For programs: one object, or a list for several recordings.
+    "jsonl",  # For programs: one object a line.
+    "csv",  # Tables: one row a segment.
+    "textgrid",  # Praat: one tier a speaker.
+    "rttm",  # Diarisation tools.
+    "srt",  # Subtitles.
+    "audacity",  # Label tracks of Audacity.
+    "lhotse",  # Supervisions of Lhotse.
+)
 """The formats of :func:`render`."""
 
 SINGLE: Final = ("textgrid", "srt", "audacity")

@@ -26,10 +26,14 @@ class Segment:
         {'start_s': 0.35, 'end_s': 4.6, 'speaker': 'S1'}
     """
 
+    #: Start, in seconds.
     start_s: float
+    #: End, in seconds.
     end_s: float
+    #: Name of the speaker. None for a part without speech.
     speaker: str | None
-    kind: str | None = None  # None for speech, "music"
+    #: ``music``. None for speech, and then absent from JSON.
+    kind: str | None = None
 
     @property
     def duration_s(self) -> float:
@@ -54,16 +58,26 @@ class Speaker:
     alone for less than 0.7 s.
     """
 
+    #: Name: ``S1``, ``S2``, … in the order in which the speakers first speak, or the name from ``--turns``.
     speaker: str
-    speech_s: float  # seconds, overlapping speech included
-    gender: str | None = None  # female, male, or unsure
+    #: Duration of their speech in seconds, overlapping speech included.
+    speech_s: float
+    #: ``female``, ``male``, or ``unsure`` if the probability is inside the abstention band. None without a prediction.
+    gender: str | None = None
+    #: Calibrated probability of ``female``, from 0 to 1. None without a prediction.
     p_female: float | None = None
+    #: Age, in years: the median of the age distribution. None without a prediction.
     age_years: float | None = None
-    age_low: float | None = None  # 80 % interval, years
+    #: Lower end of the calibrated 80 % interval, in years. None without a prediction.
+    age_low: float | None = None
+    #: Upper end of the 80 % interval, in years. None without a prediction.
     age_high: float | None = None
+    #: Decade of ``age_years``, from ``under_ten`` to ``nineties``. None without a prediction.
     age_group: str | None = None
+    #: Probability of each age group. The sum is 1. None without a prediction.
     age_groups: Mapping[str, float] | None = None
-    channel: int | None = None  # counted from 1; only if each speaker has a channel of their own
+    #: Channel of the speaker, counted from 1. None if all channels were averaged, and then absent from JSON.
+    channel: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, probabilities to 4 digits, seconds and years to 2; ``channel`` only if there is one."""
@@ -88,13 +102,21 @@ class Timeline:
         ['S2']
     """
 
+    #: File name or URL. None for bytes and signals, which have no name.
     path: str | None
-    status: str  # ok, no_speech, too_short or error
+    #: ``ok``, ``no_speech``, ``too_short`` or ``error``.
+    status: str
+    #: Reason for any status but ``ok``; with ``ok``, a note on averaged channels. None if there is no note.
     message: str | None
+    #: Duration of the recording, in seconds. None if it could not be read.
     duration_s: float | None
-    speech_s: float | None  # seconds in which anybody speaks
-    speakers: tuple[Speaker, ...]  # in the order in which they first speak
-    segments: tuple[Segment, ...]  # by start
+    #: Time in which anybody speaks, in seconds; overlapping turns count once. None if it could not be read.
+    speech_s: float | None
+    #: The speakers, in the order in which they first speak.
+    speakers: tuple[Speaker, ...]
+    #: The turns, and the parts with music, sorted by start. Overlapping speech is several segments.
+    segments: tuple[Segment, ...]
+    #: Name and version of the bundle.
     model: str
 
     @property
