@@ -12,9 +12,10 @@ sys.path.insert(0, str(DOCS))
 
 from generators import bundle, cli, manifest, prediction, recipes, report, timeline  # noqa: E402
 from generators.cli import commands  # noqa: E402
+from generators.fields import class_fields, constant_keys  # noqa: E402
 from generators.recipes import settings  # noqa: E402
 
-__all__ = ["PAGES", "commands", "documents", "main", "settings"]
+__all__ = ["PAGES", "class_fields", "commands", "constant_keys", "documents", "main", "settings"]
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "cli": cli.lines,

@@ -14,6 +14,7 @@ from voxtrait import batch
 from voxtrait.cli import root
 from voxtrait.errors import LeakageError, NothingToDoError, OptionError
 from voxtrait.evaluate import evaluate
+from voxtrait.evaluate.report import FIELDS
 from voxtrait.labels import JOINT_CLASSES
 from voxtrait.recognize import Prediction, Recognizer
 
@@ -159,6 +160,7 @@ def test_the_files(tmp_path: Path, manifest: Path) -> None:
         "report.json",
     ]
     assert json.loads((out / "report.json").read_text("utf-8")) == report
+    assert set(report) == set(FIELDS)  # docs/reference/report.md lists them
     assert [line["what"] for line in report["funnel"]][:: len(report["funnel"]) - 1] == ["rows", "kept"]
     assert report["funnel"][0]["clips"] == pl.read_parquet(manifest).height
     assert (

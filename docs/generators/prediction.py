@@ -53,9 +53,7 @@ def lines() -> Iterator[str]:
     yield from ("", "## Age groups", "")
     yield from prose(f"{', '.join(f'`{group}`' for group in AGE_GROUPS)}.")
     yield from ("", "## Example", "")
-    yield from prose(
-        "A synthetic voice, for which the estimates have no meaning, and a clip of silence:"
-    )
+    yield from prose("A synthetic voice, for which the estimates have no meaning, and a clip of silence:")
     first, second = examples()
     yield from ("", "```json", json.dumps([first, second], ensure_ascii=False, indent=1), "```", "")
     yield from prose("The same as CSV:")

@@ -33,38 +33,59 @@ class FrontEnd:
     columns of 10 ms hold 4.3 s.
     """
 
-    sampling_rate: int = 16_000  # Hz
-    n_fft: int = 2048  # samples, of which window_length are not zero
-    window_length: int = 1024  # samples
-    window: Literal["hann", "povey"] = "hann"  # povey (Kaldi): a symmetric Hann window to the power of 0.85
-    hop_length: int = 160  # samples between columns
-    n_mels: int = 288  # bands = rows of a picture
-    f_min: float = 0.0  # Hz
-    f_max: float = 8000.0  # Hz
+    #: Sampling rate, in Hz.
+    sampling_rate: int = 16_000
+    #: Length of the Fourier transform, in samples. Samples after ``window_length`` are zero.
+    n_fft: int = 2048
+    #: Length of a frame, in samples.
+    window_length: int = 1024
+    #: Window function. ``povey`` (Kaldi) is a symmetric Hann window to the power of 0.85.
+    window: Literal["hann", "povey"] = "hann"
+    #: Distance between columns, in samples.
+    hop_length: int = 160
+    #: Number of mel bands: the rows of an image.
+    n_mels: int = 288
+    #: Lowest frequency, in Hz.
+    f_min: float = 0.0
+    #: Highest frequency, in Hz.
+    f_max: float = 8000.0
+    #: Mel scale.
     scale: Literal["slaney", "htk"] = "slaney"
-    norm: Literal["peak", "area"] = "peak"  # triangles of height 1, or of area 1 (librosa's "slaney")
-    triangles: Literal["hz", "mel"] = "hz"  # the scale on which the sides of a filter are straight
-    # centred: frame i has sample i × hop_length in its middle, with zeros outside the signal; inside: frame i starts at
-    # that sample, and no frame reaches over the end (Kaldi's snip_edges)
+    #: Triangles of height 1 (``peak``) or of area 1 (``area``; librosa calls it "slaney").
+    norm: Literal["peak", "area"] = "peak"
+    #: Scale on which the sides of a triangle are straight.
+    triangles: Literal["hz", "mel"] = "hz"
+    #: ``centred``: sample i × hop_length is in the middle of frame i, with zeros outside the signal. ``inside``: frame
+    #: i starts at that sample, and no frame reaches beyond the end (Kaldi's snip_edges).
     frames: Literal["centred", "inside"] = "centred"
-    dc_removed: bool = False  # subtract the mean of each frame
-    pre_emphasis: float = 0.0  # x[n] - pre_emphasis · x[n - 1] in each frame, after its mean is removed
-    compression: Literal["db", "log", "none"] = "db"  # 10 log10, natural log, or linear power
-    scaled: bool = True  # power relative to a full-scale sine; False leaves the window's own gain in
-    floor: float = 1e-10  # power below which everything counts as this
-    # subtract the mean over the signal (over each window with chosen_from) from each band, after compression
+    #: Subtract the mean of each frame.
+    dc_removed: bool = False
+    #: Factor p of x[n] - p · x[n - 1] in each frame, after its mean is removed.
+    pre_emphasis: float = 0.0
+    #: 10 log10 (``db``), natural logarithm (``log``), or linear power (``none``).
+    compression: Literal["db", "log", "none"] = "db"
+    #: Power relative to a full-scale sine. False leaves the gain of the window in.
+    scaled: bool = True
+    #: Smallest power. Lower values are raised to it.
+    floor: float = 1e-10
+    #: Subtract from each band, after compression, its mean over the signal, or with ``chosen_from`` over each window.
     mean_removed: bool = False
-    level_db: float | None = None  # dBFS to which a quieter or louder signal is brought (RMS); None leaves it as it is
-    floor_db: float = -100.0  # dB: black in a picture
-    ceiling_db: float = -10.0  # dB: white in a picture; real speech at full level reaches it
-    columns: int = 432  # width of a picture in pixels, or most frames of a window
-    # middle: a column is one hop, and longer clips are cut to their middle; stretch: the whole clip fills the width;
-    # windows: no picture, but windows of at most so many columns (see chosen_from)
+    #: Level (RMS) to which each signal is brought, in dBFS. None leaves the level as it is.
+    level_db: float | None = None
+    #: Level that is black in an image, in dB.
+    floor_db: float = -100.0
+    #: Level that is white in an image, in dB. Real speech at full level reaches it.
+    ceiling_db: float = -10.0
+    #: Width of an image in pixels, or most frames of a window.
+    columns: int = 432
+    #: ``middle``: a column is one hop, and longer clips are cut to their middle. ``stretch``: the whole clip fills the
+    #: width. ``windows``: no image, but windows of at most ``columns`` frames.
     fit: Fit | Literal["windows"] = "middle"
-    # most frames of a part of the speech, whose loudest ``columns`` frames are its window; 0: no choice, windows follow
-    # one another
+    #: Most frames of a part of the speech, whose loudest ``columns`` frames are its window. With 0, windows follow one
+    #: another.
     chosen_from: int = 0
-    shrink: int = 1  # pixels of a picture averaged into one of the network's input, in each direction
+    #: Pixels of an image averaged into one pixel of the network's input, in each direction.
+    shrink: int = 1
 
     def __post_init__(self) -> None:
         """Refuse parameters that make no spectrogram."""
