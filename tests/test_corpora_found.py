@@ -91,7 +91,7 @@ def test_check_names_the_other_spelling_of_an_absent_file(tmp_path: Path) -> Non
     wav(tmp_path / "a.wav")
     (tmp_path / "all.csv").write_text("path\na.mp3\nb.mp3\n")
     report = {problem.problem: problem for problem in integrity.check(tmp_path / "all.csv").problems}
-    assert report["files absent"].examples == [f"{tmp_path}/a.mp3 (there is {tmp_path}/a.wav)", f"{tmp_path}/b.mp3"]
+    assert report["files absent"].examples == [f"{tmp_path}/a.mp3 (found {tmp_path}/a.wav)", f"{tmp_path}/b.mp3"]
     assert other_spelling("/no/such/place/a.wav") is None
 
 
@@ -230,7 +230,7 @@ def test_check_names_odd_files_beside_the_table(tmp_path: Path) -> None:
     wav(data / os.fsdecode(b"\xff.wav"), 300.0)
     manifest.write(import_corpora([data]).table, data / "all.parquet")
     report = {one.problem: one.examples for one in integrity.check(data / "all.parquet").problems}
-    assert report == {"audio files that are not in the table": [f"{data}/\\xff.wav"]}
+    assert report == {"audio files that are not in the manifest": [f"{data}/\\xff.wav"]}
 
 
 def test_decoders_and_numpy_say_nothing_on_standard_error(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_leakage_between_splits(tmp_path: Path) -> None:
     assert found(report) == {
         "speakers shared between splits": (FATAL, 1),
         "sentences shared between splits": (REPORTED, 1),
-        "clips in a split without speaker id: shared speakers cannot be told": (REPORTED, 1),
+        "clips in a split without speaker id: shared speakers unknown": (REPORTED, 1),
     }
     assert report.rows()[0]["severity"] == FATAL
     assert examples(report, "speakers shared between splits") == ["s (test, train)"]
@@ -114,11 +114,11 @@ def test_classes_that_a_split_lacks_are_reported(tmp_path: Path) -> None:
     ]
     report = check_rows(tmp_path, rows)
     assert found(report) == {
-        "splits without a clip": (REPORTED, 1),
+        "empty splits": (REPORTED, 1),
         "genders missing from a split": (REPORTED, 1),
         "joint classes missing from a split": (REPORTED, 3),
     }
-    assert examples(report, "splits without a clip") == ["validation"]
+    assert examples(report, "empty splits") == ["validation"]
     assert examples(report, "genders missing from a split") == ["female (test)"]
     assert examples(report, "joint classes missing from a split") == [
         "female_sixties (test)", "male_sixties (train)", "male_teens (test)"
@@ -184,13 +184,13 @@ def test_each_kind_of_damage(clips: Path, tmp_path: Path, jobs: int) -> None:
         "files truncated": (FATAL, 1),
         "files undecodable": (FATAL, 2),
         "files silent": (REPORTED, 1),
-        "audio files that are not in the table": (REPORTED, 1),
+        "audio files that are not in the manifest": (REPORTED, 1),
     }
     assert examples(report, "files absent") == [str(clips / "0.mp3"), str(clips / "6.mp3")]
-    assert examples(report, "files truncated")[0].startswith(f"{clips / '2.mp3'} (its last frame has")
+    assert examples(report, "files truncated")[0].startswith(f"{clips / '2.mp3'} (the last frame has")
     text, nan = examples(report, "files undecodable")
     assert "it is a text file" in text and "NaN" in nan
-    assert "stray.ogg" in examples(report, "audio files that are not in the table")[0]
+    assert "stray.ogg" in examples(report, "audio files that are not in the manifest")[0]
     assert found(check_rows(tmp_path, [{}] * 12)) == {}  # the table alone says nothing of all this
 
 
@@ -262,13 +262,13 @@ def frames(count: int) -> bytes:
 
 def test_mp3_frames_are_counted() -> None:
     assert truncation(frames(5)) is None
-    assert truncation(frames(5)[:-1]) == "its last frame has 191 of 192 bytes"
-    assert truncation(frames(5) + frames(1)[:2]) == "its last frame has 2 bytes"
+    assert truncation(frames(5)[:-1]) == "the last frame has 191 of 192 bytes"
+    assert truncation(frames(5) + frames(1)[:2]) == "the last frame has 2 bytes"
     info = b"\xff\xfb\x54\xc0" + bytes(17) + b"Info" + (1).to_bytes(4, "big")
     declared = [(info + count.to_bytes(4, "big")).ljust(192, b"\0") + frames(5) for count in (5, 6, 7)]
-    assert [truncation(data) for data in declared] == [None, None, "it has 6 of 7 frames"]
+    assert [truncation(data) for data in declared] == [None, None, "the file has 6 of 7 frames"]
     vbri = (b"\xff\xfb\x54\xc0" + bytes(32) + b"VBRI" + bytes(10) + (9).to_bytes(4, "big")).ljust(192, b"\0")
-    assert truncation(vbri + frames(5)) == "it has 6 of 9 frames"
+    assert truncation(vbri + frames(5)) == "the file has 6 of 9 frames"
 
 
 def test_tags_and_garbage_around_an_mp3_are_tolerated() -> None:
@@ -284,8 +284,8 @@ def test_tags_and_garbage_around_an_mp3_are_tolerated() -> None:
         frames(3) + b"damage in the middle" + frames(3),
     ):
         assert truncation(data) is None
-    assert truncation(tag[:100]) == "it ends within its ID3 tag"
-    assert truncation(frames(3) + b"damage in the middle" + frames(3)[:-1]) == "its last frame has 191 of 192 bytes"
+    assert truncation(tag[:100]) == "the file ends within its ID3 tag"
+    assert truncation(frames(3) + b"damage in the middle" + frames(3)[:-1]) == "the last frame has 191 of 192 bytes"
 
 
 def test_what_is_unknown_is_not_called_truncated() -> None:
@@ -298,7 +298,7 @@ def test_a_wav_from_a_pipe_and_chunks_before_the_sound() -> None:
     assert truncation(head + b"\xff\xff\xff\xff" + bytes(10)) is None
     assert truncation(head + b"\x0a\0\0\0" + bytes(10)) is None
     assert truncation(head + b"\x0b\0\0\0" + bytes(10)) == "the data chunk has 10 of 11 bytes"
-    assert truncation(head[:-4]) == "it ends before the data chunk"
+    assert truncation(head[:-4]) == "the file ends before the data chunk"
 
 
 def test_a_truncated_flac_is_called_truncated(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def labelled(clips: Path, tmp_path: Path) -> Path:
 
 
 def derived_problems(report: Report) -> dict[str, tuple[str, int]]:
-    names = ("picture", "WAV", "class folders", "convert.json")
+    names = ("image", "picture", "WAV", "class folders", "convert.json")
     return {name: value for name, value in found(report).items() if name.startswith(names)}
 
 
@@ -358,19 +358,19 @@ def test_damage_among_pictures(labelled: Path, tmp_path: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:500])  # one file under two names, found once
     report = integrity.check(labelled, images=out)
     assert derived_problems(report) == {
-        "class folders vanished": (FATAL, 2),
-        "pictures missing": (FATAL, 2),
-        "pictures under a split or class that is not theirs": (FATAL, 1),
-        "pictures of no clip in the table": (REPORTED, 1),
-        "pictures empty": (FATAL, 1),
-        "pictures undecodable": (FATAL, 1),
+        "class folders missing": (FATAL, 2),
+        "images missing": (FATAL, 2),
+        "images in the folder of another split or class": (FATAL, 1),
+        "images without a clip in the manifest": (REPORTED, 1),
+        "images empty": (FATAL, 1),
+        "images undecodable": (FATAL, 1),
     }
-    assert examples(report, "class folders vanished") == ["train/gender/male", "validation/gender/female"]
-    assert examples(report, "pictures missing") == ["train/gender/male/b.png", "validation/gender/female/c.png"]
-    assert examples(report, "pictures under a split or class that is not theirs") == ["train/gender/female/b.png"]
-    assert "pictures undecodable" not in found(integrity.check(labelled, images=out, tables_only=True))
+    assert examples(report, "class folders missing") == ["train/gender/male", "validation/gender/female"]
+    assert examples(report, "images missing") == ["train/gender/male/b.png", "validation/gender/female/c.png"]
+    assert examples(report, "images in the folder of another split or class") == ["train/gender/female/b.png"]
+    assert "images undecodable" not in found(integrity.check(labelled, images=out, tables_only=True))
     pictures.draw(labelled, out)  # mends what can be mended: a name that is whole elsewhere, and what is gone
-    assert {"class folders vanished", "pictures missing"}.isdisjoint(found(integrity.check(labelled, images=out)))
+    assert {"class folders missing", "images missing"}.isdisjoint(found(integrity.check(labelled, images=out)))
 
 
 def test_a_changed_split_shows_in_the_pictures(labelled: Path, tmp_path: Path) -> None:
@@ -378,8 +378,8 @@ def test_a_changed_split_shows_in_the_pictures(labelled: Path, tmp_path: Path) -
     table = manifest.read(labelled)
     manifest.write(table.with_columns(split=pl.col("split").replace("test", "validation")), labelled)
     report = integrity.check(labelled, images=tmp_path / "out", tables_only=True)
-    assert derived_problems(report)["pictures under a split or class that is not theirs"] == (FATAL, 2)
-    assert derived_problems(report)["pictures missing"] == (FATAL, 2)
+    assert derived_problems(report)["images in the folder of another split or class"] == (FATAL, 2)
+    assert derived_problems(report)["images missing"] == (FATAL, 2)
 
 
 def test_pictures_of_the_wrong_size(labelled: Path, tmp_path: Path) -> None:
@@ -388,8 +388,8 @@ def test_pictures_of_the_wrong_size(labelled: Path, tmp_path: Path) -> None:
     name = Path("test", "gender", "male", "d.png")
     (tmp_path / "small" / name).replace(tmp_path / "out" / name)
     report = integrity.check(labelled, images=tmp_path / "out")
-    assert derived_problems(report) == {"pictures of the wrong size": (FATAL, 1)}
-    assert examples(report, "pictures of the wrong size") == [f"{name.as_posix()} (64×32, expected 432×288)"]
+    assert derived_problems(report) == {"images of the wrong size": (FATAL, 1)}
+    assert examples(report, "images of the wrong size") == [f"{name.as_posix()} (64×32, expected 432×288)"]
 
 
 def test_flat_pictures(labelled: Path, clips: Path, tmp_path: Path) -> None:
@@ -399,7 +399,7 @@ def test_flat_pictures(labelled: Path, clips: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "x.png").write_bytes(b"")
     report = integrity.check(labelled, images=tmp_path / "out")
     assert derived_problems(report) == {
-        "pictures missing": (FATAL, 1), "pictures of no clip in the table": (REPORTED, 1)
+        "images missing": (FATAL, 1), "images without a clip in the manifest": (REPORTED, 1)
     }  # fmt: skip
 
 
@@ -417,10 +417,10 @@ def test_wav_files(labelled: Path, clips: Path, tmp_path: Path, from_manifest: b
     report = integrity.check(labelled, wav=out)
     assert derived_problems(report) == {
         "WAV files missing": (FATAL, 1),
-        "WAV files of no clip in the table": (REPORTED, 1),
+        "WAV files without a clip in the manifest": (REPORTED, 1),
         "WAV files empty": (FATAL, 1),
         "WAV files truncated": (FATAL, 1),
-        "WAV files of the wrong rate": (FATAL, 1),
+        "WAV files with the wrong sampling rate": (FATAL, 1),
     }
     (out / "convert.json").unlink()
     assert any(name.startswith("convert.json missing") for name in derived_problems(integrity.check(labelled, wav=out)))
@@ -435,7 +435,10 @@ def test_no_false_alarms_on_real_speech(speech: Path, tmp_path: Path) -> None:
     lengths = [soundfile.info(clip).duration for clip in clips]
     manifest.write(pl.DataFrame({"path": map(str, clips), "duration_s": lengths}), tmp_path / "all.parquet")
     report = integrity.check(tmp_path / "all.parquet", jobs=2)
-    known = {"files silent", "audio files that are not in the table"}  # the folder holds more, and a clip says nothing
+    known = {
+        "files silent",
+        "audio files that are not in the manifest",
+    }  # the folder holds more, and a clip says nothing
     assert set(found(report)) == known, report.rows()
     assert report.files == len(clips)
 

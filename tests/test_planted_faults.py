@@ -142,13 +142,13 @@ def test_every_planted_fault_is_named_and_no_other(release: Release, tmp_path: P
         "files truncated": ("fatal", 2),
         "files undecodable": ("fatal", 2),
         "files silent": ("reported", 2),
-        "files whose length contradicts the table": ("reported", 4),
+        "files whose duration differs from the manifest": ("reported", 4),
         "file contents with both genders": ("fatal", 2),  # among those repeated and shared
         "file contents shared between splits": ("fatal", 2),
         "file contents repeated": ("reported", 2),
         "near-duplicate recordings shared between splits": ("reported", 2),
         "near-duplicate recordings": ("reported", 2),
-        "audio files that are not in the table": ("reported", 2),
+        "audio files that are not in the manifest": ("reported", 2),
     }
     for problem, clips in {
         "files absent": (0, 1),
@@ -156,7 +156,7 @@ def test_every_planted_fault_is_named_and_no_other(release: Release, tmp_path: P
         "files truncated": (4, 5),
         "files undecodable": (6, 7),
         "files silent": (8, 9),
-        "files whose length contradicts the table": (10, 11, 16, 17),
+        "files whose duration differs from the manifest": (10, 11, 16, 17),
         "file contents shared between splits": (22, 24),
         "file contents repeated": (18, 20),
         "near-duplicate recordings shared between splits": (34, 36),
@@ -174,6 +174,6 @@ def test_a_length_may_differ_by_the_padding_of_an_encoder(tmp_path: Path, said: 
     soundfile.write(tmp_path / "a.wav", tone(2.0), 16_000)
     manifest.write(pl.DataFrame({"path": ["a.wav"], "duration_s": [said]}), tmp_path / "all.csv")
     report = integrity.check(tmp_path / "all.csv")
-    examples = [f"{tmp_path / 'a.wav'} (2.0 s, the table says {said} s)"]
+    examples = [f"{tmp_path / 'a.wav'} (2.0 s, manifest: {said} s)"]
     assert [row["examples"] for row in report.rows()] == ([examples] if wrong else [])
     assert not report.fatal

@@ -208,7 +208,7 @@ def test_pictures_in_a_bucket_are_kept_moved_and_checked(bucket: str, tmp_path: 
     assert len([name for name in storage.listing(out) if name.endswith(".png")]) == 12
     storage.remove([next(f"{out}/{name}" for name in storage.listing(out) if name.endswith(".png"))])
     checked = run("corpus", "check", f"{url}/manifest.parquet", "--images", out, "--jobs", 1)
-    assert checked.exit_code == 1 and "pictures missing" in checked.stdout
+    assert checked.exit_code == 1 and "images missing" in checked.stdout
 
 
 def test_check_reads_a_manifest_and_its_clips_behind_urls(

@@ -151,6 +151,21 @@ def require(what: str, extra: str, *packages: str) -> None:
             raise MissingExtraError(what, extra)
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun in the singular or plural, for messages.
+
+    Args:
+        number: the number.
+        noun: the noun in the singular.
+        plural: the noun in the plural; ``None`` adds an s to the singular.
+
+    Examples:
+        >>> counted(1, "clip"), counted(1324, "clip"), counted(2, "row has", "rows have")
+        ('1 clip', '1,324 clips', '2 rows have')
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def install_line(extra: str) -> str:
     """Return the command that adds an extra to this installation, from where it was installed.
 

@@ -1,8 +1,8 @@
-"""Files held against tables: what is missing, broken, contradictory, or on both sides of a split.
+"""Checks a manifest and its files: missing and broken files, contradictory labels, and leakage between splits.
 
-``report`` defines a finding and its severity; ``tables`` looks at the table alone, ``containers`` detects a truncated
-file by its bytes, ``examination`` opens every clip, ``recordings`` compares them with the table and each other,
-``leaks`` looks at what two sides share, ``folders`` at what was derived.
+``report`` defines a finding and its severity. ``tables`` checks the manifest alone, ``containers`` detects truncated
+files by their bytes, ``examination`` opens every clip, ``recordings`` compares the clips with the manifest and with
+each other, ``leaks`` finds what two sides share, and ``folders`` checks derived folders.
 """
 
 from voxtrait.integrity.checking import check

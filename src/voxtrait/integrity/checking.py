@@ -1,4 +1,4 @@
-"""The check as a whole: the table, then its files, then what was derived from them."""
+"""Runs all checks: the manifest, then its files, then the folders derived from them."""
 
 import os
 from pathlib import Path
@@ -27,26 +27,35 @@ def check(
 ) -> Report:
     """Check a manifest, its files, and folders derived from it.
 
-    Fatal are absent, empty, truncated and undecodable files; a speaker, a file or copies of a file with both genders; a
-    speaker with decades more than one apart; speakers or file contents shared between splits; in derived folders
-    everything that a training on them would learn wrongly or miss. The rest is reported: neighbouring decades, shared
-    sentences, classes missing from a split, silent files, files that are not in the table, files whose length is not
-    the table's (swapped or replaced ones), and recordings that are there twice under other bytes (see
-    :mod:`voxtrait.fingerprint`).
+    Fatal findings:
+
+    - absent, empty, truncated and undecodable files;
+    - a speaker, a file, or identical files with both genders;
+    - a speaker with decades more than one apart;
+    - speakers or file contents shared between splits;
+    - missing, misplaced and damaged files in derived folders.
+
+    The other findings are only reported: neighbouring decades, shared sentences, classes missing from a split, silent
+    files, files that are not in the manifest, files whose duration differs from the manifest (swapped or replaced
+    files), and copies of a recording with different bytes (see :mod:`voxtrait.fingerprint`).
 
     Args:
-        manifest_path: the manifest; it, the paths in it and the derived folders may be URLs.
-        tables_only: open no audio, and no picture.
-        images: a folder that ``voxtrait images`` made.
-        wav: a folder that ``voxtrait convert`` made.
-        jobs: processes, or a :class:`voxtrait.batch.Where`.
-        label: of the progress lines on standard error; ``None`` shows none.
-        cache: a folder that keeps the state of each file: a killed run goes on, a later one opens only new files.
+        manifest_path: the manifest. The manifest, the paths in it and the derived folders may be URLs.
+        tables_only: open no audio and no image.
+        images: a folder written by ``voxtrait images``.
+        wav: a folder written by ``voxtrait convert``.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
+        label: shown before the progress lines on standard error; ``None`` shows no progress.
+        cache: a folder that stores the result of each file, so that an interrupted run is resumed and a later run opens
+            only new files.
+
+    Returns:
+        The findings.
 
     Raises:
-        ManifestError: if the table is no manifest.
-        NothingToDoError: if it has no rows.
-        OptionError: if a derived folder is not there.
+        ManifestError: if the file is not a manifest.
+        NothingToDoError: if the manifest has no rows.
+        OptionError: if a derived folder does not exist.
 
     Examples:
         >>> import tempfile
@@ -59,7 +68,7 @@ def check(
         fatal 2 files absent
     """
     if tables_only and images is None and wav is None:
-        # of millions of rows only the columns that are checked against each other
+        # read only the columns that are checked: there may be millions of rows
         rows = manifest.read(manifest_path, (*LOOKED_AT, "path"))
         report = _of(manifest_path, rows)
         check_table(rows, report)
@@ -76,7 +85,7 @@ def check(
             derived.absolute(images),
             report,
             jobs=jobs,
-            label=label and f"{label} pictures",
+            label=label and f"{label} images",
             look=not tables_only,
         )
     if wav is not None:

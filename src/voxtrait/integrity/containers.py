@@ -1,11 +1,11 @@
-"""Is a file cut off? Detected from its container, for most decoders play what is there and report nothing.
+"""Detects truncated audio files from their containers; most decoders play the rest and report no error.
 
-* mp3: the frames are walked (ISO/IEC 11172-3 and 13818-3, layer III). The last one must be whole, and there must be as
-  many as a Xing, Info or VBRI header declares. ID3 tags are passed over, and what follows the last frame is tolerated.
+* mp3: the frames are walked (ISO/IEC 11172-3 and 13818-3, layer III). The last frame must be complete, and there must
+  be at least as many frames as a Xing, Info or VBRI header declares. Tags, and data after the last frame, do not count.
 * wav: the ``data`` chunk must be within the file (RIFF, RF64).
-* ogg: the last page of each stream must be whole and carry the end-of-stream flag (RFC 3533).
-* mp4: the top boxes must be within the file (ISO/IEC 14496-12).
-* flac states how many samples it has in its first block (RFC 9639): see :func:`flac_samples`.
+* ogg: the last page of each stream must be complete and have the end-of-stream flag (RFC 3533).
+* mp4: the top-level boxes must be within the file (ISO/IEC 14496-12).
+* flac: the first block declares the number of samples (RFC 9639): see :func:`flac_samples`.
 """
 
 import mmap
@@ -19,13 +19,13 @@ _UNKNOWN_SIZE: Final = 0xFFFFFFFF  # of a WAV that was written to a pipe
 
 
 def truncation(data: Data) -> str | None:
-    """Describe how a file is cut off, according to its container.
+    """Describe how a file is truncated, according to its container.
 
     Args:
-        data: the whole file: bytes, or a memory map.
+        data: the whole file, as bytes or as a memory map.
 
     Returns:
-        The reason, or ``None`` where the file is whole, or of a kind that does not show it.
+        The reason; ``None`` if the file is complete, or if its format does not show truncation.
 
     Examples:
         >>> truncation(b"RIFF" + bytes(4) + b"WAVEdata" + (100).to_bytes(4, "little") + bytes(40))
@@ -44,7 +44,7 @@ def truncation(data: Data) -> str | None:
 
 
 def flac_samples(data: Data) -> int | None:
-    """Read how many samples a FLAC file declares; ``None`` for another kind of file, or where it declares none."""
+    """Return the number of samples that a FLAC file declares; ``None`` for other files, or if it declares none."""
     if len(data) < 26 or data[:4] != b"fLaC":
         return None
     return int.from_bytes(data[21:26], "big") & (1 << 36) - 1 or None
@@ -62,7 +62,7 @@ def _wav(data: Data) -> str | None:
             there = len(data) - at - 8
             return f"the data chunk has {there} of {size} bytes" if there < size else None
         at += 8 + size + size % 2
-    return "it ends before the data chunk"
+    return "the file ends before the data chunk"
 
 
 def _ogg(data: Data) -> str | None:
@@ -76,14 +76,14 @@ def _ogg(data: Data) -> str | None:
         end = at + 27 + segments
         end += sum(data[at + 27 : end]) if end <= len(data) else 0
         if end > len(data):
-            return "its last page is not whole"
+            return "the last page is incomplete"
         serial = bytes(data[at + 14 : at + 18])
         if data[at + 5] & 4:
             open_streams.discard(serial)
         else:
             open_streams.add(serial)
         at = end
-    return "it has no end-of-stream page" if open_streams else None
+    return "the end-of-stream page is missing" if open_streams else None
 
 
 def _mp4(data: Data) -> str | None:
@@ -95,7 +95,7 @@ def _mp4(data: Data) -> str | None:
         if size == 0:  # up to the end of the file
             return None
         if size < 8:
-            return None  # no box: tolerated behind the last one
+            return None  # not a box: ignored after the last one
         if at + size > len(data):
             return f"the box {bytes(data[at + 4 : at + 8])!r} has {len(data) - at} of {size} bytes"
         at += size
@@ -105,20 +105,21 @@ def _mp4(data: Data) -> str | None:
 def _mp3(data: Data) -> str | None:
     at = mpeg.after_tags(data)
     if at and at >= len(data):
-        return "it ends within its ID3 tag"
+        return "the file ends within its ID3 tag"
     first = mpeg.frame(data, at)
     if first is None:
         at = mpeg.next_frame(data, at)
         first = mpeg.frame(data, at) if at >= 0 else None
     if first is None:
-        return None  # no mp3, or one of free bitrate
+        return None  # not an mp3, or one of free bitrate
     header = mpeg.header(data, at, first)
     walk = mpeg.walk(data, at, first)
     cut = mpeg.frame(data, walk.end)
     if cut is not None and cut.follows(first):
-        return f"its last frame has {len(data) - walk.end} of {cut.length} bytes"
+        return f"the last frame has {len(data) - walk.end} of {cut.length} bytes"
     if 0 < len(data) - walk.end < 4 and data[walk.end] == 0xFF:
-        return f"its last frame has {len(data) - walk.end} bytes"
-    # a declared count usually leaves the frame out that it is in; one too few is therefore not seen
+        rest = len(data) - walk.end
+        return f"the last frame has {rest} byte{'s' if rest > 1 else ''}"
+    # most headers do not count their own frame, so one missing frame is not detected
     declared = header.frames if header is not None else None
-    return f"it has {walk.frames} of {declared} frames" if declared and walk.frames < declared else None
+    return f"the file has {walk.frames} of {declared} frames" if declared and walk.frames < declared else None

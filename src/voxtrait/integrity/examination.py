@@ -1,4 +1,4 @@
-"""Every clip opened once: what state its file is in, what its bytes are, how long it lasts, and how it sounds."""
+"""Opens every clip once: state of the file, hash of its bytes, duration and acoustic fingerprint."""
 
 import contextlib
 import dataclasses
@@ -32,11 +32,11 @@ STATES: Final[dict[str, Severity | None]] = {
     "truncated": "fatal",
     "undecodable": "fatal",
     "silent": "reported",
-    "not looked into": "reported",  # an extra is not installed
+    "not checked": "reported",  # an extra is not installed
 }
-UNHEARD: Final = ("absent", "empty", "undecodable", "not looked into")
+UNHEARD: Final = ("absent", "empty", "undecodable", "not checked")
 NOTHING: Final = Fingerprint(np.zeros(0, np.uint16), np.zeros(0, np.uint32), np.zeros(0, np.uint16))
-VERSION: Final = "1"  # of what is kept in a cache: another number is another cache
+VERSION: Final = "1"  # of the cache format: caches of other versions are not read
 _STATUS: Final = {"path": pl.String, "size": pl.Int64, "changed": pl.Int64}  # bytes, and ns since 1970
 _KEPT: Final = {
     **_STATUS,
@@ -51,7 +51,7 @@ _KEPT: Final = {
 
 
 class State(NamedTuple):
-    """What became of one clip's file."""
+    """Result for one file."""
 
     state: str
     path: str
@@ -63,9 +63,9 @@ class State(NamedTuple):
 
 @dataclasses.dataclass
 class FileStates:
-    """What was found in many files, one after the other."""
+    """Results for many files, in order."""
 
-    states: bytearray = dataclasses.field(default_factory=bytearray)  # a number of STATES each
+    states: bytearray = dataclasses.field(default_factory=bytearray)  # one index into STATES per file
     digests: bytearray = dataclasses.field(default_factory=bytearray)
     seconds: list[float] = dataclasses.field(default_factory=list)
     prints: Prints = dataclasses.field(default_factory=Prints)
@@ -73,7 +73,7 @@ class FileStates:
     cases: defaultdict[str, list[str]] = dataclasses.field(default_factory=lambda: defaultdict(list))
 
     def add(self, found: State) -> None:
-        """Add the next file."""
+        """Add the result of the next file."""
         self.states.append(_NUMBERS[found.state])
         self.digests += found.digest
         self.seconds.append(found.seconds)
@@ -83,7 +83,7 @@ class FileStates:
             self.cases[found.state].append(f"{found.path} ({found.reason})" if found.reason else found.path)
 
     def columns(self) -> dict[str, pl.Series]:
-        """Give ``state``, ``first`` and ``second`` (the halves of the digest) and ``seconds``, a row a file."""
+        """Return ``state``, ``first`` and ``second`` (the halves of the digest) and ``seconds``, one row per file."""
         halves = np.frombuffer(self.digests, dtype="<u8").reshape(-1, 2)
         return {
             "state": pl.Series(np.frombuffer(self.states, dtype=np.uint8)),
@@ -97,14 +97,14 @@ _NUMBERS: Final = {state: at for at, state in enumerate(STATES)}
 
 
 def examine_files(paths: pl.Series, *, jobs: batch.Jobs, label: str | None, cache: Path | None = None) -> FileStates:
-    """Open files and keep what a check asks of them.
+    """Open files and return their states.
 
     Args:
-        paths: absolute, or URLs.
-        jobs: processes, or a :class:`voxtrait.batch.Where`.
-        label: of the progress line; ``None`` shows none.
-        cache: a folder that keeps the state of each file, by path, size and time of change, so that a killed run
-            goes on and a later one opens only what is new. Any number of manifests may share it.
+        paths: absolute paths or URLs.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
+        label: shown before the progress line; ``None`` shows no progress.
+        cache: a folder that stores the state of each file by path, size and modification time, so that an interrupted
+            run is resumed and a later run opens only new files. Several manifests may share it.
     """
     states = FileStates()
     table = pl.DataFrame([paths.alias("path")])
@@ -133,7 +133,7 @@ def _status(path: str, behind: Mapping[str, tuple[int, int]]) -> tuple[str, int 
 
 
 def _kept(cache: Path, columns: list[str]) -> pl.DataFrame:
-    """Read the states that earlier runs found; a file that is no cache of ours is left alone."""
+    """Read the states from earlier runs; other files in the folder are ignored."""
     shards = sorted(cache.glob(f"heard-{VERSION}-*.parquet"))
     if not shards:
         return pl.DataFrame(schema={name: _KEPT[name] for name in columns})
@@ -149,7 +149,7 @@ def _examine_into(cache: Path, left: pl.DataFrame, jobs: batch.Jobs, label: str 
             rows = [
                 (*status, *found[:1], *found[2:5], *(array.tobytes() for array in found.taken))
                 for status, found in zip(some.iter_rows(), itertools.islice(results, some.height), strict=True)
-                if any(found.digest) and found.state != "not looked into"  # both may end otherwise another time
+                if any(found.digest) and found.state != "not checked"  # both may change
             ]
             shard = cache / f"heard-{VERSION}-{uuid.uuid4().hex}.parquet"
             with audio.atomic_path(shard) as part:
@@ -165,7 +165,7 @@ _ARRAYS: Final[tuple[tuple[str, npt.DTypeLike], ...]] = (("words", np.uint16), (
 
 
 def examine(item: tuple[str]) -> State:
-    """Look into one file, ``(path,)``."""
+    """Examine one file, ``(path,)``."""
     (path,) = item
     if not storage.is_url(path):
         return _examine(path, storage.path_of(path))
@@ -176,7 +176,7 @@ def examine(item: tuple[str]) -> State:
             return _examine(storage.shown(path), content)
     except AudioMissingError:
         return State("absent", storage.shown(path))
-    except StorageError as error:  # nobody knows whether it is whole, so nothing may be built upon it
+    except StorageError as error:  # it may be broken, so the finding must be fatal
         return State("undecodable", storage.shown(path), reason=str(error))
 
 
@@ -190,7 +190,7 @@ def _bytes_of(source: audio.Source) -> Iterator[Data]:
 
 
 def _examine(path: str, source: audio.Source) -> State:
-    """Look into a file that is called ``path`` and that is found at ``source``."""
+    """Examine the file at ``source``, reported as ``path``."""
     try:
         if not isinstance(source, BytesIO):
             file = Path(source)
@@ -209,20 +209,20 @@ def _examine(path: str, source: audio.Source) -> State:
             peak = float(np.fmax(peak, np.abs(block).max(initial=0)))
             finite = finite and bool(np.isfinite(block).all())
             if not samples and finite:
-                taken = fingerprint(block, rate)  # of the first block, a minute as a rule, is all that is looked at
+                taken = fingerprint(block, rate)  # it uses the first block only, usually one minute
             samples += block.shape[-1]
     except MissingExtraError as error:
-        state, reason = "not looked into", str(error)
+        state, reason = "not checked", str(error)
     except (AudioError, RuntimeError, MemoryError, OSError) as error:
         state, reason = "undecodable", str(error)
     if cut is None and declared and samples < declared:
-        cut = f"it has {samples} of {declared} samples"
+        cut = f"the file has {samples} of {declared} samples"
     if cut is not None:
         state, reason = "truncated", cut
     elif state == "whole" and not samples:
         state, reason = "undecodable", "no samples"
     elif state == "whole" and not finite:
-        state, reason = "undecodable", "NaN or infinity among the samples"
+        state, reason = "undecodable", "the samples contain NaN or infinity"
     elif state == "whole" and peak < SILENCE:
         state, reason = "silent", f"peak {20 * np.log10(max(peak, 1e-10)):.0f} dBFS"
     return State(state, path, digest, samples / rate, reason, NOTHING if state in UNHEARD else taken)

@@ -1,4 +1,4 @@
-"""Derived folders, of pictures or of WAV files, held against the table."""
+"""Compares derived folders, with spectrogram images or WAV files, with the manifest."""
 
 import dataclasses
 import mmap
@@ -23,30 +23,33 @@ from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report
 def check_pictures(
     clips: Sources, folder: str, report: Report, *, jobs: batch.Jobs, label: str | None, look: bool
 ) -> None:
-    """Hold a folder that ``voxtrait images`` made against the table.
+    """Compare a folder written by ``voxtrait images`` with the manifest.
 
     Args:
-        clips: the table, with absolute paths.
-        folder: the folder of pictures, as :func:`voxtrait.derived.absolute` gives it.
-        report: what is found goes there.
-        jobs: processes, or a :class:`voxtrait.batch.Where`.
-        label: of a progress line.
-        look: decode the pictures too.
+        clips: the manifest, with absolute paths.
+        folder: the folder of images, as returned by :func:`voxtrait.derived.absolute`.
+        report: gets the findings.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
+        label: shown before the progress line; ``None`` shows no progress.
+        look: also decode the images.
+
+    Raises:
+        OptionError: if the folder does not exist.
     """
     settings = _settings(folder, PICTURES_SETTINGS, "voxtrait images", report)
     if settings.get("layout") == "flat":
         expected, there = _mirrored(clips, settings, ".png"), _files(folder, ".png")
-        _compare(expected, there, "pictures", report)
+        _compare(expected, there, "images", report)
         items = _present(expected, there)
     else:
         items = _check_class_folders(clips.table, folder, report)
     front_end = settings.get("front_end", {})
     size = (front_end["columns"], front_end["n_mels"]) if {"columns", "n_mels"} <= front_end.keys() else None
-    _examine(_Picture(folder, size, look), items, "pictures", report, jobs, label)
+    _examine(_Picture(folder, size, look), items, "images", report, jobs, label)
 
 
 def check_wav(clips: Sources, folder: str, report: Report, *, jobs: batch.Jobs, label: str | None) -> None:
-    """Hold a folder that ``voxtrait convert`` made against the table; only the headers are read."""
+    """Compare a folder written by ``voxtrait convert`` with the manifest; only headers are read."""
     settings = _settings(folder, CONVERT_SETTINGS, "voxtrait convert", report)
     expected, there = _mirrored(clips, settings, ".wav"), _files(folder, ".wav")
     _compare(expected, there, "WAV files", report)
@@ -55,10 +58,10 @@ def check_wav(clips: Sources, folder: str, report: Report, *, jobs: batch.Jobs, 
 
 def _settings(folder: str, name: str, command: str, report: Report) -> dict[str, Any]:
     if not storage.is_url(folder) and not Path(folder).is_dir():
-        raise OptionError(f"no such folder: {folder} (expected one that '{command}' made)")
+        raise OptionError(f"no such folder: {folder}. Expected a folder written by '{command}'")
     settings = derived.read_settings(folder, name)
     if settings is None:
-        report.add(f"{name} missing: how the folder was made is not known", REPORTED, [storage.shown(folder)])
+        report.add(f"{name} missing: settings of the folder unknown", REPORTED, [storage.shown(folder)])
     return settings or {}
 
 
@@ -68,7 +71,7 @@ def _mirrored(clips: Sources, settings: dict[str, Any], suffix: str) -> pl.Serie
 
 
 def _files(folder: str, suffix: str) -> pl.Series:
-    """List the files of an ending, as paths relative to the folder; behind a URL those with content."""
+    """List the files with an ending, relative to the folder; behind a URL, only those that are not empty."""
     if storage.is_url(folder):
         found = [name for name, entry in storage.listing(folder).items() if entry.size]
         return pl.Series("file", [name for name in found if name.lower().endswith(suffix)], dtype=pl.String)
@@ -83,7 +86,9 @@ def _files(folder: str, suffix: str) -> pl.Series:
 def _compare(expected: pl.Series, there: pl.Series, what: str, report: Report) -> None:
     wanted, found = expected.alias("file").to_frame(), there.alias("file").to_frame()
     report.add(f"{what} missing", FATAL, wanted.join(found, on="file", how="anti")["file"])
-    report.add(f"{what} of no clip in the table", REPORTED, found.join(wanted, on="file", how="anti")["file"].sort())
+    report.add(
+        f"{what} without a clip in the manifest", REPORTED, found.join(wanted, on="file", how="anti")["file"].sort()
+    )
 
 
 def _present(expected: pl.Series, there: pl.Series) -> pl.DataFrame:
@@ -92,16 +97,16 @@ def _present(expected: pl.Series, there: pl.Series) -> pl.DataFrame:
 
 
 def _check_class_folders(table: pl.DataFrame, folder: str, report: Report) -> pl.DataFrame:
-    """Compare the class folders with the labels, and give the pictures to look at, each with its other name."""
+    """Compare the class folders with the labels, and return the images to examine, each with its other name."""
     wanted = derived.class_folders(table)
     places, found = derived.places_of(wanted), derived.find_pictures(folder)
     vanished = places.select("at").unique().join(found, on="at", how="anti")["at"].sort()
-    report.add("class folders vanished", FATAL, vanished)
-    report.add("pictures missing", FATAL, _joined(places.join(found, on=["at", "name"], how="anti")))
+    report.add("class folders missing", FATAL, vanished)
+    report.add("images missing", FATAL, _joined(places.join(found, on=["at", "name"], how="anti")))
     wrong = found.join(places, on=["at", "name"], how="anti")
     misplaced = wrong.join(wanted, on="name", how="semi")
-    report.add("pictures under a split or class that is not theirs", FATAL, _joined(misplaced))
-    report.add("pictures of no clip in the table", REPORTED, _joined(wrong.join(wanted, on="name", how="anti")))
+    report.add("images in the folder of another split or class", FATAL, _joined(misplaced))
+    report.add("images without a clip in the manifest", REPORTED, _joined(wrong.join(wanted, on="name", how="anti")))
     present = places.join(found, on=["at", "name"], how="semi").group_by("name", maintain_order=True)
     names = present.agg(first=pl.col("at").max(), second=pl.col("at").min())
     return names.select(
@@ -138,7 +143,7 @@ def _examine(
 
 @dataclasses.dataclass(frozen=True)
 class _Picture:
-    """The job: a picture under its names."""
+    """The job: check one image under its one or two names."""
 
     folder: str
     size: tuple[int, int] | None  # width, height
@@ -150,7 +155,7 @@ class _Picture:
             names = [name for name in (first, second) if name and self.look]
             return [one for name in names for one in self._decode(name, storage.read(storage.join(self.folder, name)))]
         files = [Path(self.folder, name) for name in (first, second) if name]
-        if len(files) == 2 and files[0].samefile(files[1]):  # two names of one file, as a rule: opened once
+        if len(files) == 2 and files[0].samefile(files[1]):  # usually two names of one file: open it once
             files.pop()
         return [finding for file in files for finding in self._look_at(file)]
 
@@ -172,7 +177,7 @@ class _Picture:
 
 @dataclasses.dataclass(frozen=True)
 class _Wav:
-    """The job: a WAV, of which only the header is read."""
+    """The job: check the header of one WAV file."""
 
     folder: str
     rate: int | None
@@ -199,7 +204,7 @@ class _Wav:
         if not info.frames:
             return [("empty", f"{name} (no samples)")]
         if self.rate and info.samplerate != self.rate:
-            return [("of the wrong rate", f"{name} ({info.samplerate} Hz, expected {self.rate} Hz)")]
+            return [("with the wrong sampling rate", f"{name} ({info.samplerate} Hz, expected {self.rate} Hz)")]
         return []
 
 

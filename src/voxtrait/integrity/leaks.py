@@ -1,4 +1,4 @@
-"""What two sides share that must not meet: people, files, recordings, and the sentences they read."""
+"""Finds what splits or manifests share: speakers, clips, file contents, recordings and sentences."""
 
 import dataclasses
 import os
@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import derived, storage
-from voxtrait.errors import NothingToDoError
+from voxtrait.errors import NothingToDoError, counted
 from voxtrait.fingerprint import LONGEST_S
 from voxtrait.integrity.examination import STATES, UNHEARD, FileStates, examine_files
 from voxtrait.integrity.recordings import near_duplicate_groups, with_contents
@@ -17,7 +17,7 @@ from voxtrait.integrity.report import EXAMPLES
 from voxtrait.labels import SPLITS
 from voxtrait.manifest.splitting import NO_LEAK, UNKNOWN_LEAK
 
-_NAMES: Final = {  # of what is shared: one, several
+_NAMES: Final = {  # singular and plural of each kind
     "speakers": ("speaker", "speakers"),
     "clips": ("clip", "clips"),
     "file contents": ("file content", "file contents"),
@@ -25,37 +25,37 @@ _NAMES: Final = {  # of what is shared: one, several
     "sentences": ("sentence", "sentences"),
 }
 LEAKS: Final = ("speakers", "clips", "file contents", "near-duplicates")
-"""What must not be shared; sentences may, and are only reported."""
+"""The kinds that must not be shared. Sentences may be shared, and are only reported."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """One kind of thing, as far as it is on more than one side."""
+    """What more than one side has, for one kind."""
 
     what: str  # speakers, clips, file contents, near-duplicates, sentences
-    count: int | None  # of the things; None: not looked at
-    clips: int | None = None  # that are of them, on all sides
-    speakers: int | None = None  # whom these clips are of; None: no speaker ids
+    count: int | None  # number of shared speakers, clips, …; None: not checked
+    clips: int | None = None  # number of their clips, on all sides
+    speakers: int | None = None  # number of speakers of these clips; None: no speaker ids
     examples: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Leakage:
-    """What the splits of a manifest, or two manifests, share; see :func:`leakage`."""
+    """Result of :func:`leakage`: what the splits of a manifest, or two manifests, share."""
 
-    sides: dict[str, int]  # clips on each
+    sides: dict[str, int]  # name of the side → number of clips
     shared: tuple[Shared, ...]
     nameless: int  # clips without speaker id
     not_looked_at: tuple[str, ...]
 
     @property
     def leaks(self) -> bool:
-        """Whether a figure measured on one side and trained on another would be too good to be true."""
+        """Whether results on one side are inflated after training on another."""
         return any(one.count for one in self.shared if one.what in LEAKS)
 
     @property
     def verdict(self) -> str:
-        """``none``, ``shared: 3 speakers, 1 clip``, or ``unknown: …`` where it is not known."""
+        """``none``, ``none in the tables``, ``shared: 3 speakers, 1 clip``, or ``unknown: …`` without speaker ids."""
         found = [
             f"{one.count} {_NAMES[one.what][one.count != 1]}" for one in self.shared if one.what in LEAKS and one.count
         ]
@@ -63,15 +63,16 @@ class Leakage:
         if found:
             return f"shared: {', '.join(found)}"
         if self.nameless:
+            have = "has" if self.nameless == 1 else "have"
             return (
                 UNKNOWN_LEAK
                 if self.nameless == clips
-                else f"unknown: {self.nameless} of {clips} clips have no speaker id"
+                else f"unknown: {self.nameless} of {clips} clips {have} no speaker id"
             )
         return NO_LEAK if all(one.count is not None for one in self.shared) else "none in the tables"
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give a row a kind: ``shared``, ``count``, ``clips``, ``speakers``, ``examples``; null is not known."""
+        """Return one row per kind: ``shared``, ``count``, ``clips``, ``speakers``, ``examples``; ``None``: unknown."""
         return [
             {"shared": one.what, **{name: getattr(one, name) for name in ("count", "clips", "speakers")}}
             | {"examples": list(one.examples)}
@@ -79,7 +80,7 @@ class Leakage:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as JSON-ready values."""
+        """Return all fields as JSON-ready values."""
         return {
             "verdict": self.verdict,
             "leaks": self.leaks,
@@ -100,23 +101,23 @@ def leakage(
     label: str | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Leakage:
-    """Find what the splits of a manifest share, or what two manifests do.
+    """Find what the splits of a manifest share, or what two manifests share.
 
-    Speakers are identified by their ids, clips by their paths, contents by their bytes, near-duplicates by how they
-    sound (:mod:`voxtrait.fingerprint`), sentences by their letters.
+    Speakers are compared by id, clips by path, file contents by bytes, near-duplicates by acoustic fingerprint
+    (:mod:`voxtrait.fingerprint`), and sentences by text.
 
     Args:
-        manifest: a manifest; its rows without a split are on no side, unless there is ``other``.
-        other: a second manifest, against all of the first.
-        names: what to call the two manifests, where that is something else than their files' names.
-        tables_only: open no audio: no contents and no near-duplicates.
-        jobs: processes.
-        label: of the progress line on standard error; ``None`` shows none.
-        cache: a folder that keeps the state of each file; :func:`voxtrait.integrity.check` may share it.
+        manifest: a manifest. Without ``other``, its splits are compared, and rows without a split are ignored.
+        other: a second manifest, compared with all rows of the first.
+        names: names of the two manifests in messages, if not their file names.
+        tables_only: open no audio; file contents and near-duplicates are then not compared.
+        jobs: number of worker processes.
+        label: shown before the progress line on standard error; ``None`` shows no progress.
+        cache: a folder that stores the state of each file. It may be shared with :func:`voxtrait.integrity.check`.
 
     Raises:
-        ManifestError: if a table is no manifest.
-        NothingToDoError: if there are no two sides.
+        ManifestError: if a file is not a manifest.
+        NothingToDoError: if there are fewer than two splits, or a manifest has no rows.
 
     Examples:
         >>> import tempfile
@@ -133,7 +134,7 @@ def leakage(
     unseen: list[str] = []
     groups: dict[str, pl.DataFrame | None]
     if tables_only:
-        unseen.append("the audio: file contents and near-duplicates")
+        unseen.append("audio, so no file contents and no near-duplicates")
         groups = {"file contents": None, "near-duplicates": None}
     else:
         files = rows.select("path").unique(maintain_order=True)
@@ -151,9 +152,9 @@ def leakage(
     shared = [_shared(name, table) for name, table in (tables | groups | sentences).items()]
     nameless = rows["speaker_id"].null_count()
     if nameless:
-        unseen.append(f"whether the speakers of {nameless} clips without speaker id stand on another side too")
+        unseen.append(f"speakers of {counted(nameless, 'clip')} without a speaker id")
     if without := rows["sentence"].null_count():
-        unseen.append(f"the sentences of {without} clips, which the table does not give")
+        unseen.append(f"sentences of {counted(without, 'clip')} (missing in the manifest)")
     return Leakage(sides, tuple(shared), nameless, tuple(unseen))
 
 
@@ -163,7 +164,7 @@ def _sides(
     first_name: str | os.PathLike[str] | None = None,
     second_name: str | os.PathLike[str] | None = None,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Give the rows with their ``side``, and how many are on each."""
+    """Return the rows with their ``side``, and the number of rows on each side."""
     columns = ("clip_id", "path", "speaker_id", "sentence")
     first = derived.labelled_clips(manifest).table
     if other is None:
@@ -171,8 +172,8 @@ def _sides(
         names = [name for name in SPLITS if name in rows["side"].unique()]
         if len(names) < 2:
             raise NothingToDoError(
-                f"{first_name or manifest} has {'one split' if names else 'no splits'}, and a leak needs two sides: "
-                "split it first (voxtrait corpus split), or name a second manifest"
+                f"{first_name or manifest} has {'only one split' if names else 'no split'}. Split it first (voxtrait "
+                "corpus split), or give a second manifest to compare it with"
             )
     else:
         second = derived.labelled_clips(other).table
@@ -204,14 +205,14 @@ def _shared(what: str, table: pl.DataFrame | None) -> Shared:
 
 def _examples(what: str, some: pl.DataFrame, clips: pl.DataFrame) -> Iterator[str]:
     for key, sides in some.iter_rows():
-        if what in ("file contents", "near-duplicates"):  # their keys are numbers, which mean nothing to a reader
+        if what in ("file contents", "near-duplicates"):  # their keys are row numbers: show clip ids instead
             key = " = ".join(clips.filter(pl.col("key") == key)["clip_id"].unique().sort().head(EXAMPLES))
         yield f"{key} ({sides})"
 
 
 def _not_examined(states: FileStates) -> Iterator[str]:
     for state in STATES:
-        if state in UNHEARD and states.counts[state]:
-            yield f"{states.counts[state]} files {state}"
+        if state in UNHEARD and (count := states.counts[state]):
+            yield f"{counted(count, 'file')} {state}"
     if long := sum(seconds > LONGEST_S for seconds in states.seconds):
-        yield f"near-duplicates beyond the first {LONGEST_S:.0f} s of {long} recordings"
+        yield f"near-duplicates after the first {LONGEST_S:.0f} s of {counted(long, 'recording')}"

@@ -1,4 +1,4 @@
-"""What the files of a table are checked for: state, duplicates, lengths unlike the table's, and other files beside."""
+"""Checks the files of a manifest: state, duplicates, durations, and audio files that are not in the manifest."""
 
 import contextlib
 from pathlib import Path
@@ -16,14 +16,14 @@ from voxtrait.integrity.examination import STATES, FileStates, examine_files
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report, Severity
 from voxtrait.integrity.tables import both_genders, crossing
 
-LENGTH_S: Final = 0.3  # by which file and table may differ: some tools count an mp3's padding, up to 0.28 s at 8 kHz
-LENGTH_SHARE: Final = 0.01  # … and this much of the length, for clocks and for frames counted by bytes
+LENGTH_S: Final = 0.3  # allowed difference: some tools count the padding of an mp3, up to 0.28 s at 8 kHz
+LENGTH_SHARE: Final = 0.01  # … plus this share of the duration, for inexact clocks and durations estimated from bytes
 
 
 def check_recordings(
     table: pl.DataFrame, report: Report, *, jobs: Jobs, label: str | None, cache: Path | None = None
 ) -> None:
-    """Open every file of a table; ``path`` is absolute."""
+    """Open every file of a manifest with absolute paths, and add the findings to the report."""
     states = examine_files(table["path"], jobs=jobs, label=label, cache=cache)
     report.files = table.height - states.counts["absent"]
     report.seconds = sum(states.seconds)
@@ -39,11 +39,11 @@ def check_recordings(
 
 def _with_other_spelling(path: str) -> str:
     other = None if storage.is_url(path) else finding.other_spelling(path)
-    return path if other is None else f"{path} (there is {other})"
+    return path if other is None else f"{path} (found {other})"
 
 
 def check_strays(table: pl.DataFrame, report: Report) -> None:
-    """Name audio files that are beside the table's own and are not in it."""
+    """Report audio files that are in the folders of the clips but not in the manifest."""
     folders = table["path"].str.extract(r"^(.*)/[^/]*$").unique().sort()
     found: list[str] = []
     count = 0
@@ -53,7 +53,7 @@ def check_strays(table: pl.DataFrame, report: Report) -> None:
             strays = here.filter(~here.str.contains(r"/\.[^/]*$")).to_frame("path").join(table, on="path", how="anti")
             count += strays.height
             found += strays["path"].sort().head(EXAMPLES - len(found)).to_list() if len(found) < EXAMPLES else []
-    report.add("audio files that are not in the table", REPORTED, found, count)
+    report.add("audio files that are not in the manifest", REPORTED, found, count)
 
 
 def _audio_in(folder: str) -> list[str]:
@@ -64,7 +64,7 @@ def _audio_in(folder: str) -> list[str]:
 
 
 def with_contents(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add ``content``, a number for each file's bytes (rows with the same bytes have the same), null where unread.
+    """Add ``content``, a number that identical files share; null where the file was not read.
 
     Examples:
         >>> rows = pl.DataFrame({"state": [0, 0, 1, 0], "first": [7, 7, 0, 7], "second": [1, 1, 0, 2]})
@@ -78,15 +78,15 @@ def with_contents(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def near_duplicate_groups(rows: pl.DataFrame, heard: FileStates) -> pl.DataFrame:
-    """Find the rows whose files are one recording under different bytes.
+    """Find files with the same recording and different bytes.
 
     Args:
-        rows: a row a file, with the ``content`` of :func:`with_contents`.
-        heard: the same files.
+        rows: one row per file, with the column ``content`` of :func:`with_contents`.
+        heard: the states of the same files.
 
     Returns:
-        The rows of recordings that are there under two contents or more, with ``recording``, the number of the first
-        of them, and all rows of these contents.
+        The rows of all files whose recording has at least two contents, with ``recording``, the number of the first of
+        these contents.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -106,21 +106,21 @@ def near_duplicate_groups(rows: pl.DataFrame, heard: FileStates) -> pl.DataFrame
 
 
 def _check_lengths(rows: pl.DataFrame, report: Report) -> None:
-    """Name files that were swapped or replaced, as far as their length shows it."""
+    """Report files whose duration differs from the manifest, as after a swap or a replacement."""
     sound = [at for at, state in enumerate(STATES) if state in ("whole", "silent")]
     stated, found = pl.col("duration_s"), pl.col("seconds")
     wrong = rows.filter(
         pl.col("state").is_in(sound) & stated.is_finite() & ((found - stated).abs() > LENGTH_S + LENGTH_SHARE * stated)
     )
-    texts = pl.format("{} ({} s, the table says {} s)", "path", found.round(2), stated.round(2))
-    report.add("files whose length contradicts the table", REPORTED, wrong.select(texts)[:, 0])
+    texts = pl.format("{} ({} s, manifest: {} s)", "path", found.round(2), stated.round(2))
+    report.add("files whose duration differs from the manifest", REPORTED, wrong.select(texts)[:, 0])
 
 
 def _check_contents(rows: pl.DataFrame, report: Report) -> None:
-    """Find files with the same bytes: fatal in two splits or with both genders, else only reported."""
+    """Report identical files: fatal in two splits or with both genders, otherwise only reported."""
     rows = with_contents(rows)
     groups = rows.filter(pl.col("content").is_not_null() & pl.col("content").is_duplicated())
-    copies = groups.filter(pl.col("path").n_unique().over("content") > 1)  # one path twice is the table's own fault
+    copies = groups.filter(pl.col("path").n_unique().over("content") > 1)  # not the same path twice
     named = copies.with_columns(group=pl.col("clip_id").sort().str.join(" = ").over("content"))
     report.add("file contents with both genders", FATAL, both_genders(named, "group"))
     _report_groups(groups, "content", "file contents shared between splits", FATAL, "file contents repeated", report)

@@ -1,4 +1,4 @@
-"""What a check found, and which of it is fatal."""
+"""Findings of a check and their severity."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ Severity = Literal["fatal", "reported"]
 
 FATAL: Final[Severity] = "fatal"
 REPORTED: Final[Severity] = "reported"
-EXAMPLES: Final = 5  # kept of each problem: enough to start looking, whatever the number
+EXAMPLES: Final = 5  # kept per finding
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One kind of finding, how often it was met, and a few cases of it."""
+    """One kind of finding: severity, number of cases, and a few examples."""
 
     problem: str
     severity: Severity
@@ -25,41 +25,41 @@ class Problem:
 
 @dataclasses.dataclass
 class Report:
-    """Everything a check found; see :func:`voxtrait.integrity.check`."""
+    """Result of :func:`voxtrait.integrity.check`: the findings, and what was checked."""
 
     manifest: str
-    clips: int  # rows of the table
-    files: int = 0  # that were opened
-    seconds: float = 0.0  # of audio in them
+    clips: int  # rows of the manifest
+    files: int = 0  # number of files opened
+    seconds: float = 0.0  # duration of all files, in seconds
     problems: list[Problem] = dataclasses.field(default_factory=list)
 
     @property
     def fatal(self) -> bool:
-        """Whether anything was found that must not be built upon."""
+        """Whether a finding is fatal: the data must be corrected before training."""
         return any(problem.severity == FATAL for problem in self.problems)
 
     def add(
         self, problem: str, severity: Severity, examples: Sequence[str] | pl.Series, count: int | None = None
     ) -> None:
-        """Add a finding; nothing found adds nothing.
+        """Add a finding, unless it has no cases.
 
         Args:
-            problem: what was found, in a few words.
+            problem: name of the finding.
             severity: ``fatal`` or ``reported``.
-            examples: the cases, of which the first few are kept.
-            count: how many there are, where ``examples`` holds only some.
+            examples: the cases; only the first :data:`EXAMPLES` are kept.
+            count: number of cases, if ``examples`` does not hold all.
         """
         count = len(examples) if count is None else count
         if count:
             self.problems.append(Problem(problem, severity, count, list(examples[:EXAMPLES])))
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give a row a problem, the fatal ones first: ``problem``, ``severity``, ``count``, ``examples``."""
+        """Return one row per finding, fatal ones first: ``problem``, ``severity``, ``count``, ``examples``."""
         ordered = sorted(self.problems, key=lambda problem: problem.severity != FATAL)
         return [dataclasses.asdict(problem) for problem in ordered]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as JSON-ready values."""
+        """Return all fields as JSON-ready values."""
         return {
             "manifest": self.manifest,
             "clips": self.clips,

@@ -1,4 +1,4 @@
-"""Contradictions within a manifest: labels that contradict, splits that share, classes that are lacking."""
+"""Checks a manifest without opening files: contradictory labels, shared speakers, and missing classes."""
 
 import polars as pl
 
@@ -8,7 +8,7 @@ from voxtrait.manifest import splitting
 
 
 def check_table(table: pl.DataFrame, report: Report) -> None:
-    """Look at the table alone, whatever its size, without a file being opened."""
+    """Add the findings from the manifest alone to the report; no file is opened."""
     report.add("files with both genders", FATAL, both_genders(table, "path"))
     report.add("speakers with both genders", FATAL, both_genders(table, "speaker_id"))
     _check_decades(table, report)
@@ -17,14 +17,14 @@ def check_table(table: pl.DataFrame, report: Report) -> None:
 
 
 def crossing(table: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Find the values of a column that are in more than one split: one row a value, with ``splits`` as text."""
+    """Find the values of a column that are in more than one split: one row per value, with ``splits`` as text."""
     rows = table.filter(pl.col(key).is_not_null() & pl.col("split").is_not_null())
     found = rows.group_by(key).agg(splits=pl.col("split").unique()).filter(pl.col("splits").list.len() > 1)
     return found.sort(key).with_columns(pl.col("splits").list.sort().list.join(", "))
 
 
 def both_genders(table: pl.DataFrame, key: str) -> pl.Series:
-    """Name the values of a column whose rows are in part of one gender and in part of the other.
+    """List the values of a column whose rows have both genders.
 
     Examples:
         >>> table = pl.DataFrame({"path": ["a", "a", "b"], "gender": ["female", "male", "male"]})
@@ -66,18 +66,18 @@ def _check_leakage(table: pl.DataFrame, report: Report) -> None:
             report.add(f"{what} shared between splits", severity, _texts(cases, pl.col("splits"), column), count)
     if leakage["n_without_speaker"]:
         nameless = table.filter(pl.col("speaker_id").is_null() & pl.col("split").is_not_null())["clip_id"].head(5)
-        problem = "clips in a split without speaker id: shared speakers cannot be told"
+        problem = "clips in a split without speaker id: shared speakers unknown"
         report.add(problem, REPORTED, nameless, leakage["n_without_speaker"])
 
 
 def _check_classes(table: pl.DataFrame, report: Report) -> None:
-    """Name the genders and joint classes that one split has and another one lacks."""
+    """Report the genders, and genders with age groups, that one split has and another lacks."""
     gender = pl.when(pl.col("gender").is_in(GENDERS)).then(pl.col("gender"))
     joint = gender + "_" + pl.col("age_group")
     rows = table.filter(pl.col("split").is_not_null())
     present = rows["split"].unique()
     if rows.height:
-        report.add("splits without a clip", REPORTED, [name for name in SPLITS if name not in present])
+        report.add("empty splits", REPORTED, [name for name in SPLITS if name not in present])
     for what, label in (("genders", gender), ("joint classes", joint)):
         seen = rows.select("split", label=label).drop_nulls().unique()
         every = seen.select("label").unique().join(present.to_frame(), how="cross")

@@ -12,7 +12,7 @@ from typing import Any, Final, TypedDict
 import polars as pl
 
 from voxtrait import manifest
-from voxtrait.errors import LeakageError, OptionError
+from voxtrait.errors import LeakageError, OptionError, counted
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest.table import SPLIT_UNIT
 
@@ -98,8 +98,9 @@ def split(
     nameless = table["speaker_id"].null_count()
     if nameless and not allow_leak:
         raise LeakageError(
-            f"{nameless} of {table.height} clips have no speaker id, so two splits could share a speaker. Remove these "
-            "clips, or pass --allow-leak, which marks the split and everything made from it"
+            f"{nameless} of {counted(table.height, 'clip')} {'has' if nameless == 1 else 'have'} no speaker id, so two "
+            "splits could share a speaker. Remove these clips, or pass --allow-leak, which marks the split and its "
+            "results"
         )
     is_clip = pl.col("speaker_id").is_null()
     key = pl.coalesce("speaker_id", _CLIP + pl.col("clip_id")) if nameless else pl.col("speaker_id")

@@ -15,7 +15,7 @@ import polars as pl
 
 from voxtrait import storage
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import AudioMissingError, ManifestError, OptionError, StorageError
+from voxtrait.errors import AudioMissingError, ManifestError, OptionError, StorageError, counted
 from voxtrait.labels import AGE_GROUPS, SPLITS, UNKNOWN_WORDS
 from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
@@ -93,8 +93,7 @@ def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.D
             _refuse_unknown(table, column, allowed)
     for column in {"clip_id", "path"} & set(table.columns):
         if table[column].null_count():
-            missing = table[column].null_count()
-            raise ManifestError(f"{missing} {'row has' if missing == 1 else 'rows have'} no {column}")
+            raise ManifestError(f"{counted(table[column].null_count(), 'row has', 'rows have')} no {column}")
     if "clip_id" in table.columns and not _is_unique(table["clip_id"]):
         repeated = table.filter(pl.col("clip_id").is_duplicated())["clip_id"][0]
         raise ManifestError(f"clip_id {repeated!r} is on more than one row. Expected one row per clip_id")
