@@ -167,7 +167,10 @@ def test_a_file_called_nearly_like_a_command_is_a_file(
 def test_models(bundle: str, tmp_path: Path) -> None:
     text = run("models", bundle)
     assert text.exit_code == 0
-    assert text.stdout.splitlines()[1].split("  ")[0] == "tiny"
+    heading, row = text.stdout.splitlines()[:2]
+    assert heading.split() == ["name", "version", "gender", "UAR", "…", "adults", "age", "MAE", "MB"]
+    assert row.split()[0] == "tiny"
+    assert "  tasks: gender, age\n  tested on: unknown clips; leakage: unknown\n" in text.stdout
     (described,) = json.loads(run("models", bundle, "--format", "json").stdout)
     assert (described["name"], described["licence"]) == ("tiny", "Apache-2.0")
     assert described["tasks"]["gender"] == ["female", "male"]

@@ -126,7 +126,7 @@ def test_women_and_men_of_an_age_are_held_against_each_other(tmp_path: Path) -> 
     (sentence,) = [text for text in found["limits"] if text.startswith("Among adults")]
     assert "most in the thirties, by 25.0 points, male voices being recognised less often" in sentence
     assert "chance" not in sentence
-    assert "| thirties | 30 | 100.0 % (100.0 – 100.0) | 20 | 75.0 % (" in page.card(found)
+    assert "| thirties | 30 | 100.0 % (100.0–100.0) | 20 | 75.0 % (" in page.card(found)
     alone = slices.fairness(answers(tmp_path, [{}])[0])
     assert (alone["groups"]["thirties"]["male"]["value"], alone["groups"]["thirties"]["difference"]) == (None, None)
     assert alone["largest"] is None
@@ -140,11 +140,11 @@ def test_limits_name_the_worst_group_and_say_where_that_may_be_chance(tmp_path: 
     assert found[0].startswith("Age is off by 8.7 years (")
     assert found[0].endswith("always answering 32 would be off by 6.7 years: in years it is no better than that.")
     assert found[2].startswith(
-        "By language family, gender is right least often for Japonic: 8.3 % (0.0 – 25.0), 12 speakers; age is"
+        "By language family, gender is right least often for Japonic: 8.3 % (0.0–25.0), 12 speakers; age is"
     )
     assert "Answered on average: seventies 41.0 years too young." in found
     assert (
-        "The 80 % interval of age holds fewer of the true ages than it promises: seventies, 0.0 % (0.0 – 0.0)." in found
+        "The 80 % interval of age holds fewer of the true ages than it promises: seventies, 0.0 % (0.0–0.0)." in found
     )
     assert "Fewer than 10 speakers, so that their figures say little: female fifties." in found
     assert any(text.startswith("Not tested at all: female under ten, female teens,") for text in found)
@@ -152,7 +152,7 @@ def test_limits_name_the_worst_group_and_say_where_that_may_be_chance(tmp_path: 
         [{"locale": "de"}] * 15 + [WRONG | {"locale": "de"}] + [{"locale": "ja"}] * 14 + [WRONG | {"locale": "ja"}] * 2
     )
     (sentence,) = [text for text in limits.sentences(built(tmp_path, close)) if text.startswith("By language")]
-    assert "Japonic: 87.5 % (68.8 – 100.0), 16 speakers, which may be chance beside 90.6 % over all" in sentence
+    assert "Japonic: 87.5 % (68.8–100.0), 16 speakers, which may be chance beside 90.6 % over all" in sentence
 
 
 def test_a_bundle_that_answers_in_years(tmp_path: Path) -> None:

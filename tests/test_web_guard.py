@@ -155,7 +155,7 @@ def test_the_card_is_a_page_with_figures_and_what_it_must_not_be_used_for() -> N
     text = client_of().get("/model-card").text
     assert f"<h1>{bundle.load().title}</h1>" in text and bundle.load().name == "voxtrait-base"
     uar = bundle.load().scores["gender"]["uar"]
-    said = f"{100 * uar['value']:.1f} % ({100 * uar['low']:.1f} – {100 * uar['high']:.1f})"
+    said = f"{uar['value']:.3f} ({uar['low']:.3f}–{uar['high']:.3f})"
     assert f"<td>gender: UAR (mean recall of female and male)</td><td>{said}</td>" in text
     assert (
         "Deciding anything about a person: access, employment, credit, insurance, policing, medical questions." in text

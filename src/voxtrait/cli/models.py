@@ -1,7 +1,7 @@
 """Defines ``voxtrait models``: the installed bundles with their scores, data and licences."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from voxtrait.bundle import Bundle
 
 WIDTH: Final = 100  # columns of the text
+FIGURES: Final = {
+    ("gender", "uar"): "gender UAR",
+    ("gender", "uar_adults"): "… adults",
+    ("age", "mae"): "age MAE",
+}
+"""Scores in the table, with their 95 % intervals: task and figure, and the heading."""
 
 
 @click.command(
@@ -35,15 +41,19 @@ def models(bundles: tuple[str, ...], by_decade: bool, format_: str, quiet: bool)
     elif by_decade:
         _print_decades(found, quiet)
     else:
-        print_table([_row(bundle) for bundle in found])
+        print_table([_row(bundle) for bundle in found], digits=1)
         for bundle in found:
             click.echo(f"\n{bundle.title}\n{textwrap.indent(_origin(bundle), '  ')}")
 
 
 def _origin(bundle: "Bundle") -> str:
-    """Return the licence, training data and origin of a bundle as lines of at most 100 columns."""
+    """Return the tasks, test set, licence, training data and origin of a bundle as lines of at most 100 columns."""
+    from voxtrait.evaluate import wording
+
     corpora = dict.fromkeys(str(entry.get("corpus")) for entry in bundle.data)
     parts = {
+        "tasks": ", ".join(bundle.outputs),
+        "tested on": wording.tested(bundle.scores),
         "licence": bundle.licence,
         "training data": ", ".join(corpora) or "not stated",
         "started from": ", ".join(f"{part['name']} ({part['licence']})" for part in bundle.pretrained) or "nothing",
@@ -56,17 +66,12 @@ def _origin(bundle: "Bundle") -> str:
 
 def _row(bundle: "Bundle") -> dict[str, Any]:
     from voxtrait.bundle import describe
+    from voxtrait.evaluate import wording
 
-    described = describe(bundle)
-    columns = {"gender.uar.value": "gender UAR", "age.mae.value": "age MAE"}
-    scores = dict(_flat(bundle.scores))
-    return {
-        "name": bundle.name,
-        "version": bundle.version,
-        "tasks": ", ".join(bundle.outputs),
-        **{title: scores.get(name) for name, title in columns.items()},
-        "MB": described["size_mb"],
-    }
+    row: dict[str, Any] = {"name": bundle.name, "version": bundle.version}
+    for (task, figure), title in FIGURES.items():
+        row[title] = wording.interval((bundle.scores.get(task) or {}).get(figure), figure)
+    return row | {"MB": describe(bundle)["size_mb"]}
 
 
 def _print_decades(bundles: Iterable["Bundle"], quiet: bool) -> None:
@@ -97,12 +102,3 @@ def _decade(kind: str, group: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "bias": row["bias"],
         "% inside the 80 % interval": 100 * row["coverage80"],
     }
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield pairs of a dotted name and a value from nested mappings."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value

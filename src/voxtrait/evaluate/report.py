@@ -17,6 +17,8 @@ from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
 
 WORST: Final = 20  # clips in a list of the worst
+OF_ADULTS: Final = ("uar", "unsure", "ece")
+"""Gender figures that are also given for adults alone."""
 FAILURES: Final = 100  # failures listed by name; all are counted
 FIELDS: Final = {
     "model": "Name and version of the bundle.",
@@ -118,6 +120,7 @@ def build(
     statuses |= dict(clips.group_by("status").len().iter_rows())
     failed = clips.filter(pl.col("status") == "error").select("clip_id", "path", "message")
     constant = figures.median_age(age)
+    sliced = slices.build(clips, bundle, constant)
     found: dict[str, Any] = {
         "model": bundle.title,
         "description": bundle.description,
@@ -139,7 +142,9 @@ def build(
         "funnel": funnel.rows([*steps, measured]),
         "n_unlabelled": n_unlabelled,
         "statuses": statuses,
-        "gender": figures.counts(gender) | figures.intervals(gender, figures.gender_figures(gender), GENDER_FIGURES),
+        "gender": figures.counts(gender)
+        | figures.intervals(gender, figures.gender_figures(gender), GENDER_FIGURES)
+        | _of_adults(sliced),
         "age": figures.counts(age)
         | {"constant": constant, "joint_chance": _joint_chance(age, bundle)}
         | figures.intervals(age, figures.age_figures(age, bundle), AGE_FIGURES),
@@ -148,11 +153,17 @@ def build(
         "confusion": _confusions(gender, age, bundle),
         "reliability": _reliability(gender),
         "age_by_group": _age_by_group(age),
-        "slices": slices.build(clips, bundle, constant),
+        "slices": sliced,
         "worst": _worst(gender, age),
         "failures": failed.head(FAILURES).to_dicts(),
     }
     return found | {"children": limits.of_children(found), "limits": limits.sentences(found), "notes": NOTES}
+
+
+def _of_adults(sliced: dict[str, dict[str, Any]]) -> dict[str, figures.Interval]:
+    """Take the gender figures of adults, which are headlines, from their slice; ``None`` without adults."""
+    adults = sliced["children"].get(slices.ADULTS)
+    return {f"{name}_adults": adults["gender"][name] if adults else None for name in OF_ADULTS}
 
 
 def _recalls(gender: pl.DataFrame, age: pl.DataFrame, bundle: Bundle) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ SNRS: Final = (10.0, 20.0, 30.0)  # dB of speech over noise that divide the slic
 UNKNOWN: Final = "unknown"
 CHILDREN: Final = ("under 13", "13 to 17", "teens, years unknown", "adults")
 """Bands of age around the change of voice. A corpus of decades does not record whether a teen is 13 or 19."""
+ADULTS: Final = CHILDREN[-1]
 ADULT_GROUPS: Final = AGE_GROUPS[AGE_GROUPS.index("twenties") :]
 LARGEST: Final = 20  # slices of a kind, the largest first
 MANY: Final = 20  # speakers of each gender from which a difference of recalls is more than anecdote

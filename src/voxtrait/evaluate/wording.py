@@ -8,11 +8,14 @@ from voxtrait.labels import YEARS
 NAMES: Final = {
     "gender": {
         "uar": "UAR (mean recall of female and male)",
+        "uar_adults": "UAR of adults",
         "accuracy": "accuracy",
         "uar_sure": "UAR of the voices that get an answer",
         "unsure": "share answered “unsure”",
+        "unsure_adults": "… of adults",
         "wrong_sure": "share confidently wrong (not “unsure”, and wrong)",
         "ece": "calibration error of p_female",
+        "ece_adults": "… of adults",
         "uar_by_speaker": "UAR, every speaker counting the same",
     },
     "age": {
@@ -91,7 +94,10 @@ LIMITS: Final = (
     "recordings before use.",
 )
 """Texts in the card of every model: its uses, the uses that are excluded, and the limits of its figures."""
-_PLAIN: Final = frozenset({"pearson", "ece"})
+_PLAIN: Final = frozenset(
+    name for names in NAMES.values() for name in names if name == "pearson" or "uar" in name or name.startswith("ece")
+)
+_SIGNED: Final = frozenset({"bias", "difference"})
 _YEARS: Final = frozenset(name for name in NAMES["age"] if name.startswith(("mae", "interval_width")) or name == "bias")
 
 
@@ -99,15 +105,16 @@ def number(value: float | None, name: str) -> str:
     """Print one number in the unit of its figure: years, a plain number, points of per cent, or per cent.
 
     Examples:
-        >>> number(11.25, "mae"), number(0.9036, "uar"), number(None, "uar")
-        ('11.2 years', '90.4 %', '–')
+        >>> number(11.25, "mae"), number(0.9036, "uar"), number(0.9036, "accuracy"), number(-2.3, "bias")
+        ('11.2 years', '0.904', '90.4 %', '−2.3 years')
     """
     if value is None:
         return "–"
+    if name in _SIGNED:
+        text = f"{value:+.1f} years" if name in _YEARS else f"{100 * value:+.1f} points"
+        return text.replace("-", "−")
     if name in _YEARS:
-        return f"{value:+.1f} years" if name == "bias" else f"{value:.1f} years"
-    if name == "difference":
-        return f"{100 * value:+.1f} points"
+        return f"{value:.1f} years"
     return f"{value:.3f}" if name in _PLAIN else f"{100 * value:.1f} %"
 
 
@@ -116,11 +123,13 @@ def bounds(row: Mapping[str, float | None] | None, name: str) -> str:
 
     Examples:
         >>> bounds({"value": 0.9036, "low": 0.871, "high": 0.93}, "uar")
-        '87.1 – 93.0'
+        '0.871–0.930'
+        >>> bounds({"value": -2.3, "low": -4.6, "high": -0.2}, "bias")
+        '−4.6 to −0.2'
     """
     if row is None or row["low"] is None:
         return ""
-    return " – ".join(bare(number(row[key], name)) for key in ("low", "high"))
+    return (" to " if name in _SIGNED else "–").join(bare(number(row[key], name)) for key in ("low", "high"))
 
 
 def bare(text: str) -> str:
@@ -138,12 +147,28 @@ def interval(row: Mapping[str, float | None] | None, name: str) -> str:
 
     Examples:
         >>> interval({"value": 0.9036, "low": 0.871, "high": 0.93}, "uar")
-        '90.4 % (87.1 – 93.0)'
+        '0.904 (0.871–0.930)'
     """
     if row is None or row["value"] is None:
         return "–"
     inside = bounds(row, name)
     return number(row["value"], name) + (f" ({inside})" if inside else "")
+
+
+def tested(scores: Mapping[str, Any]) -> str:
+    """Name the test set of scores: its clips and speakers, its split, and what is known of leakage.
+
+    Examples:
+        >>> tested({"n_clips": 1557, "n_speakers": 203, "split": "test", "leakage": "none"})
+        '1,557 clips of 203 speakers, split test; leakage: none'
+        >>> tested({})
+        'unknown clips; leakage: unknown'
+    """
+    clips, speakers, split = (scores.get(name) for name in ("n_clips", "n_speakers", "split"))
+    text = "unknown clips" if clips is None else f"{clips:,} clip{'s' if clips != 1 else ''}"
+    text += "" if speakers is None else f" of {speakers:,} speaker{'s' if speakers != 1 else ''}"
+    text += "" if split is None else f", split {split}"
+    return f"{text}; leakage: {scores.get('leakage', 'unknown')}"
 
 
 def columns(kind: str, rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:

@@ -30,7 +30,7 @@ def card(bundle: Bundle) -> str:
     return environment.get_template("card.html").render(
         b=bundle,
         outputs=_outputs(bundle),
-        tested=_tested(bundle.scores),
+        tested=wording.tested(bundle.scores),
         figures=list(_figures(bundle.scores)),
         decades=list(_decades(bundle.scores)),
         LEAST_SPEAKERS=groups.LEAST_SPEAKERS,
@@ -46,14 +46,6 @@ def _outputs(bundle: Bundle) -> str:
         "age": "an age in years with an 80 % interval",
     }
     return " and ".join(text for task, text in texts.items() if task in bundle.outputs)
-
-
-def _tested(scores: Mapping[str, Any]) -> str:
-    clips, speakers = scores.get("n_clips"), scores.get("n_speakers")
-    text = "an unknown number of clips" if clips is None else f"{clips:,} clips"
-    if speakers is not None:
-        text += f" of {speakers:,} speakers"
-    return f"{text}; leakage between training and test: {scores.get('leakage', 'unknown')}"
 
 
 def _decades(scores: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:
