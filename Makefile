@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
 
-.PHONY: install weights demo test lint docs bench bench-corpus bench-scale bench-peers bench-web cases model cross-corpus clean
+.PHONY: install weights demo test lint docs bench bench-corpus bench-scale bench-peers bench-web cases model scores cross-corpus clean
 
 install: $(STAMP)
 
@@ -82,6 +82,10 @@ model: $(WEIGHTS)
 		$(BIN)/python -m voxtrait.training.study.shipped $(SPEECH) build/model --bundle $$bundle; done
 	$(if $(filter base,$(BUNDLE)),cp build/model/base/report/model-card.md docs/reference/model-card-base.md)
 	$(if $(filter fast,$(BUNDLE)),cp build/model/fast/report/model-card.md docs/reference/model-card-fast.md)
+
+# evaluates the shipped bundles again on their test speakers: their scores, and docs/reference/model-card-*.md
+scores: $(STAMP)
+	$(BIN)/python -m voxtrait.training.study.scores $(SPEECH) build/scores --cards docs/reference
 
 # after make model: the recipe on corpora left out in turn, changes of it, and the test speakers; prints tables
 cross-corpus: $(WEIGHTS)

@@ -10,7 +10,7 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 
-from generators import bundle, cli, manifest, prediction, recipes, report, timeline  # noqa: E402
+from generators import bundle, cli, manifest, parts, picture, prediction, recipes, report, timeline  # noqa: E402
 from generators.cli import commands  # noqa: E402
 from generators.fields import class_fields, constant_keys  # noqa: E402
 from generators.recipes import settings  # noqa: E402
@@ -36,8 +36,10 @@ def main() -> None:
 
 
 def documents() -> dict[str, str]:
-    """Return the name and the text of every page made here."""
-    return {f"reference/{name}.md": "\n".join(lines()).rstrip("\n") + "\n" for name, lines in PAGES.items()}
+    """Return the name and the text of every page made here, also of those with parts made here."""
+    made = {f"reference/{name}.md": "\n".join(lines()).rstrip("\n") + "\n" for name, lines in PAGES.items()}
+    made |= {name: parts.filled(DOCS / name) for name in parts.PAGES}
+    return made | {"images/how-it-works.svg": picture.svg()}
 
 
 if __name__ == "__main__":

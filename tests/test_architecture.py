@@ -15,8 +15,8 @@ SOURCE = TESTS.parent / "src" / "voxtrait"
 
 # A module imports only from layers above it in this list; modules of one layer do not know each other.
 LAYERS = (
-    ("errors", "labels", "palette"),
-    ("runtime", "storage", "synthetic"),
+    ("errors", "labels", "palette", "runtime"),
+    ("storage", "synthetic"),
     ("audio",),
     ("batch", "features", "fingerprint", "manifest", "speech"),
     ("bundle", "corpora", "derived"),

@@ -71,7 +71,7 @@ def test_the_report_and_the_card_have_age_by_decade_once(tmp_path: Path) -> None
     labelled, estimated = decades.split("| Estimated decade |")
     heads = "| clips | speakers | MAE, years | bias, years | inside the 80 % interval |"
     assert f"| Labelled decade {heads}" in labelled
-    assert "\n| sixties | 6 | 5 | 7.7 (" in labelled and "| -6.3 (" in labelled and "| 33.3 % (" in labelled
+    assert "\n| sixties | 6 | 5 | 7.7 (" in labelled and "| −6.3 (" in labelled and "| 33.3 % (" in labelled
     assert "\n| fifties | 7 | 7 | 8.9 (" in estimated and "| +0.3 (" in estimated and "| 42.9 % (" in estimated
     assert "\n| twenties | 1 | 1 | 30.0 | +30.0 | 0.0 % | 10.0 |\n" in labelled and "twenties" not in estimated
     by_group = text[text.index("## By group") :]
@@ -138,5 +138,5 @@ def test_the_server_gives_them_and_its_card_shows_them(tmp_path: Path) -> None:
     assert '<th scope="col">Estimated decade</th>' in text
     cells = "".join(f"<td>{cell}</td>" for cell in ("fifties", "7", "7", "8.9", "+0.3", "42.9 %"))
     assert f"<tr>{cells}</tr>" in text
-    cells = "".join(f"<td>{cell}</td>" for cell in ("sixties", "6", "5", "7.7", "-6.3", "33.3 %"))
+    cells = "".join(f"<td>{cell}</td>" for cell in ("sixties", "6", "5", "7.7", "−6.3", "33.3 %"))
     assert f"<tr>{cells}</tr>" in text

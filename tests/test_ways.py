@@ -12,7 +12,7 @@ from voxtrait import audio, corpora, synthetic
 from voxtrait.manifest import splitting
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "architecture.md"
-DRAWINGS = re.findall(r"```text\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+DRAWINGS = re.findall(r"```text\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1:]  # the first has the layers
 EVERYWHERE = ("audio.signals", "storage", "runtime", "bundle", "labels", "errors")  # as the page says
 PARTS = (
     "audio.arrays",

@@ -115,7 +115,7 @@ def diary(table: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int = 
     made = join(runs, out / DIARY)
     speakers = rows.filter(pl.col("split").is_in(["train", "validation"]))["speaker_id"].drop_nulls().unique().to_list()
     bundles.write(made, graph, speakers)
-    report = evaluate(made.folder, own, out / "report", split="test", jobs=jobs, label=label and "evaluate")
+    report = evaluate(made.folder, table, out / "report", split="test", jobs=jobs, label=label and "evaluate")
     made = dataclasses.replace(made, scores=headline(report))
     bundles.write(made, graph, speakers)
     return made
