@@ -10,7 +10,20 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 
-from generators import bundle, cli, manifest, parts, picture, prediction, recipes, report, timeline  # noqa: E402
+from generators import (  # noqa: E402
+    bundle,
+    cli,
+    environment,
+    exit_status,
+    manifest,
+    parts,
+    picture,
+    prediction,
+    recipes,
+    report,
+    rest,
+    timeline,
+)
 from generators.cli import commands  # noqa: E402
 from generators.fields import class_fields, constant_keys  # noqa: E402
 from generators.recipes import settings  # noqa: E402
@@ -25,6 +38,9 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "timeline": timeline.lines,
     "report": report.lines,
     "bundle": bundle.lines,
+    "exit-status": exit_status.lines,
+    "environment": environment.lines,
+    "rest": rest.lines,
 }
 """Name of each page in docs/reference, and the function that yields its lines."""
 

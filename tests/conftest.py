@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from voxtrait import audio
 
-# the same examples in every run, so that a change is green or not; VOXTRAIT_EXPLORE=1 looks for new ones
+# With 1, property-based tests look for new examples. Without it, they take the same examples in every run.
 settings.register_profile("voxtrait", derandomize=not os.environ.get("VOXTRAIT_EXPLORE"))
 settings.load_profile("voxtrait")
 
@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 @pytest.fixture(scope="session")
 def speech() -> Path:
     """The folder of real speech; tests that need it are skipped where it is not."""
+    # Folder of real speech for tests and benchmarks. The default is `../shared/corpora`.
     folder = Path(os.environ.get("VOXTRAIT_SPEECH") or HERE.parent.parent / "shared" / "corpora")
     if not (folder / "README.md").is_file():
         pytest.skip(f"no real speech at {folder}: set VOXTRAIT_SPEECH to the folder of corpora")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 
 from test_architecture import LAYERS
 from voxtrait.cli import COMMANDS, root
+from voxtrait.cli.exit_status import OF_COMMANDS
 from voxtrait.training.recipe import EncoderRecipe, Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +54,8 @@ def documents() -> dict[str, str]:
 
 
 GENERATED = (
-    *(f"reference/{name}.md" for name in ("cli", "recipes", "manifest", "prediction", "timeline", "report", "bundle")),
+    *(f"reference/{name}.md" for name in ("cli", "exit-status", "environment", "rest", "manifest", "prediction")),
+    *(f"reference/{name}.md" for name in ("timeline", "report", "bundle", "recipes")),
     *(f"explanation/{name}.md" for name in ("architecture", "bias-and-limits", "ethics", "evidence")),
     "explanation/unsure-and-intervals.md",
     "images/how-it-works.svg",
@@ -123,6 +126,32 @@ def test_every_key_of_a_recipe_is_explained(generator: ModuleType, kind: type[Re
     explained = {key: meaning for _, key, _, meaning in generator.settings(kind.__name__)}
     assert list(explained) == [field.name for field in dataclasses.fields(kind)]
     assert [key for key, meaning in explained.items() if not meaning] == []
+
+
+def leaves(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """The commands that do something, by their names."""
+    for name in group.list_commands(context := click.Context(group)):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+def test_every_command_has_its_exit_statuses() -> None:
+    found = dict(leaves(root))
+    assert set(OF_COMMANDS) == set(found)
+    for name, (failed, _) in OF_COMMANDS.items():
+        callback = inspect.unwrap(found[name].callback)
+        fails = {"finish", "print_summary", "_print"} & set(callback.__code__.co_names)
+        assert (failed is not None) == bool(fails), name
+
+
+def test_every_environment_variable_is_explained(documents: dict[str, str]) -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", documents["reference/environment.md"], re.MULTILINE)
+    assert {"VOXTRAIT_MODEL", "ORT_DISABLE_TELEMETRY", "RAY_ADDRESS", "VOXTRAIT_SPEECH"} <= {name for name, _ in rows}
+    assert [name for name, text in rows if not text] == []
 
 
 def slugs(text: str) -> set[str]:

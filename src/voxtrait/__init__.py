@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from voxtrait.recognize import Prediction, Recognizer, load, to_frame
     from voxtrait.timelines import Timeline, timeline
 
-# From 1.29 on, ONNX Runtime sends telemetry for every session. It reads this variable when it is loaded: nothing is
-# sent unless the user wants it
+# Telemetry of ONNX Runtime 1.29 and newer. voxtrait sets 1, which disables it, unless the variable is set. ONNX Runtime
+# reads it when it is loaded: a program that imports `onnxruntime` before `voxtrait` must set it itself.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [

@@ -58,6 +58,7 @@ class _Dask:
         pickled = cloudpickle.dumps(job)  # before anything is started: it may fail
         self.timeout = where.timeout
         self.own: Any = None
+        # Address of a running Dask cluster, the default of `--address` with `--engine dask`.
         self.address = where.address or os.environ.get("DASK_SCHEDULER_ADDRESS")
         # so many losses of its workers are no reason to give a chunk up, and its log would run through our progress
         self.settings: Any = dask.config.set(

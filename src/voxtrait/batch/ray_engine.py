@@ -93,15 +93,18 @@ def _ray_task(key: str, job: list[Any], chunk: Sequence[Any], timeout: float | N
 
 def _start(ray: Any, where: Where, count: int) -> bool:
     """Join a cluster, or start one, and return whether it is our own."""
+    # Address of a running Ray cluster, the default of `--address` with `--engine ray`.
     address = where.address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.CRITICAL}
     if address == "local":
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage data is sent unless the user wants it
+        # Usage reports of a Ray cluster that voxtrait starts. voxtrait sets 0, which disables them, unless it is set.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         jobs = min(where.jobs or default_jobs(), count)
         options |= {"num_cpus": jobs, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     else:
         check_reachable(address, "Ray")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it Ray warns of its own next version
+    # Set to 0 for Ray, unless it is set, because Ray otherwise warns of a change in its next version.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         with warnings.catch_warnings(), _import_path() if address == "local" else contextlib.nullcontext():
             warnings.simplefilter("ignore")  # of its own and its packages' future: nothing that a user could do

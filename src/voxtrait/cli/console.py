@@ -117,6 +117,7 @@ def json_text(text: str) -> str:
 def for_programs(format_: str) -> None:
     """Set the encoding of standard output for a format, by the rules in the module docstring."""
     stream = sys.stdout
+    # Encoding of standard output and standard error. Without it, formats for programs are UTF-8 in files and pipes.
     if format_ == "text" or is_utf8() or os.environ.get("PYTHONIOENCODING") or not isinstance(stream, io.TextIOWrapper):
         return
     if not stream.isatty():

@@ -36,7 +36,7 @@ def format_option(*formats: str, help_: str = "Format of the result.") -> Callab
     )
 
 
-MODEL_VARIABLE: Final = "VOXTRAIT_MODEL"
+MODEL_VARIABLE: Final = "VOXTRAIT_MODEL"  # Default of `--model`: folder or name of a bundle.
 
 
 def from_variable(context: click.Context) -> bool:

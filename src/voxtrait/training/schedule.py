@@ -140,6 +140,7 @@ def compiles(wanted: str) -> bool:
     cuda = torch.cuda.is_available()
     if wanted == "auto":
         return cuda and importlib.util.find_spec("triton") is not None and torch.cuda.get_device_capability() >= (7, 0)
+    # C++ compiler of `compile=yes` on a CPU. Without it, `g++`, `clang++` and `c++` are tried.
     compilers = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
     if wanted == "yes" and not cuda and not any(shutil.which(name) for name in compilers if name):
         raise OptionError("got compile=yes, and no C++ compiler is on the PATH: install g++, or --set compile=no")

@@ -28,6 +28,40 @@ LONGEST_MESSAGE_S: Final = 1.0
 FRONT_END: Final = features.FrontEnd(n_mels=BANDS, hop_length=HOP)
 GOING_AWAY: Final = 1001
 TRY_LATER: Final = 1013
+MESSAGES: Final = (
+    ("client, first", '{"sampling_rate": HZ}', f"Sampling rate of the samples, {RATES[0]:,} to {RATES[1]:,} Hz."),
+    ("client, then", "binary", f"Mono float32 samples, little-endian, at most {LONGEST_MESSAGE_S:g} s in a message."),
+    ("client, last", '{"end": true}', "End of the sound."),
+    (
+        "server",
+        '{"type": "columns", "height": N, "hop_s": S, "data": TEXT}',
+        f"Grey levels of a mel spectrogram, in base64: columns of {BANDS} bands, the highest band first. A column is "
+        f"{1000 * HOP / SAMPLING_RATE:g} ms.",
+    ),
+    (
+        "server, each second of sound",
+        '{"type": "estimate", "estimate": OBJECT}',
+        "The object that `voxtrait listen --format jsonl` prints.",
+    ),
+    (
+        "server, last",
+        '{"type": "final", "prediction": OBJECT}',
+        "The prediction for the whole sound, as for a file.",
+    ),
+    (
+        "server, instead",
+        '{"type": "error", "error": {"code": CODE, "message": TEXT}}',
+        "The error. The connection is then closed.",
+    ),
+)
+"""The protocol: who sends a message, the message, and what it means."""
+CLOSED: Final = (
+    (1000, "The session is over."),
+    (GOING_AWAY, "The server stops."),
+    (1008, "The token, the host name or the origin is refused."),
+    (TRY_LATER, "All live sessions are in use. Try again later."),
+)
+"""Codes with which the server closes a connection."""
 
 
 class Columns:
