@@ -103,7 +103,7 @@ def test_other_settings_in_the_same_folder_are_refused(clips: Path, tmp_path: Pa
     convert.convert(clips, out)
     result = run(clips, out, "--rate", 8000, "--channels", "keep")
     assert result.exit_code == 2 and result.stdout == ""
-    assert "channels: 1 there, keep now; rate: 16000 there, 8000 now" in result.stderr
+    assert "channels: 1 before, keep now; rate: 16000 before, 8000 now" in result.stderr
     assert "--overwrite" in result.stderr
     assert read(out / "en" / "a.wav")[0] == 16_000
     assert run(clips / "en", out).exit_code == 2  # another source would meet the first one's names
@@ -176,9 +176,9 @@ def test_nothing_is_ever_written_over_a_source(clips: Path, tmp_path: Path) -> N
     write(clips / "c.wav")
     before = (clips / "c.wav").read_bytes()
     manifest.write(pl.DataFrame({"path": ["in/c.wav"]}), tmp_path / "all.csv")
-    with pytest.raises(OptionError, match="would be replaced by its own WAV"):
+    with pytest.raises(OptionError, match="would be overwritten by its own conversion"):
         convert.convert(tmp_path / "all.csv", tmp_path)
-    with pytest.raises(OptionError, match="expected two folders"):
+    with pytest.raises(OptionError, match=r"is both source and output\. Expected two folders"):
         convert.convert(clips, clips)
     assert (clips / "c.wav").read_bytes() == before
     inside = convert.convert(clips, clips / "wav")
@@ -192,7 +192,7 @@ def test_a_wav_of_somebody_else_is_left_alone(clips: Path, tmp_path: Path) -> No
     summary = convert.convert(clips, tmp_path / "out")
     assert (summary.done, summary.failed) == (2, 1)
     assert strange.read_bytes() == before
-    assert "was there before, with 44100 Hz" in next(summary.failures())["reason"]
+    assert "exists, with 44100 Hz" in next(summary.failures())["reason"]
 
 
 @pytest.mark.parametrize("source", ["nowhere", "empty", "notes.txt"])
@@ -212,7 +212,7 @@ def test_options_out_of_range(clips: Path, tmp_path: Path, options: dict[str, ob
     with pytest.raises(OptionError):
         convert.convert(clips, tmp_path / "out", **options)  # type: ignore[arg-type]
     (tmp_path / "file").touch()
-    with pytest.raises(OptionError, match="it is a file"):
+    with pytest.raises(OptionError, match=r"file is a file\. Expected a folder or a new name"):
         convert.convert(clips, tmp_path / "file")
 
 

@@ -120,7 +120,7 @@ def test_one_clip_becomes_the_file_that_is_named(tmp_path: Path, command: str) -
         assert features.decode_png(target.read_bytes()).shape == (288, 432)
     before = target.read_bytes()
     refused = run(command, clip, target)
-    assert refused.exit_code == 2 and "exists already. Use another name, or pass --overwrite" in refused.stderr
+    assert refused.exit_code == 2 and "exists. Use another name, or pass --overwrite to overwrite it." in refused.stderr
     write(clip, 0.9)
     assert target.read_bytes() == before
     assert run(command, clip, target, "--overwrite").exit_code == 0
@@ -135,10 +135,10 @@ def test_a_name_of_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, comman
     clip, ending = write(tmp_path / "in" / "clip.wav"), ENDING[command]
     manifest.write(pl.DataFrame({"path": ["in/clip.wav"]}), tmp_path / "all.csv")
     for source, out, said in (
-        (clip, "out.mp3", f"expected a name that ends in {ending}, or a folder"),
-        (clip, "out.jpg", f"expected a name that ends in {ending}, or a folder"),
-        (tmp_path / "in", f"out{ending}", "the name of one file: expected a folder"),
-        (tmp_path / "all.csv", f"out{ending}", "the name of one file: expected a folder"),
+        (clip, "out.mp3", f"expected a folder, or a name ending in {ending}"),
+        (clip, "out.jpg", f"expected a folder, or a name ending in {ending}"),
+        (tmp_path / "in", f"out{ending}", "names one file. Expected a folder"),
+        (tmp_path / "all.csv", f"out{ending}", "names one file. Expected a folder"),
         (tmp_path / "none.mp3", f"out{ending}", "no such file or folder"),
     ):
         result = run(command, source, tmp_path / out)
@@ -147,7 +147,7 @@ def test_a_name_of_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, comman
     if command == "convert":
         before = clip.read_bytes()
         result = run(command, clip, clip, "--overwrite")
-        assert result.exit_code == 2 and "as source and as the file to write" in result.stderr
+        assert result.exit_code == 2 and "is both source and output. Use another name" in result.stderr
         assert clip.read_bytes() == before
 
 

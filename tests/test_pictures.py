@@ -126,7 +126,7 @@ def test_a_folder_is_drawn_flat(table: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert features.decode_png((tmp_path / "out" / "b.png").read_bytes()).shape == (32, 64)
     assert pictures.draw(tmp_path / "clips", tmp_path / "out", size=(64, 32)).kept == 8
-    with pytest.raises(OptionError, match="layout: flat there, classes now"):
+    with pytest.raises(OptionError, match="layout: flat before, classes now"):
         pictures.draw(table, tmp_path / "out", size=(64, 32))
 
 
@@ -197,7 +197,7 @@ def test_other_settings_are_refused(table: Path, tmp_path: Path) -> None:
     before = contents(out)
     result = run(table, out, "--size", "100x64", "--fit", "stretch")
     assert result.exit_code == 2 and result.stdout == ""
-    assert "columns: 432 there, 100 now; fit: middle there, stretch now; n_mels: 288 there, 64 now" in result.stderr
+    assert "columns: 432 before, 100 now; fit: middle before, stretch now; n_mels: 288 before, 64 now" in result.stderr
     assert contents(out) == before
     # what a network makes of a picture does not change it
     shrunk = features.FrontEnd(shrink=3)

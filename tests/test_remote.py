@@ -176,7 +176,7 @@ def test_convert_into_a_bucket_and_once_more(
     assert store.counts() == {"LIST": 2, "GET": 1, "DELETE": 1}  # nothing read but the settings, nothing sent
     assert "failures.csv" not in storage.listing(f"{bucket}/wav")
     other = run("convert", url, f"{bucket}/wav", "--rate", 16000, "--quiet")
-    assert other.exit_code == 2 and "rate: 8000 there, 16000 now" in other.stderr
+    assert other.exit_code == 2 and "rate: 8000 before, 16000 now" in other.stderr
 
 
 def test_pictures_in_a_bucket_are_kept_moved_and_checked(bucket: str, tmp_path: Path, store: Requests) -> None:
@@ -264,9 +264,9 @@ def test_a_list_of_addresses(bundle: str, clips: Path, web: tuple[str, list[str]
     plain = run(clips / "a.wav", clips / "b" / "e é.wav", "--model", bundle, "--format", "jsonl")
     assert pl.read_ndjson(plain.stdout.encode())["p_female"].to_list() == rows["p_female"].gather([0, 3]).to_list()
     refused = run(f"{address}/clips/", "--model", bundle)
-    assert refused.exit_code == 2 and "a web server does not list its files" in refused.stderr
+    assert refused.exit_code == 2 and "clips/: web servers do not list files. Name the files" in refused.stderr
     to_web = run(clips, "--model", bundle, "--out", f"{address}/out.csv")
-    assert to_web.exit_code == 2 and "a web server takes no files" in to_web.stderr
+    assert to_web.exit_code == 2 and "cannot write to the web server at" in to_web.stderr
 
 
 def test_a_password_is_used_and_not_shown(bundle: str, clips: Path, web: tuple[str, list[str]]) -> None:

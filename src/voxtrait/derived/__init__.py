@@ -1,4 +1,4 @@
-"""Folders made from clips: WAVs, pictures, and shards of pictures."""
+"""Derives folders from clips: WAV files, spectrogram images, and shards of images."""
 
 from voxtrait.derived.folders import (
     Rows,

@@ -1,4 +1,4 @@
-"""Any number of mp3 (or other) files to 16-bit PCM WAV, in parallel, resumable, in flat memory."""
+"""Converts mp3 and other audio files to 16-bit PCM WAV: parallel, resumable, with constant memory."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ from voxtrait.audio.writing import writing
 from voxtrait.derived import single
 from voxtrait.derived.folders import HARMLESS, Outcome, Summary
 from voxtrait.derived.settings import CONVERT_SETTINGS
-from voxtrait.errors import DiskFullError, OptionError
+from voxtrait.errors import DiskFullError, OptionError, counted
 
 CHANNELS: Final = ("1", "keep")
 
@@ -28,28 +28,31 @@ def convert(
     label: str | None = None,
     overwrite: bool = False,
 ) -> Summary:
-    """Convert the clips of a folder or manifest to WAV, in the same folders below ``out_dir``.
+    """Convert the clips of a folder or manifest to 16-bit PCM WAV, in the same subfolders of ``out_dir``.
 
-    A WAV that is there and whole is kept; what fails gets a row in ``out_dir/failures.csv``. Samples over full scale
-    are clipped, never wrapped.
+    Complete WAV files from earlier runs are kept. Each clip that fails gets a row in ``out_dir/failures.csv``. Samples
+    above full scale are clipped.
 
     Args:
-        source: a folder, which is searched with its subfolders, a manifest, a list of files (``.txt``), or an audio
-            file; a path or a URL, and so are the clips.
-        out_dir: where the files go; made if need be. It may be a URL. For one audio file it may be the name of the
-            WAV, ending in ``.wav``.
-        rate: of the WAV files, in Hz.
-        channels: ``"1"`` averages the channels, ``"keep"`` leaves them.
-        jobs: processes, or a :class:`voxtrait.batch.Where`.
-        label: of a progress line on standard error; ``None`` shows none.
-        overwrite: make every file again, whatever is there.
+        source: a folder (searched recursively), a manifest, a list of files (``.txt``), or an audio file. The source
+            and the clips may be paths or URLs.
+        out_dir: folder of the WAV files, or its URL; created if it does not exist. For one audio file, it may be the
+            name of the WAV file, ending in ``.wav``.
+        rate: sampling rate of the WAV files, in Hz, 1000 to 384000.
+        channels: ``"1"`` averages the channels, ``"keep"`` keeps them.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
+        label: shown before the progress line on standard error; ``None`` shows no progress.
+        overwrite: convert every clip again and overwrite existing files.
+
+    Returns:
+        Numbers of clips converted, kept and failed, and the speed.
 
     Raises:
-        NothingToDoError: if there is no clip in the source.
-        OptionError: if an option is out of its range, if ``out_dir`` was made with other settings, if a WAV would
-            overwrite its source, or if another run is writing to ``out_dir``.
-        ManifestError: if the table is no manifest.
-        DiskFullError: if there is no room; what was done before is kept.
+        NothingToDoError: if the source has no clips.
+        OptionError: if an option is out of range, ``out_dir`` has other settings, a WAV file would overwrite its
+            source, or another run is writing to ``out_dir``.
+        ManifestError: if the source is a table but not a manifest.
+        DiskFullError: if the disk is full; the files written so far are kept.
 
     Examples:
         >>> import tempfile
@@ -75,12 +78,12 @@ def convert(
     table = clips.table.select("path", target=derived.mirrored_names(clips.table["path"], clips.root, ".wav"))
     in_place = table.filter(table["path"] == f"{storage.text_of(out)}/" + table["target"])
     if in_place.height:
-        raise OptionError(f"{in_place['path'][0]} would be replaced by its own WAV: write to another folder")
+        raise OptionError(f"{in_place['path'][0]} would be overwritten by its own conversion. Write to another folder")
     settings = {"rate": rate, "channels": str(channels), "source": storage.shown(clips.root)}
     with batch.claimed(out):
         again = derived.claim(out, CONVERT_SETTINGS, settings, overwrite=overwrite)
         job = _Convert(out, rate, mono, again)
-        if storage.is_url(out):  # one listing, and no question for each file: what is there is whole
+        if storage.is_url(out):  # one listing, not one request per file: existing files are complete
             there = pl.Series([name for name, entry in storage.listing(out).items() if entry.size], dtype=pl.String)
             table = table.with_columns(there=pl.col("target").is_in(there.implode()))
         outcomes = batch.run(job, derived.Rows(table), jobs=jobs, on_crash=single.crashed, label=label)
@@ -92,7 +95,7 @@ def convert(
 
 @dataclasses.dataclass(frozen=True)
 class _Convert:
-    """The job: one clip, ``(path, target)``, to one WAV; behind a URL ``(path, target, whether it is there)``."""
+    """The job: convert one clip, ``(path, target)``; behind a URL ``(path, target, whether it exists)``."""
 
     out_dir: str
     rate: int
@@ -122,14 +125,14 @@ class _Convert:
             info = soundfile.info(file)
         if info.samplerate != self.rate or (self.mono and info.channels != 1):
             raise OptionError(
-                f"{target} was there before, with {info.samplerate} Hz and {info.channels} channels, "
-                f"expected {self.rate} Hz{' mono' if self.mono else ''}: move it away, or use --overwrite"
+                f"{target} exists, with {info.samplerate} Hz and {counted(info.channels, 'channel')}, expected "
+                f"{self.rate} Hz{' mono' if self.mono else ''}. Move it to another folder, or pass --overwrite"
             )
         return True
 
 
 def _is_whole(wav: Path) -> bool:
-    """Return whether a WAV is finished: after a power cut the rename may be on the disk without the samples."""
+    """Return whether a WAV is complete: after a power failure, a file may have its name but not its samples."""
     with wav.open("rb") as file:
         head = file.read(12)
     return head[:4] == b"RIFF" and head[8:] == b"WAVE" and int.from_bytes(head[4:8], "little") + 8 == wav.stat().st_size

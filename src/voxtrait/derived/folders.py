@@ -1,7 +1,8 @@
-"""Folders derived from clips, of WAV files or of pictures: names, settings, and what failed.
+"""Finds the clips of a source, names the files derived from them, and counts outcomes.
 
-A derived folder holds, beside its files, the settings it was made with (``convert.json``, ``pictures.json``), so that
-nothing made in another way is mixed in, and ``failures.csv`` with a row for every clip that failed in the last run.
+A derived folder contains WAV files or spectrogram images, their settings (``convert.json``, ``pictures.json``), so that
+files with different settings are never mixed, and ``failures.csv`` with a row for every clip that failed in the last
+run.
 """
 
 import csv
@@ -28,46 +29,46 @@ from voxtrait.manifest import naming
 
 FAILURES: Final = "failures.csv"
 MANIFESTS: Final = (".parquet", ".csv", ".tsv")
-LIST: Final = ".txt"  # a list of files: a path or a URL a line
+LIST: Final = ".txt"  # a list of files: one path or URL per line
 UNSPLIT: Final = "unsplit"  # folder of clips without a split
 HARMLESS: Final = (VoxtraitError, OSError, RuntimeError, MemoryError, UnicodeError)
-"""Errors that fail a clip, not the run; those of libsndfile are ``RuntimeError``."""
+"""Errors that fail only one clip, not the run; libsndfile raises ``RuntimeError``."""
 _CLASS_FOLDER: Final = re.compile(rf"({'|'.join([*SPLITS, UNSPLIT])})/(gender|age)/[^/]+")
 
 
 class Outcome(NamedTuple):
-    """What became of one clip."""
+    """Outcome for one clip."""
 
     status: str  # done, kept, moved, failed
     path: str
-    seconds: float = 0.0  # of audio that was worked through
+    seconds: float = 0.0  # duration of the audio processed
     reason: str = ""
 
 
 @dataclasses.dataclass
 class Summary:
-    """What a run over a derived folder did."""
+    """Result of a run: numbers of clips done, kept and failed, and the time taken."""
 
     out_dir: str
-    done: int = 0  # made in this run
-    kept: int = 0  # whole from before
+    done: int = 0  # files made in this run
+    kept: int = 0  # complete files from earlier runs
     failed: int = 0
-    audio_s: float = 0.0  # seconds of audio worked through in this run
-    elapsed_s: float = 0.0
-    only: dict[str, str] | None = None  # the failure of a run that made one file, for which there is no table
+    audio_s: float = 0.0  # duration of the audio processed in this run, in seconds
+    elapsed_s: float = 0.0  # time taken, in seconds
+    only: dict[str, str] | None = None  # the failure of a run that makes one file; such runs write no failures.csv
 
     @property
     def speed(self) -> float:
-        """Seconds of audio in a second of time."""
+        """Seconds of audio processed per second."""
         return self.audio_s / self.elapsed_s if self.elapsed_s else 0.0
 
     def count(self, outcome: Outcome) -> None:
-        """Add what became of a clip."""
+        """Add the outcome of a clip."""
         setattr(self, outcome.status, getattr(self, outcome.status) + 1)
         self.audio_s += outcome.seconds
 
     def failures(self) -> Iterator[dict[str, str]]:
-        """Read the clips that failed and why: ``path`` and ``reason``."""
+        """Iterate over the clips that failed: ``path`` and ``reason``."""
         if self.only is not None:
             yield self.only
             return
@@ -80,7 +81,7 @@ class Summary:
                 yield from csv.DictReader(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures as JSON-ready values."""
+        """Return the figures as JSON-ready values."""
         figures = dataclasses.asdict(self)
         del figures["only"]
         return {
@@ -93,7 +94,7 @@ class Summary:
 
 
 class Rows(Sequence[tuple[Any, ...]]):
-    """The rows of a table as tuples, made only when they are asked for: millions of them cost no Python object."""
+    """The rows of a table as tuples, created on access, so that millions of rows need no Python objects."""
 
     def __init__(self, table: pl.DataFrame) -> None:
         self.table = table
@@ -106,7 +107,7 @@ class Rows(Sequence[tuple[Any, ...]]):
     @overload
     def __getitem__(self, at: slice) -> list[tuple[Any, ...]]: ...
     def __getitem__(self, at: int | slice) -> tuple[Any, ...] | list[tuple[Any, ...]]:
-        """Make one row, or a list of them."""
+        """Return one row, or a list of rows."""
         if isinstance(at, slice):
             return self.table[at].rows()
         if at >= self.table.height:
@@ -114,29 +115,29 @@ class Rows(Sequence[tuple[Any, ...]]):
         return self.table.row(at)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """Make the rows a few hundred at a time."""
+        """Iterate over the rows, a few hundred at a time."""
         return self.table.iter_rows(buffer_size=512)
 
 
 class Sources(NamedTuple):
-    """The clips that something is derived from."""
+    """The clips of a source."""
 
-    table: pl.DataFrame  # ``path`` absolute, or a URL; with the manifest's other columns, if it came from one
-    root: str  # the folder that names are relative to
-    labelled: bool  # it came from a manifest
+    table: pl.DataFrame  # ``path``, absolute or a URL, and the other columns of a manifest
+    root: str  # folder that the names of derived files are relative to
+    labelled: bool  # whether the source is a manifest
 
 
 def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> Sources:
-    """Find the clips of a folder, of a manifest, of a list (``.txt``), or a single file; all of them may be URLs.
+    """Find the clips of a folder, a manifest, a list of files (``.txt``) or a single file.
 
     Args:
-        source: a folder, which is searched with its subfolders, a manifest, a list of files, or an audio file.
-        out_dir: the derived folder; what is in it is no source.
+        source: a folder (searched recursively), a manifest, a list of files, or an audio file; a path or a URL.
+        out_dir: the derived folder; files in it are ignored.
 
     Raises:
-        NothingToDoError: if there is no such source, or no clip in it.
+        NothingToDoError: if the source does not exist or has no clips.
         OptionError: if the derived folder is the source itself, or a file.
-        ManifestError: if the table is no manifest.
+        ManifestError: if the source is a table but not a manifest.
     """
     if storage.is_url(out_dir):
         storage.check_writable(out_dir)
@@ -144,10 +145,10 @@ def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> 
         return _behind_url(source, absolute(out_dir))
     place, out = Path(source), Path(out_dir)
     if out.exists() and not out.is_dir():
-        raise OptionError(f"got {out} as the folder to write to, but it is a file: expected a folder or a new name")
+        raise OptionError(f"the output {out} is a file. Expected a folder or a new name")
     if place.is_dir():
         if out.resolve() == place.resolve():
-            raise OptionError(f"got {out} as source and as the folder to write to, expected two folders")
+            raise OptionError(f"{out} is both source and output. Expected two folders")
         inner = f"{storage.text_of(out.resolve())}{os.sep}"
         paths = pl.Series("path", [storage.text_of(file) for file in audio_files(place.resolve())], dtype=pl.String)
         table = pl.DataFrame([paths]).filter(~pl.col("path").str.starts_with(inner))
@@ -166,12 +167,12 @@ def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> 
     else:
         raise NothingToDoError(f"no such file or folder: {place}")
     if not found.table.height:
-        raise NothingToDoError(f"no clip in {place}: the table has no rows, or all files are in {out}")
+        raise NothingToDoError(f"no clips in {place}: the table has no rows, or all files are in {out}")
     return found
 
 
 def _behind_url(source: str, out: str) -> Sources:
-    """Find the clips of a source behind a URL; ``out`` is as :func:`absolute` gives it."""
+    """Find the clips of a source behind a URL; ``out`` is a result of :func:`absolute`."""
     suffix, place = storage.suffix_of(source), source.rstrip("/")
     if suffix in MANIFESTS:
         found = labelled_clips(source)
@@ -181,13 +182,13 @@ def _behind_url(source: str, out: str) -> Sources:
         found = Sources(pl.DataFrame({"path": [source]}), storage.parent(source), False)
     else:
         if out == place:
-            raise OptionError(f"got {storage.shown(out)} as source and as the folder to write to, expected two folders")
+            raise OptionError(f"{storage.shown(out)} is both source and output. Expected two folders")
         paths = pl.Series("path", storage.files(source, SUFFIXES), dtype=pl.String)
         table = pl.DataFrame([paths]).filter(~pl.col("path").str.starts_with(f"{out}/"))
         found = Sources(table, storage.parent(source) if paths.to_list() == [place] else place, False)
     if not found.table.height:
         raise NothingToDoError(
-            f"no clip in {storage.shown(source)}: the table has no rows, or all files are in {storage.shown(out)}"
+            f"no clips in {storage.shown(source)}: the table has no rows, or all files are in {storage.shown(out)}"
         )
     return found
 
@@ -195,7 +196,7 @@ def _behind_url(source: str, out: str) -> Sources:
 def _files_in(place: Path) -> list[str]:
     names = storage.names_in(place)
     if not any(storage.is_url(name) or Path(name).exists() for name in names):
-        raise NothingToDoError(f"{place} names no file that is there: expected a list, with a path or a URL a line")
+        raise NothingToDoError(f"no file of the list {place} exists. Expected one path or URL per line")
     return names
 
 
@@ -206,7 +207,7 @@ def _listed(names: Sequence[str], home: str) -> Sources:
 
 
 def absolute(folder: str | os.PathLike[str]) -> str:
-    """Give a folder's full name; a URL stays, without a slash at its end."""
+    """Return the absolute path of a folder, or its URL without a final slash."""
     return folder.rstrip("/") if storage.is_url(folder) else str(Path(folder).resolve())
 
 
@@ -214,7 +215,7 @@ def labelled_clips(source: str | os.PathLike[str]) -> Sources:
     """Read the clips of a manifest, with absolute paths.
 
     Raises:
-        ManifestError: if the table is no manifest.
+        ManifestError: if the file is not a manifest.
     """
     home = storage.parent(source) if storage.is_url(source) else storage.text_of(Path(source).resolve().parent)
     table = _normalized(manifest.with_absolute_paths(manifest.read(source), home))
@@ -222,7 +223,7 @@ def labelled_clips(source: str | os.PathLike[str]) -> Sources:
 
 
 def _normalized(table: pl.DataFrame) -> pl.DataFrame:
-    """Resolve ``..`` in paths, folder by folder, for there are far fewer folders than files."""
+    """Resolve ``..`` in paths, once per folder: there are far fewer folders than files."""
     if not table["path"].str.contains(r"(^|[^:])//|/\.\.?(/|$)").any():
         return table
     folder = table["path"].str.extract(r"^(.*)/[^/]*$").fill_null("")
@@ -239,12 +240,14 @@ def _without_dots(folder: str) -> str:
     start, mark, rest = folder.rpartition("://")
     if not mark:
         return os.path.normpath(folder)
-    return f"{start}{mark}{posixpath.normpath(rest)}" if "/." in rest else folder  # a store may name a folder ""
+    return f"{start}{mark}{posixpath.normpath(rest)}" if "/." in rest else folder  # a store may have a folder named ""
 
 
 def _root(table: pl.DataFrame, home: str) -> str:
-    """The manifest's own folder if all clips are in it, else the deepest folder that holds them all; empty where there
-    is none, for some are behind another URL."""
+    """Return the manifest's folder if it contains all clips, otherwise the deepest folder that contains them all.
+
+    The result is empty if there is no such folder, because the clips are behind different URLs.
+    """
     folders = table["path"].str.extract(r"^(.*)/[^/]*$").unique().to_list()
     if any("://" in folder for folder in folders):
         ends = zip(min(folders).split("/"), max(folders).split("/"), strict=False)
@@ -256,14 +259,14 @@ def _root(table: pl.DataFrame, home: str) -> str:
 
 
 def mirrored_names(paths: pl.Series, root: str, suffix: str) -> pl.Series:
-    """Name derived files after their sources, in the same folders: ``a/b.mp3`` → ``a/b.wav``.
+    """Return the relative names of derived files, in the folders of their sources: ``a/b.mp3`` → ``a/b.wav``.
 
-    Where two sources would meet under one name (``b.mp3`` and ``b.ogg``, or ``B.mp3`` on a disk that ignores
-    case), each of them keeps its ending: ``b.mp3.wav``, ``b.ogg.wav``.
+    Where two sources would get the same name (``b.mp3`` and ``b.ogg``, or ``B.mp3`` on a disk that ignores case), the
+    names keep the endings of the sources: ``b.mp3.wav``, ``b.ogg.wav``.
 
     Args:
         paths: absolute paths of the sources.
-        root: the folder that names are relative to.
+        root: folder that the names are relative to.
         suffix: the new ending, such as ``.wav``.
 
     Examples:
@@ -278,19 +281,19 @@ def mirrored_names(paths: pl.Series, root: str, suffix: str) -> pl.Series:
 
 
 def shown(paths: pl.Series) -> pl.Series:
-    """Give URLs among paths as they may be kept: see :func:`voxtrait.storage.shown`."""
+    """Remove secrets from the URLs among paths: see :func:`voxtrait.storage.shown`."""
     if not paths.str.contains(r"://.*[@?]").any():
         return paths
     return paths.map_elements(storage.shown, return_dtype=pl.String)
 
 
 def class_folders(table: pl.DataFrame) -> pl.DataFrame:
-    """Give the places of the pictures of a manifest's clips.
+    """Return the class folders of the spectrogram images of a manifest's clips.
 
     Returns:
-        One row a clip, in the table's order: ``clip_id``; ``name``, of the file; ``gender_at``, such as
-        ``train/gender/female``, and ``age_at``, such as ``train/age/female_fifties``: null where the label is missing
-        or the gender is neither ``female`` nor ``male``.
+        One row per clip, in the order of the manifest: ``clip_id``; ``name``, the file name; ``gender_at``, such as
+        ``train/gender/female``; and ``age_at``, such as ``train/age/female_fifties``. The last two are null if the
+        label is missing or the gender is neither ``female`` nor ``male``.
     """
     split = pl.col("split").fill_null(UNSPLIT)
     gendered = pl.col("gender").is_in(GENDERS)
@@ -304,7 +307,7 @@ def class_folders(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def places_of(wanted: pl.DataFrame) -> pl.DataFrame:
-    """Turn the table of :func:`class_folders` into one row a place: ``name`` and ``at``."""
+    """Return one row per file for a table of :func:`class_folders`: ``name`` and ``at``, its folder."""
     return pl.concat(wanted.select("name", at=column).drop_nulls() for column in ("gender_at", "age_at"))
 
 
@@ -318,8 +321,10 @@ def find_pictures(out_dir: str | os.PathLike[str]) -> pl.DataFrame:
 
 
 def walk_class_folders(out_dir: str | os.PathLike[str]) -> Iterator[tuple[str, list[str]]]:
-    """Walk the class folders of ``out_dir`` with the names of the files in each; behind a URL, of those with content,
-    for there they are whole."""
+    """Iterate over the class folders of ``out_dir`` and the names of the files in each.
+
+    Behind a URL, empty files are ignored; the others are complete.
+    """
     if storage.is_url(out_dir):
         found: dict[str, list[str]] = {}
         for path, entry in storage.listing(out_dir).items():
@@ -339,26 +344,26 @@ def walk_class_folders(out_dir: str | os.PathLike[str]) -> Iterator[tuple[str, l
 
 
 def target_of(out_dir: str, name: str, source: str) -> str:
-    """Return the place of a derived file. A name that is not UTF-8 keeps its bytes, as its source has them.
+    """Return the path or URL of a derived file. A name that is not UTF-8 keeps the bytes of its source.
 
     Args:
         out_dir: the derived folder, or its URL.
-        name: of the file in it, as :func:`mirrored_names` gives it.
-        source: the clip, as tables spell it: see :func:`voxtrait.storage.text_of`.
+        name: relative name of the file, from :func:`mirrored_names`.
+        source: path of the clip, as text: see :func:`voxtrait.storage.text_of`.
     """
     keeps = not storage.is_url(out_dir) and sys.platform != "darwin" and storage.path_of(source) != source
     return storage.join(out_dir, storage.unspelled(name) if keeps else name)
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why a clip failed, without the number that Python puts before the system's reason."""
+    """Return the reason of a failure, without Python's error number."""
     if isinstance(error, OSError) and error.strerror and not isinstance(error, VoxtraitError):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__
 
 
 def gather(outcomes: Iterable[Outcome], summary: Summary) -> None:
-    """Count outcomes into a summary as they come, and write ``failures.csv``, or remove it where nothing failed."""
+    """Add outcomes to a summary, and write ``failures.csv``, or remove it if nothing failed."""
     file = storage.join(summary.out_dir, FAILURES)
     start = time.perf_counter()
     with atomic_path(file) as part:
@@ -371,6 +376,6 @@ def gather(outcomes: Iterable[Outcome], summary: Summary) -> None:
                     writer.writerow((storage.shown(outcome.path), storage.text_of(outcome.reason)))
         summary.elapsed_s += time.perf_counter() - start
         if not summary.failed and storage.is_url(file):
-            part.unlink()  # what is not there is not sent
+            part.unlink()  # then nothing is uploaded
     if not summary.failed:
         storage.remove([file]) if storage.is_url(file) else Path(file).unlink()

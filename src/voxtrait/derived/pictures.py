@@ -1,13 +1,13 @@
-"""Clips → spectrogram pictures in class folders, straight from mp3, in parallel, resumable, in flat memory.
+"""Draws clips as spectrogram images in class folders: parallel, resumable, with constant memory.
 
-The tree, for a manifest::
+Files for a manifest::
 
     OUT_DIR/{train,validation,test,unsplit}/gender/{female,male}/CLIP.png
     OUT_DIR/{train,validation,test,unsplit}/age/{female_fifties,male_fifties,…}/CLIP.png    the same file, hard-linked
-    OUT_DIR/pictures.json     how they were drawn
-    OUT_DIR/manifest.csv      a manifest of the pictures, with the speakers
+    OUT_DIR/pictures.json     settings of the images
+    OUT_DIR/manifest.csv      manifest of the images, with speaker ids
 
-For a folder of clips the pictures are in the same folders below ``OUT_DIR``.
+For a folder of clips, the images are in the same subfolders of ``OUT_DIR``.
 """
 
 import dataclasses
@@ -34,12 +34,12 @@ _TAIL: Final = b"IEND\xaeB`\x82"  # the end of every whole PNG
 
 @dataclasses.dataclass
 class Summary(derived.Summary):
-    """What a run of :func:`draw` did."""
+    """Result of :func:`draw`: numbers of images drawn, kept, moved, removed and failed."""
 
-    moved: int = 0  # drawn before, now under another split or label
-    removed: int = 0  # files under a split or label that is no longer theirs
+    moved: int = 0  # images moved to the folder of another split or label
+    removed: int = 0  # images removed from the folder of an earlier split or label
     unlabelled: int = 0  # clips that are neither ``female`` nor ``male``: not drawn
-    unknown: int = 0  # files in the class folders that belong to no clip: left alone
+    unknown: int = 0  # files in the class folders without a clip: kept
 
 
 def draw(
@@ -53,29 +53,31 @@ def draw(
     label: str | None = None,
     overwrite: bool = False,
 ) -> Summary:
-    """Draw the clips of a manifest into class folders, or those of a folder into the same folders below ``out_dir``.
+    """Draw the clips of a manifest as spectrogram images in class folders, or those of a folder in the same subfolders.
 
-    Every picture is drawn once. One that is there and whole is kept; where a clip's split or label has changed, its
-    picture is moved. Only pictures of the manifest's clips are ever moved or removed.
+    Complete images from earlier runs are kept. If the split or label of a clip has changed, its image is moved. Only
+    images of clips in the manifest are moved or removed.
 
     Args:
-        source: a manifest, a folder, which is searched with its subfolders, a list of files (``.txt``), or an audio
-            file; a path or a URL, and so are the clips.
-        out_dir: where the pictures go; made if need be. It may be a URL. For one audio file it may be the name of the
-            picture, ending in ``.png``.
-        size: width and height in pixels.
+        source: a manifest, a folder (searched recursively), a list of files (``.txt``), or an audio file. The source
+            and the clips may be paths or URLs.
+        out_dir: folder of the images, or its URL; created if it does not exist. For one audio file, it may be the name
+            of the image, ending in ``.png``.
+        size: width and height, in pixels.
         fit: ``middle`` or ``stretch``: see :func:`voxtrait.features.picture`.
-        front_end: all parameters at once, instead of ``size`` and ``fit``.
-        jobs: processes, or a :class:`voxtrait.batch.Where`.
-        label: of a progress line on standard error; ``None`` shows none.
-        overwrite: draw every picture again, whatever is there.
+        front_end: all parameters of the spectrogram, instead of ``size`` and ``fit``.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
+        label: shown before the progress line on standard error; ``None`` shows no progress.
+        overwrite: draw every image again and overwrite existing files.
+
+    Returns:
+        Numbers of images drawn, kept, moved, removed and failed, and the speed.
 
     Raises:
-        NothingToDoError: if there is no clip in the source.
-        OptionError: if an option is out of its range, ``out_dir`` was made with other settings, or another run is
-            writing to it.
-        ManifestError: if the table is no manifest.
-        DiskFullError: if there is no room; what was done before is kept.
+        NothingToDoError: if the source has no clips.
+        OptionError: if an option is out of range, ``out_dir`` has other settings, or another run is writing to it.
+        ManifestError: if the source is a table but not a manifest.
+        DiskFullError: if the disk is full; the images drawn so far are kept.
 
     Examples:
         >>> import tempfile
@@ -136,30 +138,32 @@ def _draw_all(
 
 
 def settings_of(front_end: FrontEnd, source: str | None = None) -> dict[str, Any]:
-    """Give the content of ``pictures.json`` for pictures drawn with a front end.
+    """Return the content of ``pictures.json`` for images drawn with a front end.
 
-    ``shrink`` is left at 1: it changes what a network makes of a picture, not the picture.
+    ``shrink`` is 1: it affects the input of a network, not the image.
     """
     layout = {"layout": "classes"} if source is None else {"layout": "flat", "source": source}
     return {**layout, "front_end": dataclasses.replace(front_end, shrink=1).to_dict()}
 
 
 def front_end_of(out_dir: str | os.PathLike[str]) -> FrontEnd:
-    """Read the front end that the pictures of a folder were drawn with.
+    """Read the front end of the images in a folder.
 
     Raises:
         OptionError: if the folder has no readable ``pictures.json``.
-        BundleError: if the front end in it is of another version.
+        BundleError: if the front end has another version.
     """
     settings = derived.read_settings(out_dir, PICTURES_SETTINGS)
     if settings is None or not isinstance(settings.get("front_end"), dict):
-        raise OptionError(f"{out_dir} has no {PICTURES_SETTINGS}: expected a folder that 'voxtrait images' made")
+        raise OptionError(f"{out_dir} has no {PICTURES_SETTINGS}. Expected a folder written by 'voxtrait images'")
     return FrontEnd.from_dict(settings["front_end"])
 
 
 def _items(wanted: pl.DataFrame, there: pl.DataFrame, *, known: bool) -> pl.DataFrame:
-    """Make the job's rows: source, where its picture belongs (one or two paths), where one is already, if any, and,
-    where the listing is known to name whole files only, all places where one is."""
+    """Return the rows of the job: source, one or two target paths, and an existing path if any.
+
+    If the listing contains only complete files (``known``), also all existing paths.
+    """
     every = pl.col("at") + "/" + pl.col("name")
     places = there.group_by("name").agg(pl.col("at").min(), have=every)
     labelled = wanted.filter(pl.col("gender_at").is_not_null())
@@ -174,7 +178,7 @@ def _items(wanted: pl.DataFrame, there: pl.DataFrame, *, known: bool) -> pl.Data
 
 
 def _have(names: pl.Series, out: str) -> pl.Series:
-    """For each picture of a flat folder the list of its name, if it is there; null where the disk is to be checked."""
+    """Return, for each image of a flat folder, a list of its name if it exists; null if the disk must be checked."""
     if not storage.is_url(out):
         return pl.Series([None] * len(names), dtype=pl.List(pl.String))
     there = {name for name, entry in storage.listing(out).items() if entry.size}
@@ -183,7 +187,7 @@ def _have(names: pl.Series, out: str) -> pl.Series:
 
 @dataclasses.dataclass(frozen=True)
 class _Draw:
-    """The job: one clip, ``(path, first, second, there, have)``, to one picture under one or two names."""
+    """The job: draw one clip, ``(path, first, second, there, have)``, as one image under one or two names."""
 
     out_dir: str
     front_end: FrontEnd
@@ -238,7 +242,7 @@ class _Draw:
 
 
 def _link(file: Path, target: Path) -> None:
-    """Give a picture a second name, or a second copy where the disk has no hard links."""
+    """Give an image a second name, or copy it if the disk has no hard links."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
@@ -254,16 +258,16 @@ def _is_whole(png: Path) -> bool:
         with png.open("rb") as file:
             file.seek(-len(_TAIL), os.SEEK_END)
             return file.read() == _TAIL
-    except OSError:  # absent, or shorter than its own tail
+    except OSError:  # missing, or shorter than the tail
         return False
 
 
 def _tidy(out: str, wanted: pl.DataFrame, there: pl.DataFrame, summary: Summary) -> None:
-    """Remove the names that a clip's picture had under another split or label, and class folders that are empty now."""
+    """Remove images from the folders of earlier splits and labels, and class folders that are then empty."""
     wrong = there.join(derived.places_of(wanted), on=["at", "name"], how="anti")
     stale = wrong.join(wanted, on="name", how="semi")
     summary.removed, summary.unknown = stale.height, wrong.height - stale.height
-    if storage.is_url(out):  # a store has no folders that could be left empty
+    if storage.is_url(out):  # a store has no empty folders
         storage.remove([storage.join(out, f"{at}/{name}") for at, name in stale.iter_rows()])
         return
     for at, name in stale.iter_rows():
@@ -277,7 +281,7 @@ def _tidy(out: str, wanted: pl.DataFrame, there: pl.DataFrame, summary: Summary)
 
 
 def _write_manifest(out: str, table: pl.DataFrame, summary: Summary) -> None:
-    """Write a manifest of the pictures: the clips' rows, with the pictures as paths."""
+    """Write a manifest of the images: the rows of the clips, with the paths of the images."""
     failed = pl.Series([row["path"] for row in summary.failures()], dtype=pl.String)
     places = derived.class_folders(table)
     drawn = table.with_columns(path=places["gender_at"] + "/" + places["name"]).filter(

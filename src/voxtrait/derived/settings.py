@@ -1,4 +1,4 @@
-"""Settings of a derived folder, kept beside its files, so that no two settings are mixed in it."""
+"""Reads and writes the settings of a derived folder, so that files with different settings are never mixed."""
 
 import json
 import os
@@ -16,10 +16,10 @@ _UNFINISHED: Final = "overwriting"  # key in the settings while files of older s
 
 
 def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] | None:
-    """Read the settings that a derived folder was made with; ``None`` where it has none yet.
+    """Read the settings of a derived folder; ``None`` if it has none.
 
     Raises:
-        OptionError: if they cannot be read.
+        OptionError: if the settings cannot be read.
     """
     file = storage.join(storage.text_of(storage.shown(os.fspath(out_dir))), name)
     try:
@@ -28,20 +28,22 @@ def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] 
     except FileNotFoundError:  # also AudioMissingError
         return None
     except (ValueError, OSError) as error:
-        raise OptionError(f"{file} cannot be read ({error}): delete the folder, or use --overwrite") from None
+        raise OptionError(f"{file} cannot be read ({error}). Delete the folder, or pass --overwrite") from None
     if not isinstance(settings, dict):
-        raise OptionError(f"{file} holds no settings: delete the folder, or use --overwrite")
+        raise OptionError(f"{file} is not a settings file. Delete the folder, or pass --overwrite")
     return settings
 
 
 def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any], *, overwrite: bool = False) -> bool:
-    """Make a derived folder, or accept one that was made with the same settings; what a killed run left is removed.
+    """Create a derived folder, or check that an existing one has the same settings.
+
+    Unfinished files of an interrupted run are removed.
 
     Returns:
-        Whether the files in it have to be made again: with ``overwrite``, or when a run with it was stopped.
+        Whether all files must be made again: with ``overwrite``, or after an interrupted run with ``overwrite``.
 
     Raises:
-        OptionError: if it was made with other settings, naming each difference.
+        OptionError: if the folder has other settings; the message names each difference.
     """
     folder = storage.text_of(storage.shown(os.fspath(out_dir)))
     if not storage.is_url(out_dir):
@@ -52,15 +54,15 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
     if before is not None:
         flat_before, flat_now = _flat({key: before[key] for key in before if key != _UNFINISHED}), _flat(settings)
         differences = [
-            f"{key}: {flat_before.get(key)} there, {flat_now.get(key)} now"
+            f"{key}: {flat_before.get(key)} before, {flat_now.get(key)} now"
             for key in sorted(flat_before.keys() | flat_now.keys())
             if flat_before.get(key) != flat_now.get(key)
         ]
         if differences:
             raise OptionError(
-                f"{folder} was made with other settings ({'; '.join(differences)}): use another folder, or --overwrite"
+                f"{folder} has other settings ({'; '.join(differences)}). Use another folder, or pass --overwrite"
             )
-    if not storage.is_url(out_dir):  # there a file is whole, or not there
+    if not storage.is_url(out_dir):  # files of a store are always complete
         remove_unfinished(out_dir)
     now = {**settings, _UNFINISHED: True} if again else settings
     if now != before:
@@ -69,7 +71,7 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
 
 
 def finished(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
-    """Record that everything in a derived folder has these settings."""
+    """Record that all files in a derived folder have these settings."""
     _write_settings(out_dir, name, settings)
 
 
@@ -79,7 +81,7 @@ def _write_settings(out_dir: str | os.PathLike[str], name: str, settings: Mappin
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten nested settings, so that a difference is named by its own key."""
+    """Flatten nested settings, so that each difference is named by its innermost key."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         flat.update(_flat(value) if isinstance(value, Mapping) else {key: value})

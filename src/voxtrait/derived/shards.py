@@ -1,14 +1,13 @@
-"""Clips → spectrogram pictures in a few large files, for training that reads from start to end and holds little.
+"""Packs spectrogram images into a few large files (shards), for training with sequential reads and little memory.
 
-The tree::
+Files::
 
-    OUT_DIR/clips.parquet         a row a picture: labels, speaker, split, and in which shard it is
-    OUT_DIR/pictures/*.parquet    500 pictures each, as PNG; those of one split together, training clips shuffled
-    OUT_DIR/shards.json           how they were drawn
+    OUT_DIR/clips.parquet         one row per image: labels, speaker, split, and its shard
+    OUT_DIR/pictures/*.parquet    500 PNG images each, ordered by split; training clips are shuffled
+    OUT_DIR/shards.json           settings of the images
 
-A million clips are two thousand files instead of a million, none of which has to be opened for itself. Shards are
-shuffled once, when they are packed, so that each is a fair sample; training then shuffles shards, and pictures within
-a few shards at a time.
+A million clips become two thousand files. Clips are shuffled when they are packed, so that each shard is a random
+sample. Training then shuffles the shards, and the images within a few shards at a time.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ from voxtrait import audio, batch, derived, features, manifest, storage
 from voxtrait.audio.writing import atomic_path
 from voxtrait.derived.folders import HARMLESS, Outcome
 from voxtrait.derived.pictures import MANIFEST, front_end_of
-from voxtrait.errors import ManifestError, OptionError
+from voxtrait.errors import ManifestError, OptionError, counted
 from voxtrait.features import FrontEnd
 from voxtrait.labels import GENDERS, SPLITS
 from voxtrait.manifest import naming
@@ -38,7 +37,7 @@ _SCHEMA: Final = {"picture": pl.Binary, "seconds": pl.Float64, "message": pl.Str
 
 @dataclasses.dataclass
 class Summary(derived.Summary):
-    """What a run of :func:`pack` did."""
+    """Result of :func:`pack`: numbers of clips done, kept and failed, and of shards."""
 
     unlabelled: int = 0  # clips that are neither ``female`` nor ``male``, or in no split: not packed
     shards: int = 0
@@ -54,21 +53,26 @@ def pack(
     jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> Summary:
-    """Draw the clips of a manifest, or take the pictures of a folder, into shards; a killed run is resumed.
+    """Pack spectrogram images into shards: drawn from the clips of a manifest, or taken from a folder of images.
+
+    Interrupted runs are resumed.
 
     Args:
-        source: a manifest with splits, or a folder that ``voxtrait images`` filled from one.
-        out_dir: where the shards go; made if need be.
-        size: width and height in pixels; of a folder, its own are kept.
-        fit: ``middle`` or ``stretch``: see :func:`voxtrait.features.picture`; of a folder, its own is kept.
-        seed: of the order of the training clips.
-        jobs: processes, or a :class:`voxtrait.batch.Where`.
-        label: of a progress line on standard error; ``None`` shows none.
+        source: a manifest with splits, or a folder that ``voxtrait images`` wrote for one.
+        out_dir: folder of the shards; created if it does not exist.
+        size: width and height, in pixels; ignored for a folder of images.
+        fit: ``middle`` or ``stretch``: see :func:`voxtrait.features.picture`; ignored for a folder of images.
+        seed: random seed of the order of the training clips.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
+        label: shown before the progress line on standard error; ``None`` shows no progress.
+
+    Returns:
+        Numbers of clips packed, kept and failed, and of shards.
 
     Raises:
-        NothingToDoError: if there is no clip in the source.
-        OptionError: if an option is out of its range, or ``out_dir`` was made with other settings.
-        ManifestError: if the table is no manifest, or has no clip with a gender and a split.
+        NothingToDoError: if the source has no clips.
+        OptionError: if an option is out of range, or ``out_dir`` has other settings.
+        ManifestError: if the source is not a manifest, or has no clip with a gender and a split.
 
     Examples:
         >>> import tempfile
@@ -89,8 +93,8 @@ def pack(
     clips = None if place.is_dir() else derived.sources(place, out_dir)
     if clips is None or not clips.labelled:
         raise OptionError(
-            f"got {place}, expected a manifest with splits, or a folder that 'voxtrait images' filled from one "
-            f"(it has a {MANIFEST})"
+            f"got {place}, expected a manifest with splits, or a folder that 'voxtrait images' wrote for one "
+            f"(with {MANIFEST})"
         )
     table = _ordered(clips.table, place, seed)
     settings = {"front_end": front_end.to_dict(), "seed": seed}
@@ -112,7 +116,7 @@ def _pack(
     jobs: batch.Jobs,
     label: str | None,
 ) -> None:
-    """Draw the clips of a table in order, and write the table of the pictures."""
+    """Draw the clips of a table in order, and write the table of images."""
     summary.unlabelled = table["name"].null_count()
     table = table.filter(pl.col("name").is_not_null())
 
@@ -147,49 +151,51 @@ def _pack(
 
 
 def is_packed(folder: str | os.PathLike[str]) -> bool:
-    """Return whether a folder is one of shards, whole or still being packed."""
+    """Return whether a folder contains shards, complete or not."""
     return Path(folder, SETTINGS).is_file()
 
 
 def read(folder: str | os.PathLike[str]) -> pl.DataFrame:
-    """Read the table of the pictures in a folder of shards; no picture is read.
+    """Read the table of images in a folder of shards, without the images.
 
     Returns:
-        One row a picture: ``file`` (of the shard), ``row`` (in it), ``name``, and the manifest's columns but ``path``
-        and ``sentence``.
+        One row per image: ``file`` (the shard), ``row`` (row in the shard), ``name``, and the columns of the manifest
+        except ``path`` and ``sentence``.
 
     Raises:
-        ManifestError: if it is no such folder, or not packed to its end, or a shard is missing.
+        ManifestError: if the folder has no table, because it has no shards or packing was interrupted, or if a shard is
+            missing.
     """
     home = Path(folder)
     if not (home / TABLE).is_file():
         raise ManifestError(
-            f"{home} has no {TABLE}: pack it, or go on packing it, with 'voxtrait images MANIFEST {home} --shards'"
+            f"{home} has no {TABLE}. To pack it, or to resume packing: voxtrait images MANIFEST {home} --shards"
         )
     table = pl.read_parquet(home / TABLE)
     files = sorted(str(file.resolve()) for file in (home / PICTURES).glob("part-*.parquet"))
     needed = table.select(pl.col("shard").max() + 1).item() or 0
     if len(files) < needed:
         raise ManifestError(
-            f"{home / PICTURES} has {len(files)} shards, expected {needed}: pack again, 'voxtrait images … --shards'"
+            f"{home / PICTURES} has {counted(len(files), 'shard')}, expected {needed}. To pack again: voxtrait images "
+            f"MANIFEST {home} --shards"
         )
     return table.with_columns(pl.Series("file", files, dtype=pl.Enum(files)).gather(table["shard"])).drop("shard")
 
 
 def shards_front_end(folder: str | os.PathLike[str]) -> FrontEnd:
-    """Read the front end that the pictures in shards were drawn with.
+    """Read the front end of the images in shards.
 
     Raises:
-        OptionError: if the folder's settings cannot be read.
+        OptionError: if the settings of the folder cannot be read.
     """
     settings = derived.read_settings(folder, SETTINGS)
     if settings is None or not isinstance(settings.get("front_end"), dict):
-        raise OptionError(f"{folder} has no {SETTINGS}: expected a folder that 'voxtrait images --shards' made")
+        raise OptionError(f"{folder} has no {SETTINGS}. Expected a folder written by 'voxtrait images --shards'")
     return FrontEnd.from_dict(settings["front_end"])
 
 
 def pictures_of(file: str | os.PathLike[str]) -> pl.Series:
-    """Read the pictures of one shard: PNG bytes, null where a clip could not be drawn.
+    """Read the images of one shard: PNG bytes, null where a clip failed.
 
     Raises:
         ManifestError: if the shard cannot be read.
@@ -198,19 +204,19 @@ def pictures_of(file: str | os.PathLike[str]) -> pl.Series:
         return pl.read_parquet(Path(file), columns=["picture"])["picture"]
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise ManifestError(f"the shard {file} cannot be read ({reason}): delete it, and pack again") from None
+        raise ManifestError(f"the shard {file} cannot be read ({reason}). Delete it, and pack again") from None
 
 
 def _ordered(table: pl.DataFrame, source: Path, seed: int) -> pl.DataFrame:
-    """Put clips in the order of the shards: splits apart, training clips shuffled, the others by gender and name.
+    """Sort clips into the order of the shards: by split, training clips shuffled, the others by gender and name.
 
-    ``name`` is null where a clip is not to be packed.
+    ``name`` is null for clips that are not packed.
     """
     wanted = pl.col("gender").is_in(GENDERS) & pl.col("split").is_in(SPLITS)
     names = naming.file_names(table["clip_id"]) + ".png"
     table = table.with_columns(pl.when(wanted).then(names).alias("name"))
     if not table["name"].count():
-        raise ManifestError(f"no clip of {source} has a gender and a split: 'voxtrait corpus split' first")
+        raise ManifestError(f"no clip of {source} has a gender and a split. Run 'voxtrait corpus split' first")
     table = table.sort("clip_id")
     shuffled = pl.Series("turn", np.random.default_rng(seed).permutation(table.height))
     turn = pl.when(pl.col("split") == "train").then(shuffled)
@@ -221,7 +227,7 @@ def _ordered(table: pl.DataFrame, source: Path, seed: int) -> pl.DataFrame:
 
 @dataclasses.dataclass(frozen=True)
 class _Picture:
-    """The job: a clip, or a picture of one, → the bytes of its picture."""
+    """The job: return the bytes of the image of a clip; an existing image is read."""
 
     front_end: FrontEnd
 
@@ -231,7 +237,7 @@ class _Picture:
                 png, seconds = Path(storage.path_of(path)).read_bytes(), 0.0
                 shape, wanted = features.decode_png(png).shape, (self.front_end.n_mels, self.front_end.columns)
                 if shape != wanted:
-                    raise OptionError(f"{path}: got a picture of {shape}, expected {wanted}")
+                    raise OptionError(f"{path}: got {shape[1]}×{shape[0]} pixels, expected {wanted[1]}×{wanted[0]}")
             else:
                 signal, rate = audio.load(storage.path_of(path), self.front_end.sampling_rate)
                 png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))

@@ -1,4 +1,4 @@
-"""Makes one file, with the name that the user gives: ``convert clip.mp3 out.wav``, ``images clip.mp3 out.png``."""
+"""Derives one file under a given name: ``convert clip.mp3 out.wav``, ``images clip.mp3 out.png``."""
 
 import os
 import time
@@ -13,19 +13,19 @@ from voxtrait.derived.folders import LIST, MANIFESTS, Outcome, Summary
 from voxtrait.errors import NothingToDoError, OptionError
 
 FILES: Final = SUFFIXES | {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
-"""Endings of names that are those of files, where a folder or a file could be meant."""
+"""Endings that mark an output name as a file, not a folder."""
 
 
 def names_file(source: str | os.PathLike[str], out: str | os.PathLike[str], suffix: str) -> bool:
-    """Return whether ``out`` is the name of a file to make from one clip, and not of a folder.
+    """Return whether ``out`` names a file for one clip, and not a folder.
 
     Args:
         source: the source of the clips.
-        out: a folder, or a file with an ending.
-        suffix: the ending of the files that are made.
+        out: a folder, or a file name with an ending.
+        suffix: ending of the derived files.
 
     Raises:
-        OptionError: if ``out`` has the ending of another kind of file, or ``source`` is not one clip.
+        OptionError: if ``out`` has another file ending, or ``source`` may contain several clips.
         NothingToDoError: if ``source`` does not exist.
 
     Examples:
@@ -40,11 +40,9 @@ def names_file(source: str | os.PathLike[str], out: str | os.PathLike[str], suff
         raise NothingToDoError(f"no such file or folder: {of}")
     several = storage.suffix_of(os.fspath(source)) in (*MANIFESTS, LIST)
     if several or (storage.suffix_of(source) not in SUFFIXES if storage.is_url(source) else Path(source).is_dir()):
-        raise OptionError(
-            f"got {of}, which may contain many clips, and {shown}, the name of one file: expected a folder"
-        )
+        raise OptionError(f"{of} may contain many clips, but {shown} names one file. Expected a folder")
     if ending != suffix:
-        raise OptionError(f"got {shown} to write to, expected a name that ends in {suffix}, or a folder")
+        raise OptionError(f"got the output {shown}, expected a folder, or a name ending in {suffix}")
     return True
 
 
@@ -57,18 +55,18 @@ def make(
     overwrite: bool,
     jobs: batch.Jobs,
 ) -> None:
-    """Make one file of one clip.
+    """Derive one file from one clip.
 
     Args:
-        job: takes the clip, and the file's name in its folder.
-        source: the clip, or its URL.
-        out: the file, or its URL.
-        summary: takes what became of the clip.
-        overwrite: replace a file that is there.
-        jobs: where to work.
+        job: called with the clip and the name of the file in its folder.
+        source: path or URL of the clip.
+        out: path or URL of the file.
+        summary: gets the outcome.
+        overwrite: overwrite an existing file.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
 
     Raises:
-        OptionError: if the file is there already, or is the clip itself.
+        OptionError: if the file exists and ``overwrite`` is false, or the file is the clip itself.
     """
     start = time.perf_counter()
     shown = storage.text_of(storage.shown(os.fspath(out)))
@@ -79,11 +77,11 @@ def make(
     else:
         there = os.path.lexists(out)
         if there and not storage.is_url(source) and Path(out).exists() and Path(out).samefile(source):
-            raise OptionError(f"got {shown} as source and as the file to write: expected another name")
+            raise OptionError(f"{shown} is both source and output. Use another name for the output")
         with writing(out):
             Path(out).resolve().parent.mkdir(parents=True, exist_ok=True)
     if there and not overwrite:
-        raise OptionError(f"{shown} exists already. Use another name, or pass --overwrite to replace it.")
+        raise OptionError(f"{shown} exists. Use another name, or pass --overwrite to overwrite it.")
     name = storage.name_of(out) if storage.is_url(out) else Path(out).name
     for outcome in batch.run(job, [(clip, name)], jobs=jobs, on_crash=crashed):
         summary.count(outcome)
@@ -93,7 +91,7 @@ def make(
 
 
 def folder_of(out: str | os.PathLike[str]) -> str:
-    """Return the folder that a file is in, or its URL."""
+    """Return the path or URL of the folder of a file."""
     return storage.parent(out) if storage.is_url(out) else os.fspath(Path(out).absolute().parent)
 
 

@@ -1,11 +1,11 @@
-"""Files behind URLs, by fsspec: ``s3://bucket/clips``, ``gs://…``, ``https://host/clip.mp3``.
+"""Reads, writes and lists files behind URLs with fsspec: ``s3://bucket/clips``, ``gs://…``, ``https://host/clip.mp3``.
 
-A name is a URL if ``://`` is in it; fsspec (the extra ``[remote]``) is imported only then. URLs stay plain strings,
-for ``Path`` would swallow a slash of them. Credentials come from where the libraries look for them (environment,
-configuration files, the machine's role) and are in no message and no table.
+A name is a URL if it contains ``://``. Only then fsspec (the extra ``[remote]``) is imported. URLs are plain strings,
+because ``Path`` would remove one of their slashes. Credentials come from where the libraries look for them
+(environment, configuration files, the role of the machine). They never appear in messages or tables.
 
-A file is read by one request, whole; a folder is listed by one request a thousand files; a file is written by one
-request and is there only when it is whole. What fails for reasons of the network is tried three times.
+One request reads a whole file, one request lists up to a thousand files, and one request writes a file, which exists
+only when it is complete. Calls that fail because of the network are tried three times.
 """
 
 from voxtrait.storage.connection import require_remote

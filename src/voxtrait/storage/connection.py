@@ -1,4 +1,4 @@
-"""Connections to stores: one filesystem of fsspec a process, three tries, and errors in plain words."""
+"""Connects to object stores and web servers: one fsspec filesystem per process, three tries, readable errors."""
 
 import errno
 import functools
@@ -12,20 +12,20 @@ from voxtrait.storage.urls import USER, WEB, protocol_of, shown
 
 Result = TypeVar("Result")
 
-CONNECT_S: Final = 10  # seconds for a connection to be made
-SILENCE_S: Final = 30  # seconds without a byte from the other side
+CONNECT_S: Final = 10  # timeout of a connection, in seconds
+SILENCE_S: Final = 30  # timeout without a byte from the server, in seconds
 WAITS: Final = (0.5, 2.0)  # seconds before the second and the third try
 
 
 def place_of(url: str) -> tuple[Any, str]:
-    """Find the filesystem of a URL, one a process, and the name that the file has in it."""
+    """Return the filesystem of a URL, one per process, and the file's name in it."""
     protocol, _, rest = url.partition("://")
     fs = _filesystem(f"{protocol}://{rest.partition('/')[0]}", os.getpid())
     return fs, fs._strip_protocol(url)
 
 
 def require_remote(url: str) -> None:
-    """Check that the packages of the extra ``[remote]`` for a URL are installed, before anything is fetched.
+    """Check that the packages of the extra ``[remote]`` for a URL are installed, before any work is done.
 
     Raises:
         MissingExtraError: if one of them is missing.
@@ -37,7 +37,7 @@ def require_remote(url: str) -> None:
 
 @functools.lru_cache(maxsize=64)
 def _filesystem(root: str, process: int) -> Any:
-    """Make the filesystem of everything below a root such as ``s3://bucket``; fsspec makes one a thread by itself."""
+    """Make the filesystem of a root such as ``s3://bucket``; fsspec itself makes one per thread."""
     try:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
     except ImportError:
@@ -51,7 +51,7 @@ def _filesystem(root: str, process: int) -> Any:
     except ValueError as error:
         raise StorageError(f"{shown(root)} cannot be opened: {error}") from None
     if protocol_of(root) in ("s3", "s3a"):
-        fs.retries = 1  # tried counts for every kind of store
+        fs.retries = 1  # tried() repeats calls for every kind of store
     return fs
 
 
@@ -61,7 +61,7 @@ def _options(protocol: str) -> dict[str, Any]:
 
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
         return {"client_kwargs": {"timeout": limits, "trust_env": True}}
-    options: dict[str, Any] = {"use_listings_cache": False}  # what this run writes is looked for in it
+    options: dict[str, Any] = {"use_listings_cache": False}  # this run must find what it writes
     if protocol in ("s3", "s3a"):
         from fsspec.config import conf  # type: ignore[import-untyped] # FSSPEC_S3 and FSSPEC_S3_… of the environment
 
@@ -75,7 +75,7 @@ def _options(protocol: str) -> dict[str, Any]:
 
 
 def tried(url: str, call: Callable[[], Result]) -> Result:
-    """Call what needs the network, again where that may help, and raise a plain error when it fails."""
+    """Make a call that needs the network, repeat it where that may help, and raise a readable error if it fails."""
     for wait in (*WAITS, None):
         try:
             return call()
@@ -88,25 +88,25 @@ def tried(url: str, call: Callable[[], Result]) -> Result:
 
 
 def _explained(url: str, error: Exception) -> tuple[Exception, bool]:
-    """Turn what a library raised into an error of ours, and return whether another try may end otherwise."""
+    """Convert a library's error to one of voxtrait's, and return whether another try may succeed."""
     name, kind, status = shown(url), type(error).__name__, getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         bucket = "bucket" in str(error) or "container" in str(error)
-        return AudioMissingError(f"no such file: {name}{' (there is no such bucket)' if bucket else ''}"), False
+        return AudioMissingError(f"no such file: {name}{' (no such bucket)' if bucket else ''}"), False
     if isinstance(error, PermissionError) or status in (401, 403, 407):
-        return StorageError(f"{name} must not be read or written with the credentials in use: access refused"), False
+        return StorageError(f"access to {name} refused. Check the permissions of the credentials in use"), False
     if "Credentials" in kind or "Token" in kind:
         return StorageError(
-            f"no credentials for {name}: set them as its library expects (for s3 AWS_ACCESS_KEY_ID and "
+            f"no credentials for {name}. Set them as its library expects (for s3: AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true for a public bucket)"
         ), False
     if status is not None:
-        reason = f"the server answered {status} {getattr(error, 'message', '')}".rstrip()
+        reason = f"the server returned status {status} {getattr(error, 'message', '')}".rstrip()
         return StorageError(f"{name} cannot be reached: {reason}"), status >= 500 or status in (408, 425, 429)
     if isinstance(error, TimeoutError) or "Timeout" in kind:
-        return StorageError(f"{name} cannot be reached: no answer within {SILENCE_S} s"), True
+        return StorageError(f"{name} cannot be reached: no response within {SILENCE_S} s"), True
     if "Connect" in kind or "DNS" in kind:
-        return StorageError(f"{name} cannot be reached: the host is unknown, or refuses connections"), True
+        return StorageError(f"{name} cannot be reached: the host is unknown or refuses connections"), True
     if isinstance(error, StorageError | OptionError | MissingExtraError):
         return error, False
     text = USER.sub("", str(error).replace(url, name)).partition("\n")[0]

@@ -1,4 +1,4 @@
-"""The content of files behind URLs: fetched, sent, copied, removed."""
+"""Reads, writes, copies and removes files behind URLs."""
 
 import contextlib
 import errno
@@ -15,34 +15,34 @@ from voxtrait.storage.connection import place_of, require_remote, tried
 from voxtrait.storage.names import openable
 from voxtrait.storage.urls import WEB, is_url, protocol_of, shown, suffix_of
 
-IN_MEMORY: Final = 64 * 2**20  # bytes of a file that is held in memory while it is decoded; a larger one goes to disk
+IN_MEMORY: Final = 64 * 2**20  # bytes; larger files are written to disk while they are decoded
 
 
 class Held(BytesIO):
-    """The content of a file, in memory; ``origin`` is the URL that it came from, as it may be shown."""
+    """The content of a file, in memory; ``origin`` is its URL without secrets."""
 
     origin: str
 
 
 class Kept(NamedTuple):
-    """The content of a large file, on this machine's disk for the moment."""
+    """The content of a large file, in a temporary file on this machine."""
 
     path: str
-    origin: str  # the URL that it came from, as it may be shown
+    origin: str  # its URL without secrets
 
     def __fspath__(self) -> str:
-        """Give the place on the disk."""
+        """Return the path of the temporary file."""
         return self.path
 
 
 @contextlib.contextmanager
 def fetched(url: str) -> Iterator[Held | Kept]:
-    """Provide the content of a file: in memory, or on disk where it has more than 64 MB.
+    """Provide the content of a file: in memory, or on disk if it is larger than 64 MB.
 
     Raises:
-        AudioMissingError: if there is no such file.
-        StorageError: if the place cannot be reached, or refuses.
-        MissingExtraError: if fsspec, or its part for this kind of URL, is not installed.
+        AudioMissingError: if the file does not exist.
+        StorageError: if the store cannot be reached or refuses access.
+        MissingExtraError: if fsspec, or its package for this kind of URL, is not installed.
     """
     origin = shown(url)
     with contextlib.ExitStack() as stack:
@@ -58,13 +58,13 @@ def fetched(url: str) -> Iterator[Held | Kept]:
 
 
 def read(url: str) -> bytes:
-    """Read a file; raises as :func:`fetched` does."""
+    """Return the content of a file; raises the same errors as :func:`fetched`."""
     with fetched(url) as content:
         return content.getvalue() if isinstance(content, Held) else Path(content).read_bytes()
 
 
 class _Sink(BytesIO):
-    """Takes the bytes of a file: in memory while they are few, then in a file that goes when this is closed."""
+    """Collects the bytes of a file: in memory up to :data:`IN_MEMORY`, then in a file that is deleted on closing."""
 
     file: BinaryIO | None = None
 
@@ -93,7 +93,7 @@ def _read_into(sink: _Sink, url: str) -> None:
     if protocol_of(url) in WEB:
         fs.get_file(place, sink)
         return
-    # a range, for s3fs asks for the size first where it is to read a file whole, and for the part of a larger one
+    # read a range: for a whole file, s3fs would first request its size
     at = 0
     while True:
         try:
@@ -101,7 +101,7 @@ def _read_into(sink: _Sink, url: str) -> None:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            return  # a range that begins behind the end: the file is empty, or had just this size
+            return  # the range begins after the end: the file is empty, or ended with the last range
         sink.write(data)
         at += len(data)
         if len(data) < IN_MEMORY:
@@ -110,10 +110,12 @@ def _read_into(sink: _Sink, url: str) -> None:
 
 @contextlib.contextmanager
 def uploaded(url: str) -> Iterator[Path]:
-    """Provide a file on this machine's disk to write to; it is sent to the URL if all went well and the file is there.
+    """Provide a temporary file to write to; without an error, it is then sent to the URL.
+
+    Nothing is sent if the file was not written.
 
     Raises:
-        StorageError: if the place cannot be reached, or refuses.
+        StorageError: if the store cannot be reached or refuses access.
     """
     check_writable(url)
     with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
@@ -125,12 +127,12 @@ def uploaded(url: str) -> Iterator[Path]:
 
 
 def write(url: str, data: bytes, *, unless_same: bool = False) -> None:
-    """Send bytes to a URL; raises as :func:`uploaded` does.
+    """Write a file behind a URL; raises the same errors as :func:`uploaded`.
 
     Args:
-        url: of the file.
-        data: its content.
-        unless_same: look first, and send nothing where this content is there already.
+        url: URL of the file.
+        data: content of the file.
+        unless_same: read the file first, and write nothing if it has this content already.
     """
     check_writable(url)
     with contextlib.suppress(AudioMissingError):
@@ -141,28 +143,27 @@ def write(url: str, data: bytes, *, unless_same: bool = False) -> None:
 
 
 def check_writable(url: str) -> None:
-    """Refuse a place that files cannot be sent to, before any work is done.
+    """Check that files can be written to a URL, before any work is done.
 
     Raises:
-        OptionError: for a web server.
+        OptionError: if the URL is that of a web server.
         MissingExtraError: if the extra ``[remote]`` is not installed.
     """
     if protocol_of(url) in WEB:
         raise OptionError(
-            f"got {shown(url)} to write to, expected a folder or an object store (s3://…, gs://…): "
-            "a web server takes no files"
+            f"cannot write to the web server at {shown(url)}. Expected a folder or an object store (s3://…, gs://…)"
         )
     require_remote(url)
 
 
 def copy(source: str, target: str) -> None:
-    """Copy a file inside a store, without its bytes coming here; raises as :func:`uploaded` does."""
+    """Copy a file within a store, without downloading it; raises the same errors as :func:`uploaded`."""
     fs, place = place_of(source)
     tried(source, lambda: fs.cp_file(place, place_of(target)[1]))
 
 
 def remove(urls: Sequence[str]) -> None:
-    """Remove files of one store; what is not there is no error. Raises as :func:`uploaded` does."""
+    """Remove files, also if they do not exist; raises the same errors as :func:`uploaded`."""
     for url in urls:
         fs, place = place_of(url)
         with contextlib.suppress(AudioMissingError):
@@ -171,10 +172,10 @@ def remove(urls: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def local_copies(names: Sequence[str | os.PathLike[str]]) -> Iterator[list[Path]]:
-    """Provide files as files on this machine's disk: those behind URLs are fetched and go again, the others stay.
+    """Provide local files: temporary copies of those behind URLs, and the others as they are.
 
     Raises:
-        StorageError: if a place cannot be reached, or refuses.
+        StorageError: if a store cannot be reached or refuses access.
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="voxtrait-")) if any(map(is_url, names)) else ""

@@ -1,4 +1,4 @@
-"""What is below a URL: one request a thousand files, none for each of them."""
+"""Lists files below URLs, with one request per thousand files, and reads lists of files."""
 
 import codecs
 import contextlib
@@ -17,7 +17,7 @@ from voxtrait.storage.urls import WEB, is_url, join, parent, protocol_of, shown,
 
 
 class ListedUrl(str):
-    """A URL from a listing, with its ``stamp``: another content has another stamp."""
+    """A URL from a listing, with a ``stamp`` that changes with the content."""
 
     __slots__ = ("stamp",)  # of millions of them
     stamp: str
@@ -27,23 +27,24 @@ class Entry(NamedTuple):
     """A file in a listing."""
 
     size: int  # bytes
-    stamp: str  # size with the store's hash or time of change
+    stamp: str  # size, and the store's hash or modification time
 
 
 def files(folder: str, suffixes: Collection[str]) -> list[ListedUrl]:
-    """List the files below a URL that have one of the endings, in the order that a local folder has; hidden ones are
-    left out. For a URL that is itself a file, the list holds that URL.
+    """List the files below a URL that have one of the endings, in the order of a local folder.
+
+    Hidden files are skipped. If the URL is that of a file, the list contains only this URL.
 
     Raises:
-        NothingToDoError: if there is none, or the place cannot be listed.
-        StorageError: if the place cannot be reached.
+        NothingToDoError: if no file is found, or the URL cannot be listed.
+        StorageError: if the store cannot be reached.
     """
     found = listing(folder)
     if list(found) == [""]:
         return [_listed(folder, found[""])]
     names = [name for name in found if suffix_of(f"://{name}") in suffixes and not _is_hidden(name)]
     if not names:
-        raise NothingToDoError(f"no audio in {shown(folder)}: expected files ending in .mp3, .wav, .flac, .ogg, …")
+        raise NothingToDoError(f"no audio in {shown(folder)}. Expected files ending in .mp3, .wav, .flac, .ogg, …")
     names.sort(key=lambda name: name.split("/"))
     return [_listed(join(folder, name), found[name]) for name in names]
 
@@ -59,18 +60,18 @@ def _is_hidden(name: str) -> bool:
 
 
 def names_in(file: str | os.PathLike[str]) -> list[str]:
-    """Read a list of files, a path or a URL a line.
+    """Read a list of files, with one path or URL per line.
 
-    Empty lines and lines that begin with ``#`` are skipped, and quotes around a name are removed; a file whose
-    name is exactly the line has precedence. The text is UTF-8, or UTF-16 with the mark of Windows; any ends of lines,
-    and the null characters of ``find -print0``, separate names. A byte that is not UTF-8 stays as Python's names of
-    files have it.
+    Empty lines and lines that begin with ``#`` are skipped, and quotes around a name are removed, unless the line is
+    exactly the name of a file. The text is UTF-8, or UTF-16 with a byte order mark. Names are separated by line ends of
+    any system, or by the null characters of ``find -print0``. Bytes that are not UTF-8 become lone surrogates, as in
+    Python's file names.
 
     Args:
         file: a path, a URL, or ``-`` for standard input. In a list behind a URL, paths are relative to its folder.
 
     Raises:
-        NothingToDoError: if there is no such list, or nothing in it.
+        NothingToDoError: if the list does not exist, or names no file.
     """
     try:
         data = read(file) if is_url(file) else sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
@@ -78,7 +79,7 @@ def names_in(file: str | os.PathLike[str]) -> list[str]:
         raise NothingToDoError(f"no such list of files: {shown(os.fspath(file))}") from None
     names = [name for line in _lines(data) if (name := _name_in(line))]
     if not names:
-        raise NothingToDoError(f"{shown(os.fspath(file))} names no file: expected a path or a URL a line")
+        raise NothingToDoError(f"{shown(os.fspath(file))} names no file. Expected one path or URL per line")
     if is_url(file):
         home = parent(file)
         return [name if is_url(name) else join(home, name) for name in names]
@@ -89,7 +90,7 @@ def _lines(data: bytes) -> list[str]:
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes
         text = data.decode("utf-16", "replace")
     else:
-        # the encoding of file names: UTF-8 but for a few terminals
+        # the encoding of file names, nearly always UTF-8
         text = data.removeprefix(codecs.BOM_UTF8).decode(sys.getfilesystemencoding(), "surrogateescape")
     if "\0" in text:
         return text.split("\0")
@@ -106,19 +107,21 @@ def _name_in(line: str) -> str:
 
 
 def listing(folder: str) -> dict[str, Entry]:
-    """List everything below a URL, by its name relative to it; a file has the name ``""``. Nothing there is no error.
+    """List all files below a URL by relative name; may be empty.
+
+    If the URL is that of a file, its name is ``""``.
 
     Raises:
-        NothingToDoError: if the place cannot be listed: a web server, or a bucket that is not there.
-        StorageError: if the place cannot be reached.
+        NothingToDoError: if the URL cannot be listed: a web server, or a bucket that does not exist.
+        StorageError: if the store cannot be reached.
     """
     if protocol_of(folder) in WEB:
         raise NothingToDoError(
-            f"got {shown(folder)} as a folder, but a web server does not list its files: name them, or give a list "
-            "of their addresses (--files-from FILE)"
+            f"cannot list {shown(folder)}: web servers do not list files. Name the files, or give a list of their URLs "
+            "(--files-from FILE)"
         )
     if folder.endswith("://"):
-        raise NothingToDoError(f"got {folder}, expected the name of a bucket behind it, such as {folder}bucket/clips")
+        raise NothingToDoError(f"no bucket in {folder}. Expected, for example, {folder}bucket/clips")
     store, root = place_of(folder.rstrip("/"))
     try:
         found = tried(folder, lambda: store.find(root, detail=True))
@@ -128,7 +131,7 @@ def listing(folder: str) -> dict[str, Entry]:
     return {
         name[start:]: Entry(info["size"] or 0, f"{info['size']} {_version(info)}")
         for name, info in found.items()
-        if info["type"] != "directory" and not (name.endswith("/") and not info["size"])  # a store's mark of a folder
+        if info["type"] != "directory" and not (name.endswith("/") and not info["size"])  # how a store marks a folder
     }
 
 
@@ -138,10 +141,10 @@ def _version(info: Mapping[str, Any]) -> str:
 
 
 def statuses(urls: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Give the sizes of files, each with a number that is another one where the content is.
+    """Return the size of each file, in bytes, and a number that changes with its content.
 
-    Object stores are listed, a request a thousand files of a folder; a web server is asked for each file. What is not
-    there, or does not state it, has no entry.
+    Object stores need one request per thousand files of a folder, web servers one per file. Files that do not exist,
+    or whose size or version is unknown, have no entry.
     """
     found: dict[str, tuple[int, int]] = {}
     for folder in sorted({parent(url) for url in urls if protocol_of(url) not in WEB}):

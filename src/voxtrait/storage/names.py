@@ -1,6 +1,6 @@
-"""Converts file names to text and back: names that are not UTF-8 get a spelling for tables, JSON and terminals.
+"""Converts file names to text and back: names that are not UTF-8 are escaped for tables, JSON and terminals.
 
-Python gives the bytes of such names as lone surrogates (PEP 383), which no encoder accepts.
+Python represents the bytes of such names as lone surrogates (PEP 383), which encoders reject.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ _ESCAPED: Final = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 def text_of(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as text that every table and encoder accepts: a byte that is not UTF-8 becomes ``\xe9``.
+    r"""Return a path as valid text: a byte that is not UTF-8 is escaped, for example as ``\xe9``.
 
     Examples:
         >>> text_of("caf\udce9.mp3"), text_of("café.mp3")
@@ -25,12 +25,12 @@ def text_of(path: str | os.PathLike[str]) -> str:
         return name
     try:
         return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a half of a pair of surrogates, as Windows allows in names
+    except UnicodeEncodeError:  # half of a surrogate pair, which Windows allows in names
         return name.encode("utf-8", "backslashreplace").decode()
 
 
 def path_of(text: str) -> str:
-    r"""Return the path that :func:`text_of` spelled: the text itself, unless only the other spelling exists.
+    r"""Return the path for a text from :func:`text_of`, unescaped if only that file exists.
 
     Examples:
         >>> path_of("clip.mp3")
@@ -43,7 +43,7 @@ def path_of(text: str) -> str:
 
 
 def unspelled(text: str) -> str:
-    r"""Return the path that :func:`text_of` spelled, whether it exists or not.
+    r"""Return the path for a text from :func:`text_of`, always unescaped.
 
     Examples:
         >>> os.fsencode(unspelled("caf\\xe9.mp3"))
@@ -53,10 +53,10 @@ def unspelled(text: str) -> str:
 
 
 def openable(path: str | os.PathLike[str], stack: contextlib.ExitStack) -> Path:
-    """Return a name for a file that every library can open, for as long as ``stack`` is not closed.
+    """Return a path to a file that every library can open, valid until ``stack`` is closed.
 
-    libsndfile opens no path of more than 1,023 bytes, and Polars none that is not UTF-8: for these the folder is
-    opened, and the name is one in the system's table of open files. Where there is no such table, it stays as it is.
+    libsndfile cannot open paths of more than 1,023 bytes, and Polars cannot open paths that are not UTF-8. For these
+    the folder is opened, and the path goes through ``/proc/self/fd``. On systems without it, the path is unchanged.
     """
     file = Path(path)
     name = os.fspath(file)

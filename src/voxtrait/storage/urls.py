@@ -1,4 +1,4 @@
-"""Names of files behind URLs, as strings: ``Path`` would swallow a slash of them."""
+"""Splits, joins and hides parts of URLs, as strings: ``Path`` would remove one of their slashes."""
 
 import posixpath
 import re
@@ -11,11 +11,11 @@ _SECRET: Final = re.compile(
     r"x-(amz|goog|oss|cos)-.*|awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id|sig|"
     r"(access_?|auth_?)?token|(api_?)?key|password|secret",
     re.IGNORECASE,
-)  # parameters of a URL that let whoever has it in: pre-signed URLs of object stores, and tokens
+)  # parameters that grant access: signatures of object stores, and tokens
 
 
 def is_url(name: object) -> TypeGuard[str]:
-    """Test whether a name is a URL, not a path.
+    """Return whether a name is a URL and not a path.
 
     Examples:
         >>> is_url("s3://bucket/clips"), is_url("clips/a.mp3"), is_url(Path("a.mp3"))
@@ -25,7 +25,7 @@ def is_url(name: object) -> TypeGuard[str]:
 
 
 def shown(name: str) -> str:
-    """Give a URL as it may be printed or kept: without password and without what signs it. Paths stay as they are.
+    """Return a URL without its password, signature and tokens, to print or store it; paths are unchanged.
 
     Examples:
         >>> shown("https://me:pw@host/a.mp3?part=2&X-Amz-Signature=abc")
@@ -43,7 +43,7 @@ def shown(name: str) -> str:
 
 
 def join(folder: str, name: str) -> str:
-    """Name a file in a folder.
+    """Join the URL or path of a folder and the name of a file in it.
 
     Examples:
         >>> join("s3://bucket/clips/", "a.mp3")
@@ -53,7 +53,7 @@ def join(folder: str, name: str) -> str:
 
 
 def parent(url: str) -> str:
-    """Name the folder that a file is in.
+    """Return the URL of the folder of a file.
 
     Examples:
         >>> parent("s3://bucket/clips/a.mp3")
@@ -63,7 +63,7 @@ def parent(url: str) -> str:
 
 
 def name_of(url: str) -> str:
-    """Give a file's own name, without what follows a ``?``.
+    """Return the last part of a URL, without its query.
 
     Examples:
         >>> name_of("https://host/clips/a.mp3?part=2")
@@ -73,10 +73,10 @@ def name_of(url: str) -> str:
 
 
 def suffix_of(name: str) -> str:
-    """Give the ending of a URL's or a path's own name, in small letters, with its dot."""
+    """Return the file ending of a URL or path in lower case, with its dot."""
     return posixpath.splitext(name_of(name))[1].lower() if is_url(name) else Path(name).suffix.lower()
 
 
 def protocol_of(url: str) -> str:
-    """Give what is before ``://``, in small letters."""
+    """Return the part of a URL before ``://``, in lower case."""
     return url.partition("://")[0].lower()
