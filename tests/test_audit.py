@@ -250,7 +250,7 @@ def test_a_small_corpus_end_to_end(release: Path, tmp_path: Path) -> None:
     asked = run(release, "--out", tmp_path / "a", "--jobs", 1, "--format", "json")
     answer = json.loads(asked.stdout)
     assert {key: answer[key] for key in summary} == summary
-    assert "listen and decide" in asked.stderr
+    assert f"review page: {tmp_path / 'a' / 'index.html'}" in asked.stderr
     rows = pl.read_csv(run(release, "--out", tmp_path / "a", "-q", "--jobs", 1, "--format", "csv").stdout.encode())
     assert [one["clip_id"] for one in answer["doubts"]] == rows["clip_id"].to_list()
     assert {one["task"] for one in answer["speakers"]} == {"age", "gender"}

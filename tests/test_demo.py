@@ -80,7 +80,7 @@ def test_a_second_tour_keeps_what_is_whole(tour: tuple[Path, Result], few_voices
     result = run("--out", out, "--jobs", 1, "--format", "json")
     assert result.exit_code == 0, result.stderr
     assert "holds a demo already" in result.stderr
-    assert "0 made, 42 kept, 0 failed" in result.stderr
+    assert "0 made, 42 skipped (already done), 0 failed" in result.stderr
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.mp3")} == clips
     assert json.loads(result.stdout)["gender_uar"] == json.loads(first.stdout)["gender_uar"]
 
@@ -109,7 +109,7 @@ def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     result = run("--out", tmp_path)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert "is not empty, and no demo made it: choose another folder with --out" in result.stderr
+    assert "is not empty and contains no demo. Use another folder with --out." in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 

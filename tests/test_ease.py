@@ -85,7 +85,7 @@ def test_every_command_with_a_model_takes_the_variable_and_says_so() -> None:
 def test_a_misspelt_variable_is_named(arguments: list[str]) -> None:
     result = run(*arguments, VOXTRAIT_MODEL="voxtrait-bas")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("voxtrait: no bundle at voxtrait-bas: expected a folder with bundle.json, or a")
+    assert result.stderr.startswith("voxtrait: No bundle at voxtrait-bas. Expected a folder with bundle.json, or a")
     assert result.stderr.endswith(". The environment variable VOXTRAIT_MODEL names this bundle.\n")
     said = run(*arguments, "--model", "voxtrait-bas")
     assert "VOXTRAIT_MODEL" not in said.stderr
@@ -126,7 +126,7 @@ def test_the_text_of_models_fits_100_columns() -> None:
     lines = run("models").stdout.splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[0].split() == ["name", "version", "tasks", "gender", "UAR", "age", "MAE", "MB"]
-    assert "  started from: CAM++ of 3D-Speaker (Apache-2.0)" in lines
+    assert "  pretrained weights: CAM++ of 3D-Speaker (Apache-2.0)" in lines
     assert [line for line in lines if re.fullmatch(r"voxtrait-[a-z]+ \d\.\d", line)] == [
         f"{row['name']} {row['version']}" for row in json.loads(run("models", "-f", "json").stdout)
     ]

@@ -11,7 +11,7 @@ import models
 from voxtrait.cli import console, main
 
 EXPECTED_AUDIO = "Expected audio, a folder, a manifest (.parquet, .csv, .tsv) or a list with one path or URL per line."
-BUNDLES = "expected a folder with bundle.json, or a shipped name (voxtrait-base, voxtrait-diary, voxtrait-fast)"
+BUNDLES = "Expected a folder with bundle.json, or a shipped name (voxtrait-base, voxtrait-diary, voxtrait-fast)"
 
 # command line → what its one line on standard error begins with, and what it holds; exit status 2, no output
 REFUSED = {
@@ -26,7 +26,7 @@ REFUSED = {
     "voxtrait clip.wav --out voices.xlsx": ("got the output file voices.xlsx, ", "ending in .parquet, .csv, .jsonl"),
     "voxtrait clip.wav --out nothing": ("Invalid value for '--out' / '-o': File 'nothing' is a directory.", "--help"),
     "voxtrait clip.wav --out absent.csv": ("absent.csv exists and holds no predictions.", "Pass --overwrite to"),
-    "voxtrait clip.wav --model voxtrait-bse": ("no bundle at voxtrait-bse: ", BUNDLES),
+    "voxtrait clip.wav --model voxtrait-bse": ("No bundle at voxtrait-bse. ", BUNDLES),
     "voxtrait clip.wav --json": ("No such option '--json'.", "Use --format json."),
     "voxtrait clip.wav --format xml": ("Invalid value for '--format' / '-f': 'xml'", "'text', 'json', 'jsonl', 'csv'"),
     "voxtrait clip.wav --quite": ("No such option '--quite'.", "'--quiet'?) See voxtrait predict --help."),
@@ -38,8 +38,8 @@ REFUSED = {
     "voxtrait corpus import nothing": ("Missing argument 'SRC...'.", "Usage: voxtrait corpus import"),
     "voxtrait train base": ("Missing option '--data'.", "Usage: voxtrait train [OPTIONS] RECIPE"),
     "voxtrait train bse --data nothing --out run": ("no recipe 'bse': ", "base, diary-age, diary-gender, fast"),
-    "voxtrait evaluate clip.wav absent.csv --out report": ("no bundle at clip.wav: ", BUNDLES),
-    "voxtrait models voxtrait-bas": ("no bundle at voxtrait-bas: ", BUNDLES),
+    "voxtrait evaluate clip.wav absent.csv --out report": ("No bundle at clip.wav. ", BUNDLES),
+    "voxtrait models voxtrait-bas": ("No bundle at voxtrait-bas. ", BUNDLES),
     "voxtrait ''": ("Got an empty file name.", "A variable of the shell may be empty."),
     "voxtrait --files-from clip.wav": (
         "clip.wav is an audio file (WAV), not a list.",

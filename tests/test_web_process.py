@@ -165,11 +165,11 @@ def test_a_port_in_use_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--host", "0.0.0.0"], "voxtrait: at 0.0.0.0 other machines can reach the server: expected --token-file FILE, "
-         "or --no-auth to let all of them in\n"),
+        (["--host", "0.0.0.0"], "voxtrait: Other machines can reach the server at 0.0.0.0. Expected --token-file "
+         "FILE, or --no-auth to allow access without a token.\n"),
         (["--token-file", "a", "--no-auth"], "voxtrait: Got --token-file and --no-auth. Expected one of them.\n"),
         (["--token-file", "/nowhere"], "voxtrait: the token file /nowhere cannot be read: "),
-        (["--model", "other"], "voxtrait: no bundle at other: "),
+        (["--model", "other"], "voxtrait: No bundle at other. "),
         (["--max-upload", "much"], "got 'much', expected a number of bytes such as 100MB"),
         (["--host", "no.such.name.invalid", "--no-auth"], "voxtrait: cannot listen at http://no.such.name."),
     ],

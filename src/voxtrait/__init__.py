@@ -4,24 +4,24 @@ One voice::
 
     import voxtrait
 
-    model = voxtrait.load()             # the shipped bundle, or voxtrait.load("path/to/bundle")
-    answer = model.predict("clip.mp3")  # or bytes, an open file, an array with its rate, …
-    print(answer)                       # clip.mp3  female (p 0.97)  34 years (24–47), thirties  3.9 s speech
-    answer.gender, answer.p_female, answer.age_years
+    model = voxtrait.load()                 # the shipped bundle, or voxtrait.load("path/to/bundle")
+    prediction = model.predict("clip.mp3")  # also bytes, an open file, or an array with its sampling rate
+    print(prediction)                       # clip.mp3  female (p 0.97)  34 years (24–47), thirties  3.9 s speech
+    prediction.gender, prediction.p_female, prediction.age_years
 
-Many voices, and a table of them::
+Many files, and a table of the predictions::
 
-    answers = model.predict_many(["a.mp3", "b.wav"], jobs=2)  # in order, in two processes
-    voxtrait.to_frame(answers)                                # Polars, or library="pandas"
+    predictions = model.predict_many(["a.mp3", "b.wav"], jobs=2)  # in order, in two processes
+    voxtrait.to_frame(predictions)                                # Polars; library="pandas" for pandas
 
-Several people in one recording, and a speaker embedding::
+Several speakers in one recording, and a speaker embedding::
 
     voxtrait.timeline("talk.mp3")       # who speaks when
     model.embed("clip.mp3")             # (192,), length 1
 
-Files that cannot be used get an answer with status ``error``. Everything else that goes wrong is a
-:class:`VoxtraitError`. One recogniser may be used by several threads. ``import voxtrait`` is quick: the rest is loaded
-on first use. Guide: ``docs/how-to/python.md``. Command line: ``voxtrait --help``.
+A file that cannot be used gets a prediction with status ``error``. All other errors are subclasses of
+:class:`~voxtrait.VoxtraitError`. Several threads may share one recogniser. ``import voxtrait`` is fast: modules are
+loaded at first use. Guide: ``docs/how-to/python.md``. Command line: ``voxtrait --help``.
 
 >>> import voxtrait
 >>> voxtrait.load().bundle.name
@@ -84,7 +84,7 @@ _MOVED = {
 
 
 class _Moved(MetaPathFinder, Loader):
-    """Imports modules by their former names, with a warning."""
+    """Imports modules under their former names, with a deprecation warning."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
         return ModuleSpec(fullname, self) if fullname.removeprefix(f"{__name__}.") in _MOVED else None
@@ -92,7 +92,7 @@ class _Moved(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         new = f"{__name__}.{_MOVED[module.__name__.removeprefix(f'{__name__}.')]}"
         warnings.warn(f"{module.__name__} is now {new}: import it from there", DeprecationWarning, stacklevel=2)
-        # the import statement takes what is here now, so both names are one module
+        # the import statement reads sys.modules afterwards, so both names are one module
         sys.modules[module.__name__] = importlib.import_module(new)
 
 

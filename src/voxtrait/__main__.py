@@ -1,4 +1,4 @@
-"""``python -m voxtrait`` is the console script."""
+"""Runs the console script as ``python -m voxtrait``."""
 
 from voxtrait.cli import main
 

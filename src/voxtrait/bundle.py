@@ -1,19 +1,18 @@
-"""A bundle: the folder that holds one trained model and everything needed to use it. Data, never code.
+"""Reads, checks and writes bundles: folders with one trained model and everything needed to use it, without code.
 
 ::
 
-    voxtrait-diary/     a classifier of pictures
-        model.onnx      the graph: one input (n, *front_end.input_shape), one output of logits (n, classes) a task
+    voxtrait-diary/     a CNN on spectrogram images
+        model.onnx      the graph: one input (n, *front_end.input_shape), logits (n, classes) for each task
         bundle.json     front end, labels, calibration, scores, data, licence, versions, hashes of the other files
-        speakers.txt    hashes of the speakers of its training and model selection, so that nobody is evaluated on
-                        them by accident
-    voxtrait-base/      a speaker encoder over windows of speech, and heads on the mean of its outputs over a clip
-        model.onnx      the encoder: "windows" (n, frames, n_mels), of any number of frames → "summary" (n, f)
-        head.onnx       the heads: "summary" (m, f) → one output of logits (m, classes) a task, and "embedding" (m, d)
+        speakers.txt    hashes of the speakers of training and model selection, so that evaluations can exclude them
+    voxtrait-base/      a speaker encoder on windows of speech, and heads on the mean of its outputs over a clip
+        model.onnx      the encoder: "windows" (n, frames, n_mels), with any number of frames → "summary" (n, f)
+        head.onnx       the heads: "summary" (m, f) → logits (m, classes) for each task, and "embedding" (m, d)
         bundle.json, speakers.txt
 
-The front end states which of the two kinds it is: fit "windows" is the second, any other the first. Loading trusts
-nothing: a missing or unknown key, a label out of order, a changed file, each is an error.
+The front end states the kind of a bundle: fit "windows" is the second kind, any other fit the first. Loading checks
+everything: a missing or unknown key, a label out of order, or a changed file is an error.
 """
 
 import dataclasses
@@ -33,13 +32,13 @@ from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS
 
 FORMAT: Final = 3
 FORMATS: Final = {"pictures": (2, 3), "windows": (3,)}
-"""Formats that can be loaded. Up to format 2, all windows of an encoder had one fixed length and could overlap."""
+"""Formats that can be loaded. Up to format 2, the windows of an encoder had a fixed length and could overlap."""
 DEFAULT: Final = "voxtrait-base"
 RENAMED: Final = {"voxtrait-large": DEFAULT}
-"""Former name of a shipped bundle → the bundle that it loads now, with a warning."""
+"""Former names of shipped bundles → their current names. Loading a former name gives a warning."""
 SHIPPED: Final = Path(__file__).parent / "bundles"
 TASKS: Final = {"gender": (GENDERS,), "age": (JOINT_CLASSES, AGE_GROUPS, YEARS)}
-"""What a graph may put out, and the vocabularies its labels may come from."""
+"""The tasks of a graph, and the possible labels of each."""
 CALIBRATION: Final = {
     "gender": {
         "temperature",  # Divisor of the logits for 4 s of speech.
@@ -67,7 +66,7 @@ PRETRAINED: Final = {"name", "source", "licence"}
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """The content of ``bundle.json``, checked; ``folder`` is the folder that it is in."""
+    """The content of ``bundle.json``, checked."""
 
     #: Folder of the bundle; not in ``bundle.json``.
     folder: Path
@@ -96,32 +95,32 @@ class Bundle:
 
     @property
     def model(self) -> Path:
-        """The graph's file."""
+        """File of the graph, or of the encoder."""
         return self.folder / "model.onnx"
 
     @property
     def head(self) -> Path | None:
-        """The file of the second graph, which bundles of windows have."""
+        """File of the heads; ``None`` for a bundle on spectrogram images."""
         return self.folder / "head.onnx" if self.front_end.fit == "windows" else None
 
     @property
     def title(self) -> str:
-        """Name and version, as a prediction states them."""
+        """Name and version, as in a prediction, such as ``voxtrait-base 2.1``."""
         return f"{self.name} {self.version}"
 
     @property
     def fingerprint(self) -> str:
-        """Hash of ``bundle.json``, and so of everything: it holds the hashes of the other files."""
+        """SHA-256 hash of ``bundle.json``, which contains the hashes of the other files."""
         return hashlib.sha256((self.folder / "bundle.json").read_bytes()).hexdigest()
 
     def speakers(self) -> frozenset[str]:
-        """Hashes of the speakers of its training and model selection: compare with :func:`hash_speaker`."""
+        """Return the hashes of the speakers of training and model selection, as :func:`hash_speaker` makes them."""
         file = self.folder / "speakers.txt"
         return frozenset(file.read_text("utf-8").split())
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
-    """Give what people ask of a bundle, as JSON-ready values: tasks, scores, data, licences, size.
+    """Return tasks, scores, data, licences and size of a bundle as values for JSON.
 
     Examples:
         >>> list(describe(load("voxtrait-diary")))[:4]
@@ -141,7 +140,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
 
 
 def hash_speaker(speaker_id: str) -> str:
-    """Hash a speaker id as ``speakers.txt`` does: 16 hexadecimal digits of BLAKE2b.
+    """Return the hash of a speaker id in ``speakers.txt``: 16 hexadecimal digits of BLAKE2b.
 
     Examples:
         >>> hash_speaker("speaker-1")
@@ -151,18 +150,18 @@ def hash_speaker(speaker_id: str) -> str:
 
 
 def shipped() -> list[Path]:
-    """List the bundles that are part of the package."""
+    """Return the folders of the bundles in the package."""
     return sorted(folder.parent for folder in SHIPPED.glob("*/bundle.json"))
 
 
 def current_name(which: str | os.PathLike[str] | None = None) -> str:
-    """Replace the former name of a bundle by its current one; any other name or folder stays the same.
+    """Return the current name of a bundle for a former name. Any other name or folder is returned unchanged.
 
     Args:
         which: a folder, a name such as ``voxtrait-base``, or ``None`` for the default.
 
     Warns:
-        DeprecationWarning: if the name is a former one. The warning names the line that called the caller of this
+        DeprecationWarning: if the name is a former one. The warning points at the line that called the caller of this
             function.
 
     Examples:
@@ -177,16 +176,20 @@ def current_name(which: str | os.PathLike[str] | None = None) -> str:
 
 
 def load(which: str | os.PathLike[str] | None = None) -> Bundle:
-    """Load a bundle by folder, or a shipped one by name.
+    """Load a bundle by folder, or a shipped bundle by name.
 
     Args:
         which: a folder, a name such as ``voxtrait-base``, or ``None`` for the default.
 
     Raises:
-        BundleError: if there is none, or it is not exactly what a bundle must be.
+        BundleError: if there is no such bundle, or its content is not valid.
 
     Warns:
         DeprecationWarning: if the name is a former one, such as ``voxtrait-large``.
+
+    Examples:
+        >>> load().outputs["gender"]
+        ('female', 'male')
     """
     text = current_name(which)
     folder = Path(text)
@@ -196,25 +199,27 @@ def load(which: str | os.PathLike[str] | None = None) -> Bundle:
         folder = Path(text)
     if not (folder / "bundle.json").is_file():
         names = ", ".join(path.name for path in shipped()) or "none"
-        raise BundleError(f"no bundle at {text}: expected a folder with bundle.json, or a shipped name ({names})")
+        raise BundleError(f"No bundle at {text}. Expected a folder with bundle.json, or a shipped name ({names}).")
     values = _read_json(folder / "bundle.json")
     try:
         return _parse(folder, values)
     except (AttributeError, KeyError, OptionError, TypeError) as error:
-        raise BundleError(f"{folder}/bundle.json has a value of another kind than expected: {error}") from None
+        raise BundleError(f"{folder}/bundle.json has a value of the wrong type: {error}") from None
 
 
 def write(bundle: Bundle, graph: bytes, speakers: Iterable[str], head: bytes | None = None) -> None:
-    """Write a bundle into its folder, ``bundle.json`` last, so that a killed run leaves no bundle that loads.
+    """Write a bundle to its folder.
+
+    ``bundle.json`` is written last, so that an interrupted run leaves no loadable bundle.
 
     Args:
-        bundle: everything but the graphs.
-        graph: the serialised ONNX model.
-        speakers: the ids of all speakers of its training and model selection; only hashes are written.
-        head: the second ONNX model, for a bundle of windows and only for that.
+        bundle: everything except the graphs.
+        graph: serialised ONNX model.
+        speakers: ids of all speakers of training and model selection; only their hashes are written.
+        head: serialised ONNX model of the heads; only for a bundle with an encoder.
 
     Raises:
-        BundleError: if what would be written could not be loaded.
+        BundleError: if the bundle could not be loaded.
     """
     bundle.folder.mkdir(parents=True, exist_ok=True)
     contents = {
@@ -225,7 +230,7 @@ def write(bundle: Bundle, graph: bytes, speakers: Iterable[str], head: bytes | N
     for name, data in contents.items():
         with atomic_path(bundle.folder / name) as part:
             part.write_bytes(data)
-    if head is None:  # of another bundle that was written here before
+    if head is None:  # remove that of an earlier bundle in this folder
         (bundle.folder / "head.onnx").unlink(missing_ok=True)
     values = dataclasses.asdict(bundle) | {"front_end": bundle.front_end.to_dict(), "format": FORMAT}
     del values["folder"]
@@ -241,40 +246,44 @@ def _read_json(file: Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise BundleError(f"{file} cannot be read: {error}") from None
     if not isinstance(values, dict):
-        raise BundleError(f"{file} holds {type(values).__name__}, expected an object")
+        raise BundleError(f"{file} contains a {type(values).__name__}. Expected a JSON object.")
     return values
 
 
 def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
     if values.get("format") not in FORMATS["pictures"]:
-        raise BundleError(f"{folder} has format {values.get('format')!r}, expected {FORMAT}: made for another version")
+        raise BundleError(
+            f"{folder} has format {values.get('format')!r}. Expected {FORMAT}: the bundle is for another version."
+        )
     expected = {field.name for field in dataclasses.fields(Bundle)} - {"folder"} | {"format", "files"}
     if set(values) != expected:
         raise BundleError(
-            f"{folder}/bundle.json lacks {sorted(expected - set(values))} "
-            f"and has unknown {sorted(set(values) - expected)}"
+            f"{folder}/bundle.json has the wrong keys. Missing: {sorted(expected - set(values))}. "
+            f"Unknown: {sorted(set(values) - expected)}."
         )
     front_end = FrontEnd.from_dict(values["front_end"])
     if front_end.fit == "windows" and values["format"] not in FORMATS["windows"]:
         raise BundleError(
-            f"{folder} has format {values['format']}, expected {FORMAT}: its encoder is no longer supported. "
+            f"{folder} has format {values['format']}. Expected {FORMAT}: its encoder is no longer supported. "
             "Train it again, or use the default bundle."
         )
     files = set(FILES) - (set() if front_end.fit == "windows" else {"head.onnx"})
     if set(values["files"]) != files:
         raise BundleError(
-            f"{folder} lists {sorted(values['files'])}, expected {' and '.join(sorted(files))} "
-            f"for a front end with fit {front_end.fit!r}"
+            f"{folder} lists the files {sorted(values['files'])}. Expected {' and '.join(sorted(files))} "
+            f"for a front end with fit {front_end.fit!r}."
         )
     for name, digest in values["files"].items():
         file = folder / name
         if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            raise BundleError(f"{file} is missing or is not the file that bundle.json was written for")
+            raise BundleError(f"{file} is missing or was changed: its hash differs from that in bundle.json.")
     outputs = {task: tuple(labels) for task, labels in values["outputs"].items()}
     _check_outputs(folder, outputs, values["calibration"])
     pretrained = tuple(values["pretrained"])
     if any(set(part) != PRETRAINED or not all(isinstance(part[key], str) for key in PRETRAINED) for part in pretrained):
-        raise BundleError(f"{folder} started from {list(pretrained)}, expected texts {sorted(PRETRAINED)} of each")
+        raise BundleError(
+            f"{folder} has the pretrained weights {list(pretrained)}. Expected the texts {sorted(PRETRAINED)} for each."
+        )
     kept = {key: values[key] for key in expected - {"format", "files", "front_end", "outputs", "data", "pretrained"}}
     return Bundle(
         folder=folder,
@@ -289,40 +298,45 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
 def _check_outputs(folder: Path, outputs: dict[str, tuple[str, ...]], calibration: dict[str, Any]) -> None:
     if not outputs or set(outputs) - set(TASKS) or set(calibration) != set(outputs):
         raise BundleError(
-            f"{folder} has outputs {sorted(outputs)} and calibrations {sorted(calibration)}, "
-            f"expected of {sorted(TASKS)}"
+            f"{folder} has outputs {sorted(outputs)} and calibrations {sorted(calibration)}. "
+            f"Expected the same tasks for both, from {sorted(TASKS)}."
         )
     for task, labels in outputs.items():
         if not any(list(labels) == [label for label in known if label in labels] for known in TASKS[task]):
             raise BundleError(
-                f"{folder} has {task} labels {labels}: unknown, repeated, or out of the order of voxtrait.labels"
+                f"{folder} has {task} labels {labels}. Expected labels of voxtrait.labels, once each, in its order."
             )
         if not labels or (task == "gender" and labels != GENDERS):
-            raise BundleError(f"{folder} has {task} labels {labels}, expected {', '.join(TASKS[task][0])}")
+            raise BundleError(f"{folder} has {task} labels {labels}. Expected {', '.join(TASKS[task][0])}.")
         if labels[0] in YEARS and labels != YEARS:
-            raise BundleError(f"{folder} has {len(labels)} years as {task} labels, expected all of 0 to 99")
+            raise BundleError(f"{folder} has {len(labels)} years as {task} labels. Expected all years from 0 to 99.")
         values = calibration[task]
         if set(values) != CALIBRATION[task]:
             raise BundleError(
-                f"{folder} has a {task} calibration of {sorted(values)}, expected {sorted(CALIBRATION[task])}"
+                f"{folder} has the {task} calibration {sorted(values)}. Expected {sorted(CALIBRATION[task])}."
             )
         bias = values["bias"]
         if len(bias) != len(labels) or not all(math.isfinite(v) for v in (*bias, values["temperature"])):
-            raise BundleError(f"{folder} has a {task} calibration that is not finite, or not one bias a label")
+            raise BundleError(
+                f"{folder} has an invalid {task} calibration. Expected finite values, one bias per label."
+            )
         if values["temperature"] <= 0:
-            raise BundleError(f"{folder} has a {task} temperature of {values['temperature']}, expected more than 0")
+            raise BundleError(f"{folder} has the {task} temperature {values['temperature']}. Expected more than 0.")
         if not (math.isfinite(values["evidence"]) and values["evidence"] >= 0):
-            raise BundleError(f"{folder} has {task} evidence of {values['evidence']}, expected 0 or more")
+            raise BundleError(f"{folder} has the {task} evidence {values['evidence']}. Expected 0 or more.")
         if task == "gender" and not 0 <= values["unsure"][0] <= 0.5 <= values["unsure"][1] <= 1:
-            raise BundleError(f"{folder} is unsure within {values['unsure']}, expected two probabilities around 0.5")
+            raise BundleError(
+                f"{folder} has the abstention band {values['unsure']}. Expected two probabilities around 0.5."
+            )
         if task == "gender" and not (values["childhood"] == 0 or (0 < values["childhood"] <= 100 and "age" in outputs)):
             raise BundleError(
-                f"{folder} has a childhood of {values['childhood']} years, expected 0, or up to 100 where it tells ages"
+                f"{folder} has a childhood of {values['childhood']} years. Expected 0, or at most 100 if the bundle "
+                "predicts age."
             )
         if task == "age" and not _is_tail(values["tail"]):
             raise BundleError(
-                f"{folder} has an age tail of {values['tail']}, expected a share between 0 and 0.5, or one for each of "
-                f"{len(GENDERS)} genders and {len(AGE_GROUPS)} age groups"
+                f"{folder} has an age tail of {values['tail']}. Expected a share between 0 and 0.5, or one for each of "
+                f"{len(GENDERS)} genders and {len(AGE_GROUPS)} age groups."
             )
 
 

@@ -1,8 +1,8 @@
-"""The demo: it runs every command in order on synthetic voices, and prints the command line of each step.
+"""Runs the whole pipeline on synthetic voices, and prints the command line of each step.
 
-It calls the functions that the commands call. A second run in the same folder reuses complete clips, WAV files,
-pictures and trainings. If the folder was made by another version or with other settings, the demo removes only the
-files that it made there, and starts again.
+The demo calls the functions that the commands call. A second run in the same folder reuses complete clips, WAV files,
+images and trainings. If another version or other settings made the folder, the demo removes only its own files there,
+and starts again.
 """
 
 import dataclasses
@@ -38,24 +38,24 @@ Say = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How much of everything; the defaults take under two minutes on two cores."""
+    """Settings of a demo run. The defaults take under two minutes on two cores."""
 
-    speakers: int = 84  # six a gender and decade
-    clips: int = 4  # a speaker
-    seconds: tuple[float, float] = (3.0, 4.5)  # of a clip
+    speakers: int = 84  # six per gender and decade
+    clips: int = 4  # per speaker
+    seconds: tuple[float, float] = (3.0, 4.5)  # shortest and longest clip
     seed: int = 1
-    sizes: str = "50/20/30"  # more voices to test on than usual: 25, so that one or two do not decide
-    # as for `voxtrait train --set`: small pictures and batches, because there are few clips and little time; one
-    # thread, because with such a small network two threads wait for each other on a busy machine
+    sizes: str = "50/20/30"  # 25 test voices, more than usual, so that one or two do not change the result
+    # as for `voxtrait train --set`: small images and batches, because there are few clips and little time; one thread,
+    # because with such a small network two threads wait for each other on a busy machine
     gender: tuple[str, ...] = ("max_epochs=10", "shrink=4", "batch_size=16", "dropout=0.1", "threads=1")
     age: tuple[str, ...] = ("max_epochs=12", "shrink=4", "batch_size=16", "dropout=0.1", "threads=1", "min_speakers=5")
     shown: int = 4  # clips that are predicted at the end
-    least_uar: float = 0.9  # of gender, on unseen voices
+    least_uar: float = 0.9  # required gender UAR on unseen voices
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One command and what came of it."""
+    """One step: title, command, result and duration in seconds."""
 
     title: str
     command: str | None
@@ -70,7 +70,7 @@ class Summary:
     out: str
     passed: bool
     verdict: str
-    gender_uar: dict[str, float]  # value, low, high: on the test voices, by the bundle
+    gender_uar: dict[str, float]  # value, low, high: of the bundle, on the test voices
     least_uar: float
     age_group_uar: dict[str, float] | None
     paths: dict[str, str]
@@ -79,15 +79,13 @@ class Summary:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as JSON-ready values."""
+        """Return all fields as values for JSON."""
         return dataclasses.asdict(self)
 
     def rows(self) -> list[dict[str, str]]:
-        """Give what matters as rows for a person: ``what`` and ``value``."""
+        """Return the main results as rows with ``what`` and ``value``."""
         uar = self.gender_uar
-        rows = [
-            ("gender UAR", f"{uar['value']:.3f} ({uar['low']:.3f} to {uar['high']:.3f}), at least {self.least_uar}")
-        ]
+        rows = [("gender UAR", f"{uar['value']:.3f} ({uar['low']:.3f}–{uar['high']:.3f}), required {self.least_uar}")]
         if self.age_group_uar:
             rows.append(("age group UAR", f"{self.age_group_uar['value']:.3f}"))
         rows += [*self.paths.items(), ("passed", "yes" if self.passed else "no")]
@@ -102,32 +100,35 @@ def run(
     progress: bool = False,
     plan: Plan | None = None,
 ) -> Summary:
-    """Go the whole way, from made-up voices to predictions.
+    """Run the whole pipeline, from synthetic voices to predictions.
 
     Args:
-        out_dir: where everything goes; made if need be.
-        jobs: processes.
-        say: is called with each line of the output.
-        progress: show progress lines on standard error.
-        plan: how much of everything.
+        out_dir: folder for all results; created if it does not exist.
+        jobs: number of processes.
+        say: function that is called with each line of the output.
+        progress: whether to show progress lines on standard error.
+        plan: settings; ``None`` for the defaults.
+
+    Returns:
+        The results, and the paths of the files.
 
     Raises:
         MissingExtraError: if torch and Lightning are not installed.
-        OptionError: if ``out_dir`` holds something that no demo made.
+        OptionError: if ``out_dir`` is neither empty nor the folder of a demo.
     """
     require_extra()
     plan = plan or Plan()
     out = Path(out_dir)
     kept = _claim(out, plan)
     tour = _Tour(out, plan, jobs, say, progress)
-    say("Synthetic voices prove that the pipeline works, and nothing about its accuracy on real ones.")
+    say("Synthetic voices test the pipeline. They do not measure accuracy on real voices.")
     if kept:
-        say(f"{out} holds a demo already: what is whole there is kept.")
+        say(f"{out} contains an earlier demo. Its complete results are kept.")
     return tour.go()
 
 
 def _claim(out: Path, plan: Plan) -> bool:
-    """Claim a folder for this plan. Return whether it already held a demo of the same plan."""
+    """Prepare a folder for this plan. Return whether it already contains a demo with the same plan."""
     trainings = {
         task: dataclasses.asdict(recipes.load(f"diary-{task}", getattr(plan, task))) for task in ("gender", "age")
     }
@@ -149,7 +150,7 @@ def _claim(out: Path, plan: Plan) -> bool:
             else:
                 path.unlink(missing_ok=True)
     elif out.exists() and any(out.iterdir()):
-        raise OptionError(f"{out} is not empty, and no demo made it: choose another folder with --out")
+        raise OptionError(f"{out} is not empty and contains no demo. Use another folder with --out.")
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(stamp) as part:
         part.write_text(text, "utf-8")
@@ -167,7 +168,7 @@ class _Tour:
         self.all, self.split = out / "all.parquet", out / "split.parquet"
 
     def go(self) -> Summary:
-        """Take all steps."""
+        """Run all steps."""
         start = time.perf_counter()
         self.make_voices()
         self.import_corpus()
@@ -185,16 +186,16 @@ class _Tour:
 
     def make_voices(self) -> None:
         plan = self.plan
-        with self.step(f"Make up {plan.speakers} voices in Common Voice's layout", None) as emit:
+        with self.step(f"Create {plan.speakers} synthetic voices in the layout of Common Voice", None) as emit:
             voices = synthetic.cohort(plan.speakers, plan.seed)
             release = synthetic.write_common_voice(
                 self.out, voices, plan.clips, plan.seed, RELEASE, jobs=self.jobs, seconds=plan.seconds
             )
-            emit(f"{plan.speakers * plan.clips} mp3 in {release}; in place of it put a real release, unpacked")
+            emit(f"{plan.speakers * plan.clips} mp3 files in {release}; a real, unpacked release works the same way")
 
     def import_corpus(self) -> None:
         release = self.out / RELEASE
-        with self.step("Read the release into one table", ["corpus", "import", release, self.all]) as emit:
+        with self.step("Import the release into a manifest", ["corpus", "import", release, self.all]) as emit:
             measure = partial(batch.run, corpora.duration_of, jobs=1, on_crash=lambda path, why: None)
             found = corpora.import_corpora([release], measure=measure)
             manifest.write(manifest.with_relative_paths(found.table, self.out), self.all)
@@ -204,7 +205,7 @@ class _Tour:
     def split_speakers(self) -> None:
         sizes, seed = self.plan.sizes, self.plan.seed
         command = ["corpus", "split", self.all, self.split, "--sizes", sizes, "--seed", seed]
-        with self.step("Split it by speakers", command) as emit:
+        with self.step("Split the manifest by speakers", command) as emit:
             table = splitting.split(manifest.read(self.all), splitting.parse_sizes(sizes), seed=seed)
             manifest.write(table, self.split)
             speakers = table.group_by("split").agg(pl.col("speaker_id").n_unique())
@@ -218,7 +219,7 @@ class _Tour:
 
     def count(self) -> None:
         plot = self.out / "stats.png"
-        with self.step("Count", ["corpus", "stats", self.split, "--plot", plot]) as emit:
+        with self.step("Count clips, speakers and hours", ["corpus", "stats", self.split, "--plot", plot]) as emit:
             table = manifest.read(self.split)
             corpora.picture(table, plot)
             hours = float(table["duration_s"].sum()) / 3600
@@ -226,18 +227,18 @@ class _Tour:
 
     def convert(self) -> None:
         wav = self.out / "wav"
-        with self.step("mp3 to WAV", ["convert", self.split, wav]) as emit:
+        with self.step("Convert mp3 to WAV", ["convert", self.split, wav]) as emit:
             emit(self.derived(convert.convert(self.split, wav, jobs=self.jobs, label=self.label("convert"))))
 
     def draw(self) -> None:
         folder = self.out / "pictures"
-        with self.step("Draw spectrograms, straight from mp3", ["images", self.split, folder]) as emit:
+        with self.step("Draw spectrogram images from the mp3 files", ["images", self.split, folder]) as emit:
             emit(self.derived(pictures.draw(self.split, folder, jobs=self.jobs, label=self.label("images"))))
 
     def check_derived(self) -> None:
         wav, folder = self.out / "wav", self.out / "pictures"
         command = ["corpus", "check", self.split, "--tables-only", "--wav", wav, "--images", folder]
-        with self.step("Hold what was made against the table", command) as emit:
+        with self.step("Compare the WAV files and images with the manifest", command) as emit:
             self.report_check(
                 integrity.check(self.split, tables_only=True, wav=wav, images=folder, jobs=self.jobs), emit
             )
@@ -248,17 +249,17 @@ class _Tour:
         name, folder, settings = f"diary-{task}", self.out / task, getattr(self.plan, task)
         overrides = [word for setting in settings for word in ("--set", setting)]
         command = ["train", name, "--data", self.out / "pictures", "--out", folder, *overrides, "--resume"]
-        with self.step(f"Train the diary's network for {task}", command) as emit:
+        with self.step(f"Train a spectrogram CNN (baseline) for {task}", command) as emit:
             settled = recipes.load(name, settings)
             made = train(settled, self.out / "pictures", folder, resume=True, jobs=self.jobs, label=self.label(name))
             self.figures[task] = made.evaluation[task]
             recall = ", ".join(f"{split} {values['uar']:.3f}" for split, values in made.figures.items())
-            emit(f"recall {recall}: {made.bundle}, {folder / 'curves.png'}")
+            emit(f"UAR: {recall}: {made.bundle}, {folder / 'curves.png'}")
 
     def evaluate(self) -> dict[str, Any]:
         model, folder = self.out / "gender" / "bundle", self.out / "report"
         command = ["evaluate", model, self.split, "--out", folder]
-        with self.step("Evaluate the bundle on the voices it never heard", command) as emit:
+        with self.step("Evaluate the bundle on unseen voices", command) as emit:
             report = evaluate(model, self.split, folder, split="test", jobs=self.jobs, label=self.label("evaluate"))
             uar = report["gender"]["uar"]
             emit(f"{report['n_speakers']} voices, gender UAR {uar['value']:.3f}: {folder / 'report.html'}")
@@ -268,9 +269,11 @@ class _Tour:
         clips = self.some_clips()
         paths = clips["path"].to_list()
         predictions = []
-        models: list[tuple[str, Path | None]] = [("Ask the bundle just trained", self.out / "gender" / "bundle")]
-        if bundle.shipped():  # none yet in a source tree whose bundle is still to be made
-            models.append(("Ask the bundle that ships, which has heard only real voices", None))
+        models: list[tuple[str, Path | None]] = [
+            ("Predict with the bundle just trained", self.out / "gender" / "bundle")
+        ]
+        if bundle.shipped():  # a source tree may not have its bundle yet
+            models.append(("Predict with the shipped bundle, which was trained on real voices", None))
         for title, model in models:
             options = [] if model is None else ["--model", model]
             with self.step(title, [*paths, *options]) as emit:
@@ -281,7 +284,7 @@ class _Tour:
         return predictions
 
     def some_clips(self) -> pl.DataFrame:
-        """One clip of each of a few test voices, women and men in turn."""
+        """Return one clip from each of a few test voices, women and men in turn."""
         table = manifest.with_absolute_paths(manifest.read(self.split), self.out)
         table = table.filter((pl.col("split") == "test") & pl.col("gender").is_not_null()).sort("clip_id")
         table = table.unique("speaker_id", keep="first", maintain_order=True)
@@ -346,18 +349,19 @@ class _Tour:
     def derived(self, summary: Derived) -> str:
         """Describe a derived folder. A failed clip fails the demo."""
         if summary.failed:
-            self.problems.append(f"{summary.failed} clips failed: {summary.out_dir}/failures.csv")
-        return f"{summary.done} made, {summary.kept} kept, {summary.failed} failed: {summary.out_dir}"
+            clips = "1 clip" if summary.failed == 1 else f"{summary.failed} clips"
+            self.problems.append(f"{clips} failed: {summary.out_dir}/failures.csv")
+        return f"{summary.done} made, {summary.kept} skipped (already done), {summary.failed} failed: {summary.out_dir}"
 
 
 def _line(clip: dict[str, Any], prediction: recognize.Prediction) -> str:
     """Format the labels of a synthetic voice and its prediction as one line."""
     made = f"{clip['gender']}, {clip['age_group'] or 'age unknown'}"
     if prediction.gender is None:
-        return f"made as {made}: {prediction.status}, {prediction.message}"
+        return f"synthesised as {made}; predicted: {prediction.status}, {prediction.message}"
     age = (
         ""
         if prediction.age_years is None
-        else f", {prediction.age_years:.0f} years ({prediction.age_low:.0f} to {prediction.age_high:.0f})"
+        else f", {prediction.age_years:.0f} years ({prediction.age_low:.0f}–{prediction.age_high:.0f})"
     )
-    return f"made as {made}: heard as {prediction.gender} (p_female {prediction.p_female:.3f}){age}"
+    return f"synthesised as {made}; predicted: {prediction.gender} (p_female {prediction.p_female:.3f}){age}"

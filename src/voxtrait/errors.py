@@ -1,31 +1,31 @@
-"""Everything voxtrait raises on purpose, as one tree.
+"""Defines the exceptions of voxtrait, as one tree.
 
 ::
 
     VoxtraitError
-    ├── OptionError (ValueError)         an argument or option out of its range
-    │   └── OptionTypeError (TypeError)  … or of another type
+    ├── OptionError (ValueError)         invalid value of an argument or option
+    │   └── OptionTypeError (TypeError)  argument of the wrong type
     ├── AudioError (ValueError)          audio that cannot be used
-    │   ├── AudioMissingError (FileNotFoundError)   no such file
-    │   ├── DecodeError                  a file that is empty, damaged or not audio
-    │   │   └── NotAudioError            … whose content does not look like audio
-    │   ├── SignalError                  an array that is not a signal
-    │   └── SourceError (TypeError)      an object that is neither a file nor a signal
-    ├── ManifestError (ValueError)       a table that is not a manifest
-    │   └── LeakageError                 a split or a use that would share speakers
-    ├── CorpusError (ValueError)         a folder in no known layout
-    ├── BundleError (ValueError)         a model folder that cannot be trusted
-    ├── RecipeError (ValueError)         a recipe with unknown or ill-typed keys
-    ├── NothingToDoError (LookupError)   no input was found
-    ├── StorageError (OSError)           a place behind a URL that cannot be reached, or refuses
-    ├── OutputError (OSError)            what was made cannot be written
-    │   └── DiskFullError                … because the disk is full
-    ├── WorkerError (RuntimeError)       no process could be started to work in, no cluster responds
-    ├── MissingExtraError (ImportError)  an optional dependency is not installed
-    └── PretrainedMissingError (ImportError)    … or the package with pretrained weights, which only training needs
+    │   ├── AudioMissingError (FileNotFoundError)   audio file that does not exist
+    │   ├── DecodeError                  file that is empty, damaged or not audio
+    │   │   └── NotAudioError            file whose content is not audio
+    │   ├── SignalError                  array that is not a signal
+    │   └── SourceError (TypeError)      object that is neither a file nor a signal
+    ├── ManifestError (ValueError)       table that is not a manifest
+    │   └── LeakageError                 speakers shared between splits, or between training and evaluation
+    ├── CorpusError (ValueError)         folder whose layout is unknown
+    ├── BundleError (ValueError)         model folder that is missing, incomplete or changed
+    ├── RecipeError (ValueError)         recipe with unknown keys or values of the wrong type
+    ├── NothingToDoError (LookupError)   no input found
+    ├── StorageError (OSError)           URL that cannot be reached or refuses access
+    ├── OutputError (OSError)            output that cannot be written
+    │   └── DiskFullError                full disk
+    ├── WorkerError (RuntimeError)       no worker process started, or no cluster responds
+    ├── MissingExtraError (ImportError)  optional dependency that is not installed
+    └── PretrainedMissingError (ImportError)    pretrained weights, needed only for training, not installed
 
-Each class also subclasses the built-in exception that fits, so callers may catch either. A message states what
-was got, what was expected and what to do.
+Each class is also a subclass of the built-in exception in parentheses, so callers can catch either. A message states
+what is wrong, what was expected, and what to do.
 """
 
 import importlib.metadata
@@ -38,15 +38,24 @@ from urllib.parse import urlsplit
 
 
 class VoxtraitError(Exception):
-    """Root of the tree: catch this to catch everything voxtrait raises on purpose."""
+    """Base class of all exceptions that voxtrait raises deliberately.
+
+    Examples:
+        >>> import voxtrait
+        >>> try:
+        ...     voxtrait.load("no-such-bundle")
+        ... except voxtrait.VoxtraitError as error:
+        ...     print(type(error).__name__)
+        BundleError
+    """
 
 
 class OptionError(VoxtraitError, ValueError):
-    """An argument or option has a value outside its range."""
+    """An argument or option has an invalid value."""
 
 
 class OptionTypeError(OptionError, TypeError):
-    """An argument has a value of another type than expected."""
+    """An argument has the wrong type."""
 
 
 class AudioError(VoxtraitError, ValueError):
@@ -54,19 +63,19 @@ class AudioError(VoxtraitError, ValueError):
 
 
 class AudioMissingError(AudioError, FileNotFoundError):
-    """There is no such audio file."""
+    """An audio file does not exist."""
 
     def __str__(self) -> str:
-        # FileNotFoundError would print "[Errno …]"; the message alone is meant for people.
+        # FileNotFoundError would print "[Errno …]" before the message
         return str(self.args[0]) if self.args else ""
 
 
 class DecodeError(AudioError):
-    """A file is empty, damaged, or not audio at all."""
+    """A file is empty, damaged, or not audio."""
 
 
 class NotAudioError(DecodeError):
-    """A file is of no kind that holds sound."""
+    """The content of a file is not audio."""
 
 
 class SignalError(AudioError):
@@ -74,7 +83,7 @@ class SignalError(AudioError):
 
 
 class SourceError(AudioError, TypeError):
-    """An object is neither a file with sound nor a signal."""
+    """An object is neither an audio file nor a signal."""
 
 
 class ManifestError(VoxtraitError, ValueError):
@@ -82,15 +91,15 @@ class ManifestError(VoxtraitError, ValueError):
 
 
 class LeakageError(ManifestError):
-    """A split, or the use of one, would put the same speaker on both sides."""
+    """A split shares speakers, or an evaluation would use speakers from training."""
 
 
 class CorpusError(VoxtraitError, ValueError):
-    """A folder is in no layout that is known."""
+    """The layout of a folder is unknown."""
 
 
 class BundleError(VoxtraitError, ValueError):
-    """A model folder is incomplete, changed, or made for another version."""
+    """A model folder is missing, incomplete, changed, or made for another version."""
 
 
 class RecipeError(VoxtraitError, ValueError):
@@ -98,23 +107,23 @@ class RecipeError(VoxtraitError, ValueError):
 
 
 class NothingToDoError(VoxtraitError, LookupError):
-    """No input was found to work on."""
+    """No input was found."""
 
 
 class StorageError(VoxtraitError, OSError):
-    """A place behind a URL cannot be reached, or refuses."""
+    """A URL cannot be reached, or refuses access."""
 
 
 class OutputError(VoxtraitError, OSError):
-    """What was made cannot be written: a full disk, a name that is too long, a folder without permission."""
+    """Output cannot be written: the disk is full, the name is too long, or permission is missing."""
 
 
 class DiskFullError(OutputError):
-    """The disk is full, so nothing more can be written to it."""
+    """The disk is full."""
 
 
 class WorkerError(VoxtraitError, RuntimeError):
-    """No worker process could start, or no cluster responds."""
+    """No worker process started, or no cluster responds."""
 
 
 class MissingExtraError(VoxtraitError, ImportError):
@@ -125,16 +134,16 @@ class MissingExtraError(VoxtraitError, ImportError):
 
 
 class PretrainedMissingError(VoxtraitError, ImportError):
-    """The package that carries pretrained weights is not installed; only training needs it."""
+    """The package with pretrained weights is not installed. Only training needs it."""
 
 
 def require(what: str, extra: str, *packages: str) -> None:
     """Check that the packages of an extra are installed, without importing them.
 
     Args:
-        what: the feature that needs them, as the error names it.
+        what: name of the feature that needs them, for the error message.
         extra: name of the extra.
-        packages: names of the modules that are imported.
+        packages: names of the modules that the feature imports.
 
     Raises:
         MissingExtraError: if one of them is missing.
@@ -167,9 +176,10 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def install_line(extra: str) -> str:
-    """Return the command that adds an extra to this installation, from where it was installed.
+    """Return the command that adds an extra to this installation.
 
-    voxtrait may not be on a package index. So the command names the checkout, the wheel or the repository.
+    voxtrait may not be on a package index, so the command names the checkout, wheel or repository that it was
+    installed from.
 
     Examples:
         >>> install_line("media").startswith("pip install "), install_line("media").endswith("[media]'")
@@ -195,5 +205,5 @@ def _place(folder: Path) -> str:
 
 
 def _quoted(place: str, extra: str, source: str = "") -> str:
-    mark = '"' if os.name == "nt" else "'"  # square brackets are patterns to a shell
+    mark = '"' if os.name == "nt" else "'"  # a shell reads square brackets as a pattern
     return f"{mark}{place}[{extra}]{source}{mark}"

@@ -1,18 +1,18 @@
-"""The vocabularies of gender and age, and their order, which is the class index everywhere.
+"""Defines the labels of gender and age, and their order, which is the class index everywhere.
 
-Age groups are decades, as in Common Voice, with two reasons for their edges: ``under_ten`` exists because a child's
-voice carries no reliable information about gender (the vocal tracts of girls and boys do not differ before puberty:
-Fitch & Giedd, J. Acoust. Soc. Am. 106, 1999), and ``teens`` is 10 to 19 although Common Voice's interface once said
-"< 19", because a 19-year-old is ambiguous there and the decade is what its users expect. ``eighties`` and
-``nineties`` exist because they are in the tables, not because anyone has enough of them to train on.
+Age groups are decades, as in Common Voice. ``under_ten`` exists because a child's voice carries no reliable information
+about gender: the vocal tracts of girls and boys do not differ before puberty (Fitch & Giedd, J. Acoust. Soc. Am. 106,
+1999). ``teens`` is 10 to 19. Common Voice's interface once had "< 19" instead, which leaves the age of 19 open; its
+users expect the decade. ``eighties`` and ``nineties`` exist because the tables have them; there are too few of these
+voices to train on.
 
-Corpora's own spellings (``fourties``, ``male_masculine``) are translated in :mod:`voxtrait.corpora`, not here.
+:mod:`voxtrait.corpora` translates the spellings of corpora (``fourties``, ``male_masculine``).
 """
 
 from typing import Final
 
 GENDERS: Final = ("female", "male")
-"""The genders a voice presents as; the order is the class index."""
+"""The genders that a voice can present as. The order is the class index."""
 
 AGE_GROUPS: Final = (
     "under_ten",
@@ -26,21 +26,22 @@ AGE_GROUPS: Final = (
     "eighties",
     "nineties",
 )
-"""Decades of age; the order is the class index, and group ``i`` covers the years ``[10 i, 10 i + 10)``."""
+"""Decades of age. The order is the class index; group ``i`` covers the years ``[10 i, 10 i + 10)``."""
 
 AGE_MIDDLES: Final = tuple(10.0 * i + 5.0 for i in range(len(AGE_GROUPS)))
 """The middle of each age group in years."""
 
 YEARS: Final = tuple(str(year) for year in range(100))
-"""Completed years of age, ``"0"`` … ``"99"``; the order is the class index, and who is older counts as ``"99"``."""
+"""Completed years of age, ``"0"`` … ``"99"``. The order is the class index; ages over 99 count as ``"99"``."""
 
 JOINT_CLASSES: Final = tuple(f"{gender}_{group}" for gender in GENDERS for group in AGE_GROUPS)
-"""Gender and age group together, ``female_under_ten`` … ``male_nineties``: the diary's classes of age."""
+"""Gender and age group combined, ``female_under_ten`` … ``male_nineties``: the age classes of the spectrogram CNN."""
 
 UNSURE: Final = "unsure"
-"""The value of a prediction when the calibrated probability lies in the bundle's abstention band."""
+"""Gender of a prediction whose calibrated probability is inside the abstention band of the bundle."""
 
 SPLITS: Final = ("train", "validation", "test")
+"""The splits of a manifest."""
 
 _UNKNOWN: Final = """
     nan -nan <na> na n/a n/a. n.a. n.a #n/a #na null none nat 1.#ind -1.#ind 1.#qnan -1.#qnan
@@ -52,20 +53,20 @@ _UNKNOWN: Final = """
 UNKNOWN_WORDS: Final = frozenset(
     [*_UNKNOWN.split(), "#n/a n/a", "not known", "not available", "no data", "keine angabe", "k. a.", "k.a."]
 )
-"""Words for "not known" as a gender or an age, lower-case: they are null everywhere.
+"""Words for "not known" as a gender or an age, in lower case. They are read as null.
 
 Self-descriptions are not among them: ``other``, ``unspecified`` (the X of passports), ``prefer not to say``.
 """
 
 
 def age_group_of(years: float) -> str:
-    """Name the age group of an age.
+    """Return the age group of an age.
 
     Args:
         years: age in years, 0 ≤ years < 130; 100 and over count as ``nineties``.
 
     Raises:
-        ValueError: if ``years`` is negative, not finite, or no age of a person.
+        ValueError: if ``years`` is not in this range.
 
     Examples:
         >>> age_group_of(34.2)
@@ -74,12 +75,12 @@ def age_group_of(years: float) -> str:
         ('under_ten', 'nineties')
     """
     if not 0 <= years < 130:
-        raise ValueError(f"got an age of {years}, expected years from 0 to 129")
+        raise ValueError(f"Got an age of {years} years. Expected 0 to 129.")
     return AGE_GROUPS[min(int(years // 10), len(AGE_GROUPS) - 1)]
 
 
 def age_middle(group: str) -> float:
-    """Give the middle of an age group in years.
+    """Return the middle of an age group in years.
 
     Examples:
         >>> age_middle("thirties")
@@ -89,7 +90,7 @@ def age_middle(group: str) -> float:
 
 
 def joint_class(gender: str, group: str) -> str:
-    """Name the joint class of a gender and an age group.
+    """Return the joint class of a gender and an age group.
 
     Examples:
         >>> joint_class("female", "fifties")
@@ -109,6 +110,6 @@ def parts_of(joint: str) -> tuple[str, str]:
         ('female', 'under_ten')
     """
     if joint not in JOINT_CLASSES:
-        raise ValueError(f"got the class {joint!r}, expected a gender and an age group such as 'female_fifties'")
+        raise ValueError(f"Got the class {joint!r}. Expected a gender and an age group, such as 'female_fifties'.")
     gender, _, group = joint.partition("_")
     return gender, group

@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime: the only place where graphs are opened."""
+"""Opens ONNX graphs. No other module opens sessions of ONNX Runtime."""
 
 import functools
 import importlib.resources
@@ -8,15 +8,15 @@ from typing import Any
 
 
 def session(graph: Path | bytes, *, threads: int = 1, optimised: bool = True, reuse_memory: bool = True) -> Any:
-    """Open a graph, on the CPU.
+    """Open a graph on the CPU.
 
     Args:
-        graph: the file of the serialised model, or its content.
+        graph: file of the serialised model, or its content.
         threads: number of threads of ONNX Runtime; 0 for one per core.
-        optimised: whether ONNX Runtime may rewrite the graph. Set it to false for graphs that are already optimised:
-            they only open more slowly.
-        reuse_memory: whether nodes reuse the memory of other nodes. Without it, a large graph on short windows is a
-            little faster and takes more memory.
+        optimised: whether ONNX Runtime may rewrite the graph. For a graph that is already optimised, this only makes
+            opening slower.
+        reuse_memory: whether nodes reuse the memory of other nodes. Without it, a large graph on short windows is
+            slightly faster and needs more memory.
 
     Returns:
         An ``onnxruntime.InferenceSession``.
@@ -37,11 +37,14 @@ def session(graph: Path | bytes, *, threads: int = 1, optimised: bool = True, re
 
 
 def packaged(package: str, graph: str) -> Any:
-    """Open a graph that is part of a package, once a process: a fork must not run its parent's session.
+    """Open a graph file of a package, once per process, because a fork must not run the session of its parent.
 
     Args:
-        package: such as ``voxtrait.speech``.
+        package: name of the package, such as ``voxtrait.speech``.
         graph: name of the file in it.
+
+    Returns:
+        An ``onnxruntime.InferenceSession``.
     """
     return _packaged(package, graph, os.getpid())
 

@@ -56,7 +56,7 @@ def _origin(bundle: "Bundle") -> str:
         "tested on": wording.tested(bundle.scores),
         "licence": bundle.licence,
         "training data": ", ".join(corpora) or "not stated",
-        "started from": ", ".join(f"{part['name']} ({part['licence']})" for part in bundle.pretrained) or "nothing",
+        "pretrained weights": ", ".join(f"{part['name']} ({part['licence']})" for part in bundle.pretrained) or "none",
     }
     return "\n".join(
         textwrap.fill(f"{name}: {text}", WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)
