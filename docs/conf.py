@@ -16,6 +16,32 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 sys.path.insert(0, str(ROOT / "src"))
 
+from voxtrait import palette  # noqa: E402
+
+PAGE = "../src/voxtrait/web/page"  # the site has the look of the web page
+
+
+def _variables(scheme: str) -> dict[str, str]:
+    """The project's colours as Furo's variables, for the scheme ``light`` or ``dark``."""
+    colours = {
+        "brand-primary": palette.ACCENT,
+        "brand-content": palette.ACCENT,
+        "brand-visited": palette.ACCENT,
+        "foreground-primary": palette.INK,
+        "foreground-secondary": palette.QUIET,
+        "foreground-muted": palette.QUIET,
+        "foreground-border": palette.STRONG_LINE,
+        "background-primary": palette.RAISED,
+        "background-secondary": palette.PAPER,
+        "background-hover": palette.SUNK,
+        "background-border": palette.LINE,
+            }
+    return {
+        "font-stack": palette.FONT,
+        **{f"color-{name}": getattr(colour, scheme) for name, colour in colours.items()},
+    }
+
+
 project = "voxtrait"
 author = "the voxtrait developers"
 version = release = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)[1]  # type: ignore[index]
@@ -40,10 +66,12 @@ myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
 
 html_title = "voxtrait"
 html_theme = "furo"
-html_static_path = ["_static"]
+html_static_path = ["_static", f"{PAGE}/onest-latin.woff2", f"{PAGE}/onest-cyrillic.woff2"]
 html_css_files = ["site.css"]
-html_favicon = "../src/voxtrait/web/page/favicon.svg"
+html_favicon = f"{PAGE}/favicon.svg"
+html_theme_options = {f"{scheme}_css_variables": _variables(scheme) for scheme in ("light", "dark")}
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 
