@@ -24,6 +24,7 @@ FIGURES: Final = {
     ("age", "mae_constant"): "… of the best constant guess",
     ("age", "bias"): "age: mean of estimated minus labelled years",
     ("age", "pearson"): "age: correlation of estimate and label",
+    ("age", "group_uar"): "age: mean recall of the age groups",
     ("age", "coverage80"): "labelled age inside the 80 % interval",
     ("age", "interval_width"): "mean width of the interval",
 }
