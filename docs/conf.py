@@ -10,13 +10,16 @@ import re
 import sys
 from pathlib import Path
 
+import numpy.typing as npt
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "docs"))
 sys.path.insert(0, str(ROOT / "src"))
 
 from voxtrait import palette  # noqa: E402
+from voxtrait.recognize.inputs import Input  # noqa: E402
 
 PAGE = "../src/voxtrait/web/page"  # the site has the look of the web page
 
@@ -35,12 +38,14 @@ def _variables(scheme: str) -> dict[str, str]:
         "background-secondary": palette.PAPER,
         "background-hover": palette.SUNK,
         "background-border": palette.LINE,
-            }
+    }
     return {
         "font-stack": palette.FONT,
         **{f"color-{name}": getattr(colour, scheme) for name, colour in colours.items()},
     }
 
+
+_ALIASES = {"voxtrait.recognize.inputs.Input": Input, "numpy.typing.ArrayLike": npt.ArrayLike}
 
 project = "voxtrait"
 author = "the voxtrait developers"
@@ -51,8 +56,10 @@ exclude_patterns = ["flyer"]
 root_doc = "index"
 nitpicky = True
 
-# Names in signatures that the site has no page for: other packages, and type variables of ours.
+# Names in signatures that the site has no page for: other packages, and types of ours that callers do not name.
 nitpick_ignore_regex = [
+    (r"py:class", r"voxtrait\.recognize\.(inputs|inference)\..*|voxtrait\.(audio\.channels|timelines\.clusters)\..*"),
+    (r"py:class", r"voxtrait\.derived\.folders\.Outcome|Recipe|EncoderRecipe|Outcome|FastAPI"),
     (r"py:.*", r"(numpy|np|polars|pl|pandas|matplotlib|collections|typing|pathlib|os|io|onnxruntime|click)(\..*)?"),
 ]
 
@@ -96,6 +103,19 @@ def _top_files(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = _LINK.sub(rebased, source[0])
 
 
+def _short_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str, str | None] | None:
+    """Write type aliases by their names, and default factories so that the signature is valid Python."""
+    if signature is None:
+        return None
+    for alias, value in _ALIASES.items():
+        for mode in ("fully-qualified-except-typing", "smart"):
+            signature = signature.replace(stringify_annotation(value, mode), alias)
+    return signature.replace("<factory>", "..."), returns
+
+
 def setup(app: Sphinx) -> None:
     """Connect the events of this project to Sphinx."""
     app.connect("source-read", _top_files)
+    app.connect("autodoc-process-signature", _short_signature)

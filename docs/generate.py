@@ -19,6 +19,7 @@ from generators import (  # noqa: E402
     parts,
     picture,
     prediction,
+    python_api,
     recipes,
     report,
     rest,
@@ -41,6 +42,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "exit-status": exit_status.lines,
     "environment": environment.lines,
     "rest": rest.lines,
+    "python-api": python_api.lines,
 }
 """Name of each page in docs/reference, and the function that yields its lines."""
 

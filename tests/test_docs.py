@@ -54,7 +54,10 @@ def documents() -> dict[str, str]:
 
 
 GENERATED = (
-    *(f"reference/{name}.md" for name in ("cli", "exit-status", "environment", "rest", "manifest", "prediction")),
+    *(
+        f"reference/{name}.md"
+        for name in ("cli", "exit-status", "environment", "rest", "python-api", "manifest", "prediction")
+    ),
     *(f"reference/{name}.md" for name in ("timeline", "report", "bundle", "recipes")),
     *(f"explanation/{name}.md" for name in ("architecture", "bias-and-limits", "ethics", "evidence")),
     "explanation/unsure-and-intervals.md",
@@ -99,6 +102,7 @@ def test_every_field_is_explained(generator: ModuleType, module: str, name: str)
     explained = {field.name: field.meaning for field in generator.class_fields(source, name)}
     assert list(explained) == [field.name for field in dataclasses.fields(getattr(source, name))]
     assert [field for field, meaning in explained.items() if not meaning] == []
+    assert [field for field, meaning in explained.items() if ": " in meaning] == []  # Sphinx: a type before the colon
 
 
 def test_every_column_of_a_manifest_is_explained(generator: ModuleType) -> None:

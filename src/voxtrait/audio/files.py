@@ -30,7 +30,7 @@ def load(source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: boo
     """Decode a file of any kind.
 
     Args:
-        source: a path, a URL (see :mod:`voxtrait.storage`), or a ``BytesIO`` with the bytes of a file.
+        source: a path, a URL, or a ``BytesIO`` with the bytes of a file.
         sampling_rate: the rate wanted in Hz; ``None`` keeps the file's own.
         mono: average the channels.
 

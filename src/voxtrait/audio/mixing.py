@@ -80,5 +80,5 @@ class Mixer:
 
 
 def to_mono(signal: Signal) -> Signal:
-    """Average the channels of a whole signal: ``(channels, samples)`` → ``(samples,)``; see :class:`Mixer`."""
+    """Average the channels of a whole signal: ``(channels, samples)`` → ``(samples,)``."""
     return Mixer().mix(signal)

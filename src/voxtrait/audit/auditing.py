@@ -49,9 +49,9 @@ def audit(
         out: the folder, made if need be: ``index.html``, ``audit.json``, ``speakers.csv``, ``doubts.csv``,
             ``mixed.csv``, ``same.csv``, ``clips.parquet``, ``embeddings.npy`` (192 values a row of the manifest,
             float16), ``pictures/``, ``heard/``.
-        bundle: a folder, the name of a shipped bundle, or ``None`` for :data:`MODEL`; one without embedding finds
+        bundle: a folder, the name of a shipped bundle, or ``None`` for ``MODEL``; one without embedding finds
             doubts by its own estimates, and no voices.
-        decisions: a file of :mod:`voxtrait.corpora.decisions`: they are applied first, and not asked again.
+        decisions: a file of ``voxtrait.corpora.decisions``: they are applied first, and not asked again.
         top: how many of each kind go to the page.
         seed: of the folds.
         jobs: processes.

@@ -15,13 +15,13 @@ class Where:
     """Where a job runs, and how long an item may take there.
 
     Attributes:
-        engine: ``local``: processes of this machine; ``ray`` or ``dask``: workers of such a cluster.
-        address: of the cluster, as Ray or Dask write it; ``None`` starts one on this machine for the time of the run,
-            or takes the one that ``RAY_ADDRESS`` or ``DASK_SCHEDULER_ADDRESS`` names.
-        jobs: processes at a time; ``None``: all cores of this machine, or of the cluster.
-        timeout: seconds that an item may take before it is given up; ``None``: any number.
-        inline: with so few items or fewer, one job on the local engine works in this process and heeds no timeout:
-            starting another process would cost more than it is worth.
+        engine: ``local`` for processes of this machine, ``ray`` or ``dask`` for workers of such a cluster.
+        address: address of a running cluster, as Ray or Dask write it. ``None`` takes the cluster in the environment
+            variable ``RAY_ADDRESS`` or ``DASK_SCHEDULER_ADDRESS``, or starts one on this machine for this run.
+        jobs: number of processes at a time; ``None`` for all cores of this machine or of the cluster.
+        timeout: maximum seconds for one item; ``None`` for no limit.
+        inline: with at most this number of items, one job on the local engine runs in this process and without a
+            timeout, because another process would take longer to start than to work.
 
     Raises:
         OptionError: if a value is out of its range.

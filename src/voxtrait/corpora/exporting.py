@@ -98,7 +98,7 @@ def export(
         table: a manifest with absolute paths (:func:`voxtrait.manifest.with_absolute_paths`).
         out: a new folder, or one where this very export was stopped, which is then resumed; for ``csv`` also the
             name of a table, ``.csv`` or ``.tsv``.
-        to: one of :data:`TARGETS`.
+        to: one of ``TARGETS``.
         audio: ``copy`` or ``link`` the files into ``out``, or ``reference`` them where they are; ``None`` takes the
             format's own way. Links are relative.
         splits: only the clips of these; all of them unless given.
@@ -107,8 +107,8 @@ def export(
         label: of the progress line, or ``None``.
 
     Returns:
-        What was written. Files that are not there are failures: copied or linked they have no row in the export,
-        referenced they keep it.
+        What was written. Missing files are failures. If files are copied or linked, a missing one has no row in the
+        export; if they are referenced, it has one.
 
     Raises:
         OptionError: if an argument is none of those named, or ``out`` holds anything else: nothing is overwritten.

@@ -47,9 +47,9 @@ def import_corpora(
         sources: corpora, folders that hold corpora, single files that are one, and archives of Common Voice.
         tables: the tables to read, for layouts that have several; ``None`` takes the validated ones.
         tables_only: touch no audio: the files' existence is not checked, and ``duration_s`` is only from the tables.
-        decisions: a file of decisions to apply: see :mod:`voxtrait.corpora.decisions`.
+        decisions: a file of decisions to apply: see ``voxtrait.corpora.decisions``.
         extract: a folder to write audio to that is inside a source's tables; ``None`` leaves it there.
-        measure: absolute paths → length in seconds of each, ``None`` where it is unknown; :func:`duration_of` one
+        measure: absolute paths → length in seconds of each, ``None`` where it is unknown; ``duration_of`` one
             by one unless given.
         label: of progress lines on standard error; ``None`` for none.
 

@@ -28,9 +28,9 @@ def stats(table: pl.DataFrame) -> list[dict[str, Any]]:
     """Count clips, speakers and hours of a manifest: all of it, and by split, gender, age group and locale.
 
     Returns:
-        One row a value: ``by`` (``all``, ``split``, ``gender``, ``age_group``, ``locale``), ``value`` (``None`` where
-        it is unknown; those come last), ``clips``, ``speakers`` (``None`` where no clip has a speaker id) and
-        ``hours`` (of the clips whose length is known, ``None`` where none is). A speaker with clips of two values
+        One row for each value, with ``by`` (``all``, ``split``, ``gender``, ``age_group``, ``locale``), ``value``
+        (``None`` if unknown; such rows are last), ``clips``, ``speakers`` (``None`` if no clip has a speaker id) and
+        ``hours`` (of the clips with a known duration; ``None`` if there are none). A speaker with clips of two values
         counts for both.
 
     Examples:

@@ -47,7 +47,7 @@ def evaluate(
         label: of a progress line on standard error; ``None`` for none.
 
     Returns:
-        The content of ``report.json``: see :func:`voxtrait.evaluate.report.build`.
+        The content of ``report.json``.
 
     Raises:
         BundleError: if the bundle cannot be trusted.

@@ -43,7 +43,7 @@ class FrontEnd:
     window: Literal["hann", "povey"] = "hann"
     #: Distance between columns, in samples.
     hop_length: int = 160
-    #: Number of mel bands: the rows of an image.
+    #: Number of mel bands, which are the rows of an image.
     n_mels: int = 288
     #: Lowest frequency, in Hz.
     f_min: float = 0.0
@@ -55,8 +55,8 @@ class FrontEnd:
     norm: Literal["peak", "area"] = "peak"
     #: Scale on which the sides of a triangle are straight.
     triangles: Literal["hz", "mel"] = "hz"
-    #: ``centred``: sample i × hop_length is in the middle of frame i, with zeros outside the signal. ``inside``: frame
-    #: i starts at that sample, and no frame reaches beyond the end (Kaldi's snip_edges).
+    #: With ``centred``, sample i × hop_length is in the middle of frame i, with zeros outside the signal. With
+    #: ``inside``, frame i starts at that sample, and no frame reaches beyond the end (Kaldi's snip_edges).
     frames: Literal["centred", "inside"] = "centred"
     #: Subtract the mean of each frame.
     dc_removed: bool = False
@@ -78,8 +78,8 @@ class FrontEnd:
     ceiling_db: float = -10.0
     #: Width of an image in pixels, or most frames of a window.
     columns: int = 432
-    #: ``middle``: a column is one hop, and longer clips are cut to their middle. ``stretch``: the whole clip fills the
-    #: width. ``windows``: no image, but windows of at most ``columns`` frames.
+    #: With ``middle``, a column is one hop, and longer clips are cut to their middle. With ``stretch``, the whole clip
+    #: fills the width. ``windows`` makes no image, but windows of at most ``columns`` frames.
     fit: Fit | Literal["windows"] = "middle"
     #: Most frames of a part of the speech, whose loudest ``columns`` frames are its window. With 0, windows follow one
     #: another.
@@ -118,8 +118,7 @@ class FrontEnd:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input array of a network: ``(1, height, width)`` of a picture after shrinking, or ``(columns,
-        n_mels)`` of a window."""
+        """Shape of one input of a network, ``(1, height, width)`` of an image or ``(columns, n_mels)`` of a window."""
         if self.fit == "windows":
             return self.columns, self.n_mels
         return 1, self.n_mels // self.shrink, self.columns // self.shrink
@@ -132,7 +131,7 @@ class FrontEnd:
     def from_dict(cls, values: Mapping[str, Any]) -> "FrontEnd":
         """Rebuild a front end; a key too many or too few is an error, for a silent default would skew every prediction.
 
-        A front end that lacks all keys of a group of :data:`ADDED` was written before they existed, and gets their
+        A front end that lacks all keys of a group of ``ADDED`` was written before they existed, and gets their
         defaults.
 
         Raises:

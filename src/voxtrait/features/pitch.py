@@ -48,7 +48,7 @@ def pitch_contour(signal: Signal) -> Array:
 
     Returns:
         ``(frames,)``, Hz; NaN where a frame is unvoiced. Frame ``i`` is centred on sample ``i * HOP + WINDOW / 2``. All
-        frames are inside the signal, so a signal shorter than :data:`WINDOW` has none.
+        frames are inside the signal, so a signal shorter than ``WINDOW`` has none.
 
     Examples:
         >>> t = np.arange(16_000) / 16_000

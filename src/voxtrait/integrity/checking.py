@@ -37,7 +37,7 @@ def check(
 
     The other findings are only reported: neighbouring decades, shared sentences, classes missing from a split, silent
     files, files that are not in the manifest, files whose duration differs from the manifest (swapped or replaced
-    files), and copies of a recording with different bytes (see :mod:`voxtrait.fingerprint`).
+    files), and copies of a recording with different bytes (see ``voxtrait.fingerprint``).
 
     Args:
         manifest_path: the manifest. The manifest, the paths in it and the derived folders may be URLs.

@@ -104,7 +104,7 @@ def leakage(
     """Find what the splits of a manifest share, or what two manifests share.
 
     Speakers are compared by id, clips by path, file contents by bytes, near-duplicates by acoustic fingerprint
-    (:mod:`voxtrait.fingerprint`), and sentences by text.
+    (``voxtrait.fingerprint``), and sentences by text.
 
     Args:
         manifest: a manifest. Without ``other``, its splits are compared, and rows without a split are ignored.

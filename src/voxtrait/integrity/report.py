@@ -35,7 +35,7 @@ class Report:
 
     @property
     def fatal(self) -> bool:
-        """Whether a finding is fatal: the data must be corrected before training."""
+        """Whether a finding is fatal, so that the data must be corrected before training."""
         return any(problem.severity == FATAL for problem in self.problems)
 
     def add(
@@ -46,7 +46,7 @@ class Report:
         Args:
             problem: name of the finding.
             severity: ``fatal`` or ``reported``.
-            examples: the cases; only the first :data:`EXAMPLES` are kept.
+            examples: the cases; only the first ``EXAMPLES`` are kept.
             count: number of cases, if ``examples`` does not hold all.
         """
         count = len(examples) if count is None else count

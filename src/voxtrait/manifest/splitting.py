@@ -86,7 +86,7 @@ def split(
 
     Raises:
         LeakageError: if rows have no speaker id and ``allow_leak`` is false.
-        OptionError: if the sizes are not valid: see :func:`parse_sizes`.
+        OptionError: if the sizes are not valid.
 
     Examples:
         >>> speakers = {"clip_id": ["a", "b"], "speaker_id": ["x", "x"], "gender": ["male"] * 2}

@@ -1,6 +1,6 @@
 """The manifest: a table with one row per clip. Schema, validation, reading and writing.
 
-A manifest always has the columns of :data:`SCHEMA`, in this order and with these types. The extra columns of a corpus
+A manifest always has the columns of ``SCHEMA``, in this order and with these types. The extra columns of a corpus
 follow under their own names. Unknown values are null, never an empty string.
 """
 
@@ -50,7 +50,7 @@ _HISTORY: Final = "voxtrait.funnel"  # key of a Parquet file's own metadata
 def conform(table: pl.DataFrame) -> pl.DataFrame:
     """Convert a table to the manifest's columns, order and types.
 
-    Empty strings become null. Extra columns follow the columns of :data:`SCHEMA`. Without a column ``clip_id``, clips
+    Empty strings become null. Extra columns follow the columns of ``SCHEMA``. Without a column ``clip_id``, clips
     are named by ``path`` without its ending.
 
     Raises:
@@ -128,7 +128,7 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
 
     Args:
         path: the file or its URL.
-        columns: columns of :data:`SCHEMA` to read; other columns are neither read nor checked. ``None`` reads all
+        columns: columns of ``SCHEMA`` to read; other columns are neither read nor checked. ``None`` reads all
             columns, including extra ones.
 
     Returns:

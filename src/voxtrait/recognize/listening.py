@@ -43,13 +43,18 @@ PIECES: Final = 8  # … and how many pieces it holds
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """The predictions at one moment."""
+    """The predictions at one moment of live sound."""
 
-    at_s: float  # seconds processed
-    so_far: Prediction  # of all sound until then
-    recent: Prediction  # of the last seconds
-    window_s: float  # how many seconds these are
-    final: bool = False  # so_far is now the prediction for a file of the same sound
+    #: Seconds processed.
+    at_s: float
+    #: Prediction from all sound so far.
+    so_far: Prediction
+    #: Prediction from the last seconds.
+    recent: Prediction
+    #: Number of these seconds.
+    window_s: float
+    #: Whether ``so_far`` is the prediction for a file of the same sound.
+    final: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields of the prediction of all so far, then ``at_s``, ``final``, and ``window`` with those of the
@@ -67,7 +72,7 @@ class Listening:
     Args:
         recognizer: with a bundle of windows.
         every_s: seconds of sound between two estimates.
-        window_s: how many of the last seconds :attr:`Estimate.recent` is about.
+        window_s: how many of the last seconds :attr:`~voxtrait.recognize.Estimate.recent` is about.
         path: of the sound, as the predictions name it.
 
     Raises:
@@ -156,7 +161,7 @@ class Listening:
         return found
 
     def close(self) -> Estimate:
-        """End the sound, and return the final estimate: what :meth:`~voxtrait.recognize.Recognizer.predict` returns
+        """End the sound, and return the final estimate: what :meth:`~voxtrait.Recognizer.predict` returns
         for a file of it."""
         self._closed = True
         prediction = self._final.result()

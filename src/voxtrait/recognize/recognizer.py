@@ -135,7 +135,7 @@ class Recognizer(Inference):
             blocks: ``(samples,)`` or ``(channels, samples)`` each, with their rate in Hz: a microphone's, a pipe's
                 (:func:`voxtrait.audio.streams.incoming`), or those of ``audio.blocks(file, None)``.
             every_s: seconds of sound between two estimates.
-            window_s: how many of the last seconds :attr:`Estimate.recent` is about.
+            window_s: how many of the last seconds :attr:`~voxtrait.recognize.Estimate.recent` is about.
             path: of the sound, as the predictions name it.
 
         Yields:
@@ -145,7 +145,8 @@ class Recognizer(Inference):
         Raises:
             BundleError: if the bundle is one of pictures, which show a whole clip.
             OptionError: if a number of seconds is out of its range.
-            AudioError: whatever ``blocks`` raises; a :class:`Listening` can still be closed, with the sound until then.
+            AudioError: whatever ``blocks`` raises. A :class:`~voxtrait.recognize.Listening` can still be closed, with
+                the sound until then.
 
         Examples:
             >>> import numpy as np
@@ -217,7 +218,7 @@ class Recognizer(Inference):
             channel: as for :func:`predict_many`.
 
         Returns:
-            The shards in order: one row a file, all fields of a prediction.
+            The shards, in order. Each has one row a file, with all fields of a prediction.
 
         Raises:
             SourceError: (a ``TypeError``) if there is something else than files.
@@ -252,8 +253,8 @@ class Recognizer(Inference):
             sampling_rate: as for :meth:`predict`.
 
         Returns:
-            ``(d,)``, float32, of length 1: the cosine of two is their scalar product. ``d`` is 192 for the shipped
-            bundles.
+            ``(d,)``, float32, of length 1. The cosine of two embeddings is their scalar product. ``d`` is 192 for the
+            bundles ``voxtrait-base`` and ``voxtrait-fast``.
 
         Raises:
             BundleError: if the bundle has none.

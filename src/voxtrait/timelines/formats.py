@@ -61,7 +61,7 @@ def check(format_: str, many: bool) -> None:
     """Check that a format is known and holds the recordings.
 
     Args:
-        format_: one of :data:`FORMATS`.
+        format_: one of ``FORMATS``.
         many: whether there are several recordings.
 
     Raises:
@@ -87,11 +87,11 @@ def render(timelines: Iterable[Timeline], format_: str, many: bool = False) -> s
 
     Args:
         timelines: of one recording or several.
-        format_: one of :data:`FORMATS`.
+        format_: one of ``FORMATS``.
         many: whether there are several recordings; JSON is a list then.
 
     Raises:
-        OptionError: unknown format, or one that cannot hold several recordings; see :func:`check`.
+        OptionError: unknown format, or one that cannot hold several recordings.
 
     Examples:
         >>> from voxtrait.timelines.records import Segment, Speaker

@@ -44,8 +44,8 @@ def timeline(
         speakers: how many speakers there are, if it is known.
         min_speakers: fewest speakers that there may be.
         max_speakers: most speakers that there may be.
-        turns: somebody else's turns, or a file with them, as :func:`read_turns` reads it: then the recording is not
-            diarised.
+        turns: turns that are already known, or a file with them (:func:`~voxtrait.timelines.read_turns`). The
+            recording is then not diarised.
         channels: whether each channel belongs to one speaker, as in telephone calls; cross-talk is removed.
         channel: the only channel that is used, counted from 1; ``None`` averages all.
         threads: that run the encoder side by side.

@@ -58,7 +58,7 @@ class Speaker:
     alone for less than 0.7 s.
     """
 
-    #: Name: ``S1``, ``S2``, … in the order in which the speakers first speak, or the name from ``--turns``.
+    #: ``S1``, ``S2``, … in the order in which the speakers first speak, or the name in ``--turns``.
     speaker: str
     #: Duration of their speech in seconds, overlapping speech included.
     speech_s: float
@@ -66,7 +66,7 @@ class Speaker:
     gender: str | None = None
     #: Calibrated probability of ``female``, from 0 to 1. None without a prediction.
     p_female: float | None = None
-    #: Age, in years: the median of the age distribution. None without a prediction.
+    #: Age in years, the median of the age distribution. None without a prediction.
     age_years: float | None = None
     #: Lower end of the calibrated 80 % interval, in years. None without a prediction.
     age_low: float | None = None

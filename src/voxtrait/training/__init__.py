@@ -33,8 +33,7 @@ def train(
     jobs: int = 1,
     label: str | None = None,
 ) -> "Outcome":
-    """Train a recipe of whichever kind: see ``train`` of :mod:`voxtrait.training.pictures.fit` and
-    :mod:`voxtrait.training.voices.ensemble`.
+    """Train a recipe of either kind, on spectrogram images or on a speaker encoder.
 
     Started by ``torchrun``, processes share a network on pictures; heads are trained by the first of them.
 

@@ -123,7 +123,7 @@ class EncoderRecipe:
 
     @property
     def front_end(self) -> FrontEnd:
-        """Front end of the encoder: windows of up to 6 s, or, for the fast one, the loudest 1.5 s of up to 6 s with
+        """Front end of the encoder, with windows of up to 6 s. The fast encoder has the loudest 1.5 s of up to 6 s, and
         half of the frames."""
         return kaldi_front_end(75, chosen_from=300, hop_length=320) if self.encoder == "fast" else kaldi_front_end(600)
 
