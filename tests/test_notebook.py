@@ -14,7 +14,7 @@ from factories import tiny_release
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / "examples" / "colab.ipynb"
 PARAMETERS = """
-ARCHIVE, RESULTS, SCRATCH, PACKAGE = "release.tar.gz", "my results", "scratch", "voxtrait"
+ARCHIVE, RESULTS, SCRATCH = "release.tar.gz", "my results", "scratch"
 OPTIONS = "--set max_epochs={epochs} --set min_speakers=1 --set channels=[4,4] --set hidden=4 --quiet --jobs 1"
 """
 CHECKED = "assert globals().get('_exit_code', 0) == 0, 'a command of this cell failed'"
@@ -29,7 +29,7 @@ def test_it_is_valid_and_holds_no_output() -> None:
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.source for cell in code if cell.outputs or cell.execution_count is not None] == []
-    assert [cell.source for cell in notebook.cells if len(cell.source.splitlines()) > 15] == []
+    assert [cell.source for cell in notebook.cells if len(cell.source.splitlines()) > 22] == []
     ids = [cell.id for cell in notebook.cells]
     assert len(ids) == len(set(ids))
 
@@ -44,7 +44,7 @@ def test_one_cell_holds_the_parameters() -> None:
     assert len(tagged) == 1
     names: dict[str, object] = {}
     exec(tagged[0].source, names)
-    assert {"ARCHIVE", "RESULTS", "SCRATCH", "OPTIONS", "PACKAGE"} <= set(names)
+    assert {"ARCHIVE", "RESULTS", "SCRATCH", "OPTIONS"} <= set(names)
 
 
 def run(folder: Path, epochs: int, cells: slice = slice(None)) -> nbformat.NotebookNode:
@@ -88,6 +88,13 @@ def test_it_runs_on_made_up_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert (run_folder / "bundle" / "bundle.json").is_file()
         assert len((run_folder / "curves.csv").read_text().splitlines()) == 2
     assert json.loads((tmp_path / "my results/report/report.json").read_text())["split"] == "test"
+    assert re.search(r"recording\.wav  (female|unsure) \(p(_female)? \d\.\d\d\)  \d+ years", texts(notebook.cells[2]))
     gender, age = texts(notebook.cells[-1]).splitlines()
-    assert re.search(r"\.mp3  (female|male|unsure) \(p 0\.\d\d\)", gender)
-    assert re.search(r"\.mp3  \d+ years \(\d+–\d+\)", age)
+    assert re.search(r"recording\.wav  (female|male|unsure) \(p(_female)? 0\.\d\d\)", gender)
+    assert re.search(r"recording\.wav  \d+ years \(\d+–\d+\)", age)
+
+
+def test_the_first_three_cells_predict() -> None:
+    cells = [cell.source for cell in read().cells if cell.cell_type == "code"][:3]
+    assert "%pip install" in cells[0] and "MediaRecorder" in cells[1]
+    assert cells[2] == '!voxtrait "{recording}"'

@@ -49,7 +49,9 @@ def same(shown: str, printed: str) -> bool:
     return all(abs(float(one) - float(other)) <= max(0.05 * float(one), 0.011) for one, other in pairs)
 
 
-def follow(page: Path, folder: Path, altered: Callable[[str], str] = lambda command: command) -> Iterator[tuple[str, str]]:
+def follow(
+    page: Path, folder: Path, altered: Callable[[str], str] = lambda command: command
+) -> Iterator[tuple[str, str]]:
     """Run the blocks of a page in order; yields each block as shown and as printed now."""
     for block in BLOCK.findall(page.read_text("utf-8")):
         printed = []
