@@ -2,6 +2,7 @@
 # make demo      install, then the whole pipeline on made-up voices
 # make test      install, then lint, types and tests
 # make docs      install, then the documentation site in build/docs
+# make flyer     install, then a one-page flyer in build/flyer
 # make weights   install, then the published weights that make model starts from
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
 
-.PHONY: install weights demo test lint docs bench bench-corpus bench-scale bench-peers bench-web cases model scores cross-corpus clean
+.PHONY: install weights demo test lint docs flyer bench bench-corpus bench-scale bench-peers bench-web cases model scores cross-corpus clean
 
 install: $(STAMP)
 
@@ -46,6 +47,10 @@ docs: $(STAMP)
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m sphinx -q -W --keep-going -n -b html docs build/docs
 	@echo "open build/docs/index.html"
+
+# one page of A4 in English and Russian, as PDF in build/flyer (needs Chromium)
+flyer: $(STAMP)
+	$(BIN)/python docs/flyer/flyer.py build/flyer
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py

@@ -29,7 +29,7 @@ def test_it_is_valid_and_holds_no_output() -> None:
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.source for cell in code if cell.outputs or cell.execution_count is not None] == []
-    assert [cell.source for cell in notebook.cells if len(cell.source.splitlines()) > 22] == []
+    assert [cell.source for cell in notebook.cells if len(cell.source.splitlines()) > 23] == []
     ids = [cell.id for cell in notebook.cells]
     assert len(ids) == len(set(ids))
 
