@@ -13,6 +13,7 @@ pytest.importorskip("httpx2")
 from starlette.testclient import TestClient
 
 import models
+from test_evaluate import unwrapped
 from test_evaluate_groups import MALE, WRONG, answers, built
 from voxtrait import bundle
 from voxtrait.cli import root
@@ -74,12 +75,12 @@ def test_the_report_and_the_card_have_age_by_decade_once(tmp_path: Path) -> None
     assert "\n| sixties | 6 | 5 | 7.7 (" in labelled and "| −6.3 (" in labelled and "| 33.3 % (" in labelled
     assert "\n| fifties | 7 | 7 | 8.9 (" in estimated and "| +0.3 (" in estimated and "| 42.9 % (" in estimated
     assert "\n| twenties | 1 | 1 | 30.0 | +30.0 | 0.0 % | 10.0 |\n" in labelled and "twenties" not in estimated
-    by_group = text[text.index("## By group") :]
+    by_group = unwrapped(text[text.index("## Results by group") :])
     (head,) = [line for line in by_group.splitlines() if line.startswith("| Age group |")]
-    assert head == "| Age group | clips | speakers | gender right | confidently wrong | unsure | no speech |"
+    assert head == "| Age group | clips | speakers | gender accuracy | confidently wrong | unsure | no speech |"
     assert "Age by age group is in “Age by decade”." in by_group
     shown = page.html(found, clips)
-    assert shown.count("<h3>Age by decade</h3>") == shown.count("<th>Estimated decade</th>") == 1
+    assert shown.count('<h3 id="decades">Age by decade</h3>') == shown.count("<th>Estimated decade</th>") == 1
     assert '<td class="name">sixties</td><td class="n">6</td><td class="n">5</td><td class="n">7.7<br>' in shown
     assert "MAE (circles) and bias (squares) of each labelled decade" in shown
 

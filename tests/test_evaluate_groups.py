@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 import models
-from test_evaluate import value
+from test_evaluate import unwrapped, value
 from voxtrait import synthetic
 from voxtrait.bundle import Bundle
 from voxtrait.evaluate import clips, evaluate, figures, languages, limits, page, report, slices
@@ -88,7 +88,7 @@ def test_a_slice_without_any_answer_is_there_and_says_so(tmp_path: Path) -> None
     found = built(tmp_path, [{}, {"locale": "cy", "status": "no_speech"}])
     celtic = found["slices"]["locale_group"]["Celtic"]
     assert (celtic["n_clips"], celtic["unanswered"]["no_speech"]["value"], celtic["gender"]["accuracy"]) == (0, 1, None)
-    assert "1 clips with no speech" in found["limits"][-1]
+    assert "Clips without a prediction: 1 without speech" in found["limits"][-1]
 
 
 def test_children_are_a_slice_of_their_own_and_a_teen_of_unknown_years_is_none_of_them(tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_children_are_a_slice_of_their_own_and_a_teen_of_unknown_years_is_none_o
     under = found["slices"]["children"]["under 13"]["gender"]
     assert (under["accuracy"]["value"], under["wrong_sure"]["value"], under["unsure"]["value"]) == (0.5, 0.25, 0.25)
     first = found["children"][0]
-    assert first.startswith("Under 13 (4 speakers, too few to say much): gender is as labelled in 50.0 % (")
-    assert "confidently wrong in 25.0 % (" in first
+    assert first.startswith("Under 13 (4 speakers, too few for reliable figures): gender accuracy 50.0 % (")
+    assert "confidently wrong 25.0 % (" in first
     assert len(found["children"]) == 3  # adults are none
-    assert all(sentence in page.card(found) for sentence in found["children"])
-    assert "No child and no teen" in page.card(built(tmp_path, [{}, MALE]))
+    assert all(sentence in unwrapped(page.card(found)) for sentence in found["children"])
+    assert "The evaluated clips include no children and no teens." in page.card(built(tmp_path, [{}, MALE]))
 
 
 def test_women_and_men_of_an_age_are_held_against_each_other(tmp_path: Path) -> None:
@@ -124,7 +124,8 @@ def test_women_and_men_of_an_age_are_held_against_each_other(tmp_path: Path) -> 
     assert fairness["adults"]["female"]["value"] == pytest.approx(31 / 32, abs=1e-6)
     assert fairness["adults"]["male"]["value"] == pytest.approx(16 / 21, abs=1e-6)
     (sentence,) = [text for text in found["limits"] if text.startswith("Among adults")]
-    assert "most in the thirties, by 25.0 points, male voices being recognised less often" in sentence
+    lower = "most in the thirties: the recall of male voices is lower by 25.0 points"
+    assert f"{lower} (among age groups with at least 20 speakers of each gender)." in sentence
     assert "chance" not in sentence
     assert "| thirties | 30 | 100.0 % (100.0–100.0) | 20 | 75.0 % (" in page.card(found)
     alone = slices.fairness(answers(tmp_path, [{}])[0])
@@ -137,22 +138,22 @@ def test_limits_name_the_worst_group_and_say_where_that_may_be_chance(tmp_path: 
     bad = [WRONG | {"locale": "ja", "age_years": 71.0}] * 11 + [{"locale": "ja", "age_years": 71.0}]
     few = [WRONG | {"locale": "kab", "age_years": 55.0}] * 9
     found = limits.sentences(built(tmp_path, good + bad + few))
-    assert found[0].startswith("Age is off by 8.7 years (")
-    assert found[0].endswith("always answering 32 would be off by 6.7 years: in years it is no better than that.")
+    assert found[0].startswith("The mean absolute error (MAE) of the age is 8.7 years (")
+    assert found[0].endswith(
+        "Always predicting 32 years has an MAE of 6.7 years. In years, the model is not better than that guess."
+    )
     assert found[2].startswith(
-        "By language family, gender is right least often for Japonic: 8.3 % (0.0–25.0), 12 speakers; age is"
+        "By language family, gender accuracy is lowest for Japonic: 8.3 % (0.0–25.0), 12 speakers; the age error is"
     )
-    assert "Answered on average: seventies 41.0 years too young." in found
-    assert (
-        "The 80 % interval of age holds fewer of the true ages than it promises: seventies, 0.0 % (0.0–0.0)." in found
-    )
-    assert "Fewer than 10 speakers, so that their figures say little: female fifties." in found
-    assert any(text.startswith("Not tested at all: female under ten, female teens,") for text in found)
+    assert "Age groups estimated too young or too old on average: seventies 41.0 years too young." in found
+    assert "The 80 % interval contains fewer than 80 % of the true ages for: seventies, 0.0 % (0.0–0.0)." in found
+    assert "Unreliable figures, from fewer than 10 speakers: female fifties." in found
+    assert any(text.startswith("Not tested: female under ten, female teens,") for text in found)
     close = (
         [{"locale": "de"}] * 15 + [WRONG | {"locale": "de"}] + [{"locale": "ja"}] * 14 + [WRONG | {"locale": "ja"}] * 2
     )
     (sentence,) = [text for text in limits.sentences(built(tmp_path, close)) if text.startswith("By language")]
-    assert "Japonic: 87.5 % (68.8–100.0), 16 speakers, which may be chance beside 90.6 % over all" in sentence
+    assert "Japonic: 87.5 % (68.8–100.0), 16 speakers (may be chance; overall 90.6 %)" in sentence
 
 
 def test_a_bundle_that_answers_in_years(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_bundle_that_answers_in_years(tmp_path: Path) -> None:
     card = page.card(found)
     assert "age: single years from 0 to 99." in card
     assert "| nothing | made up | CC0-1.0 |" in card
-    assert "No weights of others" not in card
+    assert "without published weights" not in card
     assert "nothing, made up, licence CC0-1.0" in page.html(found, answers(tmp_path, rows)[0])
 
 

@@ -113,8 +113,11 @@ def test_a_file_that_may_not_be_read(bundle: str, tmp_path: Path) -> None:
         ("a,b\n1,2\n", "no column 'path'"),
         ("path,split\na.wav,dev\n", "got split 'dev', expected one of train, validation, test"),
         ("path,age_years\na.wav,young\n", "a column has values of the wrong type"),
-        ("path\na.wav\n", "has a label of gender or age"),
-        ("path,gender,split\na.wav,male,train\n", "no clip of split 'test' in the manifest (it has: train)"),
+        ("path\na.wav\n", "no labels to evaluate: 1 clip in split 'all', none with a label of gender or age"),
+        (
+            "path,gender,split\na.wav,male,train\n",
+            "no clips in split 'test'. Splits of the manifest: train. Select one with --split",
+        ),
     ],
 )
 def test_evaluate_with_a_bad_manifest(bundle: str, tmp_path: Path, content: str | None, words: str) -> None:

@@ -1,4 +1,4 @@
-"""A bundle and a manifest become a report: figures, page, model card, predictions; always by the recogniser.
+"""Evaluates a bundle on a manifest and writes the report: figures, page, model card, predictions.
 
 ::
 
@@ -18,6 +18,7 @@ import polars as pl
 from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import NothingToDoError
 from voxtrait.evaluate import clips, page, report
+from voxtrait.evaluate.wording import counted
 from voxtrait.manifest.table import history, read, with_absolute_paths
 from voxtrait.recognize import load
 from voxtrait.storage import path_of, text_of
@@ -35,25 +36,25 @@ def evaluate(
     jobs: int = 1,
     label: str | None = None,
 ) -> dict[str, Any]:
-    """Measure a bundle on the labelled clips of a manifest and write the report; a killed run can be resumed.
+    """Evaluate a bundle on the labelled clips of a manifest and write the report. Interrupted runs are resumed.
 
     Args:
-        bundle: a folder, the name of a shipped bundle, or ``None`` for the default one.
-        manifest: the table.
-        out: the folder for ``report.json``, ``report.html``, ``model-card.md`` and ``predictions.csv``.
-        split: which rows; ``None`` means ``test`` where the manifest has splits and else ``all``.
-        allow_leak: measure although the bundle was trained on some of the speakers; the report states it.
-        jobs: processes.
-        label: of a progress line on standard error; ``None`` for none.
+        bundle: a folder, the name of a shipped bundle, or ``None`` for the default bundle.
+        manifest: path of the manifest.
+        out: folder for ``report.json``, ``report.html``, ``model-card.md`` and ``predictions.csv``.
+        split: split to evaluate; ``None`` means ``test`` if the manifest has splits, otherwise ``all``.
+        allow_leak: evaluate even if the bundle was trained on some of the speakers; the report is marked as leaked.
+        jobs: number of worker processes.
+        label: text of the progress line on standard error; ``None`` for no progress line.
 
     Returns:
         The content of ``report.json``.
 
     Raises:
-        BundleError: if the bundle cannot be trusted.
-        ManifestError: if the table is no manifest.
-        LeakageError: if the bundle was made with speakers of these clips, or they are in another split too.
-        NothingToDoError: if there is no clip with a label of a task of this bundle.
+        BundleError: if the bundle is damaged or incomplete.
+        ManifestError: if the table is not a manifest.
+        LeakageError: if the bundle was trained on speakers of these clips, or if they also occur in another split.
+        NothingToDoError: if no clip has a label of a task of this bundle.
     """
     recognizer = load(bundle)
     whole = read(manifest)
@@ -61,7 +62,9 @@ def evaluate(
     labelled = clips.with_truth(chosen, tuple(recognizer.bundle.outputs))
     if not labelled.height:
         tasks = " or ".join(recognizer.bundle.outputs)
-        raise NothingToDoError(f"none of the {chosen.height} clips of split '{name}' has a label of {tasks}")
+        raise NothingToDoError(
+            f"no labels to evaluate: {counted(chosen.height, 'clip')} in split '{name}', none with a label of {tasks}"
+        )
     home = Path(manifest).parent
     leakage = clips.examine(labelled, whole, name, recognizer.bundle, allow_leak=allow_leak, folder=home)
     folder = Path(out)
@@ -69,7 +72,7 @@ def evaluate(
     paths = list(map(path_of, with_absolute_paths(labelled, Path(manifest).parent)["path"]))
     shards = recognizer.predict_shards(paths, parts, jobs=jobs, label=label)
     predicted = pl.concat([labelled, pl.read_parquet(shards).drop("path", "age_groups")], how="horizontal")
-    # others read the report: this machine's folders are of no use to them
+    # the report is for other machines too: remove the folders of this one
     here = f"{text_of(Path(manifest).parent.resolve())}/"
     predicted = predicted.with_columns(pl.col("message").str.replace_all(here, "", literal=True))
     figures = report.build(

@@ -1,4 +1,4 @@
-"""Which clips are evaluated, their true labels, and whether the bundle was trained on their speakers."""
+"""Selects the clips to evaluate, reads their true labels, and checks them for leakage from the training set."""
 
 import contextlib
 import dataclasses
@@ -10,6 +10,7 @@ import polars as pl
 
 from voxtrait.bundle import Bundle, hash_speaker
 from voxtrait.errors import LeakageError, NothingToDoError, OptionError
+from voxtrait.evaluate.wording import counted
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS, SPLITS
 from voxtrait.manifest.table import SPLIT_UNIT, with_absolute_paths
 
@@ -24,28 +25,32 @@ PREDICTION_COLUMNS: Final = (
 
 @dataclasses.dataclass(frozen=True)
 class Leakage:
-    """What is known about speakers and clips that the bundle may have been trained on."""
+    """Speakers and clips shared with the training set of the bundle or with other splits.
 
-    verdict: str  # "none", or "unknown: …", or "shared: …"
-    banners: tuple[str, ...]  # sentences at the top of the report
-    checks: dict[str, Any] = dataclasses.field(
-        default_factory=dict
-    )  # speakers, contents, sentences: with what, how many
+    Attributes:
+        verdict: ``"none"``, ``"unknown: …"`` or ``"shared: …"``.
+        banners: warnings at the top of the report.
+        checks: for ``speakers``, ``contents`` and ``sentences``: what they were compared with, and how many are shared.
+    """
+
+    verdict: str
+    banners: tuple[str, ...]
+    checks: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def choose(table: pl.DataFrame, split: str | None) -> tuple[pl.DataFrame, str]:
-    """Take the rows of a split.
+    """Return the rows of a split.
 
     Args:
         table: a manifest.
-        split: ``train``, ``validation``, ``test``, ``all``, or ``None``: ``test`` where there are splits, else ``all``.
+        split: ``train``, ``validation``, ``test``, ``all``, or ``None``: ``test`` if there are splits, else ``all``.
 
     Returns:
-        The rows and the name of what they are.
+        The rows, and the name of the split.
 
     Raises:
-        OptionError: if ``split`` is none of these.
-        NothingToDoError: if there is no such row.
+        OptionError: if ``split`` has another value.
+        NothingToDoError: if the split has no rows.
     """
     if split not in (None, ALL, *SPLITS):
         raise OptionError(f"got the split {split!r}, expected one of {', '.join((*SPLITS, ALL))}")
@@ -53,19 +58,19 @@ def choose(table: pl.DataFrame, split: str | None) -> tuple[pl.DataFrame, str]:
     rows = table if name == ALL else table.filter(pl.col("split") == name)
     if not rows.height:
         found = ", ".join(table["split"].drop_nulls().unique().sort()) or "none"
-        raise NothingToDoError(f"no clip of split '{name}' in the manifest (it has: {found}): choose with --split")
+        raise NothingToDoError(f"no clips in split '{name}'. Splits of the manifest: {found}. Select one with --split")
     return rows, name
 
 
 def with_truth(table: pl.DataFrame, tasks: tuple[str, ...]) -> pl.DataFrame:
-    """Keep the rows with a label of one of the tasks, and add their true labels in columns of one spelling.
+    """Return the rows with a label of one of the tasks, with columns of their true labels.
 
-    Years come from ``age_years`` where known and else from the middle of the age group. The clips of a person
-    share ``speaker``, a number; a clip without a speaker id is taken for a person of its own.
+    Years come from ``age_years`` if known, otherwise from the middle of the age group. The clips of one speaker
+    share a number in ``speaker``. A clip without a speaker id counts as its own speaker.
 
     Returns:
         ``clip_id path speaker_id corpus release locale true_gender true_age_group true_age_years years_known speaker``,
-        and ``split_unit`` where the manifest has it. ``years_known`` is false where the years are a middle.
+        and ``split_unit`` if the manifest has it. ``years_known`` is false where the years come from the age group.
     """
     years = pl.col("age_years").is_between(0, 130, closed="left")
     middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
@@ -97,21 +102,21 @@ def examine(
     allow_leak: bool,
     folder: Path | None = None,
 ) -> Leakage:
-    """Find out whether the bundle may have been trained on these people, or on these very clips.
+    """Check whether the bundle may have been trained on these speakers or clips.
 
-    Files of another split with the same bytes are counted in the verdict and in a banner; sentences that another split
-    has too are counted. Copies under other bytes are what ``voxtrait corpus leakage`` is for.
+    Files with the same bytes in another split are counted in the verdict and in a banner. Sentences that also occur
+    in another split are only counted. To find copies with different bytes, use ``voxtrait corpus leakage``.
 
     Args:
-        clips: those to be evaluated, with ``speaker_id``.
-        whole: the manifest they come from.
-        split: their name in it.
-        bundle: with the hashes of the speakers it was trained and selected on.
-        allow_leak: report what is shared instead of refusing.
-        folder: of the manifest, which relative paths start from; ``None`` opens no file.
+        clips: clips to evaluate, with ``speaker_id``.
+        whole: the manifest that the clips come from.
+        split: name of their split.
+        bundle: bundle with the hashes of the speakers used for its training and model selection.
+        allow_leak: report shared speakers instead of raising an error.
+        folder: folder of the manifest, for relative paths; ``None`` to open no files.
 
     Raises:
-        LeakageError: if a speaker is shared and ``allow_leak`` is not given.
+        LeakageError: if a speaker is shared and ``allow_leak`` is false.
     """
     known = bundle.speakers()
     ids = clips["speaker_id"].drop_nulls().unique()
@@ -119,14 +124,14 @@ def examine(
     others = whole.filter(pl.col("split") != split) if split != ALL else whole.clear()
     both = ids.filter(ids.is_in(others["speaker_id"].drop_nulls().unique().implode()))
     shared = [
-        _count(clips, trained_on) + f" that {bundle.title} was trained or chosen on" if trained_on.len() else "",
-        _count(clips, both) + " who are in another split of the manifest too" if both.len() else "",
+        _count(clips, trained_on, f"used for the training or model selection of {bundle.title}"),
+        _count(clips, both, "also found in another split of the manifest"),
     ]
     found = [text for text in shared if text]
     if found and not allow_leak:
         raise LeakageError(
-            f"{'; '.join(found)}: figures on people a model knows are too good to be true. Choose other clips with "
-            "--split, or say --allow-leak to get a report that is marked"
+            f"leakage: {'; '.join(found)}. Results on such speakers are inflated. Select other clips with --split, or "
+            "pass --allow-leak to get a report marked as leaked"
         )
     where = ["other splits of the manifest"] if others.height else []
     trained = [f"speakers of {bundle.title}"] if known else []
@@ -139,18 +144,17 @@ def examine(
         "sentences": _sentences(clips, whole, others) | {"compared_with": where},
     }  # fmt: skip
     if same := checks["contents"]["shared"]:
-        found.append(f"{same} of {clips.height} clips {'has' if same == 1 else 'have'} the same bytes in another split")
+        verb = "has" if same == 1 else "have"
+        found.append(f"{same} of {counted(clips.height, 'clip')} {verb} the same bytes in another split")
     doubts = _doubts(clips, known)
     verdict = f"shared: {'; '.join(found)}" if found else f"unknown: {doubts[0]}" if doubts else "none"
-    banners = [f"These figures are too good to be true: {text}." for text in found]
-    banners += [
-        f"Nobody can say whether the model knows these voices ({text}): figures may be too good." for text in doubts
-    ]
+    banners = [f"These figures are inflated by leakage: {text}." for text in found]
+    banners += [f"Leakage is unknown ({text}): these figures may be inflated." for text in doubts]
     return Leakage(verdict, tuple(banners), checks)
 
 
 def _contents(clips: pl.DataFrame, others: pl.DataFrame, folder: Path | None) -> dict[str, Any]:
-    """Count the clips whose bytes are in the other splits too; only files of one size are read at all."""
+    """Count the clips whose bytes also occur in other splits. Only files with equal sizes are read."""
     if folder is None or not others.height:
         return {"shared": None, "unknown": None}
     here, there = (
@@ -179,15 +183,18 @@ def _digest(path: str) -> bytes | None:
 
 
 def _sentences(clips: pl.DataFrame, whole: pl.DataFrame, others: pl.DataFrame) -> dict[str, Any]:
-    """Count the sentences of these clips that are read in the other splits too."""
+    """Count the sentences of these clips that also occur in other splits."""
     read = whole.join(clips, on="clip_id", how="semi")["sentence"]
     shared = read.drop_nulls().unique().is_in(others["sentence"].drop_nulls().unique().implode()).sum()
     return {"shared": int(shared) if others.height else None, "unknown": read.null_count()}
 
 
-def _count(clips: pl.DataFrame, speakers: pl.Series) -> str:
+def _count(clips: pl.DataFrame, speakers: pl.Series, words: str) -> str:
+    if not speakers.len():
+        return ""
     n = clips.filter(pl.col("speaker_id").is_in(speakers.implode())).height
-    return f"{n} of {clips.height} clips are of {speakers.len()} speaker{'s' if speakers.len() != 1 else ''}"
+    verb = "is" if n == 1 else "are"
+    return f"{n} of {counted(clips.height, 'clip')} {verb} from {counted(speakers.len(), 'speaker')} {words}"
 
 
 def _doubts(clips: pl.DataFrame, known: frozenset[str]) -> list[str]:
@@ -195,7 +202,9 @@ def _doubts(clips: pl.DataFrame, known: frozenset[str]) -> list[str]:
     without = clips["speaker_id"].null_count()
     if without:
         doubts.append(
-            "no speaker ids" if without == clips.height else f"{without} of {clips.height} clips have no speaker id"
+            "no speaker ids"
+            if without == clips.height
+            else f"{without} of {counted(clips.height, 'clip')} without a speaker id"
         )
     if not known:
         doubts.append("the bundle lists no speakers")

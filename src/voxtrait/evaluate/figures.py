@@ -1,4 +1,4 @@
-"""The figures of gender and of age over a table of clips, and what they are made of."""
+"""Computes the figures of gender and age over a table of clips with predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -13,7 +13,7 @@ from voxtrait.evaluate.metrics import Figure, Floats
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, UNSURE, YEARS, parts_of
 
 Interval = dict[str, float | None] | None
-"""A figure in a report: ``{"value", "low", "high"}``, or ``None`` where it is not defined."""
+"""A figure in a report: ``{"value", "low", "high"}``, or ``None`` if it is undefined."""
 
 GENDER_FIGURES: Final = ("uar", "accuracy", "ece", "unsure", "uar_sure", "wrong_sure", "uar_by_speaker")
 AGE_FIGURES: Final = (
@@ -23,11 +23,11 @@ AGE_FIGURES: Final = (
 )
 LEAST_IN_BIN: Final = 20  # clips of a bin in the calibration plot
 STATUSES: Final = ("ok", "no_speech", "too_short", "error")
-FEW: Final = 10  # speakers below which figures are unreliable: they are marked, and no sentence uses them
+FEW: Final = 10  # speakers below which figures are unreliable: reports mark them, and no sentence uses them
 
 
 def gender_figures(clips: pl.DataFrame) -> dict[str, Figure]:
-    """Give the figures of gender over clips with ``true_gender``, ``p_female`` and ``gender``."""
+    """Compute the figures of gender over clips with ``true_gender``, ``p_female`` and ``gender``."""
     truth, predicted = index(clips["true_gender"], GENDERS), decided(clips)
     unsure = (clips["gender"] == UNSURE).to_numpy()
     uar = metrics.uar(truth, predicted)
@@ -43,11 +43,11 @@ def gender_figures(clips: pl.DataFrame) -> dict[str, Figure]:
 
 
 def age_figures(clips: pl.DataFrame, bundle: Bundle, constant: float | None = None) -> dict[str, Figure]:
-    """Give the figures of age over clips with ``true_age_years`` and ``age_years``.
+    """Compute the figures of age over clips with ``true_age_years`` and ``age_years``.
 
     Args:
-        clips: with predictions, a row a clip.
-        bundle: that predicted them.
+        clips: one row per clip, with its prediction.
+        bundle: the bundle that made the predictions.
         constant: years of the constant guess; ``None`` for the median of these clips.
     """
     truth, predicted = clips["true_age_years"].to_numpy(), clips["age_years"].to_numpy()
@@ -79,36 +79,36 @@ def age_figures(clips: pl.DataFrame, bundle: Bundle, constant: float | None = No
 
 
 def status_figures(clips: pl.DataFrame) -> dict[str, Figure]:
-    """Return the share of clips without predicted values, by their status."""
+    """Compute the share of clips without a prediction, by status."""
     return {status: metrics.mean((clips["status"] == status).to_numpy()) for status in STATUSES if status != "ok"}
 
 
 def intervals(clips: pl.DataFrame, figures: Mapping[str, Figure], names: Sequence[str]) -> dict[str, Interval]:
-    """Give the named figures their intervals; what is not there or not defined is ``None``."""
+    """Compute the intervals of the named figures; missing and undefined figures are ``None``."""
     wanted = {name: figures[name] for name in names if name in figures}
     found = metrics.bootstrap(wanted, clips["speaker"].to_numpy())
     return {name: _rounded(found[name]) if name in found else None for name in names}
 
 
 def gender_clips(clips: pl.DataFrame) -> pl.DataFrame:
-    """Keep the clips whose gender is known and predicted."""
+    """Return the clips with a gender label and a predicted gender."""
     return clips.filter(pl.col("status") == "ok").drop_nulls(["true_gender", "p_female"])
 
 
 def age_clips(clips: pl.DataFrame) -> pl.DataFrame:
-    """Keep the clips whose age is known and predicted."""
+    """Return the clips with an age label and a predicted age."""
     return clips.filter(pl.col("status") == "ok").drop_nulls(["true_age_years", "age_years"])
 
 
 def counts(clips: pl.DataFrame) -> dict[str, int | None]:
-    """Count clips, and people: ``None`` where nobody has an id."""
+    """Count clips and speakers; ``None`` speakers if no clip has a speaker id."""
     known = clips["speaker_id"].drop_nulls()
     n_speakers = known.n_unique() if known.len() or not clips.height else None
     return {"n_clips": clips.height, "n_speakers": n_speakers}
 
 
 def median_age(clips: pl.DataFrame) -> float | None:
-    """Give the constant guess with the least absolute error."""
+    """Return the median age: the constant guess with the lowest MAE."""
     median = clips["true_age_years"].median()
     return None if median is None else float(str(median))
 
@@ -150,19 +150,19 @@ def merged_bins(bins: Sequence[Mapping[str, Any]], least: int = LEAST_IN_BIN) ->
 
 
 def decided(clips: pl.DataFrame) -> npt.NDArray[np.int64]:
-    """Give the index of the likelier gender, inside the band of abstention too."""
+    """Return the index of the more probable gender, also inside the abstention band."""
     female, male = GENDERS.index("female"), GENDERS.index("male")
     return np.where(clips["p_female"].to_numpy() >= 0.5, female, male)
 
 
 def index(values: pl.Series, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Give the index of each value among the labels, -1 for what is not among them."""
+    """Return the index of each value in the labels; -1 for other values."""
     at = values.replace_strict(list(labels), range(len(labels)), default=-1, return_dtype=pl.Int64)
     return at.fill_null(-1).to_numpy()
 
 
 def groups_of(bundle: Bundle) -> list[str]:
-    """List the age groups that a bundle can predict: all where it predicts years."""
+    """List the age groups that a bundle can predict: all of them if it predicts years."""
     labels = bundle.outputs.get("age", ())
     if tuple(labels) == YEARS:
         return list(AGE_GROUPS)
@@ -171,12 +171,12 @@ def groups_of(bundle: Bundle) -> list[str]:
 
 
 def joint_labels(bundle: Bundle) -> list[str]:
-    """List the classes of gender and age group that a bundle has; none for most."""
+    """List the joint classes of gender and age group of a bundle; most bundles have none."""
     return [label for label in bundle.outputs.get("age", ()) if label in JOINT_CLASSES]
 
 
 def true_joint(clips: pl.DataFrame, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Give the index of each clip's gender and age group among the labels, -1 for what is not among them."""
+    """Return the index of each clip's gender and age group in the labels; -1 for other classes."""
     return index(clips.select(pl.concat_str("true_gender", pl.lit("_"), "true_age_group")).to_series(), labels)
 
 
@@ -187,5 +187,5 @@ def _rounded(interval: metrics.Interval) -> Interval:
 
 
 def _shares(clips: pl.DataFrame) -> Floats:
-    """Weigh clips so that each speaker counts as one."""
+    """Return clip weights that sum to 1 for each speaker."""
     return clips.select(1 / pl.len().over("speaker")).to_series().to_numpy()

@@ -1,4 +1,4 @@
-"""Errors by group as plain numbers: the part of a report that is stored in ``bundle.json``.
+"""Selects the errors by group of a report that ``bundle.json`` stores.
 
 The age error is stored twice. ``by_group`` groups clips by the labelled decade: it shows which ages are estimated too
 young or too old. ``by_estimate`` groups them by the estimated decade: it shows how far off an estimate in that decade
@@ -12,7 +12,7 @@ from voxtrait.evaluate.slices import CHILDREN
 from voxtrait.labels import AGE_GROUPS, GENDERS
 
 LEAST_SPEAKERS: Final = 5
-"""Fewest speakers of a group whose error is stored in a bundle. Clips without speaker ids do not count as speakers."""
+"""Minimum number of speakers of a group in a bundle. Clips without speaker ids do not count as speakers."""
 BY_GROUP: Final = "by_group"
 BY_ESTIMATE: Final = "by_estimate"
 AGE_KINDS: Final = {BY_GROUP: "age_group", BY_ESTIMATE: "estimated_age_group"}
@@ -23,10 +23,10 @@ DIGITS: Final = 3  # of every number
 
 
 def by_group(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Pick the errors by group from a report.
+    """Return the errors by group of a report.
 
     Args:
-        report: with ``slices`` and ``fairness``, as :func:`voxtrait.evaluate.report.build` gives it.
+        report: the result of :func:`voxtrait.evaluate.report.build`.
 
     Returns:
         ``age``: ``by_group`` and ``by_estimate``, each age group → ``n_clips n_speakers mae bias coverage80`` (years,
@@ -50,15 +50,15 @@ def by_group(report: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def by_decade(scores: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
-    """Read the errors of age by decade from the scores of a bundle.
+    """Return the age errors by decade from the scores of a bundle.
 
     Args:
-        scores: of a bundle.
+        scores: the scores of a bundle.
         key: :data:`BY_GROUP` or :data:`BY_ESTIMATE`.
 
     Returns:
-        Age group → ``n_clips n_speakers mae bias coverage80``, the youngest first. Empty for a bundle without them,
-        such as one that was trained before they existed.
+        Age group → ``n_clips n_speakers mae bias coverage80``, the youngest first. Empty for a bundle without these
+        figures, such as one from an older version.
 
     Examples:
         >>> row = {"n_clips": 40, "n_speakers": 12, "mae": 9.1, "bias": -6.2, "coverage80": 0.71}

@@ -1,16 +1,16 @@
-"""Which family a language belongs to: the groups of locales in a report.
+"""Maps locales to language families, by which a report groups them.
 
-Single locales are often a handful of speakers; the family is what they share of sounds and melody. After Glottolog 5
+A single locale often has only a few speakers. Languages of one family share sounds and melody. Source: Glottolog 5
 (H. Hammarström et al., https://glottolog.org) with the usual names; Indo-European and Afro-Asiatic are divided into
-their branches, because they are most of every corpus. Creoles, and what is not in the table, are "other". Codes are ISO
-639-1, or 639-3 where that has none: the language part of a locale (``fy`` of ``fy-NL``).
+their branches, because they are most of every corpus. Creoles and unlisted languages are "other". Codes are ISO 639-1,
+or ISO 639-3 for languages without such a code: the language part of a locale (``fy`` of ``fy-NL``).
 """
 
 import re
 from typing import Final
 
 OTHER: Final = "other"
-"""The group of a language that is not in the table."""
+"""The group of languages that are not in the table."""
 
 _FAMILIES: Final = {
     "Germanic": "af da de en fo fy gsw is lb li nb nds nl nn no pdc sco sv yi",
@@ -56,10 +56,10 @@ FAMILY: Final = {code: family for family, codes in _FAMILIES.items() for code in
 
 
 def family_of(locale: str) -> str:
-    """Name the family of a locale's language, :data:`OTHER` where it is not known.
+    """Return the family of a locale's language, or :data:`OTHER` for an unlisted language.
 
     Args:
-        locale: such as ``en``, ``fy-NL``, ``rm-sursilv`` or ``zh_CN``, in any case.
+        locale: locale such as ``en``, ``fy-NL``, ``rm-sursilv`` or ``zh_CN``, in any case.
 
     Examples:
         >>> family_of("sv-SE"), family_of("lv"), family_of("zh_HK"), family_of("qaa")

@@ -1,10 +1,10 @@
-"""Figures of merit as pure functions on arrays, and their bootstrap over speakers.
+"""Figures of merit as pure functions on arrays, with bootstrap intervals over speakers.
 
-Every figure here is a function of sums over clips: UAR of hits and counts a class, MAE of absolute errors and a count.
-A :class:`Figure` keeps the terms of each clip in those sums, so that ``.value`` is the plain number. :func:`bootstrap`
-sums over clips once a speaker, not once a draw: a thousand draws over a million clips take seconds.
+Every figure is a function of sums over clips: UAR of hits and counts per class, MAE of absolute errors and a count.
+A :class:`Figure` stores what each clip adds to those sums; ``.value`` is the figure itself. :func:`bootstrap` sums over
+clips once per speaker, not once per draw: 1,000 draws over a million clips take seconds.
 
-Clips of one speaker are alike, so the bootstrap draws speakers, with all of their clips (the cluster bootstrap:
+Clips of one speaker are similar, so the bootstrap draws speakers, with all of their clips (cluster bootstrap:
 Field & Welsh, J. R. Statist. Soc. B 69, 2007). Intervals are percentiles.
 """
 
@@ -23,11 +23,11 @@ DRAWS: Final = 1000
 CONFIDENCE: Final = 0.95
 CALIBRATION_BINS: Final = 10  # of P(female), each 0.1 wide
 _CHUNK: Final = 4_000_000  # speakers × draws in memory at a time
-_SAME_SHARE: Final = 1e-12  # shares that differ by less are equal: rounding errors of sums of weights
+_SAME_SHARE: Final = 1e-12  # shares that differ by less count as equal (rounding errors)
 
 
 class Interval(NamedTuple):
-    """A figure with its confidence interval: all ``None`` where it is undefined, bounds ``None`` below two speakers."""
+    """A figure with its confidence interval. All are ``None`` if undefined; bounds are ``None`` below two speakers."""
 
     value: float | None
     low: float | None
@@ -35,7 +35,7 @@ class Interval(NamedTuple):
 
 
 class EqualError(NamedTuple):
-    """An equal error rate, and the threshold at which it is reached."""
+    """An equal error rate and its threshold."""
 
     rate: float  # share of pairs, 0 to 1
     threshold: float  # in the unit of the scores
@@ -50,7 +50,7 @@ class Figure:
 
     @property
     def value(self) -> float:
-        """The figure over all clips; NaN where it is undefined."""
+        """The figure over all clips; NaN if undefined."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return float(self.of(self.parts.sum(axis=1)))
 
@@ -89,8 +89,8 @@ def per_class_recall(truth: npt.ArrayLike, predicted: npt.ArrayLike, n_classes: 
     """Recall of each class ``k``: #(truth = predicted = k) / #(truth = k); NaN for a class that does not occur.
 
     Args:
-        truth: ``(clips,)``, class indices; a negative one for a clip that does not count.
-        predicted: ``(clips,)``, class indices; a negative one for a prediction that is none of the classes.
+        truth: ``(clips,)``, class indices; negative for clips that do not count.
+        predicted: ``(clips,)``, class indices; negative for predictions outside the classes.
         n_classes: number of classes.
 
     Examples:
@@ -103,12 +103,12 @@ def per_class_recall(truth: npt.ArrayLike, predicted: npt.ArrayLike, n_classes: 
 def uar(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
     """Unweighted average recall (balanced accuracy): the mean of the recalls of the classes that occur in ``truth``.
 
-    The figure of the paralinguistic challenges (Schuller et al., Interspeech 2009): always guessing one of K classes
-    gives 1/K, however unequal the classes are. In the bootstrap, draws in which a class is missing do not count.
+    The figure of the paralinguistic challenges (Schuller et al., Interspeech 2009). Always guessing one of K classes
+    gives 1/K, whatever the class sizes. Bootstrap draws without one of the classes are ignored.
 
     Args:
-        truth: ``(clips,)``, class indices; a negative one for a clip that does not count.
-        predicted: ``(clips,)``, class indices; a negative one for a prediction that is none of the classes.
+        truth: ``(clips,)``, class indices; negative for clips that do not count.
+        predicted: ``(clips,)``, class indices; negative for predictions outside the classes.
 
     Examples:
         >>> uar([0, 1, 1, 1], [0, 1, 0, 0]).value
@@ -142,7 +142,7 @@ def mae(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
 
 
 def pearson(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
-    """Pearson correlation r = cov(truth, predicted) / (sd(truth) sd(predicted)); NaN where one of them does not vary.
+    """Pearson correlation r = cov(truth, predicted) / (sd(truth) sd(predicted)); NaN if one of them is constant.
 
     Examples:
         >>> round(pearson([1, 2, 3], [2, 4, 7]).value, 4)
@@ -154,7 +154,7 @@ def pearson(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> Figure:
 
 
 def calibration_bins(is_female: npt.ArrayLike, p_female: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> Floats:
-    """Gather clips by their predicted probability, for a reliability diagram.
+    """Sum clips by predicted probability, for a reliability diagram.
 
     Args:
         is_female: ``(clips,)``, bool.
@@ -170,8 +170,8 @@ def calibration_bins(is_female: npt.ArrayLike, p_female: npt.ArrayLike, bins: in
 def ece(is_female: npt.ArrayLike, p_female: npt.ArrayLike, bins: int = CALIBRATION_BINS) -> Figure:
     """Expected calibration error: Σ_b (n_b / n) |mean p_female in b - share of female in b|.
 
-    The bins b divide ``p_female`` evenly. With few clips it is over 0 even for perfect probabilities, and resamples
-    have more of it than the sample.
+    The bins b have equal width. With few clips the ECE is above 0 even for perfect probabilities, and it is larger in
+    bootstrap samples than in the sample.
 
     Args:
         is_female: ``(clips,)``, bool.
@@ -195,7 +195,7 @@ def ece(is_female: npt.ArrayLike, p_female: npt.ArrayLike, bins: int = CALIBRATI
 
 
 def interval_coverage(truth: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> Figure:
-    """Share of intervals that hold the truth: #(low ≤ truth ≤ high) / n.
+    """Share of intervals that contain the truth: #(low ≤ truth ≤ high) / n.
 
     Examples:
         >>> interval_coverage([30.0, 50.0], [25.0, 20.0], [35.0, 45.0]).value
@@ -206,10 +206,11 @@ def interval_coverage(truth: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayL
 
 
 def quantile_range(values: npt.ArrayLike, low: float, high: float) -> Figure:
-    """Width from one quantile to another: Q(high) - Q(low), where Q(q) is the smallest value with a share of at least q
-    at or below it (definition 1 of Hyndman & Fan, Am. Stat. 50, 1996), so that it is one of the values.
+    """Distance between two quantiles, Q(high) - Q(low).
 
-    The sums are clips a distinct value: for ages in years or decades, not for numbers that hardly ever repeat.
+    Q(q) is the smallest of the values with a share of at least q at or below it (definition 1 of Hyndman & Fan, Am.
+    Stat. 50, 1996). There is one sum per distinct value: use it for ages in years or decades, not for continuous
+    numbers.
 
     Args:
         values: ``(clips,)``.
@@ -234,7 +235,7 @@ def quantile_range(values: npt.ArrayLike, low: float, high: float) -> Figure:
 
 
 def difference(first: Figure, second: Figure) -> Figure:
-    """Difference of two figures over the same clips, ``first`` - ``second``: drawn together, they vary together.
+    """Difference of two figures over the same clips, ``first`` - ``second``; the bootstrap draws both together.
 
     Examples:
         >>> difference(mean([1.0, 0.0]), mean([0.0, 0.5])).value
@@ -250,7 +251,7 @@ def equal_error_rate(
     same_weights: npt.ArrayLike | None = None,
     different_weights: npt.ArrayLike | None = None,
 ) -> EqualError:
-    """Compute the equal error rate (EER) of a verification, where both kinds of error are equally frequent.
+    """Compute the equal error rate (EER) of a speaker verification: the rate at which both kinds of error are equal.
 
     A pair is accepted if its score is at least the threshold t. In the terms of ISO/IEC 19795-1, the false non-match
     rate FNMR(t) is the share of same-speaker pairs below t, and the false match rate FMR(t) the share of
@@ -260,12 +261,12 @@ def equal_error_rate(
     Args:
         same: ``(pairs,)``, scores of same-speaker pairs; a higher score means more similar.
         different: ``(other pairs,)``, scores of different-speaker pairs.
-        same_weights: ``(pairs,)``, 0 or more; ``None`` weighs all the same.
+        same_weights: ``(pairs,)``, 0 or more; ``None`` for equal weights.
         different_weights: ``(other pairs,)``, likewise.
 
     Returns:
-        The EER, and the threshold at which the errors cross: an observed score, or the middle of the range where both
-        errors are equal.
+        The EER, and the threshold at which the errors cross: an observed score, or the middle of the range in which
+        both errors are equal.
 
     Raises:
         OptionError: if there are no pairs of one kind, a score or a weight is not finite, a weight is negative, all
@@ -307,17 +308,18 @@ def bootstrap(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Give figures their confidence intervals by drawing speakers with replacement; all figures use the same draws.
+    """Compute confidence intervals by drawing speakers with replacement; all figures use the same draws.
 
     Args:
-        figures: by name, all over the same clips.
+        figures: figures by name, all over the same clips.
         speakers: ``(clips,)``, integers or strings, the speaker of each clip.
-        draws: how many times to draw as many speakers as there are.
-        confidence: of the interval.
-        seed: of the draws.
+        draws: number of draws, each of as many speakers as there are.
+        confidence: level of the interval.
+        seed: random seed of the draws.
 
     Returns:
-        The intervals by name. A bound is moved to the value where the value is outside, as it may for :func:`ece`.
+        The intervals by name. If the value is outside its interval, as it may be for :func:`ece`, the nearer bound is
+        moved to the value.
 
     Examples:
         >>> bootstrap({"mae": mean([1.0, 1.0, 3.0])}, [0, 0, 1])["mae"]
@@ -340,7 +342,7 @@ def bootstrap(
 
 
 def _draws(n: int, draws: int, seed: int) -> Iterator[Floats]:
-    """Yield how often each of n speakers is drawn, ``(some draws, n)``, until there are enough."""
+    """Yield how often each of n speakers is drawn, ``(some draws, n)``, in chunks of draws."""
     rng = np.random.default_rng(seed)
     step = max(1, _CHUNK // n)
     for start in range(0, draws, step):
@@ -374,7 +376,8 @@ def _weighted_scores(kind: str, scores: npt.ArrayLike, weights: npt.ArrayLike | 
             "expected (pairs,) for both, with at least one pair"
         )
     if not np.isfinite(values).all():
-        raise OptionError(f"got {int((~np.isfinite(values)).sum())} {kind} scores that are not finite, expected none")
+        n = int((~np.isfinite(values)).sum())
+        raise OptionError(f"got {n} {kind} scores that are not finite, expected finite scores")
     if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.any()):
         raise OptionError(f"got {kind} weights that are negative, not finite or all 0, expected weights of 0 or more")
     return values, shares

@@ -1,35 +1,44 @@
-"""The report for readers: one HTML page with its pictures inside, and the model card in Markdown."""
+"""Writes a report as one HTML page with its figures inside, and as a model card in Markdown."""
 
 import functools
+import textwrap
 from collections.abc import Mapping
 from typing import Any, Final
 
 import polars as pl
 
 from voxtrait.evaluate import plots, wording
-from voxtrait.evaluate.figures import FEW, merged_bins
+from voxtrait.evaluate.figures import FEW, LEAST_IN_BIN, merged_bins
+from voxtrait.evaluate.slices import LARGEST
 from voxtrait.evaluate.wording import NAMES, SLICES, number
+from voxtrait.palette import pages
 
-DOTS: Final = 800  # clips drawn one by one in the picture of ages
+WIDTH: Final = 100  # characters of a line of the model card
+DOTS: Final = 800  # clips at most that the plot of ages shows as dots
 
 
 def html(report: Mapping[str, Any], clips: pl.DataFrame) -> str:
-    """Write the page.
+    """Write a report as one HTML page that needs no other file.
 
     Args:
-        report: as :func:`voxtrait.evaluate.report.build` gives it.
-        clips: the clips it was made of, for the picture of ages.
+        report: the result of :func:`voxtrait.evaluate.report.build`.
+        clips: the evaluated clips, for the plot of ages.
     """
-    return str(_environment().get_template("report.html").render(r=report, pictures=_pictures(report, clips)))
+    from markupsafe import Markup
+
+    pictures = _pictures(report, clips)
+    look = {"style": Markup(pages.style()), "mark": Markup(pages.MARK)}
+    return str(_environment().get_template("report.html").render(r=report, pictures=pictures, **look))
 
 
 def card(report: Mapping[str, Any]) -> str:
-    """Write the model card, from the same figures."""
-    return str(_environment().get_template("model-card.md").render(r=report))
+    """Write the model card of a report, in Markdown with lines of at most 100 characters outside tables."""
+    text = str(_environment().get_template("model-card.md").render(r=report))
+    return "".join(f"{_wrapped(line)}\n" for line in text.splitlines())
 
 
 def summary(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the figures as rows ``figure value low high`` of text, for a terminal."""
+    """Return the figures as text rows ``figure value low high``, for a terminal."""
     return [
         {"figure": f"{task}.{name}", **{key: number(row[key], name) for key in ("value", "low", "high")}}
         for task, names in NAMES.items()
@@ -77,17 +86,31 @@ def _environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {"NAMES": NAMES, "SLICES": SLICES, "FEW": FEW, "columns": wording.columns}
+    environment.globals |= {"NAMES": NAMES, "SLICES": SLICES, "columns": wording.columns}
+    environment.globals |= {"FEW": FEW, "LARGEST": LARGEST, "LEAST_IN_BIN": LEAST_IN_BIN}
     environment.globals |= {"DECADES": wording.DECADES, "DECADE_COLUMNS": wording.DECADE_COLUMNS}
     environment.globals |= {"USES": wording.USES, "MISUSES": wording.MISUSES, "LIMITS": wording.LIMITS}
     shown = {
         one.__name__: one
-        for one in (wording.bare, wording.bounds, wording.classes, wording.interval, wording.plain, number)
+        for one in (
+            *(wording.bare, wording.bounds, wording.classes, wording.counted),
+            wording.interval,
+            wording.plain,
+            number,
+        )
     }
     environment.filters |= shown | {"cell": _cell}
     return environment
 
 
+def _wrapped(line: str) -> str:
+    """Break a line of Markdown that is not part of a table."""
+    if line.startswith(("|", "#")):
+        return line
+    hanging = {"- ": "  ", "> ": "> "}.get(line[:2], "")
+    return textwrap.fill(line, WIDTH, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+
+
 def _cell(value: Any) -> str:
-    """Print a value in a cell of a Markdown table."""
+    """Format a value as a cell of a Markdown table."""
     return "–" if value is None else str(value).replace("|", "\\|").replace("\n", " ")

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from voxtrait import palette
+from voxtrait.evaluate.wording import counted
 from voxtrait.manifest import funnel
 from voxtrait.palette.drawing import dress, with_variables
 
@@ -36,7 +37,7 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
         share, count = float(shares[row, column]), counts[row][column]
         axes.add_patch(Rectangle((column, row), 0.97, 0.97, facecolor=_ACCENT, alpha=0.05 + 0.5 * share, linewidth=0))
         if count:
-            text = f"{share:.0%}\n{count:,}" if n <= 12 else f"{share:.0%}"
+            text = f"{100 * share:.0f} %" + (f"\n{count:,}" if n <= 12 else "")
             axes.text(column + 0.49, row + 0.49, text, ha="center", va="center", fontsize=8)
     names = [_words(label) for label in labels]
     axes.set(xlim=(0, n), ylim=(n, 0), xlabel="predicted", ylabel="true", aspect="equal")
@@ -115,10 +116,10 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> str:
     for row in bins:
         middle, width = (row["low"] + row["high"]) / 2, row["high"] - row["low"]
         height = 0.2 * row["n_clips"] / largest
-        axes.bar(middle, height, width - 0.01, color=_LINE)
+        axes.bar(middle, height, width - 0.01, color=_LINE, zorder=0)
         axes.text(middle, height + 0.01, f"{row['n_clips']:,}", ha="center", fontsize=7, color=_QUIET)
     axes.plot([row["p_female"] for row in bins], [row["share_female"] for row in bins], "o-", color=_ACCENT)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
     axes.set(xlabel="mean predicted P(female)", ylabel="share labelled female")
     return _svg(figure, "reliability", "Share labelled female over predicted P(female)")
 
@@ -182,8 +183,7 @@ def _words(name: str) -> str:
 
 
 def _people(row: Mapping[str, Any]) -> str:
-    n, what = (row["n_clips"], "clip") if row["n_speakers"] is None else (row["n_speakers"], "speaker")
-    return f"{n:,} {what}{'s' if n != 1 else ''}"
+    return counted(row["n_clips"], "clip") if row["n_speakers"] is None else counted(row["n_speakers"], "speaker")
 
 
 def _axes(width: float, height: float) -> tuple[Any, Any]:

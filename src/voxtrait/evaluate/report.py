@@ -1,4 +1,4 @@
-"""Labelled clips with their predictions become the report: a dictionary of figures, which pages and tables show."""
+"""Computes the report of an evaluation: all figures, by group too, as a dictionary."""
 
 import importlib.metadata
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
 
-WORST: Final = 20  # clips in a list of the worst
+WORST: Final = 20  # clips in each list of the worst clips
 OF_ADULTS: Final = ("uar", "unsure", "ece")
-"""Gender figures that are also given for adults alone."""
-FAILURES: Final = 100  # failures listed by name; all are counted
+"""Gender figures that the report also has for adults alone."""
+FAILURES: Final = 100  # failed clips listed by name; all are counted
 FIELDS: Final = {
     "model": "Name and version of the bundle.",
     "description": "Description of the bundle.",
@@ -28,8 +28,8 @@ FIELDS: Final = {
     "pretrained": "Pretrained weights that its training started from.",
     "classes": "Labels of each task.",
     "made_with": "Versions and recipes of the training.",
-    "evaluated_with": "Version of voxtrait that measured the bundle.",
-    "split": "Split that was measured: `test`, `validation`, `train` or `all`.",
+    "evaluated_with": "Version of voxtrait that evaluated the bundle.",
+    "split": "Evaluated split: `test`, `validation`, `train` or `all`.",
     "leakage": "Verdict: `none`, `shared: …` or `unknown: …`.",
     "leakage_checks": "Checks of `speakers`, `contents` (bytes of files) and `sentences`: what the clips were "
     "`compared_with`, the number `shared`, and the number of clips for which it is `unknown`.",
@@ -46,42 +46,45 @@ FIELDS: Final = {
     "and over all `adults`. `largest` is the group with the largest difference, `largest_of_many` that among groups "
     "with at least `many` speakers of each gender.",
     "recall": "Recall of each class, for `gender`, `age_group` and `joint`.",
-    "confusion": "Counts of clips for `gender`, `age_group` and `joint`: one row a true class, one column a predicted "
-    "class.",
+    "confusion": "Counts of clips for `gender`, `age_group` and `joint`: one row per true class, one column per "
+    "predicted class.",
     "reliability": "Bins of `p_female` from `low` to `high`: `n_clips`, mean `p_female`, and `share_female`.",
     "age_by_group": "By true age group: mean of the true years, median of the predicted years, mean of both ends of "
     "the interval.",
     "slices": "Figures by group of clips.",
-    "worst": "The most confident wrong genders and the largest errors of age, one clip a speaker.",
+    "worst": "The most confident wrong genders and the largest age errors, one clip per speaker.",
     "failures": "The first clips that could not be read: `clip_id`, `path` and `message`.",
     "children": "Sentences about the figures of children and teens.",
     "limits": "Sentences about the limits that the figures show.",
+    "limits_in_short": "Sentences about the most important limits, for the summary of the report.",
     "notes": "Explanations of the figures.",
 }
-"""Keys of ``report.json``, and what each holds."""
+"""Keys of ``report.json`` and their meanings."""
 NOTES: Final = {
-    "interval": "95 % interval: percentiles of 1000 draws of speakers with replacement, seed 0; a clip without a "
-    "speaker id is taken for a speaker of its own; no interval where there are fewer than two speakers",
-    "weight": "every clip counts the same, except in the figures named by_speaker, where every speaker does",
-    "gender": "female where p_female >= 0.5 and else male, inside the band of abstention too; unsure is the share "
-    "inside that band, uar_sure the UAR outside it, wrong_sure the share of all clips that are outside it and wrong",
-    "ece": "expected calibration error of p_female over 10 bins of 0.1",
-    "age": "true years where they are known and else the middle of the age group; bias is predicted minus true years",
-    "mae_constant": "error of the best constant guess, the median age of the evaluated clips; by group, the error of "
-    "that same guess",
-    "interval_width_constant": "width of the interval that the constant guess would give everybody: from the 10th to "
-    "the 90th percentile of the evaluated ages",
-    "group_uar": "mean recall over the age groups that occur and that the model can answer",
-    "joint_uar": "mean recall over the classes of gender and age group together that the model has and that occur, by "
-    "the network's own answer, before calibration puts back how frequent the classes are; any "
-    "constant guess has joint_chance, and joint_majority is the accuracy of always guessing the most frequent class",
-    "excluded": "clips without an answer (no_speech, too_short, error) are in statuses and in the shares of unanswered "
-    "by group, and in no other figure",
+    "interval": "95 % interval: percentiles of 1,000 bootstrap draws of speakers with replacement, seed 0. A clip "
+    "without a speaker id counts as its own speaker. With fewer than two speakers there is no interval",
+    "weight": "every clip has the same weight, except in the figures named by_speaker, where every speaker has the "
+    "same weight",
+    "gender": "female where p_female >= 0.5, otherwise male, also inside the abstention band. unsure is the share of "
+    "clips inside the band, uar_sure the UAR outside it, and wrong_sure the share of all clips that are outside the "
+    "band and wrong",
+    "ece": "expected calibration error of p_female over 10 bins of width 0.1. The calibration plot merges neighbouring "
+    f"bins until each holds at least {figures.LEAST_IN_BIN} clips",
+    "age": "true years are the stated years, or the middle of the stated age group; bias is predicted minus true years",
+    "mae_constant": "MAE of the best constant guess, which is the median age of the evaluated clips; by group, the MAE "
+    "of the same guess",
+    "interval_width_constant": "width of the interval from the 10th to the 90th percentile of the evaluated ages, "
+    "which would be the same for everybody",
+    "group_uar": "mean recall over the age groups that occur and that the model can predict",
+    "joint_uar": "mean recall over the classes of gender and age group that the model has and that occur, from the raw "
+    "class of the network, before calibration restores the class frequencies. Any constant guess has the recall "
+    "joint_chance; joint_majority is the accuracy of always guessing the most frequent class",
+    "excluded": "clips without a prediction (no_speech, too_short, error) count in statuses and in the shares of clips "
+    "without a prediction by group, and in no other figure",
     "decades": "age by labelled decade shows which ages are estimated too young or too old; age by estimated decade "
-    "shows how far off an estimate in that decade is, and depends on the ages of the evaluated speakers",
-    "slices": "by group: locale_group is the family of the locale's language; snr is the level of speech over noise "
-    "that the recogniser itself estimates; a teen whose years are not known may be 10 to 19 and is neither "
-    "13 to 17 nor adult",
+    "shows the error of an estimate in that decade, and depends on the ages of the evaluated speakers",
+    "slices": "locale_group is the family of the locale's language; snr is the signal-to-noise ratio that the "
+    "recogniser estimates; a teen with unknown years may be 10 to 19, and is neither in 13 to 17 nor in adults",
     "fairness": "recall of female minus recall of male voices in each age group from the twenties on",
     "worst": "the worst clip of each of the worst speakers",
 }
@@ -100,20 +103,21 @@ def build(
     """Compute every figure.
 
     Args:
-        clips: a row a clip: the columns of :func:`voxtrait.evaluate.clips.with_truth` and the fields of its prediction.
-        bundle: that made the predictions.
-        split: name of the clips in their manifest.
-        leakage: what is known about shared speakers and clips.
-        n_unlabelled: clips of the split without a label of a task of the bundle.
-        n_elsewhere: clips of the manifest in other splits.
+        clips: one row per clip: the columns of :func:`voxtrait.evaluate.clips.with_truth` and the prediction's fields.
+        bundle: the bundle that made the predictions.
+        split: name of the evaluated split.
+        leakage: speakers and clips shared with the training set or other splits.
+        n_unlabelled: number of clips of the split without a label of a task of the bundle.
+        n_elsewhere: number of clips in other splits of the manifest.
         steps: the funnel stored in the manifest.
 
     Returns:
         ``n_clips n_speakers split leakage gender age slices`` as in the contract, beside ``fairness``, ``recall``,
         ``confusion``, ``reliability``, ``age_by_group``, ``worst``, ``statuses``, ``failures``, ``banners``,
-        ``limits``, ``children``, ``notes``, ``funnel``, ``leakage_checks`` and the bundle's description. A figure is
-        ``{"value", "low", "high"}`` or ``None``. ``leakage_checks`` has with what ``speakers``, ``contents`` and
-        ``sentences`` were compared, how many are shared, and of how many clips that is unknown.
+        ``limits``, ``limits_in_short``, ``children``, ``notes``, ``funnel``, ``leakage_checks`` and the bundle's
+        description. A figure is ``{"value", "low", "high"}`` or ``None``. ``leakage_checks`` lists, for ``speakers``,
+        ``contents`` and ``sentences``, what they were compared with, how many are shared, and for how many clips this
+        is unknown.
     """
     gender, age = figures.gender_clips(clips), figures.age_clips(clips)
     statuses = dict.fromkeys(figures.STATUSES, 0)
@@ -135,7 +139,7 @@ def build(
         "leakage_checks": leakage.checks,
         "banners": list(leakage.banners),
     }
-    dropped = {"in another split": n_elsewhere, "no label that the model answers": n_unlabelled}
+    dropped = {"in another split": n_elsewhere, "no label that the model predicts": n_unlabelled}
     dropped |= {status.replace("_", " "): n for status, n in statuses.items() if status != "ok"}
     measured = Step("evaluate", clips.height + n_unlabelled + n_elsewhere, dropped)
     found |= figures.counts(clips) | {
@@ -157,11 +161,16 @@ def build(
         "worst": _worst(gender, age),
         "failures": failed.head(FAILURES).to_dicts(),
     }
-    return found | {"children": limits.of_children(found), "limits": limits.sentences(found), "notes": NOTES}
+    return found | {
+        "children": limits.of_children(found),
+        "limits": limits.sentences(found),
+        "limits_in_short": limits.in_short(found),
+        "notes": NOTES,
+    }
 
 
 def _of_adults(sliced: dict[str, dict[str, Any]]) -> dict[str, figures.Interval]:
-    """Take the gender figures of adults, which are headlines, from their slice; ``None`` without adults."""
+    """Return the gender figures of adults from their slice; ``None`` without adults."""
     adults = sliced["children"].get(slices.ADULTS)
     return {f"{name}_adults": adults["gender"][name] if adults else None for name in OF_ADULTS}
 
@@ -180,7 +189,7 @@ def _recalls(gender: pl.DataFrame, age: pl.DataFrame, bundle: Bundle) -> dict[st
 def _recall(
     clips: pl.DataFrame, truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Give the recall of each class that occurs, with the number of its clips and speakers."""
+    """Return the recall of each class that occurs, with its numbers of clips and speakers."""
     recalls = dict(zip(labels, metrics.per_class_recall(truth, predicted, len(labels)), strict=True))
     found = figures.intervals(clips, recalls, labels)
     return {
@@ -224,7 +233,7 @@ def _reliability(gender: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def _age_by_group(age: pl.DataFrame) -> dict[str, Any]:
-    """Summarise the predictions for the people of each age group: the median, and the mean interval."""
+    """Return the median prediction and the mean interval of each labelled age group."""
     table = age.group_by("true_age_group").agg(
         pl.len().alias("n_clips"),
         pl.col("true_age_years").mean(),
@@ -236,7 +245,7 @@ def _age_by_group(age: pl.DataFrame) -> dict[str, Any]:
 
 
 def _worst(gender: pl.DataFrame, age: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """List the most confident wrong genders and the largest errors of age, one clip a speaker."""
+    """List the most confident wrong genders and the largest age errors, one clip per speaker."""
     about = ("clip_id", "path")
     female = pl.col("true_gender") == "female"
     wrong = gender.filter(female != (pl.col("p_female") >= 0.5)).with_columns(by=(pl.col("p_female") - 0.5).abs())

@@ -1,4 +1,4 @@
-"""The same figures by group: who speaks, in which language, from which corpus, for how long, over how much noise."""
+"""Computes the figures of a report by group: age, gender, language, corpus, duration and signal-to-noise ratio."""
 
 import itertools
 from collections.abc import Sequence
@@ -15,30 +15,30 @@ SLICE_FIGURES: Final = {
     "gender": ("accuracy", "uar", "wrong_sure", "unsure", "ece", "uar_by_speaker"),
     "age": ("mae", "mae_constant", "bias", "coverage80", "interval_width", "mae_by_speaker"),
 }
-DURATIONS: Final = (2.0, 4.0, 6.0, 10.0)  # seconds that divide the slices by duration
-SNRS: Final = (10.0, 20.0, 30.0)  # dB of speech over noise that divide the slices by it
+DURATIONS: Final = (2.0, 4.0, 6.0, 10.0)  # seconds: edges of the slices by duration
+SNRS: Final = (10.0, 20.0, 30.0)  # dB: edges of the slices by signal-to-noise ratio
 UNKNOWN: Final = "unknown"
 CHILDREN: Final = ("under 13", "13 to 17", "teens, years unknown", "adults")
-"""Bands of age around the change of voice. A corpus of decades does not record whether a teen is 13 or 19."""
+"""Age bands around the change of voice. A corpus with decades does not record whether a teen is 13 or 19."""
 ADULTS: Final = CHILDREN[-1]
 ADULT_GROUPS: Final = AGE_GROUPS[AGE_GROUPS.index("twenties") :]
-LARGEST: Final = 20  # slices of a kind, the largest first
-MANY: Final = 20  # speakers of each gender from which a difference of recalls is more than anecdote
+LARGEST: Final = 20  # slices of a kind at most; the largest are kept
+MANY: Final = 20  # speakers of each gender from which a difference of recalls is reported as reliable
 
 
 def build(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[str, dict[str, Any]]:
     """Compute the figures of each slice.
 
     Args:
-        clips: as for :func:`voxtrait.evaluate.report.build`.
-        bundle: that made the predictions.
-        constant: years of the constant guess over all clips.
+        clips: the ``clips`` of :func:`voxtrait.evaluate.report.build`.
+        bundle: the bundle that made the predictions.
+        constant: years of the constant guess, which is the same for all slices.
 
     Returns:
         kind → name → ``n_clips`` and ``n_speakers`` of the clips with status ``ok``, ``gender`` and ``age`` with
-        :data:`SLICE_FIGURES` and the ``n_clips`` and ``n_speakers`` behind them, ``unanswered`` with ``n_clips`` of all
-        clips and the share of each status but ``ok``. ``age_group`` groups clips by their label,
-        ``estimated_age_group`` by the decade that the bundle estimated.
+        :data:`SLICE_FIGURES` and their ``n_clips`` and ``n_speakers``, ``unanswered`` with ``n_clips`` of all clips and
+        the share of each status except ``ok``. ``age_group`` groups clips by their label, ``estimated_age_group`` by
+        the estimated decade.
     """
     durations, snrs = _bands(DURATIONS, "s"), _bands(SNRS, "dB")
     keys: dict[str, tuple[pl.Expr, Sequence[str] | None]] = {
@@ -58,7 +58,7 @@ def build(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[s
     for kind, (key, order) in keys.items():
         parts = clips.with_columns(key.alias("slice")).drop_nulls("slice").partition_by("slice", as_dict=True)
         found = {str(name): rows for (name,), rows in parts.items()}
-        if set(found) == {UNKNOWN}:  # a table of one row without information
+        if set(found) == {UNKNOWN}:  # one row, without information
             found = {}
         by_size = sorted(found, key=lambda name: (-found[name].height, name))[:LARGEST]
         slices[kind] = {name: _slice(found[name], bundle, constant) for name in order or by_size if name in found}
@@ -66,14 +66,14 @@ def build(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[s
 
 
 def fairness(clips: pl.DataFrame) -> dict[str, Any]:
-    """Compare the recalls of women and of men, in every adult age group and over all adults.
+    """Compare the recalls of female and male voices, in each adult age group and over all adults.
 
     Args:
-        clips: as for :func:`build`.
+        clips: the ``clips`` of :func:`build`.
 
     Returns:
         ``groups``: age group → ``female`` and ``male`` (clips, speakers, recall) and ``difference``, female minus
-        male; ``adults``: the same of all of them; ``largest``: the group whose difference is the largest either way;
+        male; ``adults``: the same for all adults; ``largest``: the group with the largest absolute difference;
         ``largest_of_many``: the same among groups with :data:`MANY` speakers of each gender; ``many``: that number.
     """
     known = figures.gender_clips(clips).filter(pl.col("true_age_group").is_in(ADULT_GROUPS))
@@ -117,14 +117,14 @@ def _largest(rows: dict[str, Any], groups: Sequence[str]) -> dict[str, Any] | No
 
 
 def _bands(edges: Sequence[float], unit: str) -> list[str]:
-    """Name the ranges that edges divide a number into."""
+    """Return the names of the ranges between edges."""
     texts = [f"{edge:g}" for edge in edges]
     between = [f"{a} to {b} {unit}" for a, b in itertools.pairwise(texts)]
     return [f"under {texts[0]} {unit}", *between, f"{texts[-1]} {unit} and over"]
 
 
 def _band(column: str, edges: Sequence[float], names: Sequence[str]) -> pl.Expr:
-    """Name the range that a clip is in; null where its number is not known."""
+    """Return the name of a clip's range; null where the number is unknown."""
     over = pl.sum_horizontal((pl.col(column) >= edge).cast(pl.Int64) for edge in edges)
     named = over.replace_strict(range(len(names)), list(names), return_dtype=pl.String)
     return pl.when(pl.col(column).is_not_null()).then(named)
@@ -155,7 +155,7 @@ def _family(clips: pl.DataFrame) -> pl.Expr:
 def _slice(clips: pl.DataFrame, bundle: Bundle, constant: float | None) -> dict[str, Any]:
     gender, age = figures.gender_clips(clips), figures.age_clips(clips)
     of_gender = figures.gender_figures(gender)
-    if gender["true_gender"].n_unique() < 2:  # a mean over one class is no UAR
+    if gender["true_gender"].n_unique() < 2:  # UAR needs two classes
         of_gender = {name: figure for name, figure in of_gender.items() if not name.startswith("uar")}
     of_status = figures.status_figures(clips)
     return figures.counts(clips.filter(pl.col("status") == "ok")) | {

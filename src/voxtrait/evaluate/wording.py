@@ -1,4 +1,4 @@
-"""Figures in words: the names of figures and groups, and the format of their numbers."""
+"""Names of figures and groups in reports and model cards, and the format of their numbers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -7,32 +7,32 @@ from voxtrait.labels import YEARS
 
 NAMES: Final = {
     "gender": {
-        "uar": "UAR (mean recall of female and male)",
+        "uar": "mean recall of women and men (UAR)",
         "uar_adults": "UAR of adults",
         "accuracy": "accuracy",
-        "uar_sure": "UAR of the voices that get an answer",
-        "unsure": "share answered “unsure”",
-        "unsure_adults": "… of adults",
-        "wrong_sure": "share confidently wrong (not “unsure”, and wrong)",
-        "ece": "calibration error of p_female",
-        "ece_adults": "… of adults",
-        "uar_by_speaker": "UAR, every speaker counting the same",
+        "uar_sure": "UAR without the clips predicted as “unsure”",
+        "unsure": "share predicted as “unsure”",
+        "unsure_adults": "share of adults predicted as “unsure”",
+        "wrong_sure": "share confidently wrong (wrong, and not “unsure”)",
+        "ece": "expected calibration error of p_female (ECE)",
+        "ece_adults": "ECE of adults",
+        "uar_by_speaker": "UAR with equal weight for every speaker",
     },
     "age": {
-        "mae": "mean absolute error",
-        "mae_constant": "… of the best constant guess",
-        "mae_by_speaker": "… every speaker counting the same",
-        "mae_female": "… of female voices",
-        "mae_male": "… of male voices",
-        "bias": "mean of answered minus true years",
-        "pearson": "correlation of answered and true years",
+        "mae": "mean absolute error (MAE)",
+        "mae_constant": "MAE of the best constant guess",
+        "mae_by_speaker": "MAE with equal weight for every speaker",
+        "mae_female": "MAE of female voices",
+        "mae_male": "MAE of male voices",
+        "bias": "bias (mean of predicted minus true years)",
+        "pearson": "Pearson correlation of predicted and true years",
         "coverage80": "share of true ages inside the 80 % interval",
-        "interval_width": "mean width of the interval",
-        "interval_width_constant": "… of the constant guess’s (10th to 90th percentile of the ages)",
+        "interval_width": "mean width of the 80 % interval",
+        "interval_width_constant": "width of a constant interval (10th to 90th percentile of the true ages)",
         "group_uar": "mean recall of the age groups",
         "joint_uar": "mean recall of the classes of gender and age group",
-        "joint_accuracy": "accuracy over these classes",
-        "joint_majority": "… of always answering the most frequent one",
+        "joint_accuracy": "accuracy over the classes of gender and age group",
+        "joint_majority": "accuracy of always predicting the most frequent class",
     },
 }
 SLICES: Final = {
@@ -40,12 +40,12 @@ SLICES: Final = {
     "age_group": "Age group",
     "gender_age_group": "Gender and age group",
     "children": "Children",
-    "locale_group": "Language family (the largest)",
-    "locale": "Locale (the largest)",
-    "corpus": "Corpus (the largest)",
-    "release": "Release (the largest)",
+    "locale_group": "Language family",
+    "locale": "Locale",
+    "corpus": "Corpus",
+    "release": "Release",
     "duration": "Duration of the clip",
-    "snr": "Speech over noise",
+    "snr": "Signal-to-noise ratio",
 }
 DECADES: Final = {"age_group": "Labelled decade", "estimated_age_group": "Estimated decade"}
 """Slices whose figures of age are the tables of age by decade."""
@@ -53,45 +53,44 @@ DECADE_COLUMNS: Final = {
     "mae": "MAE, years",
     "bias": "bias, years",
     "coverage80": "inside the 80 % interval",
-    "interval_width": "width of the interval, years",
+    "interval_width": "interval width, years",
 }
 """Figures of age in the tables of age by decade, and their headings."""
 COLUMNS: Final = {
     "gender": {
-        "accuracy": "gender right",
+        "accuracy": "gender accuracy",
         "uar": "gender UAR",
         "wrong_sure": "confidently wrong",
         "unsure": "unsure",
     },
     "age": {
-        "mae": "age error, years",
-        "mae_constant": "… of a constant guess",
+        "mae": "age MAE, years",
+        "mae_constant": "MAE of a constant guess, years",
         "bias": "age bias, years",
-        "coverage80": "inside interval",
-        "interval_width": "its width, years",
+        "coverage80": "inside the 80 % interval",
+        "interval_width": "interval width, years",
     },
     "unanswered": {"no_speech": "no speech", "too_short": "too short"},
 }
 """Figures of a slice that tables show, in this order, and their headings."""
 USES: Final = (
-    "Describing and balancing corpora of speech: how many voices of which kind there are, and where labels look "
-    "doubtful.",
+    "Describing and balancing speech corpora: how many voices of each kind they have, and which labels look wrong.",
     "Statistics over many clips, with the errors below in mind.",
-    "Research and teaching on what a voice tells and what it does not.",
+    "Research and teaching about what a voice reveals and what it does not.",
 )
 MISUSES: Final = (
-    "Identifying people, or telling whether two clips are of one person.",
-    "Deciding anything about a person: access, employment, credit, insurance, policing, medical questions.",
-    "Verifying the age of a single person. The interval is wide because the voice does not tell more.",
-    "Addressing or labelling a person by gender. Voices of trans and non-binary people, and of children, are answered "
-    "by how they sound to the model.",
+    "Identifying people, or deciding whether two clips are from one person.",
+    "Decisions about a person: access, employment, credit, insurance, policing, medical questions.",
+    "Verifying the age of one person. The interval is wide because a voice contains no more information about age.",
+    "Addressing or labelling a person by gender. Predictions for trans and non-binary people and for children depend "
+    "on how their voices sound to the model.",
 )
 LIMITS: Final = (
-    "A group with few speakers has figures that say little; a group that is not in the tables was not tested at all.",
-    "Labels are what speakers said of themselves in the corpus; a small share of them is wrong, and no model can be "
-    "right on those.",
-    "Other microphones, rooms, codecs, languages and ages than those of the data may do worse. Test on your own "
-    "recordings before use.",
+    "Figures of a group with few speakers are unreliable. Groups that are not in the tables were not tested.",
+    "Labels are what speakers stated about themselves in the corpus. A small share of the labels is wrong. A correct "
+    "prediction for such a clip counts as an error.",
+    "Accuracy may be lower with microphones, rooms, codecs, languages and ages that the data do not cover. Test the "
+    "model on your own recordings before use.",
 )
 """Texts in the card of every model: its uses, the uses that are excluded, and the limits of its figures."""
 _PLAIN: Final = frozenset(
@@ -102,11 +101,11 @@ _YEARS: Final = frozenset(name for name in NAMES["age"] if name.startswith(("mae
 
 
 def number(value: float | None, name: str) -> str:
-    """Print one number in the unit of its figure: years, a plain number, points of per cent, or per cent.
+    """Format a number in the unit of its figure: years, a plain number with three digits, or per cent.
 
     Examples:
-        >>> number(11.25, "mae"), number(0.9036, "uar"), number(0.9036, "accuracy"), number(-2.3, "bias")
-        ('11.2 years', '0.904', '90.4 %', '−2.3 years')
+        >>> number(11.25, "mae"), number(0.9036, "uar"), number(0.044, "unsure"), number(-2.3, "bias")
+        ('11.2 years', '0.904', '4.4 %', '−2.3 years')
     """
     if value is None:
         return "–"
@@ -119,7 +118,7 @@ def number(value: float | None, name: str) -> str:
 
 
 def bounds(row: Mapping[str, float | None] | None, name: str) -> str:
-    """Print the interval of a figure alone, an empty text where there is none.
+    """Format the interval of a figure without the figure; an empty text if it has none.
 
     Examples:
         >>> bounds({"value": 0.9036, "low": 0.871, "high": 0.93}, "uar")
@@ -133,7 +132,7 @@ def bounds(row: Mapping[str, float | None] | None, name: str) -> str:
 
 
 def bare(text: str) -> str:
-    """Take the unit from a printed number, where a heading or the value beside it has it.
+    """Remove the unit from a formatted number, for a table whose heading states it.
 
     Examples:
         >>> bare("11.2 years"), bare("90.4 %"), bare("–")
@@ -143,7 +142,7 @@ def bare(text: str) -> str:
 
 
 def interval(row: Mapping[str, float | None] | None, name: str) -> str:
-    """Print a figure with its interval.
+    """Format a figure with its interval.
 
     Examples:
         >>> interval({"value": 0.9036, "low": 0.871, "high": 0.93}, "uar")
@@ -156,7 +155,7 @@ def interval(row: Mapping[str, float | None] | None, name: str) -> str:
 
 
 def tested(scores: Mapping[str, Any]) -> str:
-    """Name the test set of scores: its clips and speakers, its split, and what is known of leakage.
+    """Describe the test set of scores: its clips, speakers, split and leakage.
 
     Examples:
         >>> tested({"n_clips": 1557, "n_speakers": 203, "split": "test", "leakage": "none"})
@@ -165,17 +164,17 @@ def tested(scores: Mapping[str, Any]) -> str:
         'unknown clips; leakage: unknown'
     """
     clips, speakers, split = (scores.get(name) for name in ("n_clips", "n_speakers", "split"))
-    text = "unknown clips" if clips is None else f"{clips:,} clip{'s' if clips != 1 else ''}"
-    text += "" if speakers is None else f" of {speakers:,} speaker{'s' if speakers != 1 else ''}"
+    text = "unknown clips" if clips is None else counted(clips, "clip")
+    text += "" if speakers is None else f" of {counted(speakers, 'speaker')}"
     text += "" if split is None else f", split {split}"
     return f"{text}; leakage: {scores.get('leakage', 'unknown')}"
 
 
 def columns(kind: str, rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """List the columns ``(task, figure, heading)`` that a table of slices has something to show in.
+    """List the columns ``(task, figure, heading)`` that are not empty in a table of slices.
 
     Args:
-        kind: of slices; the age of those in :data:`DECADES` is in tables of its own.
+        kind: kind of the slices. Those in :data:`DECADES` have separate tables of age.
         rows: slices of this kind.
     """
     return [
@@ -190,13 +189,23 @@ def columns(kind: str, rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str,
 
 
 def plain(name: str) -> str:
-    """Print the name of a group as words.
+    """Write the name of a group as words.
 
     Examples:
         >>> plain("female_under_ten")
         'female under ten'
     """
     return name.replace("_", " ")
+
+
+def counted(n: int, noun: str) -> str:
+    """Write a number with its noun, in the singular or the plural.
+
+    Examples:
+        >>> counted(1, "clip"), counted(1324, "clip")
+        ('1 clip', '1,324 clips')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def classes(labels: Sequence[str]) -> str:
@@ -212,7 +221,7 @@ def classes(labels: Sequence[str]) -> str:
 
 
 def listing(items: Sequence[str]) -> str:
-    """Join items as a sentence does.
+    """Join items with commas and a final “and”.
 
     Examples:
         >>> listing(["a", "b", "c"])

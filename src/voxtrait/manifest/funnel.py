@@ -141,7 +141,7 @@ def draw(axes: Any, lines: Sequence[Mapping[str, Any]], ink: str = INK.light) ->
     for at, line in enumerate(lines):
         is_drop = line["clips"] < 0
         level = level + line["clips"] if is_drop else line["clips"]
-        share = "" if is_drop else f"  {level / most:.0%}"
+        share = "" if is_drop else f"  {100 * level / most:.0f} %"
         left = level if is_drop else 0
         axes.barh(at, abs(line["clips"]), left=left, color=ACCENT.light if is_drop else QUIET.light, height=0.7)
         text = f"{line['clips']:,}{share}".replace("-", "−")
