@@ -185,8 +185,8 @@ def test_one_odd_item_does_not_end_the_others(model: Recognizer, clips: list[Pat
         (None, SourceError, r"Got None\. Expected an iterable of files or signals"),
         (3, SourceError, r"Got 3 \(int\)"),
         ({"a.mp3": 1}, SourceError, "Got a dict with the keys a.mp3"),
-        (pd.DataFrame({"path": ["a.mp3"]}), SourceError, r"type DataFrame.*Give the column.*table\['path'\]"),
-        (pl.DataFrame({"path": ["a.mp3"]}), SourceError, r"type DataFrame.*Give the column.*table\['path'\]"),
+        (pd.DataFrame({"path": ["a.mp3"]}), SourceError, r"type DataFrame.*Pass the column.*table\['path'\]"),
+        (pl.DataFrame({"path": ["a.mp3"]}), SourceError, r"type DataFrame.*Pass the column.*table\['path'\]"),
         ([np.zeros(RATE)], OptionError, "without its sampling rate"),
     ],
 )

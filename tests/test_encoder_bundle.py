@@ -218,9 +218,9 @@ def test_an_embedding_has_length_one(model: Recognizer, sound: np.ndarray) -> No
 
 
 def test_without_speech_there_is_no_embedding(model: Recognizer, tmp_path: Path) -> None:
-    with pytest.raises(SignalError, match="no embedding: no speech was found"):
+    with pytest.raises(SignalError, match="No speaker embedding: no speech was found"):
         model.embed(np.zeros(32_000), 16_000)
-    with pytest.raises(SignalError, match=r"no embedding: 0\.38 s of speech, expected at least 0\.7 s"):
+    with pytest.raises(SignalError, match=r"No speaker embedding: 0\.38 s of speech, expected at least 0\.7 s"):
         model.embed(models.voice(0.4)[:, 0], 16_000)
     with pytest.raises(ValueError, match="without its sampling rate"):
         model.embed(np.zeros(32_000))
@@ -250,41 +250,45 @@ def test_a_bundle_of_pictures_has_no_embedding(tmp_path: Path) -> None:
 def test_pictures_are_no_sound(model: Recognizer, tmp_path: Path) -> None:
     answer = model.predict(models.grey(tmp_path / "a.png", 0.5))
     assert (answer.status, answer.gender) == ("error", None)
-    assert "is a picture, and small 1.0 listens to sound" in str(answer.message)
+    assert "is an image, but small 1.0 needs audio. Pass the recording." in str(answer.message)
 
 
 @pytest.mark.parametrize(
     ("what", "made", "message"),
     [
-        ("encoder_graph", b"no graph", "no graph that ONNX Runtime can open"),
-        ("head_graph", b"no graph", "no graph that ONNX Runtime can open"),
+        ("encoder_graph", b"no graph", "is not a graph that ONNX Runtime can open"),
+        ("head_graph", b"no graph", "is not a graph that ONNX Runtime can open"),
         (
             "encoder_graph",
             models.head_graph({}),
-            r"model\.onnx puts out \['embedding'\], expected \['summary'\]",
+            r"model\.onnx has the outputs \['embedding'\]\. Expected \['summary'\]",
         ),
         (
             "head_graph",
             models.head_graph({"gender": ("female", "male")}),
-            r"puts out .*, expected \['age', 'embedding', 'gender'\]",
+            r"has the outputs .*\. Expected \['age', 'embedding', 'gender'\]",
         ),
         (
             "head_graph",
             models.head_graph({"gender": ("female", "male"), "age": models.YEARS}, "voice"),
-            r"puts out \['age', 'gender', 'voice'\], expected",
+            r"has the outputs \['age', 'gender', 'voice'\]\. Expected",
         ),
-        ("encoder_graph", models.encoder_graph(40), r"head\.onnx cannot work on an input of \(1, 40\)"),
+        ("encoder_graph", models.encoder_graph(40), r"head\.onnx cannot process an input of shape \(1, 40\)"),
         (
             "encoder_graph",
             models.encoder_graph(bands=40),
-            r"takes windows of \['n', 'frames', 40\], expected \(n, any, 80\)",
+            r"has the input windows of shape \['n', 'frames', 40\]\. Expected \(n, any, 80\)",
         ),
-        ("encoder_graph", models.encoder_graph(frames=100), r"model\.onnx cannot work on an input of \(3, 142, 80\)"),
-        ("encoder_graph", models.encoder_graph(name="input"), r"takes \['input'\], expected windows"),
+        (
+            "encoder_graph",
+            models.encoder_graph(frames=100),
+            r"model\.onnx cannot process an input of shape \(3, 142, 80\)",
+        ),
+        ("encoder_graph", models.encoder_graph(name="input"), r"has the inputs \['input'\]\. Expected windows"),
         (
             "head_graph",
             models.head_graph({"gender": ("female",) * 2, "age": models.YEARS[:90]}),
-            r"puts out age of \['m', 90\], expected \(n, 100\)",
+            r"has the output age of shape \['m', 90\]\. Expected \(n, 100\)",
         ),
     ],
 )

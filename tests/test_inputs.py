@@ -278,7 +278,7 @@ MISTAKES: list[tuple[Any, Any, type[Exception], str]] = [
     ([{"array": X, "sampling_rate": RATE}], None, SourceError, "list of dict.*call predict_many"),
     (("a.mp3", 16000), None, SourceError, "Got a tuple of str, int"),
     ({"text": "no sound"}, None, SourceError, "Got a dict with the keys text"),
-    ({"audio": {"array": X}, "text": ""}, None, SourceError, "keys audio, text. Give its value 'audio'"),
+    ({"audio": {"array": X}, "text": ""}, None, SourceError, "keys audio, text. Pass its value 'audio'"),
     ({"path": 3}, None, SourceError, r"a dict whose path is 3 \(int\)"),
     ({"bytes": 3}, None, SourceError, r"a dict whose bytes is 3 \(int\)"),
     ({}, None, SourceError, "Got an empty dict"),

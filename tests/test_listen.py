@@ -192,15 +192,15 @@ def test_real_clips_in_a_row_end_as_their_file_does(speech_clips: list[tuple[Pat
 
 
 def test_misuse(recognizer: Recognizer, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="every 0 s, expected at least"):
+    with pytest.raises(OptionError, match=r"every 0 s\. Expected at least"):
         Listening(recognizer, every_s=0)
-    with pytest.raises(OptionError, match=r"window of 0\.5 s, expected 1 to 3600"):
+    with pytest.raises(OptionError, match=r"window of 0\.5 s\. Expected 1 to 3600 s\."):
         Listening(recognizer, window_s=0.5)
-    with pytest.raises(BundleError, match="looks at pictures of whole clips"):
+    with pytest.raises(BundleError, match="needs whole clips"):
         Listening(Recognizer(models.make_bundle(tmp_path)))
     with Listening(recognizer) as listening:
         assert listening.feed(np.zeros(100, np.float32), 8000) == []
-        with pytest.raises(SignalError, match="at 16000 Hz after others at 8000 Hz"):
+        with pytest.raises(SignalError, match="at 16000 Hz after blocks at 8000 Hz"):
             listening.feed(np.zeros(100, np.float32), 16_000)
         with pytest.raises(SignalError, match="NaN"):
             listening.feed(np.full(100, np.nan, np.float32), 8000)
@@ -299,9 +299,12 @@ def test_wrong_usage(recognizer: Recognizer, tmp_path: Path) -> None:
     for arguments, words in [
         ([], "No input. Expected FILE"),
         (["a.wav", "--rate", "8000"], "without --raw"),
-        (["--microphone", "--raw", "s16le"], "--raw for a microphone"),
+        (
+            ["--microphone", "--raw", "s16le"],
+            "Got --raw and --microphone. Expected --raw only for samples from a file or a pipe.",
+        ),
         (["-", *model], "nothing came from standard input"),
-        (["-", *model, "--every", "0"], "expected at least 0.1"),
+        (["-", *model, "--every", "0"], "Got an estimate every 0.0 s. Expected at least 0.1 s."),
     ]:
         result = run(*arguments, stdin=b"")
         assert (result.exit_code, result.stdout) == (2, ""), arguments

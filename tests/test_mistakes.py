@@ -23,9 +23,9 @@ REFUSED = {
     "voxtrait gone.csv": ("There is no file gone.csv.", "To write predictions to it, use --out gone.csv."),
     "voxtrait absent.csv": ("No file of absent.csv exists. The first of 2 is x.wav.", "relative to the folder of the"),
     "voxtrait table.csv": ("table.csv: no column 'path' (columns: file, age)", "Expected a manifest"),
-    "voxtrait clip.wav --out voices.xlsx": ("got the output file voices.xlsx, ", "ending in .parquet, .csv, .jsonl"),
+    "voxtrait clip.wav --out voices.xlsx": ("Got the output file voices.xlsx. ", "ending in .parquet, .csv or .jsonl."),
     "voxtrait clip.wav --out nothing": ("Invalid value for '--out' / '-o': File 'nothing' is a directory.", "--help"),
-    "voxtrait clip.wav --out absent.csv": ("absent.csv exists and holds no predictions.", "Pass --overwrite to"),
+    "voxtrait clip.wav --out absent.csv": ("absent.csv exists and contains no predictions.", "Pass --overwrite to"),
     "voxtrait clip.wav --model voxtrait-bse": ("No bundle at voxtrait-bse. ", BUNDLES),
     "voxtrait clip.wav --json": ("No such option '--json'.", "Use --format json."),
     "voxtrait clip.wav --format xml": ("Invalid value for '--format' / '-f': 'xml'", "'text', 'json', 'jsonl', 'csv'"),
@@ -60,7 +60,7 @@ ROWS = {
         "There is no file voices.csv. To write predictions to it, use --out",
     ),
     "voxtrait README.md": ("README.md  error: README.md is not audio", ""),
-    "voxtrait face.png": ("face.png is a picture, and ", ""),
+    "voxtrait face.png": ("face.png is an image, but ", "Pass the recording."),
 }
 
 

@@ -215,13 +215,13 @@ def test_a_finished_table_of_other_predictions_is_not_replaced(
     assert run("a.wav", "gone.wav", "--model", bundle, "--out", out, "-q").exit_code == 1
     before = out.read_bytes()
     for arguments, words in [
-        (["a.wav", "--model", bundle], "holds predictions of 1 file that is not among the inputs: gone.wav."),
-        (["a.wav", "gone.wav", "--model", other], "holds predictions of tiny 1.0. This run would use other 1.0."),
+        (["a.wav", "--model", bundle], "contains predictions of 1 file that is not among the inputs: gone.wav."),
+        (["a.wav", "gone.wav", "--model", other], "contains predictions of tiny 1.0. This run would use other 1.0."),
     ]:
         refused = run(*arguments, "--out", out)
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert words in refused.stderr
-        assert "Pass --overwrite to replace it, or choose another name with --out." in refused.stderr
+        assert "Pass --overwrite to replace it, or use another name with --out." in refused.stderr
         assert out.read_bytes() == before
     assert run("a.wav", "gone.wav", "--model", bundle, "--out", out, "-q").exit_code == 1  # the same again
     assert out.read_bytes() == before
@@ -236,7 +236,7 @@ def test_a_file_of_something_else_is_not_replaced_either(bundle: str, folder: Pa
         (folder / name).write_text(content)
         refused = run("a.wav", "--model", bundle, "--out", name)
         assert (refused.exit_code, refused.stdout) == (2, "")
-        assert f"{name} exists and holds no predictions." in refused.stderr
+        assert f"{name} exists and contains no predictions." in refused.stderr
         assert (folder / name).read_text() == content
     (folder / "empty.csv").touch()  # as mktemp makes it: nothing is lost
     assert run("a.wav", "--model", bundle, "--out", "empty.csv", "-q").exit_code == 0

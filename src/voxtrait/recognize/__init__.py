@@ -1,12 +1,12 @@
-"""The one inference path: a signal, a file or many files to predictions, by a bundle's front end, graphs and decision.
+"""Predicts gender and age for signals, files and streams with a bundle: the only inference code.
 
 ::
 
     file ─ audio.blocks ─► Clip ─ speech ─► inputs ─► array ─ run ─► logits ─ decide ─► values ─► Prediction
 
-A bundle of pictures gets one picture of the clip. A bundle of windows gets only the speech: its encoder computes a
-summary of each window, and its heads get the mean of all summaries of the clip. Files are read block by block, in
-memory that does not grow with their length.
+A spectrogram CNN gets one image of the clip. An encoder bundle gets only the speech: the encoder computes a summary of
+each window, and the heads get the mean of all summaries of the clip. Files are read block by block, so memory does not
+grow with their length.
 """
 
 from voxtrait.recognize.clip import SHORTEST_S, Clip

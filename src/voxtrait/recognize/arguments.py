@@ -1,4 +1,4 @@
-"""Checks the sampling rate, and describes arguments of any type in error messages."""
+"""Checks sampling rates, and describes wrong arguments for error messages."""
 
 import numbers
 import operator
@@ -16,7 +16,7 @@ def checked_rate(rate: Any) -> int:
 
     Raises:
         OptionTypeError: if it is not a number.
-        OptionError: if it is not from 1000 to 1000000, or not whole.
+        OptionError: if it is not a whole number from 1000 to 1000000.
 
     Examples:
         >>> checked_rate(16000.0)
@@ -42,7 +42,7 @@ def checked_rate(rate: Any) -> int:
 
 
 def described(thing: Any) -> str:
-    """Describe what was given instead of a sound, in a few words.
+    """Return a short description of an argument that is not audio.
 
     Examples:
         >>> described(None), described(3.5), described(["a.mp3", "b.mp3"]), described({"text": "", "label": 0})

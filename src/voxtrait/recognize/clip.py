@@ -1,4 +1,4 @@
-"""A clip that is read block by block: its duration, its speech, and the level of the speech over the rest."""
+"""Reads a clip block by block, and measures its duration, speech, and signal-to-noise ratio."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -11,16 +11,16 @@ from voxtrait.recognize import decision
 
 SHORTEST_S: Final = decision.EVIDENCE_S[0]  # 0.7 seconds of speech, below which there is no prediction
 STRETCH_S: Final = 60.0  # seconds processed in one piece, so that memory does not grow with length
-REST_S: Final = 0.2  # seconds without speech below which their level is not used
-QUIETEST: Final = 1e-10  # mean square of 16-bit rounding, -100 dBFS: digital silence counts as this
+REST_S: Final = 0.2  # with fewer seconds without speech, their level is not used
+QUIETEST: Final = 1e-10  # mean square of 16-bit rounding, -100 dBFS; digital silence counts as this
 
 _STRETCH: Final = round(STRETCH_S * SAMPLING_RATE)
 
 
 class Clip:
-    """Duration, speech and levels of a clip; complete when :meth:`stretches` or :meth:`beginning` has read all of it.
+    """Measures duration, speech and levels of a clip, while :meth:`stretches` or :meth:`beginning` reads it.
 
-    The block lengths do not change the result.
+    The lengths of the blocks do not change the result.
 
     Examples:
         >>> clip = Clip()
@@ -43,13 +43,13 @@ class Clip:
 
     @property
     def speech_s(self) -> float:
-        """Seconds of speech among them."""
+        """Seconds of speech read."""
         return self._frames[True] * speech.FRAME_S
 
     @property
     def snr_db(self) -> float | None:
-        """Mean power of the frames with speech over that of the others, in dB; ``None`` where there are less than 0.2
-        s of one of them."""
+        """Mean power of the frames with speech over that of the others, in dB; ``None`` if one of them has less than
+        0.2 s."""
         if min(self._frames.values()) * speech.FRAME_S < REST_S:
             return None
         loud, quiet = (max(self._sums[kind] / self._frames[kind], QUIETEST) for kind in (True, False))
@@ -61,14 +61,14 @@ class Clip:
         return refusal(self.duration_s, self.speech_s)
 
     def stretches(self, blocks: Iterable[Signal]) -> Iterator[Signal]:
-        """Find the speech, and yield it with the 0.2 s around each stretch, without the pauses between.
+        """Find the speech, and yield it with 0.2 s around each stretch, without the pauses between.
 
         Args:
             blocks: mono at 16 kHz, ``(samples,)`` each.
 
         Yields:
-            Speech and its surroundings, ``(samples,)``: one piece if there are up to two minutes of it. More is given
-            in pieces of one minute, and a last one of up to two minutes.
+            Speech and its surroundings, ``(samples,)``. Up to two minutes are one piece. More is cut into pieces of one
+            minute and a last piece of up to two minutes.
         """
         waiting = np.zeros(0, np.float32)
         for detection in self._detections(blocks):
@@ -83,13 +83,14 @@ class Clip:
             yield waiting
 
     def beginning(self, blocks: Iterable[Signal]) -> Signal:
-        """Read the blocks, and return the part of the clip that its picture is drawn from.
+        """Read the blocks, and return the part of the clip from which its image is drawn.
 
         Args:
             blocks: mono at 16 kHz, ``(samples,)`` each.
 
         Returns:
-            The signal as it is, ``(samples,)``, up to a minute; of a longer one the first minute of its speech.
+            The unchanged signal, ``(samples,)``, of a clip of up to a minute; the first minute of speech of a longer
+            clip.
         """
         first: list[Signal] = []
         spoken: list[Signal] = []
@@ -120,7 +121,7 @@ class Clip:
 
 
 def refusal(duration_s: float, speech_s: float) -> tuple[str, str] | None:
-    """Return status and message if a clip with these seconds of speech gets no prediction, else ``None``.
+    """Return status and message of a clip that has too little speech for a prediction, else ``None``.
 
     Examples:
         >>> refusal(5.0, 0.5)

@@ -1,13 +1,12 @@
-"""From a graph's raw outputs to calibrated predictions: pure functions on arrays, used to fit a calibration and to
-apply it.
+"""Converts logits to calibrated predictions: pure functions on arrays, for fitting a calibration and applying it.
 
-Logits are divided by a temperature (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017) after a bias
-per class has undone the class weights of training; the temperature may fall with the seconds of speech. Years
-come from a distribution over age groups or over single years, uniform inside each. The interval is cut at equal tails.
-Their size is chosen on validation speakers so that it covers a given share of them, 80 % with one tail and 82 % with
-tails by group (split conformal prediction: Romano et al., "Conformalized Quantile Regression", NeurIPS 2019, with the
-tail as the score). Tails by gender and age group make the coverage of the groups more equal (label-conditional
-conformal prediction: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012).
+A bias per class undoes the class weights of training. The logits are then divided by a temperature (Guo et al., "On
+Calibration of Modern Neural Networks", ICML 2017), which may fall with the seconds of speech. Years come from a
+distribution over age groups or single years, uniform inside each. The interval leaves out equal tails. Their size is
+fitted on validation speakers, so that the interval covers a given share of them: 80 % with one tail, 82 % with tails by
+group (split conformal prediction: Romano et al., "Conformalized Quantile Regression", NeurIPS 2019, with the tail as
+the score). Tails by gender and age group make the coverage of the groups more equal (label-conditional conformal
+prediction: Vovk, "Conditional validity of inductive conformal predictors", ACML 2012).
 """
 
 import functools
@@ -21,16 +20,21 @@ from voxtrait.labels import AGE_GROUPS, GENDERS, YEARS, parts_of
 
 Floats = npt.NDArray[np.float64]
 Tail = float | Sequence[Sequence[float]]
-"""Share of probability that an interval leaves out at either end: one, or ``(2, 10)`` by gender and age group."""
+"""Share of probability that an interval leaves out at each end: one number, or ``(2, 10)`` by gender and age group."""
 
 DECADE: Final = 10.0  # years in an age group
-LIFE: Final = DECADE * len(AGE_GROUPS)  # years that a distribution of age shares out evenly, in 10 bins or in 100
-USUAL_S: Final = 4.0  # seconds of speech that a temperature is stated for
-EVIDENCE_S: Final = (0.7, 30.0)  # less speech gets no prediction, and more hardly improves it
+LIFE: Final = DECADE * len(AGE_GROUPS)  # years that an age distribution covers, in 10 or 100 equal bins
+USUAL_S: Final = 4.0  # seconds of speech to which a temperature applies
+EVIDENCE_S: Final = (0.7, 30.0)  # less speech gives no prediction, more hardly improves it
 
 
 def probabilities(logits: npt.ArrayLike, temperature: npt.ArrayLike = 1.0, bias: npt.ArrayLike = 0.0) -> Floats:
-    """Softmax of ``(logits + bias) / temperature`` over the last axis; the temperature is one for all, or ``(..., 1)``.
+    """Return the softmax of ``(logits + bias) / temperature`` over the last axis.
+
+    Args:
+        logits: ``(..., classes)``.
+        temperature: a number, or ``(..., 1)``.
+        bias: a number, or ``(classes,)``.
 
     Examples:
         >>> probabilities([[0.0, 0.0]]).tolist()
@@ -43,15 +47,15 @@ def probabilities(logits: npt.ArrayLike, temperature: npt.ArrayLike = 1.0, bias:
 
 
 def temperature_at(calibration: Mapping[str, Any], seconds: npt.ArrayLike | None = None) -> Floats:
-    """Give the temperature for clips with so much speech: ``temperature × (seconds / 4) ** -evidence``.
+    """Return the temperature for clips with a given amount of speech: ``temperature × (seconds / 4) ** -evidence``.
 
     Args:
-        calibration: of a task, as a bundle holds it: ``temperature``, and ``evidence``, where 0 means that the amount
-            of speech does not matter.
-        seconds: of speech, ``(...)``, counted as 0.7 to 30; ``None`` where it is not known counts as 4.
+        calibration: calibration of a task in a bundle, with ``temperature`` and ``evidence``. If ``evidence`` is 0, the
+            amount of speech has no effect.
+        seconds: seconds of speech, ``(...)``, clipped to 0.7–30; ``None`` (unknown) counts as 4.
 
     Returns:
-        ``(...)``, as ``seconds``.
+        Temperatures, with the shape of ``seconds``.
 
     Examples:
         >>> temperature_at({"temperature": 1.0, "evidence": 0.5}, [4.0, 16.0]).tolist()
@@ -62,14 +66,14 @@ def temperature_at(calibration: Mapping[str, Any], seconds: npt.ArrayLike | None
 
 
 def age_shares(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats:
-    """Bring probabilities of a bundle's age classes to a distribution of age.
+    """Convert probabilities of a bundle's age classes to an age distribution.
 
     Args:
-        classes: ``(..., len(labels))``, probabilities.
-        labels: :data:`voxtrait.labels.YEARS`, or joint classes, or age groups.
+        classes: probabilities, ``(..., len(labels))``.
+        labels: :data:`voxtrait.labels.YEARS`, joint classes, or age groups.
 
     Returns:
-        ``(..., 100)`` over years where the labels are years, else ``(..., 10)`` over age groups.
+        ``(..., 100)`` over years if the labels are years, else ``(..., 10)`` over age groups.
 
     Examples:
         >>> age_shares([0.25, 0.75], ["female_teens", "male_teens"]).shape
@@ -84,11 +88,11 @@ def group_probabilities(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats
     """Sum probabilities of classes into age groups.
 
     Args:
-        classes: ``(..., len(labels))``, probabilities.
+        classes: probabilities, ``(..., len(labels))``.
         labels: joint classes (``female_fifties``), age groups (``fifties``) or years (``50``).
 
     Returns:
-        ``(..., 10)`` in the order of :data:`voxtrait.labels.AGE_GROUPS`; groups without a class have 0.
+        Probabilities, ``(..., 10)``, in the order of :data:`voxtrait.labels.AGE_GROUPS`; 0 for groups without a class.
 
     Examples:
         >>> group_probabilities([0.25, 0.75], ["female_teens", "male_teens"])[1]
@@ -104,23 +108,23 @@ def group_probabilities(classes: npt.ArrayLike, labels: Sequence[str]) -> Floats
 
 
 def female_probability(classes: npt.ArrayLike) -> Floats:
-    """Take P(female) from gender probabilities ``(..., 2)``."""
+    """Return P(female) from gender probabilities ``(..., 2)``."""
     return np.asarray(np.asarray(classes, dtype=np.float64)[..., GENDERS.index("female")])
 
 
 def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: float) -> Floats:
-    """Bring P(female) towards one half by as much as the voice may be a child's, which presents no gender.
+    """Move P(female) towards 0.5 by the probability that the voice is a child's, which does not show gender.
 
-    The formula was selected among six on held-out speakers (docs/notes/results.md). It hardly changes P(female) where
-    childhood is unlikely, and few children get a wrong and confident gender.
+    The formula was selected from six on held-out speakers (docs/notes/results.md). It hardly changes P(female) if
+    childhood is unlikely, and few children get a wrong gender with high confidence.
 
     Args:
-        p_female: ``(...)``, probabilities for adult voices.
-        ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
-        childhood: years below which a voice does not show the gender; 0 leaves everything as it is.
+        p_female: probabilities for adult voices, ``(...)``.
+        ages: probabilities of age groups, ``(..., 10)``, or of years, ``(..., 100)``.
+        childhood: age in years below which a voice does not show gender; 0 changes nothing.
 
     Returns:
-        ``(...)``: ``1/2 + (p - 1/2) (1 - q²)⁴`` with ``q`` the probability of fewer years than ``childhood``.
+        ``1/2 + (p - 1/2) (1 - q²)⁴``, ``(...)``, with ``q`` the probability of an age below ``childhood``.
 
     Examples:
         >>> round(float(without_childhood(0.9, [0.5, 0, 0, 0.5, 0, 0, 0, 0, 0, 0], 10.0)), 3)
@@ -134,15 +138,15 @@ def without_childhood(p_female: npt.ArrayLike, ages: npt.ArrayLike, childhood: f
 
 
 def years_at(ages: npt.ArrayLike, level: npt.ArrayLike) -> Floats:
-    """Find the age below which there is a given share of the probability: a quantile of years.
+    """Return a quantile of age in years.
 
     Args:
-        ages: ``(..., 10)`` or ``(..., 100)``, probabilities of the age groups or of years.
-        level: between 0 and 1; 0.5 is the median, which has the least absolute error. Several, ``(k,)``, are found in
-            one go.
+        ages: probabilities of age groups, ``(..., 10)``, or of years, ``(..., 100)``.
+        level: quantile level between 0 and 1, or several, ``(k,)``. 0.5 is the median, which has the least expected
+            absolute error.
 
     Returns:
-        ``(...)``, years; ``(..., k)`` for several levels.
+        Years, ``(...)``; ``(..., k)`` for several levels.
 
     Examples:
         >>> years_at([0, 0, 0.5, 0.5, 0, 0, 0, 0, 0, 0], [0.25, 0.5]).tolist()
@@ -188,7 +192,7 @@ def interval(ages: npt.ArrayLike, tail: Tail, p_female: npt.ArrayLike = 0.5) -> 
         female, male = _log_tails(tuple(tuple(row) for row in tail))
         tails = np.exp(male + np.asarray(p_female)[..., None] * (female - male))
     spare = np.stack([below - tails, (1 - tails - below)[..., ::-1]]).reshape(-1, int(LIFE) + 1)
-    row, after = np.arange(len(spare)), np.argmax(spare >= 0, axis=-1)  # the first one is always negative
+    row, after = np.arange(len(spare)), np.argmax(spare >= 0, axis=-1)  # the first value is always negative
     outside, inside = spare[row, after - 1], spare[row, after]
     low, high = (after - inside / (inside - outside)).reshape((2, *shares.shape[:-1]))
     return np.asarray(low), np.asarray(LIFE - high)
@@ -196,15 +200,20 @@ def interval(ages: npt.ArrayLike, tail: Tail, p_female: npt.ArrayLike = 0.5) -> 
 
 @functools.lru_cache(maxsize=8)  # a bundle has the same tails for every clip
 def _log_tails(of_groups: tuple[tuple[float, ...], ...]) -> tuple[Floats, Floats]:
-    """Give the logarithm of the tail of women and men at 0, 1, … 100 years, ``(101,)`` each."""
+    """Return the logarithm of the tail for women and for men at 0, 1, … 100 years, ``(101,)`` each."""
     middles, years = DECADE * (np.arange(len(AGE_GROUPS)) + 0.5), np.arange(LIFE + 1)
     female, male = (np.interp(years, middles, np.log(of_groups[GENDERS.index(one)])) for one in ("female", "male"))
     return female, male
 
 
 def expected_years(ages: npt.ArrayLike) -> Floats:
-    """Average the middles of age groups ``(..., 10)`` or of years ``(..., 100)`` by their probabilities: ``(...)``
-    years.
+    """Return the mean of an age distribution in years.
+
+    Args:
+        ages: probabilities of age groups, ``(..., 10)``, or of years, ``(..., 100)``.
+
+    Returns:
+        Years, ``(...)``.
 
     Examples:
         >>> float(expected_years([0, 0, 0, 1, 0, 0, 0, 0, 0, 0])), float(expected_years(np.eye(100)[34]))
@@ -216,7 +225,7 @@ def expected_years(ages: npt.ArrayLike) -> Floats:
 
 
 def describe_gender(p_female: float, unsure: Sequence[float]) -> str:
-    """Name the gender of a calibrated probability, ``unsure`` inside the abstention band ``(low, high)``."""
+    """Return the gender for a calibrated probability; ``unsure`` inside the abstention band ``(low, high)``."""
     low, high = unsure
     if low < p_female < high:
         return "unsure"
@@ -224,8 +233,10 @@ def describe_gender(p_female: float, unsure: Sequence[float]) -> str:
 
 
 def age_answer(ages: Floats, tail: Tail, p_female: float = 0.5) -> dict[str, Any]:
-    """Return years, interval, age group and group probabilities of one distribution over age groups ``(10,)`` or years
-    ``(100,)``; ``tail`` and ``p_female`` as for :func:`interval`."""
+    """Return age, interval, age group and group probabilities of one age distribution, ``(10,)`` or ``(100,)``.
+
+    ``tail`` and ``p_female`` are those of :func:`interval`.
+    """
     groups = ages.reshape(len(AGE_GROUPS), -1).sum(axis=1)
     years = float(years_at(ages, 0.5))
     low, high = (float(end) for end in interval(ages, tail, p_female))
@@ -233,7 +244,7 @@ def age_answer(ages: Floats, tail: Tail, p_female: float = 0.5) -> dict[str, Any
         "age_years": years,
         "age_low": low,
         "age_high": high,
-        # the group of the years, not the likeliest one: "51 years, sixties" would read as a mistake
+        # the group that contains the years, not the likeliest group: "51 years, sixties" would look like an error
         "age_group": AGE_GROUPS[min(int(years // 10), len(AGE_GROUPS) - 1)],
         "age_groups": dict(zip(AGE_GROUPS, groups.tolist(), strict=True)),
     }

@@ -10,20 +10,22 @@ from voxtrait.recognize.table import table_schema
 
 
 def to_frame(answers: Iterable[Prediction] | Prediction, library: Literal["polars", "pandas"] = "polars") -> Any:
-    """Make a table of predictions: a row for each, in order; the columns are the fields of :meth:`Prediction.to_dict`.
+    """Convert predictions to a data frame of Polars or pandas, with one row per prediction, in order.
+
+    The columns are the fields of :meth:`voxtrait.Prediction.to_dict`.
 
     Args:
-        answers: predictions, such as those of :meth:`Recognizer.predict_many`, or one of them.
-        library: of the table.
+        answers: predictions, such as those of :meth:`voxtrait.Recognizer.predict_many`, or one prediction.
+        library: ``polars`` or ``pandas``.
 
     Returns:
-        A ``polars.DataFrame``, or a ``pandas.DataFrame``. ``age_groups`` is a struct in the first and a dict in the
-        second; a path that is ``None`` stays null.
+        A ``polars.DataFrame`` or a ``pandas.DataFrame``. ``age_groups`` is a struct in Polars and a dict in pandas. A
+        path of ``None`` is null.
 
     Raises:
-        OptionTypeError: (a ``TypeError``) if something is not a prediction.
-        OptionError: (a ``ValueError``) if the library is another one.
-        ImportError: if pandas is wanted and not installed.
+        OptionTypeError: (a ``TypeError``) if an item is not a prediction.
+        OptionError: (a ``ValueError``) if the library is unknown.
+        ImportError: if pandas is requested and not installed.
 
     Examples:
         >>> silent = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 2.1")
@@ -40,7 +42,7 @@ def to_frame(answers: Iterable[Prediction] | Prediction, library: Literal["polar
 
         texts = [name for name, kind in table_schema().items() if str(kind) == "String" and name in FIELDS]
         frame = pd.DataFrame(rows, columns=list(FIELDS))
-        # a column of which every value is missing would have no type of its own
+        # a column without any value would have no type
         numbers = {name: "float64" for name in FIELDS if name not in (*texts, "age_groups")}
         return frame.astype(numbers | dict.fromkeys(texts, "str" if pd.__version__ >= "3" else "object"))
     import polars as pl

@@ -1,4 +1,4 @@
-"""ONNX graphs: opened at their first use, and only if inputs and outputs are those that the bundle names."""
+"""Opens the ONNX graphs of a bundle at first use, and checks their inputs and outputs."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ class Graph:
     """A graph with one input.
 
     Args:
-        file: of the serialised model.
+        file: file of the serialised model.
         takes: shape of one row of the input, without the batch.
-        gives: names of the outputs, and how many values a row of each has; ``None`` where any number is accepted.
-        name: of the input; ``None`` where any is accepted.
-        threads: of the runtime.
+        gives: name of each output → number of values in a row; ``None`` accepts any number.
+        name: name of the input; ``None`` accepts any name.
+        threads: number of threads of ONNX Runtime.
         optimised: as for :func:`voxtrait.runtime.session`.
         reuse_memory: as for :func:`voxtrait.runtime.session`.
     """
@@ -43,7 +43,7 @@ class Graph:
         self.reuse_memory = reuse_memory
         self._session: Any = None
         self._input = ""  # its name, once the session is open
-        self._lock = threading.Lock()  # several threads may ask for the first prediction
+        self._lock = threading.Lock()  # several threads may make the first prediction
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the session: another process opens its own."""
@@ -56,23 +56,23 @@ class Graph:
         """Number of values per row of an output; ``None`` if the graph does not fix it.
 
         Raises:
-            BundleError: if the file is not a graph, or not the one described.
+            BundleError: if the file is not a graph, or does not match its description.
         """
         found = {one.name: one.shape[-1] for one in self._opened().get_outputs()}[name]
         return found if isinstance(found, int) else None
 
     def __call__(self, rows: Array) -> dict[str, Array]:
-        """Run: ``(n, *takes)`` → each output, ``(n, values)``.
+        """Run the graph on rows, ``(n, *takes)``, and return each output, ``(n, values)``.
 
         Raises:
-            BundleError: if the file is no graph, or not the one described, or does not take these rows.
+            BundleError: if the file is not a graph, does not match its description, or does not accept these rows.
         """
         session = self._opened()
         names = list(self.gives)
         try:
             found = session.run(names, {self._input: rows})
         except Exception as error:  # the runtime has a dozen kinds, none of them public
-            raise BundleError(f"{self.file} cannot work on an input of {rows.shape}: {error}") from None
+            raise BundleError(f"{self.file} cannot process an input of shape {rows.shape}: {error}") from None
         return dict(zip(names, found, strict=True))
 
     def _opened(self) -> Any:
@@ -81,7 +81,7 @@ class Graph:
                 if self._session is None:
                     session = self._open()
                     self._input = session.get_inputs()[0].name
-                    self._session = session  # at the very end: other threads do not wait once it is there
+                    self._session = session  # last, because other threads use the session as soon as it is set
         return self._session
 
     def _open(self) -> Any:
@@ -90,25 +90,25 @@ class Graph:
                 self.file, threads=self.threads, optimised=self.optimised, reuse_memory=self.reuse_memory
             )
         except Exception as error:  # the runtime has a dozen kinds, none of them public
-            raise BundleError(f"{self.file} is no graph that ONNX Runtime can open: {error}") from None
+            raise BundleError(f"{self.file} is not a graph that ONNX Runtime can open: {error}") from None
         outputs = {one.name: one.shape for one in session.get_outputs()}
         if set(outputs) != set(self.gives):
-            raise BundleError(f"the graph {self.file} puts out {sorted(outputs)}, expected {sorted(self.gives)}")
+            raise BundleError(f"{self.file} has the outputs {sorted(outputs)}. Expected {sorted(self.gives)}.")
         for name, size in self.gives.items():
             if not _fits(outputs[name], [size]):
-                raise BundleError(f"the graph {self.file} puts out {name} of {outputs[name]}, expected (n, {size})")
+                raise BundleError(f"{self.file} has the output {name} of shape {outputs[name]}. Expected (n, {size}).")
         inputs = {one.name: one.shape for one in session.get_inputs()}
         if len(inputs) != 1 or self.name not in (None, *inputs):
-            raise BundleError(f"the graph {self.file} takes {sorted(inputs)}, expected {self.name or 'one input'}")
+            raise BundleError(f"{self.file} has the inputs {sorted(inputs)}. Expected {self.name or 'one input'}.")
         for name, shape in inputs.items():
             if not _fits(shape, self.takes):
                 wanted = ", ".join("any" if size is None else str(size) for size in self.takes)
-                raise BundleError(f"the graph {self.file} takes {name} of {shape}, expected (n, {wanted})")
+                raise BundleError(f"{self.file} has the input {name} of shape {shape}. Expected (n, {wanted}).")
         return session
 
 
 def _fits(shape: Sequence[int | str | None], row: Sequence[int | None]) -> bool:
-    """Whether a graph's shape is that of a batch of such rows; a size that either does not name fits any."""
+    """Return whether a graph's shape matches a batch of such rows; a size that one of them leaves open matches any."""
     return len(shape) == 1 + len(row) and all(
         have == want or want is None or not isinstance(have, int) for have, want in zip(shape[1:], row, strict=True)
     )

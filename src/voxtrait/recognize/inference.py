@@ -1,4 +1,4 @@
-"""The three steps of a prediction: front end, graph, decision."""
+"""Runs the three steps of a prediction on signals: front end, graph, decision."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,19 +22,19 @@ from voxtrait.recognize.notes import SEVERAL_NOTE, note_on
 from voxtrait.recognize.prediction import ANSWERS, Prediction
 from voxtrait.recognize.several import VoiceCount
 
-WINDOWS: Final = 4  # per call of the encoder: more are no faster, and need more memory
+WINDOWS: Final = 4  # windows per call of the encoder: more are not faster and need more memory
 LONGEST: Final = 10**6  # frames: longer than any stretch
 
 
 class Inference:
-    """Runs a model bundle on signals; :class:`~voxtrait.recognize.Recognizer` reads files for it.
+    """Runs a model bundle on signals. :class:`~voxtrait.Recognizer` adds reading files.
 
     Args:
-        bundle: what to use.
-        threads: of the graphs' runtime; with several processes one each is fastest.
+        bundle: bundle to use.
+        threads: number of threads of ONNX Runtime. With several processes, one thread each is fastest.
 
     Raises:
-        BundleError: by the first prediction, if a graph does not fit its description in the bundle.
+        BundleError: at the first prediction, if a graph does not match its description in the bundle.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
@@ -64,20 +64,20 @@ class Inference:
         return None if self._head is None else self._head.size("embedding")
 
     def inputs(self, signal: npt.ArrayLike, sampling_rate: int = SAMPLING_RATE) -> Array:
-        """First step, front end: signal → input of the graph, float32.
+        """Compute the input of the graph from a signal: the first of the three steps, the front end.
 
         Args:
             signal: ``(samples,)`` or ``(channels, samples)``.
-            sampling_rate: of it, in Hz.
+            sampling_rate: sampling rate in Hz.
 
         Returns:
-            ``(1, *front_end.input_shape)``, the picture of the clip, or of the first minute of speech where the clip is
-            longer than a minute; for a bundle of windows ``(n, frames, n_mels)``, those of all its speech, or those
-            chosen from it. If there are more than two minutes of speech, a few frames that ``predict`` uses are
-            left out, so that all windows have the same length.
+            Float32. For a spectrogram CNN, the image of the clip, ``(1, *front_end.input_shape)``; a clip of over a
+            minute gives the image of its first minute of speech. For an encoder, windows of the speech, ``(n, frames,
+            n_mels)``. From more than two minutes of speech, a few frames that ``predict`` uses are dropped, so that all
+            windows have the same length.
 
         Raises:
-            SignalError: if the array is no signal, or windows are wanted and there is no speech.
+            SignalError: if the array is not a signal, or if an encoder needs speech and there is none.
         """
         mono = resample(to_mono(check_signal(signal, whole=True)), sampling_rate, SAMPLING_RATE)
         if self._head is None:
@@ -89,50 +89,57 @@ class Inference:
         return np.concatenate([part[:, :size] for part in found])
 
     def run(self, inputs: Array) -> dict[str, Array]:
-        """Second step, graph: pictures ``(n, *front_end.input_shape)`` → logits ``(n, classes)`` a task; windows of
-        one clip → logits ``(1, classes)`` a task."""
+        """Compute the logits from the input of the graph: the second of the three steps.
+
+        Args:
+            inputs: images, ``(n, *front_end.input_shape)``, or the windows of one clip, ``(n, frames, n_mels)``.
+
+        Returns:
+            Task → logits, ``(n, classes)`` for images and ``(1, classes)`` for windows.
+        """
         if self._head is None:
             return self._model(inputs)
         return self.heads(self._summary([(np.zeros(0, np.float32), inputs)]))
 
     def windows(self, spoken: Signal) -> Array:
-        """Cut speech at 16 kHz, ``(samples,)``, into windows for the encoder, ``(n, frames, n_mels)``; only for a
-        bundle of windows."""
+        """Cut speech at 16 kHz, ``(samples,)``, into windows, ``(n, frames, n_mels)``. For encoder bundles only."""
         front_end = self.bundle.front_end
         return features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
 
     def frames(self, spoken: Signal) -> Array:
-        """Compute the frames of speech at 16 kHz, ``(samples,)``, not cut into windows: ``(frames, n_mels)``; only for
-        a bundle whose windows follow one another."""
+        """Compute the frames of speech at 16 kHz, ``(samples,)``, without cutting windows: ``(frames, n_mels)``.
+
+        For encoder bundles whose windows follow one another only.
+        """
         front_end = dataclasses.replace(self.bundle.front_end, columns=LONGEST)  # one window
         (frames,) = features.windows(resample(spoken, SAMPLING_RATE, front_end.sampling_rate), front_end)
         return np.asarray(frames)
 
     def summaries(self, windows: Array) -> Array:
-        """Run the encoder: windows ``(n, frames, n_mels)`` → the summary of each, ``(n, f)``."""
+        """Run the encoder on windows, ``(n, frames, n_mels)``. Return the summary of each, ``(n, f)``."""
         return self._model(windows)["summary"]
 
     def heads(self, summary: Array) -> dict[str, Array]:
-        """Run the heads of a bundle of windows: the mean of summaries, ``(1, f)`` → logits ``(1, classes)`` a task."""
+        """Run the heads on a mean of summaries, ``(1, f)``. Return the logits of each task, ``(1, classes)``."""
         assert self._head is not None
         found = self._head(summary)
         return {task: found[task] for task in self.bundle.outputs}
 
     def embed_summary(self, summary: Array) -> Array:
-        """Compute the speaker embedding of the mean of summaries, ``(1, f)``: ``(d,)``, of length 1. Only for a bundle
-        of windows."""
+        """Return the speaker embedding, ``(d,)`` of length 1, of a mean of summaries, ``(1, f)``. For encoder bundles
+        only."""
         assert self._head is not None
         return np.asarray(self._head(summary)["embedding"][0])
 
     def decide(self, logits: Mapping[str, npt.ArrayLike], seconds: float | None = None) -> list[dict[str, Any]]:
-        """Third step, decision.
+        """Convert logits to calibrated values: the last of the three steps.
 
         Args:
-            logits: ``(n, classes)`` a task.
-            seconds: of speech in each clip, if it is known: with more, the calibration may be sharper.
+            logits: task → logits, ``(n, classes)``.
+            seconds: seconds of speech in each clip, if known; the calibration may depend on them.
 
         Returns:
-            The predicted values of each row, ``gender`` to ``age_groups``, and ``joint_class``.
+            For each row the fields from ``gender`` to ``age_groups``, and ``joint_class``.
         """
         n = len(np.asarray(next(iter(logits.values()))))
         rows: list[dict[str, Any]] = [dict.fromkeys(ANSWERS) for _ in range(n)]
@@ -149,29 +156,29 @@ class Inference:
             if ages is not None:
                 likely = 0.5 if values["p_female"] is None else values["p_female"]
                 values |= decision.age_answer(ages, self.bundle.calibration["age"]["tail"], likely)
-                # as the network was trained, with rare classes weighing more: before the prior is put back
+                # before the bias undoes the class weights of training, which give rare classes more weight
                 likeliest = self.bundle.outputs["age"][int(np.argmax(np.asarray(logits["age"])[row]))]
                 values["joint_class"] = likeliest if likeliest in JOINT_CLASSES else None
         return rows
 
     def answer(self, path: str | None, blocks: Iterable[Signal], compared: Comparison | None = None) -> Prediction:
-        """Predict what a voice presents as, in a sound that the caller reads.
+        """Predict from blocks of audio that the caller reads.
 
         Args:
-            path: of the sound, as the prediction names it.
+            path: name of the audio in the prediction.
             blocks: mono at 16 kHz, ``(samples,)`` each, none of them empty.
-            compared: the channels that were averaged, if there are several; complete when ``blocks`` are read.
+            compared: comparison of the averaged channels; complete when all blocks are read.
 
         Raises:
-            AudioError: whatever ``blocks`` raises.
+            AudioError: if ``blocks`` raises it.
         """
         return self.answer_and_embed(path, blocks, compared)[0]
 
     def answer_and_embed(
         self, path: str | None, blocks: Iterable[Signal], compared: Comparison | None = None
     ) -> tuple[Prediction, Array | None]:
-        """Return what :meth:`answer` returns, and the speaker embedding, ``(d,)``; ``None`` where the bundle has none,
-        or the prediction is not ``ok``."""
+        """Return the prediction of :meth:`answer` and the speaker embedding, ``(d,)``. The embedding is ``None`` if the
+        bundle has none, or if the prediction is not ``ok``."""
         clip = Clip()
         found: dict[str, Array] = {}
         count = None
@@ -180,7 +187,7 @@ class Inference:
             if not clip.refusal:
                 found = self._model(self._drawn(signal))
         else:
-            # windows that are chosen say little about the speech between them
+            # selected windows do not represent the speech between them
             count = None if self.bundle.front_end.chosen_from else VoiceCount(self)
             summary = self._summary(self._speech_windows(clip, blocks), count)
             if not clip.refusal:
@@ -204,27 +211,28 @@ class Inference:
         return prediction, found["embedding"][0] if self._head is not None else None
 
     def embedding(self, blocks: Iterable[Signal]) -> Array:
-        """Compute the speaker embedding of a sound that the caller reads, ``(d,)``, of length 1.
+        """Compute the speaker embedding, ``(d,)`` of length 1, from blocks of audio that the caller reads.
 
         Args:
             blocks: as for :meth:`answer`.
 
         Raises:
-            BundleError: if the bundle has none.
-            SignalError: if there is no speech, or less than 0.7 s.
+            BundleError: if the bundle has no speaker embedding.
+            SignalError: if there is less than 0.7 s of speech.
         """
         if self._head is None:
             raise BundleError(
-                f"{self.bundle.title} has no speaker embedding: its graph puts out {', '.join(self.bundle.outputs)}"
+                f"{self.bundle.title} has no speaker embedding, only {', '.join(self.bundle.outputs)}. Use a bundle "
+                "such as voxtrait-base."
             )
         clip = Clip()
         summary = self._summary(self._speech_windows(clip, blocks))
         if clip.refusal:
-            raise SignalError(f"no embedding: {clip.refusal[1]}")
+            raise SignalError(f"No speaker embedding: {clip.refusal[1]}")
         return np.asarray(self._head(summary)["embedding"][0])
 
     def refuse(self, path: str | None, status: str, message: str, clip: Clip | None = None) -> Prediction:
-        """Return a prediction without predicted values: its status, and the reason."""
+        """Return a prediction without values: its status and the reason."""
         duration, spoken, snr_db = (clip.duration_s, clip.speech_s, clip.snr_db) if clip else (None, None, None)
         nothing: dict[str, Any] = dict.fromkeys(ANSWERS)
         return Prediction(path, status, message, duration, spoken, model=self.bundle.title, snr_db=snr_db, **nothing)
@@ -234,19 +242,19 @@ class Inference:
         return decision.probabilities(logits, decision.temperature_at(calibration, seconds), calibration["bias"])
 
     def _drawn(self, signal: Signal) -> Array:
-        """The picture of a signal at 16 kHz, ``(1, *front_end.input_shape)``."""
+        """Return the image of a signal at 16 kHz, ``(1, *front_end.input_shape)``."""
         front_end = self.bundle.front_end
         return features.network_input(features.picture(signal, SAMPLING_RATE, front_end=front_end), front_end)[None]
 
     def _speech_windows(self, clip: Clip, blocks: Iterable[Signal]) -> Iterator[tuple[Signal, Array]]:
-        """The speech of a clip with enough of it, stretch by stretch, and its windows."""
+        """Yield each stretch of speech and its windows, if the clip has at least 0.7 s of speech."""
         for stretch in clip.stretches(blocks):
             if clip.speech_s >= SHORTEST_S:
                 yield stretch, self.windows(stretch)
 
     def _summary(self, stretches: Iterable[tuple[Signal, Array]], count: VoiceCount | None = None) -> Array:
-        """Run the encoder over speech and its windows ``(n, frames, n_mels)``: the mean of their summaries, ``(1, f)``.
-        The voices in the speech are counted by ``count``."""
+        """Run the encoder on the windows of each stretch, ``(n, frames, n_mels)``. Return the mean of the summaries,
+        ``(1, f)``. ``count`` counts the voices."""
         total, number = np.zeros(1), 0
         for spoken, windows in stretches:
             parts = [self.summaries(windows[at : at + WINDOWS]) for at in range(0, len(windows), WINDOWS)]

@@ -1,8 +1,9 @@
-"""Converts what other libraries use for sound to a file, the bytes of a file, or a signal with its rate.
+"""Converts audio objects of other libraries to a file, the bytes of a file, or a signal with its rate.
 
-Libraries are recognised by what their objects have, and not imported: the dict of Hugging Face ``datasets`` before 4
-and the decoder of ``torchcodec`` that it gives since (https://huggingface.co/docs/datasets/audio_load), the pairs of
-Gradio, librosa, soundfile, SciPy and torchaudio, uploads of web frameworks, tensors.
+The libraries are not imported: their objects are recognised by their attributes. Supported are the dict of Hugging Face
+``datasets`` before version 4 and the decoder of ``torchcodec`` since
+(https://huggingface.co/docs/datasets/audio_load); the pairs of Gradio, librosa, soundfile, SciPy and torchaudio;
+uploads of web frameworks; and tensors.
 """
 
 import dataclasses
@@ -32,7 +33,7 @@ _EXPECTED: Final = (
 
 
 class Samples(Protocol):
-    """Decoded sound, as torchcodec returns it."""
+    """Decoded audio, as torchcodec returns it."""
 
     data: Any  # (channels, samples)
     sample_rate: Any  # Hz
@@ -47,7 +48,7 @@ class Decoder(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sound:
-    """A signal with its sampling rate, and the name of the file that it came from, if there is one."""
+    """A signal with its sampling rate, and the name of its file, if there is one."""
 
     signal: Signal  # (samples,) or (channels, samples)
     rate: int  # Hz
@@ -59,10 +60,10 @@ class Sound:
         return 1 if self.signal.ndim == 1 else len(self.signal)
 
     def only(self, channel: int) -> "Sound":
-        """Return one of its channels, counted from 1.
+        """Return one channel, counted from 1.
 
         Raises:
-            DecodeError: if there are fewer.
+            DecodeError: if there are fewer channels.
 
         Examples:
             >>> Sound(check_signal([[0.0, 0.1], [0.2, 0.3]]), 16000, "call.wav").only(2).path
@@ -91,7 +92,7 @@ Input: TypeAlias = (
 
 @dataclasses.dataclass(frozen=True)
 class Unusable:
-    """An item without sound, and the reason."""
+    """An item that is not audio, and the reason."""
 
     why: str
 
@@ -101,20 +102,20 @@ Taken: TypeAlias = File | Sound
 
 
 def taken(source: Any, sampling_rate: Any = None) -> Taken:
-    """Recognise a source of sound.
+    """Convert an audio source to a path, the content of a file, or a signal.
 
     Args:
-        source: any :data:`Input`, or what this function returned.
-        sampling_rate: of a signal, in Hz, if the source does not contain it.
+        source: any :data:`Input`, or a result of this function.
+        sampling_rate: sampling rate of a signal in Hz, if the source does not contain it.
 
     Returns:
         A path or URL, the content of a file, or a signal.
 
     Raises:
-        SourceError: if it is not a source of sound, or several of them.
-        SignalError: if it is an array that is not a signal.
-        DecodeError: if it is a decoder, and its file is damaged.
-        OptionError: if the sampling rate is missing, wrong, or another one than that of the source.
+        SourceError: if the source is not audio, or is several sources.
+        SignalError: if an array is not a signal.
+        DecodeError: if the file of a decoder is damaged.
+        OptionError: if the sampling rate is missing, is wrong, or differs from that of the source.
 
     Examples:
         >>> taken("clip.mp3"), taken(b"RIFF").getvalue()
@@ -148,13 +149,13 @@ def taken(source: Any, sampling_rate: Any = None) -> Taken:
 
 
 def each(sources: Any, sampling_rate: Any = None) -> Iterator[Taken | Unusable]:
-    """Recognise the items of any iterable, one by one, as :func:`taken` does; a single source is its only item.
+    """Convert the items of an iterable one by one, as :func:`taken` does. A single source counts as one item.
 
-    An array of two or more dimensions is a batch of signals. An item without sound becomes :class:`Unusable`.
+    An array of two or more dimensions is a batch of signals. An item that is not audio becomes :class:`Unusable`.
 
     Raises:
-        SourceError: if there is nothing to iterate over, or a table or dict is given whole.
-        OptionError: as :func:`taken` raises it.
+        SourceError: if ``sources`` is not iterable, or is a table, or a dict without audio.
+        OptionError: as for :func:`taken`.
 
     Examples:
         >>> list(each("clip.mp3")), list(each(["a.mp3", None]))[1].why[:9]
@@ -167,10 +168,10 @@ def each(sources: Any, sampling_rate: Any = None) -> Iterator[Taken | Unusable]:
 
 
 def is_single(sources: Any) -> bool:
-    """Return whether something is one source, rather than an iterable of sources.
+    """Return whether ``sources`` is one source, and not an iterable of sources.
 
     Raises:
-        SourceError: if it is neither, or a table.
+        SourceError: if it is neither, or is a table.
 
     Examples:
         >>> is_single("clip.mp3"), is_single(["clip.mp3"]), is_single((16000, [0, 1])), is_single([0, 1])
@@ -184,17 +185,17 @@ def is_single(sources: Any) -> bool:
     if any(callable(getattr(sources, name, None)) for name in ("read", "get_all_samples")) or _is_decoded(sources):
         return True
     if hasattr(sources, "columns"):
-        raise SourceError(f"Got {described(sources)}. Give the column with the sounds, such as table['path'].")
+        raise SourceError(f"Got {described(sources)}. Pass the column with the audio, such as table['path'].")
     if not isinstance(sources, Iterable):
         raise SourceError(f"Got {described(sources)}. Expected an iterable of files or signals, or one of them.")
     if not isinstance(sources, Sequence) and not hasattr(sources, "__array__"):
-        return False  # to look at the first item could use it up, or start a loader
+        return False  # reading the first item could consume it, or start a loader
     dimensions = getattr(sources, "ndim", 1)
     return dimensions == 0 or (dimensions == 1 and _is_number(_first(sources, None)))
 
 
 def name_of(item: Taken) -> str | None:
-    """Return the name by which a prediction refers to a source; ``None`` if it has none."""
+    """Return the name of a source for its prediction; ``None`` if it has no name."""
     if isinstance(item, Sound):
         return item.path
     if isinstance(item, BytesIO):
@@ -210,7 +211,7 @@ def _usable(item: Any, sampling_rate: Any) -> Taken | Unusable:
 
 
 def _sound(array: Any, stated: Any, given: int | None, path: str | None = None) -> Sound:
-    """Return a signal with the rate that its source states, or else the given one."""
+    """Return a signal with the rate of its source, or else with the given rate."""
     rate = given if stated is None else checked_rate(stated)
     if rate is None:
         raise OptionError("Got a signal without its sampling rate. Expected predict(signal, sampling_rate=16000).")
@@ -220,7 +221,7 @@ def _sound(array: Any, stated: Any, given: int | None, path: str | None = None) 
 
 
 def _of_mapping(source: Mapping[str, Any], rate: int | None) -> Taken:
-    """Read a dict of Hugging Face: samples and rate, or the bytes and the path of a file; one of these may be None."""
+    """Convert a dict of Hugging Face: samples and rate, or bytes and path of a file. One of the two may be ``None``."""
     _check_mapping(source)
     path = source.get("path")
     name = None if path is None else os.fsdecode(path)
@@ -235,13 +236,13 @@ def _of_mapping(source: Mapping[str, Any], rate: int | None) -> Taken:
 
 
 def _check_mapping(source: Mapping[str, Any]) -> None:
-    """Refuse a dict without sound.
+    """Check that a dict contains audio.
 
     Raises:
-        SourceError: with a hint at the value that may be meant.
+        SourceError: if it does not; with a hint at the value that is probably meant.
     """
     if all(source.get(key) is None for key in (*_SIGNALS, "bytes", "path")):
-        hint = "Give its value 'audio'." if "audio" in source else _EXPECTED
+        hint = "Pass its value 'audio'." if "audio" in source else _EXPECTED
         raise SourceError(f"Got {described(source)}. {hint}")
     for key, fits in (("bytes", _is_bytes), ("path", lambda value: isinstance(value, str | os.PathLike))):
         if source.get(key) is not None and not fits(source[key]):
@@ -249,25 +250,25 @@ def _check_mapping(source: Mapping[str, Any]) -> None:
 
 
 def _decoded(decoder: Any, rate: int | None) -> Sound:
-    path = getattr(getattr(decoder, "metadata", None), "path", None)  # where it is datasets that made the decoder
+    path = getattr(getattr(decoder, "metadata", None), "path", None)  # set by datasets
     try:
         samples = decoder.get_all_samples()
-    except RuntimeError as error:  # torchcodec's, of every kind of damage
+    except RuntimeError as error:  # torchcodec raises it for every kind of damage
         raise DecodeError(f"{path or 'The input'} is damaged: {str(error).splitlines()[0]}") from None
     return _sound(samples.data, samples.sample_rate, rate, path if isinstance(path, str) else None)
 
 
 def _of_file(source: Any) -> Taken:
-    """Return the path of an open file on a disk, so that a long recording is not read into memory; else its bytes from
-    the beginning."""
-    # an upload has a file name beside the name of its field; the file name of a GzipFile is deprecated
+    """Return the path of an open file on a disk, so that a long recording is not read into memory. Return the bytes of
+    any other file, from its beginning."""
+    # an upload has a file name besides the name of its field; the file name of a GzipFile is deprecated
     attributes = ("name",) if isinstance(source, io.IOBase) else ("filename", "name")
     names = (getattr(source, attribute, None) for attribute in attributes)
     name = next((one for one in names if isinstance(one, str) and one and one[0] != "<"), None)
-    # the read() of an upload in FastAPI is asynchronous, that of the file within is not
+    # read() of an upload in FastAPI is asynchronous; read() of the file inside is not
     file = getattr(source, "file", None) if inspect.iscoroutinefunction(source.read) else source
     if file is None:
-        raise SourceError(f"Got {described(source)} with an asynchronous read(). Give its bytes: await file.read().")
+        raise SourceError(f"Got {described(source)} with an asynchronous read(). Pass its bytes: await file.read().")
     if isinstance(file, io.TextIOBase):
         raise SourceError(f"Got the file {name or ''} opened as text. Open it with mode 'rb'.".replace("  ", " "))
     if getattr(file, "closed", False) is True:
@@ -278,12 +279,12 @@ def _of_file(source: Any) -> Taken:
         file.seek(0)
     data = file.read()
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise SourceError(f"Got a file whose read() returns {type(data).__name__}. Expected bytes: open it as binary.")
+        raise SourceError(f"Got a file whose read() returns {type(data).__name__}. Open it with mode 'rb'.")
     return _named(bytes(data), name)
 
 
 def _on_disk(file: Any) -> bool:
-    """Return whether the name of an open file still leads to it."""
+    """Return whether an open file is a regular file that its name still refers to."""
     try:
         opened = os.fstat(file.fileno())
         return stat.S_ISREG(opened.st_mode) and os.path.samestat(opened, os.stat(file.name))  # noqa: PTH116 - fd or path
@@ -300,7 +301,7 @@ def _named(data: bytes, name: str | None) -> BytesIO:
 
 
 def _pair(source: Any) -> tuple[Any, Any] | None:
-    """Return samples and rate if it is a pair of them, in either order."""
+    """Return samples and rate if ``source`` is a pair of them, in either order; else ``None``."""
     if not isinstance(source, tuple | list) or len(source) != 2:
         return None
     one, other = source
@@ -311,12 +312,12 @@ def _pair(source: Any) -> tuple[Any, Any] | None:
 
 
 def _check_array_like(source: Any) -> None:
-    """Refuse objects that NumPy would convert to an array, but not of samples.
+    """Check that an object can be converted to an array of samples.
 
     Raises:
-        SourceError: with a hint at ``predict_many`` where there are several sources.
+        SourceError: if it cannot; for several sources, with a hint at ``predict_many``.
     """
-    several = "predict takes one sound. For several, call predict_many."
+    several = "predict takes one clip. For several clips, call predict_many."
     if isinstance(source, Sequence) or hasattr(source, "__array__") or hasattr(source, "__array_interface__"):
         first = _first(source, 0)
         if _is_source(first) or _pair(first) is not None:
@@ -342,7 +343,7 @@ def _first(source: Any, default: Any) -> Any:
 
 
 def _is_source(thing: Any) -> bool:
-    """Return whether something is a source of sound by itself."""
+    """Return whether an object is an audio source by itself."""
     return (
         isinstance(thing, str | os.PathLike | Mapping | Sound)
         or _is_bytes(thing)

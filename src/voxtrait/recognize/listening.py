@@ -1,13 +1,13 @@
-"""Live sound of any length: an estimate every second, and at the end the prediction that a file would get.
+"""Predicts live audio of any length: an estimate every second, and at the end the prediction for a file.
 
 ::
 
     block ─┬─ queue ─► a thread: minutes ─ Recognizer.answer ──────────────────────► the final prediction
            └─ 16 kHz ─ speech.Provisional ─ windows ─► sums, of all and of the last seconds ─► estimates
 
-The final prediction comes from the same code as for a file, in a thread of its own. That code decides up to 66 s late
-and works on pieces of a minute or more. The estimates come from a second, faster pass: it finds speech within a second,
-and summarises a window for each 6 s of it. Both passes keep a bounded part of the sound, however long it is.
+The final prediction comes from the same code as for a file, in its own thread. That code decides up to 66 s late and
+processes pieces of a minute or more. The estimates come from a second, faster pass: it finds speech within a second,
+and summarises one window per 6 s of speech. The memory of both passes is bounded, however long the audio is.
 """
 
 import dataclasses
@@ -31,11 +31,11 @@ from voxtrait.recognize.clip import refusal
 from voxtrait.recognize.inference import Inference
 from voxtrait.recognize.prediction import ANSWERS, Prediction
 
-EVERY_S: Final = 1.0  # seconds of sound between two estimates
-WINDOW_S: Final = 30.0  # more speech than this improves no bundle's prediction
+EVERY_S: Final = 1.0  # seconds of audio between two estimates
+WINDOW_S: Final = 30.0  # more speech than this does not improve the prediction of any bundle
 SHORTEST_EVERY_S: Final = 0.1
-LONGEST_WINDOW_S: Final = 3600.0  # a summary for each window of it is kept
-CONTEXT_S: Final = 12.0  # of speech: the level and the mean spectrum of a new window come from it, if it is not chosen
+LONGEST_WINDOW_S: Final = 3600.0  # one summary per window of it is kept
+CONTEXT_S: Final = 12.0  # seconds of speech for level and mean spectrum of a new window, unless windows are selected
 SHORTEST_WINDOW_S: Final = 1.0  # an unfinished window starts earlier if it would be shorter
 PIECE_S: Final = 1.0  # seconds put into the queue in one piece, …
 PIECES: Final = 8  # … and how many pieces it holds
@@ -43,41 +43,40 @@ PIECES: Final = 8  # … and how many pieces it holds
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """The predictions at one moment of live sound."""
+    """The predictions at one moment of live audio."""
 
     #: Seconds processed.
     at_s: float
-    #: Prediction from all sound so far.
+    #: Prediction from all audio so far.
     so_far: Prediction
     #: Prediction from the last seconds.
     recent: Prediction
-    #: Number of these seconds.
+    #: Length of the window for ``recent``, in seconds.
     window_s: float
-    #: Whether ``so_far`` is the prediction for a file of the same sound.
+    #: Whether ``so_far`` is the prediction for a file with the same audio.
     final: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields of the prediction of all so far, then ``at_s``, ``final``, and ``window`` with those of the
-        last seconds."""
+        """Return the fields of ``so_far``, then ``at_s``, ``final``, and ``window`` with the fields of ``recent``."""
         recent = {name: value for name, value in self.recent.to_dict().items() if name not in ("path", "model")}
         moment = {"at_s": round(self.at_s, 2), "final": self.final, "window": {"window_s": self.window_s, **recent}}
         return self.so_far.to_dict() | moment
 
 
 class Listening:
-    """A recogniser at work on live sound.
+    """Predicts live audio that arrives in blocks.
 
-    The block lengths do not change the predictions.
+    The lengths of the blocks do not change the predictions.
 
     Args:
-        recognizer: with a bundle of windows.
-        every_s: seconds of sound between two estimates.
-        window_s: how many of the last seconds :attr:`~voxtrait.recognize.Estimate.recent` is about.
-        path: of the sound, as the predictions name it.
+        recognizer: recogniser with an encoder bundle.
+        every_s: seconds of audio between two estimates.
+        window_s: seconds of audio that :attr:`~voxtrait.recognize.Estimate.recent` covers.
+        path: name of the audio in the predictions.
 
     Raises:
-        BundleError: if the bundle is one of pictures, which show a whole clip.
-        OptionError: if a number of seconds is out of its range.
+        BundleError: if the bundle is a spectrogram CNN, which needs whole clips.
+        OptionError: if a number of seconds is out of range.
 
     Examples:
         >>> import voxtrait
@@ -101,13 +100,13 @@ class Listening:
     ) -> None:
         if recognizer.bundle.head is None:
             raise BundleError(
-                f"{recognizer.bundle.title} looks at pictures of whole clips: listening needs a bundle that hears "
-                "windows of speech, such as voxtrait-base"
+                f"{recognizer.bundle.title} needs whole clips. For live audio, use an encoder bundle such as "
+                "voxtrait-base."
             )
         if not SHORTEST_EVERY_S <= every_s < float("inf"):
-            raise OptionError(f"got an estimate every {every_s} s, expected at least {SHORTEST_EVERY_S}")
+            raise OptionError(f"Got an estimate every {every_s} s. Expected at least {SHORTEST_EVERY_S} s.")
         if not 1 <= window_s <= LONGEST_WINDOW_S:
-            raise OptionError(f"got a window of {window_s} s, expected 1 to {LONGEST_WINDOW_S:.0f}")
+            raise OptionError(f"Got a window of {window_s} s. Expected 1 to {LONGEST_WINDOW_S:.0f} s.")
         self._recognizer = recognizer
         self._path = path
         self._window_s = window_s
@@ -124,13 +123,13 @@ class Listening:
         self._final = _FinalPrediction(recognizer, path, self._compared)
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return this object."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """End the thread, without its prediction."""
+        """End the thread without its prediction."""
         self._final.cancel()
 
     def feed(self, block: Signal, rate: int) -> list[Estimate]:
@@ -138,19 +137,23 @@ class Listening:
 
         Args:
             block: ``(samples,)`` or ``(channels, samples)``, of any length.
-            rate: its sampling rate in Hz, the same for all blocks.
+            rate: sampling rate in Hz, the same for all blocks.
+
+        Returns:
+            The estimates, in order; often none.
 
         Raises:
-            SignalError: if the block is no signal, or its rate another one.
+            SignalError: if the block is not a signal, or if its rate differs from that of earlier blocks.
+            ValueError: if :meth:`close` was called before.
         """
         if self._closed:
-            raise ValueError("got a block after close(), expected none: begin another Listening")
+            raise ValueError("Got a block after close(). Use another Listening.")
         if not block.shape[-1]:
             return []
         checked = check_signal(block)
         self._compared.feed(checked, rate)
         if self._rate not in (0, rate):
-            raise SignalError(f"got a block at {rate} Hz after others at {self._rate} Hz, expected one rate")
+            raise SignalError(f"Got a block at {rate} Hz after blocks at {self._rate} Hz. Expected one rate.")
         self._rate = rate
         found: list[Estimate] = []
         size = round(PIECE_S * rate)
@@ -161,15 +164,14 @@ class Listening:
         return found
 
     def close(self) -> Estimate:
-        """End the sound, and return the final estimate: what :meth:`~voxtrait.Recognizer.predict` returns
-        for a file of it."""
+        """End the audio and return the final estimate, which equals the prediction for a file with the same audio."""
         self._closed = True
         prediction = self._final.result()
         recent = self._last.recent if self._last else prediction
         return Estimate(prediction.duration_s or 0.0, prediction, recent, self._window_s, final=True)
 
     def fail(self, message: str) -> Estimate:
-        """End a sound that could not be read, with the reason as its message."""
+        """End audio that could not be read, and return an estimate with status ``error`` and the message."""
         nothing = Prediction(
             self._path, "error", message, None, None, model=self._recognizer.bundle.title, **dict.fromkeys(ANSWERS)
         )
@@ -198,7 +200,7 @@ class Listening:
 
 
 class _RunningSummaries:
-    """The summaries of the speech so far: the sum over all windows, and each window of the last seconds."""
+    """Keeps the sum of the summaries of all speech so far, and each summary of the last seconds."""
 
     def __init__(self, recognizer: Inference, window_s: float) -> None:
         self._recognizer = recognizer
@@ -256,8 +258,8 @@ class _RunningSummaries:
         return self._partly
 
     def _summary(self) -> Array:
-        """Run the encoder over the window that ends with the last speech, or, with ``chosen_from``, over the loudest
-        part of the speech since the last whole window. Returns ``(1, f)``."""
+        """Return the summary, ``(1, f)``, of the window that ends with the last speech, or, with ``chosen_from``, of
+        the loudest part of the speech since the last whole window."""
         front_end = self._recognizer.bundle.front_end
         seconds = max(self._fresh / SAMPLING_RATE, SHORTEST_WINDOW_S)
         if front_end.chosen_from:
@@ -280,7 +282,7 @@ class _RunningSummaries:
 
 
 class _FinalPrediction:
-    """The prediction that a file would get, computed in a thread of its own beside the estimates."""
+    """Computes the prediction for a file with the same audio, in its own thread."""
 
     def __init__(self, recognizer: Inference, path: str | None, compared: Comparison) -> None:
         self._blocks: queue.Queue[tuple[Signal, int] | None] = queue.Queue(PIECES)
@@ -290,11 +292,11 @@ class _FinalPrediction:
         self._thread.start()
 
     def put(self, block: tuple[Signal, int] | None) -> None:
-        """Put the next block into the queue; ``None`` ends the sound."""
+        """Put the next block into the queue; ``None`` ends the audio."""
         self._blocks.put(block)
 
     def result(self) -> Prediction:
-        """End the sound and wait for the prediction, a fraction of a second."""
+        """End the audio and wait for the prediction, which takes a fraction of a second."""
         if self._thread.is_alive():
             self.put(None)
             self._thread.join()
@@ -304,8 +306,8 @@ class _FinalPrediction:
         raise self._found
 
     def cancel(self) -> None:
-        """End the sound and the thread, without a prediction. The thread must end here: a runtime that still works in
-        a thread while the interpreter shuts down aborts the process."""
+        """End the audio and the thread without a prediction. The thread must end here: if ONNX Runtime still runs in a
+        thread while the interpreter shuts down, it aborts the process."""
         self._cancelled = True
         if self._thread.is_alive():
             self.put(None)
@@ -320,7 +322,7 @@ class _FinalPrediction:
                 yield block
             ended = True
             if self._cancelled:
-                raise SignalError("the listener left before the sound was over")
+                raise SignalError("Cancelled before the end of the audio.")
 
         try:
             minutes = steady(block for block, _ in audio.at_rate(queued()) if len(block))

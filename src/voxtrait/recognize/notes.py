@@ -1,4 +1,4 @@
-"""The ``message`` of a usable recording: several voices, or averaged channels."""
+"""Defines the notes in ``message`` of a usable recording: several voices, or averaged channels."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Defines the prediction for one clip: its fields, their order, and how it is printed."""
+"""Defines the prediction for one clip: fields, their order, and formatting."""
 
 import dataclasses
 import html
@@ -14,14 +14,14 @@ BRIEF: Final = 100  # characters of a representation, without the path
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Prediction:
-    """What a voice presents as in one clip; the fields and their order are the contract's.
+    """The prediction for one clip: how the voice presents, with uncertainty.
 
-    ``status`` is ``ok``, ``no_speech``, ``too_short`` or ``error``; all but ``ok`` leave the fields from ``gender``
-    to ``age_groups`` ``None`` and have the reason in ``message``. With ``ok``, ``message`` is ``None`` or a note:
-    several voices, or averaged channels with different people. What a bundle does not predict is ``None`` too. The
-    fields after ``voices`` are for evaluation, and not printed.
+    ``status`` is ``ok``, ``no_speech``, ``too_short`` or ``error``. Unless it is ``ok``, the fields from ``gender`` to
+    ``age_groups`` are ``None``, and ``message`` has the reason. With ``ok``, ``message`` is ``None`` or a note: several
+    voices, or averaged channels with different people. A field that the bundle does not predict is ``None`` too. The
+    fields after ``voices`` are for evaluation and are not printed.
 
-    ``print`` shows the line of the command line, a notebook a small table.
+    ``print`` shows the same line as the command line; a notebook shows a table.
 
     Examples:
         >>> sure = Prediction("a.mp3", "ok", None, 4.8, 3.9, "female", 0.973, 34.2, 24.0, 47.0, "thirties", None, "m")
@@ -69,7 +69,7 @@ class Prediction:
     snr_db: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields in the contract's order, probabilities to 4 digits, seconds and years to 2."""
+        """Return the fields in their fixed order; probabilities have 4 digits, seconds and years 2."""
         values = {name: getattr(self, name) for name in FIELDS}
         for name in ("path", "message"):  # a name that is not UTF-8 could not be printed or stored
             if values[name] is not None:
@@ -108,11 +108,11 @@ class Prediction:
 
 
 def text_line(row: Mapping[str, Any], width: int = 0) -> str:
-    """Format a prediction, as :meth:`Prediction.to_dict` returns it, as the one line that ``voxtrait FILE`` prints.
+    """Format the fields of a prediction as the line that ``voxtrait FILE`` prints.
 
     Args:
-        row: its fields; a path that is ``None`` is printed as ``-``.
-        width: of the column of paths in characters; 0 for a line that stands alone.
+        row: fields from :meth:`Prediction.to_dict`; a path of ``None`` is printed as ``-``.
+        width: width of the column of paths in characters; 0 for a single line.
 
     Examples:
         >>> row = {"path": "clip.mp3", "status": "ok", "gender": "female", "p_female": 0.973, "age_years": 34.2,

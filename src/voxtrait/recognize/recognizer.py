@@ -1,4 +1,4 @@
-"""Runs a model bundle on files, signals and streams."""
+"""Predicts gender and age for files, signals and streams: the public :class:`~voxtrait.Recognizer`."""
 
 import importlib.metadata
 import os
@@ -34,38 +34,45 @@ PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg")
 
 
 class Recognizer(Inference):
-    """Runs a model bundle on files, signals and streams. Several threads may use one recogniser at the same time.
+    """Predicts gender and age for files, signals and streams with one bundle.
+
+    :func:`voxtrait.load` makes a recogniser. Several threads may use it at the same time.
 
     Args:
-        bundle: what to use.
-        threads: of the graphs' runtime; with several processes one each is fastest.
+        bundle: bundle to use.
+        threads: number of threads of ONNX Runtime. With several processes, one thread each is fastest.
 
     Raises:
-        BundleError: by the first prediction, if a graph does not fit its description in the bundle.
+        BundleError: at the first prediction, if a graph does not match its description in the bundle.
+
+    Examples:
+        >>> import voxtrait
+        >>> voxtrait.load("voxtrait-diary").bundle.name
+        'voxtrait-diary'
     """
 
     def predict(self, source: Input, sampling_rate: int | None = None, *, channel: int | None = None) -> Prediction:
-        """Predict what a voice presents as.
+        """Predict gender and age of the voice in one clip.
 
         Args:
             source: one of
 
-                - a file of audio: its path or URL, its bytes, or the file opened as binary;
-                - a signal: an array, a list or a tensor, ``(samples,)``, ``(channels, samples)``, or ``(frames,
+                - an audio file: its path or URL, its bytes, or the file opened in binary mode;
+                - a signal: an array, list or tensor, ``(samples,)``, ``(channels, samples)``, or ``(samples,
                   channels)`` with at most 8 channels; floats in [-1, 1] or integers;
-                - a signal with its rate: ``(rate, samples)`` as Gradio gives it, ``(samples, rate)`` as librosa does, a
-                  dict ``{"array", "sampling_rate"}`` or a decoder, as Hugging Face ``datasets`` do;
-                - for a bundle of pictures, a picture that ``voxtrait images`` drew.
-            sampling_rate: of a signal, in Hz, if the source does not contain it.
-            channel: the only channel that is used, counted from 1; ``None`` averages all.
+                - a signal with its rate: ``(rate, samples)`` as in Gradio, ``(samples, rate)`` as in librosa, a dict
+                  ``{"array", "sampling_rate"}`` or a decoder as in Hugging Face ``datasets``;
+                - for a spectrogram CNN, an image that ``voxtrait images`` drew.
+            sampling_rate: sampling rate of a signal in Hz, if the source does not contain it.
+            channel: channel to use, counted from 1; ``None`` averages all channels.
 
         Returns:
-            The prediction; files that cannot be used have status ``error`` rather than raise.
+            The prediction. A file that cannot be used gets status ``error``, and no exception.
 
         Raises:
-            SourceError: (a ``TypeError``) if the source is nothing that holds a sound, or a list of files.
-            SignalError: (a ``ValueError``) if an array is no signal.
-            OptionError: (a ``ValueError``) if a signal comes without its sampling rate, or with a wrong one.
+            SourceError: (a ``TypeError``) if the source is not audio, or is a list of files.
+            SignalError: (a ``ValueError``) if an array is not a signal.
+            OptionError: (a ``ValueError``) if the sampling rate of a signal is missing or wrong.
 
         Examples:
             >>> import numpy as np
@@ -79,7 +86,7 @@ class Recognizer(Inference):
     def hear(
         self, source: Input, sampling_rate: int | None = None, *, channel: int | None = None
     ) -> tuple[Prediction, Array | None]:
-        """Predict what a voice presents as and compute its embedding, in one pass over the sound.
+        """Predict gender and age, and compute the speaker embedding, in one pass over the audio.
 
         Args:
             source: as for :meth:`predict`.
@@ -87,8 +94,8 @@ class Recognizer(Inference):
             channel: as for :meth:`predict`.
 
         Returns:
-            What :meth:`predict` returns, and what :meth:`embed` returns, ``(d,)``; ``None`` where the bundle has no
-            embedding, or the prediction is not ``ok``.
+            The prediction of :meth:`predict`, and the embedding of :meth:`embed`, ``(d,)`` float32. The embedding is
+            ``None`` if the bundle has none, or if the prediction is not ``ok``.
 
         Raises:
             SourceError, SignalError, OptionError: as :meth:`predict` does.
@@ -101,7 +108,7 @@ class Recognizer(Inference):
         """
         try:
             item = taken(source, sampling_rate)
-        except DecodeError as error:  # of a decoder: a file, not a mistake of the caller
+        except DecodeError as error:  # from a decoder: the file is damaged, the caller made no mistake
             return self.refuse(None, "error", str(error)), None
         compared = None if channel or isinstance(item, OneChannel) else Comparison()
         path = name_of(item)
@@ -111,11 +118,11 @@ class Recognizer(Inference):
             if isinstance(item, str) and item.lower().endswith(PICTURE_SUFFIXES):
                 return self._predict_picture(item), None
             return self.answer_and_embed(path, blocks_of(item, channel, compared), compared)
-        except BundleError:  # no fault of the file, and the same for the next one
+        except BundleError:  # the bundle is at fault, and every other file would fail too
             raise
         except (VoxtraitError, OSError, UnicodeError, MemoryError) as error:
-            # UnicodeError: a name that a library cannot encode; MemoryError: one file must not end a run of many
-            # a rate is given for samples only: the bytes are what a microphone or socket delivers
+            # UnicodeError: a name that a library cannot encode; MemoryError: one file must not end a run of many.
+            # Bytes with a sampling rate are raw samples, such as those of a microphone or socket
             raw = isinstance(error, NotAudioError) and path is None and sampling_rate is not None
             hint = ". For raw samples, give an array: np.frombuffer(data, np.int16)" if raw else ""
             told = str(error) or "not enough memory"
@@ -129,24 +136,25 @@ class Recognizer(Inference):
         window_s: float = WINDOW_S,
         path: str | None = None,
     ) -> Iterator[Estimate]:
-        """Predict what a voice presents as while it speaks, however long the sound goes on, in bounded memory.
+        """Predict gender and age of a voice while it speaks. Memory does not grow with the length.
 
         Args:
-            blocks: ``(samples,)`` or ``(channels, samples)`` each, with their rate in Hz: a microphone's, a pipe's
-                (:func:`voxtrait.audio.streams.incoming`), or those of ``audio.blocks(file, None)``.
-            every_s: seconds of sound between two estimates.
-            window_s: how many of the last seconds :attr:`~voxtrait.recognize.Estimate.recent` is about.
-            path: of the sound, as the predictions name it.
+            blocks: blocks of audio, ``(samples,)`` or ``(channels, samples)`` each, with their rate in Hz: from a
+                microphone, from a pipe (:func:`voxtrait.audio.streams.incoming`), or from ``voxtrait.audio.blocks(file,
+                None)``.
+            every_s: seconds of audio between two estimates.
+            window_s: seconds of audio that :attr:`~voxtrait.recognize.Estimate.recent` covers.
+            path: name of the audio in the predictions.
 
         Yields:
-            An estimate each ``every_s``, and when the sound is over the final one, whose ``so_far`` is what
-            :meth:`predict` returns for a file of it.
+            An estimate every ``every_s`` seconds, and a final one at the end. :attr:`~voxtrait.recognize.Estimate.so_far` of the
+            final estimate equals the prediction of :meth:`predict` for a file with the same audio.
 
         Raises:
-            BundleError: if the bundle is one of pictures, which show a whole clip.
-            OptionError: if a number of seconds is out of its range.
-            AudioError: whatever ``blocks`` raises. A :class:`~voxtrait.recognize.Listening` can still be closed, with
-                the sound until then.
+            BundleError: if the bundle is a spectrogram CNN, which needs whole clips.
+            OptionError: if a number of seconds is out of range.
+            AudioError: if ``blocks`` raises it. :class:`~voxtrait.recognize.Listening` can still give a final
+                estimate then.
 
         Examples:
             >>> import numpy as np
@@ -168,29 +176,31 @@ class Recognizer(Inference):
         channel: int | Literal["each"] | None = None,
         sampling_rate: int | None = None,
     ) -> Iterator[Prediction]:
-        """Predict sounds in order, in processes, with memory that does not grow with their number.
+        """Predict gender and age for many clips, in order, in several processes.
+
+        Memory does not grow with the number of clips.
 
         Args:
-            paths: any iterable of what :meth:`predict` accepts: files, URLs, dicts, arrays, a generator of them. It is
-                read as the predictions are taken. An array of two or more dimensions is a batch of signals. A
-                single file or signal is accepted too.
-            jobs: processes, or a :class:`voxtrait.batch.Where`.
-            label: of a progress line on standard error; ``None`` for none.
-            channel: the only channel that is used, counted from 1; ``None`` averages all, ``each`` makes a prediction
-                for each one, whose path ends in ``#`` and its number.
-            sampling_rate: of signals that do not contain it, in Hz.
+            paths: an iterable of whatever :meth:`predict` accepts, also a generator. It is read only as far as
+                predictions are taken. An array of two or more dimensions is a batch of signals. A single file or
+                signal is accepted too.
+            jobs: number of processes, or a ``voxtrait.batch.Where``.
+            label: label of a progress line on standard error; ``None`` shows no line.
+            channel: channel to use, counted from 1; ``None`` averages all channels; ``each`` gives one prediction per
+                channel, whose path ends in ``#`` and the channel's number.
+            sampling_rate: sampling rate in Hz of signals that do not contain it.
 
         Returns:
-            The predictions, one by one. Items that cannot be used have status ``error`` rather than raise.
+            An iterator over the predictions. An item that cannot be used gets status ``error``, and no exception.
 
         Raises:
-            SourceError: (a ``TypeError``) if ``paths`` is nothing to iterate over, or a whole table.
-            OptionError: (a ``ValueError``) if a signal has no sampling rate, or a wrong one.
+            SourceError: (a ``TypeError``) if ``paths`` is not iterable, or is a table.
+            OptionError: (a ``ValueError``) if the sampling rate of a signal is missing or wrong.
 
         Examples:
             >>> import numpy as np
-            >>> batch = np.zeros((3, 32000))
-            >>> [one.status for one in load().predict_many(batch, sampling_rate=16000)]
+            >>> signals = np.zeros((3, 32000))
+            >>> [one.status for one in load().predict_many(signals, sampling_rate=16000)]
             ['no_speech', 'no_speech', 'no_speech']
         """
         items = of_channel(each(paths, sampling_rate), channel)
@@ -207,21 +217,27 @@ class Recognizer(Inference):
         seen: Callable[[Prediction], None] = lambda prediction: None,
         channel: int | Literal["each"] | None = None,
     ) -> list[Path]:
-        """Predict files as :func:`predict_many` does, into Parquet shards; a killed run can be resumed.
+        """Predict like :meth:`predict_many`, and write Parquet shards, so that an interrupted run can be resumed.
 
         Args:
             paths: files, URLs, or bytes of files.
-            folder: for the shards and nothing else, or its URL; remove it when their content is stored elsewhere.
-            jobs: processes, or a :class:`voxtrait.batch.Where`; the shards do not depend on it.
-            label: of a progress line on standard error; ``None`` for none.
-            seen: called with every prediction that this run makes, and not with those of an earlier run.
-            channel: as for :func:`predict_many`.
+            folder: folder or URL for the shards only. Remove it when their content is stored elsewhere.
+            jobs: number of processes, or a ``voxtrait.batch.Where``. The shards do not depend on it.
+            label: label of a progress line on standard error; ``None`` shows no line.
+            seen: function that is called with every prediction of this run, not with those of an earlier run.
+            channel: as for :meth:`predict_many`.
 
         Returns:
-            The shards, in order. Each has one row a file, with all fields of a prediction.
+            Paths of the shards, in order. A shard has one row per file, with all fields of a prediction.
 
         Raises:
-            SourceError: (a ``TypeError``) if there is something else than files.
+            SourceError: (a ``TypeError``) if an item is not a file.
+
+        Examples:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     [shard.suffix for shard in load().predict_shards(["missing.mp3"], folder)]
+            ['.parquet']
         """
         items = list(of_channel(each(paths), channel))
         files = [item for item in items if isinstance(item, str | BytesIO)]
@@ -246,21 +262,27 @@ class Recognizer(Inference):
         )
 
     def embed(self, source: Input, sampling_rate: int | None = None) -> Array:
-        """Compute the speaker embedding, where the bundle has one: near to that of the same speaker in another clip.
+        """Compute the speaker embedding of a clip. Clips of one speaker have similar embeddings.
 
         Args:
             source: as for :meth:`predict`.
             sampling_rate: as for :meth:`predict`.
 
         Returns:
-            ``(d,)``, float32, of length 1. The cosine of two embeddings is their scalar product. ``d`` is 192 for the
-            bundles ``voxtrait-base`` and ``voxtrait-fast``.
+            The embedding, ``(d,)`` float32, of length 1. The scalar product of two embeddings is their cosine. ``d`` is
+            192 for the shipped bundles with an embedding.
 
         Raises:
-            BundleError: if the bundle has none.
-            SignalError: if there is no speech, or less than 0.7 s.
+            BundleError: if the bundle has no speaker embedding.
+            SignalError: if there is less than 0.7 s of speech.
             AudioError: if a file cannot be used.
             SourceError, OptionError: as :meth:`predict` does.
+
+        Examples:
+            >>> from voxtrait import synthetic
+            >>> voice = synthetic.cohort(1, seed=1)[0]
+            >>> load().embed(synthetic.speak(voice, 3.0, seed=1), sampling_rate=16000).shape
+            (192,)
         """
         return self.embedding(blocks_of(taken(source, sampling_rate)))
 
@@ -269,7 +291,7 @@ class Recognizer(Inference):
         if not storage.is_url(place) and not Path(place).is_file():
             raise AudioMissingError(f"no such file: {path}")
         if self.embedding_size is not None:
-            raise OptionError(f"{path} is a picture, and {self.bundle.title} listens to sound: give it the recording")
+            raise OptionError(f"{path} is an image, but {self.bundle.title} needs audio. Pass the recording.")
         drawn = features.decode_png(storage.read(place) if storage.is_url(place) else Path(place).read_bytes())
         (values,) = self.decide(self.run(features.network_input(drawn, self.bundle.front_end)[None]))
         return Prediction(path, "ok", None, None, None, model=self.bundle.title, **values)
@@ -285,14 +307,18 @@ class Recognizer(Inference):
 
 
 def load(which: str | os.PathLike[str] | None = None, *, threads: int = 1) -> Recognizer:
-    """Open a bundle for work.
+    """Load a bundle and return its recogniser.
 
     Args:
-        which: a folder, the name of a shipped bundle, or ``None`` for the default one.
-        threads: of the graphs' runtime.
+        which: folder of a bundle, name of a shipped bundle, or ``None`` for the default bundle.
+        threads: number of threads of ONNX Runtime.
+
+    Returns:
+        The recogniser. Its graphs are opened at the first prediction.
 
     Raises:
-        BundleError: if there is no such bundle, or it cannot be trusted.
+        BundleError: if there is no such bundle, or if its content is not valid.
+        OptionTypeError: (a ``TypeError``) if ``which`` is neither text nor a path.
 
     Examples:
         >>> import numpy as np

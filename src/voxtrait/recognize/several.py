@@ -1,8 +1,8 @@
-"""Whether one voice speaks in a clip, or several.
+"""Decides whether one voice or several speak in a clip.
 
-The encoder has summarised windows of 6 s. Their speaker embeddings cost nothing more. If the two least similar windows
-of a stretch differ, the segmentation network separates the speakers within each, and the embeddings of these pieces
-are compared: only then is it certain that it is the speaker that changed, and not what is said or how.
+The encoder has already summarised windows of 6 s, so their speaker embeddings are nearly free. If the two least similar
+windows of a stretch differ, the segmentation network separates the speakers in each of them, and the embeddings of
+these pieces are compared. This step confirms that the speaker changed, and not only the words or the way of speaking.
 """
 
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ from voxtrait.speech import segmentation
 Voices = Literal["one", "several"]
 Frames = npt.NDArray[np.int64]
 
-ALIKE: Final = 0.8  # cosine of the embeddings of two windows from which they are one speaker's for sure …
-LIKELY: Final = 0.6  # … or from this, if the segmentation network finds one speaker in each
-SAME: Final = 0.48  # mean cosine from which pieces are one speaker's
+ALIKE: Final = 0.8  # two windows with at least this cosine have one speaker …
+LIKELY: Final = 0.6  # … or with at least this, if the segmentation network finds one speaker in each
+SAME: Final = 0.48  # pieces with at least this mean cosine have one speaker
 SLOT_BONUS: Final = 0.1  # added between pieces of one slot of a window, subtracted between those of two slots
-ACTIVE: Final = 0.5  # probability from which a slot speaks
-PIECE_S: Final = 3.0  # seconds of a piece at most
-SHORTEST_S: Final = 0.5  # seconds of a piece at least
-LEAST_S: Final = 1.2  # seconds that the second voice needs
+ACTIVE: Final = 0.5  # a slot with at least this probability speaks
+PIECE_S: Final = 3.0  # maximum seconds of a piece
+SHORTEST_S: Final = 0.5  # minimum seconds of a piece
+LEAST_S: Final = 1.2  # minimum seconds of the second voice
 
 
 class Encoder(Protocol):
-    """What is needed of a recogniser with a bundle of windows."""
+    """The methods of a recogniser with an encoder bundle that :class:`VoiceCount` calls."""
 
     def windows(self, spoken: Signal) -> Array:
         """Cut speech into windows for the encoder."""
@@ -44,10 +44,10 @@ class Encoder(Protocol):
 
 
 class VoiceCount:
-    """Counts voices while a clip is read, stretch by stretch, in memory that does not grow with its length.
+    """Counts voices while a clip is read, stretch by stretch. Memory does not grow with its length.
 
     Args:
-        recognizer: with a bundle of windows that follow one another.
+        recognizer: recogniser with an encoder bundle whose windows follow one another.
     """
 
     def __init__(self, recognizer: Encoder) -> None:
@@ -64,13 +64,13 @@ class VoiceCount:
         return "several" if self._several else "one"
 
     def feed(self, spoken: Signal, summaries: Array) -> None:
-        """Take the next stretch of speech at 16 kHz, ``(samples,)``, and the summaries of its windows, ``(n, f)``."""
+        """Process a stretch of speech at 16 kHz, ``(samples,)``, and the summaries of its windows, ``(n, f)``."""
         if self._several:
             return
         size = len(spoken) // len(summaries)
         windows = [spoken[place * size : (place + 1) * size] for place in range(len(summaries))]
         rows = list(summaries)
-        if self._first is not None:  # a later stretch may be another person's
+        if self._first is not None:  # a later stretch may be of another person
             windows.append(self._first[0])
             rows.append(self._first[1])
         else:
@@ -85,7 +85,7 @@ class VoiceCount:
             self._several = self._differ([windows[one], windows[other]], float(cosines[one, other]))
 
     def _differ(self, windows: list[Signal], cosine: float) -> bool:
-        """Compare the speakers within two windows, whose embeddings have this cosine."""
+        """Return whether the speakers in two windows differ; ``cosine`` is that of the windows' embeddings."""
         alone = [_alone(window) for window in windows]
         if cosine >= LIKELY and all(len(slots) <= 1 for slots in alone):
             return False
@@ -108,7 +108,7 @@ class VoiceCount:
         return len(spoken) > 1 and bool(spoken[-2] >= LEAST_S)
 
     def _pieces(self, window: Signal, slots: list[Frames]) -> Iterator[tuple[int, float, Array]]:
-        """Yield slot, seconds and embedding of pieces in which a slot speaks alone."""
+        """Yield slot, seconds and embedding of the pieces in which one slot speaks alone."""
         cut = window[: len(window) // segmentation.HOP * segmentation.HOP].reshape(-1, segmentation.HOP)
         for slot, frames in enumerate(slots):
             for part in np.array_split(frames, int(np.ceil(len(frames) * segmentation.FRAME_S / PIECE_S))):
@@ -118,7 +118,7 @@ class VoiceCount:
 
 
 def _alone(window: Signal) -> list[Frames]:
-    """Find the frames of the first 10 s in which each speaker of a window speaks alone, if that is long enough."""
+    """Return, for each speaker of a window who speaks alone for at least 0.5 s of the first 10 s, these frames."""
     window = window[: segmentation.WINDOW]
     active = segmentation.activity(window)[: len(window) // segmentation.HOP] >= ACTIVE
     single = active.sum(axis=1) == 1

@@ -1,4 +1,4 @@
-"""The input of a recogniser, files, URLs, bytes or arrays, as blocks of a mono signal at 16 kHz."""
+"""Reads the input of a recogniser (files, URLs, bytes or arrays) as blocks of a mono signal at 16 kHz."""
 
 from collections.abc import Iterable, Iterator
 from typing import Literal
@@ -14,12 +14,15 @@ from voxtrait.recognize.inputs import Sound, Taken, Unusable, name_of
 
 
 def of_channel(items: Iterable[Taken | Unusable], channel: int | Literal["each"] | None) -> Iterator[Taken | Unusable]:
-    """Replace sounds by one of their channels, or by all of them, one by one.
+    """Replace each item by one of its channels, or by all of them.
 
     Args:
-        items: what is to be read.
-        channel: counted from 1; ``each`` for all channels of each item, ``None`` for the items as they are. A file
-            that cannot be opened stays as it is.
+        items: audio sources.
+        channel: channel counted from 1; ``each`` for every channel of each item; ``None`` for no change. A file that
+            cannot be opened is not changed.
+
+    Yields:
+        The items, in order.
     """
     for item in items:
         if channel is None or isinstance(item, Unusable):
@@ -43,7 +46,7 @@ def _channels_of(item: Taken) -> Iterator[Taken]:
         content = audio.readable_again(item)
         count = audio.channel_count(content)
     except StorageError:
-        yield OneChannel(item, 1)  # it may be reached later, and is then not to be averaged
+        yield OneChannel(item, 1)  # if it can be reached later, its channels must not be averaged
         return
     except (VoxtraitError, OSError):
         count = 1
@@ -55,12 +58,12 @@ def _channels_of(item: Taken) -> Iterator[Taken]:
 
 
 def blocks_of(item: Taken, channel: int | None = None, compared: Comparison | None = None) -> Iterator[Signal]:
-    """Read a file, or cut a signal: mono at 16 kHz, block by block.
+    """Read a file, or cut a signal, as blocks of mono at 16 kHz.
 
     Args:
-        item: as :func:`voxtrait.recognize.inputs.taken` returns it.
-        channel: the only channel that is used, counted from 1; ``None`` averages all.
-        compared: is fed with the channels.
+        item: a result of :func:`voxtrait.recognize.inputs.taken`.
+        channel: channel to use, counted from 1; ``None`` averages all channels.
+        compared: comparison that gets the channels.
 
     Raises:
         AudioError: while reading, if a file cannot be used.
@@ -74,10 +77,8 @@ def blocks_of(item: Taken, channel: int | None = None, compared: Comparison | No
 
 
 def channel_blocks_of(item: Taken) -> Iterator[Signal]:
-    """Read a file, or cut a signal, with all its channels: ``(channels, samples)`` at 16 kHz, ``(samples,)`` if mono.
-
-    Arguments and errors are those of :func:`blocks_of`.
-    """
+    """Read a file, or cut a signal, as blocks of all channels at 16 kHz: ``(channels, samples)``, or ``(samples,)`` for
+    mono. Errors are those of :func:`blocks_of`."""
     if not isinstance(item, Sound):
         return steady(_checked(audio.blocks(item, SAMPLING_RATE, mono=False)))
     signal = resample(item.signal, item.rate, SAMPLING_RATE)
@@ -85,5 +86,5 @@ def channel_blocks_of(item: Taken) -> Iterator[Signal]:
 
 
 def _checked(blocks: Iterable[tuple[Signal, int]]) -> Iterator[Signal]:
-    """Leave out empty blocks, and refuse samples that are not finite."""
+    """Skip empty blocks, and check that samples are finite."""
     return (check_signal(block) for block, _ in blocks if block.size)

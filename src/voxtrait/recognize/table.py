@@ -1,4 +1,4 @@
-"""Predictions as a table: the schema of shards, and the files that they are joined to."""
+"""Writes predictions as a table: schema, joining of shards, and checks of the output file."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -18,12 +18,12 @@ TABLE_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 
 
 def table_row(one: Prediction) -> dict[str, Any]:
-    """Give a prediction as a row of :func:`table_schema`."""
+    """Return a prediction as a row of :func:`table_schema`."""
     return one.to_dict() | {name: getattr(one, name) for name in UNPRINTED}
 
 
 def table_schema() -> dict[str, Any]:
-    """Give the Polars schema of predictions as a table: the fields of a prediction, and those that are not printed."""
+    """Return the Polars schema of a table of predictions, including the fields that are not printed."""
     import polars as pl
 
     texts = ("path", "status", "message", "gender", "age_group", "model", "voices", "joint_class")
@@ -35,14 +35,16 @@ def table_schema() -> dict[str, Any]:
 
 
 def write_table(shards: Sequence[Path], target: str | os.PathLike[str]) -> None:
-    """Join shards into one file by its ending: ``.parquet``, ``.csv`` (without ``age_groups``) or ``.jsonl``.
+    """Join shards into one ``.parquet``, ``.csv`` (without ``age_groups``) or ``.jsonl`` file.
+
+    Memory does not grow with the number of rows. The file appears only when it is complete.
 
     Args:
-        shards: as :meth:`Recognizer.predict_shards` returns them; bytes without a path have the path ``-``.
-        target: a path or a URL; it appears only when it is whole, in memory that does not grow with its length.
+        shards: shards of :meth:`voxtrait.Recognizer.predict_shards`. A null path is written as ``-``.
+        target: path or URL of the file.
 
     Raises:
-        OptionError: if the ending is another one.
+        OptionError: if the suffix is not one of these.
     """
     import polars as pl
 
@@ -59,23 +61,24 @@ def write_table(shards: Sequence[Path], target: str | os.PathLike[str]) -> None:
 
 
 def check_table_name(target: str | os.PathLike[str]) -> None:
-    """Refuse a file name for predictions before hours are spent on them.
+    """Check the name of an output file before any work is done.
 
     Raises:
-        OptionError: if the ending is not ``.parquet``, ``.csv`` or ``.jsonl``, if it is on a web server, or if its
-            name is not UTF-8.
+        OptionError: if the suffix is not ``.parquet``, ``.csv`` or ``.jsonl``, if the URL is that of a web server, or
+            if the name is not UTF-8.
 
     Examples:
         >>> check_table_name("out.xlsx")
         Traceback (most recent call last):
         ...
-        voxtrait.errors.OptionError: got the output file out.xlsx, expected one ending in .parquet, .csv, .jsonl
+        voxtrait.errors.OptionError: Got the output file out.xlsx. Expected one ending in .parquet, .csv or .jsonl.
     """
     if storage.is_url(target):
         storage.check_writable(target)
     if storage.suffix_of(os.fspath(target)) not in TABLE_SUFFIXES:
         raise OptionError(
-            f"got the output file {os.fspath(target)}, expected one ending in {', '.join(TABLE_SUFFIXES)}"
+            f"Got the output file {os.fspath(target)}. Expected one ending in {', '.join(TABLE_SUFFIXES[:-1])} or "
+            f"{TABLE_SUFFIXES[-1]}."
         )
     if storage.text_of(target) != os.fspath(target):  # Polars opens files by names in UTF-8
         raise OptionError(f"The name of the output file {storage.text_of(target)} is not UTF-8. Choose another name.")
@@ -84,18 +87,18 @@ def check_table_name(target: str | os.PathLike[str]) -> None:
 def check_replaceable(
     target: str | os.PathLike[str], paths: Iterable[str], model: str, *, channels: bool = False
 ) -> None:
-    """Refuse to replace a finished table that holds anything but predictions of the same files by the same bundle.
+    """Check that replacing a finished table loses nothing.
 
-    Nothing is lost if the new table has a row for each file of the old one, so it may have more.
+    The old table must contain only predictions by the same bundle, for files that the new table has too.
 
     Args:
-        target: a path or a URL, as for :func:`write_table`.
-        paths: the files of the new table, as predictions name them; ``-`` for bytes.
+        target: path or URL of the table, as for :func:`write_table`.
+        paths: files of the new table, as predictions name them; ``-`` for bytes.
         model: title of the bundle of the new table.
-        channels: whether the new table has a row for each channel, whose path ends in ``#`` and its number.
+        channels: whether the new table has one row per channel, whose path ends in ``#`` and the channel's number.
 
     Raises:
-        OptionError: if predictions, or other content, would be lost.
+        OptionError: if predictions or other content would be lost.
 
     Examples:
         >>> import tempfile
@@ -117,16 +120,16 @@ def check_replaceable(
 def _check_rows(file: Path, name: str, paths: Iterable[str], model: str, channels: bool) -> None:
     import polars as pl
 
-    remedy = "Pass --overwrite to replace it, or choose another name with --out."
+    remedy = "Pass --overwrite to replace it, or use another name with --out."
     if not file.stat().st_size:
         return
     try:
         rows = _scan(file, storage.suffix_of(name)).select("path", "model").collect()
     except (pl.exceptions.PolarsError, OSError):
-        raise OptionError(f"{name} exists and holds no predictions. {remedy}") from None
+        raise OptionError(f"{name} exists and contains no predictions. {remedy}") from None
     models = rows["model"].drop_nulls().unique().sort().to_list()
     if set(models) - {model}:
-        raise OptionError(f"{name} holds predictions of {', '.join(models)}. This run would use {model}. {remedy}")
+        raise OptionError(f"{name} contains predictions of {', '.join(models)}. This run would use {model}. {remedy}")
     path = pl.col("path").str.replace(r"#\d+$", "") if channels else pl.col("path")
     known = pl.Series("path", [storage.text_of(one) for one in paths], dtype=pl.String)
     lost = rows.select(path).filter(~pl.col("path").is_in(known.implode()))["path"]
@@ -134,7 +137,7 @@ def _check_rows(file: Path, name: str, paths: Iterable[str], model: str, channel
         files = f"1 file that is not among the inputs: {lost[0]}"
         if lost.len() > 1:
             files = f"{lost.len()} files that are not among the inputs, such as {lost[0]}"
-        raise OptionError(f"{name} holds predictions of {files}. {remedy}")
+        raise OptionError(f"{name} contains predictions of {files}. {remedy}")
 
 
 def _scan(file: Path, suffix: str) -> "pl.LazyFrame":

@@ -1,15 +1,15 @@
-"""From probabilities to decisions: which frames of a signal are speech, for clips and for recordings of any length.
+"""Decides which frames of a signal are speech, for clips and for recordings of any length.
 
 ::
 
     blocks ─► windows of 33 s, each brought to one level ─► quick network ──────┬► probabilities ─► stretches ─► frames
                                                                └ doubt ► Silero ┘
 
-The quick network is Silero's student (:mod:`~voxtrait.speech.quick`). Silero's network runs only on the windows where
-the student's result is not clear. A stretch of speech begins where the probability passes ``ON`` and ends where it
-stays below ``OFF``; pauses shorter than ``BRIDGE_FRAMES`` belong to it. It counts only with evidence: ``SURE_FRAMES``
-as probable as ``SURE``, which music and knocking rarely reach. The numbers were chosen on some sounds and half of the
-real clips, and are checked on others in ``docs/explanation/speech.md``.
+The quick network is a student of Silero's network (:mod:`~voxtrait.speech.quick`). Silero's network runs only on the
+windows where the result of the student is not clear. A stretch of speech begins where the probability exceeds ``ON``
+and ends where it stays below ``OFF``; pauses shorter than ``BRIDGE_FRAMES`` belong to it. It counts only with evidence:
+``SURE_FRAMES`` frames with the probability ``SURE``, which music and knocking rarely reach. The values were tuned on
+some sounds and half of the real clips; ``docs/explanation/speech.md`` tests them on others.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,42 +27,42 @@ Array = npt.NDArray[np.float32]
 
 FRAME_S: Final = network.FRAME / SAMPLING_RATE  # 0.032
 
-ON: Final = 0.5  # a stretch has frames as probable as this
-OFF: Final = 0.15  # … and goes on to both sides as far as they are as probable as this
+ON: Final = 0.5  # a stretch needs frames with this probability
+OFF: Final = 0.15  # … and extends to both sides as long as frames have this probability
 SURE: Final = 0.9
-SURE_FRAMES: Final = 7  # a stretch with less than 0.2 s over SURE is no speech
+SURE_FRAMES: Final = 7  # a stretch with less than 0.2 s above SURE is not speech
 BRIDGE_FRAMES: Final = 9  # a gap of up to 0.3 s inside speech counts as speech
-MARGIN_FRAMES: Final = 3  # 0.1 s before and after: the network detects a soft beginning late
-SURROUNDING_FRAMES: Final = 6  # 0.2 s more before and after, for the speaker encoder; they do not count as speech
+MARGIN_FRAMES: Final = 3  # 0.1 s before and after, because the network detects a soft beginning late
+SURROUNDING_FRAMES: Final = 6  # 0.2 s more before and after for the speaker encoder; they do not count as speech
 
-QUIETEST_DBFS: Final = -80.0  # a window without a frame over this is silence: dither, or the noise of a converter
-TARGET_DBFS: Final = -16.0  # of a window's loud frames; 20 dB more or less do not change the predictions
-SILENT_DB: Final = 60.0  # below the loud ones, where the quick network's result is not used
-LOUD_FRAMES: Final = 16  # "loud" is the level that half a second reaches, so that a knock on the microphone is not …
-BRIEF_FRAMES: Final = 4  # … but a word of less than that is found too: at most 20 dB below the loudest eighth
+QUIETEST_DBFS: Final = -80.0  # a window without a frame above this is silence: dither, or the noise of a converter
+TARGET_DBFS: Final = -16.0  # level of a window's loud frames; 20 dB more or less do not change the predictions
+SILENT_DB: Final = 60.0  # frames this far below the loud ones do not use the quick network's result
+LOUD_FRAMES: Final = 16  # the loud level is reached by half a second, which excludes a knock on the microphone …
+BRIEF_FRAMES: Final = 4  # … or is 20 dB below the loudest eighth of a second, which includes a brief word
 BRIEF_DB: Final = 20.0
 
-WINDOW_FRAMES: Final = 1024  # 33 s brought to one level, and through the network in one call
+WINDOW_FRAMES: Final = 1024  # 33 s brought to one level and processed in one call
 PAUSE_FRAMES: Final = max(BRIDGE_FRAMES, 2 * (MARGIN_FRAMES + SURROUNDING_FRAMES)) + 1
-"""All frames before a pause of this length can be decided: the surroundings of its two sides do not overlap."""
+"""All frames before a pause of this length can be decided, because the surroundings of its two sides do not overlap."""
 
 
 class Detection(NamedTuple):
-    """A part of a signal, decided."""
+    """A part of a signal with the decision for each frame of 32 ms."""
 
-    frames: Frames  # (n,): is there speech in these 32 ms?
-    speech: Signal  # (512 * frames.sum(),): the samples of those in which there is
-    powers: Array  # (n,): mean power of each of them, as recorded
-    # the samples of the frames with speech and of those within 0.2 s of them: with silence around the speech, the age
-    # error is 0.1 years lower (docs/notes/results.md)
+    frames: Frames  # (n,): whether the frame is speech
+    speech: Signal  # (512 * frames.sum(),): samples of the speech frames
+    powers: Array  # (n,): mean power of each frame, as recorded
+    # samples of the speech frames and of the frames within 0.2 s of them: with silence around the speech, the age error
+    # is 0.1 years lower (docs/notes/results.md)
     surrounded: Signal
 
 
 class Detector:
-    """Finds speech in a signal that comes in blocks, in memory that does not grow with its length.
+    """Detects speech in a signal that arrives in blocks. Memory does not grow with its length.
 
-    The block lengths do not change the result. Parts are returned at pauses, at most 66 s late; the rest when the
-    signal ends. Level is brought up window by window, so a loud minute does not hide a quiet one.
+    The lengths of the blocks do not change the result. Parts are returned at pauses, at most 66 s late, and the rest at
+    the end of the signal. The level is adjusted window by window, so that a loud minute does not hide a quiet one.
 
     Examples:
         >>> detector = Detector()
@@ -74,24 +74,24 @@ class Detector:
     def __init__(self) -> None:
         self._state = network.start()
         self._waiting: list[Signal] = []  # samples that the network has not processed
-        self._samples = np.zeros(0, np.float32)  # … that it has, and that are not decided
-        self._shares = np.zeros(0, np.float32)  # its probabilities for them
-        self._powers = np.zeros(0, np.float32)  # … and their powers
+        self._samples = np.zeros(0, np.float32)  # samples that it has processed, and that are not decided
+        self._shares = np.zeros(0, np.float32)  # probabilities of their frames
+        self._powers = np.zeros(0, np.float32)  # powers of their frames
 
     def feed(self, signal: Signal) -> Detection:
-        """Process the next block, and return what can be decided by now.
+        """Process the next block, and return the part of the signal that can be decided by now.
 
         Args:
             signal: mono at 16 kHz, ``(samples,)``, of any length.
 
         Returns:
-            The next part of the signal, often an empty one; the parts laid end to end have ``samples // 512`` frames.
+            The next part of the signal, often empty. All parts together have ``samples // 512`` frames.
 
         Raises:
             SignalError: if the block is not mono.
         """
         if signal.ndim != 1:
-            raise SignalError(f"got a block of shape {signal.shape}, expected (samples,): average the channels first")
+            raise SignalError(f"Got a block of shape {signal.shape}. Expected (samples,). Average the channels first.")
         self._waiting.append(signal)
         window = WINDOW_FRAMES * network.FRAME
         if sum(map(len, self._waiting)) < window:
@@ -106,7 +106,7 @@ class Detector:
         return joined(parts)
 
     def close(self) -> Detection:
-        """End the signal, and return what was left to decide; less than 32 ms at its end are dropped."""
+        """End the signal, and return the rest. Less than 32 ms at the end are dropped."""
         left = _end_to_end(self._waiting)
         self._waiting = []
         frames = len(left) // network.FRAME
@@ -126,9 +126,9 @@ class Detector:
             shares = quick.probabilities(signal, gain)
             if quick.is_clear(shares):
                 shares[power < 10 ** ((level - SILENT_DB) / 10)] = (
-                    0  # it looks ahead, and may begin before there is a sound
+                    0  # the quick network looks ahead, so its speech may begin too early
                 )
-                self._state = network.start()  # it has not processed this window
+                self._state = network.start()  # Silero's network has not processed this window
             else:
                 shares, self._state = network.probabilities(signal, self._state, gain)
         self._shares = _end_to_end([self._shares, shares])
@@ -136,8 +136,8 @@ class Detector:
         self._samples = _end_to_end([self._samples, signal])
 
     def _decidable(self) -> int:
-        """Count the frames that later ones cannot change: those before the last pause. If there was no pause for two
-        windows, all of them, because memory must not grow; that costs a word in a minute at most."""
+        """Return the number of frames that later frames cannot change: those before the last pause. Without a pause in
+        two windows, return all frames, because memory must not grow; this loses at most one word a minute."""
         for start, stop in reversed(_runs(self._shares < OFF)):
             if stop - start >= PAUSE_FRAMES:
                 return stop - MARGIN_FRAMES - SURROUNDING_FRAMES
@@ -221,10 +221,10 @@ def listen(blocks: Iterable[Signal]) -> Iterator[Detection]:
 
 
 def speech_frames(signal: Signal) -> Frames:
-    """Decide for each 32 ms whether there is speech.
+    """Return whether there is speech in each 32 ms.
 
     Args:
-        signal: mono at 16 kHz, ``(samples,)``, as loud or quiet as it may be.
+        signal: mono at 16 kHz, ``(samples,)``, at any level.
 
     Returns:
         ``(samples // 512,)``, bool.
@@ -240,19 +240,18 @@ def speech_frames(signal: Signal) -> Frames:
 
 
 def speech_seconds(signal: Signal) -> float:
-    """Measure how much speech there is in a mono signal at 16 kHz, in seconds; pauses of up to 0.3 s count."""
+    """Return the seconds of speech in a mono signal at 16 kHz; pauses of up to 0.3 s count as speech."""
     return float(find(signal).frames.sum() * FRAME_S)
 
 
 def spoken(signal: Signal) -> Signal:
-    """Cut everything but speech out of a mono signal at 16 kHz.
+    """Return only the speech of a mono signal at 16 kHz.
 
     Args:
         signal: ``(samples,)``.
 
     Returns:
-        The samples of the frames that are speech by :func:`speech_frames`, joined: ``(512 * frames,)`` float32, the
-        level unchanged.
+        Samples of the speech frames, joined, ``(512 * frames,)`` float32, at the original level.
 
     Examples:
         >>> spoken(np.zeros(16000, np.float32)).shape
@@ -273,7 +272,7 @@ def find(signal: Signal) -> Detection:
 
 
 def joined(parts: list[Detection]) -> Detection:
-    """Lay the parts of a signal end to end."""
+    """Join the parts of a signal."""
     full = [part for part in parts if len(part.frames)]
     if len(full) == 1:
         return full[0]
@@ -284,19 +283,19 @@ def joined(parts: list[Detection]) -> Detection:
 
 
 def _end_to_end(parts: list[Array]) -> Array:
-    """Lay arrays end to end; where all but one are empty, that one is not copied: most clips are one block."""
+    """Join arrays. If all but one are empty, that one is not copied, because most clips are one block."""
     full = [part for part in parts if len(part)]
     return full[0] if len(full) == 1 else np.concatenate(full) if full else np.zeros(0, np.float32)
 
 
 def powers(signal: Signal) -> Array:
-    """Measure the mean power of each frame, ``(n * 512,)`` → ``(n,)``."""
+    """Return the mean power of each frame, ``(n * 512,)`` → ``(n,)``."""
     frames = signal.reshape(-1, network.FRAME)
     return np.asarray(np.einsum("ij,ij->i", frames, frames) / network.FRAME)  # 512 squares: 32 bits hold them to 1e-6
 
 
 def loud_dbfs(powers: Array) -> float:
-    """Find the level of the loud ones among frames of such powers, ``(n,)`` → dBFS."""
+    """Return the level of the loud frames in dBFS from the powers of all frames, ``(n,)``."""
     levels = np.sort(10 * np.log10(powers.astype(np.float64) + 1e-12))[::-1]
     loud = levels[min(LOUD_FRAMES, len(levels)) - 1]
     brief = levels[min(BRIEF_FRAMES, len(levels)) - 1]
@@ -304,6 +303,6 @@ def loud_dbfs(powers: Array) -> float:
 
 
 def _runs(values: Frames) -> list[tuple[int, int]]:
-    """Where values are true, as (first, past the last)."""
+    """Return the runs of true values, as (first, past the last)."""
     edges = np.flatnonzero(np.diff(values.astype(np.int8), prepend=0, append=0))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

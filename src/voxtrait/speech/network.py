@@ -1,8 +1,9 @@
-"""The probability of speech for each 32 ms, by the network of Silero VAD 6.2.3 (https://github.com/snakers4/silero-vad).
+"""Computes the probability of speech for each 32 ms with the network of Silero VAD 6.2.3.
 
-The weights are Silero's, MIT, unchanged; ``benchmarks/speech_graph.py`` rewrote the published graph around them. The
-short-time spectrum is computed here, by a fast Fourier transform rather than as a convolution, and the convolutions
-over four columns became matrix products: the same probabilities to 1e-5, five times as fast.
+Source: https://github.com/snakers4/silero-vad. The weights are Silero's, MIT, unchanged; ``benchmarks/speech_graph.py``
+rewrote the published graph around them. Here, a fast Fourier transform replaces the convolution that computes the
+short-time spectrum, and matrix products replace the convolutions over four columns. The probabilities are the same to
+1e-5, five times as fast.
 """
 
 from typing import Final, NamedTuple
@@ -16,10 +17,10 @@ from voxtrait.audio.signals import Signal
 
 Array = npt.NDArray[np.float32]
 
-FRAME: Final = 512  # samples at 16 kHz: one probability each
+FRAME: Final = 512  # samples at 16 kHz for one probability
 PACKAGE: Final = "voxtrait.speech"
 GRAPH: Final = "silero_vad_16k_spectra.onnx"
-_CONTEXT: Final = 64  # samples of the frame before, which are network input too
+_CONTEXT: Final = 64  # samples of the previous frame, which are input too
 _FFT: Final = 256
 _HOP: Final = 128
 _HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_FFT) / _FFT)).astype(np.float32)
@@ -40,12 +41,12 @@ def start() -> State:
 
 
 def probabilities(signal: Signal, state: State, gain: float = 1.0) -> tuple[Array, State]:
-    """Run the network.
+    """Compute the probability of speech of each frame.
 
     Args:
-        signal: mono at 16 kHz, ``(n * 512,)``; the network was trained on speech of usual loudness.
-        state: as :func:`start` or the call before returned it.
-        gain: that brings the signal, and the samples in the state, to that loudness.
+        signal: mono at 16 kHz, ``(n * 512,)``. The network was trained on speech at the usual level.
+        state: state from :func:`start` or from the previous call.
+        gain: factor that brings the signal, and the samples in the state, to that level.
 
     Returns:
         The probability of speech of each frame, ``(n,)`` float32 in [0, 1], and the state after it.
@@ -64,9 +65,9 @@ def probabilities(signal: Signal, state: State, gain: float = 1.0) -> tuple[Arra
 
 
 def _spectra(padded: Signal, gain: float = 1.0) -> Array:
-    """Magnitudes, ``(n, 4, 129)``, of four windows a frame; the last window ends in a mirror image of the frame."""
+    """Return magnitudes, ``(n, 4, 129)``, of four windows per frame. The last window ends with mirrored samples."""
     frames = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME]
     mirrored = np.concatenate([frames, frames[:, -2 : -2 - _CONTEXT : -1]], axis=1)
     windows = np.lib.stride_tricks.sliding_window_view(mirrored, _FFT, axis=1)[:, ::_HOP]
-    # the gain goes into the window, which has 256 numbers, and not into the magnitudes, which are many
+    # the gain scales the window, 256 numbers, instead of the magnitudes, which are many more
     return np.asarray(np.abs(scipy.fft.rfft(windows * (_HANN * np.float32(gain)), axis=2)), dtype=np.float32)

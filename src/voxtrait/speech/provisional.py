@@ -1,8 +1,8 @@
-"""Speech detection while a signal comes in: within a second, and provisional.
+"""Detects speech in live audio within a second; the result is provisional.
 
-:class:`~voxtrait.speech.detector.Detector` waits for 33 s of sound and for a pause, because its result is final. A
-display cannot wait: here a part is decided half a second after it, by the same network and the same rules, from the
-signal until then.
+:class:`~voxtrait.speech.detector.Detector` waits for 33 s of audio and for a pause, because its result is final. A live
+display cannot wait. Here, the same network and the same rules decide on each part half a second after it, from the
+signal so far.
 """
 
 from typing import Final
@@ -25,16 +25,16 @@ from voxtrait.speech.detector import (
     widened,
 )
 
-STEP_FRAMES: Final = 8  # 0.26 s through the network in one call
+STEP_FRAMES: Final = 8  # 0.26 s per call of the network
 LAG_FRAMES: Final = BRIDGE_FRAMES + MARGIN_FRAMES  # 0.38 s, after which most decisions no longer change
-CONTEXT_FRAMES: Final = 320  # 10 s, in which a stretch must have its SURE_FRAMES
+CONTEXT_FRAMES: Final = 320  # 10 s, within which a stretch needs its SURE_FRAMES
 
 
 class Provisional:
-    """Finds speech in a signal that comes in blocks, with little delay.
+    """Detects speech in a signal that arrives in blocks, with little delay.
 
-    The block lengths do not change the result. A part is returned at most 0.64 s after it; the last such part of a
-    signal is never returned.
+    The lengths of the blocks do not change the result. A part is returned at most 0.64 s late; the last 0.64 s of a
+    signal are never returned.
 
     Examples:
         >>> soon = Provisional()
@@ -50,13 +50,13 @@ class Provisional:
         self._undecided = np.zeros(0, np.float32)  # samples
 
     def feed(self, signal: Signal) -> Detection:
-        """Process the next block, and return what is decided by now.
+        """Process the next block, and return the part of the signal that is decided by now.
 
         Args:
             signal: mono at 16 kHz, ``(samples,)``, of any length.
 
         Returns:
-            The next part of the signal, often an empty one.
+            The next part of the signal, often empty.
         """
         signal = np.concatenate([self._rest, signal])
         step = STEP_FRAMES * network.FRAME

@@ -1,8 +1,8 @@
-"""A quick speech detector: a tenth of the work of Silero's network, from which it was distilled.
+"""Runs the quick speech detector, a student of Silero's network that needs a tenth of the computation.
 
-Its result is used alone only where it is clear that somebody speaks (:func:`is_clear`). Silero's network decides on
-everything else: silence, noise, music, a faint or an unusual voice. ``training/distillation/speech.py`` makes the
-graph, ``docs/explanation/speech.md`` has figures of both.
+Its result is used alone only if a window clearly contains speech (:func:`is_clear`). Silero's network decides on
+everything else: silence, noise, music, a faint or an unusual voice. ``training/distillation/speech.py`` trains the
+graph; ``docs/explanation/speech.md`` has figures for both.
 """
 
 from typing import Final
@@ -19,11 +19,11 @@ Array = npt.NDArray[np.float32]
 
 GRAPH: Final = "quick_16k.onnx"
 BINS: Final = FRAME // 2 + 1
-SPEECH: Final = 0.9  # a frame as probable as this is speech …
-PAUSE: Final = 0.1  # … and one below this is none
-SPEECH_FRAMES: Final = 32  # that a window must have to be clear: 1 s
-SURE: Final = 0.97  # that its speech must be on average
-DOUBTED: Final = 0.25  # share of a window's frames that may be between
+SPEECH: Final = 0.9  # a frame with at least this probability is speech …
+PAUSE: Final = 0.1  # … and one with at most this is a pause
+SPEECH_FRAMES: Final = 32  # 1 s: minimum number of speech frames in a clear window
+SURE: Final = 0.97  # minimum mean probability of its speech frames
+DOUBTED: Final = 0.25  # maximum share of frames that are neither
 
 _HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
 
@@ -33,7 +33,7 @@ def powers(signal: Signal, gain: float = 1.0) -> Array:
 
     Args:
         signal: mono at 16 kHz.
-        gain: that brings it to the usual loudness.
+        gain: factor that brings it to the usual level.
     """
     frames = signal.reshape(-1, FRAME) * (_HANN * np.float32(gain))
     squares = scipy.fft.rfft(frames, axis=1).view(np.float32)  # real and imaginary parts in turn
@@ -42,11 +42,11 @@ def powers(signal: Signal, gain: float = 1.0) -> Array:
 
 
 def probabilities(signal: Signal, gain: float = 1.0) -> Array:
-    """Estimate the probabilities of Silero's network, from the frames before and after each frame too.
+    """Estimate the probabilities of Silero's network. Each frame depends on the frames before and after it.
 
     Args:
         signal: mono at 16 kHz, ``(n * 512,)``.
-        gain: that brings it to the usual loudness.
+        gain: factor that brings it to the usual level.
 
     Returns:
         The probability of speech of each frame, ``(n,)`` float32 in [0, 1].
@@ -61,11 +61,10 @@ def probabilities(signal: Signal, gain: float = 1.0) -> Array:
 
 
 def is_clear(shares: npt.ArrayLike) -> bool:
-    """Return whether a window's probabilities are clear: there is speech, and hardly a frame that is neither speech nor
-    pause.
+    """Return whether a window clearly contains speech: at least 1 s of it, and few frames between speech and pause.
 
     Args:
-        shares: ``(n,)``, in [0, 1].
+        shares: probabilities of speech, ``(n,)``, in [0, 1].
 
     Examples:
         >>> is_clear([0.99] * 40 + [0.02] * 40), is_clear([0.99] * 40 + [0.5] * 40), is_clear([0.02] * 80)
