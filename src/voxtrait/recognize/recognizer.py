@@ -147,8 +147,9 @@ class Recognizer(Inference):
             path: name of the audio in the predictions.
 
         Yields:
-            An estimate every ``every_s`` seconds, and a final one at the end. :attr:`~voxtrait.recognize.Estimate.so_far` of the
-            final estimate equals the prediction of :meth:`predict` for a file with the same audio.
+            An estimate every ``every_s`` seconds, and a final one at the end.
+            :attr:`~voxtrait.recognize.Estimate.so_far` of the final estimate equals the prediction of :meth:`predict`
+            for a file with the same audio.
 
         Raises:
             BundleError: if the bundle is a spectrogram CNN, which needs whole clips.
@@ -184,7 +185,7 @@ class Recognizer(Inference):
             paths: an iterable of whatever :meth:`predict` accepts, also a generator. It is read only as far as
                 predictions are taken. An array of two or more dimensions is a batch of signals. A single file or
                 signal is accepted too.
-            jobs: number of processes, or a ``voxtrait.batch.Where``.
+            jobs: number of processes, or a :class:`voxtrait.batch.Where`.
             label: label of a progress line on standard error; ``None`` shows no line.
             channel: channel to use, counted from 1; ``None`` averages all channels; ``each`` gives one prediction per
                 channel, whose path ends in ``#`` and the channel's number.
@@ -222,7 +223,7 @@ class Recognizer(Inference):
         Args:
             paths: files, URLs, or bytes of files.
             folder: folder or URL for the shards only. Remove it when their content is stored elsewhere.
-            jobs: number of processes, or a ``voxtrait.batch.Where``. The shards do not depend on it.
+            jobs: number of processes, or a :class:`voxtrait.batch.Where`. The shards do not depend on it.
             label: label of a progress line on standard error; ``None`` shows no line.
             seen: function that is called with every prediction of this run, not with those of an earlier run.
             channel: as for :meth:`predict_many`.
