@@ -91,7 +91,9 @@ def test_nothing_of_a_stranger_becomes_html(made: Path) -> None:
 
 
 def test_no_network_is_needed(made: Path) -> None:
-    assert re.findall(r"(?:https?:)?//[a-z]", made.read_text("utf-8").replace("// ", "")) == []
+    text = re.sub(r'url\("data:font/woff2;base64,[\w+/=]+"\)', "", made.read_text("utf-8"))  # the font is in the page
+    assert re.findall(r"(?:https?:)?//[a-z]", text.replace("// ", "")) == []
+    assert "url(" not in text
 
 
 def test_clips_are_found_from_where_the_page_lies(made: Path) -> None:
@@ -220,7 +222,9 @@ def test_a_file_is_opened_and_what_is_not_on_the_page_is_kept(tab: Any, made: Pa
     (tmp_path / "wrong.csv").write_text("a,b\n1,2\n")
     tab.set_input_files("#open", tmp_path / "wrong.csv")
     tab.wait_for_selector("#warning:not([hidden])")
-    expect(tab.locator("#warning")).to_contain_text("no file of decisions")
+    expect(tab.locator("#warning")).to_contain_text(
+        "wrong.csv is not a decisions file. Expected the columns scope, id,"
+    )
 
 
 def test_a_person_with_three_ids_gets_one(tab: Any, made: Path, tmp_path: Path) -> None:
@@ -269,9 +273,27 @@ def test_it_fits_and_can_be_read(browser: Any, made: Path, scheme: str, width: i
         (4.5, "[aria-pressed=true]"),
     ):
         assert tab.evaluate(CONTRAST, selector) >= least, selector
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    assert axe.Axe().run(tab).response["violations"] == []
     unnamed = "[...document.querySelectorAll('button,input,select,audio,img')].filter((e) => !(e.textContent.trim() || "
     unnamed += "e.ariaLabel || e.alt || e.labels?.length)).map((e) => e.outerHTML)"
     assert tab.evaluate(unnamed) == []
+    context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_two_groups_of_a_pair_stand_side_by_side(browser: Any, made: Path, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800})
+    tab = context.new_page()
+    tab.goto(made.as_uri())
+    headings = ["Group A2 clips, labelled male", "Group B1 clip, labelled male"]
+    expect(tab.locator("article").nth(3).locator("h3")).to_have_text(headings)  # one id
+    pair = tab.locator("article").nth(4)
+    expect(pair.locator("h3")).to_have_text(["Group A1 clip, labelled male", "Group B1 clip, no gender label"])
+    expect(pair.locator(".id")).to_have_text(["s0", "s2"])
+    left, right = (box.bounding_box() for box in pair.locator(".side").all())
+    assert left and right and left["y"] == right["y"] and left["x"] + left["width"] < right["x"]
+    expect(pair.locator(".side").first).to_have_class("side male")
     context.close()
 
 

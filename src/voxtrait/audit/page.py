@@ -1,7 +1,7 @@
-"""The page to look, listen and decide: one HTML file that works from a disk, without network, with pictures beside it.
+"""Writes the audit page: one HTML file for playing clips and deciding on labels, which works from a disk, offline.
 
-What is shown is text and never HTML: sentences and ids are of strangers. They travel as JSON, in which no ``<`` is
-left, and are put into the page as text.
+Sentences and ids come from strangers and are never inserted as HTML. They are stored as JSON without ``<``, and the
+page inserts them as text.
 """
 
 import functools
@@ -23,11 +23,12 @@ from voxtrait.audit.doubt import Judged
 from voxtrait.audit.findings import Audit
 from voxtrait.errors import VoxtraitError
 from voxtrait.labels import AGE_GROUPS
+from voxtrait.palette import pages
 
 PICTURES: Final = "pictures"
-HEARD: Final = 3  # clips of a speaker that are shown
-SIZE: Final = (288, 192)  # pixels of a picture: enough to see the harmonics, in half the bytes of the usual one
-SECONDS: Final = 60.0  # of a clip that are looked at for its picture
+SHOWN: Final = 3  # clips of a speaker on the page
+SIZE: Final = (288, 192)  # pixels of a spectrogram: shows the harmonics at half the file size of the default
+SECONDS: Final = 60.0  # read of a clip for its spectrogram
 _OURS: Final = re.compile(r"[0-9a-f]{16}\.png")
 _COLUMN: Final = {"gender": "gender", "age": "age_group"}
 
@@ -43,19 +44,19 @@ def entries(
     number: np.ndarray[Any, Any],
     top: int,
 ) -> list[Entry]:
-    """Choose what the page asks about, in its order: speakers, clips, mixed ids, pairs of ids.
+    """Select the entries of the page: doubted speakers, doubted clips, mixed ids, pairs of ids, in this order.
 
     Args:
         table: the manifest.
-        judged: what is doubted, of each task.
-        found: the tables.
-        same: as :func:`voxtrait.audit.voices.same` gives it.
-        names: of the ids, by number.
-        number: ``(clips,)``, the id of each.
-        top: how many of each kind, and of each task.
+        judged: the ranked doubts of each task.
+        found: the tables of the audit.
+        same: the result of :func:`voxtrait.audit.voices.same`.
+        names: the ids, by number.
+        number: ``(clips,)``, number of the id of each clip.
+        top: maximum number of entries of each kind and task.
 
     Returns:
-        An entry each: ``kind``, ``task``, ``scope``, ``id``, its details, and the ``rows`` of clips to play.
+        Entries with ``kind``, ``task``, ``scope``, ``id``, details, and the ``rows`` of the clips to play.
     """
     clip_ids, made = table["clip_id"], list[Entry]()
     for task, one in judged.items():
@@ -64,7 +65,7 @@ def entries(
         several = set(one.speakers.filter(pl.col("speaker").is_duplicated())["speaker"])
         shown = one.speakers.head(top)
         for row in shown.iter_rows(named=True):
-            rows = sorted(row["rows"], key=lambda at: -doubts[at])[:HEARD]
+            rows = sorted(row["rows"], key=lambda at: -doubts[at])[:SHOWN]
             name = names[row["speaker"]]
             own = name.startswith("\0")
             which = {"scope": "clip", "id": clip_ids[rows[0]]} if own else {"scope": "speaker", "id": name}
@@ -88,7 +89,7 @@ def entries(
         rows = [known[clip] for clip in others]
         rest_ = [at for at in members[ids[row["speaker_id"]]] if at not in {*rows}]
         details = {name: row[name] for name in ("likeness", "n_clips", "gender")}
-        groups = {"rows": rest_[:HEARD], "others": rows[:HEARD], "other_ids": others}
+        groups = {"rows": rest_[:SHOWN], "others": rows[:SHOWN], "other_ids": others}
         made.append(
             {"kind": "mixed", "task": "speaker", "scope": "speaker", "id": row["speaker_id"], **details, **groups}
         )
@@ -97,7 +98,7 @@ def entries(
     ):
         details = {name: row[name] for name in ("likeness", "n_clips", "n_other", "gender", "other_gender", "together")}
         pair = {"id": row["other_id"], "with": row["speaker_id"]}
-        groups = {"rows": members[a][:HEARD], "others": members[b][:HEARD]}
+        groups = {"rows": members[a][:SHOWN], "others": members[b][:SHOWN]}
         made.append({"kind": "same", "task": "speaker", "scope": "speaker", **pair, **details, **groups})
     return made
 
@@ -110,17 +111,17 @@ def draw(
     jobs: int = 1,
     label: str | None = None,
 ) -> dict[int, str]:
-    """Draw the clips of the page into ``folder/pictures``; what is there already is kept, what is not asked for goes.
+    """Draw the spectrograms of the page into ``folder/pictures``; keep existing ones and delete unused ones.
 
     Args:
         asked: the entries.
-        paths: ``(clips,)``, absolute.
-        folder: of the audit.
-        jobs: processes.
-        label: of a progress line.
+        paths: ``(clips,)``, absolute paths.
+        folder: folder of the audit.
+        jobs: number of worker processes.
+        label: text of the progress line; ``None`` for no progress line.
 
     Returns:
-        The file name of each row's picture; a clip that cannot be read has none.
+        The file name of each row's spectrogram. Clips that cannot be read are left out.
     """
     home = folder / PICTURES
     home.mkdir(parents=True, exist_ok=True)
@@ -145,12 +146,12 @@ def write(
     """Write ``folder/index.html``.
 
     Args:
-        folder: of the audit.
-        asked: the entries, as :func:`entries` gives them.
+        folder: folder of the audit.
+        asked: the entries: see :func:`entries`.
         table: the manifest, with absolute paths.
-        pictures: file names, as :func:`draw` gives them.
-        summary: as in ``audit.json``.
-        key: under which the browser keeps the decisions: :func:`key_of`.
+        pictures: file names of the spectrograms: see :func:`draw`.
+        summary: content of ``audit.json``.
+        key: key of the decisions in the browser's storage: see :func:`key_of`.
     """
     import jinja2
     from markupsafe import Markup
@@ -185,11 +186,13 @@ def write(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["counted"] = _counted
     source = functools.partial(environment.loader.get_source, environment)  # type: ignore[union-attr]
     page = environment.get_template("index.html").render(
         summary=summary,
+        mark=Markup(pages.MARK),
         data=Markup(harmless(data)),
-        style=Markup(source("page.css")[0]),
+        style=Markup(pages.style() + source("page.css")[0]),
         script=Markup(source("page.js")[0]),
     )
     with atomic_path(folder / "index.html") as part:
@@ -197,18 +200,22 @@ def write(
 
 
 def key_of(path: str | os.PathLike[str]) -> str:
-    """Give the key under which a browser keeps the decisions on a manifest: the same in every audit of it."""
+    """Return the key of a manifest's decisions in the browser's storage; the same in every audit of it."""
     return f"voxtrait audit {_digest(os.path.realpath(path))}"
 
 
 def harmless(value: Any) -> str:
-    """Write JSON that is safe inside of ``<script>``, whatever texts are in it.
+    """Encode JSON that is safe inside ``<script>``, whatever texts it contains.
 
     Examples:
         >>> harmless({"sentence": "</script>"})
         '{"sentence":"\\\\u003c/script>"}'
     """
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _details(row: Mapping[str, Any]) -> Entry:
@@ -231,7 +238,7 @@ def _members(number: np.ndarray[Any, Any], wanted: set[int]) -> dict[int, list[i
 
 
 class _Work(str):
-    """A clip and where its picture goes; as text it is the clip."""
+    """A clip and the path of its spectrogram; as text it is the clip."""
 
     target: str
 
@@ -272,7 +279,7 @@ def _changed(path: str) -> str:
 
 
 def _address(path: str, base: str) -> str:
-    """Give the address of a clip relative to the page, so that both can be moved together."""
+    """Return the address of a clip relative to the page, so that both can be moved together."""
     try:
         return urllib.parse.quote(Path(os.path.relpath(os.path.realpath(path), base)).as_posix())
     except ValueError:  # another drive

@@ -1,19 +1,19 @@
 "use strict";
-// Everything that comes from the corpus is put into the page as text, never as HTML.
+// All data of the corpus are inserted as text, never as HTML.
 const data = JSON.parse(document.getElementById("data").textContent);
-const SIZE = 20; // entries on the screen at a time, of any number
+const SIZE = 20; // entries of a page
 const HEADER = ["scope", "id", "decision", "value", "note"];
 const KINDS = { // in the order of the page
-  "speaker gender": "speakers, gender", "clip gender": "clips, gender", "speaker age": "speakers, age",
-  "clip age": "clips, age", "mixed speaker": "ids of several people", "same speaker": "people with several ids",
+  "speaker gender": "speakers: gender", "clip gender": "clips: gender", "speaker age": "speakers: age",
+  "clip age": "clips: age", "mixed speaker": "ids with several speakers", "same speaker": "speakers with several ids",
 };
 const $ = (id) => document.getElementById(id);
 const byKey = new Map();
-for (const entry of data.entries) { // one id can be listed with two labels: one decision
+for (const entry of data.entries) { // an id with two labels has two entries, but one decision
   byKey.has(entry.key) ? byKey.get(entry.key).push(entry) : byKey.set(entry.key, [entry]);
 }
 let decided = new Map(); // key → [choice, note, lines]
-let extra = []; // lines of a file, or of an earlier audit, that are about nothing on this page
+let extra = []; // lines of a file or of an earlier audit that match no entry of this page
 let shown = [], page = 0, now = 0, kept = true, saved = true;
 
 const column = (entry) => (entry.task === "age" ? "age_group" : entry.task);
@@ -27,25 +27,25 @@ function choices(entry) {
   if (entry.kind === "mixed") {
     const each = (decision, value) => entry.other_ids.map((clip) => ["clip", clip, decision, value]);
     return [
-      ["one", "one voice", [line("keep", "speaker")]],
-      ["split", "two voices: group B gets an id of its own", each("speaker", `${entry.id}/2`)],
+      ["one", "one speaker", [line("keep", "speaker")]],
+      ["split", "two speakers: give group B a new id", each("speaker", `${entry.id}/2`)],
       ["remove", `remove group B (${entry.other_ids.length})`, each("remove", "")],
       ["unsure", "cannot tell", [line("unsure", "speaker")]],
     ];
   }
   if (entry.kind === "same") {
     return [
-      ["same", "one voice: make it one id", [line("speaker", entry.with)]],
-      ["apart", "two voices", [line("apart", entry.with)]],
+      ["same", "one speaker: merge the ids", [line("speaker", entry.with)]],
+      ["apart", "two speakers: keep both ids", [line("apart", entry.with)]],
       ["unsure", "cannot tell", [line("unsure", entry.with)]],
     ];
   }
   const name = column(entry);
   const right = entry.several ? line(name, entry.label) : line("keep", name);
-  const found = [["right", `label is right: ${plain(entry.label)}`, [right]]];
+  const found = [["right", `label is correct: ${plain(entry.label)}`, [right]]];
   const values = name === "gender" ? ["female", "male"] : data.groups;
   for (const value of values) if (value !== entry.label) found.push([value, plain(value), [line(name, value)]]);
-  found.push(["unknown", "cannot tell: no label", [line(name, "")]]);
+  found.push(["unknown", "cannot tell: clear the label", [line(name, "")]]);
   found.push(["remove", entry.scope === "clip" ? "remove the clip" : `remove the speaker (${clips(entry.n_clips)})`, [line("remove", "")]]);
   return found;
 }
@@ -53,15 +53,15 @@ function choices(entry) {
 function title(entry) {
   const labelled = (gender) => (gender ? `labelled ${plain(gender)}` : "no gender label");
   if (entry.kind === "mixed") {
-    return `One id, perhaps two voices (likeness ${entry.likeness.toFixed(1)}): ${clips(entry.n_clips)}, ${labelled(entry.gender)}`;
+    return `One id, possibly two speakers (likeness ${entry.likeness.toFixed(1)}): ${clips(entry.n_clips)}, ${labelled(entry.gender)}`;
   }
   if (entry.kind === "same") {
-    return `Two ids, perhaps one voice (likeness ${entry.likeness.toFixed(1)}): ${clips(entry.n_clips)}, ${labelled(entry.gender)}; ` +
+    return `Two ids, possibly one speaker (likeness ${entry.likeness.toFixed(1)}): ${clips(entry.n_clips)}, ${labelled(entry.gender)}; ` +
       `${clips(entry.n_other)}, ${labelled(entry.other_gender)}${entry.together ? "; same corpus and language" : ""}`;
   }
   const prediction = entry.task === "age" ? `presents as about ${entry.years} years` : `presents as ${plain(entry.answer)}`;
   const size = entry.kind === "speaker" && entry.scope === "speaker" ? `, ${clips(entry.n_clips)}` : "";
-  const child = entry.child && entry.task === "gender" ? ", a child: the voice tells little" : "";
+  const child = entry.child && entry.task === "gender" ? ", a child: no reliable information about gender" : "";
   return `Labelled ${plain(entry.label)}, ${prediction} (doubt ${entry.doubt.toFixed(3)})${size}${child}`;
 }
 
@@ -84,18 +84,32 @@ function clip(index) {
     make("figcaption", {}, sentence ? `“${sentence}” ` : "", make("span", {}, id)));
 }
 
+// One group of a pair. The two groups stand side by side.
+function side(name, rows, id, count, gender) {
+  const words = [clips(count), gender ? `labelled ${plain(gender)}` : "no gender label"].join(", ");
+  return make("div", { role: "group", class: `side ${gender ?? ""}`.trim(), "aria-label": `Group ${name}` },
+    make("h3", {}, `Group ${name}`, make("small", {}, words)), make("p", { class: "id", title: id }, short(id)),
+    make("div", { class: "clips" }, ...rows.map(clip)));
+}
+
+function sides(entry) {
+  if (entry.kind === "same") {
+    return [side("A", entry.rows, entry.with, entry.n_clips, entry.gender), side("B", entry.others, entry.id, entry.n_other, entry.other_gender)];
+  }
+  const n = entry.other_ids.length;
+  return [side("A", entry.rows, entry.id, entry.n_clips - n, entry.gender), side("B", entry.others, entry.id, n, entry.gender)];
+}
+
 function article(entry, at) {
   const groups = entry.others
-    ? [["A", entry.rows, entry.kind === "same" ? entry.with : ""], ["B", entry.others, entry.kind === "same" ? entry.id : ""]]
-      .flatMap(([name, rows, id]) => [make("p", { class: "group" }, `Group ${name} `, make("span", { class: "id", title: id }, short(id))), ...rows.map(clip)])
-    : entry.rows.map(clip);
+    ? make("div", { class: "pair" }, ...sides(entry)) : make("div", { class: "clips" }, ...entry.rows.map(clip));
   const buttons = choices(entry).map(([name, words], number) =>
     make("button", { "data-choice": name, onclick: () => { now = at; choose(entry, name); } },
       ...(number < 9 ? [make("small", { "aria-hidden": "true" }, String(number + 1))] : []), words));
   const note = make("input", { placeholder: "note", "aria-label": "note", onchange: (event) => remark(entry, event.target.value) });
   const box = make("article", { tabindex: "-1", "aria-label": title(entry), onfocusin: () => point(at) },
-    make("h2", {}, title(entry)), make("p", { class: "id", title: entry.id }, entry.kind === "same" ? "" : `${entry.scope} ${short(entry.id)}`),
-    make("div", { class: "clips" }, ...groups), make("div", { class: "choices", role: "group", "aria-label": "Decision" }, ...buttons, note));
+    make("h2", {}, title(entry)), ...(entry.others ? [] : [make("p", { class: "id", title: entry.id }, `${entry.scope} ${short(entry.id)}`)]),
+    groups, make("div", { class: "choices", role: "group", "aria-label": "Decision" }, ...buttons, note));
   mark(box, entry);
   return box;
 }
@@ -125,7 +139,7 @@ function changed() {
   saved = false;
   const value = JSON.stringify({ decided: [...decided], extra });
   try { localStorage.setItem(data.key, value); kept = true; } catch { kept = false; }
-  warn(kept ? "" : "This browser keeps no more decisions: save the file before you leave.");
+  warn(kept ? "" : "The browser cannot store more decisions. Save the file before you leave.");
   onScreen().forEach(([entry, box]) => mark(box, entry));
   count();
 }
@@ -138,11 +152,11 @@ function restore() {
   for (const [key, [choice, note, lines]] of value.decided) {
     const entry = byKey.get(key)?.[0];
     if (entry && choices(entry).some(([name]) => name === choice)) decided.set(key, [choice, note, lines]);
-    else extra.push(...lines.map((line) => [...line, note])); // of an earlier audit of this manifest
+    else extra.push(...lines.map((line) => [...line, note])); // from an earlier audit of this manifest
   }
 }
 
-// The file: comma-separated, quoted as RFC 4180 says.
+// The file: comma-separated, quoted as in RFC 4180.
 const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 function lines() {
@@ -151,7 +165,7 @@ function lines() {
   const add = (line) => found.set(JSON.stringify(line.slice(0, 4)), line);
   const all = [...extra, ...[...decided.values()].flatMap(([, note, some]) => some.map((line) => [...line, note]))];
   const merged = (line) => line[0] === "speaker" && line[2] === "speaker" && line[3] !== "";
-  for (const line of all.filter(merged)) { // a person with three ids is in two or three pairs: all get one id
+  for (const line of all.filter(merged)) { // a speaker with three ids is in two or three pairs: all get one id
     const [a, b] = [root(line[1]), root(line[3])];
     if (a !== b) parent.set(a, b);
   }
@@ -191,7 +205,7 @@ async function open(file) {
   const rows = parse(await file.text());
   const names = rows?.shift() ?? [];
   if (!rows || !HEADER.slice(0, 4).every((name) => names.includes(name))) {
-    return warn(`${file.name} is no file of decisions: expected the columns ${HEADER.join(", ")}.`);
+    return warn(`${file.name} is not a decisions file. Expected the columns ${HEADER.join(", ")}.`);
   }
   const read = rows.map((row) => HEADER.map((name) => row[names.indexOf(name)] ?? ""));
   const notes = new Map(read.map((line) => [JSON.stringify(line.slice(0, 4)), line[4]]));
@@ -232,7 +246,7 @@ function turn(to) {
   page = Math.min(Math.max(to, 0), pages() - 1);
   now = 0;
   const some = shown.slice(page * SIZE, (page + 1) * SIZE);
-  $("list").replaceChildren(...(some.length ? some.map(article) : [make("p", { class: "quiet" }, "Nothing here.")]));
+  $("list").replaceChildren(...(some.length ? some.map(article) : [make("p", { class: "quiet" }, "No entries match the filter.")]));
   $("page").textContent = `${page + 1} of ${pages()}`;
   $("before").disabled = page === 0;
   $("after").disabled = page === pages() - 1;
@@ -270,7 +284,7 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-document.addEventListener("play", (event) => { // one voice at a time
+document.addEventListener("play", (event) => { // one clip at a time
   for (const sound of document.querySelectorAll("audio")) if (sound !== event.target) sound.pause();
 }, true);
 addEventListener("beforeunload", (event) => { if (!kept && !saved) event.preventDefault(); });
