@@ -23,11 +23,11 @@ for name, gender in (("clip.mp3", "female"), ("talk.mp3", "male")):
     signal = synthetic.speak(synthetic.draw_voice(gender, 34, seed=1), 2.0, seed=1)
     soundfile.write(name, signal, 16000)
 """
-# what is to be so after the code of a section of docs/how-to/python.md
+# what must be true after the code of a section of docs/how-to/python.md
 CHECKS = {
-    "Python": 'assert (answer.status, answer.path) == ("ok", "clip.mp3"), answer',
+    "Use voxtrait from Python": 'assert (prediction.status, prediction.path) == ("ok", "clip.mp3"), prediction',
     "What `predict` accepts": "assert signal.ndim == 1 and rate == 16000",
-    "Many files": 'assert (answer.status, answer.path) == ("error", "absent.mp3"), answer',
+    "Many files": 'assert (prediction.status, prediction.path) == ("error", "absent.mp3"), prediction',
     "Data frames": 'assert table["status"].to_list() == ["ok", "ok"] and table.width == 14, table',
     "Hugging Face datasets": """
 assert dataset.column_names == ["audio", "gender", "age_years"], dataset
@@ -49,7 +49,7 @@ assert asked.json() == model.predict("clip.mp3").to_dict(), asked.text
 assert describe(None) == "Nothing was recorded."
 assert describe((rate, (signal * 32767).astype("int16"))).startswith("-  female"), describe((rate, signal))
 """,
-    "Threads": 'assert answers == [model.predict(name) for name in ("clip.mp3", "talk.mp3")]',
+    "Threads": 'assert predictions == [model.predict(name) for name in ("clip.mp3", "talk.mp3")]',
     "Errors": """
 try:
     model.predict(signal, sampling_rate="16000")
@@ -99,7 +99,7 @@ def test_the_code_of_the_page_runs(tmp_path: Path) -> None:
             code += f"\n# {name}\n{parts[name]}\n{CHECKS[name]}\nprint('done:', {name!r})\n"
     printed = run(code, tmp_path)
     done = re.findall(r"^done: (.*)$", printed, re.MULTILINE)
-    assert {"Python", "FastAPI", "Threads", "Errors"} <= set(done)
+    assert {"Use voxtrait from Python", "FastAPI", "Threads", "Errors"} <= set(done)
     assert "clip.mp3  female (p " in printed and "absent.mp3  error: no such file: absent.mp3" in printed
     if left := [name for name in CHECKS if name not in done]:
         pytest.skip(f"all but {', '.join(left)}: not installed")

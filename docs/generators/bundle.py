@@ -46,7 +46,7 @@ def lines() -> Iterator[str]:
         yield from ("", f"## calibration: {task}", "")
         rows = ((f"`{one.name}`", one.meaning) for one in constant_keys(bundle, "CALIBRATION", task))
         yield from table(("key", "meaning"), rows)
-    yield from ("", "## front_end", "")
+    yield from ("", "## Front end", "")
     yield from prose(
         "Defaults are those of the spectrogram images. `fit` selects the kind of bundle: `windows` for a speaker "
         "encoder, else a classifier of images."

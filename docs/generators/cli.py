@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from generators.fields import MADE, WIDTH
+from generators.fields import WIDTH, page
 from voxtrait.cli import root
 
 ABOUT = r"""
@@ -40,9 +40,11 @@ can give a name in that spelling.""".splitlines()
 
 def lines() -> Iterator[str]:
     """Yield the lines of the page."""
-    yield from ("# The command line", "", MADE, "")
-    yield "Results go to standard output, everything else to standard error. Exit status: 0 all well; 1 some inputs"
-    yield "failed, the rest was done; 2 wrong usage, or nothing to do."
+    yield from page(
+        "Command line",
+        "Results go to standard output, everything else to standard error. The [exit status](exit-status.md) is 0 if "
+        "all went well, 1 if some inputs failed, and 2 for wrong usage or nothing to do.",
+    )
     yield from ABOUT
     for name, help_ in commands():
         yield from ("", f"## {name}", "", "```text", help_, "```")

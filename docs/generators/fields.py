@@ -98,6 +98,11 @@ def prose(text: str) -> Iterator[str]:
     yield from textwrap.wrap(" ".join(text.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
+def bullet(text: str) -> Iterator[str]:
+    """Yield an item of a list in lines of at most 100 characters."""
+    yield from textwrap.wrap(text, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+
+
 def page(title: str, *paragraphs: str) -> Iterator[str]:
     """Yield the beginning of a generated page."""
     yield from (f"# {title}", "", MADE)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from generators.fields import page, prose, table
+from generators.fields import bullet, page, prose, table
 from voxtrait.evaluate import figures, report, slices, wording
 from voxtrait.evaluate.clips import PREDICTION_COLUMNS
 
@@ -33,8 +33,7 @@ def lines() -> Iterator[str]:
     yield from table(("kind", "groups"), ((f"`{name}`", text) for name, text in kinds.items()))
     yield from ("", "## Notes", "")
     for name, text in report.NOTES.items():
-        first, *more = prose(f"- `{name}`: {text}.")
-        yield from (first, *(f"  {line}" for line in more))
+        yield from bullet(f"`{name}`: {text}.")
     yield from ("", "## predictions.csv", "")
     yield from prose(f"One row a clip: {listed(PREDICTION_COLUMNS)}.")
 
