@@ -37,7 +37,7 @@ REFUSED = {
     "voxtrait convert clip.wav": ("Missing argument 'OUT_DIR'.", "Usage: voxtrait convert [OPTIONS] SRC OUT_DIR"),
     "voxtrait corpus import nothing": ("Missing argument 'SRC...'.", "Usage: voxtrait corpus import"),
     "voxtrait train base": ("Missing option '--data'.", "Usage: voxtrait train [OPTIONS] RECIPE"),
-    "voxtrait train bse --data nothing --out run": ("no recipe 'bse': ", "base, diary-age, diary-gender, fast"),
+    "voxtrait train bse --data nothing --out run": ("Unknown recipe 'bse'. ", "base, diary-age, diary-gender, fast"),
     "voxtrait evaluate clip.wav absent.csv --out report": ("No bundle at clip.wav. ", BUNDLES),
     "voxtrait models voxtrait-bas": ("No bundle at voxtrait-bas. ", BUNDLES),
     "voxtrait ''": ("Got an empty file name.", "A variable of the shell may be empty."),

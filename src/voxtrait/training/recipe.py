@@ -1,7 +1,7 @@
-"""A recipe: every setting of a training, typed, as a TOML file. ``base`` and ``fast`` ship, and ``diary-gender`` and
-``diary-age``.
+"""Recipes: all settings of a training run, read from a TOML file and checked.
 
-This module does not import torch, so that a wrong key is reported at once.
+The package ships ``base``, ``fast``, ``diary-gender`` and ``diary-age``. This module does not import torch, so that a
+wrong key is reported at once.
 """
 
 import dataclasses
@@ -19,112 +19,114 @@ SHIPPED: Final = Path(__file__).parent / "recipes"
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """All settings of a network on pictures, each with its unit; the TOML keys are the field names."""
+    """Settings of a CNN on spectrogram images, each with its unit; the TOML keys are the field names."""
 
-    name: str  # of the recipe, and of the bundle it makes
+    name: str  # name of the recipe and of its bundle
     task: str  # gender, or age: the joint classes such as female_fifties
-    description: str = ""  # one sentence, which the bundle carries
+    description: str = ""  # one sentence, stored in the bundle
 
-    # pictures
+    # images
     width: int = 432  # pixels
     height: int = 288  # pixels
     fit: str = "middle"  # middle or stretch, as `voxtrait images --fit`
-    shrink: int = 3  # the network sees means of shrink × shrink pixels
+    shrink: int = 3  # side, in pixels, of the squares averaged into one input value
 
     # network
-    channels: tuple[int, ...] = (16, 32, 64, 64)  # filters of each stage of convolutions
-    hidden: int = 64  # units between pooling and classes
-    dropout: float = 0.15  # probability
-    spectrum: bool = False  # let the long-term average spectrum go past the convolutions to the classes
+    channels: tuple[int, ...] = (16, 32, 64, 64)  # filters of each convolutional stage
+    hidden: int = 64  # hidden units between pooling and classes
+    dropout: float = 0.15  # dropout probability
+    spectrum: bool = False  # also pass the long-term average spectrum directly to the classifier
 
     # optimisation
-    seed: int = 1  # of weights, order and augmentation
-    max_epochs: int = 16  # times that every clip is seen, at most
-    batch_size: int = 32  # clips
-    learning_rate: float = 1e-3  # AdamW, warmed up over the first twentieth, then along a cosine to 0
-    weight_decay: float = 0.02  # AdamW's
+    seed: int = 1  # random seed for weights, order and augmentation
+    max_epochs: int = 16  # maximum epochs
+    batch_size: int = 32  # clips per batch
+    learning_rate: float = 1e-3  # peak rate of AdamW: linear warm-up over the first twentieth, then a cosine to 0
+    weight_decay: float = 0.02  # weight decay of AdamW
     patience: int = 6  # epochs without a lower validation loss before training stops
-    class_balance: float = 1.0  # exponent of class weights: 0 none, 1 every class weighs the same
-    speaker_balance: float = 0.5  # exponent of speaker weights: 0 every clip, 1 every speaker weighs the same
+    class_balance: float = 1.0  # exponent of class weights: 0 no weighting, 1 equal weight for every class
+    speaker_balance: float = 0.5  # exponent of speaker weights: 0 equal weight per clip, 1 equal weight per speaker
     label_smoothing: float = 0.05  # share of the target spread over all classes: 1 to 2 % of labels are wrong
     neighbour_smoothing: float = 0.0  # share of the target given to neighbouring age groups of the same gender
     min_speakers: int = 20  # joint classes with fewer speakers are left out
 
-    # augmentation, on pictures; never a shift in frequency, which would change the label
-    gain_db: float = 10.0  # dB louder or quieter, at most
-    tilt_db: float = 10.0  # dB from the lowest to the highest band, at most: microphones and rooms
-    noise_db: float = 50.0  # dB above black up to which a noise floor may rise
-    time_shift: float = 0.25  # of the width, at most
-    time_masks: int = 2  # stretches of time that go black in a picture
-    time_mask: float = 0.12  # of the width, at most
-    band_masks: int = 2  # ranges of frequency that go black in a picture
-    band_mask: float = 0.1  # of the height, at most
-    lowpass: float = 0.2  # share of pictures whose top goes black above a random band: telephones, codecs
+    # augmentation, on images; never a shift in frequency, which would change the label
+    gain_db: float = 10.0  # maximum gain or attenuation, dB
+    tilt_db: float = 10.0  # maximum spectral tilt from the lowest to the highest band, dB: microphones and rooms
+    noise_db: float = 50.0  # maximum level of the added noise floor, dB above black
+    time_shift: float = 0.25  # maximum shift in time, as a share of the width
+    time_masks: int = 2  # number of time masks per image
+    time_mask: float = 0.12  # maximum length of a time mask, as a share of the width
+    band_masks: int = 2  # number of frequency masks per image
+    band_mask: float = 0.1  # maximum size of a frequency mask, as a share of the height
+    lowpass: float = 0.2  # probability of a low-pass, black above a random band: telephones, codecs
 
     # machine
-    threads: int = 0  # of torch; 0 leaves it to torch
-    workers: int = 2  # processes that read pictures when they do not fit in memory, or come from shards
-    memory_mb: int = 1500  # loose pictures are kept in memory if they need no more than this
-    buffer: int = 2000  # pictures from shards that each reading process holds, and shuffles among each other
-    precision: str = "auto"  # 32-true, bf16-mixed, or auto: bf16-mixed on GPUs that have it, else 32-true
-    compile: str = "auto"  # yes, no, or auto: torch.compile on GPUs alone
+    threads: int = 0  # threads of torch; 0 for torch's default
+    workers: int = 2  # processes that read images if they do not fit in memory or come from shards
+    memory_mb: int = 1500  # memory limit, MB: if loose images need no more, they are kept in memory
+    buffer: int = 2000  # images from shards that each reading process holds and shuffles
+    precision: str = "auto"  # 32-true, bf16-mixed, or auto: bf16-mixed on GPUs that support it, else 32-true
+    compile: str = "auto"  # use torch.compile: yes, no, or auto (only on GPUs)
 
     @property
     def front_end(self) -> FrontEnd:
-        """How a clip becomes what the network sees."""
+        """Front end that turns a clip into the network's input."""
         sized = picture_front_end((self.width, self.height), fit=self.fit)  # type: ignore[arg-type]
         return dataclasses.replace(sized, shrink=self.shrink)
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderRecipe:
-    """All settings of heads on a frozen speaker encoder, for gender and age together."""
+    """Settings of heads on a frozen speaker encoder, for gender and age together."""
 
-    name: str  # of the recipe, and of the bundle it makes
+    name: str  # name of the recipe and of its bundle
     kind: str = "encoder"  # selects which of the two sets of keys is valid
-    description: str = ""  # one sentence, which the bundle carries
+    description: str = ""  # one sentence, stored in the bundle
 
     encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a smaller network (docs/how-to/training.md)
 
     # views of a clip, from which the encoder computes summaries
-    views: int = 7  # of each clip: whole as recorded, 1.6 s as recorded, the others disturbed
-    longest_s: float = 20.0  # seconds at the start of a clip that are used
-    crop: float = 0.4  # share of disturbed views that are a shorter stretch of the clip, from 1.5 s
+    views: int = 7  # views of each clip: the whole clip and 1.6 s of it, both as recorded; the others are augmented
+    longest_s: float = 20.0  # seconds used from the start of a clip
+    crop: float = 0.4  # share of augmented views cut to a shorter part of the clip, 1.5 s or more
     room: float = 0.3  # probability of reverberation
-    colour: float = 0.5  # … of another microphone
-    noise: float = 0.45  # … of noise
-    babble: float = 0.2  # … of other voices behind
-    clip: float = 0.05  # … of overload
-    telephone: float = 0.3  # … of 8 kHz, by itself or with GSM or µ-law
-    codec: float = 0.35  # … of mp3 or Opus
+    colour: float = 0.5  # probability of another microphone response
+    noise: float = 0.45  # probability of noise
+    babble: float = 0.2  # probability of background voices
+    clip: float = 0.05  # probability of overload (clipping)
+    telephone: float = 0.3  # probability of 8 kHz, alone or with GSM or µ-law
+    codec: float = 0.35  # probability of mp3 or Opus
 
     # heads
-    members: int = 10  # of the ensemble, and folds of speakers
-    hidden: int = 128  # units of each member
-    dropout: float = 0.5  # probability, of hidden units
-    input_dropout: float = 0.5  # … of a summary's values
+    members: int = 10  # number of ensemble members, and of speaker folds
+    hidden: int = 128  # hidden units of each member
+    dropout: float = 0.5  # dropout probability of hidden units
+    input_dropout: float = 0.5  # dropout probability of a summary's values
 
     # optimisation
-    seed: int = 1  # of weights, order, folds and disturbances
-    max_epochs: int = 15  # times that every clip is seen
-    batch_size: int = 256  # clips
-    learning_rate: float = 1e-3  # AdamW, warmed up over the first tenth, then along a cosine to 0
-    weight_decay: float = 0.2  # AdamW's
-    speaker_balance: float = 0.7  # exponent of speaker weights: 0 every clip, 1 every speaker weighs the same
-    group_balance: float = 0.0  # exponent of age-group weights in the age loss: 0 as they come, 1 all the same
-    label_smoothing: float = 0.02  # of gender
-    contradiction: float = 0.9  # probability from which an adult's gender label counts as contradicted by the voice
-    age_share: float = 0.3  # weight of the age loss beside gender's
-    likelihood: float = 1.0  # weight of the log-likelihood in the age loss
+    seed: int = 1  # random seed for weights, order, folds and augmentation
+    max_epochs: int = 15  # number of epochs
+    batch_size: int = 256  # clips per batch
+    learning_rate: float = 1e-3  # peak rate of AdamW: linear warm-up over the first tenth, then a cosine to 0
+    weight_decay: float = 0.2  # weight decay of AdamW
+    speaker_balance: float = 0.7  # exponent of speaker weights: 0 equal weight per clip, 1 equal weight per speaker
+    group_balance: float = 0.0  # exponent of age-group weights in the age loss: 0 no weighting, 1 equal weights
+    label_smoothing: float = 0.02  # label smoothing of gender
+    contradiction: float = 0.9  # minimum probability at which the voice contradicts an adult's gender label
+    age_share: float = 0.3  # weight of the age loss relative to the gender loss
+    likelihood: float = 1.0  # weight of the negative log-likelihood in the age loss
     ranked: float = 0.5  # weight of the continuous ranked probability score in the age loss
 
     # machine
-    threads: int = 0  # of torch; 0 leaves it to torch
+    threads: int = 0  # threads of torch; 0 for torch's default
 
     @property
     def front_end(self) -> FrontEnd:
-        """Front end of the encoder, with windows of up to 6 s. The fast encoder has the loudest 1.5 s of up to 6 s, and
-        half of the frames."""
+        """Front end of the encoder.
+
+        Windows have up to 6 s. The fast encoder uses the loudest 1.5 s of up to 6 s, and half of the frames.
+        """
         return kaldi_front_end(75, chosen_from=300, hop_length=320) if self.encoder == "fast" else kaldi_front_end(600)
 
 
@@ -147,19 +149,27 @@ CHOICES: Final = {
 
 
 def shipped() -> list[str]:
-    """Name the recipes that are part of the package."""
+    """Return the names of the shipped recipes, sorted.
+
+    Examples:
+        >>> shipped()
+        ['base', 'diary-age', 'diary-gender', 'fast']
+    """
     return sorted(file.stem for file in SHIPPED.glob("*.toml"))
 
 
 def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe | EncoderRecipe:
-    """Read a recipe.
+    """Read a recipe from a TOML file.
 
     Args:
-        which: the name of a shipped recipe, or a TOML file.
-        overrides: ``key=value`` strings, each replacing one value.
+        which: name of a shipped recipe, or path of a TOML file.
+        overrides: ``key=value`` strings; each replaces one value.
+
+    Returns:
+        The recipe. Its ``kind`` selects the class.
 
     Raises:
-        RecipeError: if there is no such recipe, or a key is unknown, or a value has another type or no sense.
+        RecipeError: if the recipe does not exist, a key is unknown, or a value has the wrong type or is out of range.
 
     Examples:
         >>> load("diary-gender", ["max_epochs=3"]).max_epochs
@@ -168,15 +178,15 @@ def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe
     text = os.fspath(which)
     file = Path(text) if text.endswith(".toml") else SHIPPED / f"{text}.toml"
     if not file.is_file():
-        raise RecipeError(f"no recipe {text!r}: expected a .toml file or one of {', '.join(shipped())}")
+        raise RecipeError(f"Unknown recipe {text!r}. Expected a .toml file or one of {', '.join(shipped())}.")
     try:
         values = tomllib.loads(file.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{file} is not TOML: {error}") from None
+        raise RecipeError(f"{file} is not valid TOML: {error}") from None
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
-            raise RecipeError(f"got --set {override!r}, expected key=value such as max_epochs=10")
+            raise RecipeError(f"Got --set {override!r}. Expected key=value, such as max_epochs=10.")
         try:
             values[key.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
@@ -185,10 +195,18 @@ def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe
 
 
 def from_dict(values: Mapping[str, Any]) -> Recipe | EncoderRecipe:
-    """Check the keys and types of a recipe's values; ``kind`` selects the class, by default :class:`Recipe`.
+    """Make a recipe from a mapping, and check its keys, types and ranges.
+
+    Args:
+        values: key → value. ``kind`` selects the class; the default is ``pictures``, a :class:`Recipe`.
 
     Raises:
-        RecipeError: naming the key, what was got and what was expected.
+        RecipeError: if a key is unknown or missing, or a value has the wrong type or is out of range. The message
+            names the key, the value and what was expected.
+
+    Examples:
+        >>> from_dict({"name": "mine", "task": "gender", "max_epochs": 3}).max_epochs
+        3
     """
     known: Any = KINDS.get(values.get("kind", "pictures"))
     if known is None:
@@ -198,10 +216,12 @@ def from_dict(values: Mapping[str, Any]) -> Recipe | EncoderRecipe:
     hints = get_type_hints(known)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise RecipeError(f"unknown key {', '.join(unknown)}: a recipe knows {', '.join(hints)}")
+        plural = "s" if len(unknown) > 1 else ""
+        raise RecipeError(f"Unknown key{plural} {', '.join(unknown)}. Expected some of {', '.join(hints)}.")
     needed = {field.name for field in dataclasses.fields(known) if field.default is dataclasses.MISSING}
     if missing := sorted(needed - set(values)):
-        raise RecipeError(f"a recipe needs {', '.join(missing)}")
+        plural = "s" if len(missing) > 1 else ""
+        raise RecipeError(f"Missing key{plural} {', '.join(missing)}. Add {'them' if plural else 'it'} to the recipe.")
     recipe: Recipe | EncoderRecipe = known(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
     for key, (low, high) in LIMITS.items():
         if hasattr(recipe, key) and not low <= getattr(recipe, key) <= high:
@@ -237,4 +257,6 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(str(error)) from None
     _, height, width = recipe.front_end.input_shape
     if min(height, width) < 2 ** (len(recipe.channels) + 1):
-        raise RecipeError(f"channels: {len(recipe.channels)} stages halve {width}×{height} pixels to nothing")
+        raise RecipeError(
+            f"channels: got {len(recipe.channels)} stages, too many for {width}×{height} pixels: each stage halves them"
+        )

@@ -1,1 +1,1 @@
-"""Students distilled from larger networks: the fast encoder, the quick detector of speech."""
+"""Students distilled from larger networks: the fast encoder and the quick speech detector."""

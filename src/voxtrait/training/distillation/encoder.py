@@ -37,27 +37,27 @@ from voxtrait.training.voices.acoustics import Chances, disturb
 from voxtrait.training.voices.campplus import CamPlus
 from voxtrait.training.voices.summaries import Recordings
 
-CLIPS: Final = 1600  # most that the weights are fitted to; each gives two windows
-FEWEST: Final = 300  # windows that are needed
-GRAPH_WINDOWS: Final = 144  # two of three give the ranges of activations in 8 bits, the others check the graph
+CLIPS: Final = 1600  # maximum clips for fitting the weights; each gives two windows
+FEWEST: Final = 300  # minimum windows for fitting
+GRAPH_WINDOWS: Final = 144  # two in three give the activation ranges for 8 bits, the others check the graph
 LONGEST_S: Final = 20.0
-DISTURBED_S: Final = 4.5  # most seconds of a clip that are disturbed: longer ones take more time
-BABBLERS: Final = 4  # recordings that babble is mixed from
+DISTURBED_S: Final = 4.5  # maximum seconds of a clip to augment: longer ones take more time
+BABBLERS: Final = 4  # recordings mixed into babble
 CHANCES: Final = Chances()
 SEED: Final = 7
 FRAMES: Final = features.kaldi_front_end(150, chosen_from=600)
-"""The teacher's front end. Every second frame is nearly what the front end of the recipe ``fast`` gives."""
+"""The teacher's front end. Its every second frame is nearly equal to a frame of the recipe ``fast``."""
 
 
 @dataclasses.dataclass
 class Windows:
-    """The job: a file → its window for the teacher as recorded, and one of it disturbed, ``(150, 80)`` each."""
+    """Job: file → two windows for the teacher, as recorded and augmented, ``(150, 80)`` each."""
 
     others: Sequence[str]  # files for babble
     front_end: FrontEnd = FRAMES
 
     def __call__(self, path: str) -> list[Array]:
-        """Process one file; an unusable file, or one with too little speech, has no windows."""
+        """Return the windows of one file: none for an unusable file or one with too little speech."""
         stem = int.from_bytes(hashlib.blake2b(Path(path).stem.encode(), digest_size=6).digest(), "big")
         rng = np.random.default_rng([SEED, stem])
         try:
@@ -78,14 +78,14 @@ def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1
     """Make a fast encoder from CAM++ and clips of train and validation speakers, and write its graph.
 
     Args:
-        source: the manifest, with splits.
-        out: for ``encoder.onnx`` and ``distillation.json``, the settings. A finished encoder is kept.
-        left_out: corpora or releases whose clips, and whose speakers' other clips, are not used.
-        jobs: processes that read clips.
-        label: of a progress line on standard error.
+        source: manifest with splits.
+        out: folder for ``encoder.onnx`` and the settings, ``distillation.json``. A finished encoder is kept.
+        left_out: corpora or releases to leave out, with all other clips of their speakers.
+        jobs: number of processes that read clips.
+        label: label of the progress line on standard error; ``None`` shows no progress.
 
     Returns:
-        The file of the graph.
+        The path of the graph.
 
     Raises:
         OptionError: if ``out`` holds an encoder made with other settings.
@@ -96,7 +96,7 @@ def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1
     file, note, settings = out / "encoder.onnx", out / "distillation.json", {"without": sorted(left_out)}
     if file.is_file():
         if not note.is_file() or json.loads(note.read_text("utf-8")) != settings:
-            raise OptionError(f"{file} was made with other settings ({note.name}): choose another folder")
+            raise OptionError(f"{file} was made with other settings ({note.name}). Choose another folder.")
         return file
     large = campplus.pretrained()
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
@@ -108,11 +108,11 @@ def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1
     windows = [window for kind in (slice(0, 1), slice(1, 2)) for of_clip in found for window in of_clip[kind]]
     if len(windows) < FEWEST:
         raise ManifestError(
-            f"{len(windows)} windows of {FRAMES.columns / 100} s of speech in {len(paths)} clips, expected {FEWEST} "
-            "or more: use a manifest with more clips"
+            f"Got {len(windows)} windows of {FRAMES.columns / 100} s of speech. Expected {FEWEST} or more. "
+            f"Use a manifest with more clips than {len(paths)}."
         )
     if label:
-        print(f"{label}: fitting to {len(windows)} windows, a few minutes", file=sys.stderr)
+        print(f"{label}: fitting to {len(windows)} windows; this takes a few minutes", file=sys.stderr)
     small = compress(large, torch.from_numpy(np.stack(windows)))
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(note) as part:
@@ -127,7 +127,7 @@ def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:
 
     Args:
         small: the student.
-        windows: ``(frames, bands)`` each, for the teacher.
+        windows: windows for the teacher, ``(frames, bands)`` each.
 
     Raises:
         BundleError: if its summaries differ too much from those of the student.
@@ -138,7 +138,7 @@ def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:
 
 
 def spread(paths: Sequence[str], most: int) -> list[str]:
-    """Take at most so many files, at even distances from the first to the last: files of a corpus are adjacent.
+    """Select at most ``most`` files, evenly spaced from the first to the last, because files of a corpus are adjacent.
 
     Examples:
         >>> spread(["a", "b", "c", "d", "e", "f", "g"], 3)
@@ -148,7 +148,7 @@ def spread(paths: Sequence[str], most: int) -> list[str]:
 
 
 def without(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """Leave out corpora or releases, and every clip of their speakers elsewhere.
+    """Leave out corpora or releases, and their speakers' clips in others.
 
     Args:
         table: a manifest's rows.
@@ -159,7 +159,7 @@ def without(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """
     sets = held_out(table)
     if unknown := sorted(set(names) - set(sets)):
-        raise ManifestError(f"unknown sets {', '.join(unknown)}, expected some of: {', '.join(sets)}")
+        raise ManifestError(f"Got unknown sets: {', '.join(unknown)}. Expected some of: {', '.join(sets)}.")
     if not names:
         return table
     left_out = np.any([sets[name] for name in names], axis=0)
@@ -169,10 +169,10 @@ def without(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 
 
 def main() -> None:
-    """Make a fast encoder, and print its file."""
+    """Make a fast encoder, and print its path."""
     parser = argparse.ArgumentParser(description="Make the fast encoder from CAM++, and write OUT/encoder.onnx.")
     parser.add_argument("manifest", type=Path, help="manifest with splits")
-    parser.add_argument("out", type=Path, help="folder of the encoder")
+    parser.add_argument("out", type=Path, help="folder to write the encoder to")
     parser.add_argument("--without", action="append", default=[], metavar="SET", help="corpus or release to leave out")
     given = parser.parse_args()
     print(make(given.manifest, given.out, left_out=given.without, jobs=batch.default_jobs(), label="windows"))

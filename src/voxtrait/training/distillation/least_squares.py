@@ -22,13 +22,13 @@ KEPT: Final = (
     (0, 1, 3, 4, 5, 7, 8, 10, 11, 12, 14, 15),
 )
 """Indices of the teacher's layers that the student keeps, for each block."""
-PLANE_RIDGE: Final = 1e-4  # added to the mean squares of the inputs of 3×3 convolutions, in units of their average
-RIDGE: Final = 1e-3  # … of other convolutions: there are many more inputs, much alike
-PLANE_WINDOWS: Final = 500  # most windows that the part before the blocks is fitted to: its inputs are large
-POSITIONS: Final = 400  # of each window that a 3×3 convolution is fitted to
+PLANE_RIDGE: Final = 1e-4  # ridge of 3×3 convolutions, in units of the average mean square of their inputs
+RIDGE: Final = 1e-3  # ridge of other convolutions, in the same units: they have many more inputs, strongly correlated
+PLANE_WINDOWS: Final = 500  # maximum windows for fitting the part before the blocks: its inputs are large
+POSITIONS: Final = 400  # positions of each window for fitting a 3×3 convolution
 PLANE_BATCH: Final = 8  # windows whose unfolded inputs to that part are in memory at a time
-BATCH: Final = 64  # … to a convolution in the blocks
-TAPS: Final = 9  # of a 3×3 convolution
+BATCH: Final = 64  # windows whose inputs to a convolution in the blocks are in memory at a time
+TAPS: Final = 9  # taps of a 3×3 convolution
 SEED: Final = 7
 
 Pairs = list[tuple[Tensor, Tensor]]
@@ -44,17 +44,17 @@ class Sums(NamedTuple):
 
 @torch.no_grad()
 def compress(large: CamPlus, windows: Tensor, shape: Shape = FAST, kept: Sequence[Sequence[int]] = KEPT) -> CamPlus:
-    """Make a student of a larger network.
+    """Compress a network into a smaller student by least squares.
 
     Args:
         large: the teacher, with as many channels before and after each block as the student.
         windows: ``(n, frames, bands)`` of training clips, for the teacher. The student processes every second frame if
             its frames are twice as far apart.
-        shape: the sizes of the student.
+        shape: sizes of the student.
         kept: indices of the teacher's layers, for each block.
 
     Returns:
-        The student. Its features and summaries imitate those of the teacher for the same windows.
+        The student, whose features and summaries approximate those of the teacher for the same windows.
     """
     small = CamPlus(shape).eval()
     large.eval()
@@ -212,14 +212,13 @@ def _ridged(sums: Sums, ridge: float) -> Tensor:
 
 
 def most_useful(sums: Sums, count: int) -> list[int]:
-    """Choose input channels of a 3×3 convolution.
+    """Select input channels of a 3×3 convolution by backward elimination.
 
-    It starts with all channels. One after the other, the channel is dropped whose removal raises the squared error
-    least.
+    Starts with all channels. Each step drops the channel whose removal raises the squared error least.
 
     Args:
-        sums: of all channels.
-        count: how many are kept.
+        sums: sums over all channels.
+        count: number of channels to keep.
 
     Returns:
         The indices of the channels that are kept, in ascending order.

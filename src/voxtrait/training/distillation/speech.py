@@ -1,15 +1,15 @@
-"""Trains the quick detector of speech on the probabilities of Silero's network for each 32 ms, without labels.
+"""Trains the quick speech detector on the probabilities of Silero's network for each 32 ms, without labels.
 
 ::
 
     clip ─┬► as recorded ──────────────────┐          ┌► Silero's network ─► probabilities
           ├► rooms, noise, codecs ─────────┼► level ──┤                            │ cross-entropy
           └► music and machines under it ──┘          └► power, 32 bands ─► convolutions over 3 s
-    sounds that nobody speaks ─────────────┘
+    synthetic sounds without speech ───────┘
 
 ``python -m voxtrait.training.distillation.speech MANIFEST OUT`` trains it on the train and validation speakers of a
-manifest and on made-up sounds (``voxtrait.synthetic.sounds``), and writes ``OUT/quick_16k.onnx``, which ships beside
-Silero's in ``voxtrait/speech``.
+manifest and on synthetic sounds (``voxtrait.synthetic.sounds``), and writes ``OUT/quick_16k.onnx``. The package ships
+that graph beside Silero's in ``voxtrait/speech``.
 """
 
 import argparse
@@ -39,25 +39,25 @@ from voxtrait.training.voices.acoustics import Chances, disturb, mix
 from voxtrait.training.voices.summaries import Recordings
 
 LONGEST_S: Final = 12.0
-SOUNDS: Final = 60  # of each kind
-EVERY: Final = 2  # clip of the manifest: using all of them gives no better student
-UNHEARD: Final = 10  # one in so many items is held out
+SOUNDS: Final = 60  # synthetic sounds of each kind
+EVERY: Final = 2  # use every second clip of the manifest: using all of them gives no better student
+UNHEARD: Final = 10  # one item in 10 is held out
 CHANCES: Final = Chances(codec=0.15)
-UNDER_DB: Final = (-5.0, 25.0)  # of a voice over the music and machines under it
+UNDER_DB: Final = (-5.0, 25.0)  # dB of a voice over the music and machine noise mixed into it
 BANDS: Final = 32
 CHANNELS: Final = 64
-DILATIONS: Final = (1, 2, 4, 8)  # of convolutions over seven frames: 3 s in all
-FRAMES: Final = 160  # of an example: 5 s
+DILATIONS: Final = (1, 2, 4, 8)  # dilations of the convolutions over seven frames: 3 s of context in all
+FRAMES: Final = 160  # frames of an example: 5 s
 LEARNING_RATE: Final = 3e-3
 BATCH: Final = 64  # examples
 SEED: Final = 11
 SCHEMA: Final = {"bands": pl.Binary, "shares": pl.Binary}
-"""Of an item: float16 ``(n, 32)`` log powers, and ``(n,)`` probabilities."""
+"""Schema of an item's features: float16 ``(n, 32)`` log powers, and ``(n,)`` probabilities."""
 SOUND: Final = "sound:"
 
 
 def bank() -> npt.NDArray[np.float32]:
-    """Compute the mel filters of the quick detector's frames, ``(257, 32)``: those of the one front end."""
+    """Compute the mel filters of the quick detector's frames, ``(257, 32)``, with the front end's parameters."""
     front_end = FrontEnd(
         n_fft=network.FRAME, window_length=network.FRAME, n_mels=BANDS, norm="area", compression="none", scaled=False
     )
@@ -66,7 +66,7 @@ def bank() -> npt.NDArray[np.float32]:
 
 @dataclasses.dataclass
 class Answers:
-    """The job: a file, or a sound's name → bands and the probabilities of Silero's network."""
+    """Job: file, or name of a synthetic sound → bands and the probabilities of Silero's network."""
 
     others: list[str]  # files for babble
 
@@ -152,13 +152,13 @@ class Lessons:
 
 
 def lessons(paths: list[str], folder: Path, *, jobs: int = 1, label: str | None = None) -> Lessons:
-    """Compute Silero's probabilities for clips and made-up sounds; a killed run is resumed where it stopped.
+    """Compute Silero's probabilities for clips and synthetic sounds; a killed run is resumed where it stopped.
 
     Args:
-        paths: of clips, none of them of test speakers.
-        folder: for the shards.
-        jobs: processes.
-        label: of a progress line on standard error.
+        paths: paths of clips, none of them of test speakers.
+        folder: folder for the shards.
+        jobs: number of processes.
+        label: label of the progress line on standard error; ``None`` shows no progress.
     """
     items = [*paths, *(f"{SOUND}{kind}:{number}" for kind in sounds.KINDS for number in range(SOUNDS))]
     nothing = dict.fromkeys(SCHEMA, b"")
@@ -203,7 +203,7 @@ class Teaching(lightning.LightningModule):
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Give the loss of a batch of rows."""
+        """Return the loss of a batch of rows."""
         loss = self._loss(batch)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
@@ -213,7 +213,7 @@ class Teaching(lightning.LightningModule):
         self.log("validation_loss", self._loss(batch), on_step=False, on_epoch=True, batch_size=len(batch))
 
     def configure_optimizers(self) -> Any:
-        """AdamW, warmed up over the first twentieth of the steps, then a cosine to zero."""
+        """Return AdamW with a warm-up over the first twentieth of the steps, then a cosine to zero."""
         return schedule.cosine(self.network.parameters(), LEARNING_RATE, 1e-3, self.steps, warm=1 / 20)
 
     def _loss(self, batch: Tensor) -> Tensor:
@@ -231,14 +231,14 @@ def teach(given: Lessons, folder: Path, epochs: int, *, label: str | None = None
 
     Args:
         given: examples to train on.
-        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
-        epochs: times that every example is used.
-        label: of a progress line on standard error.
+        folder: folder for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
+        epochs: number of epochs.
+        label: label of the progress line on standard error; ``None`` shows no progress.
     """
     lightning.seed_everything(SEED, workers=True, verbose=False)
     loader = student.loader_of(np.flatnonzero(~given.aside), BATCH, SEED)
     module = Teaching(given, len(loader) * epochs)
-    student.teach(module, loader, np.flatnonzero(given.aside), folder, epochs, title="quick detector", label=label)
+    student.teach(module, loader, np.flatnonzero(given.aside), folder, epochs, title="quick speech detector", label=label)
     return module.network.cpu().eval()
 
 
@@ -247,7 +247,7 @@ def graph(taught: QuickNetwork, real: npt.NDArray[np.float32]) -> bytes:
 
     Args:
         taught: the trained detector.
-        real: ``(n, 257)``, spectra to check the graph with.
+        real: ``(n, 257)``, spectra for checking the graph.
 
     Raises:
         BundleError: if the graph differs from the network.
@@ -259,15 +259,15 @@ def graph(taught: QuickNetwork, real: npt.NDArray[np.float32]) -> bytes:
 
 def main() -> None:
     """Train the quick detector, and write its graph."""
-    parser = argparse.ArgumentParser(description="Teach the quick detector of speech, and write OUT/quick_16k.onnx.")
-    parser.add_argument("manifest", type=Path, help="with splits")
-    parser.add_argument("out", type=Path, help="working folder; a second run goes on where the first was stopped")
-    parser.add_argument("--epochs", type=int, default=15, help="[default: 15]")
+    parser = argparse.ArgumentParser(description="Train the quick speech detector, and write OUT/quick_16k.onnx.")
+    parser.add_argument("manifest", type=Path, help="manifest with splits")
+    parser.add_argument("out", type=Path, help="working folder; run again to resume an interrupted run")
+    parser.add_argument("--epochs", type=int, default=15, help="number of epochs [default: 15]")
     arguments = parser.parse_args()
     table = manifest.with_absolute_paths(manifest.read(arguments.manifest), arguments.manifest.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))["path"].to_list()[::EVERY]
     given = lessons(known, arguments.out / "answers", jobs=batch.default_jobs(), label="answers")
-    trained = teach(given, arguments.out, arguments.epochs, label="quick detector")
+    trained = teach(given, arguments.out, arguments.epochs, label="quick speech detector")
     real = quick.powers(np.resize(audio.load(known[0])[0], 100 * network.FRAME), 1.0)
     with atomic_path(arguments.out / quick.GRAPH) as part:
         part.write_bytes(graph(trained, real))

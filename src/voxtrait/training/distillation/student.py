@@ -1,4 +1,4 @@
-"""Common to student networks: rows of examples, some of them held out, and a training that resumes after a kill."""
+"""Training of student networks: held-out rows, batches, and a training that resumes after a kill."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ from voxtrait.training.progress import ProgressLine
 from voxtrait.training.run import quiet_lightning
 from voxtrait.training.schedule import EpochSampler
 
-LOOKED_AT: Final = 256  # held-out rows in a batch
+LOOKED_AT: Final = 256  # held-out rows per validation batch
 
 
 def kept_aside(name: str, one_in: int) -> bool:
@@ -31,7 +31,7 @@ def kept_aside(name: str, one_in: int) -> bool:
 
 
 def loader_of(rows: npt.NDArray[np.int64], batch: int, seed: int) -> "DataLoader[Any]":
-    """Return rows in batches, in an order that depends on the seed and the epoch alone."""
+    """Return a loader of rows in batches, in an order that depends only on seed and epoch."""
     return DataLoader(
         torch.from_numpy(rows),  # type: ignore[arg-type]
         batch_size=batch,
@@ -53,13 +53,13 @@ def teach(
     """Train a module; a killed run is resumed after its last epoch.
 
     Args:
-        module: logs ``train_loss`` and ``validation_loss``.
-        loader: of :func:`loader_of`.
+        module: module that logs ``train_loss`` and ``validation_loss``.
+        loader: result of :func:`loader_of`.
         aside: held-out rows.
-        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
-        epochs: times that every row is used.
-        title: of the curves.
-        label: of a progress line on standard error.
+        folder: folder for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
+        epochs: number of epochs.
+        title: title of the learning curves.
+        label: label of the progress line on standard error; ``None`` shows no progress.
     """
     others: DataLoader[Any] = DataLoader(torch.from_numpy(aside), batch_size=LOOKED_AT)  # type: ignore[arg-type]
     folder.mkdir(parents=True, exist_ok=True)
