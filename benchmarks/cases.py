@@ -53,7 +53,7 @@ def rows_of(*args: str | bytes, expect: int = 0) -> list[dict[str, Any]]:
 
 
 def listened(file: str) -> dict[str, Any]:
-    """Give a file to ``listen`` through a pipe, and return the last answer."""
+    """Return a file to ``listen`` through a pipe, and return the last answer."""
     with Path(file).open("rb") as content:
         done = subprocess.run([*VOXTRAIT, "listen", "-", "--format", "jsonl"], stdin=content, capture_output=True)
     check(done.returncode == 0, f"listen - < {file}: status {done.returncode}")

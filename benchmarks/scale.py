@@ -131,7 +131,7 @@ def measured(source: Path, out: Path, *options: str, memory: bool = False) -> Ru
 
 
 def pss_mb(root: psutil.Process) -> tuple[float, float]:
-    """Give the proportional set size of a process, and of it and all below it: shared pages count once in all."""
+    """Return the proportional set size of a process, and of it and all below it: shared pages count once in all."""
     sizes = [0.0]
     try:
         for one in [root, *root.children(recursive=True)]:

@@ -101,7 +101,7 @@ def window_bundles() -> list[Path]:
 
 
 def predict_ways(clips: list[Path], recognizers: Sequence[Recognizer]) -> list[Way]:
-    """Give the ways to measure: prediction with each bundle, then decoding and resampling alone."""
+    """Return the ways to measure: prediction with each bundle, then decoding and resampling alone."""
     return [
         *(prediction_way(clips, recognizer) for recognizer in recognizers),
         Way("decode + resample alone", len(clips), lambda out: [audio.load(clip) for clip in clips]),

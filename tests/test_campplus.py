@@ -246,7 +246,7 @@ def test_the_graph_is_the_same_every_time(seen: list[Array], others: Array) -> N
 
 def test_a_network_whose_ranges_were_not_shown_is_refused(network: CamPlus, others: Array) -> None:
     silence = np.zeros((1, 300, 80), np.float32)
-    with pytest.raises(BundleError, match=r"correlate by .* after quantisation, expected 0\.98 or more"):
+    with pytest.raises(BundleError, match=r"correlate by .* after quantisation\. Expected 0\.98 or more\."):
         assembly.graph(network, [silence], one_by_one(others))
 
 

@@ -93,7 +93,9 @@ def test_corpora_are_left_out_with_their_speakers() -> None:
     assert left("alnum") == [1, 4, 5]
     assert left("vox") == [0, 1, 2, 3]  # whose speakers are unknown
     assert left("vox", "Common Voice 13") == [0, 2, 3]
-    with pytest.raises(ManifestError, match=r"unknown sets timit, expected some of: Common Voice 6\.1, .*alnum, vox"):
+    with pytest.raises(
+        ManifestError, match=r"Got unknown sets: timit\. Expected some of: Common Voice 6\.1, .*alnum, vox"
+    ):
         left("alnum", "timit")
 
 
@@ -139,7 +141,7 @@ def test_the_command_writes_a_graph_for_the_recipe_fast(
         distillation.main()
     other = tmp_path / "other"
     monkeypatch.setattr(sys, "argv", [*command[:2], str(other), "--without", "alnum"])
-    with pytest.raises(ManifestError, match="unknown sets alnum"):
+    with pytest.raises(ManifestError, match=r"Got unknown sets: alnum\."):
         distillation.main()
     assert not other.exists()
 
@@ -156,7 +158,7 @@ def test_it_is_the_same_however_many_processes_read(
 def test_too_few_clips_are_refused(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distillation, "FEWEST", 17)
     table = tiny_manifest(tmp_path, speakers=12, clips=1)
-    with pytest.raises(ManifestError, match=r"16 windows of 0\.6 s of speech in 8 clips, expected 17 or more"):
+    with pytest.raises(ManifestError, match=r"Got 16 windows of 0\.6 s of speech from 8 clips\. Expected 17 or more"):
         distillation.make(table, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

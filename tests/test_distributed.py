@@ -191,14 +191,14 @@ def test_a_lost_connection_is_one_plain_error(monkeypatch, tmp_path):
     with pytest.raises(RuntimeError, match="size mismatch"), ranks.joined():
         raise RuntimeError("size mismatch")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(OptionError, match="got 2 processes and 1 GPUs"), ranks.joined():
+    with pytest.raises(OptionError, match="Got 2 processes and 1 GPU on this machine"), ranks.joined():
         pass
 
 
 def test_more_processes_than_clips_are_refused(packed, tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "share", lambda: Share(0, 9))
     monkeypatch.setattr(dist, "broadcast_object_list", lambda box, src: None)
-    with pytest.raises(OptionError, match="got 9 processes, and a batch or a split of 7 clips"):
+    with pytest.raises(OptionError, match="Got 9 processes, but a batch or split of 7 clips"):
         train(recipe.load("diary-gender", UNEVEN), packed, tmp_path / "run")
 
 
@@ -227,7 +227,7 @@ def test_compiling_without_a_compiler_says_so(monkeypatch):
     gpus(monkeypatch, 0)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(OptionError, match="no C\\+\\+ compiler"):
+    with pytest.raises(OptionError, match="found no C\\+\\+ compiler"):
         schedule.compiles("yes")
 
 

@@ -77,17 +77,19 @@ def test_joint_classes_are_read_in_both_layouts(tmp_path: Path) -> None:
 
 def test_layouts_that_can_mean_two_things_are_refused(tmp_path: Path) -> None:
     both = tree(tmp_path / "a", ("train", "validation"), ("female", "male", "gender/female"))
-    with pytest.raises(ManifestError, match="has both gender/female and female: expected one of the two layouts"):
+    expected = r"has both gender/female and female\. Expected one layout: gender/CLASS or CLASS\."
+    with pytest.raises(ManifestError, match=expected):
         folders.read_folder(both, "gender")
     twice = tree(tmp_path / "b", ("train", "val", "validation"), ("female", "male"))
-    with pytest.raises(ManifestError, match="the folders val and validation, which both mean validation"):
+    expected = r"two folders for validation: val and validation\. Expected one folder per split\."
+    with pytest.raises(ManifestError, match=expected):
         folders.read_folder(twice, "gender")
 
 
 @pytest.mark.parametrize(
     ("splits", "found"),
     [
-        (("train",), r"No pictures for validation in .* Found train/female/ \(3\); train/male/ \(3\)\."),
+        (("train",), r"No images for validation in .* Found train/female/ \(3\); train/male/ \(3\)\."),
         ((), "Found no"),
     ],
 )
@@ -131,7 +133,7 @@ def test_each_kind_of_broken_picture_is_left_out_and_named(tmp_path: Path) -> No
             raise DecodeError(reason)
         assert "BytesIO" not in reason
     words = folders.in_words(left_out * 2, 36)
-    assert words.startswith("10 of 36 pictures skipped: ") and words.endswith("; and 5 more")
+    assert words.startswith("10 of 36 images skipped: ") and words.endswith("; and 5 more")
 
 
 def test_all_of_another_size_says_which_settings_fit(tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_all_of_another_size_says_which_settings_fit(tmp_path: Path) -> None:
         picture(tmp_path / "data" / name / "a.png", at, (224, 128))
     status, said = train(tmp_path / "data", tmp_path / "run")
     assert status == 2 and said.count("\n") == 1
-    assert "All 4 pictures have 224×128 pixels, and the recipe expects 96×64: use --set width=224 --set" in said
+    assert "All images (4) have 224×128 pixels. The recipe expects 96×64. Use --set width=224 --set" in said
 
 
 def test_a_training_leaves_out_broken_pictures_and_counts_them(tmp_path: Path) -> None:
@@ -147,9 +149,9 @@ def test_a_training_leaves_out_broken_pictures_and_counts_them(tmp_path: Path) -
     (data / "train" / "female" / "zero.png").touch()
     status, said = train(data, tmp_path / "run")
     assert status == 0, said
-    assert f"1 of 25 pictures skipped: {data}/train/female/zero.png: not a picture: it is empty (0 bytes)" in said
+    assert f"1 of 25 images skipped: {data}/train/female/zero.png: not a picture: it is empty (0 bytes)" in said
     lines = pl.read_csv(tmp_path / "run" / "report" / "funnel.csv")
-    assert dict(lines.select("what", "clips").rows())["pictures that are broken or of another size"] == -1
+    assert dict(lines.select("what", "clips").rows())["damaged images, or images of another size"] == -1
     predicted = pl.read_csv(tmp_path / "run" / "report" / "predictions.csv")
     assert predicted.height == 12 and set(predicted["status"]) == {"ok"}  # JPEG files are predicted as well
     shutil.rmtree(data / "val")
@@ -157,7 +159,7 @@ def test_a_training_leaves_out_broken_pictures_and_counts_them(tmp_path: Path) -
     for file in (data / "val").rglob("*.jpg"):
         file.write_bytes(b"")
     status, said = train(data, tmp_path / "other")
-    assert status == 2 and "No pictures for validation in" in said.splitlines()[-1]
+    assert status == 2 and "No images for validation in" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

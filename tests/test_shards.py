@@ -167,7 +167,7 @@ def test_a_second_run_keeps_shards_and_a_clip_that_fails_is_told(release, tmp_pa
 
 
 def test_what_is_wrong_with_shards_is_said(packed, release, tmp_path):
-    with pytest.raises(OptionError, match="pack again with --size 96x48"):
+    with pytest.raises(OptionError, match="Pack them again with --size 96x48"):
         train(recipe.load("diary-gender", (*QUICK, "height=48")), packed, tmp_path / "run")
     with pytest.raises(OptionError, match="has other settings"):
         shards.pack(release, packed, size=(96, 48))

@@ -1,4 +1,4 @@
-"""Training: recipes to bundles. The only place where torch and Lightning are imported."""
+"""Training: from a recipe and a dataset to a bundle. Only this package imports torch and Lightning."""
 
 import os
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def require_extra() -> None:
 
 
 def leads() -> bool:
-    """Return whether this process prints: of those that ``torchrun`` starts, only the first; any other process does."""
+    """Return whether this process prints: under ``torchrun`` only rank 0 does, otherwise every process."""
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
@@ -33,12 +33,37 @@ def train(
     jobs: int = 1,
     label: str | None = None,
 ) -> "Outcome":
-    """Train a recipe of either kind, on spectrogram images or on a speaker encoder.
+    """Train a recipe, export the network, check the export, evaluate the bundle, and write a report.
 
-    Started by ``torchrun``, processes share a network on pictures; heads are trained by the first of them.
+    :func:`voxtrait.training.pictures.fit.train` trains a :class:`~voxtrait.training.recipe.Recipe`, and
+    :func:`voxtrait.training.voices.ensemble.train` an :class:`~voxtrait.training.recipe.EncoderRecipe`. Processes
+    that ``torchrun`` starts train a CNN together; heads are trained by rank 0 alone.
+
+    Args:
+        settings: the recipe.
+        data: a manifest with splits; for a CNN also a folder that ``voxtrait images`` wrote.
+        out: run folder, for ``bundle/``, ``report/`` and the files from which a run is resumed.
+        resume: resume the run in ``out``; if there is none, start one.
+        jobs: number of processes that read clips and predict.
+        label: label of the progress lines on standard error; ``None`` shows no progress.
+
+    Returns:
+        The paths of bundle and report, and the figures of the evaluation.
 
     Raises:
         MissingExtraError: if the packages of the extra ``[train]`` are not installed.
+        OptionError: if ``out`` holds another run, or another process trains there.
+        ManifestError: if the dataset lacks the clips or splits that training needs.
+        PretrainedMissingError: if the package with the encoder's weights is needed and not installed.
+        DiskFullError: if the disk is full; the last epoch is kept.
+        WorkerError: if one of several processes that train together has ended.
+
+    Examples:
+        >>> from voxtrait.training import recipe, train
+        >>> settings = recipe.load("diary-gender", ["max_epochs=4"])
+        >>> outcome = train(settings, "split.parquet", "runs/gender", jobs=4)  # doctest: +SKIP
+        >>> outcome.bundle  # doctest: +SKIP
+        PosixPath('runs/gender/bundle')
     """
     require_extra()
     from voxtrait.training import ranks
@@ -48,5 +73,5 @@ def train(
 
     if isinstance(settings, Recipe):
         return fit.train(settings, data, out, resume=resume, jobs=jobs, label=label)
-    with ranks.joined() as share:  # heads train in a minute; summarising takes hours, in worker processes
+    with ranks.joined() as share:  # training heads takes a minute; summarising takes hours, in worker processes
         return share.lead(lambda: ensemble.train(settings, data, out, resume=resume, jobs=jobs, label=label))

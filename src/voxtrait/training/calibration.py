@@ -1,7 +1,8 @@
-"""Calibration on validation speakers: temperature and abstention band, and with :mod:`.intervals` the age interval.
+"""Calibrates gender and age on held-out speakers: temperature, abstention band and, with
+:mod:`voxtrait.training.intervals`, the age interval.
 
-With the diary's recipes, the weight of a clip is one over the number of its speaker's clips, so that speakers with many
-clips do not dominate. With ``base``, all clips have the same weight.
+For the spectrogram CNNs (recipes ``diary-gender`` and ``diary-age``), the weight of a clip is one over the number of
+its speaker's clips, so that speakers with many clips do not dominate. For ``base``, all clips have the same weight.
 """
 
 import dataclasses
@@ -18,14 +19,16 @@ from voxtrait.recognize.decision import Floats
 from voxtrait.training.intervals import tail_of, tails_of
 
 UNSURE_SHARE: Final = 0.05  # share of validation clips inside the abstention band, at most
-SURE_ENOUGH: Final = 0.98  # share of correct predictions outside the band, where the band above allows it
+SURE_ENOUGH: Final = 0.98  # share of correct predictions outside the band, if UNSURE_SHARE allows it
 UNSURE_ADULTS: Final = 0.028  # share of adults' clips inside the band of a bundle that also estimates age
 ADULT_YEARS: Final = 18.0
-WIDEST: Final = 0.4  # half of the widest band: nine in ten is sure
+WIDEST: Final = 0.4  # half-width of the widest band: a probability of 0.9 or 0.1 is never inside
 
 
 def temperature_of(logits: Floats, truth: npt.NDArray[np.int64], weights: Floats) -> float:
-    """Find the temperature of least weighted negative log-likelihood, between 0.25 and 10.
+    """Return the temperature with the lowest weighted negative log-likelihood, between 0.25 and 10.
+
+    Temperature scaling: Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks" (ICML 2017).
 
     Args:
         logits: ``(n, classes)``.
@@ -42,8 +45,18 @@ def temperature_of(logits: Floats, truth: npt.NDArray[np.int64], weights: Floats
 
 
 def unsure_band(p_female: Floats, truth_female: npt.NDArray[np.bool_], weights: Floats) -> tuple[float, float]:
-    """Choose the abstention band: the narrowest symmetric one outside which 98 % are right, holding at most 5 % of
-    clips."""
+    """Select the abstention band: the narrowest symmetric one with 98 % correct predictions outside it.
+
+    The band contains at most 5 % of the clips, even if fewer than 98 % are then correct.
+
+    Args:
+        p_female: ``(n,)``, calibrated probabilities.
+        truth_female: ``(n,)``, whether each label is female.
+        weights: ``(n,)``.
+
+    Returns:
+        Lower and upper probability of the band.
+    """
     distance = np.abs(p_female - 0.5)
     right = (p_female >= 0.5) == truth_female
     order = np.argsort(distance)
@@ -60,7 +73,7 @@ def unsure_band(p_female: Floats, truth_female: npt.NDArray[np.bool_], weights: 
 
 
 def calibrate_gender(logits: Floats, truth: npt.NDArray[np.int64], weights: Floats) -> dict[str, Any]:
-    """Fit the calibration of gender logits ``(n, 2)``: the keys that a bundle holds."""
+    """Fit the calibration of gender logits ``(n, 2)``, as the keys that a bundle stores."""
     temperature = temperature_of(logits, truth, weights)
     p_female = decision.female_probability(decision.probabilities(logits, temperature))
     band = unsure_band(p_female, truth == 0, weights)
@@ -72,14 +85,14 @@ def calibrate_age(
 ) -> dict[str, Any]:
     """Fit the calibration of age logits.
 
-    Class weights made every class look equally likely in training; a share of the logarithm of how likely the
-    classes are among training speakers is put back, as much as makes the validation speakers most probable.
+    Class weights make all classes equally likely in training. Calibration adds back a share of the log prior of the
+    classes among training speakers: the share that maximises the likelihood on the validation speakers.
 
     Args:
         logits: ``(n, classes)``.
         truth: ``(n,)``, class indices.
         weights: ``(n,)``.
-        labels: names of the classes.
+        labels: ``(classes,)``, names of the classes.
         prior: ``(classes,)``, shares of the classes among training speakers.
         years: ``(n,)``, true ages.
     """
@@ -100,28 +113,28 @@ def calibrate_age(
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """Predictions of members for speakers outside their training sets, with the seconds of speech: one row per clip."""
+    """Predictions of each member for its held-out speakers, with the seconds of speech: one row per clip."""
 
     female_logit: Floats  # (n,)
     year_logits: Floats  # (n, 100)
-    seconds: Floats  # (n,), of speech
-    female: Floats  # (n,), 1, 0 or NaN
+    seconds: Floats  # (n,), seconds of speech
+    female: Floats  # (n,), 1 female, 0 male, NaN unknown
     years: Floats  # (n,), NaN unknown
     weight: Floats  # (n,)
-    speaker: npt.NDArray[np.int64]  # (n,), numbers
+    speaker: npt.NDArray[np.int64]  # (n,), numbers of the speakers
 
 
 def calibrate_voices(held_out: Sequence[HeldOut], childhood: float) -> dict[str, dict[str, Any]]:
     """Fit the calibration of gender and age together.
 
-    The tails of the interval are chosen on whole clips whose gender and age are known.
+    The tails of the interval are selected on whole clips with known gender and age.
 
     Args:
         held_out: whole clips first, then other lengths.
-        childhood: years below which a voice does not indicate the gender.
+        childhood: age in years below which a voice does not indicate gender.
 
     Returns:
-        Task → the keys that a bundle holds.
+        Task → the keys that a bundle stores.
     """
     age = calibrate_years(held_out)
     gender = calibrate_presented_gender(held_out, age, childhood)
@@ -133,10 +146,9 @@ def calibrate_voices(held_out: Sequence[HeldOut], childhood: float) -> dict[str,
 
 
 def calibrate_years(held_out: Sequence[HeldOut]) -> dict[str, Any]:
-    """Fit the calibration of a distribution over years, but for its tails.
+    """Fit the calibration of a distribution over years, without its tails.
 
-    Temperature and evidence are those under which the true age groups are most probable, over stretches of speech of
-    all lengths.
+    Temperature and evidence maximise the likelihood of the true age groups over speech of all lengths.
 
     Args:
         held_out: whole clips first, then other lengths.
@@ -156,15 +168,15 @@ def calibrate_years(held_out: Sequence[HeldOut]) -> dict[str, Any]:
 
 
 def calibrate_presented_gender(held_out: Sequence[HeldOut], age: dict[str, Any], childhood: float) -> dict[str, Any]:
-    """Fit the calibration of gender for a bundle that also estimates age: children's voices get values near one half.
+    """Fit the calibration of gender for a bundle that also estimates age: children get probabilities near one half.
 
-    Temperature and evidence make the true genders most probable, children and contradicted labels included. The band
-    of ``unsure`` is the widest symmetric one that holds at most :data:`UNSURE_ADULTS` of the adults' whole clips.
+    Temperature and evidence maximise the likelihood of the true genders; children and contradicted labels are included.
+    The abstention band is the widest symmetric one with at most 2.8 % (``UNSURE_ADULTS``) of the adults' whole clips.
 
     Args:
         held_out: whole clips first, then other lengths.
         age: the result of :func:`calibrate_years`.
-        childhood: years below which a voice does not indicate the gender.
+        childhood: age in years below which a voice does not indicate gender.
     """
     known = [_only(one, ~np.isnan(one.female)) for one in held_out]
     shares = [_years(one, age) for one in known]

@@ -1,4 +1,4 @@
-"""The curve of a training: one row an epoch as a table and as a picture, kept when a run is killed and resumed."""
+"""Learning curves: one row per epoch, as a table and a plot; a resumed run keeps the earlier rows."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,10 @@ TITLES: Final = {"loss": "loss", "accuracy": "accuracy", "uar": "average recall"
 
 
 class Curves(lightning.Callback):
-    """Writes ``curves.csv`` and ``curves.png`` after each epoch; its rows are stored in the checkpoint, so
-    that the curve of a resumed run is complete."""
+    """Writes ``curves.csv`` and ``curves.png`` after each epoch.
+
+    The checkpoint stores the rows, so that the curves of a resumed run are complete.
+    """
 
     def __init__(
         self, folder: Path, title: str, figures: tuple[str, ...] = tuple(TITLES), *, keeps_best: bool = True
@@ -32,11 +34,11 @@ class Curves(lightning.Callback):
         self.rows = state_dict["rows"]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Add the epoch's row and write table and picture."""
+        """Add the epoch's row, and write the table and the plot."""
         names = [f"{split}_{name}" for name in self.figures for split in ("train", "validation")]
         figures = {name: float(trainer.callback_metrics[name]) for name in names}
         self.rows.append({"epoch": float(trainer.current_epoch)} | figures)
-        if not trainer.is_global_zero:  # the rows are in every process's checkpoint state, the files are rank 0's
+        if not trainer.is_global_zero:  # every process has the rows in its checkpoint state; only rank 0 writes files
             return
         with atomic_path(self.folder / "curves.csv") as part:
             pl.DataFrame(self.rows).with_columns(pl.col("epoch").cast(pl.Int64)).write_csv(part, float_precision=6)
@@ -44,7 +46,7 @@ class Curves(lightning.Callback):
 
 
 def draw(rows: list[dict[str, float]], file: Path, title: str, *, keeps_best: bool = True) -> None:
-    """Draw the figures of training and validation by epoch: loss, and where they are there accuracy and recall."""
+    """Plot the figures of training and validation by epoch: loss, and accuracy and recall if present."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -65,7 +67,7 @@ def draw(rows: list[dict[str, float]], file: Path, title: str, *, keeps_best: bo
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid()
     panels[0].legend(fontsize=8, frameon=False)
-    kept = "the dotted line marks the epoch that was kept" if keeps_best else "the last epoch was kept"
+    kept = "dotted line: epoch of the bundle" if keeps_best else "the bundle has the last epoch"
     figure.suptitle(f"{title}: {kept}", fontsize=11, parse_math=False)
     dress(figure)
     with atomic_path(file) as part:

@@ -1,4 +1,4 @@
-"""From a torch network to the graph of a bundle, checked against the network; and two graphs into one."""
+"""Exports torch networks as ONNX graphs, checks and quantises the graphs, and merges several into one."""
 
 import logging
 import tempfile
@@ -17,17 +17,17 @@ from voxtrait import runtime
 from voxtrait.errors import BundleError
 
 OPSET: Final = 18
-TOLERANCE: Final = 1e-4  # of a logit
+TOLERANCE: Final = 1e-4  # maximum difference of a logit
 
 
 def to_onnx(network: nn.Module, shape: tuple[int, ...], *outputs: str, name: str = "picture") -> bytes:
-    """Export a network with a free batch size.
+    """Export a network as an ONNX graph with a variable batch size.
 
     Args:
-        network: maps ``(n, *shape)`` to one array ``(n, …)`` an output.
-        shape: of one input.
+        network: network that maps ``(n, *shape)`` to one array ``(n, …)`` per output.
+        shape: shape of one input.
         outputs: names of the graph's outputs: tasks, whose arrays are logits, and ``embedding``.
-        name: of the graph's input.
+        name: name of the graph's input.
 
     Returns:
         The serialised model.
@@ -53,20 +53,20 @@ def to_onnx(network: nn.Module, shape: tuple[int, ...], *outputs: str, name: str
 
 
 def check_parity(network: nn.Module, graph: bytes, inputs: np.ndarray, *outputs: str, name: str = "picture") -> float:
-    """Compare graph and network on real inputs.
+    """Compare the outputs of graph and network for real inputs.
 
     Args:
         network: the network that was exported.
         graph: the serialised model.
         inputs: ``(n, …)``, float32.
-        outputs: those to compare, all that the network has.
-        name: of the graph's input.
+        outputs: names of all outputs of the network.
+        name: name of the graph's input.
 
     Returns:
-        The largest difference of a value.
+        The largest absolute difference.
 
     Raises:
-        BundleError: if it is more than :data:`TOLERANCE`.
+        BundleError: if it is more than 1e-4 (``TOLERANCE``).
     """
     with torch.no_grad():
         found = network.cpu().eval()(torch.from_numpy(inputs))
@@ -75,23 +75,23 @@ def check_parity(network: nn.Module, graph: bytes, inputs: np.ndarray, *outputs:
     difference = max(float(np.abs(a - b.numpy()).max()) for a, b in zip(got, expected, strict=True))
     if not difference <= TOLERANCE:
         raise BundleError(
-            f"the exported graph differs from the network by {difference:.2g}, expected at most {TOLERANCE}"
+            f"The exported graph differs from the network by {difference:.2g}. Expected at most {TOLERANCE}."
         )
     return difference
 
 
 def run(graph: bytes, output: str, **inputs: np.ndarray) -> np.ndarray:
-    """Run a serialised graph and give one of its outputs."""
+    """Run a serialised graph and return one of its outputs."""
     return np.asarray(runtime.session(graph, threads=0).run([output], inputs)[0])
 
 
 def quantise(model: onnx.ModelProto, kind: str, keep: Sequence[str] = ()) -> bytes:
-    """Store the weights of layers in 8 bits, one scale a unit; their inputs are quantised as they come.
+    """Quantise the weights of layers to 8 bits, with one scale per unit; inputs are quantised at run time.
 
     Args:
         model: the graph.
-        kind: of the layers: ``LSTM`` or ``MatMul``.
-        keep: names of nodes that stay in 32 bits.
+        kind: operator of the layers: ``LSTM`` or ``MatMul``.
+        keep: names of nodes that keep 32 bits.
 
     Returns:
         The serialised model, with the same inputs and outputs.
@@ -109,7 +109,7 @@ def quantise(model: onnx.ModelProto, kind: str, keep: Sequence[str] = ()) -> byt
             op_types_to_quantize=[kind],
             nodes_to_exclude=list(keep),
             per_channel=True,
-            # 7 bits: with 8 the sums of processors without VNNI instructions overflow
+            # 7 bits: with 8 bits, sums overflow on processors without VNNI instructions
             reduce_range=True,
             weight_type=QuantType.QInt8,
         )
@@ -118,7 +118,7 @@ def quantise(model: onnx.ModelProto, kind: str, keep: Sequence[str] = ()) -> byt
 
 
 def merge(graphs: Sequence[Path | bytes]) -> bytes:
-    """Join graphs that have the same input into one, with all of their outputs.
+    """Merge graphs with the same input into one graph with all of their outputs.
 
     Raises:
         BundleError: if their inputs differ.
@@ -131,7 +131,7 @@ def merge(graphs: Sequence[Path | bytes]) -> bytes:
     ]
     widths = [[d.dim_value for d in m.graph.input[0].type.tensor_type.shape.dim][1:] for m in models]
     if any(width != widths[0] for width in widths):
-        raise BundleError(f"got graphs for inputs of {sorted(shapes)}, expected the same for all")
+        raise BundleError(f"Got graphs with different inputs: {sorted(shapes)}. Expected the same input for all.")
     graph = onnx.helper.make_graph(
         [node for part in parts for node in part.graph.node],
         "voxtrait",
@@ -147,7 +147,7 @@ def merge(graphs: Sequence[Path | bytes]) -> bytes:
 
 
 def _drop_sources(model: Any) -> None:
-    """Drop stack traces and paths of the machine that exported: a bundle is the same wherever it was made."""
+    """Remove stack traces and paths of the exporting machine, so that a bundle has the same bytes on every machine."""
     del model.metadata_props[:]
     for node in model.graph.node:
         del node.metadata_props[:]

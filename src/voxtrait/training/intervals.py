@@ -1,6 +1,7 @@
-"""Size of the age interval, chosen on validation speakers: one tail, or one for each gender and age group.
+"""Selects the size of the age interval on held-out speakers: one tail, or one for each gender and age group.
 
-Both are conformal prediction with the tail as the score; see :mod:`voxtrait.recognize.decision`.
+Both are split conformal prediction (Vovk, Gammerman & Shafer, "Algorithmic learning in a random world", 2005) with the
+tail as the score; see :mod:`voxtrait.recognize.decision`.
 """
 
 import itertools
@@ -15,10 +16,10 @@ from voxtrait.recognize import decision
 from voxtrait.recognize.decision import Floats
 
 COVERAGE: Final = 0.80  # share of true ages inside the interval
-COVERAGE_BY_GROUP: Final = 0.82  # the same with tails by group: other people differ more from the training speakers
-LARGEST_TAIL: Final = 0.22  # of the tails by group: every interval holds the middle of the probability, 56 %
+COVERAGE_BY_GROUP: Final = 0.82  # the same with tails by group: unseen people differ more from the training speakers
+LARGEST_TAIL: Final = 0.22  # largest tail by group: every interval contains at least the middle 56 % of the probability
 SMALLEST_TAIL: Final = 0.0005
-FEWEST_SPEAKERS: Final = 20  # of a group that gets a tail of its own
+FEWEST_SPEAKERS: Final = 20  # minimum speakers of a group with its own tail
 ROUNDS: Final = 4
 HALVINGS: Final = 12
 
@@ -27,11 +28,11 @@ Ints = npt.NDArray[np.int64]
 
 
 def tail_of(groups: Floats, years: Floats, weights: Floats) -> float:
-    """Choose one tail for all ages: the largest at which 80 % of the validation clips' ages lie inside the interval.
+    """Select one tail for all ages: the largest at which the interval contains 80 % of the validation clips' ages.
 
     Args:
         groups: ``(n, 10)`` or ``(n, 100)``, calibrated probabilities of the age groups or of years.
-        years: ``(n,)``, true ages, or the middle of the age group where only that is known.
+        years: ``(n,)``, true ages, or the middle of the age group if only that is known.
         weights: ``(n,)``.
     """
     for tail in np.arange(0.25, 0.0, -0.0025):
@@ -44,22 +45,22 @@ def tail_of(groups: Floats, years: Floats, weights: Floats) -> float:
 def tails_of(
     shares: Floats, p_female: Floats, years: Floats, female: Bools, speaker: Ints, coverage: float = COVERAGE_BY_GROUP
 ) -> list[list[float]]:
-    """Choose a tail for each gender and age group, so that the interval covers all of them equally often.
+    """Select a tail for each gender and age group, so that the interval covers all of them equally often.
 
-    One tail for all covers nearly everybody in their twenties and hardly anybody over seventy, because the estimates
-    of old people are too low. Here the tail of a group is the largest at which the wanted share of its own clips lie
-    inside. A tail also has an effect on the intervals of neighbouring groups, so the tails are chosen in turn,
-    :data:`ROUNDS` times.
+    A single tail covers nearly everybody in their twenties and hardly anybody over seventy, because the estimates for
+    old people are too low. Here the tail of a group is the largest at which the interval contains the wanted share of
+    its own clips. A tail also changes the intervals of neighbouring groups, so the tails are selected one after the
+    other, in several rounds (``ROUNDS``).
 
     Args:
         shares: ``(n, 100)``, calibrated probabilities of years.
         p_female: ``(n,)``, calibrated probabilities.
-        years: ``(n,)``, true ages, or the middle of the age group where only that is known.
+        years: ``(n,)``, true ages, or the middle of the age group if only that is known.
         female: ``(n,)``, true genders.
         speaker: ``(n,)``, numbers of the speakers. A group of fewer than 20 speakers shares the tail of the next
             younger one, and the youngest that of the next older one. If there are fewer than 20 women or men, women
             and men share tails.
-        coverage: the wanted share.
+        coverage: target share of true ages inside the interval.
 
     Returns:
         ``(2, 10)``, in the order of :data:`voxtrait.labels.GENDERS` and :data:`voxtrait.labels.AGE_GROUPS`.
@@ -91,7 +92,7 @@ def tails_of(
 
 
 def _joined(group: Ints, speaker: Ints) -> Ints:
-    """Number the sets of age groups that share a tail, ``(10,)``: each has enough speakers, if all together have."""
+    """Return the number of the set of each age group, ``(10,)``; a set shares a tail and has enough speakers."""
     count = [len(np.unique(speaker[group == one])) for one in range(len(AGE_GROUPS))]
     sets, speakers = [0], count[0]
     for more in count[1:]:

@@ -7,15 +7,15 @@ from typing import Any, Final
 import lightning
 from lightning.pytorch.callbacks import Callback
 
-EVERY_S: Final = 10.0  # between two lines where standard error is no terminal
+EVERY_S: Final = 10.0  # seconds between two lines if standard error is not a terminal
 
 
 class ProgressLine(Callback):
-    """Shows epoch, losses and the time left: one line that is updated on a terminal, elsewhere a line every 10 s.
+    """Shows epoch, losses and the time left: one updated line on a terminal, otherwise a line every 10 s.
 
     Args:
         label: what is trained; ``None`` shows nothing.
-        epochs: at most.
+        epochs: maximum number of epochs.
     """
 
     def __init__(self, label: str | None, epochs: int) -> None:
@@ -23,10 +23,10 @@ class ProgressLine(Callback):
         self.bar: Any = None
         self.losses = ""
         self.started = self.printed = 0.0
-        self.first = self.done = 0  # batches before this run, and until now
+        self.first = self.done = 0  # batches before this run, and until now in all
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start to count; a resumed run has done some batches before."""
+        """Start the count at the batches of earlier runs."""
         self.first = self.done = trainer.current_epoch * int(trainer.num_training_batches)
         self.started = time.monotonic()
 
@@ -70,7 +70,8 @@ class ProgressLine(Callback):
         if self.bar is not None:
             self.bar.close()
         elif self.losses:
-            self._print(f"{trainer.current_epoch} epochs done, {self.losses}")
+            done = trainer.current_epoch
+            self._print(f"{done} epoch{'' if done == 1 else 's'} done, {self.losses}")
 
     def _move(self, at: str, batches: int) -> None:
         from tqdm import tqdm
@@ -86,7 +87,7 @@ class ProgressLine(Callback):
         print(f"{self.label}: {text}", file=sys.stderr, flush=True)
 
     def _left(self, batches: int) -> str:
-        """Return how long the rest may take; early stopping may end it earlier."""
+        """Return the maximum time left; early stopping may end the training before."""
         seconds = (time.monotonic() - self.started) / max(1, self.done - self.first)
         left = seconds * (self.epochs * batches - self.done)
         if left < EVERY_S:

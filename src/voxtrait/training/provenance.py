@@ -1,4 +1,4 @@
-"""Counts the clips that a training used, and the others by reason: the last step of the funnel."""
+"""Last step of the funnel: counts the clips that a training run used, and the dropped ones by reason."""
 
 import csv
 from pathlib import Path
@@ -11,50 +11,50 @@ from voxtrait.manifest import funnel
 from voxtrait.manifest.funnel import Step
 from voxtrait.training.voices.summaries import TOO_LITTLE
 
-UNSPLIT, TESTED = "in no split", "kept for the test"
+UNSPLIT, TESTED = "in no split", "in the test split"
 
 
 def of_clips(table: pl.DataFrame, heard: pl.DataFrame, trained: int) -> Step:
-    """Account for a training on clips.
+    """Return the funnel step of a training run on clips.
 
     Args:
         table: the whole manifest.
-        heard: its rows of train and validation; ``summaries`` is null where a clip could not be used, and ``message``
-            gives the reason.
-        trained: clips that were used for training.
+        heard: its rows of train and validation; ``summaries`` is null for an unusable clip, and ``message`` gives the
+            reason.
+        trained: number of clips used for training.
     """
     unusable = heard.filter(pl.col("summaries").is_null())
     short = unusable.filter(pl.col("message") == TOO_LITTLE).height
     dropped = _by_split(table) | {
         TOO_LITTLE: short,
-        "absent, or no audio that can be used": unusable.height - short,
+        "absent, or unusable audio": unusable.height - short,
         "neither gender nor age known": heard.height - unusable.height - trained,
     }
     return Step("train", table.height, _only(dropped))
 
 
 def of_pictures(table: pl.DataFrame, drawn: pl.DataFrame, trained: int, unreadable: int = 0) -> Step:
-    """Account for a training on pictures.
+    """Return the funnel step of a training run on images.
 
     Args:
-        table: the manifest, or the pictures themselves where there is none: ``split``.
-        drawn: the pictures of the task: ``split``.
-        trained: pictures of train and validation whose class is trained.
-        unreadable: pictures that are in neither table, for they are broken or of another size.
+        table: the manifest, or without one the table of images; needs ``split``.
+        drawn: images of the task; needs ``split``.
+        trained: number of images of train and validation whose class is trained.
+        unreadable: number of images in neither table, because they are damaged or have another size.
     """
     known = drawn.filter(pl.col("split") != "test").height
     dropped = _by_split(table)
     wanted = table.height - sum(dropped.values())
     dropped |= {
-        "not drawn: no label of the task, or no audio that can be used": wanted - known,
-        "in a class of too few speakers": known - trained,
-        "pictures that are broken or of another size": unreadable,
+        "no image: no label for the task, or unusable audio": wanted - known,
+        "in a class with too few speakers": known - trained,
+        "damaged images, or images of another size": unreadable,
     }
     return Step("train", table.height + unreadable, _only(dropped))
 
 
 def write(data: Path, step: Step, report: Path) -> None:
-    """Write ``funnel.csv`` and ``funnel.png``: the funnel that the data came with, and the training's step."""
+    """Write ``funnel.csv`` and ``funnel.png``: the funnel of the dataset with the step of the training run."""
     steps = [*(manifest.history(data) if data.is_file() else ()), step]
     with atomic_path(report / "funnel.csv") as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ("step", "what", "clips"), lineterminator="\n")

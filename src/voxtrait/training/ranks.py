@@ -1,7 +1,7 @@
-"""Several processes that train one network together, as ``torchrun`` starts them.
+"""Distributed training: processes that ``torchrun`` starts train one network together.
 
-Each process is a *rank*. Without ``torchrun`` there is one, and nothing here does anything. Rank 0 leads: it alone
-draws pictures, writes files, exports and evaluates, while the others wait.
+Each process is a *rank*. Without ``torchrun`` there is one rank, and this module has no effect. Rank 0 alone draws
+images, writes files, exports and evaluates, while the others wait.
 """
 
 import dataclasses
@@ -18,23 +18,23 @@ import torch.distributed as dist
 from voxtrait.errors import OptionError, VoxtraitError, WorkerError
 
 T = TypeVar("T")
-# torchrun sees a dead process at once; the limit is for one that lives and waits while rank 0 draws a million pictures
+# long, because the other ranks wait while rank 0 draws a million images; torchrun notices a dead process at once anyway
 PATIENCE: Final = timedelta(days=7)
 ENDED: Final = (
-    "a process of this training has ended before its time or was told to, so all of them end: start again with --resume"
+    "A process of this training run ended early or was terminated, so all processes end. Run again with --resume."
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """Which part of the work is this process's."""
+    """Rank and number of the processes that train together, and which rows this process has."""
 
     rank: int = 0
-    size: int = 1  # processes
-    local: int = 1  # of them on this machine
+    size: int = 1  # number of processes
+    local: int = 1  # processes on this machine
 
     def rows(self, n: int) -> slice:
-        """Cut ``n`` rows into consecutive parts, one a rank, of sizes that differ by one at most.
+        """Return this rank's part of ``n`` rows: consecutive parts, one per rank, whose sizes differ by at most one.
 
         Examples:
             >>> [Share(rank, 3).rows(8) for rank in range(3)]
@@ -43,7 +43,7 @@ class Share:
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
     def total(self, value: torch.Tensor) -> torch.Tensor:
-        """Add up a tensor over all ranks; without gradient, and the tensor itself is left alone."""
+        """Return the sum of a tensor over all ranks, without gradient; the tensor itself is unchanged."""
         value = value.detach()
         if self.size > 1:
             value = value.clone()
@@ -54,11 +54,11 @@ class Share:
         """Call a function on rank 0 and return its result on every rank.
 
         Args:
-            work: called on rank 0 alone; its result must be picklable.
+            work: function to call on rank 0; its result must be picklable.
 
         Raises:
-            VoxtraitError: on rank 0, whatever ``work`` raises.
-            SystemExit: on the other ranks, if ``work`` raised anything; rank 0 raises the error itself.
+            VoxtraitError: on rank 0, if ``work`` raises it; rank 0 raises any error of ``work``.
+            SystemExit: on the other ranks, if ``work`` raised an error.
         """
         if self.size == 1:
             return work()
@@ -78,7 +78,7 @@ class Share:
 
 
 def share() -> Share:
-    """Give this process's share: all of the work, unless :func:`joined` has joined it to others."""
+    """Return the share of this process: all of the work, unless :func:`joined` has joined it to others."""
     if not (dist.is_available() and dist.is_initialized()):
         return Share()
     size = dist.get_world_size()
@@ -87,11 +87,11 @@ def share() -> Share:
 
 @contextmanager
 def joined() -> Iterator[Share]:
-    """Join the processes that ``torchrun`` started with this one, for as long as the block lasts.
+    """Join the processes that ``torchrun`` started with this one, for the duration of the block.
 
     Raises:
         OptionError: if there are more processes on a machine than GPUs.
-        WorkerError: if another process has ended before its time, or this one is sent SIGTERM.
+        WorkerError: if another process ended early, or this one receives SIGTERM.
     """
     together = int(os.environ.get("WORLD_SIZE", "1")) > 1 and dist.is_available() and dist.is_torchelastic_launched()
     if not together or dist.is_initialized():
@@ -101,13 +101,13 @@ def joined() -> Iterator[Share]:
     gpus = torch.cuda.device_count()
     if gpus and here > gpus:
         raise OptionError(
-            f"got {here} processes and {gpus} GPUs on this machine, expected a GPU each: "
-            f"torchrun --nproc-per-node {gpus}, or hide the GPUs (CUDA_VISIBLE_DEVICES=)"
+            f"Got {here} processes and {gpus} GPU{'' if gpus == 1 else 's'} on this machine. Expected a GPU for each "
+            f"process. Use torchrun --nproc-per-node {gpus}, or hide the GPUs (CUDA_VISIBLE_DEVICES=)."
         )
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
-    before = signal.signal(signal.SIGTERM, _on_sigterm)  # what torchrun sends to the others when one has died
+    before = signal.signal(signal.SIGTERM, _on_sigterm)  # torchrun sends it to the others after one has died
     try:
         yield share()
     except VoxtraitError:
@@ -127,7 +127,7 @@ def _on_sigterm(*_: Any) -> NoReturn:
 
 
 def _lost(error: RuntimeError) -> bool:
-    """Return whether an error is that of a connection to another rank."""
+    """Return whether an error comes from the connection to another rank."""
     if isinstance(error, dist.DistError):
         return True
     text = str(error).lower()

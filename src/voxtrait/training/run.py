@@ -1,4 +1,4 @@
-"""What all training runs share: the claim of the run's folder, the progress line, the outcome."""
+"""Shared by all training runs: the lock on recipe and dataset of a run folder, the outcome, the corpora in a bundle."""
 
 import dataclasses
 import json
@@ -21,26 +21,26 @@ from voxtrait.training.recipe import EncoderRecipe, Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The results of a training."""
+    """Results of a training run."""
 
-    bundle: Path
-    report: Path
+    bundle: Path  # folder of the bundle
+    report: Path  # folder of the report
     figures: dict[str, dict[str, float]]  # split → loss, accuracy, uar
-    evaluation: dict[str, Any]  # the report's figures on the test split
+    evaluation: dict[str, Any]  # content of report.json, for the test split
 
 
 def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool, *, write: bool = True) -> None:
-    """Record recipe and data of a run in its folder; in a folder with a run, check that they are the same.
+    """Record recipe and dataset in the run folder; if the folder holds a run, check that they are the same.
 
     Args:
-        folder: of the run.
-        recipe: all settings.
-        data: that it is trained on.
-        resume: whether a run in the folder may be continued.
-        write: record; else only check.
+        folder: run folder.
+        recipe: settings.
+        data: path of the dataset.
+        resume: whether a run in the folder may be resumed.
+        write: whether to record; otherwise only check.
 
     Raises:
-        OptionError: if the folder holds a run that is not to be continued, or has other settings.
+        OptionError: if the folder holds a run and ``resume`` is not set, or the run has other settings.
     """
     wanted = {"recipe": dataclasses.asdict(recipe), "data": storage.text_of(data.resolve())}
     wanted = json.loads(json.dumps(wanted))
@@ -48,12 +48,12 @@ def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool
     if note.is_file():
         found = json.loads(note.read_text("utf-8"))
         if not resume:
-            raise OptionError(f"{folder} already holds a run: resume it with --resume, or choose another --out")
+            raise OptionError(f"{folder} already holds a run. Resume it with --resume, or choose another --out.")
         if found != wanted:
             differing = [key for key in wanted["recipe"] if found["recipe"].get(key) != wanted["recipe"][key]]
             raise OptionError(
-                f"the run in {folder} has other settings ({', '.join(differing) or 'data'}): "
-                "resume with the same, or choose another --out"
+                f"The run in {folder} has other settings ({', '.join(differing) or 'data'}). "
+                "Resume with the same settings, or choose another --out."
             )
         return
     if not write:
@@ -64,7 +64,7 @@ def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool
 
 
 def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """Name the corpora of a table's clips with licence, clips and speakers."""
+    """Yield the corpora of a table's clips, each with its licence, and its number of clips and speakers."""
     place = pl.col("clip_id").str.split("/").list
     named = table.with_columns(corpus=place.get(0, null_on_oob=True), release=place.get(1, null_on_oob=True))
     for (corpus, release), rows in sorted(named.group_by("corpus", "release"), key=lambda pair: str(pair[0])):
@@ -79,7 +79,7 @@ def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def headline(report: dict[str, Any]) -> dict[str, Any]:
-    """Select the figures of a report that are stored in the bundle: totals, and errors by group as plain numbers."""
+    """Return the figures of a report that a bundle stores: totals, and errors by group as plain numbers."""
     totals = {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage")}
     return totals | {task: report[task] | errors for task, errors in groups.by_group(report).items()}
 

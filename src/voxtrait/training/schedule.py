@@ -1,4 +1,4 @@
-"""Common to all trainings: the optimiser with its learning rate, and Lightning's trainer without its own output."""
+"""Shared by all training code: order of clips, optimiser, learning rate, precision, and Lightning's trainer."""
 
 import importlib.util
 import math
@@ -24,9 +24,9 @@ ALONE: Final = Share()
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffles by seed and ``epoch`` alone, so that a resumed run has the same order as an uninterrupted one.
+    """Shuffles by seed and ``epoch`` only, so that a resumed run has the same order as an uninterrupted one.
 
-    ``epoch`` is set by the module; after a resume, Lightning would call ``set_epoch`` with another number.
+    The module sets ``epoch``; after a resume, Lightning would call ``set_epoch`` with another number.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -43,14 +43,14 @@ class EpochSampler(Sampler[int]):
 def cosine(
     parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float, steps: int, warm: float
 ) -> dict[str, Any]:
-    """Make AdamW with a linear warm-up and then a cosine to zero, as Lightning's ``configure_optimizers`` gives it.
+    """Make AdamW with a linear warm-up and then a cosine to zero, in the form of Lightning's ``configure_optimizers``.
 
     Args:
-        parameters: to be trained.
-        learning_rate: the highest.
-        weight_decay: AdamW's.
+        parameters: parameters to train.
+        learning_rate: peak learning rate.
+        weight_decay: weight decay of AdamW.
         steps: optimiser steps of all epochs together.
-        warm: share of them for the warm-up.
+        warm: share of the steps for the warm-up.
     """
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
     first = max(1, int(steps * warm + 1e-9))
@@ -73,17 +73,18 @@ def trainer(
     precision: str = "32-true",
     clip: float | None = None,
 ) -> lightning.Trainer:
-    """Make a trainer that writes and prints nothing except through the callbacks.
+    """Make a trainer that writes and prints only through the callbacks.
 
-    Alone it uses one device, a GPU where there is one. With other processes each uses its own GPU, or all the CPU.
+    A single process uses one device: a GPU if there is one, otherwise the CPU. Of several processes, each uses its own
+    GPU, or all use the CPU.
 
     Args:
-        epochs: at most.
-        folder: of the run.
-        callbacks: Lightning's.
-        share: which of several processes this is; ``ALONE`` stays alone even under ``torchrun``.
-        precision: as Lightning calls it: see :func:`precision_of`.
-        clip: the largest norm of a step's gradients; ``None`` for any.
+        epochs: maximum number of epochs.
+        folder: run folder.
+        callbacks: Lightning callbacks.
+        share: which of several processes this is; ``ALONE`` trains alone even under ``torchrun``.
+        precision: Lightning's name of the precision: see :func:`precision_of`.
+        clip: maximum norm of a step's gradients; ``None`` for no limit.
     """
     together: dict[str, Any] = {"accelerator": "auto", "devices": 1}
     if share.size > 1:
@@ -91,8 +92,8 @@ def trainer(
             "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
             "devices": share.local,
             "num_nodes": share.size // share.local,
-            # statistics of batch normalisation are the same on all ranks already, and a broadcast at each validation
-            # batch would wait for ever where one rank has a batch more
+            # batch normalisation has the same statistics on all ranks already; a broadcast at each validation batch
+            # would wait forever if one rank has one batch more
             "strategy": DDPStrategy(broadcast_buffers=False, timeout=PATIENCE),
             "use_distributed_sampler": False,
         }
@@ -116,10 +117,10 @@ def trainer(
 
 
 def precision_of(wanted: str) -> str:
-    """Choose the precision: the recipe's, or for ``auto`` the fastest that the machine has in hardware.
+    """Return the recipe's precision, or for ``auto`` the fastest one that the hardware supports.
 
     Returns:
-        ``bf16-mixed`` (products in bfloat16, weights and sums in float32) on GPUs that have it, else ``32-true``.
+        ``bf16-mixed`` (products in bfloat16, weights and sums in float32) on GPUs that support it, else ``32-true``.
 
     Examples:
         >>> precision_of("bf16-mixed")
@@ -132,10 +133,10 @@ def precision_of(wanted: str) -> str:
 
 
 def compiles(wanted: str) -> bool:
-    """Choose whether the network is compiled: the recipe's value, or for ``auto`` on a GPU that Triton can compile for.
+    """Return whether to compile the network: the recipe's value; ``auto`` compiles on GPUs that Triton supports.
 
     Raises:
-        OptionError: if it is wanted on a CPU and there is no C++ compiler.
+        OptionError: if ``yes`` is given on a CPU without a C++ compiler.
     """
     cuda = torch.cuda.is_available()
     if wanted == "auto":
@@ -143,13 +144,13 @@ def compiles(wanted: str) -> bool:
     # C++ compiler of `compile=yes` on a CPU. Without it, `g++`, `clang++` and `c++` are tried.
     compilers = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
     if wanted == "yes" and not cuda and not any(shutil.which(name) for name in compilers if name):
-        raise OptionError("got compile=yes, and no C++ compiler is on the PATH: install g++, or --set compile=no")
+        raise OptionError("Got compile=yes, but found no C++ compiler on the PATH. Install g++, or --set compile=no.")
     return wanted == "yes"
 
 
 def unused_gpus(share: Share) -> str | None:
-    """Return a hint on how to use all GPUs if one process runs on a machine with several, otherwise ``None``."""
+    """Return a hint on how to use all GPUs if a single process runs on a machine with several, otherwise ``None``."""
     gpus = torch.cuda.device_count()
     if share.size > 1 or gpus < 2:
         return None
-    return f"{gpus} GPUs are here and one is used: torchrun --nproc-per-node {gpus} -m voxtrait train … uses all"
+    return f"Uses 1 of {gpus} GPUs. To use all: torchrun --nproc-per-node {gpus} -m voxtrait train …"

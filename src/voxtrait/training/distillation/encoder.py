@@ -108,8 +108,8 @@ def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1
     windows = [window for kind in (slice(0, 1), slice(1, 2)) for of_clip in found for window in of_clip[kind]]
     if len(windows) < FEWEST:
         raise ManifestError(
-            f"Got {len(windows)} windows of {FRAMES.columns / 100} s of speech. Expected {FEWEST} or more. "
-            f"Use a manifest with more clips than {len(paths)}."
+            f"Got {len(windows)} windows of {FRAMES.columns / 100} s of speech from {len(paths)} "
+            f"clip{'' if len(paths) == 1 else 's'}. Expected {FEWEST} or more. Use a manifest with more clips."
         )
     if label:
         print(f"{label}: fitting to {len(windows)} windows; this takes a few minutes", file=sys.stderr)

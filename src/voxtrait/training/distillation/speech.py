@@ -238,7 +238,9 @@ def teach(given: Lessons, folder: Path, epochs: int, *, label: str | None = None
     lightning.seed_everything(SEED, workers=True, verbose=False)
     loader = student.loader_of(np.flatnonzero(~given.aside), BATCH, SEED)
     module = Teaching(given, len(loader) * epochs)
-    student.teach(module, loader, np.flatnonzero(given.aside), folder, epochs, title="quick speech detector", label=label)
+    student.teach(
+        module, loader, np.flatnonzero(given.aside), folder, epochs, title="quick speech detector", label=label
+    )
     return module.network.cpu().eval()
 
 

@@ -1,1 +1,1 @@
-"""Networks on spectrogram pictures: the recipes ``diary-gender`` and ``diary-age``."""
+"""Spectrogram CNNs (baseline): the recipes ``diary-gender`` and ``diary-age``."""

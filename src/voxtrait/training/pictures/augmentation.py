@@ -1,5 +1,7 @@
-"""What microphones, rooms and codecs do to a picture, made up on the fly; never a shift in frequency, which would
-change the label."""
+"""Augments spectrogram images on the fly as microphones, rooms and codecs would.
+
+It never shifts frequencies, because that would change the label.
+"""
 
 import torch
 from torch import Tensor
@@ -14,22 +16,22 @@ def augment(
     generator: torch.Generator,
     place: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Change each picture of a batch at random.
+    """Change each image of a batch at random.
 
-    Gain, spectral tilt and a noise floor act as they would on sound, for a pixel is a level; then a shift in time,
-    stripes of black in time and in frequency (Park et al., "SpecAugment", Interspeech 2019), and a black top for
-    telephones.
+    Gain, spectral tilt and a noise floor act as on sound, because a pixel is a level. Then come a shift in time, time
+    and frequency masks (Park et al., "SpecAugment", Interspeech 2019), and a low-pass for telephones.
 
     Args:
         pictures: ``(n, 1, height, width)``, float32 in [0, 1]; row 0 is the highest band.
-        recipe: gives the strength of each change.
-        decibels: from black to white.
-        generator: the only source of chance, so that an epoch can be repeated.
-        place: first row in a batch that several processes share, and rows of that batch: chance is drawn for all of
-            it, so that a picture changes the same however many processes there are. ``None``: these are all.
+        recipe: settings with the strength of each change.
+        decibels: level difference between black and white, in dB.
+        generator: the only source of randomness, so that an epoch can be repeated.
+        place: index of the first row in the batch that several processes share, and number of rows in that batch.
+            Random numbers are drawn for the whole batch, so that the number of processes does not change an image.
+            ``None``: these are all rows.
 
     Returns:
-        New pictures of the same shape.
+        New images of the same shape.
     """
     n, _, height, width = pictures.shape
     device = pictures.device

@@ -1,4 +1,4 @@
-"""A table of pictures as batches: classes, weights, targets, and the pictures themselves."""
+"""A table of images as batches: classes, weights, targets, and the images themselves."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ NAMES: Final = {"gender": GENDERS, "age": JOINT_CLASSES}
 
 
 def choose_classes(table: pl.DataFrame, recipe: Recipe) -> tuple[str, ...]:
-    """Choose the classes to train: both genders, or the joint classes that have enough speakers.
+    """Select the classes to train: both genders, or the joint classes with enough speakers.
 
     Without speaker ids a clip counts as a speaker.
 
@@ -37,14 +37,14 @@ def choose_classes(table: pl.DataFrame, recipe: Recipe) -> tuple[str, ...]:
     classes = tuple(name for name in NAMES[recipe.task] if count.get(name, 0) >= least and name in training)
     if len(classes) < 2:
         raise ManifestError(
-            f"got {len(classes)} classes of {recipe.task} with at least {least} speakers, expected 2 or more: "
-            f"speakers a class are {count}; lower it with --set min_speakers=N"
+            f"Got {len(classes)} {recipe.task} class{'' if len(classes) == 1 else 'es'} with {least} or more speakers. "
+            f"Expected 2 or more. Speakers per class: {count}. Lower the limit with --set min_speakers=N."
         )
     return classes
 
 
 def example_weights(table: pl.DataFrame, recipe: Recipe) -> Array:
-    """Weigh clips so that neither a class nor a speaker with many clips dominates; the mean is 1.
+    """Return clip weights with which no class and no speaker dominates; their mean is 1.
 
     Returns:
         ``(rows,)``, float32.
@@ -58,7 +58,7 @@ def example_weights(table: pl.DataFrame, recipe: Recipe) -> Array:
 
 
 def soft_targets(classes: tuple[str, ...], recipe: Recipe) -> Array:
-    """Spread each class's target over the classes that it is likely to be confused with.
+    """Return the smoothed target of each class: a part goes to the classes that it is likely confused with.
 
     Returns:
         ``(classes, classes)``, float32; row ``i`` is the target of class ``i`` and sums to 1.
@@ -80,14 +80,14 @@ def soft_targets(classes: tuple[str, ...], recipe: Recipe) -> Array:
 
 
 class Pictures(Dataset[tuple[Tensor, int, float]]):
-    """Pictures as the network sees them, with class index and weight.
+    """Dataset of loose images as network inputs, with class index and weight.
 
     Args:
-        table: ``path`` and ``label``.
-        classes: their order is the class index; rows of other classes must have been left out.
+        table: table with ``path`` and ``label``, without rows of other classes.
+        classes: names of the classes; their order gives the class index.
         weights: ``(rows,)``.
-        front_end: gives size and shrinking.
-        keep: hold all pictures in memory, read once.
+        front_end: front end that gives size and shrinking.
+        keep: whether to keep all images in memory after the first read.
     """
 
     def __init__(
@@ -111,24 +111,24 @@ class Pictures(Dataset[tuple[Tensor, int, float]]):
         try:
             drawn = decode_png(Path(storage.path_of(path)).read_bytes())
             return torch.from_numpy(network_input(drawn, self.front_end))
-        except (DecodeError, OptionError) as error:  # it was readable when the training began
+        except (DecodeError, OptionError) as error:  # the image was readable at the start of training
             raise type(error)(f"{path}: {error}") from None
 
 
 class EpochBatches(Sampler[list[int]]):
-    """Cuts the order of an ``EpochSampler`` into batches, and gives this process its rows of each.
+    """Cuts the order of an ``EpochSampler`` into batches, and yields this process's rows of each batch.
 
-    Batches are the same however many processes share them; clips that fill no whole batch are left out of the epoch.
-    Rows in shards are shuffled within windows of whole shards, which come in an order of their own in each epoch, so
-    that a reader has to hold one window. A window that holds everything gives the very order of loose pictures.
+    The number of processes does not change the batches. Clips that do not fill a whole batch are left out of the epoch.
+    Rows in shards are shuffled within windows of whole shards, so that a reader holds only one window. The windows have
+    a new order in each epoch. A window of all shards gives the same order as loose images.
 
     Args:
-        size: rows.
+        size: number of rows.
         batch_size: rows of a batch that all processes share.
-        seed: of the order.
+        seed: random seed of the order.
         share: which of several processes this is.
-        shards: ``(size,)``, the number of the shard that each row is in; ``None`` for loose pictures.
-        window: shards of a window.
+        shards: ``(size,)``, number of the shard with each row; ``None`` for loose images.
+        window: number of shards in a window.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class EpochBatches(Sampler[list[int]]):
 
     @property
     def place(self) -> tuple[int, int]:
-        """First row of this process in a batch, and rows of the whole batch."""
+        """Index of the first row of this process in a batch, and number of rows in the whole batch."""
         return self.rows.start, self.whole
 
     def __len__(self) -> int:
@@ -159,7 +159,7 @@ class EpochBatches(Sampler[list[int]]):
             yield order[at : at + self.whole][self.rows].tolist()
 
     def order(self) -> npt.NDArray[np.int64]:
-        """Give the order of all rows in this epoch: ``(size,)``, by seed and ``epoch`` alone."""
+        """Return the order of all rows in this epoch, ``(size,)``; it depends only on seed and ``epoch``."""
         chance = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
         order = torch.randperm(self.size, generator=chance).numpy()
         if self.shards is None:
@@ -171,5 +171,5 @@ class EpochBatches(Sampler[list[int]]):
 
 
 def fits_in_memory(n: int, recipe: Recipe) -> bool:
-    """Return whether ``n`` pictures may be kept in memory."""
+    """Return whether ``n`` images fit into the recipe's memory limit."""
     return n * math.prod(recipe.front_end.input_shape) * 4 <= recipe.memory_mb * 1e6

@@ -1,4 +1,4 @@
-"""From a recipe and data to a bundle and its report: one function, whose runs can be killed and resumed."""
+"""Trains the spectrogram CNNs (baseline): from a recipe and a dataset to a bundle and its report, resumable."""
 
 import contextlib
 import dataclasses
@@ -49,21 +49,21 @@ def train(
     jobs: int = 1,
     label: str | None = None,
 ) -> Outcome:
-    """Train a recipe, export it, check the export, evaluate the bundle.
+    """Train a spectrogram CNN, export it, check the export, and evaluate the bundle.
 
     Args:
-        recipe: all settings.
-        data: a manifest with splits, a folder that ``voxtrait images`` filled, or one of shards.
-        out: the run's folder: ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
-            ``checkpoints/``, and ``pictures/`` where ``data`` is a manifest.
-        resume: continue the run in ``out``; if there is none, start one.
-        jobs: processes that draw pictures and predict.
-        label: of progress lines on standard error; ``None`` for none.
+        recipe: settings.
+        data: a manifest with splits, a folder that ``voxtrait images`` wrote, or a folder of shards.
+        out: run folder, for ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
+            ``checkpoints/``, and ``pictures/`` if ``data`` is a manifest.
+        resume: resume the run in ``out``; if there is none, start one.
+        jobs: processes that draw images and predict.
+        label: label of the progress lines on standard error; ``None`` shows no progress.
 
     Raises:
         OptionError: if ``out`` holds another run, or another process trains there.
-        ManifestError: if the data has no training or validation clips of two classes.
-        DiskFullError: if there is no room; the last epoch is kept.
+        ManifestError: if the dataset lacks training or validation clips of two classes.
+        DiskFullError: if the disk is full; the last epoch is kept.
         WorkerError: if one of several processes that train together has ended.
     """
     folder, source = Path(out), Path(data)
@@ -71,7 +71,7 @@ def train(
 
         def prepare() -> Data:
             claim(folder, recipe, source, resume, write=False)
-            found = _found(recipe, source, jobs, label)  # before the folder is taken: what is wrong can be mended
+            found = _found(recipe, source, jobs, label)  # before the run folder is claimed: errors can be corrected
             alone.enter_context(batch.claimed(folder))
             claim(folder, recipe, source, resume)
             return found or _drawn(recipe, source, folder, jobs, label)
@@ -106,7 +106,7 @@ def train(
 
 
 class Exported(NamedTuple):
-    """A bundle before its evaluation, and what is written with it."""
+    """A bundle before its evaluation, and the files written with it."""
 
     bundle: Bundle
     graph: bytes
@@ -128,32 +128,33 @@ def _export(
 
 
 class Data(NamedTuple):
-    """The pictures to train on."""
+    """The images for training."""
 
     folder: Path
     table: pl.DataFrame
-    unreadable: int = 0  # pictures that are left out
+    unreadable: int = 0  # images that are left out
 
 
 def _found(recipe: Recipe, data: Path, jobs: int, label: str | None) -> Data | None:
-    """Take the pictures of a folder if they were drawn with the recipe's front end.
+    """Return the images of a folder, checked to be drawn with the recipe's front end.
 
-    Of a manifest, of which they are to be drawn first, only check that it has the splits and classes, and return
-    ``None``.
+    For a manifest, only check its splits and classes, and return ``None``: its images are drawn later.
     """
     drawn_as = dataclasses.replace(recipe.front_end, shrink=1)
     if shards.is_packed(data):
         if shards.shards_front_end(data) != drawn_as:
             raise OptionError(
-                f"the pictures in {data} were drawn with another size, fit or range than recipe {recipe.name} wants: "
-                f"pack again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, or --set width, height, fit"
+                f"The images in {data} have another size, fit or range than the recipe {recipe.name}. "
+                f"Pack them again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, "
+                "or --set width, height and fit."
             )
         return Data(data, streaming.read_table(data, recipe.task))
     if data.is_dir():
         if (data / PICTURES_SETTINGS).is_file() and front_end_of(data) != drawn_as:
             raise OptionError(
-                f"the pictures in {data} were drawn with another size, fit or range than recipe {recipe.name} wants: "
-                f"draw again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, or --set width, height, fit"
+                f"The images in {data} have another size, fit or range than the recipe {recipe.name}. "
+                f"Make them again with --size {recipe.width}x{recipe.height} --fit {recipe.fit}, "
+                "or --set width, height and fit."
             )
         table = folders.read_folder(data, recipe.task)
         whole, left_out = folders.without_broken(table, drawn_as, jobs=jobs, label=label and "pictures")
@@ -166,7 +167,7 @@ def _found(recipe: Recipe, data: Path, jobs: int, label: str | None) -> Data | N
 
 
 def _drawn(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | None) -> Data:
-    """Draw the pictures of a manifest."""
+    """Draw the images of a manifest."""
     drawn_as = dataclasses.replace(recipe.front_end, shrink=1)
     drawn = draw_pictures(data, folder / "pictures", front_end=drawn_as, jobs=jobs, label=label and "pictures")
     if drawn.failed and label:
@@ -183,7 +184,7 @@ def _fit(
     share: Share,
     label: str | None,
 ) -> tuple[Training, dict[str, dict[str, float]]]:
-    """Train to the epoch of least validation loss, and measure it on every split."""
+    """Train, and measure the epoch with the lowest validation loss on every split."""
     _check_enough_clips(recipe, parts, share)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
@@ -213,10 +214,10 @@ def _fit(
         try:
             with writing(checkpoints):
                 running.fit(module, training, validation, ckpt_path=resumed if there else None, weights_only=False)
-        except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
+        except SystemExit:  # Lightning raises it on Ctrl-C; --resume then uses the checkpoint of the last epoch
             raise KeyboardInterrupt from None
-    del training, validation  # their reading processes end
-    trained = Training(recipe, targets, module.steps)  # of layers for one process, and not compiled
+    del training, validation  # ends their reading processes
+    trained = Training(recipe, targets, module.steps)  # with layers for a single process, not compiled
     state = share.lead(lambda: torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False))
     trained.load_state_dict(state["state_dict"])
     measuring = schedule.trainer(1, folder, [], share=share)
@@ -235,8 +236,8 @@ def _check_enough_clips(recipe: Recipe, parts: dict[str, pl.DataFrame], share: S
     least = min([recipe.batch_size, *(table.height for table in parts.values() if table.height)])
     if share.size > least:
         raise OptionError(
-            f"got {share.size} processes, and a batch or a split of {least} clips, expected a clip for each process: "
-            "start fewer"
+            f"Got {share.size} processes, but a batch or split of {least} clip{'' if least == 1 else 's'}. "
+            "Expected at least one clip per process. Start fewer processes."
         )
 
 
@@ -250,7 +251,7 @@ def _stopped_early(checkpoint: Path) -> bool:
 
 
 def _logits(module: Training, recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame) -> np.ndarray:
-    """Classify a table's pictures as they are: ``(rows, classes)``, float64."""
+    """Return the logits of a table's images without augmentation: ``(rows, classes)``, float64."""
     module = module.cpu().eval()
     with torch.no_grad():
         batches = [module(pictures) for pictures, _, _ in loading.batches(recipe, classes, table)]
@@ -260,7 +261,7 @@ def _logits(module: Training, recipe: Recipe, classes: tuple[str, ...], table: p
 def _bundle(
     recipe: Recipe, classes: tuple[str, ...], parts: dict[str, pl.DataFrame], logits: np.ndarray, folder: Path
 ) -> Bundle:
-    """Calibrate on the validation speakers and describe the bundle; scores come after its evaluation."""
+    """Calibrate on the validation speakers, and return the bundle's description; its evaluation adds the scores."""
     validation = parts["validation"]
     truth = np.array([classes.index(label) for label in validation["label"]])
     who = validation.with_columns(who=pl.coalesce("speaker_id", "path"))
@@ -292,7 +293,7 @@ def _bundle(
 
 
 def _prior(table: pl.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
-    """Share of speakers a class in training."""
+    """Return the share of training speakers in each class."""
     who = table.with_columns(who=pl.coalesce("speaker_id", "path")).group_by("label").agg(pl.col("who").n_unique())
     count = dict(zip(who["label"], who["who"], strict=True))
     shares = np.array([count[name] for name in classes], dtype=np.float64)
@@ -300,7 +301,7 @@ def _prior(table: pl.DataFrame, classes: tuple[str, ...]) -> np.ndarray:
 
 
 def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, split: str, folder: Path) -> Path:
-    """Give a manifest whose files are the pictures themselves, for data that came as class folders or shards."""
+    """Write a manifest whose files are the images themselves, for a dataset of class folders or shards."""
     if "file" in table.columns:
         table = streaming.unpack(table.filter(pl.col("split") == split), folder / "pictures")
     elif (pictures / PICTURES_MANIFEST).is_file():

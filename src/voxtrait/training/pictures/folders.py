@@ -1,8 +1,8 @@
-"""Finds the pictures of a task in class folders, in the layout of ``images`` or of Keras, and skips damaged ones.
+"""Finds the images of a task in class folders, in the layout of ``images`` or of Keras, and skips damaged ones.
 
 Layouts: ``SPLIT/gender/CLASS/*.png`` and ``SPLIT/age/CLASS/*.png``, as ``voxtrait images`` writes them, or
 ``SPLIT/CLASS/*.png``, as Keras's ``flow_from_directory`` reads them. Splits and classes may have any spelling that
-``voxtrait corpus import`` knows (``val``, ``Train``, ``F``), and pictures may be JPEG files.
+``voxtrait corpus import`` knows (``val``, ``Train``, ``F``), and images may be JPEG files.
 """
 
 import collections
@@ -22,29 +22,29 @@ from voxtrait.features import FrontEnd, decode_png
 from voxtrait.labels import JOINT_CLASSES, SPLITS
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg")
-NAMED: Final = 5  # pictures that a message names
-FOUND: Final = 8  # folders that a message names
-WORTH_PROCESSES: Final = 2000  # pictures from which starting processes costs less than it saves
+NAMED: Final = 5  # maximum images in a message
+FOUND: Final = 8  # maximum folders in a message
+WORTH_PROCESSES: Final = 2000  # minimum images for several processes: with fewer, starting them takes longer
 _COLUMNS: Final = {"path": pl.String, "label": pl.String, "split": pl.String}
 
 
 class LeftOut(NamedTuple):
-    """A picture that is not used for training."""
+    """A skipped image, with the reason."""
 
     path: str
     reason: str
 
 
 def read_folder(folder: Path, task: str) -> pl.DataFrame:
-    """List the pictures of a task.
+    """List the images of a task.
 
     Returns:
-        Columns ``path``, ``label``, ``split``, and ``clip_id``, ``speaker_id``, ``age_years`` (null where unknown),
+        Columns ``path``, ``label``, ``split``, and ``clip_id``, ``speaker_id``, ``age_years`` (null if unknown),
         sorted by path.
 
     Raises:
-        ManifestError: if the folder has no pictures of this task for training or for validation, or if two of its
-            folders could be meant.
+        ManifestError: if the folder has no images of this task for training or for validation, or if two of its
+            folders stand for the same split.
     """
     rows = [row for split, place in _splits(folder) for row in _pictures(place, split, task)]
     table = pl.DataFrame(rows, schema=_COLUMNS, orient="row")
@@ -63,35 +63,35 @@ def read_folder(folder: Path, task: str) -> pl.DataFrame:
 
 
 def check_splits(table: pl.DataFrame, folder: Path, task: str) -> None:
-    """Refuse pictures that lack a split which training needs.
+    """Check that there are images for training and for validation.
 
     Raises:
-        ManifestError: naming the folders that were found.
+        ManifestError: if not; the message names the folders found.
     """
     missing = [split for split in ("train", "validation") if not (table["split"] == split).any()]
     if missing:
         example = {"gender": "female", "age": "female_fifties"}[task]
         raise ManifestError(
-            f"No pictures for {' and '.join(missing)} in {folder}. "
+            f"No images for {' and '.join(missing)} in {folder}. "
             f"Expected {missing[0]}/{task}/{example}/*.png or {missing[0]}/{example}/*.png. "
-            f"Found {'; '.join(_found(folder)) or 'no pictures'}. "
-            "Run 'voxtrait corpus split' and 'voxtrait images', or move the pictures into such folders."
+            f"Found {'; '.join(_found(folder)) or 'no images'}. "
+            "Run 'voxtrait corpus split' and 'voxtrait images', or move the images into such folders."
         )
 
 
 def without_broken(
     table: pl.DataFrame, front_end: FrontEnd, *, jobs: int = 1, label: str | None = None
 ) -> tuple[pl.DataFrame, list[LeftOut]]:
-    """Read every picture once, and skip those that are damaged or of another size.
+    """Read every image once, and skip images that are damaged or have another size.
 
     Args:
-        table: as :func:`read_folder` returns it.
-        front_end: has the expected size.
-        jobs: processes.
-        label: of a progress line on standard error.
+        table: result of :func:`read_folder`.
+        front_end: front end with the expected size.
+        jobs: number of processes.
+        label: label of the progress line on standard error; ``None`` shows no progress.
 
     Raises:
-        ManifestError: if no picture is left.
+        ManifestError: if no image is left.
     """
     paths = table["path"].to_list()
     processes = jobs if len(paths) >= WORTH_PROCESSES else 1
@@ -101,7 +101,7 @@ def without_broken(
         jobs=processes,
         on_crash=lambda _, why: why,
         label=label if len(paths) >= WORTH_PROCESSES else None,
-        unit="picture",
+        unit="image",
     )
     reasons = list(checked)
     left_out = [LeftOut(path, why) for path, why in zip(paths, reasons, strict=True) if why is not None]
@@ -111,22 +111,22 @@ def without_broken(
 
 
 def in_words(left_out: list[LeftOut], total: int) -> str:
-    """Return which pictures are skipped, as text: how many, and the names of the first.
+    """Return a message about skipped images: their number, and the names of the first.
 
     Examples:
         >>> in_words([LeftOut("x/a.png", "it is empty (0 bytes)")], 10)
-        '1 of 10 pictures skipped: x/a.png: it is empty (0 bytes)'
+        '1 of 10 images skipped: x/a.png: it is empty (0 bytes)'
     """
     lines = [f"{path}: {reason}" for path, reason in left_out[:NAMED]]
     more = [f"and {len(left_out) - NAMED:,} more"] if len(left_out) > NAMED else []
-    return f"{len(left_out):,} of {total:,} pictures skipped: {'; '.join(lines + more)}"
+    return f"{len(left_out):,} of {total:,} image{'' if total == 1 else 's'} skipped: {'; '.join(lines + more)}"
 
 
 def check_manifest(data: Path, task: str) -> pl.DataFrame:
-    """Check before anything is drawn that a manifest has clips of a task for training and validation.
+    """Check, before any image is drawn, that a manifest has clips of a task for training and validation.
 
     Returns:
-        The clips that pictures will be drawn of: ``path``, ``speaker_id``, ``label`` and ``split``.
+        The clips to draw: ``path``, ``speaker_id``, ``label`` and ``split``.
 
     Raises:
         ManifestError: if not.
@@ -152,7 +152,7 @@ def check_manifest(data: Path, task: str) -> pl.DataFrame:
 
 @dataclasses.dataclass(frozen=True)
 class _Check:
-    """Job of a worker: a picture → the reason why it cannot be used, or ``None``."""
+    """Job: image → the reason why it cannot be used, or ``None``."""
 
     front_end: FrontEnd
 
@@ -175,22 +175,22 @@ def _splits(folder: Path) -> Iterator[tuple[str, Path]]:
             continue
         if split in found:
             raise ManifestError(
-                f"{folder} has the folders {found[split].name} and {place.name}, which both mean {split}: "
-                "expected one folder per split"
+                f"{folder} has two folders for {split}: {found[split].name} and {place.name}. "
+                "Expected one folder per split."
             )
         found[split] = place
     yield from ((split, found[split]) for split in SPLITS if split in found)
 
 
 def _pictures(place: Path, split: str, task: str) -> Iterator[tuple[str, str, str]]:
-    """Find the pictures of a split, in ``TASK/CLASS`` or in ``CLASS``."""
+    """Find the images of a split, in ``TASK/CLASS`` or in ``CLASS``."""
     direct = [(label, one) for one in _folders(place) if (label := _class_of(one.name, task))]
     inner = [one for one in _folders(place) if one.name.lower() == task]
     nested = [(label, one) for home in inner for one in _folders(home) if (label := _class_of(one.name, task))]
     if direct and nested:
         raise ManifestError(
-            f"{place} has both {nested[0][1].relative_to(place)} and {direct[0][1].name}: expected one of the two "
-            f"layouts, {task}/CLASS or CLASS"
+            f"{place} has both {nested[0][1].relative_to(place)} and {direct[0][1].name}. Expected one layout: "
+            f"{task}/CLASS or CLASS."
         )
     for label, home in nested or direct:
         yield from ((storage.text_of(file), label, split) for file in _files(home))
@@ -211,7 +211,7 @@ def _folders(place: Path) -> list[Path]:
 
 
 def _files(home: Path) -> Iterator[Path]:
-    """List the pictures below a folder. Hidden files are not pictures: macOS writes ``._a.png`` beside ``a.png``."""
+    """List the images below a folder. Hidden files are not images: macOS writes ``._a.png`` beside ``a.png``."""
     for here, folders, names in os.walk(home):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(here, name) for name in sorted(names) if _is_picture(name))
@@ -228,7 +228,8 @@ def _found(folder: Path) -> list[str]:
         if (number := sum(map(_is_picture, names)))
     ]
     counts.sort()
-    return counts[:FOUND] + ([f"{len(counts) - FOUND} more folders"] if len(counts) > FOUND else [])
+    more = len(counts) - FOUND
+    return counts[:FOUND] + ([f"{more} more folder{'' if more == 1 else 's'}"] if more > 0 else [])
 
 
 def _none_left(left_out: list[LeftOut], front_end: FrontEnd) -> str:
@@ -236,8 +237,8 @@ def _none_left(left_out: list[LeftOut], front_end: FrontEnd) -> str:
     if number == len(left_out) and "pixels" in reason:
         width, _, height = reason.split()[2].partition("×")
         return (
-            f"All {number:,} pictures have {width}×{height} pixels, and the recipe expects "
-            f"{front_end.columns}×{front_end.n_mels}: use --set width={width} --set height={height}, "
-            "or draw pictures with 'voxtrait images'"
+            f"All images ({number:,}) have {width}×{height} pixels. The recipe expects "
+            f"{front_end.columns}×{front_end.n_mels}. Use --set width={width} --set height={height}, "
+            "or make images with 'voxtrait images'."
         )
-    return f"No picture can be used. {in_words(left_out, len(left_out))}"
+    return f"No usable images. {in_words(left_out, len(left_out))}"

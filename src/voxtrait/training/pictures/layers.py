@@ -1,8 +1,8 @@
-"""Layers whose results in several processes are those of one process with the whole batch.
+"""Layers for distributed training: several processes compute the same results as one process with the whole batch.
 
-Batch normalisation takes its statistics over the clips of all ranks, weighted by how many each has, and dropout draws
-the mask of the whole batch on every rank and uses its own rows of it. What is left between one process and several is
-the order in which floating-point numbers are added.
+Batch normalisation computes its statistics over the clips of all ranks, weighted by their numbers. Dropout draws the
+mask of the whole batch on every rank and uses its own rows. The remaining difference is the order in which
+floating-point numbers are added.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ class _Normalise(torch.autograd.Function):
         count = x.numel() // x.shape[1]
         var, mean = torch.var_mean(single, over, correction=0)
         mean, var = mean.double(), var.double()
-        # one message a layer; in double precision the difference of the squares loses nothing that float32 has
+        # one message per layer; in double precision the difference of the squares keeps the precision of float32
         sums = torch.cat([count * mean, count * (var + mean**2), mean.new_tensor([count])])
         dist.all_reduce(sums)
         n = sums[-1]
@@ -56,7 +56,7 @@ class _Normalise(torch.autograd.Function):
 class GlobalBatchNorm(_BatchNorm):
     """Batch normalisation over the clips of all ranks, for any number of dimensions.
 
-    torch's ``SyncBatchNorm`` is the same on GPUs; it has no way to work on CPUs.
+    It computes the same as torch's ``SyncBatchNorm``, which works only on GPUs.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -81,17 +81,17 @@ class GlobalDropout(_DropoutNd):
     """Dropout of this rank's rows of a batch, by the mask of the whole batch.
 
     Args:
-        p: probability.
-        whole_channels: drop channels instead of values, as ``Dropout2d`` does.
+        p: dropout probability.
+        whole_channels: whether to drop channels instead of values, like ``Dropout2d``.
     """
 
     def __init__(self, p: float, whole_channels: bool) -> None:
         super().__init__(p)
         self.whole_channels = whole_channels
-        self.place = (0, 0)  # first row in the whole batch, and rows of the whole batch
+        self.place = (0, 0)  # index of the first row in the whole batch, and number of rows in the whole batch
 
     def forward(self, input: Tensor) -> Tensor:
-        """Drop values of ``(n, …)``, and scale up what is left."""
+        """Drop values of ``(n, …)``, and scale up the others."""
         if not self.training or not self.p:
             return input
         first, whole = self.place
@@ -101,9 +101,9 @@ class GlobalDropout(_DropoutNd):
 
 
 def globalise(network: nn.Module, share: Share, *, cuda: bool) -> nn.Module:
-    """Replace the layers of a network that depend on a whole batch; with one process, none.
+    """Replace the layers that depend on the whole batch; a single process keeps all layers.
 
-    Parameters and their names stay, so the weights fit the network as it was.
+    Parameters keep their names, so the weights also fit the original network.
     """
     if share.size == 1:
         return network
@@ -121,7 +121,7 @@ def globalise(network: nn.Module, share: Share, *, cuda: bool) -> nn.Module:
 
 
 def place(network: nn.Module, first: int, whole: int) -> None:
-    """Set the rows of the whole batch that the layers process next: from ``first``, of ``whole``."""
+    """Set the rows that the layers process next: from row ``first`` of a batch of ``whole`` rows."""
     for layer in network.modules():
         if isinstance(layer, GlobalDropout):
             layer.place = (first, whole)

@@ -1,4 +1,4 @@
-"""From a table of pictures, loose or in shards, to batches for the network."""
+"""Loads a table of images, loose or in shards, as batches for the network."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ from voxtrait.training.schedule import ALONE
 def pictures(
     recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame, *, keep: bool = False, holds: int = 1
 ) -> Pictures | ShardPictures:
-    """Give the pictures of a table, loose or in shards.
+    """Return the images of a table, loose or in shards.
 
     Args:
-        recipe: all settings.
-        classes: their order is the class index.
-        table: of loose pictures, or with ``file`` and ``row`` of those in shards.
-        keep: hold loose pictures in memory.
-        holds: shards in memory at a time.
+        recipe: settings.
+        classes: names of the classes; their order gives the class index.
+        table: table of loose images, or with ``file`` and ``row`` for images in shards.
+        keep: whether to keep loose images in memory.
+        holds: maximum shards in memory.
     """
     weights = example_weights(table, recipe)
     if "file" in table.columns:
@@ -34,13 +34,13 @@ def pictures(
 def batches(
     recipe: Recipe, classes: tuple[str, ...], table: pl.DataFrame, share: Share = ALONE, *, shuffle: bool = False
 ) -> DataLoader[Any]:
-    """Read a table in batches: shuffled for training, or in order, each clip once."""
+    """Return a loader of a table's batches: shuffled for training, or in order with each clip once."""
     streamed = "file" in table.columns
     keep = not streamed and fits_in_memory(table.height, recipe)
     workers = 0 if keep else recipe.workers
     how: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
     if workers:
-        how["multiprocessing_context"] = "spawn"  # Polars, which reads shards, and gloo hold threads
+        how["multiprocessing_context"] = "spawn"  # no fork: Polars, which reads shards, and gloo have threads
     if not shuffle:
         table = table.sort("file", "row") if streamed else table
         dataset: Any = pictures(recipe, classes, table, keep=keep)

@@ -1,4 +1,4 @@
-"""The Lightning module: loss, optimiser, and the figures of an epoch."""
+"""Lightning module that trains the spectrogram CNN: loss, optimiser, and the figures of an epoch."""
 
 from typing import Any, Final
 
@@ -20,17 +20,17 @@ STAGES: Final = {
     "train": "on_train",
     "validation": "on_validation",
     "test": "on_test",
-}  # "train" alone is taken in a module
+}  # the key "train" would clash with nn.Module.train
 
 
 class Training(lightning.LightningModule):
     """A network with its weighted loss.
 
     Args:
-        recipe: all settings.
-        targets: ``(classes, classes)``, float32, the soft target of each class.
-        steps: optimiser steps of all epochs together, which the learning rate's cosine spans.
-        share: which of several processes this is. The loss is that of the whole batch, whoever has its clips.
+        recipe: settings.
+        targets: ``(classes, classes)``, float32, the smoothed target of each class.
+        steps: optimiser steps of all epochs together, for the cosine of the learning rate.
+        share: which of several processes this is. The loss is that of the whole batch on every process.
     """
 
     def __init__(self, recipe: Recipe, targets: Tensor, steps: int, share: Share = ALONE) -> None:
@@ -52,7 +52,7 @@ class Training(lightning.LightningModule):
         self.figures = nn.ModuleDict({name: figures.clone() for name in STAGES.values()})
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Map pictures ``(n, 1, height, width)`` to logits ``(n, classes)``."""
+        """Map images ``(n, 1, height, width)`` to logits ``(n, classes)``."""
         logits: Tensor = self.network(pictures)
         return logits
 
@@ -61,10 +61,10 @@ class Training(lightning.LightningModule):
         self.trainer.train_dataloader.batch_sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Batch, at: int) -> Tensor:
-        """Augment, classify, and give the weighted loss."""
+        """Augment and classify a batch, and return its weighted loss."""
         pictures, labels, weights = batch
-        # augmentation and dropout depend on seed, epoch and batch alone: loaders draw from torch's own generator too,
-        # and more often in a run that was resumed
+        # augmentation and dropout depend only on seed, epoch and batch: data loaders also draw from torch's global
+        # generator, and more often in a resumed run
         chance = torch.manual_seed((self.recipe.seed * 1_000_003 + self.current_epoch) * 100_003 + at)
         decibels = self.recipe.front_end.ceiling_db - self.recipe.front_end.floor_db
         where = None
@@ -74,36 +74,36 @@ class Training(lightning.LightningModule):
         return self._step("train", (augment(pictures, self.recipe, decibels, chance, where), labels, weights))
 
     def validation_step(self, batch: Batch, at: int) -> None:
-        """Measure a batch of validation pictures."""
+        """Add a batch of validation images to the figures."""
         self._step("validation", batch)
 
     def test_step(self, batch: Batch, at: int) -> None:
-        """Measure a batch of pictures after training."""
+        """Add a batch of images to the figures after training."""
         self._step("test", batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Close the figures of the epoch's training and validation; validation runs last in an epoch."""
+        """Log the figures of the epoch's training and validation; validation runs last in an epoch."""
         self._close("train", "validation")
 
     def on_test_epoch_end(self) -> None:
-        """Close the figures of a test."""
+        """Log the figures of a test."""
         self._close("test")
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a warm-up over the first twentieth of the steps, then a cosine to zero."""
+        """Return AdamW with a warm-up over the first twentieth of the steps, then a cosine to zero."""
         return cosine(self.parameters(), self.recipe.learning_rate, self.recipe.weight_decay, self.steps, warm=1 / 20)
 
     def _step(self, stage: str, batch: Batch) -> Tensor:
         pictures, labels, weights = batch
-        logits = self(pictures).float()  # of bfloat16 under mixed precision
+        logits = self(pictures).float()  # from bfloat16 under mixed precision
         losses = nn.functional.cross_entropy(logits, self.targets[labels], reduction="none")
         loss = (losses * weights).sum() / weights.sum()
         self._figures(stage).update(logits.detach(), labels)
-        # weighted by the batch's weight, the epoch's figure is the weighted mean over all clips whatever the batches
+        # weighted by the batch's weight: the epoch's figure is then the weighted mean over all clips
         own = weights.sum()
         self.log(f"{stage}_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=own, sync_dist=True)
         if stage == "train" and self.share.size > 1:
-            # gradients are averaged over ranks: each gives its part of the whole batch's mean, times their number
+            # gradients are averaged over ranks, so each rank multiplies its part of the mean by the number of ranks
             loss = loss * own * (self.share.size / self.share.total(own))
         return loss
 

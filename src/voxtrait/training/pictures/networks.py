@@ -1,4 +1,4 @@
-"""The diary's network: convolutions and dropout on a picture."""
+"""Spectrogram CNN (baseline): convolutions and dropout on a mel-spectrogram image."""
 
 import torch
 from torch import Tensor, nn
@@ -7,18 +7,17 @@ from voxtrait.training.recipe import Recipe
 
 
 class PictureNetwork(nn.Module):
-    """Stages of two convolutions, each halving the picture, then statistics over time and two dense layers.
+    """CNN of stages with two convolutions, each halving the image, then statistics over time and two dense layers.
 
-    With ``spectrum`` the statistics of the picture itself, the long-term average spectrum, go past all of that in one
-    linear layer: without them the network did not learn to estimate age (docs/notes/results.md).
+    With ``spectrum``, one linear layer also maps the statistics of the image itself, the long-term average spectrum, to
+    the logits: without them the network did not learn to estimate age (docs/notes/results.md).
 
-    Means and standard deviations are taken over time only: the position in time carries no information about a
-    voice, the height in the picture carries nearly all of it (statistics pooling: Snyder et al., "X-Vectors", ICASSP
-    2018).
+    Means and standard deviations are computed over time only: the position in time has no information about a voice,
+    the height in the image has nearly all of it (statistics pooling: Snyder et al., "X-Vectors", ICASSP 2018).
 
     Args:
-        recipe: gives filters, units and dropout.
-        shape: of one input, ``(1, height, width)``.
+        recipe: settings with filters, units and dropout.
+        shape: shape of one input, ``(1, height, width)``.
         classes: number of logits.
     """
 
@@ -27,7 +26,7 @@ class PictureNetwork(nn.Module):
         stages: list[nn.Module] = []
         before = shape[0]
         for depth, filters in enumerate(recipe.channels):
-            stride = 2 if depth == 0 else 1  # the first stage works on half the picture: four times faster, no worse
+            stride = 2 if depth == 0 else 1  # the first stage halves the resolution: four times faster, as accurate
             size = 5 if depth == 0 else 3
             stages += [
                 nn.Conv2d(before, filters, size, stride=stride, padding=size // 2, bias=False),
@@ -55,8 +54,8 @@ class PictureNetwork(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Map pictures ``(n, 1, height, width)`` in [0, 1] to logits ``(n, classes)``."""
-        # statistics in float32 also where products are of bfloat16, which would lose a small spread
+        """Map images ``(n, 1, height, width)`` in [0, 1] to logits ``(n, classes)``."""
+        # statistics in float32 even if products are bfloat16, which would lose a small spread
         maps = self.convolutions(self.normalise(pictures)).float()  # (n, filters, rows, columns)
         mean = maps.mean(dim=3)  # (n, filters, rows)
         spread = torch.sqrt(((maps - mean.unsqueeze(3)) ** 2).mean(dim=3) + 1e-5)
@@ -68,7 +67,7 @@ class PictureNetwork(nn.Module):
 
 
 def _long_term_spectrum(pictures: Tensor) -> Tensor:
-    """Mean, without its level, and spread of each row over the columns that are not padding: ``(n, 2 × height)``."""
+    """Return mean (without its level) and spread of each row over the columns without padding: ``(n, 2 × height)``."""
     inside = (pictures.amax(dim=2, keepdim=True) > 0).float()  # (n, 1, 1, width)
     columns = inside.sum(dim=3).clamp(min=1)  # (n, 1, 1)
     mean = (pictures * inside).sum(dim=3) / columns  # (n, 1, height)

@@ -1,4 +1,4 @@
-"""Pictures from shards: read shard by shard, a few held at a time, never all of them."""
+"""Reads images from shards, with a limited number of shards in memory."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -18,16 +18,15 @@ from voxtrait.labels import AGE_GROUPS
 
 
 def read_table(folder: Path, task: str) -> pl.DataFrame:
-    """List the pictures of a task in a folder of shards.
+    """List the images of a task in a folder of shards.
 
     Returns:
-        As :func:`~voxtrait.training.pictures.folders.read_folder` lists loose ones, with ``file`` (of the
-        shard) and ``row`` (in it); ``path`` is that of the loose picture. Training clips are sorted by
-        ``path``, so that rows have the same numbers as those of loose pictures. The others have the order of the
-        shards.
+        The columns of :func:`~voxtrait.training.pictures.folders.read_folder`, with ``file`` (the shard) and ``row``
+        (the row in it); ``path`` is that of the loose image. Training clips are sorted by ``path``, so that rows have
+        the same numbers as those of loose images. The others have the order of the shards.
 
     Raises:
-        ManifestError: if it is no whole folder of shards, or has no pictures of this task for training or validation.
+        ManifestError: if the folder of shards is incomplete, or has no images of this task for training or validation.
     """
     table = shards.read(folder)
     label = pl.col("gender")
@@ -37,8 +36,8 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
     found = set(table["split"])
     if not {"train", "validation"} <= found:
         raise ManifestError(
-            f"no pictures of {task} for training and validation in the shards of {folder}, found only "
-            f"{sorted(found) or 'none'}: make a split with 'voxtrait corpus split', then pack again"
+            f"No {task} images for training and validation in the shards of {folder}. Found "
+            f"{', '.join(sorted(found)) or 'none'}. Run 'voxtrait corpus split', then pack again."
         )
     path = pl.concat_str(pl.lit(str(folder.resolve())), "split", pl.lit(task), "label", "name", separator="/")
     columns = ("path", "label", "split", "clip_id", "speaker_id", "age_years", "file", "row")
@@ -48,14 +47,14 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
 
 
 class ShardPictures(Dataset[tuple[Tensor, int, float]]):
-    """Pictures from shards as the network sees them, with class index and weight.
+    """Dataset of images in shards as network inputs, with class index and weight.
 
     Args:
-        table: ``file``, ``row`` and ``label``.
-        classes: their order is the class index; rows of other classes must have been left out.
+        table: table with ``file``, ``row`` and ``label``, without rows of other classes.
+        classes: names of the classes; their order gives the class index.
         weights: ``(rows,)``.
-        front_end: gives size and shrinking.
-        holds: shards in memory at a time; the one used longest ago goes first.
+        front_end: front end that gives size and shrinking.
+        holds: maximum shards in memory; the least recently used one is dropped first.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class ShardPictures(Dataset[tuple[Tensor, int, float]]):
         return torch.from_numpy(network_input(drawn, self.front_end)), int(self.labels[at]), float(self.weights[at])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the shards in memory: a reading process loads its own."""
+        """Return the state without the shards in memory, because a reading process loads its own."""
         return self.__dict__ | {"held": OrderedDict()}
 
     def _pictures(self, file: int) -> pl.Series:
@@ -93,20 +92,20 @@ class ShardPictures(Dataset[tuple[Tensor, int, float]]):
 
 
 def window_of(table: pl.DataFrame, buffer: int) -> int:
-    """Return how many shards hold ``buffer`` pictures, at least one."""
+    """Return the number of shards with ``buffer`` images, at least 1."""
     largest = table.select(pl.col("row").max() + 1).item() or 1
     return max(1, buffer // int(largest))
 
 
 def unpack(table: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """Write pictures of a table loose, for the evaluation, which opens files.
+    """Write the images of a table as single files, for the evaluation.
 
     Args:
-        table: ``path``, ``file`` and ``row``.
-        folder: where they go, under the last four parts of ``path``.
+        table: table with ``path``, ``file`` and ``row``.
+        folder: folder for the files, which keep the last four parts of ``path``.
 
     Returns:
-        The table with the new ``path`` of each picture.
+        The table with the new ``path`` of each image.
     """
     parts = pl.col("path").str.split("/").list.tail(4).list.join("/")
     table = table.with_columns(path=pl.lit(f"{folder.resolve()}/") + parts)

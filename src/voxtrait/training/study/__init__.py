@@ -1,1 +1,1 @@
-"""Baselines, comparisons across corpora, and how the shipped bundles are rebuilt."""
+"""Baselines, cross-corpus evaluation, ablations, and the rebuild of the shipped bundles."""

@@ -1,8 +1,8 @@
-"""Which part of a clip CAM++ should process: prints the age error of a ridge regression for several inputs.
+"""Compares inputs for CAM++ (which part of a clip): prints the age error of a ridge regression for each.
 
-``python -m voxtrait.training.study.ablation MANIFEST`` takes at most two clips of every train and validation speaker.
-It summarises each input with the published weights in 32 bits. The errors are on held-out speakers, in ten folds. A
-ridge regression has a closed solution, so the differences come from the features and not from the training.
+``python -m voxtrait.training.study.ablation MANIFEST`` uses at most two clips of each train and validation speaker. It
+computes the summary of each input with the published weights in 32 bits. The errors are on held-out speakers, in ten
+folds. A ridge regression has a closed-form solution, so the differences come from the features and not from training.
 """
 
 import argparse
@@ -31,21 +31,21 @@ Array = npt.NDArray[np.float64]
 
 LONGEST_S: Final = 20.0
 WHOLE: Final = 10**6  # frames: longer than any clip
-MOST_CLIPS: Final = 2  # of a speaker
+MOST_CLIPS: Final = 2  # maximum clips per speaker
 FOLDS: Final = 10
-PENALTY: Final = 1.0  # of the ridge, times the number of clips, on standardised features
+PENALTY: Final = 1.0  # ridge penalty on standardised features, multiplied by the number of clips
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
     """One kind of input for CAM++."""
 
-    part: Callable[[Signal], Signal]  # of the clip
-    columns: int = WHOLE  # most frames of a window
+    part: Callable[[Signal], Signal]  # selects a part of the clip
+    columns: int = WHOLE  # maximum frames of a window
 
 
 def _around(signal: Signal, seconds: float) -> Signal:
-    """Cut a signal from so many seconds before the first speech to as many after the last."""
+    """Cut a signal from ``seconds`` before the first speech to ``seconds`` after the last speech."""
     speaking = np.flatnonzero(speech.find(signal).frames)
     if not len(speaking):
         return signal[:0]
@@ -66,12 +66,12 @@ WAYS: Final[dict[str, Way]] = {
 
 @dataclasses.dataclass
 class Summaries:
-    """The job: a file → its summary for every input, ``(ways, 1024)``; ``None`` for an unusable file."""
+    """Job: file → its summary for every input, ``(ways, 1024)``; ``None`` for an unusable file."""
 
     network: CamPlus
 
     def __call__(self, path: str) -> npt.NDArray[np.float32] | None:
-        """Summarise one file."""
+        """Return the summaries of one file."""
         torch.set_num_threads(1)
         found = []
         try:
@@ -90,7 +90,7 @@ class Summaries:
 
 
 def sample(source: Path) -> pl.DataFrame:
-    """Select clips with an age of train and validation speakers, at most two per speaker; adds ``years``."""
+    """Select clips with an age, at most two per train or validation speaker; adds the column ``years``."""
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
     known = table.filter(pl.col("split").is_in(["train", "validation"])).with_columns(
@@ -127,7 +127,7 @@ def main() -> None:
     """Measure all inputs and print the table."""
     parser = argparse.ArgumentParser(description="Print the age error for several inputs of CAM++.")
     parser.add_argument("manifest", type=Path, help="manifest with splits")
-    parser.add_argument("--limit", type=int, help="largest number of clips")
+    parser.add_argument("--limit", type=int, help="maximum number of clips")
     arguments = parser.parse_args()
     table = sample(arguments.manifest).head(arguments.limit) if arguments.limit else sample(arguments.manifest)
     job = Summaries(campplus.pretrained())
@@ -138,7 +138,7 @@ def main() -> None:
     years = table["years"].to_numpy()[rows]
     settings = EncoderRecipe("ablation", members=FOLDS)
     fold = np.array([fold_of(who, settings) for who in table["who"]])[rows]
-    lines = [f"{rows.sum():,} clips", "", "| input | age MAE | correlation | difference |", "|---|---|---|---|"]
+    lines = [f"Clips: {rows.sum():,}", "", "| input | age MAE | correlation | difference |", "|---|---|---|---|"]
     first: Array | None = None
     for at, name in enumerate(WAYS):
         error, correlation = errors(found[:, at], years, fold)

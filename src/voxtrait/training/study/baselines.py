@@ -1,9 +1,9 @@
-"""Baselines for a recogniser: gender by a threshold on median pitch, and age by a constant estimate.
+"""Baselines: gender by a threshold on median pitch, and age by a constant estimate.
 
 Only :func:`fit_threshold` and :func:`constant_years` use the training speakers. The predictions for a test speaker are
 ``median_pitch(signal) >= threshold`` and the constant. The pitch of adult men and women overlaps little (on
 average 107 to 146 and 199 to 224 Hz by decade: Hollien & Shipp 1972, Stoicheff 1981), so this is a strong baseline on
-clean speech of adults, and a weak one on children, noise and telephones. NumPy and SciPy only; torch is not needed.
+clean speech of adults, and a weak one on children, noise and telephones. This module needs NumPy and SciPy, not torch.
 """
 
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ from voxtrait.features.pitch import frame_pitches
 
 Floats = npt.NDArray[np.float64]
 
-LEAST_VOICED: Final = 10  # frames, 0.1 s, below which a median is not reliable
+LEAST_VOICED: Final = 10  # minimum voiced frames, 0.1 s, for a reliable median
 
 
 def median_pitch(signal: npt.ArrayLike) -> float | None:
-    """Find the median fundamental frequency of the voiced frames of a signal.
+    """Return the median fundamental frequency of the voiced frames of a signal.
 
     Octave errors of single frames hardly change a median. :mod:`voxtrait.features.pitch` describes the method.
 
     Args:
-        signal: ``(samples,)`` or ``(channels, samples)`` at 16 kHz, of one voice, best with its pauses cut out.
+        signal: ``(samples,)`` or ``(channels, samples)`` at 16 kHz, of one voice, preferably without pauses.
 
     Returns:
-        Hz, or ``None`` where fewer than :data:`LEAST_VOICED` frames are voiced.
+        Median in Hz, or ``None`` if fewer than 10 frames (``LEAST_VOICED``) are voiced.
 
     Raises:
-        SignalError: if the array is no signal.
+        SignalError: if the array is not a valid signal.
 
     Examples:
         >>> t = np.arange(16_000) / 16_000
@@ -53,17 +53,17 @@ def median_pitch(signal: npt.ArrayLike) -> float | None:
 def fit_threshold(
     pitches: Sequence[float | None] | npt.ArrayLike, is_female: npt.ArrayLike, weights: npt.ArrayLike | None = None
 ) -> float:
-    """Find the pitch from which on a voice is best called female: the one with the largest weighted UAR.
+    """Return the pitch threshold with the highest weighted UAR, from which a voice is predicted as female.
 
     Args:
-        pitches: ``(clips,)``, Hz; ``None`` or NaN for a clip without a pitch, which is left out.
+        pitches: ``(clips,)``, Hz; clips with ``None`` or NaN are left out.
         is_female: ``(clips,)``, bool.
-        weights: ``(clips,)``, how much each clip counts, 0 or more; ``None`` for all the same. With 1 / clips of its
-            speaker, every speaker counts the same.
+        weights: ``(clips,)``, weight of each clip, 0 or more; ``None`` for equal weights. With 1 / clips of its
+            speaker, every speaker has the same weight.
 
     Returns:
-        Hz: ``pitch >= threshold`` is female. It is the middle between two pitches; where several places are as
-        good, the middle one of them is taken.
+        Threshold in Hz: ``pitch >= threshold`` is female. It is the middle between two pitches. If several places have
+        the same UAR, it is the middle one.
 
     Raises:
         OptionError: if the lengths differ, a weight is negative, or one of the genders has no weight.
@@ -84,7 +84,7 @@ def fit_threshold(
         for sex in (True, False)
     }
     if any(not one.sum() > 0 for one in mass.values()):
-        raise OptionError("got pitches of one gender only, expected weights over 0 for female and for male voices")
+        raise OptionError("Got pitches of only one gender. Expected weights above 0 for female and for male voices.")
     below = {sex: one.cumsum()[:-1] / one.sum() for sex, one in mass.items()}  # share below each place between points
     if len(points) < 2:
         return float(points[0])
@@ -95,14 +95,14 @@ def fit_threshold(
 
 
 def constant_years(years: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Find the best constant estimate of age: the weighted median, which has the least absolute error.
+    """Return the constant age estimate with the lowest absolute error: the weighted median.
 
     Args:
-        years: ``(clips,)``; NaN for a clip without an age, which is left out.
-        weights: ``(clips,)``, how much each clip counts, 0 or more; ``None`` for all the same.
+        years: ``(clips,)``; clips with NaN are left out.
+        weights: ``(clips,)``, weight of each clip, 0 or more; ``None`` for equal weights.
 
     Returns:
-        Years; the middle between two ages where just half of the weight is on either side.
+        Age in years; the middle between two ages if exactly half of the weight is on each side.
 
     Raises:
         OptionError: if the lengths differ, a weight is negative, or all of them are 0.
@@ -117,7 +117,7 @@ def constant_years(years: npt.ArrayLike, weights: npt.ArrayLike | None = None) -
     _check_weights(weight)
     counted = np.isfinite(ages) & (weight > 0)
     if not counted.any():
-        raise OptionError("got no age with a weight over 0, expected at least one")
+        raise OptionError("Got no age with a weight above 0. Expected at least one.")
     order = np.argsort(ages[counted], kind="stable")
     ages, total = ages[counted][order], weight[counted][order].cumsum()
     half, slack = total[-1] / 2, 1e-12 * total[-1]
@@ -129,9 +129,11 @@ def constant_years(years: npt.ArrayLike, weights: npt.ArrayLike | None = None) -
 def _check_lengths(expected: int, **lengths: int) -> None:
     for name, length in lengths.items():
         if length != expected:
-            raise OptionError(f"got {length} {name} for {expected} clips, expected one a clip")
+            raise OptionError(
+                f"Got {length} {name} for {expected} clip{'' if expected == 1 else 's'}. Expected one per clip."
+            )
 
 
 def _check_weights(weights: Floats) -> None:
     if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise OptionError(f"got the weight {weights.min()}, expected finite weights of 0 or more")
+        raise OptionError(f"Got the weight {weights.min()}. Expected finite weights of 0 or more.")

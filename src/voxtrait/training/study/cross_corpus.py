@@ -1,9 +1,9 @@
-"""Accuracy of a recipe on corpora left out of training, beside a pitch threshold and a constant guess.
+"""Cross-corpus evaluation: accuracy of a recipe on corpora left out of training, compared with simple baselines.
 
-``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries in the folder of a run of ``base``, leaves
-out one corpus or release after the other, and prints a table. It uses train and validation speakers only, except with
+``python -m voxtrait.training.study.cross_corpus RUN`` reads the summaries in the run folder of ``base``, leaves out one
+corpus or release after the other, and prints a table. It uses only train and validation speakers, except with
 ``--test``. With ``--student`` it trains heads on a fast encoder instead, and measures only the sets that the
-distillation of this encoder left out.
+distillation of this encoder left out. The baselines are a pitch threshold and a constant age.
 """
 
 import argparse
@@ -49,7 +49,7 @@ TRIALS: Final[dict[str, dict[str, Any]]] = {
     "ranked=0.1": {"ranked": 0.1},
     "contradicted labels kept in training": {"contradiction": 1.0},
 }
-"""Ablations: changes of the recipe, one at a time, each measured on held-out speakers."""
+"""Ablations: one change of the recipe each, measured on held-out speakers."""
 LONGEST_S: Final = 20.0
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -57,10 +57,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Pitch:
-    """The job: a file → the median pitch of its speech in Hz, ``None`` where there is none."""
+    """Job: file → the median pitch of its speech in Hz, or ``None`` without a pitch."""
 
     def __call__(self, path: str) -> float | None:
-        """Measure one file."""
+        """Return the median pitch of one file."""
         try:
             signal = check_signal(load_audio(path)[0])[: int(LONGEST_S * SAMPLING_RATE)]
             return baselines.median_pitch(speech.spoken(signal))
@@ -69,7 +69,7 @@ class Pitch:
 
 
 class Answers(NamedTuple):
-    """Outputs of heads for each clip, and a calibration: fitted to these clips (held-out speakers) or to the rest."""
+    """Outputs of heads for each clip, and a calibration, fitted to these clips (held-out speakers) or the others."""
 
     female: Floats  # (n,), logits
     years: Floats  # (n, 100), logits
@@ -77,13 +77,13 @@ class Answers(NamedTuple):
 
 
 def held_out(table: pl.DataFrame) -> dict[str, Bools]:
-    """Name the sets to leave out: every corpus, and each large release of Common Voice; small late ones are one set.
+    """Return the sets to leave out: every corpus, and each large release of Common Voice; small releases are one set.
 
     Args:
-        table: clips with ``corpus`` and ``release``.
+        table: table of clips with ``corpus`` and ``release``.
 
     Returns:
-        Name of each set → ``(n,)``, which clips are in it.
+        Name of each set → mask ``(n,)`` of its clips.
     """
     release = pl.col("release").fill_null("")
     sets = {
@@ -101,17 +101,17 @@ def held_out(table: pl.DataFrame) -> dict[str, Bools]:
 def compare(
     settings: EncoderRecipe, clips: Clips, pitches: Floats, folder: Path, *, label: str | None = None
 ) -> list[dict[str, Any]]:
-    """Measure the recipe and the baselines on held-out speakers, and on every set that is left out in turn.
+    """Measure the recipe and the baselines on held-out speakers, and on each set left out of training in turn.
 
     Args:
         settings: the recipe.
-        clips: those of train and validation speakers.
+        clips: clips of train and validation speakers.
         pitches: ``(n,)``, median pitch in Hz, NaN unknown.
-        folder: for the trainings.
-        label: of progress lines.
+        folder: folder for the training runs.
+        label: label of the progress lines; ``None`` shows no progress.
 
     Returns:
-        A row a set: its clips and speakers, gender UAR and age error of recipe and baselines, 95 % intervals.
+        One row per set: its clips and speakers, gender UAR and age error of recipe and baselines, 95 % intervals.
     """
     rows = []
     masks = held_out(clips.table)
@@ -135,19 +135,21 @@ def left_out(
     *,
     label: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure the recipe and the baselines on some sets, each left out in turn; arguments as for :func:`compare`.
+    """Measure the recipe and the baselines on some sets, each left out of training in turn.
+
+    Arguments are those of :func:`compare`.
 
     Returns:
         One row per name, with the keys of :func:`compare`.
 
     Raises:
-        ManifestError: if a name is not a set of these clips.
+        ManifestError: if a name is not a set in these clips.
     """
     rows, masks = [], held_out(clips.table)
     if unknown := sorted(set(names) - set(masks)):
-        raise ManifestError(f"unknown sets {', '.join(unknown)}, expected some of: {', '.join(masks)}")
+        raise ManifestError(f"Got unknown sets: {', '.join(unknown)}. Expected some of: {', '.join(masks)}.")
     for name in names:
-        # a speaker of this set may have clips in another one
+        # a speaker of this set may have clips in another set
         rest = ~masks[name] & ~np.isin(clips.speaker, clips.speaker[masks[name]])
         some = clips.take(rest)
         network, _ = learn(settings, some, folder / name.replace(" ", "-"), label=label and f"no {name}")
@@ -159,7 +161,7 @@ def left_out(
 def weigh(
     settings: EncoderRecipe, clips: Clips, pitches: Floats, folder: Path, *, label: str | None = None
 ) -> list[dict[str, Any]]:
-    """Measure each of :data:`TRIALS` on held-out speakers; arguments and rows as for :func:`compare`."""
+    """Measure each ablation (``TRIALS``) on held-out speakers; arguments and rows as for :func:`compare`."""
     rows, everything = [], np.ones(len(clips.speaker), dtype=bool)
     _, contradicted = learn(settings, clips, folder / "labels", label=label and "labels")
     for name, changes in TRIALS.items():
@@ -176,18 +178,18 @@ def weigh(
 def final(
     run: Path, source: Path, clips: Clips, pitches: Floats, *, jobs: int = 1, label: str | None = None
 ) -> list[dict[str, Any]]:
-    """Measure the run's bundle, other shipped ones and baselines on the test speakers, which no selection has used.
+    """Measure the run's bundle, shipped bundles and baselines on test speakers, held out from all model selection.
 
     Args:
-        run: folder of the training.
-        source: its manifest.
-        clips: those of train and validation speakers, which the baselines are fitted to.
-        pitches: ``(n,)``, theirs.
-        jobs: processes.
-        label: of progress lines.
+        run: run folder.
+        source: manifest of the run.
+        clips: clips of train and validation speakers, to which the baselines are fitted.
+        pitches: ``(n,)``, median pitch of these clips in Hz.
+        jobs: number of processes.
+        label: label of the progress lines; ``None`` shows no progress.
 
     Returns:
-        One row per bundle or baseline, with those keys of :func:`compare` that it has.
+        One row per bundle or baseline, with the available keys of :func:`compare`.
     """
     rows = []
     for name, which in (("this run", run / "bundle"), *((name, name) for name in ("voxtrait-base", "voxtrait-diary"))):
@@ -232,7 +234,7 @@ def _mean(network: Heads, clips: Clips) -> tuple[Floats, Floats]:
 
 
 def _decided(outputs: Answers, seconds: Floats) -> tuple[Floats, Floats, Floats]:
-    """Give P(female) and both ends of the age interval as the recogniser does."""
+    """Return P(female) and both ends of the age interval, as in prediction."""
     gender, age = outputs.calibration["gender"], outputs.calibration["age"]
     p_female = 1 / (1 + np.exp(-outputs.female / decision.temperature_at(gender, seconds)))
     shares = decision.probabilities(outputs.years, decision.temperature_at(age, seconds)[:, None])
@@ -296,18 +298,18 @@ def _left_out_of(student: Path) -> list[str]:
     names: list[str] = json.loads(note.read_text("utf-8"))["without"] if note.is_file() else []
     if not names or not (student / "encoder.onnx").is_file():
         raise ManifestError(
-            f"{student} has no fast encoder made with --without, expected encoder.onnx in it, and a set that was left "
-            "out in distillation.json. Make one with 'python -m voxtrait.training.distillation.encoder MANIFEST OUT "
-            "--without SET'"
+            f"{student} has no fast encoder made with --without. Expected encoder.onnx, and distillation.json with at "
+            "least one set left out. Make one with 'python -m voxtrait.training.distillation.encoder MANIFEST OUT "
+            "--without SET'."
         )
     return names
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Write the rows as two tables of Markdown: accuracy, and where rows have it, calibration."""
+    """Return the rows as two tables of Markdown: accuracy, and calibration if rows have it."""
     heads = {
         "uar": "gender UAR", "uar_adults": "… adults", "uar_pitch": "… by pitch alone", "mae": "age MAE",
-        "mae_constant": "… constant guess", "pearson": "correlation",
+        "mae_constant": "… constant estimate", "pearson": "correlation",
     }  # fmt: skip
     lines = ["| tested on | clips | speakers | " + " | ".join(heads.values()) + " |", "|---" * (3 + len(heads)) + "|"]
     for row in rows:
@@ -341,24 +343,24 @@ def _calibration_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def main() -> None:
-    """Measure, print the table and keep it as ``cross-corpus.json``, ``trials.json``, ``test.json``."""
+    """Measure, print the table, and write it as ``cross-corpus.json``, ``trials.json`` or ``test.json``."""
     parser = argparse.ArgumentParser(description="Leave corpora out, one after the other, and print a table.")
-    parser.add_argument("run", type=Path, help="folder of a training of the recipe base, which holds its summaries")
+    parser.add_argument("run", type=Path, help="run folder of the recipe base, with its summaries")
     kinds = parser.add_mutually_exclusive_group()
-    kinds.add_argument("--trials", action="store_true", help="weigh changes of the recipe instead")
+    kinds.add_argument("--trials", action="store_true", help="measure changes of the recipe instead (ablations)")
     kinds.add_argument(
         "--student",
         type=Path,
         metavar="OUT",
-        help="measure a fast encoder instead, on the sets that it was made without; "
-        "OUT is the folder of voxtrait.training.distillation.encoder",
+        help="measure a fast encoder instead, on the sets that its distillation left out; "
+        "OUT is the output folder of voxtrait.training.distillation.encoder",
     )
     kinds.add_argument("--test", action="store_true", help="measure bundles and baselines on the test speakers instead")
     arguments = parser.parse_args()
     run = json.loads((arguments.run / "run.json").read_text("utf-8"))
     settings = recipe.from_dict(run["recipe"])
     if not isinstance(settings, EncoderRecipe):
-        raise ManifestError(f"{arguments.run} is a run of {settings.name}, expected one of the recipe base")
+        raise ManifestError(f"{arguments.run} is a run of {settings.name}. Expected a run of the recipe base.")
     place, names = arguments.student or arguments.run, []
     if arguments.student:
         fast, names = recipe.load("fast"), _left_out_of(arguments.student)

@@ -1,9 +1,9 @@
-"""Rebuild the bundles that ship, from a folder of real speech: ``make model SPEECH=DIR``.
+"""Rebuilds the shipped bundles from a folder of corpora: ``make model SPEECH=DIR``.
 
-All corpora of the folder become one manifest, split by speaker. ``voxtrait-base`` is trained on all of them by the
-recipe ``base``. ``voxtrait-fast`` is trained by the recipe ``fast``, on a smaller encoder that is fitted to CAM++.
-``voxtrait-diary`` is trained on the pictures of Common Voice by the two recipes of the diary, whose graphs become one
-bundle. All are evaluated on the same test speakers.
+All corpora of the folder become one manifest, split by speaker. The recipe ``base`` trains ``voxtrait-base`` on all of
+them. The recipe ``fast`` trains ``voxtrait-fast`` on a smaller encoder that is fitted to CAM++. The recipes
+``diary-gender`` and ``diary-age`` train the spectrogram CNNs (baseline) on the images of Common Voice; their merged
+graphs are ``voxtrait-diary``. All bundles are evaluated on the same test speakers.
 """
 
 import argparse
@@ -34,9 +34,7 @@ from voxtrait.training.run import headline
 from voxtrait.training.voices.ensemble import ENCODER
 
 DIARY: Final = "voxtrait-diary"
-DESCRIPTION: Final = (
-    "The two networks of the diary in one bundle, on one picture: gender, and gender with decade of age"
-)
+DESCRIPTION: Final = "Two spectrogram CNNs (baseline) on one mel-spectrogram image: gender, and gender with age group"
 SEED: Final = 1
 COMMON_VOICE: Final = ("common-voice", "cv-")
 
@@ -50,19 +48,19 @@ def build(
     jobs: int = 1,
     label: str | None = None,
 ) -> Bundle:
-    """Run the whole way from a folder of corpora to a bundle.
+    """Build a shipped bundle from a folder of corpora.
 
     Args:
-        speech: holds corpora.
-        out: working folder; a second run continues where the first was stopped.
+        speech: folder of corpora.
+        out: working folder; an interrupted run is resumed.
         bundle: ``base``, ``fast`` or ``diary``.
-        overrides: ``key=value`` for the recipes.
-        jobs: processes.
-        label: of progress lines; ``None`` for none.
+        overrides: ``key=value`` strings for the recipes.
+        jobs: number of processes.
+        label: label of the progress lines; ``None`` shows no progress.
 
     Raises:
         NothingToDoError: if there is no Common Voice in the folder.
-        ManifestError: if the check of the manifest finds something fatal.
+        ManifestError: if the check of the manifest finds fatal errors.
     """
     table = out / "manifest.parquet"
     if not table.is_file():
@@ -70,7 +68,7 @@ def build(
     checked = integrity.check(table, jobs=jobs, label=label and "check")
     print(json.dumps(checked.to_dict(), indent=1), file=sys.stderr)
     if checked.fatal:
-        raise ManifestError(f"{table} has fatal findings, which stand above: mend the corpora before a bundle is made")
+        raise ManifestError(f"{table} has fatal findings, shown above. Correct the corpora, then run again.")
     if bundle == "diary":
         return diary(table, out, overrides=overrides, jobs=jobs, label=label)
     if bundle == "fast" and not (out / bundle / ENCODER).is_file():
@@ -83,8 +81,10 @@ def build(
 
 
 def speakers_split(speech: Path) -> pl.DataFrame:
-    """Join every corpus of a folder into one table and split it by speaker: Common Voice as a whole, whose speakers
-    occur in several releases, and then the others, so that neither moves the other's test speakers.
+    """Import all corpora of a folder into one table, split by speaker.
+
+    Common Voice is split as a whole, because its speakers occur in several releases. The other corpora are split
+    separately, so that neither split changes the test speakers of the other.
 
     Raises:
         NothingToDoError: if there is no Common Voice in the folder.
@@ -93,14 +93,13 @@ def speakers_split(speech: Path) -> pl.DataFrame:
     for source in find(speech):
         folders[source.corpus.startswith(COMMON_VOICE)].append(source.folder)
     if not folders[True]:
-        raise NothingToDoError(f"no Common Voice in {speech}: expected folders such as cv-corpus-6.1-2020-12-11")
+        raise NothingToDoError(f"No Common Voice in {speech}. Expected folders such as cv-corpus-6.1-2020-12-11.")
     parts = [split(import_corpora(some).table, seed=SEED) for some in folders.values() if some]
     return pl.concat(parts, how="diagonal_relaxed")
 
 
 def diary(table: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int = 1, label: str | None = None) -> Bundle:
-    """Train the two recipes of the diary on the pictures of Common Voice and join them; arguments as for
-    :func:`build`."""
+    """Train the two spectrogram CNNs on the images of Common Voice and merge them; arguments as for :func:`build`."""
     is_common_voice = pl.any_horizontal(pl.col("corpus").str.starts_with(name) for name in COMMON_VOICE)
     rows = manifest.read(table).filter(is_common_voice)
     own = out / "common-voice.parquet"
@@ -122,14 +121,14 @@ def diary(table: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int = 
 
 
 def join(runs: Sequence[Bundle], folder: Path) -> Bundle:
-    """Describe the bundle of several bundles for the same pictures.
+    """Return the description of a bundle that merges several bundles with the same input.
 
     Raises:
         BundleError: if their front ends differ.
     """
     first = runs[0]
     if any(run.front_end != first.front_end for run in runs):
-        raise BundleError("got bundles with different front ends, expected the same for all")
+        raise BundleError("Got bundles with different front ends. Expected the same front end for all.")
     outputs: dict[str, tuple[str, ...]] = {}
     calibration: dict[str, Any] = {}
     for run in runs:
@@ -151,8 +150,8 @@ def join(runs: Sequence[Bundle], folder: Path) -> Bundle:
 
 
 def main() -> None:
-    """Build, and put the bundle into the package."""
-    parser = argparse.ArgumentParser(description="Rebuild the bundle that ships.")
+    """Build a bundle, and copy it into the package."""
+    parser = argparse.ArgumentParser(description="Rebuild a shipped bundle from a folder of corpora.")
     parser.add_argument("speech", type=Path, help="folder of corpora")
     parser.add_argument("out", type=Path, help="working folder")
     parser.add_argument("--bundle", choices=("base", "fast", "diary"), default="base")

@@ -1,8 +1,7 @@
-"""What rooms, microphones, noise, telephones and codecs do to a recording, made up from a seed; never a shift of pitch
-or formants, which would change the label.
+"""Augments speech with rooms, microphones, noise, telephones and codecs, from a seed.
 
-Each function takes and gives a mono signal at 16 kHz, ``(samples,)`` float32, of the same length. :func:`disturb`
-draws a chain of them.
+It never shifts pitch or formants, because that would change the label. Each function maps a mono signal at 16 kHz,
+``(samples,)`` float32, to one of the same length. :func:`disturb` applies a random chain of them.
 """
 
 import dataclasses
@@ -19,21 +18,20 @@ from voxtrait.audio.signals import SAMPLING_RATE, Signal, resample
 from voxtrait.synthetic.sounds import NOISES, noise
 
 TELEPHONE_RATE: Final = 8000  # Hz
-LOUDEST: Final = 0.9  # peak at which signals go to a codec
-THRIFTIEST: Final = 0.999  # libsndfile refuses mp3 from 0.99995 on
+LOUDEST: Final = 0.9  # peak of the input of a codec
+THRIFTIEST: Final = 0.999  # maximum compression level: libsndfile refuses mp3 from 0.99995
 CODECS: Final[dict[str, dict[str, Any]]] = {
     "mp3": {"format": "MP3", "bitrate_mode": "CONSTANT"},
     "opus": {"format": "OGG", "subtype": "OPUS"},
     "gsm": {"format": "WAV", "subtype": "GSM610"},
     "ulaw": {"format": "WAV", "subtype": "ULAW"},
 }
-"""The codecs that libsndfile has, by the arguments of ``soundfile.write``; the last two are telephones' and go with
-8 kHz."""
+"""Codecs of libsndfile as arguments of ``soundfile.write``; the last two are telephone codecs and need 8 kHz."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Chances:
-    """How often each kind of disturbance comes, as probabilities."""
+    """Probability of each kind of augmentation."""
 
     room: float = 0.3
     colour: float = 0.5
@@ -45,13 +43,13 @@ class Chances:
 
 
 def disturb(signal: Signal, others: Sequence[Signal], rng: np.random.Generator, chances: Chances) -> Signal:
-    """Draw a chain: room, microphone, noise, babble, overload, telephone, codec, each with its own probability.
+    """Augment a signal with a random chain of room, microphone, noise, babble, overload, telephone and codec.
 
     Args:
         signal: ``(samples,)`` float32 at 16 kHz, not all zero.
         others: recordings of other people, for babble.
-        rng: the only source of chance.
-        chances: of each link of the chain.
+        rng: the only source of randomness.
+        chances: probability of each step of the chain.
     """
     if rng.random() < chances.room:
         signal = room(signal, rng.uniform(0.1, 0.8), rng.uniform(-3.0, 15.0), rng)
@@ -72,18 +70,19 @@ def disturb(signal: Signal, others: Sequence[Signal], rng: np.random.Generator, 
 
 
 def room(signal: Signal, rt60_s: float, direct_db: float, rng: np.random.Generator) -> Signal:
-    """Add the reverberation of a room: Gaussian noise that decays exponentially, as the late part of a room's response
-    does (Polack, "La transmission de l'énergie sonore dans les salles", 1988).
+    """Add reverberation: the room response is Gaussian noise with exponential decay.
+
+    The late part of real responses is similar (Polack, "La transmission de l'énergie sonore dans les salles", 1988).
 
     Args:
         signal: ``(samples,)``.
         rt60_s: seconds in which the sound decays by 60 dB.
         direct_db: level of the direct sound over the reverberation, in dB.
-        rng: of the response.
+        rng: random generator of the response.
     """
     n = max(2, int(rt60_s * SAMPLING_RATE))
     tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
-    # air and walls take the high frequencies first
+    # air and walls absorb high frequencies first
     tail = scipy.signal.lfilter([1.0], [1.0, -rng.uniform(0.0, 0.7)], tail)
     tail[: int(rng.uniform(0.001, 0.02) * SAMPLING_RATE)] = 0.0
     tail *= 10 ** (-direct_db / 20) / max(float(np.sqrt(np.sum(tail**2))), 1e-9)
@@ -92,12 +91,12 @@ def room(signal: Signal, rt60_s: float, direct_db: float, rng: np.random.Generat
 
 
 def colour(signal: Signal, depth_db: float, rng: np.random.Generator) -> Signal:
-    """Give the recording another microphone: a smooth random gain over log frequency and, at times, a high-pass.
+    """Simulate another microphone: a smooth random gain over log frequency, and sometimes a high-pass.
 
     Args:
         signal: ``(samples,)``.
-        depth_db: standard deviation of the gain at the six points that it is drawn at (60 Hz to 8 kHz).
-        rng: of the gain.
+        depth_db: standard deviation of the gain at six frequencies (60 Hz to 8 kHz), in dB.
+        rng: random generator of the gain.
     """
     points = np.geomspace(60.0, SAMPLING_RATE / 2, 6)
     gains = rng.normal(0.0, depth_db, len(points)) * 0.7
@@ -113,7 +112,7 @@ def colour(signal: Signal, depth_db: float, rng: np.random.Generator) -> Signal:
 
 
 def babble(others: Sequence[Signal], n: int, rng: np.random.Generator) -> Signal:
-    """Mix three to six other voices, each from a place of its own, to ``(n,)``."""
+    """Mix three to six other voices, each from a random position, to ``(n,)``."""
     mixed = np.zeros(n, dtype=np.float32)
     for at in rng.choice(len(others), size=min(len(others), int(rng.integers(3, 7))), replace=False):
         other = others[int(at)]
@@ -123,7 +122,12 @@ def babble(others: Sequence[Signal], n: int, rng: np.random.Generator) -> Signal
 
 
 def mix(signal: Signal, other: Signal, snr_db: float) -> Signal:
-    """Add another signal of the same length so that the first is ``snr_db`` dB above it.
+    """Add another signal at a signal-to-noise ratio.
+
+    Args:
+        signal: ``(samples,)``.
+        other: ``(samples,)``, the signal to add.
+        snr_db: level of ``signal`` relative to ``other``, in dB.
 
     Examples:
         >>> ones = np.ones(4, np.float32)
@@ -137,13 +141,13 @@ def mix(signal: Signal, other: Signal, snr_db: float) -> Signal:
 
 
 def overload(signal: Signal, over_db: float) -> Signal:
-    """Cut off what lies above a level ``over_db`` dB under the peak, as an overloaded microphone does."""
+    """Clip at a level ``over_db`` dB below the peak, like an overloaded microphone."""
     limit = float(np.abs(signal).max()) * 10 ** (-over_db / 20)
     return np.clip(signal, -limit, limit)
 
 
 def telephone(signal: Signal, kind: str) -> Signal:
-    """Send a signal through 8 kHz, 300 to 3400 Hz and, by ``kind``, ``gsm``, ``ulaw`` or ``none``."""
+    """Simulate a telephone: 8 kHz, 300 to 3400 Hz, and the codec ``kind``: ``gsm``, ``ulaw`` or ``none``."""
     narrow = resample(signal, SAMPLING_RATE, TELEPHONE_RATE)
     sections = scipy.signal.butter(2, (250.0, 3500.0), "bandpass", fs=TELEPHONE_RATE, output="sos")
     narrow = np.asarray(scipy.signal.sosfilt(sections, narrow), dtype=np.float32)
@@ -171,5 +175,5 @@ def _coded(signal: Signal, rate: int, kind: str, thrift: float | None) -> Signal
 
 
 def _fit(signal: Signal, n: int) -> Signal:
-    """Cut or pad with zeros to ``(n,)``: codecs work in blocks of their own."""
+    """Cut or zero-pad to ``(n,)``, because codecs change the length to whole blocks."""
     return np.pad(signal[:n], (0, max(0, n - len(signal))))

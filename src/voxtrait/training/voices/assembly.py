@@ -2,10 +2,10 @@
 
 Weights have 8 bits with a scale for each output channel, activations 8 bits with a range measured on real speech
 (Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference", CVPR
-2018). Batch normalisations are folded into the convolution before them. Before a layer of a densely connected block
-there is none. There the normalisation is a product and a sum in 32 bits, and the quantiser after it replaces the
-rectifier: negative values become 0. Channels are the last axis throughout, as the runtime's 8-bit convolutions need it.
-Only the first picture is transposed.
+2018). Batch normalisations are folded into the preceding convolution. A layer of a densely connected block has no
+preceding convolution. There the normalisation is a product and a sum in 32 bits, and the following quantiser replaces
+the rectifier: negative values become 0. Channels are always the last axis, as the runtime's 8-bit convolutions need.
+Only the input is transposed.
 """
 
 from collections.abc import Mapping
@@ -25,10 +25,10 @@ from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, DenseLayer, Re
 
 OPSET: Final = 18
 RUNTIME: Final = "com.microsoft"  # domain of the runtime's own operators
-STEPS: Final = 127  # of a weight to either side of 0
-HALF_STEPS: Final = 63  # … where sums of products with all 8 bits would overflow on processors without VNNI
-LEVELS: Final = 255  # of an activation
-FIDELITY: Final = 0.98  # mean correlation of the values of summaries before and after quantisation
+STEPS: Final = 127  # quantisation steps of a weight on each side of 0
+HALF_STEPS: Final = 63  # the same if products with all 8 bits would overflow on processors without VNNI
+LEVELS: Final = 255  # quantisation steps of an activation
+FIDELITY: Final = 0.98  # minimum mean correlation of summaries before and after quantisation
 Ranges = Mapping[str, tuple[float, float]]
 
 
@@ -41,21 +41,21 @@ class Coded(NamedTuple):
 
 
 def graph(network: CamPlus, seen: list[Array], real: list[Array], *, smallest: bool = False) -> bytes:
-    """Write a network as a graph.
+    """Write a network as a graph in 8 bits.
 
     Args:
-        network: trained.
+        network: trained network.
         seen: windows ``(n, frames, bands)`` of training speakers, which give the range of every activation.
-        real: windows to check the graph with.
-        smallest: whether the masks and the speaker embedding have 8 bits, too; otherwise they have 32. The summary of a
-            window then depends slightly on the other windows of the batch, whose values set the range.
+        real: windows for checking the graph.
+        smallest: whether masks and speaker embedding also have 8 bits instead of 32. The summary of a window then
+            depends slightly on the other windows of the batch, because they share the range.
 
     Returns:
         The serialised model: input ``windows`` ``(n, frames, bands)`` of any length, output ``summary`` ``(n,
         192 + 2 * width)``: speaker embedding, mean and spread of the last features over time.
 
     Raises:
-        BundleError: if the summaries of graph and network correlate by less than :data:`FIDELITY`.
+        BundleError: if the summaries of graph and network correlate by less than 0.98 (``FIDELITY``).
     """
     model = Assembly(network, ranges_of(network, seen), smallest=smallest).model()
     session = runtime.session(model.SerializeToString(), threads=0)
@@ -64,12 +64,12 @@ def graph(network: CamPlus, seen: list[Array], real: list[Array], *, smallest: b
     found = np.concatenate([session.run(["summary"], {"windows": windows})[0] for windows in real])
     fidelity = correlation(expected, found)
     if not fidelity >= FIDELITY:
-        raise BundleError(f"summaries correlate by {fidelity:.3f} after quantisation, expected {FIDELITY} or more")
+        raise BundleError(f"Summaries correlate by {fidelity:.3f} after quantisation. Expected {FIDELITY} or more.")
     return bytes(model.SerializeToString())
 
 
 def correlation(expected: Array, found: Array) -> float:
-    """Average the correlations of the columns of two arrays ``(n, d)``; constant columns are left out."""
+    """Return the mean correlation of the columns of two arrays ``(n, d)``; constant columns are left out."""
     a, b = expected - expected.mean(0), found - found.mean(0)
     norm = np.sqrt((a**2).sum(0) * (b**2).sum(0))
     varies = (a**2).sum(0) > 1e-6
@@ -77,10 +77,10 @@ def correlation(expected: Array, found: Array) -> float:
 
 
 def ranges_of(network: CamPlus, seen: list[Array]) -> dict[str, tuple[float, float]]:
-    """Find the least and the greatest value that each module of a network gives, 0 included.
+    """Return the minimum and maximum output of each module of a network, 0 included.
 
     Args:
-        network: trained.
+        network: trained network.
         seen: windows ``(n, frames, bands)`` of real speech.
     """
     found: dict[str, tuple[float, float]] = {}
@@ -107,7 +107,7 @@ def ranges_of(network: CamPlus, seen: list[Array]) -> dict[str, tuple[float, flo
 
 
 def folded(layer: nn.Conv1d | nn.Conv2d, norm: nn.Module | None) -> tuple[Array, Array]:
-    """Give weights and biases of a convolution that includes the normalisation after it."""
+    """Return weights and biases of a convolution with the following normalisation folded in."""
     weights = _values(layer.weight)
     if norm is None:
         return weights, np.zeros(len(weights), np.float32)
@@ -116,7 +116,7 @@ def folded(layer: nn.Conv1d | nn.Conv2d, norm: nn.Module | None) -> tuple[Array,
 
 
 def scale_and_shift(norm: Any) -> tuple[Array, Array]:
-    """Give the factor and the summand of a batch normalisation: ``(channels,)`` each."""
+    """Return the factor and the summand of a batch normalisation: ``(channels,)`` each."""
     scale = _values(norm.weight) / np.sqrt(_values(norm.running_var) + norm.eps)
     return scale.astype(np.float32), (_values(norm.bias) - _values(norm.running_mean) * scale).astype(np.float32)
 
@@ -129,8 +129,8 @@ class Assembly:
     """Builds the nodes and constants of a graph.
 
     Args:
-        network: trained.
-        ranges: of the activations, by the name of the module that they come from.
+        network: trained network.
+        ranges: name of a module → range of its activations.
         smallest: as for :func:`graph`.
     """
 
@@ -179,11 +179,11 @@ class Assembly:
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIME, 1)]
         model = helper.make_model(made, opset_imports=opsets, ir_version=9)
-        # known shapes halve the time in which the runtime opens the graph: its memory planner compares fewer tensors
+        # known shapes halve the loading time of the graph: the runtime's memory planner compares fewer tensors
         return onnx.shape_inference.infer_shapes(model)
 
     def front(self) -> Coded:
-        """Add the two-dimensional part: it gives ``(n, frames, flat)``, with ``(n, frames, bands, planes)`` inside."""
+        """Add the two-dimensional part, with output ``(n, frames, flat)`` and ``(n, frames, bands, planes)`` inside."""
         front: Any = self.network.front
         pads = [1, 1, 1, 1]
         picture = self.add("Unsqueeze", ["windows", "1"], "picture")
@@ -214,10 +214,10 @@ class Assembly:
         """Add a layer of a block, ``(n, steps, inside)`` → ``(n, steps, growth)``.
 
         Args:
-            x: outputs of all layers before.
+            x: outputs of all previous layers.
             module: the layer.
-            name: of the layer.
-            matrices: of :meth:`segments`; ``None`` where a mask's near context is the whole window.
+            name: name of the layer.
+            matrices: result of :meth:`segments`; ``None`` if a mask's near context is the whole window.
         """
         coded = self.coded(self.normed(x, module.norm, f"{name}.norm"), f"{name}.norm", rectified=True)
         coded = self.convolution(coded, f"{name}.narrow_norm", *folded(module.narrow, module.narrow_norm))
@@ -233,7 +233,7 @@ class Assembly:
         weights, biases = _values(module.context.weight).T, _values(module.context.bias)
         if matrices:
             context = self.add("MatMul", [matrices[0], self.plain(coded)], f"{name}.context.means")
-        else:  # the sum of the means over the window and over all steps, which are the same
+        else:  # the means over the window and over all steps are the same here: their sum is twice the mean
             context, weights = self.add("ReduceMean", [self.plain(coded), "1"], f"{name}.context.means"), 2 * weights
         context = self.add("Relu", [self.product(context, weights, biases, f"{name}.context")], f"{name}.context.relu")
         mask = self.product(context, _values(module.mask.weight).T, _values(module.mask.bias), f"{name}.mask")
@@ -279,8 +279,10 @@ class Assembly:
         return [self.add("Squeeze", [mean, "1"], "summary.mean.flat"), spread]
 
     def voice(self, found: str) -> str:
-        """Add the speaker embedding, ``(n, 2 * width)`` → ``(n, 192)``. It is linear, so the mean of the embeddings of
-        windows is the embedding of their mean."""
+        """Add the speaker embedding, ``(n, 2 * width)`` → ``(n, 192)``.
+
+        It is linear, so the mean of the windows' embeddings is the embedding of their mean.
+        """
         norm: Any = self.network.embedding_norm
         gain = 1 / np.sqrt(_values(norm.running_var) + norm.eps)
         weights = (_values(self.network.embedding.weight) * gain[:, None]).T
@@ -289,7 +291,7 @@ class Assembly:
     def plane(
         self, x: Coded, name: str, layer: nn.Conv2d, norm: nn.Module, *, rectified: bool = True, **attributes: Any
     ) -> Coded:
-        """Add a two-dimensional convolution: torch has bands before time, the graph time before bands."""
+        """Add a two-dimensional convolution: bands precede time in torch, time precedes bands in the graph."""
         weights, biases = folded(layer, norm)
         return self.convolution(x, name, weights.transpose(0, 1, 3, 2), biases, rectified=rectified, **attributes)
 
@@ -300,11 +302,11 @@ class Assembly:
 
         Args:
             x: the input, channels last.
-            name: of the module that gives the range of the output.
+            name: name of the module that gives the range of the output.
             weights: ``(out, in, …)``.
             biases: ``(out,)``.
             rectified: whether negative values become 0.
-            attributes: of the operator.
+            attributes: attributes of the operator.
         """
         largest = np.abs(weights).reshape(len(weights), -1).max(1)
         steps = (np.maximum(largest, 1e-12) / STEPS).astype(np.float32)
@@ -326,8 +328,10 @@ class Assembly:
         return self.add("Add", [self.add("Mul", [x, f"{name}.gain"], f"{name}.scaled"), f"{name}.shift"], f"{name}.32")
 
     def product(self, x: str, weights: Array, biases: Array, name: str) -> str:
-        """Add a product of an input with weights ``(in, out)``, in 32 bits. In the smallest graph, weights and input
-        have 8 bits, and the input's range is that of the batch."""
+        """Add a product of an input with weights ``(in, out)``, in 32 bits.
+
+        In the smallest graph, weights and input have 8 bits, and the batch gives the range of the input.
+        """
         self.constants[f"{name}.b"] = biases
         if not self.smallest:
             self.constants[f"{name}.w"] = weights
@@ -342,7 +346,7 @@ class Assembly:
         return self.add("DynamicQuantizeMatMul", inputs, name, domain=RUNTIME)
 
     def coded(self, x: str, name: str, *, rectified: bool) -> Coded:
-        """Add the conversion from 32 to 8 bits, in the range of a module."""
+        """Add the conversion from 32 to 8 bits, with the range of a module."""
         scale, zero = self.grid(name, rectified=rectified)
         return Coded(self.add("QuantizeLinear", [x, scale, zero], f"{name}.coded"), scale, zero)
 
@@ -351,7 +355,7 @@ class Assembly:
         return self.add("DequantizeLinear", list(x), f"{x.tensor}.plain")
 
     def grid(self, name: str, *, rectified: bool) -> tuple[str, str]:
-        """Give scale and zero of an activation; a rectified one has no values below 0."""
+        """Return scale and zero point of an activation; a rectified one has no values below 0."""
         low, high = self.ranges[name]
         low = 0.0 if rectified else min(low, 0.0)
         scale = max(high - low, 1e-6) / LEVELS

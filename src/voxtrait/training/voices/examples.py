@@ -1,4 +1,4 @@
-"""Turns a manifest's labels and the summaries of its clips into training data of the heads: folds, weights, targets."""
+"""Training data of the heads from labels and summaries of clips: folds, weights, contradicted labels."""
 
 import dataclasses
 import hashlib
@@ -12,33 +12,33 @@ from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.voices.heads import Examples
 
-# voices break and settle before it; from this age a voice that contradicts its gender label is taken for a wrong label
+# voices change before this age; from this age on, a voice that contradicts its gender label indicates a wrong label
 SETTLED_YEARS: Final = 20.0
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """Labelled clips with their summaries, row for row."""
+    """Labelled clips with their summaries, in the same order."""
 
     table: pl.DataFrame  # clip_id, speaker_id, corpus, …, speech_s
     summaries: npt.NDArray[np.float32]  # (views, n, d)
     female: npt.NDArray[np.float32]  # (n,), 1, 0 or NaN
-    years: npt.NDArray[np.float32]  # (n,), middles of age groups where no more is known; NaN
-    exact: Bools  # (n,)
-    speaker: npt.NDArray[np.int64]  # (n,), numbers; a clip without an id is a speaker of its own
-    fold: npt.NDArray[np.int64]  # (n,)
+    years: npt.NDArray[np.float32]  # (n,), the middle of the age group if only that is known; NaN unknown
+    exact: Bools  # (n,), whether the age is known in years
+    speaker: npt.NDArray[np.int64]  # (n,), numbers; each clip without a speaker id counts as its own speaker
+    fold: npt.NDArray[np.int64]  # (n,), number of the speaker fold
 
     def take(self, rows: Bools) -> "Clips":
-        """Keep some rows."""
+        """Return the clips of some rows."""
         cut = {field.name: getattr(self, field.name)[rows] for field in dataclasses.fields(self)[2:]}
         return Clips(self.table.filter(pl.Series(rows)), self.summaries[:, rows], **cut)
 
 
 def clips_of(table: pl.DataFrame, recipe: EncoderRecipe) -> Clips:
-    """Read labels and summaries of a table that :func:`voxtrait.training.voices.summaries.summarise` gave.
+    """Read labels and summaries from the result of :func:`voxtrait.training.voices.summaries.summarise`.
 
-    Clips without a summary, or with neither a gender of the two nor an age, are left out.
+    Clips without a summary are left out, and clips with neither an age nor the gender female or male.
     """
     middle = pl.col("age_group").replace_strict(AGE_GROUPS, AGE_MIDDLES, default=None, return_dtype=pl.Float64)
     known = pl.col("age_years").is_between(0, 99)
@@ -61,7 +61,7 @@ def clips_of(table: pl.DataFrame, recipe: EncoderRecipe) -> Clips:
 
 
 def fold_of(speaker: str, recipe: EncoderRecipe) -> int:
-    """Assign a speaker to a fold by a hash, so that more or fewer speakers beside them change nothing.
+    """Return the fold of a speaker, by a hash, so that it does not depend on the other speakers.
 
     Examples:
         >>> fold_of("speaker-1", EncoderRecipe("base"))
@@ -72,12 +72,12 @@ def fold_of(speaker: str, recipe: EncoderRecipe) -> int:
 
 
 def examples_of(clips: Clips, recipe: EncoderRecipe, contradicted: Bools | None = None) -> Examples:
-    """Weigh clips: speakers with many do not dominate, and both genders weigh the same.
+    """Return training data with clip weights: no speaker dominates, and both genders have the same total weight.
 
     Args:
-        clips: those that may be used for training.
-        recipe: gives the exponents of the weights.
-        contradicted: ``(n,)``, clips whose gender label is not used for training.
+        clips: clips for training.
+        recipe: settings with the exponents of the weights.
+        contradicted: ``(n,)``, mask of the clips whose gender label is not used for training.
     """
     n = len(clips.speaker)
     female = clips.female if contradicted is None else np.where(contradicted, np.float32("nan"), clips.female)
@@ -97,23 +97,26 @@ def examples_of(clips: Clips, recipe: EncoderRecipe, contradicted: Bools | None 
 
 
 def contradictions(clips: Clips, female_logit: npt.NDArray[np.float64], recipe: EncoderRecipe) -> Bools:
-    """Find clips of adult speakers whose gender label their voice strongly contradicts.
+    """Find clips of adult speakers whose voice strongly contradicts the gender label.
 
     Confident learning (Northcutt, Jiang & Chuang, "Confident learning: estimating uncertainty in dataset labels",
-    JAIR 2021), by speaker: the mean logit of the member whose training set lacks the speaker gives the other gender
-    a probability of at least ``recipe.contradiction``. Such labels are left out of the gender loss; nothing else of the
-    clip is, and they stay in every figure.
+    JAIR 2021), by speaker: a label is contradicted if the mean logit of the member that the speaker is held out from
+    gives the other gender a probability of at least ``recipe.contradiction``. Such labels are left out of the gender
+    loss only. The clips still count in the age loss and in every figure.
 
     Args:
-        clips: all of them.
-        female_logit: ``(n,)``, of the member whose training set lacks the clip's speaker.
-        recipe: gives the least probability.
+        clips: all clips.
+        female_logit: ``(n,)``, logit of the member that the clip's speaker is held out from.
+        recipe: settings with the minimum probability.
+
+    Returns:
+        ``(n,)``, whether each clip's label is contradicted.
     """
     count = np.bincount(clips.speaker)
     mean = np.bincount(clips.speaker, female_logit) / np.maximum(count, 1)
     p_female = 1 / (1 + np.exp(-mean[clips.speaker]))
     other = np.where(clips.female == 1, 1 - p_female, p_female)
-    settled = ~(clips.years < SETTLED_YEARS)  # unknown ages too
+    settled = ~(clips.years < SETTLED_YEARS)  # includes unknown ages
     return np.asarray((other >= recipe.contradiction) & settled & ~np.isnan(clips.female))
 
 

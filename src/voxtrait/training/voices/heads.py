@@ -1,9 +1,8 @@
-"""Gender and age from a speaker encoder's summary of a clip: an ensemble whose members are trained together, each
-without its own fold of speakers.
+"""Heads: an ensemble that estimates gender and age from a speaker encoder's summary of a clip.
 
-Every speaker is held out from one member. Calibration is fitted to the predictions of that member: cross-fitting,
-as in the jackknife+ of Barber et al. ("Predictive inference with the jackknife+", Annals of Statistics 2021). What is
-exported is the mean of all members, as one network.
+The members are trained together. Every speaker is held out from one member, and calibration is fitted to the
+predictions of that member: cross-fitting, as in the jackknife+ of Barber et al. ("Predictive inference with the
+jackknife+", Annals of Statistics 2021). The exported network is the mean of all members.
 """
 
 import dataclasses
@@ -24,41 +23,41 @@ from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.schedule import cosine
 from voxtrait.training.voices.campplus import EMBEDDING
 
-KNOTS: Final = 34  # of the smooth distributions over years
+KNOTS: Final = 34  # knots of the smooth distributions over years
 KNOT_YEARS: Final = 4.0  # standard deviation of the bump at each knot, in years
-KNOWN_YEARS: Final = 3.0  # standard deviation of the target where the age is known in years
-EDGE_YEARS: Final = 1.5  # softness of a decade's edges: people of 29 and 30 sound alike
-OUTPUTS: Final = ("gender", "age", "embedding")  # of the graph
-FIDELITY: Final = 0.02  # by which 8 bits may move a logit of age, on average
+KNOWN_YEARS: Final = 3.0  # standard deviation of the target if the age is known in years
+EDGE_YEARS: Final = 1.5  # softness of a decade's edges, in years: people of 29 and 30 sound alike
+OUTPUTS: Final = ("gender", "age", "embedding")  # outputs of the graph
+FIDELITY: Final = 0.02  # maximum mean change of an age logit by 8-bit quantisation
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """What the heads learn from; every array has one entry a clip.
+    """Training data of the heads; every array has one entry per clip.
 
-    ``summaries`` is ``(views, n, d)``: view 0 as recorded, the others disturbed. ``fold`` is the member that is
-    not trained on the clip, and -1 where all are.
+    View 0 of the summaries is as recorded, the others are augmented. ``fold`` is the member that the clip is held out
+    from, or -1 if all members are trained on it.
     """
 
     summaries: npt.NDArray[np.float32]  # (views, n, d)
     female: npt.NDArray[np.float32]  # (n,), 1 female, 0 male, NaN unknown
-    years: npt.NDArray[np.float32]  # (n,), the middle where only the decade is known; NaN unknown
-    exact: npt.NDArray[np.bool_]  # (n,), whether years are known as such
-    gender_weight: npt.NDArray[np.float32]  # (n,), 0 where not used for training
+    years: npt.NDArray[np.float32]  # (n,), the middle of the decade if only that is known; NaN unknown
+    exact: npt.NDArray[np.bool_]  # (n,), whether the age is known in years
+    gender_weight: npt.NDArray[np.float32]  # (n,), 0 if the label is not used for training
     age_weight: npt.NDArray[np.float32]  # (n,)
     fold: npt.NDArray[np.int64]  # (n,)
 
 
 class Heads(nn.Module):
-    """An ensemble of small networks on standardised summaries, each linear with one hidden layer beside it.
+    """Ensemble of small networks on standardised summaries: a linear layer plus one hidden layer each.
 
-    A summary starts with the speaker embedding, which the heads do not use: it is linear in the other values, and holds
+    A summary starts with the speaker embedding, which the heads do not use: it is linear in the other values, and has
     less information about age.
 
     Args:
-        size: values of a summary.
-        members: networks.
-        recipe: hidden units and dropout.
+        size: number of values in a summary.
+        members: number of networks.
+        recipe: settings with hidden units and dropout.
     """
 
     def __init__(self, size: int, members: int, recipe: EncoderRecipe) -> None:
@@ -87,8 +86,10 @@ class Heads(nn.Module):
         return out[..., 0], out[..., 1:] @ self.bumps
 
     def answers(self, summary: Tensor) -> Tensor:
-        """Compute the members' outputs before those of age are spread over years: ``(n, d)`` → ``(members, n, 35)``,
-        the logit of female and the knots of age."""
+        """Map summaries ``(n, d)`` to the members' outputs ``(members, n, 35)``: the logit of female, the knots of age.
+
+        The knots are not yet spread over years.
+        """
         x = ((summary[:, EMBEDDING:] - self.mean) / self.scale).expand(len(self.hidden), -1, -1)
         x = nn.functional.dropout(x, self.input_dropout, self.training)
         hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
@@ -97,13 +98,13 @@ class Heads(nn.Module):
 
 
 class JoinedHeads(nn.Module):
-    """All members as one network, as exported: it computes their mean, with one product for their hidden units.
+    """All members as one network for export: it computes their mean, with one matrix product for all hidden units.
 
-    The mean of the members' outputs for years is taken before the softmax. Each member's normaliser is the same for all
-    years, so that the probabilities are those of the mean of log-probabilities.
+    The members' outputs for years are averaged before the softmax. Each member's normaliser is the same for all years,
+    so the probabilities equal those of the mean of log-probabilities.
 
     Args:
-        heads: trained.
+        heads: trained heads.
     """
 
     mean: Tensor  # (d,)
@@ -132,7 +133,10 @@ class JoinedHeads(nn.Module):
             self.register_buffer(name, value.detach().clone())
 
     def forward(self, summary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Compute the bundle's outputs: gender logits ``(n, 2)``, age logits ``(n, 100)``, embedding ``(n, 192)``."""
+        """Map summaries to the outputs of the bundle: logits of gender ``(n, 2)``, age ``(n, 100)``, and embedding.
+
+        The embedding is ``(n, 192)``.
+        """
         x = (summary[:, EMBEDDING:] - self.mean) * self.gain
         hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
         out = hidden @ self.deep + x @ self.linear + self.bias
@@ -143,17 +147,17 @@ class JoinedHeads(nn.Module):
 
 
 def graph(heads: Heads, real: npt.NDArray[np.float32]) -> bytes:
-    """Write the heads as a graph, the weights of the hidden units in 8 bits: they are most of what is read for a clip.
+    """Write the heads as a graph; the weights of the hidden units, most of the data read per clip, have 8 bits.
 
     Args:
-        heads: trained.
-        real: ``(n, d)``, summaries of real clips to check the graph with.
+        heads: trained heads.
+        real: ``(n, d)``, summaries of real clips for checking the graph.
 
     Returns:
         The serialised model: input ``summary`` ``(n, d)``, outputs :data:`OUTPUTS`.
 
     Raises:
-        BundleError: if the graph differs from the heads, or its quantised form by more than :data:`FIDELITY` on
+        BundleError: if the graph differs from the heads, or its quantised form by more than 0.02 (``FIDELITY``) on
             average.
     """
     joined = JoinedHeads(heads).eval()
@@ -162,14 +166,14 @@ def graph(heads: Heads, real: npt.NDArray[np.float32]) -> bytes:
     model = onnx.load_from_string(whole)
     products = [node for node in model.graph.node if node.op_type == "MatMul"]
     small = export.quantise(model, "MatMul", keep=[node.name for node in products if "hidden" not in node.input])
-    # one by one, as in prediction: all rows of a call are rounded alike
+    # one by one, as in prediction: the rows of a call share the scale of the quantisation
     moved = [
         np.abs(export.run(small, "age", summary=row) - export.run(whole, "age", summary=row)) for row in real[:, None]
     ]
     difference = float(np.mean(moved))
     if not difference <= FIDELITY:
         raise BundleError(
-            f"logits of age differ by {difference:.3f} after quantisation, expected {FIDELITY} on average"
+            f"Age logits differ by {difference:.3f} on average after quantisation. Expected at most {FIDELITY}."
         )
     return small
 
@@ -177,12 +181,13 @@ def graph(heads: Heads, real: npt.NDArray[np.float32]) -> bytes:
 class HeadTraining(lightning.LightningModule):
     """All members with their weighted losses.
 
-    Gender has the cross-entropy. Age has the negative log-likelihood of a soft target beside the continuous ranked
-    probability score (Gneiting & Raftery, JASA 2007), which is the mean absolute error of a distribution.
+    The loss of gender is the cross-entropy. The loss of age is the negative log-likelihood of a smoothed target plus
+    the continuous ranked probability score, which generalises the mean absolute error to distributions (Gneiting &
+    Raftery, "Strictly proper scoring rules, prediction, and estimation", JASA 2007).
 
     Args:
-        recipe: all settings.
-        examples: to train on; kept in memory.
+        recipe: settings.
+        examples: training data, kept in memory.
         steps: optimiser steps of all epochs together.
     """
 
@@ -208,24 +213,25 @@ class HeadTraining(lightning.LightningModule):
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Take a random view of each clip and give the loss of all members together."""
+        """Draw a random view of each clip, and return the loss of all members together."""
         chance = torch.manual_seed((self.recipe.seed * 1_000_003 + self.current_epoch) * 100_003 + at)
         rows = batch.cpu()
         view = torch.randint(len(self.summaries), rows.shape, generator=chance)
         loss = self._loss(self.summaries[view, rows], rows, self.learnt)
-        # all members but one are trained on a clip, and that one is measured on it: per member the two curves compare
+        # all members but one are trained on a clip, and the other one is measured on it; divided by the numbers of
+        # members, the two curves are comparable
         by_member = loss.detach() / (self.recipe.members - 1)
         self.log("train_loss", by_member, on_step=False, on_epoch=True, batch_size=len(rows))
         return loss
 
     def validation_step(self, batch: Tensor, at: int) -> None:
-        """Measure each member on the speakers that it does not learn from."""
+        """Measure each member on its held-out speakers."""
         rows = batch.cpu()
         loss = self._loss(self.summaries[0, rows], rows, self.held_out)
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(rows))
 
     def configure_optimizers(self) -> Any:
-        """AdamW, warmed up over the first tenth of the steps, then a cosine to zero."""
+        """Return AdamW with a warm-up over the first tenth of the steps, then a cosine to zero."""
         return cosine(self.parameters(), self.recipe.learning_rate, self.recipe.weight_decay, self.steps, warm=1 / 10)
 
     def _loss(self, summary: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
@@ -239,20 +245,20 @@ class HeadTraining(lightning.LightningModule):
         ranked = ((logs.exp().cumsum(2) - target.cumsum(1)) ** 2).sum(2)
         age = self.recipe.likelihood * likelihood + self.recipe.ranked * ranked
         by_gender, by_age = weights[:, rows].transpose(1, 2).to(device)
-        # a sum over members, so that each is trained as if it were alone
+        # a sum over members, so that each is trained independently of the others
         loss: Tensor = (by_gender * gender + self.recipe.age_share * by_age * age).sum(0).mean()
         return loss
 
 
 def year_targets(years: npt.NDArray[np.float32], exact: npt.NDArray[np.bool_]) -> Tensor:
-    """Spread each label over the years that it covers.
+    """Return the target distribution over years of each age label.
 
     Args:
-        years: ``(n,)``; the middle of the decade where only that is known; NaN gives zeros.
-        exact: ``(n,)``.
+        years: ``(n,)``, ages; the middle of the decade if only that is known; NaN gives zeros.
+        exact: ``(n,)``, whether the age is known in years.
 
     Returns:
-        ``(n, 100)``, each row a distribution: a narrow bell around a known age, a soft-edged decade otherwise.
+        ``(n, 100)``, one distribution per row: a narrow bell around a known age, otherwise a soft-edged decade.
     """
     middles = torch.arange(len(YEARS)) + 0.5
     known = torch.from_numpy(np.nan_to_num(years)).float()[:, None]

@@ -1,4 +1,4 @@
-"""Summarises clips by the encoder's graph, for the heads: each clip as recorded and several times disturbed.
+"""Computes encoder summaries of clips for the heads: views of each clip as recorded, and augmented ones.
 
 ::
 
@@ -26,9 +26,9 @@ from voxtrait.training.voices.acoustics import Chances, disturb
 SHORTEST_S: Final = 0.4  # seconds of speech below which a clip is not used
 SHORT_S: Final = 1.6  # seconds of view 1, as recorded: calibration for short clips is fitted to it
 SHORTEST_CROP_S: Final = 1.5
-LONGEST_VIEW_S: Final = 4.5  # of a disturbed view: a chain of codecs costs more than the encoder
+LONGEST_VIEW_S: Final = 4.5  # maximum seconds of an augmented view: a chain of codecs takes longer than the encoder
 TOO_LITTLE: Final = "too little speech"
-BABBLERS: Final = 6  # other recordings at hand for babble
+BABBLERS: Final = 6  # other recordings available for babble
 SETTINGS: Final = (
     *("views", "longest_s", "crop", "room", "colour", "noise", "babble", "clip", "telephone", "codec", "seed"),
 )
@@ -38,7 +38,7 @@ SCHEMA: Final = {"speech_s": pl.Float64, "summaries": pl.List(pl.Float32), "mess
 
 @dataclasses.dataclass
 class Summarise:
-    """The job: a file → its summaries, ``views × size`` values in a row, none where there is too little speech."""
+    """Job: file → its summaries, ``views × size`` values in a row; none if there is too little speech."""
 
     encoder: Graph
     recipe: EncoderRecipe
@@ -59,7 +59,7 @@ class Summarise:
         return {"speech_s": seconds, "summaries": np.concatenate(made).tolist(), "message": None}
 
     def view(self, signal: Signal, view: int, path: str) -> Signal:
-        """Make one disturbed view of a clip's speech: by seed, clip and number alone, on whatever machine."""
+        """Make one augmented view of a clip's speech; it depends only on seed, clip and number of the view."""
         stem = int.from_bytes(hashlib.blake2b(Path(path).stem.encode(), digest_size=6).digest(), "big")
         rng = np.random.default_rng([self.recipe.seed, view, stem])
         seconds = len(signal) / SAMPLING_RATE
@@ -73,7 +73,7 @@ class Summarise:
         return disturb(part, Recordings([self.others[int(at)] for at in chosen]), rng, chances)
 
     def summary(self, signal: Signal) -> npt.NDArray[np.float32]:
-        """Average the encoder's summaries over the windows of a signal: ``(f,)``, as the recogniser does."""
+        """Return the mean of the encoder's summaries over the windows of a signal, ``(f,)``, as in prediction."""
         windows = features.windows(signal, self.recipe.front_end)
         return np.asarray(self.encoder(windows)["summary"].mean(axis=0))
 
@@ -89,7 +89,7 @@ def _middle(signal: Signal, seconds: float) -> Signal:
 
 
 class Recordings(Sequence[Signal]):
-    """Recordings that are read on access: most views have no babble."""
+    """Recordings that are read on access, because most views have no babble."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
@@ -110,18 +110,18 @@ def summarise(
     """Summarise all clips of a table; a killed run is resumed where it stopped.
 
     Args:
-        table: a manifest's rows with absolute paths, in an order that is always the same.
-        encoder: file of the graph.
-        recipe: gives the number of views and how they are disturbed.
-        folder: of the shards.
-        jobs: processes; the result does not depend on it.
-        label: of a progress line on standard error.
+        table: rows of a manifest with absolute paths, in a reproducible order.
+        encoder: path of the encoder's graph.
+        recipe: settings with the number of views and their augmentation.
+        folder: folder of the shards.
+        jobs: number of processes; the result does not depend on it.
+        label: label of the progress line on standard error; ``None`` shows no progress.
 
     Returns:
         The table with the columns of :data:`SCHEMA`.
     """
     paths = table["path"].to_list()
-    # babble is made of training speakers only, so that training uses no audio of the others
+    # babble contains training speakers only, so that training uses no audio of the others
     babblers = table.filter(pl.col("split") == "train") if (table["split"] == "train").any() else table
     graph = Graph(encoder, [None, recipe.front_end.n_mels], {"summary": None}, name="windows", optimised=False)
     job = Summarise(graph, recipe, babblers["path"].to_list())
