@@ -1,6 +1,6 @@
 """Tables of the figures in ``bundle.json`` of the shipped bundles, for the pages of explanation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from voxtrait import bundle as bundles
@@ -11,31 +11,18 @@ from voxtrait.labels import GENDERS
 
 NAMES: Final = ("voxtrait-base", "voxtrait-fast", "voxtrait-diary")  # in the order of the tables
 ENCODERS: Final = NAMES[:2]  # with figures by decade in the tables by decade
-FIGURES: Final = {
-    ("gender", "uar_adults"): "gender, adults: UAR",
-    ("gender", "uar"): "gender, all ages: UAR",
-    ("gender", "uar_by_speaker"): "… every speaker counting the same",
-    ("gender", "unsure_adults"): "clips of adults with `unsure`",
-    ("gender", "wrong_sure"): "clips with a wrong gender that is not `unsure`",
-    ("gender", "ece"): "calibration error (ECE) of `p_female`",
-    ("gender", "ece_adults"): "… adults",
-    ("age", "mae"): "age: MAE",
-    ("age", "mae_by_speaker"): "… every speaker counting the same",
-    ("age", "mae_constant"): "… of the best constant guess",
-    ("age", "bias"): "age: mean of estimated minus labelled years",
-    ("age", "pearson"): "age: correlation of estimate and label",
-    ("age", "group_uar"): "age: mean recall of the age groups",
-    ("age", "coverage80"): "labelled age inside the 80 % interval",
-    ("age", "interval_width"): "mean width of the interval",
-}
-CALIBRATION: Final = {
-    ("gender", "ece"): "calibration error (ECE) of `p_female`, all ages",
-    ("gender", "ece_adults"): "… adults",
-    ("gender", "unsure"): "clips with `unsure`, all ages",
-    ("gender", "unsure_adults"): "… adults",
-    ("age", "coverage80"): "labelled age inside the 80 % interval",
-    ("age", "interval_width"): "mean width of the interval",
-}
+FIGURES: Final = (
+    *(("gender", name) for name in ("uar_adults", "uar", "uar_by_speaker", "accuracy", "unsure_adults", "unsure")),
+    *(("gender", name) for name in ("wrong_sure", "ece", "ece_adults")),
+    *(("age", name) for name in ("mae", "mae_by_speaker", "mae_female", "mae_male", "mae_constant", "bias")),
+    *(("age", name) for name in ("pearson", "group_uar", "coverage80", "interval_width")),
+)
+"""Task and figure of each row of the table of all figures."""
+CALIBRATION: Final = (
+    *(("gender", name) for name in ("ece", "ece_adults", "unsure", "unsure_adults")),
+    *(("age", name) for name in ("coverage80", "interval_width")),
+)
+"""The same for the table of calibration."""
 
 
 def figures() -> Iterator[str]:
@@ -83,13 +70,13 @@ def training_data() -> Iterator[str]:
         yield f"| {entry['corpus']} | {entry.get('release') or '–'} | {clips} | {speakers} | {entry['licence']} |"
 
 
-def _by_bundle(rows: Mapping[tuple[str, str], str]) -> Iterator[str]:
+def _by_bundle(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
     found = [bundles.load(name) for name in NAMES]
     yield "| | " + " | ".join(f"`{name}`" for name in NAMES) + " |"
     yield "|---|" + "---|" * len(found)
-    for (task, figure), title in rows.items():
+    for task, figure in rows:
         cells = [wording.interval(bundle.scores[task].get(figure), figure) for bundle in found]
-        yield f"| {title} | " + " | ".join(cells) + " |"
+        yield f"| {task}: {wording.NAMES[task][figure]} | " + " | ".join(cells) + " |"
     yield "| test set: clips | " + " | ".join(_count(bundle, "n_clips") for bundle in found) + " |"
     yield "| test set: speakers | " + " | ".join(_count(bundle, "n_speakers") for bundle in found) + " |"
 
