@@ -111,7 +111,7 @@ def test_the_model_card_has_them(name: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     for (task, figure), value in shown(name).items():
         assert f"\n| {task}: {wording.NAMES[task][figure]} | {value} |\n" in text
-    assert f"\n{test_set(name)}, split `test`, leakage: none." in text
+    assert f"\nTest set: {test_set(name)}, split `test`.\nLeakage: none." in text
 
 
 @pytest.mark.parametrize("name", NAMES)
