@@ -1,4 +1,4 @@
-"""The page in a browser: a voice is recorded, and what it presents as is read off the page."""
+"""The page in a browser: recording, playback, the microphone, and what fails."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def test_a_recording_is_answered_as_its_file_would_be(visit: Visit, tmp_path: Pa
     label = tab.locator(".gender-bar")
     expect(label).to_have_attribute("aria-label", re.compile(r"^Presents as male\. Probability of female 0\.0"))
     low, high = bundle.load().calibration["gender"]["unsure"]
-    zone = re.escape(f"Between {low:.2f} and {high:.2f} the answer would be “unsure”.")
+    zone = re.escape(f"The abstention band is {low:.2f} to {high:.2f}.")
     expect(label).to_have_attribute("aria-label", re.compile(zone))
     tab.wait_for_selector(".player[data-shown=yes]")
     said = json.loads(saved(tab, "footer .button >> nth=1", tmp_path).read_text("utf-8"))
@@ -128,7 +128,9 @@ def test_when_the_live_connection_breaks_the_recording_is_answered_all_the_same(
     tab = visit(before=lambda tab: tab.route_web_socket("**/v1/live", lambda socket: socket.close()))
     tab.click("#record")
     recorded(tab, 2)
-    expect(tab.locator("#notice:not([hidden])")).to_contain_text("the recording goes on")
+    expect(tab.locator("#notice:not([hidden])")).to_contain_text(
+        "The recording continues, and the result appears after you stop."
+    )
     expect(tab.locator("#so-far-gender")).to_have_text("After you stop")
     tab.click("#record")
     tab.wait_for_selector("#single .card.ok")
@@ -139,9 +141,9 @@ def test_when_the_live_connection_breaks_the_recording_is_answered_all_the_same(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("NotAllowedError", "not allowed"),
-        ("NotFoundError", "No microphone"),
-        ("NotReadableError", "could not be opened"),
+        ("NotAllowedError", "The microphone is blocked."),
+        ("NotFoundError", "No microphone was found."),
+        ("NotReadableError", "The microphone could not be opened."),
     ],
 )
 def test_a_microphone_that_does_not_open(visit: Visit, name: str, said: str) -> None:
@@ -157,15 +159,15 @@ def test_where_the_page_may_not_listen(visit: Visit) -> None:
     away += "none(navigator, 'mediaDevices', undefined); none(window, 'isSecureContext', false)"
     tab = visit(before=lambda tab: tab.add_init_script(away))
     tab.click("#record")
-    expect(tab.locator("#notice:not([hidden])")).to_contain_text("behind https")
+    expect(tab.locator("#notice:not([hidden])")).to_contain_text("only on this machine or over https")
 
 
 @pytest.mark.parametrize(
     ("file", "said", "todo"),
     [
-        ("silent.wav", "No speech in it", "Is the right microphone chosen"),
-        ("short.wav", "A little too short", "Say a sentence or two"),
-        ("text.wav", "It could not be read", "does not look like a recording"),
+        ("silent.wav", "No speech found", "Check that the right microphone is selected"),
+        ("short.wav", "Too little speech", "Record a sentence or two"),
+        ("text.wav", "This file could not be read", "This is not a supported audio file"),
     ],
 )
 def test_what_gets_no_answer_is_told_why(visit: Visit, voices: Path, file: str, said: str, todo: str) -> None:
@@ -208,7 +210,7 @@ def test_the_token_is_asked_for_once(browser: Any, address: str, voices: Path, t
         tab = visit("/?", allow="401")
         tab.fill("#token", "wrong-and-long-enough")
         tab.keyboard.press("Enter")
-        tab.locator("#token-note", has_text="not the right one").wait_for()
+        tab.locator("#token-note", has_text="The token was rejected").wait_for()
         tab.fill("#token", "right-and-long-enough")
         tab.keyboard.press("Enter")
         tab.wait_for_selector("body[data-ready=yes]")
@@ -230,5 +232,5 @@ def test_a_file_that_is_too_large_is_not_sent(visit: Visit, voices: Path) -> Non
 
     tab = visit(before=before)
     tab.set_input_files("#files", voices / "a.wav")
-    expect(tab.locator(".todo")).to_have_text(re.compile(re.escape("larger than this server takes (50 kB)")))
+    expect(tab.locator(".todo")).to_have_text(re.compile(re.escape("larger than the limit of this server (50 kB)")))
     assert [url for url in sent if url.endswith("/v1/predict")] == []

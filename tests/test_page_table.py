@@ -1,4 +1,4 @@
-"""Many files on the page: dropped, heard two at a time, sorted, opened, taken away as tables."""
+"""Many files on the page: dropped, processed two at a time, sorted, opened, saved as tables."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ DROP = """async ([names, data]) => {
   const place = document.querySelector(".drop");
   for (const type of ["dragenter", "dragover", "drop"]) {
     place.dispatchEvent(new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }));
-    if (type === "dragover" && document.body.dataset.hanging !== "yes") throw new Error("nothing says: let go");
+    if (type === "dragover" && document.body.dataset.hanging !== "yes") throw new Error("no place to drop is shown");
   }
 }"""
 
@@ -65,7 +65,13 @@ def test_six_files_are_dropped_sorted_and_saved(visit: Visit, voices: Path, tmp_
     expect(tab.locator("#many-count")).to_have_text("6 recordings")
     expected = told(voices, FILES)
     kinds = Counter(row["gender"] or row["status"] for row in expected.values())
-    names = {"female": "female", "male": "male", "unsure": "unsure", "no_speech": "without speech", "error": "not read"}
+    names = {
+        "female": "female",
+        "male": "male",
+        "unsure": "unsure",
+        "no_speech": "without speech",
+        "error": "unreadable",
+    }
     counts = [f"{kinds[kind]} {name}" for kind, name in names.items() if kinds[kind]]
     expect(tab.locator("#counts li")).to_have_text(counts)
     assert kinds["female"] and kinds["male"] and kinds["no_speech"] == kinds["error"] == 1
@@ -142,7 +148,7 @@ def test_a_folder_is_searched(visit: Visit, voices: Path, tmp_path: Path) -> Non
     tab.set_input_files("#folder", folder)
     heard(tab)
     has_names(tab, ["all/silent.wav", "all/x/a.wav", "all/x/c9.wav"])
-    expect(tab.locator("#drop-note")).to_have_text("2 other files were left out.")
+    expect(tab.locator("#drop-note")).to_have_text("2 other files were skipped.")
     expect(tab.locator("#drop-note")).to_be_visible()
 
 
@@ -162,11 +168,11 @@ def test_what_was_not_answered_is_asked_again_and_what_cannot_be_read_is_not(vis
     tab = visit(allow="Failed to load", before=lambda tab: tab.route("**/v1/predict", _gone, times=2))
     tab.set_input_files("#files", [voices / name for name in ("a.wav", "c9.wav", "text.wav")])
     heard(tab)
-    expect(tab.locator("#counts li")).to_have_text(["3 not read"])
+    expect(tab.locator("#counts li")).to_have_text(["3 unreadable"])
     tab.click("text=Try 2 again")
     tab.locator("#counts", has_text="1 female").wait_for()
     heard(tab)
-    expect(tab.locator("#counts li")).to_have_text(["1 female", "1 male", "1 not read"])
+    expect(tab.locator("#counts li")).to_have_text(["1 female", "1 male", "1 unreadable"])
     expect(tab.locator("#many-again")).to_be_hidden()
 
 
@@ -214,7 +220,7 @@ def test_hundreds_are_heard_two_at_a_time(visit: Visit) -> None:
     becomes(tab, "[most, asked]", [2, 300])
     expect(tab.locator("tbody tr")).to_have_count(300)
     expect(tab.locator("#counts li")).to_have_text(["300 female"])
-    expect(tab.locator("#announcer")).to_have_text("All 300 recordings were heard.")
+    expect(tab.locator("#announcer")).to_have_text("All 300 recordings processed.")
     tab.click("#many-clear")
     expect(tab.locator("#many")).to_be_hidden()
     becomes(tab, "document.querySelector('h1').getBoundingClientRect().height > 40", True)
@@ -223,10 +229,10 @@ def test_hundreds_are_heard_two_at_a_time(visit: Visit) -> None:
 def test_what_is_not_heard_yet_can_be_cancelled(visit: Visit, tmp_path: Path) -> None:
     tab = visit(before=lambda tab: stubbed(tab, 4))
     tab.set_input_files("#files", files(20))
-    tab.locator("#many-progress", has_text="4 of 20 heard").wait_for()
+    tab.locator("#many-progress", has_text="4 of 20 processed").wait_for()
     becomes(tab, "[pending, asked]", [2, 6])
     tab.click("#cancel")
-    expect(tab.locator("#many-progress")).to_have_text("Stopped; 16 recordings were not heard.")
+    expect(tab.locator("#many-progress")).to_have_text("Cancelled. 16 recordings were not processed.")
     expect(tab.locator("tbody tr")).to_have_count(4)
     becomes(tab, "pending", 0)  # the two questions that were open have ended, and the page could ask the next
     assert len(json.loads(saved(tab, "#json", tmp_path).read_text("utf-8"))) == 4

@@ -13,7 +13,7 @@ import pytest
 import voxtrait
 from pages import RATE, Visit, becomes, expect, saved
 from test_page_looks import PAPER, SMALL, WIDTH, problems
-from voxtrait import audio, features
+from voxtrait import audio, features, palette
 from voxtrait.recognize.notes import averaged_note
 from voxtrait.synthetic import cohort, speak
 from voxtrait.timelines.formats import ENDINGS, render
@@ -120,7 +120,13 @@ IN_VIEW = """() => {
   const { scrollLeft, scrollWidth, clientWidth } = document.querySelector(".scroll");
   return [scrollLeft / scrollWidth, (scrollLeft + clientWidth) / scrollWidth];
 }"""
-SIGNAL, INK, TAPE = [255, 92, 56], [246, 241, 231], [0, 0, 0]
+
+
+def rgb(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+FEMALE, MALE, TAPE = rgb(palette.FEMALE.dark), rgb(palette.MALE.dark), [0, 0, 0]  # the tape is dark in both themes
 
 
 def at(tab: Any, row: int, share: float) -> tuple[float, float]:
@@ -144,7 +150,7 @@ def test_two_voices_from_the_file_to_the_page(visit: Visit, tmp_path: Path) -> N
         file = saved(tab, ".files button >> nth=0", tmp_path)
         assert (file.name, json.loads(file.read_text("utf-8"))) == ("two.timeline.json", timeline)
     else:
-        expect(tab.locator(".row-labels")).to_contain_text("Pitch in Hz")
+        expect(tab.locator(".row-labels")).to_contain_text("Pitch Hz")
     expect(tab.locator(".player")).to_have_attribute("data-shown", "yes")
 
 
@@ -157,12 +163,12 @@ def test_lanes_by_speaker_coloured_by_gender(visit: Visit, talk: Path) -> None:
         "Music 10.0 s",
     ]
     expect(tab.locator(".row-label")).to_have_text(labels)
-    becomes(tab, COLOUR, SIGNAL, [0, 20 / 120])
-    becomes(tab, COLOUR, INK, [1, 60 / 120])
-    becomes(tab, COLOUR, SIGNAL, [0, 47 / 120])  # both speak
-    becomes(tab, COLOUR, INK, [1, 47 / 120])
-    assert tab.evaluate(COLOUR, [0, 85 / 120]) not in (SIGNAL, INK)
-    assert tab.evaluate(COLOUR, [3, 85 / 120]) not in (SIGNAL, INK, TAPE)  # music
+    becomes(tab, COLOUR, FEMALE, [0, 20 / 120])
+    becomes(tab, COLOUR, MALE, [1, 60 / 120])
+    becomes(tab, COLOUR, FEMALE, [0, 47 / 120])  # both speak
+    becomes(tab, COLOUR, MALE, [1, 47 / 120])
+    assert tab.evaluate(COLOUR, [0, 85 / 120]) not in (FEMALE, MALE)
+    assert tab.evaluate(COLOUR, [3, 85 / 120]) not in (FEMALE, MALE, TAPE)  # music
     expect(tab.locator(".several:not([hidden])")).to_contain_text("several voices")
     expect(tab.locator(".share-names li")).to_have_count(3)
     expect(tab.locator(".timeline header")).to_contain_text("3 speakers · 5 turns")
@@ -309,19 +315,27 @@ def test_pieces_come_one_by_one_and_can_be_cancelled(visit: Visit, talk: Path) -
         tab.evaluate("(line) => window.push(line)", json.dumps(line) + "\n")
     error = {"type": "error", "error": {"code": "too_long", "message": ""}}
     tab.evaluate("(line) => window.push(line)", json.dumps(error) + "\n")
-    tab.locator(".making", has_text="It is longer than this server takes").wait_for()
+    tab.locator(".making", has_text="The recording is longer than the limit of this server").wait_for()
 
 
-def test_one_voice_has_charts_and_its_speech_shaded(visit: Visit, voices: Path) -> None:
+def test_one_voice_has_charts_and_its_speech_shaded(visit: Visit, tmp_path: Path) -> None:
+    audio.write_wav(tmp_path / "a.wav", speak(cohort(4, 3)[0], 6.0, 1), RATE)
     tab = visit()
-    tab.set_input_files("#files", voices / "a.wav")
+    tab.set_input_files("#files", tmp_path / "a.wav")
     tab.locator(".row-label", has_text="Pitch").wait_for()
-    rows = ["Waveform", "Probability of female", "Age in years", "Pitch in Hz"]
+    rows = ["Waveform", "Gender over time", "Age over time", "Pitch"]
     expect(tab.locator(".timeline")).to_be_hidden()  # from the last line of the answer on
     expect(tab.locator(".row-label strong")).to_have_text(rows)
     said = re.compile("gender, age and pitch over time$")
     expect(tab.locator("canvas.shown")).to_have_attribute("aria-label", said)
     expect(tab.locator(".several")).to_be_hidden()
+
+
+def test_a_single_estimate_is_not_drawn_over_time(visit: Visit, voices: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#files", voices / "a.wav")
+    tab.locator(".row-label", has_text="Pitch").wait_for()
+    expect(tab.locator(".row-label strong")).to_have_text(["Waveform", "Pitch"])
 
 
 def test_without_a_timeline_the_rest_is_there(visit: Visit, talk: Path) -> None:

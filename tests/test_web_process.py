@@ -158,7 +158,7 @@ def test_a_port_in_use_is_one_line() -> None:
         port = str(taken.getsockname()[1])
         assert voxtrait_serve("--port", port, "--workers", "1") == (
             2,
-            f"voxtrait: cannot listen at http://127.0.0.1:{port}/: Address already in use; --port 0 takes a free one\n",
+            f"voxtrait: port {port} is in use. Choose another with --port, or 0 for any free port.\n",
         )
 
 
@@ -171,7 +171,7 @@ def test_a_port_in_use_is_one_line() -> None:
         (["--token-file", "/nowhere"], "voxtrait: the token file /nowhere cannot be read: "),
         (["--model", "other"], "voxtrait: No bundle at other. "),
         (["--max-upload", "much"], "got 'much', expected a number of bytes such as 100MB"),
-        (["--host", "no.such.name.invalid", "--no-auth"], "voxtrait: cannot listen at http://no.such.name."),
+        (["--host", "no.such.name.invalid", "--no-auth"], "voxtrait: cannot bind to http://no.such.name."),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line(options: list[str], said: str) -> None:

@@ -208,7 +208,7 @@ def test_another_bundle_answers_and_is_the_active_one(tmp_path: Path) -> None:
             ("small", True), ("voxtrait-base", False), ("voxtrait-diary", False), ("voxtrait-fast", False)
         ]  # fmt: skip
         assert str(tmp_path) not in client.get("/v1/models").text
-        assert "The bundle says no figures of its own." in client.get("/model-card").text
+        assert "The bundle has no evaluation figures." in client.get("/model-card").text
 
 
 def test_unknown_addresses_and_methods_are_json_too(client: TestClient) -> None:
@@ -265,7 +265,7 @@ def test_a_fault_of_our_own_is_500_and_tells_its_log_alone(caplog: pytest.LogCap
         response = send(client, b"fail")
         assert code_of(response) == (500, "internal")
         assert "KeyError" not in response.text
-        (record,) = [one for one in caplog.records if one.getMessage() == "a fault of the server"]
+        (record,) = [one for one in caplog.records if one.getMessage() == "internal server error"]
         assert record.__dict__["id"] == response.headers["x-request-id"]
         assert "a fault of the job's own" in str(record.exc_info)
         assert response.headers["content-security-policy"].startswith("default-src 'none'")

@@ -181,7 +181,7 @@ def test_what_happens_to_a_worker_ends_the_lines_and_nothing_else(
         times = 1 if word == "hang" else 2
         assert f'voxtrait_problems_total{{code="{code}"}} {times}.0' in client.get("/metrics").text
         assert send(client, b"hello").json()["said"] == "hello"
-    assert sum(one.getMessage() == "a fault of the server" for one in caplog.records) == 2 * (code == "internal")
+    assert sum(one.getMessage() == "internal server error" for one in caplog.records) == 2 * (code == "internal")
 
 
 def test_a_client_that_reads_no_line_in_time_is_gone() -> None:

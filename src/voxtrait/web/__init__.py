@@ -1,7 +1,7 @@
-"""The server: one page and a REST interface over a pool of recognisers, on this machine.
+"""The server: web page, REST API and live WebSocket over a pool of worker processes.
 
-``create_app`` makes the application, ``serve`` runs it. Uploads are never stored. A decoder that fails on an upload
-ends at most that one request. docs/how-to/web.md describes how to use the server and how it is protected.
+``create_app`` makes the ASGI application, ``serve`` runs it. Uploads are never stored. A file that crashes or hangs the
+decoder fails only its own request. docs/how-to/web.md describes how to use the server and how it is protected.
 """
 
 from voxtrait.web.app import create_app

@@ -1,4 +1,4 @@
-"""Access control: which clients and host names are accepted, and the security headers of every response.
+"""Access control: tokens, allowed hosts, and security headers.
 
 - ``Host`` must be one of the server's own names. Otherwise another site could point its own name at this machine and
   read the responses (DNS rebinding).
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SUBPROTOCOL: Final = "voxtrait"
-LINGER_S: Final = 20.0  # for which the server still reads the body of a refused request
+LINGER_S: Final = 20.0  # seconds for which the server still reads the body of a refused request
 TOKEN_PREFIX: Final = "token."
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
@@ -41,11 +41,11 @@ _log = logging.getLogger("voxtrait.web")
 
 
 class AccessControl:
-    """Middleware around the application.
+    """Middleware that refuses requests and adds security headers.
 
     Args:
         app: the protected application.
-        settings: names and token.
+        settings: host names and token.
     """
 
     def __init__(self, app: "ASGIApp", settings: Settings) -> None:
@@ -101,9 +101,9 @@ class AccessControl:
                 await self.app(scope, tracked_receive if scope["type"] == "http" else receive, send_with_headers)
                 return
             except Exception as error:
-                problem = RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
+                problem = RequestError("internal", "internal server error: see this X-Request-Id in the server's log")
                 scope["record"].code = problem.code
-                _log.error("a fault of the server", exc_info=error, extra={"id": scope["record"].id})
+                _log.error("internal server error", exc_info=error, extra={"id": scope["record"].id})
                 if begun or scope["type"] == "websocket":
                     raise
         if scope["type"] == "websocket":
@@ -122,16 +122,19 @@ def check(scope: "Scope", settings: Settings) -> RequestError | None:
     host = headers.get("host", "")
     if not allowed(host, settings):
         return RequestError(
-            "wrong_host", f"the server is not called {name_of(host)!r}: start it with --allow-host for that"
+            "wrong_host",
+            f"host name {name_of(host)!r} is not allowed: start the server with --allow-host {name_of(host)}",
         )
     origin = headers.get("origin")
     read_only = scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS")
     if origin is not None and not read_only and urlsplit(origin).netloc.lower() != host.lower():
-        return RequestError("cross_origin", f"the request comes from a page of {origin}, expected the server's own")
+        return RequestError(
+            "cross_origin", f"the request comes from a page at {origin}, expected the server's own page"
+        )
     if settings.token is not None and (scope["path"].startswith("/v1/") or scope["path"] == "/metrics"):
         given = _subprotocol(headers) if scope["type"] == "websocket" else _bearer(headers)
         if not hmac.compare_digest(given.encode(), settings.token.encode()):
-            return RequestError("token", "expected the server's token: -H 'Authorization: Bearer TOKEN'")
+            return RequestError("token", "missing or wrong token: send the header 'Authorization: Bearer TOKEN'")
     return None
 
 
@@ -151,7 +154,7 @@ def allowed(host: str, settings: Settings) -> bool:
         return True
     if settings.local:
         return False
-    try:  # only names can be pointed at another machine, addresses cannot
+    try:  # an address, unlike a name, cannot be pointed at another machine
         ipaddress.ip_address(name)
     except ValueError:
         return False

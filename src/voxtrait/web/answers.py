@@ -1,4 +1,4 @@
-"""The schemas of the responses, with an example each, for OpenAPI."""
+"""The schemas of the responses, with an example for each field, for OpenAPI."""
 
 from typing import Any, Final, Literal
 
@@ -11,27 +11,31 @@ _SHARES: Final = dict(zip(AGE_GROUPS, [0.0, 0.03, 0.29, 0.41, 0.19, 0.06, 0.02, 
 
 
 class UploadAnswer(BaseModel):
-    """What every answer about an upload begins with."""
+    """The first fields of every response to an upload."""
 
-    path: str | None = Field(description="The file's name as it was sent.", examples=["clip.mp3"])
+    path: str | None = Field(description="File name as the client sent it.", examples=["clip.mp3"])
     status: Literal["ok", "no_speech", "too_short"]
     message: str | None = Field(
-        description="The reason if the status is not `ok`. With `ok`: null, or a note, such as averaged channels."
+        description="Reason if the status is not `ok`. With `ok`: null, or a note, such as averaged channels."
     )
 
 
 class PredictionAnswer(UploadAnswer):
-    """What a voice presents as in one clip."""
+    """Gender and age that the voice in a clip presents."""
 
     duration_s: float | None = Field(examples=[4.82])
-    speech_s: float | None = Field(description="Seconds of speech among them.", examples=[3.9])
-    gender: Literal["female", "male", "unsure"] | None = Field(description="As it presents.", examples=["female"])
-    p_female: float | None = Field(description="Calibrated probability.", examples=[0.973])
+    speech_s: float | None = Field(description="Seconds of speech in the clip.", examples=[3.9])
+    gender: Literal["female", "male", "unsure"] | None = Field(
+        description="Presented gender; `unsure`: the probability is inside the abstention band.", examples=["female"]
+    )
+    p_female: float | None = Field(description="Calibrated probability of female.", examples=[0.973])
     age_years: float | None = Field(examples=[34.2])
     age_low: float | None = Field(description="Lower end of the 80 % interval.", examples=[24.0])
     age_high: float | None = Field(description="Upper end of the 80 % interval.", examples=[47.0])
     age_group: str | None = Field(examples=["thirties"])
-    age_groups: dict[str, float] | None = Field(description="Share of each group; sums to 1.", examples=[_SHARES])
+    age_groups: dict[str, float] | None = Field(
+        description="Probability of each age group; sums to 1.", examples=[_SHARES]
+    )
     model: str = Field(examples=["voxtrait-base 2.0"])
     voices: Literal["one", "several"] | None = Field(
         None, description="Whether the clip has one voice or several; null if not examined.", examples=["one"]
@@ -39,33 +43,39 @@ class PredictionAnswer(UploadAnswer):
 
 
 class SpeakerAnswer(BaseModel):
-    """A speaker of a recording. The estimates are null if the speaker speaks alone for less than 0.7 s."""
+    """A speaker of a recording. The estimates are null if the speaker has less than 0.7 s without overlap."""
 
     speaker: str = Field(examples=["S1"])
-    speech_s: float = Field(description="Seconds of speech, overlapping speech included.", examples=[91.3])
-    gender: Literal["female", "male", "unsure"] | None = Field(description="As it presents.", examples=["female"])
-    p_female: float | None = Field(description="Calibrated probability.", examples=[0.99])
+    speech_s: float = Field(description="Seconds of speech, including overlapping speech.", examples=[91.3])
+    gender: Literal["female", "male", "unsure"] | None = Field(
+        description="Presented gender; `unsure`: the probability is inside the abstention band.", examples=["female"]
+    )
+    p_female: float | None = Field(description="Calibrated probability of female.", examples=[0.99])
     age_years: float | None = Field(examples=[41.0])
     age_low: float | None = Field(description="Lower end of the 80 % interval.", examples=[33.0])
     age_high: float | None = Field(description="Upper end of the 80 % interval.", examples=[50.0])
     age_group: str | None = Field(examples=["forties"])
-    age_groups: dict[str, float] | None = Field(description="Share of each group; sums to 1.", examples=[_SHARES])
+    age_groups: dict[str, float] | None = Field(
+        description="Probability of each age group; sums to 1.", examples=[_SHARES]
+    )
 
 
 class SegmentAnswer(BaseModel):
-    """A turn of one speaker, or a part of a recording without a speaker."""
+    """A turn of one speaker, or a segment without a speaker."""
 
     start_s: float = Field(examples=[0.35])
     end_s: float = Field(examples=[4.62])
     speaker: str | None = Field(examples=["S1"])
-    kind: str | None = Field(None, description="Present if there is no speaker.", examples=["music"])
+    kind: str | None = Field(
+        None, description="Kind of a segment without a speaker; otherwise absent.", examples=["music"]
+    )
 
 
 class TimelineAnswer(UploadAnswer):
     """Who speaks when in a recording. `segments` are sorted by start; overlapping speech is several segments."""
 
     duration_s: float | None = Field(examples=[366.2])
-    speech_s: float | None = Field(description="Seconds in which anybody speaks.", examples=[242.0])
+    speech_s: float | None = Field(description="Seconds in which at least one speaker speaks.", examples=[242.0])
     speakers: list[SpeakerAnswer]
     segments: list[SegmentAnswer]
     speaking_s: dict[str, float] = Field(
@@ -73,13 +83,13 @@ class TimelineAnswer(UploadAnswer):
     )
     model: str = Field(examples=["voxtrait-base 2.0"])
     speaking: dict[str, dict[str, dict[str, float]]] = Field(
-        description="By `gender` and `age_group`: seconds and share of each value, with a 95 % interval of the share.",
+        description="Seconds and share of speech for each `gender` and `age_group`, with a 95 % interval of the share.",
         examples=[{"gender": {"female": {"seconds": 140.2, "share": 0.579, "low": 0.49, "high": 0.66}}}],
     )
 
 
 class PieceLine(BaseModel):
-    """A piece of the recording, about 30 s, that has been processed."""
+    """A processed piece of the recording, about 30 s long."""
 
     type: Literal["piece"]
     start_s: float = Field(examples=[30.0])
@@ -87,13 +97,13 @@ class PieceLine(BaseModel):
     at_s: float = Field(description="Seconds processed so far.", examples=[60.0])
     duration_s: float | None = Field(description="Duration of the recording, if the file states it.", examples=[366.2])
     waveform: list[list[float]] = Field(
-        description="Lowest and highest sample of up to 300 equal stretches.", examples=[[[-0.02, 0.03], [-0.4, 0.38]]]
+        description="Lowest and highest sample of up to 300 equal parts.", examples=[[[-0.02, 0.03], [-0.4, 0.38]]]
     )
     spectrogram: str = Field(description="432×96 grey PNG as a data URL.", examples=["data:image/png;base64,iVBOR…"])
 
 
 class PitchAnswer(BaseModel):
-    """Pitch at even steps."""
+    """Fundamental frequency at even steps."""
 
     start_s: float = Field(examples=[0.025])
     step_s: float = Field(examples=[0.01])
@@ -101,7 +111,7 @@ class PitchAnswer(BaseModel):
 
 
 class CourseLine(BaseModel):
-    """One voice over time. Each estimate is from about 3 s of speech around a moment of `at_s`."""
+    """Estimates over time for one voice. Each estimate uses about 3 s of speech around a time of `at_s`."""
 
     type: Literal["course"]
     at_s: list[float] = Field(examples=[[1.5, 2.5]])
@@ -110,13 +120,11 @@ class CourseLine(BaseModel):
     age_low: list[float | None] = Field(examples=[[23.0, 25.0]])
     age_high: list[float | None] = Field(examples=[[46.0, 48.0]])
     pitch: PitchAnswer
-    speech: list[list[float]] = Field(
-        description="Start and end of each stretch counted as speech.", examples=[[[0.35, 4.62]]]
-    )
+    speech: list[list[float]] = Field(description="Start and end of each speech segment.", examples=[[[0.35, 4.62]]])
 
 
 class TimelineLine(BaseModel):
-    """The timeline."""
+    """The timeline of the whole recording."""
 
     type: Literal["timeline"]
     timeline: TimelineAnswer
@@ -126,24 +134,24 @@ class FormatAnswer(BaseModel):
     """The timeline as a file."""
 
     format: str = Field(examples=["rttm"])
-    ending: str = Field(description="Usual ending of the file's name.", examples=[".rttm"])
+    ending: str = Field(description="Usual file name extension.", examples=[".rttm"])
     content: str = Field(examples=["SPEAKER talk 1 0.350 4.270 <NA> <NA> S1 <NA> <NA>\n"])
 
 
 class FormatsLine(BaseModel):
-    """The timeline in the formats of other programs; absent if there are no segments."""
+    """The timeline in the formats of other programs. Not sent unless the status of the timeline is `ok`."""
 
     type: Literal["formats"]
     formats: list[FormatAnswer]
 
 
 class ShownAnswer(BaseModel):
-    """A clip to look at."""
+    """Waveform and spectrogram of a clip."""
 
     duration_s: float = Field(examples=[4.82])
-    shown_s: float = Field(description="What both pictures span: a minute at most.", examples=[4.82])
+    shown_s: float = Field(description="Seconds that waveform and spectrogram cover: at most 60.", examples=[4.82])
     waveform: list[list[float]] = Field(
-        description="Lowest and highest sample of up to 600 equal stretches.", examples=[[[-0.02, 0.03], [-0.4, 0.38]]]
+        description="Lowest and highest sample of up to 600 equal parts.", examples=[[[-0.02, 0.03], [-0.4, 0.38]]]
     )
     spectrogram: str = Field(description="432×288 grey PNG as a data URL.", examples=["data:image/png;base64,iVBOR…"])
 
@@ -154,13 +162,15 @@ class ModelAnswer(BaseModel):
     name: str = Field(examples=["voxtrait-base"])
     version: str = Field(examples=["1.0"])
     title: str = Field(examples=["voxtrait-base 2.0"])
-    active: bool = Field(description="Whether this server answers by it.")
-    unsure: list[float] | None = Field(description="Where p_female is answered 'unsure'.", examples=[[0.33, 0.67]])
+    active: bool = Field(description="Whether this server predicts with it.")
+    unsure: list[float] | None = Field(
+        description="Abstention band of p_female: inside it, gender is `unsure`.", examples=[[0.33, 0.67]]
+    )
     description: str
     tasks: dict[str, list[str]]
     scores: dict[str, Any] = Field(
-        description="Figures of the bundle's evaluation. If present, `age.by_estimate` is the age error by estimated "
-        "decade, and `age.by_group` by labelled decade."
+        description="Evaluation figures of the bundle. If present, `age.by_estimate` is the age error by estimated "
+        "decade, `age.by_group` by labelled decade, and `gender.by_group` the recall of gender by group."
     )
     data: list[dict[str, Any]]
     pretrained: list[dict[str, Any]]
@@ -169,37 +179,37 @@ class ModelAnswer(BaseModel):
 
 
 class LimitsAnswer(BaseModel):
-    """What the server takes."""
+    """The limits of the server."""
 
     max_upload_bytes: int = Field(examples=[100_000_000])
     max_seconds: float = Field(examples=[3600.0])
-    timeout_s: float = Field(description="Seconds of work without progress.", examples=[60.0])
-    auth: bool = Field(description="Whether a token is needed.")
+    timeout_s: float = Field(description="Maximum seconds of processing without progress.", examples=[60.0])
+    auth: bool = Field(description="Whether the server requires a token.")
 
 
 class HealthAnswer(BaseModel):
-    """Whether the server can work."""
+    """Health of the server."""
 
     status: Literal["ok", "down"]
-    workers: int = Field(description="How many are up.", examples=[2])
+    workers: int = Field(description="Number of running workers.", examples=[2])
     version: str = Field(examples=["0.1.0"])
 
 
 class ErrorBody(BaseModel):
-    """What went wrong."""
+    """Code and message of an error."""
 
     code: str = Field(examples=["busy"])
-    message: str = Field(description="What was got, what was expected, what to do.")
+    message: str = Field(description="What was received, what was expected, what to do.")
 
 
 class ErrorAnswer(BaseModel):
-    """Every answer that is no success."""
+    """The form of every error response."""
 
     error: ErrorBody
 
 
 class ErrorLine(ErrorAnswer):
-    """An error after the first line. No line follows."""
+    """An error after the first line. It is the last line."""
 
     type: Literal["error"]
 
@@ -208,7 +218,7 @@ Line = PieceLine | CourseLine | TimelineLine | FormatsLine | ErrorLine
 
 
 def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems that a route may return, by status, with one example for each code."""
+    """Describe the errors of a route for OpenAPI, by status, with one example for each code."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in ("token", "cross_origin", "wrong_host", *codes):
         kind = KINDS[code]
@@ -219,7 +229,10 @@ def refusals(*codes: str) -> dict[int | str, dict[str, Any]]:
         content["application/json"]["examples"][code] = example
         if kind.status == 503:
             response["headers"] = {
-                "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+                "Retry-After": {
+                    "description": "Seconds until the next attempt.",
+                    "schema": {"type": "integer", "minimum": 1},
+                }
             }
     return found
 
@@ -236,7 +249,7 @@ UPLOAD: Final = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "wav, mp3, flac, ogg, opus, m4a or webm.",
+                            "description": "Audio or video file: wav, mp3, flac, ogg, opus, m4a or webm.",
                         }
                     },
                 }
@@ -244,4 +257,4 @@ UPLOAD: Final = {
         },
     }
 }
-"""The body of a request with a file. The server streams it itself, without FastAPI's own parsing."""
+"""The request body with a file. The server parses it as a stream, without FastAPI's parser."""

@@ -1,9 +1,9 @@
-"""The application: the state of a server, and its routes.
+"""Builds the ASGI application: middleware, routes and shared state.
 
 ::
 
     RequestLog ─ AccessControl ─ FastAPI ─┬─ routes ─ uploads ─► UploadFolder ─ Pool ─► workers, each with a Recognizer
-     (what)        (who)                  ├─ live ───► a thread a voice
+                                          ├─ live ───► one thread per session
                                           └─ pages ──► the page, its files, the model card
 """
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from fastapi.responses import JSONResponse
 
 ABOUT: Final = (
-    "Tells the gender and the age a voice presents as. Nothing that is sent is stored. An answer is about a voice in a "
-    "recording, with its error beside it; it is never a statement about a person. A live conversation is at the "
-    "WebSocket `/v1/live`, which OpenAPI cannot describe: see docs/how-to/web.md."
+    "Estimates how a voice presents: gender and age, each with its uncertainty. Uploads are not stored. A prediction "
+    "describes a voice in a recording; it is not a statement about a person. Live estimates are at the WebSocket "
+    "`/v1/live`, which OpenAPI cannot describe: see docs/how-to/web.md."
 )
 
 
 def create_app(
     which: "Recognizer | str | os.PathLike[str] | None" = None, settings: Settings | None = None
 ) -> "FastAPI":
-    """Make the application, for any ASGI server with one process: its own workers do the work.
+    """Build the application for an ASGI server with one process; voxtrait starts its own worker processes.
 
     Args:
-        which: a recogniser, or the folder or name of a bundle; ``None`` for the shipped one.
-        settings: limits and names; workers start when the server does.
+        which: a recognizer, or the folder or name of a bundle; ``None``: the default bundle.
+        settings: limits, host names and token; workers start with the server.
 
     Raises:
-        BundleError: if there is no such bundle.
+        BundleError: if the bundle does not exist or cannot be loaded.
         MissingExtraError: if the extra ``[web]`` is not installed.
 
     Examples:
@@ -75,7 +75,7 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing is sent anywhere
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # no telemetry
     )
     app.state.server = state
     app.include_router(make_router(state))
@@ -101,7 +101,7 @@ async def _refuse(request: "Request", error: Exception) -> "JSONResponse":
 
 
 async def _refuse_http(request: "Request", error: Any) -> "JSONResponse":
-    """Return the response to a request that the framework itself refuses."""
+    """Return the response to a request that the framework refuses, such as an unknown address."""
     code = next((code for code, kind in KINDS.items() if kind.status == error.status_code), "malformed")
     problem = RequestError(code, f"{request.method} {request.url.path}: {KINDS[code].meaning}; see /openapi.json")
     problem.status = error.status_code
@@ -112,4 +112,4 @@ async def _refuse_http(request: "Request", error: Any) -> "JSONResponse":
 async def _handle_gone(request: "Request", error: Exception) -> Any:
     from starlette.responses import Response
 
-    return Response(status_code=499)  # the client has disconnected, so nothing receives it
+    return Response(status_code=499)  # the client has disconnected and does not receive it

@@ -1,4 +1,4 @@
-"""The model card as a page: its purpose, its accuracy and its misuses, from ``bundle.json``."""
+"""The model card as a web page: uses, limitations, accuracy by group and training data, from ``bundle.json``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,14 +8,14 @@ from voxtrait.evaluate import groups, wording
 
 
 def card(bundle: Bundle) -> str:
-    """Write the page.
+    """Write the model card as HTML.
 
     Args:
-        bundle: the active one.
+        bundle: the active bundle.
 
     Examples:
         >>> from voxtrait.bundle import load
-        >>> "<h2>What it must not be used for</h2>" in card(load("voxtrait-diary"))
+        >>> "<h2>Uses and limitations</h2>" in card(load("voxtrait-diary"))
         True
     """
     import jinja2
@@ -32,6 +32,7 @@ def card(bundle: Bundle) -> str:
         outputs=_outputs(bundle),
         tested=wording.tested(bundle.scores),
         figures=list(_figures(bundle.scores)),
+        genders=list(_genders(bundle.scores)),
         decades=list(_decades(bundle.scores)),
         LEAST_SPEAKERS=groups.LEAST_SPEAKERS,
         USES=wording.USES,
@@ -48,8 +49,21 @@ def _outputs(bundle: Bundle) -> str:
     return " and ".join(text for task, text in texts.items() if task in bundle.outputs)
 
 
+def _genders(scores: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the cells of each row of the table of gender by group."""
+    gender = scores.get("gender")
+    rows = gender.get(groups.BY_GROUP) if isinstance(gender, Mapping) else None
+    for group, row in rows.items() if isinstance(rows, Mapping) else ():
+        counts = [f"{row[name]:,}" for name in groups.COUNTS]
+        yield [
+            wording.plain(group),
+            *counts,
+            *(wording.number(row.get(name), name) for name in ("recall", "wrong_sure")),
+        ]
+
+
 def _decades(scores: Mapping[str, Any]) -> Iterator[tuple[str, list[list[str]]]]:
-    """Give the tables of age by decade of a bundle: the heading of the groups, and the cells of each row."""
+    """Yield the tables of age by decade: the heading of the groups, and the cells of each row."""
     for key, kind in groups.AGE_KINDS.items():
         rows = groups.by_decade(scores, key)
         if rows:

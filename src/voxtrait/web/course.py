@@ -1,4 +1,4 @@
-"""Gender, age and pitch of one voice over time, and the parts counted as speech."""
+"""Gender, age and pitch of one voice over time, and its speech segments."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -12,10 +12,10 @@ from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.features import pitch
 from voxtrait.recognize import SHORTEST_S, Recognizer
 
-WINDOW_S: Final = 3.0  # of speech that an estimate is made from
-STEP_S: Final = 1.0  # of speech from estimate to estimate
-MOST_ESTIMATES: Final = 240  # of a recording: in a longer one, the steps are longer
-PITCH_S: Final = 60.0  # seconds with a pitch each 10 ms: in a longer recording, the steps are longer
+WINDOW_S: Final = 3.0  # seconds of speech for one estimate
+STEP_S: Final = 1.0  # seconds of speech between two estimates
+MOST_ESTIMATES: Final = 240  # per recording; longer recordings have longer steps
+PITCH_S: Final = 60.0  # longest recording with a pitch each 10 ms; longer recordings have longer steps
 FRAME: Final = round(speech.FRAME_S * SAMPLING_RATE)
 ESTIMATES: Final = ("p_female", "age_years", "age_low", "age_high")
 
@@ -24,14 +24,14 @@ def course(recognizer: Recognizer, blocks: Iterable[Signal], duration_s: float) 
     """Estimate gender, age and pitch of one voice over time.
 
     Args:
-        recognizer: with a bundle of windows.
+        recognizer: its bundle processes windows of speech.
         blocks: mono at 16 kHz, ``(samples,)`` each.
-        duration_s: of all of them.
+        duration_s: duration of all blocks.
 
     Returns:
-        ``at_s`` and, for each of these moments, ``p_female``, ``age_years``, ``age_low`` and ``age_high``; ``pitch``
+        ``at_s`` and, for each of these times, ``p_female``, ``age_years``, ``age_low`` and ``age_high``; ``pitch``
         with ``start_s``, ``step_s`` and ``hz``, ``None`` where there is no speech or no pitch; ``speech``, the
-        stretches counted as speech, a pair of seconds each. ``None`` if there is less than 0.7 s of speech.
+        start and end of each speech segment in seconds. ``None`` if there is less than 0.7 s of speech.
 
     Examples:
         >>> import voxtrait
@@ -67,7 +67,7 @@ def course(recognizer: Recognizer, blocks: Iterable[Signal], duration_s: float) 
 
 
 class _Estimates:
-    """Estimates from the last seconds of speech, at even steps of speech."""
+    """Makes estimates from the last seconds of speech, at even steps of speech."""
 
     def __init__(self, recognizer: Recognizer, step_s: float) -> None:
         self._recognizer = recognizer
@@ -77,7 +77,7 @@ class _Estimates:
         self._numbers = np.zeros(0, np.intp)  # of those frames
 
     def feed(self, detection: speech.Detection) -> Iterator[dict[str, Any]]:
-        """Take the next part of the signal; yield the estimates that are due."""
+        """Process the next part of the signal; yield the estimates that are due."""
         self._samples = np.concatenate([self._samples, detection.speech.reshape(-1, FRAME)])
         self._numbers = np.concatenate([self._numbers, np.flatnonzero(detection.frames) + self._count])
         self._count += len(detection.frames)
@@ -86,7 +86,7 @@ class _Estimates:
             self._samples, self._numbers = self._samples[self._step :].copy(), self._numbers[self._step :].copy()
 
     def close(self) -> Iterator[dict[str, Any]]:
-        """Yield the one estimate of a signal with less speech than a window."""
+        """Yield one estimate if the signal has less speech than a window."""
         if not self._made and len(self._numbers) * speech.FRAME_S >= SHORTEST_S:
             yield self._estimate(len(self._numbers))
 
@@ -99,7 +99,7 @@ class _Estimates:
 
 
 def _pitch(contour: npt.NDArray[np.float32], every: int, spoken: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Keep one of so many frames of a contour, and of those only frames with speech."""
+    """Keep every ``every``-th frame of a contour, with ``None`` where there is no speech."""
     contour, hop = contour[::every], every * pitch.HOP
     centres = np.arange(len(contour)) * hop + pitch.WINDOW // 2
     inside = spoken[np.minimum(centres // FRAME, len(spoken) - 1)]

@@ -1,10 +1,10 @@
-"""The errors of refused requests: one status and one code each, the same in responses, OpenAPI and documentation."""
+"""The error codes of refused requests, each with its status and meaning, for responses and OpenAPI."""
 
 from typing import Any, Final, NamedTuple
 
 
 class Kind(NamedTuple):
-    """A reason to refuse."""
+    """The status and the meaning of an error code."""
 
     status: int
     meaning: str
@@ -14,33 +14,33 @@ KINDS: Final = {
     "malformed": Kind(400, "the form in the body cannot be read"),
     "token": Kind(401, "the token is missing or wrong"),
     "cross_origin": Kind(403, "the request comes from another site's page"),
-    "not_found": Kind(404, "there is nothing under this address"),
-    "method": Kind(405, "the address is there, and takes another method"),
-    "upload_timeout": Kind(408, "the upload was not over in time"),
-    "too_large": Kind(413, "the upload has more bytes than the server takes"),
-    "not_audio": Kind(415, "the upload is no sound of a known kind"),
-    "not_a_form": Kind(415, "the body is no multipart form, or is compressed as a whole"),
-    "wrong_host": Kind(421, "the server does not answer to this name"),
-    "no_file": Kind(422, "the form has no field called file with a file in it"),
-    "unusable": Kind(422, "the sound is empty, damaged, or cannot be decoded"),
-    "too_long": Kind(422, "the sound has more seconds than the server takes"),
-    "too_big": Kind(422, "decoding takes more memory than a worker has"),
-    "too_slow": Kind(422, "the work made no progress for longer than the server allows"),
+    "not_found": Kind(404, "nothing found at this address"),
+    "method": Kind(405, "the address requires another method"),
+    "upload_timeout": Kind(408, "the upload took too long"),
+    "too_large": Kind(413, "the upload exceeds the size limit of the server"),
+    "not_audio": Kind(415, "the upload is not audio in a supported format"),
+    "not_a_form": Kind(415, "the body is not a multipart form, or has a Content-Encoding"),
+    "wrong_host": Kind(421, "the host name is not allowed"),
+    "no_file": Kind(422, "the form has no file in the field 'file'"),
+    "unusable": Kind(422, "the audio is empty, damaged, or cannot be decoded"),
+    "too_long": Kind(422, "the audio exceeds the duration limit of the server"),
+    "too_big": Kind(422, "decoding needs more memory than a worker has"),
+    "too_slow": Kind(422, "processing made no progress within the time limit"),
     "decoder_crashed": Kind(422, "the decoder crashed on this file"),
-    "internal": Kind(500, "a fault of the server"),
-    "unsupported": Kind(501, "the model of this server cannot do this"),
+    "internal": Kind(500, "internal server error"),
+    "unsupported": Kind(501, "the model of this server does not support this"),
     "busy": Kind(503, "the queue is full: try again after Retry-After seconds"),
-    "interrupted": Kind(503, "the worker was killed, or the server is short of memory or disk: try again"),
+    "interrupted": Kind(503, "the worker was killed, or the disk is full: try again"),
 }
 
 
 class RequestError(Exception):
-    """A request that is refused.
+    """An error response to a request.
 
     Args:
         code: one of :data:`KINDS`.
         message: what was received, what was expected, what to do.
-        retry_s: when to try again, in seconds; for ``busy`` and ``interrupted``.
+        retry_s: seconds until the client may try again; for ``busy`` and ``interrupted``.
 
     Examples:
         >>> RequestError("too_long", "3601 s").status
@@ -65,4 +65,4 @@ class RequestError(Exception):
 
 
 class GoneError(Exception):
-    """The client disconnected before its response."""
+    """The client disconnected before the response."""

@@ -1,4 +1,4 @@
-"""Responses as JSON lines, sent while a worker works."""
+"""Responses as JSON lines, sent while a worker processes the upload."""
 
 import asyncio
 import json
@@ -29,16 +29,16 @@ _log = logging.getLogger("voxtrait.web")
 
 
 def wanted(request: "Request") -> bool:
-    """Return whether a client asks for lines."""
+    """Return whether the client requests JSON lines."""
     return TYPE in request.headers.get("accept", "").lower()
 
 
 class Lines(Response):
-    """A response whose lines are the parts of a result. Errors before the first line are those of any response.
+    """A response of JSON lines, one for each part of the result. Errors before the first line are normal responses.
 
     Args:
-        work: does the work; it gets a function that it calls with each line, or with ``None`` as a sign of progress.
-        patience_s: seconds in which the client must receive a line.
+        work: called with a function that sends one line, or takes ``None`` as a sign of progress.
+        patience_s: seconds within which the client must receive a line.
     """
 
     media_type = TYPE
@@ -49,7 +49,7 @@ class Lines(Response):
         self._patience_s = patience_s
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Work, and send the lines."""
+        """Run the work and send its lines."""
         record = scope["record"]
         begun = False
 
@@ -58,7 +58,10 @@ class Lines(Response):
             if line is None:
                 return
             if not begun:
-                headers = [(b"content-type", TYPE.encode()), (b"x-accel-buffering", b"no")]  # nginx passes lines on
+                headers = [
+                    (b"content-type", TYPE.encode()),
+                    (b"x-accel-buffering", b"no"),
+                ]  # otherwise nginx buffers the lines
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 begun = True
             body = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
@@ -80,8 +83,8 @@ class Lines(Response):
                 raise
             problem = error
             if not isinstance(problem, RequestError):
-                problem = RequestError("internal", "a fault of the server: its log says more under this X-Request-Id")
-                _log.error("a fault of the server", exc_info=error, extra={"id": record.id})
+                problem = RequestError("internal", "internal server error: see this X-Request-Id in the server's log")
+                _log.error("internal server error", exc_info=error, extra={"id": record.id})
             record.code = problem.code
             try:
                 await each({"type": "error", **problem.body})

@@ -1,4 +1,4 @@
-"""Live recognition over a WebSocket: it receives samples, and sends spectrogram columns and estimates."""
+"""Live estimates over a WebSocket: receives samples, sends spectrogram columns and estimates."""
 
 import asyncio
 import base64
@@ -65,14 +65,14 @@ CLOSED: Final = (
 
 
 class Columns:
-    """A mel spectrogram that grows with its sound: each column as ``features.picture`` would draw it.
+    """A mel spectrogram that grows with the signal; its columns equal those of ``features.picture``.
 
     Args:
-        rate: of the sound, in Hz.
+        rate: sampling rate in Hz.
 
     Examples:
         >>> columns = Columns(16_000)
-        >>> columns.feed(np.zeros(16_000, np.float32)).shape  # the last ones need samples that have not come yet
+        >>> columns.feed(np.zeros(16_000, np.float32)).shape  # the last columns need samples that follow
         (49, 96)
     """
 
@@ -84,7 +84,7 @@ class Columns:
         self._kept: Signal = np.zeros(self._half, np.float32)  # … so that column 0 is centred at sample 0
 
     def feed(self, block: Signal) -> features.Picture:
-        """Take samples ``(samples,)``, and return the columns that are now complete: ``(n, 96)``, high bands first."""
+        """Add samples, ``(samples,)``; return the columns that are now complete, ``(n, 96)``, highest band first."""
         if self._resampler is not None:
             block = np.asarray(self._resampler.resample_chunk(block), dtype=np.float32)
         self._kept = np.concatenate([self._kept, block])
@@ -98,10 +98,10 @@ class Columns:
 
 
 class Session:
-    """The live recognition of one voice. All slow work runs in a thread of its own.
+    """Live estimates of one voice. All slow work runs in a separate thread.
 
     Raises:
-        BundleError: if the bundle needs whole clips.
+        BundleError: if the bundle can only process whole clips.
     """
 
     def __init__(self, recognizer: Recognizer, rate: int, max_seconds: float) -> None:
@@ -112,20 +112,20 @@ class Session:
         self._listening = Listening(recognizer)
 
     def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """Take float32 samples, and return the messages to send.
+        """Add float32 samples; return the messages to send.
 
         Raises:
-            RequestError: if they are no samples, or too many.
-            SignalError: if they are not finite.
+            RequestError: if the data are not whole samples, or too many.
+            SignalError: if a sample is not finite.
         """
         if len(data) % 4 or len(data) > 4 * LONGEST_MESSAGE_S * self._rate:
-            raise RequestError(
-                "malformed", f"got {len(data)} bytes, expected float32 samples, at most a second of them"
-            )
+            raise RequestError("malformed", f"got {len(data)} bytes, expected float32 samples, at most 1 s of them")
         block = np.frombuffer(data, dtype="<f4").astype(np.float32)
         self.seconds += len(block) / self._rate
         if self.seconds > self._max_seconds:
-            raise RequestError("too_long", f"a session is over after {self._max_seconds:g} s: begin another one")
+            raise RequestError(
+                "too_long", f"the session exceeds the limit of {self._max_seconds:g} s: start another session"
+            )
         if not len(block):
             return []
         estimates = self._listening.feed(block, self._rate)  # first, because it refuses invalid samples
@@ -137,16 +137,16 @@ class Session:
         return messages + [{"type": "estimate", "estimate": estimate.to_dict()} for estimate in estimates]
 
     def end(self) -> dict[str, Any]:
-        """Return the last message."""
+        """Return the last message, with the final prediction."""
         return {"type": "final", "prediction": self._listening.close().so_far.to_dict()}
 
     def leave(self) -> None:
-        """Stop the recognition, and discard the results that were not sent."""
+        """Stop processing, and discard the results that were not sent."""
         self._listening.__exit__(None, None, None)
 
 
 class Live:
-    """All live sessions of a server; the number of simultaneous ones is limited."""
+    """All live sessions of a server, up to a maximum number at a time."""
 
     def __init__(self, recognizer: Recognizer, settings: Settings, metrics: Metrics) -> None:
         self._recognizer = recognizer
@@ -171,7 +171,9 @@ class Live:
         try:
             if self._open > self._settings.live_sessions:
                 code = TRY_LATER
-                raise RequestError("busy", f"{self._settings.live_sessions} live sessions are open: try again later")
+                raise RequestError(
+                    "busy", f"all {self._settings.live_sessions} live sessions are in use: try again later"
+                )
             self._metrics.live.inc()
             try:
                 await self._run_session(websocket, record)
@@ -199,7 +201,7 @@ class Live:
                 for response in await loop.run_in_executor(self._threads, session.feed, message):
                     await _send(websocket, response)
             if not isinstance(command := _parsed(message), dict) or command.get("end") is not True:
-                raise RequestError("malformed", 'expected samples, or {"end": true}')
+                raise RequestError("malformed", 'got another text message, expected samples or {"end": true}')
             await _send(websocket, await loop.run_in_executor(self._threads, session.end))
         finally:
             record.audio_s = session.seconds
@@ -212,7 +214,7 @@ class Live:
             async with asyncio.timeout(self._settings.live_patience_s):
                 message = await websocket.receive()
         except TimeoutError:
-            raise RequestError("upload_timeout", f"nothing came for {self._settings.live_patience_s:g} s") from None
+            raise RequestError("upload_timeout", f"no message for {self._settings.live_patience_s:g} s") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code") or 1005)
         data: bytes | None = message.get("bytes")
@@ -223,7 +225,9 @@ def _rate(message: str | bytes) -> int:
     settings = _parsed(message) if isinstance(message, str) else None
     rate = settings.get("sampling_rate") if isinstance(settings, dict) else None
     if not isinstance(rate, int | float) or isinstance(rate, bool) or not RATES[0] <= rate <= RATES[1]:
-        raise RequestError("malformed", f'expected {{"sampling_rate": HZ}} first, with {RATES[0]} to {RATES[1]} Hz')
+        raise RequestError(
+            "malformed", f'expected {{"sampling_rate": HZ}} as the first message, {RATES[0]} to {RATES[1]} Hz'
+        )
     return round(rate)
 
 
@@ -239,10 +243,10 @@ async def _send(websocket: "WebSocket", message: dict[str, Any]) -> None:
 
 
 async def _end(websocket: "WebSocket", error: dict[str, Any] | None, code: int) -> None:
-    """Send the error, if there is one, and close the connection."""
+    """Send the error, if any, and close the connection."""
     from starlette.websockets import WebSocketDisconnect
 
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # the client has just disconnected
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # if the client has disconnected
         if error is not None:
             await _send(websocket, {"type": "error", **error})
         await websocket.close(code)

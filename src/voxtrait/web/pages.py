@@ -1,5 +1,6 @@
-"""The pages for a browser: the page and its files, unchanged from the package, and the model card."""
+"""Routes of the web page, its files, its example clips and the model card."""
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from voxtrait.bundle import Bundle
 from voxtrait.web.card import card
 from voxtrait.web.errors import RequestError
+from voxtrait.web.examples import NAMES, example
 
 FOLDER: Final = Path(__file__).parent / "page"
 TYPES: Final = {
@@ -23,14 +25,14 @@ TYPES: Final = {
     ".json": "application/json",
     ".webmanifest": "application/manifest+json",
 }
-"""All file types that the page may use. Files of other types are not served."""
+"""Media types by file name extension. Files of other types are not served."""
 
 
 def make_pages(bundle: Bundle) -> APIRouter:
     """Make the routes.
 
     Args:
-        bundle: the active one, whose card is shown.
+        bundle: the active bundle, for the model card.
     """
     router = APIRouter(include_in_schema=False)
     files = {file.name: file for file in FOLDER.iterdir() if file.suffix in TYPES}
@@ -45,16 +47,29 @@ def make_pages(bundle: Bundle) -> APIRouter:
     async def model_card(request: Request) -> Response:
         return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 
-    for path, endpoint in (("/", index), ("/static/{name}", static), ("/model-card", model_card)):
+    async def example_clip(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in NAMES:
+            raise _not_found(request)
+        content = await asyncio.to_thread(example, name)
+        return Response(content, media_type="audio/wav", headers={"Cache-Control": "no-cache"})
+
+    routes = {"/": index, "/static/{name}": static, "/examples/{name}.wav": example_clip, "/model-card": model_card}
+    for path, endpoint in routes.items():
         router.add_api_route(path, endpoint, methods=["GET", "HEAD"], response_class=Response)
     return router
 
 
+def _not_found(request: Request) -> RequestError:
+    """Return the error for an address without a page."""
+    return RequestError("not_found", f"nothing found at {request.url.path}")
+
+
 def _file(request: Request, files: dict[str, Path], name: str) -> Response:
-    """Return a file that existed at the start, or status 304 if the browser already has it."""
+    """Return a file that existed when the server started, or status 304 if the browser already has it."""
     file = files.get(name)
     if file is None or not file.is_file():
-        raise RequestError("not_found", f"there is no {request.url.path} here")
+        raise _not_found(request)
     found = FileResponse(
         file, media_type=TYPES[file.suffix], headers={"Cache-Control": "no-cache"}, stat_result=file.stat()
     )

@@ -1,4 +1,4 @@
-"""A sound as pictures for the page: its waveform and its spectrogram."""
+"""Waveform and spectrogram of an upload, for the page."""
 
 import base64
 from typing import Any, Final
@@ -9,16 +9,16 @@ from voxtrait import features
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.web.sound import Sound
 
-SHOWN_S: Final = 60.0  # seconds of a clip that are drawn
-STROKES: Final = 600  # of a waveform
+SHOWN_S: Final = 60.0  # seconds that are drawn
+STROKES: Final = 600  # parts of a waveform
 
 
 def show(sound: Sound) -> dict[str, Any]:
-    """Draw a sound: its waveform and its spectrogram, of the first minute where it is longer.
+    """Draw waveform and spectrogram of an upload, or of its first minute.
 
     Returns:
-        ``duration_s`` of all of it; ``shown_s``, which both pictures span; ``waveform``, up to 600 pairs of the lowest
-        and the highest sample; ``spectrogram``, a PNG as a data URL.
+        ``duration_s`` of the upload; ``shown_s``, the seconds drawn; ``waveform``, up to 600 pairs of lowest and
+        highest sample; ``spectrogram``, a PNG as a data URL.
     """
     kept: list[Signal] = []
     for block in sound:
@@ -38,7 +38,7 @@ def drawn(signal: Signal, size: tuple[int, int] = features.PICTURE_SIZE, strokes
     Args:
         signal: at least one sample.
         size: width and height of the spectrogram, in pixels.
-        strokes: of the waveform, at most.
+        strokes: maximum number of parts of the waveform.
     """
     png = features.encode_png(features.picture(signal, SAMPLING_RATE, size=size, fit="stretch"))
     return {
@@ -48,7 +48,7 @@ def drawn(signal: Signal, size: tuple[int, int] = features.PICTURE_SIZE, strokes
 
 
 def waveform(signal: Signal, strokes: int = STROKES) -> list[list[float]]:
-    """Return the lowest and the highest sample of up to ``strokes`` equal stretches.
+    """Return the lowest and the highest sample of up to ``strokes`` equal parts.
 
     Examples:
         >>> waveform(np.array([0.0, 0.5, -0.25, 0.0], np.float32), 2)

@@ -1,8 +1,8 @@
-"""Worker processes that process one task at a time, and are replaced when they exit or take too long.
+"""Pool of worker processes: each processes one task at a time and is replaced when it exits or takes too long.
 
-Requests wait for a free worker in the order of arrival. While a worker is busy, one thread waits for it, so the event
-loop never blocks. A worker may send parts of its result; it waits until each has been taken. If a worker exits, its
-exit status decides the error of its request: a crash of the decoder has another exit status than a kill from outside.
+Requests get a free worker in the order of arrival. While a worker is busy, one thread waits for it, so the event loop
+never blocks. A worker may send parts of its result; it waits until each part has been taken. If a worker exits, its
+exit status determines the error of the request: a crashed decoder and a killed worker have different exit statuses.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from voxtrait.errors import WorkerError
 from voxtrait.web.errors import RequestError
 from voxtrait.web.work import Task
 
-START_S: Final = 120.0  # in which a worker must be ready
-AGAIN_S: Final = 1.0  # between attempts at starting one
+START_S: Final = 120.0  # seconds within which a worker must be ready
+AGAIN_S: Final = 1.0  # seconds between attempts to start a worker
 OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """Signals that an operator or the kernel sends. Any other signal indicates a crash."""
 
@@ -34,10 +34,10 @@ class Pool:
     """A fixed number of workers that have loaded the model.
 
     Args:
-        job: pickled and sent to each; called with a :class:`Task` and a function that sends a part of the result.
-        size: how many.
-        timeout_s: the time limit of the work on a request, or from part to part of its result, and of its wait for a
-            worker, in seconds.
+        job: pickled and sent to each worker; called with a :class:`~voxtrait.web.work.Task` and a function that sends
+            a part of the result.
+        size: number of workers.
+        timeout_s: maximum seconds that a request waits for a worker, and that its processing makes no progress.
     """
 
     def __init__(self, job: Callable[..., Any], size: int, timeout_s: float) -> None:
@@ -54,23 +54,23 @@ class Pool:
 
     @property
     def alive(self) -> int:
-        """Workers that are up."""
+        """Number of running workers."""
         return sum(slot.alive for slot in self._slots)
 
     @property
     def retry_s(self) -> int:
-        """Seconds after which a client may expect a free place."""
+        """Seconds after which a worker is probably free."""
         return max(1, min(30, round(self._mean_s * (1 + self.waiting / self.size))))
 
     def process_ids(self) -> list[int]:
-        """Give the ids of the workers' processes."""
+        """Return the process ids of the running workers."""
         return [slot.process_id for slot in self._slots if slot.alive]
 
     async def start(self) -> None:
-        """Start all workers and wait until they are warm.
+        """Start all workers and wait until they have loaded the model.
 
         Raises:
-            WorkerError: if one cannot start.
+            WorkerError: if a worker cannot start.
         """
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(self._threads, slot.start) for slot in self._slots))
@@ -81,13 +81,13 @@ class Pool:
         """Run a task on a worker; if the caller is cancelled or ``each`` fails, the worker stops at its next part.
 
         Args:
-            task: for the job.
-            each: called with each part of the result before the last. The worker waits for it. ``None`` is a part
-                that is only a sign of progress.
+            task: the task.
+            each: called with each part of the result except the last; the worker waits until it returns. ``None`` is
+                only a sign of progress.
 
         Raises:
-            RequestError: ``busy`` if none was free in time, ``too_slow``, ``decoder_crashed``, or ``interrupted`` if
-                the worker was killed.
+            RequestError: ``busy`` if no worker was free in time, ``interrupted`` if the worker was killed,
+                ``too_slow``, or ``decoder_crashed``.
         """
         self.waiting += 1
         try:
@@ -106,14 +106,14 @@ class Pool:
                 if each is not None:
                     await each(*part)
                 parts.reply(True)
-            result, seconds = await asyncio.shield(work)  # a task without parts is finished even without its caller
+            result, seconds = await asyncio.shield(work)  # without parts, a task ends even if the caller is cancelled
         finally:
             parts.close()
         self._mean_s = seconds if not self._mean_s else 0.9 * self._mean_s + 0.1 * seconds
         return result
 
     async def close(self) -> None:
-        """Kill all workers at once, even during a task."""
+        """Kill all workers immediately, even during a task."""
         self._closed = True
         for slot in self._slots:
             slot.close()
@@ -122,11 +122,11 @@ class Pool:
     def _release(self, slot: "_Slot", work: "asyncio.Future[Any]") -> None:
         self.busy -= 1
         if not work.cancelled():
-            work.exception()  # mark it as retrieved: the caller of ask() has got it, or was cancelled
+            work.exception()  # mark it as retrieved: the caller of ask() received it, or was cancelled
         self._offer(slot)
 
     def _offer(self, slot: "_Slot") -> None:
-        """Put a worker back into the queue, or start a new one if this one has exited."""
+        """Return a worker to the queue, or start a new one if it has exited."""
         if self._closed:
             return
         loop = asyncio.get_running_loop()
@@ -147,27 +147,27 @@ class Pool:
 
 
 class _Parts:
-    """The parts of one result, from the thread that waits for the worker to the event loop."""
+    """Passes the parts of one result from the thread that waits for the worker to the event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
-        self._worker: Worker | None = None  # which waits for a reply
+        self._worker: Worker | None = None  # the worker that waits for a reply
         self._closed = False
-        self.replied = 0.0  # when the worker last got one, by the monotonic clock
+        self.replied = 0.0  # time of the last reply to the worker, on the monotonic clock
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the worker waits until its last part is taken."""
+        """Whether the worker waits until its last part has been taken."""
         return self._worker is not None
 
     def put(self, worker: Worker, part: Any) -> None:
-        """Pass a part on; called by the thread."""
+        """Add a part; called by the thread."""
         self._worker = worker
         self._loop.call_soon_threadsafe(self._put, part)
 
     async def take(self, work: "asyncio.Future[Any]") -> tuple[Any] | None:
-        """Wait for the next part; ``None`` if the work is done."""
+        """Wait for the next part; return ``None`` if the work is done."""
         part = asyncio.ensure_future(self._queue.get())
         try:
             await asyncio.wait({work, part}, return_when=asyncio.FIRST_COMPLETED)
@@ -176,14 +176,14 @@ class _Parts:
             part.cancel()
 
     def reply(self, go_on: bool) -> None:
-        """Tell the worker that its last part is taken, and whether to go on."""
+        """Reply to the worker that its last part has been taken, and whether to continue."""
         worker, self._worker = self._worker, None
         if worker is not None:
             self.replied = time.monotonic()
             worker.reply(go_on)
 
     def close(self) -> None:
-        """Take no more parts."""
+        """Stop accepting parts."""
         self._closed = True
         self.reply(False)
 
@@ -195,7 +195,7 @@ class _Parts:
 
 
 class _Slot:
-    """The place of one worker, used by one thread at a time."""
+    """One worker and its replacements, used by one thread at a time."""
 
     def __init__(self, job: bytes, replaced: Counter[str]) -> None:
         self._job = job
@@ -220,14 +220,16 @@ class _Slot:
         self._worker = worker
         if not _received(worker, READY):
             status = self._end("stillborn")
-            raise WorkerError(f"a worker process could not start (exit status {status}): may this user run Python?")
+            raise WorkerError(
+                f"a worker process could not start (exit status {status}): check that this user may run Python"
+            )
         worker.give([Task("warm")])
         if not _received(worker, DONE):
             self._end("stillborn")
-            raise WorkerError("a worker process could not load the model: is there enough memory?")
+            raise WorkerError("a worker process could not load the model: check that there is enough memory")
 
     def ask(self, task: Task, timeout_s: float, parts: _Parts) -> tuple[Any, float]:
-        if self._worker is None or not self.alive:  # killed while idle
+        if self._worker is None or not self.alive:  # it was killed while idle
             self._end("idle")
             self.start()
         worker = self._worker
@@ -237,13 +239,15 @@ class _Slot:
         while True:
             left = timeout_s
             while not _readable(worker, left):
-                if parts.is_waiting:  # for the client, whose time is not the worker's
+                if parts.is_waiting:  # for the client; this does not count as the worker's time
                     left = timeout_s
                     continue
                 left = parts.replied + timeout_s - time.monotonic()
                 if left <= 0:
                     self._end("late")
-                    raise RequestError("too_slow", f"no progress for {timeout_s:g} s: cut the recording into pieces")
+                    raise RequestError(
+                        "too_slow", f"processing made no progress for {timeout_s:g} s: split the recording"
+                    )
             match worker.take():
                 case (kind, part) if kind == PART:
                     parts.put(worker, part)
@@ -256,8 +260,8 @@ class _Slot:
             break
         status = self._end("", died=True)
         if status is not None and status < 0 and -status in OUTSIDE:
-            raise RequestError("interrupted", "the worker was killed while it was at this upload: try again")
-        raise RequestError("decoder_crashed", "the decoder crashed on this upload: it is damaged, or made to do that")
+            raise RequestError("interrupted", "the worker was killed while it processed this upload: try again")
+        raise RequestError("decoder_crashed", "the decoder crashed on this upload: the file is damaged or malicious")
 
     def close(self) -> None:
         with _starting:
@@ -281,7 +285,7 @@ class _Slot:
 
 
 def _readable(worker: Worker, seconds: float) -> bool:
-    """Wait for a message, or for the end of the process."""
+    """Wait until the worker has sent a message or has exited."""
     try:
         return worker.connection.poll(seconds)
     except OSError:
@@ -289,7 +293,7 @@ def _readable(worker: Worker, seconds: float) -> bool:
 
 
 def _received(worker: Worker, kind: int) -> bool:
-    """Wait for a message. Return whether it came in time and is of this kind."""
+    """Wait for a message; return whether it arrived in time and has this kind."""
     if not _readable(worker, START_S):
         return False
     message = worker.take()

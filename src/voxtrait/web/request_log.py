@@ -1,4 +1,4 @@
-"""The log line and the metrics of each request. They contain no file names, no audio and no queries."""
+"""Request logging and metrics: no file names, no audio, no queries."""
 
 import dataclasses
 import datetime
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from voxtrait.web.pool import Pool
 
 BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)  # seconds
-GONE: Final = 499  # logged if a client disconnected before its response
+GONE: Final = 499  # logged if the client disconnected before the response
 _log = logging.getLogger("voxtrait.web")
 
 
 @dataclasses.dataclass
 class RequestRecord:
-    """The values that the handling of a request adds to its log line."""
+    """Values that request handling adds to the log line."""
 
     id: str
-    bytes: int = 0  # of the upload
-    audio_s: float = 0.0  # that were decoded
-    code: str | None = None  # of the problem it ended with
-    is_gone: bool = False  # the client, before the end of its response
+    bytes: int = 0  # size of the upload
+    audio_s: float = 0.0  # seconds of decoded audio
+    code: str | None = None  # error code
+    is_gone: bool = False  # the client disconnected before the end of the response
 
 
 class Metrics:
-    """The figures for Prometheus, in a registry of their own."""
+    """Prometheus metrics, in a separate registry."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -41,22 +41,24 @@ class Metrics:
         self.registry = CollectorRegistry()
         own: dict[str, Any] = {"registry": self.registry}
         self.requests = Counter("voxtrait_requests", "Requests by route and status.", ["route", "status"], **own)
-        self.problems = Counter("voxtrait_problems", "Requests refused, by the code of the problem.", ["code"], **own)
-        self.seconds = Histogram("voxtrait_request_seconds", "From first to last.", ["route"], buckets=BUCKETS, **own)
-        self.audio = Counter("voxtrait_audio_seconds", "Sound decoded.", **own)
-        self.bytes = Counter("voxtrait_upload_bytes", "Uploads received.", **own)
-        self.live = Gauge("voxtrait_live_sessions", "Live sessions.", **own)
-        self.places = Gauge("voxtrait_places_taken", "Uploads on their way in, waiting, or in work.", **own)
+        self.problems = Counter("voxtrait_problems", "Requests refused, by error code.", ["code"], **own)
+        self.seconds = Histogram(
+            "voxtrait_request_seconds", "Duration of a request.", ["route"], buckets=BUCKETS, **own
+        )
+        self.audio = Counter("voxtrait_audio_seconds", "Seconds of audio decoded.", **own)
+        self.bytes = Counter("voxtrait_upload_bytes", "Bytes of uploads received.", **own)
+        self.live = Gauge("voxtrait_live_sessions", "Open live sessions.", **own)
+        self.places = Gauge("voxtrait_places_taken", "Uploads being received, waiting, or being processed.", **own)
         self._pool_gauges = {
             "waiting": Gauge("voxtrait_queue_length", "Uploads that wait for a worker.", **own),
-            "busy": Gauge("voxtrait_workers_busy", "Workers at work.", **own),
-            "alive": Gauge("voxtrait_workers", "Workers that are up.", **own),
+            "busy": Gauge("voxtrait_workers_busy", "Workers that process an upload.", **own),
+            "alive": Gauge("voxtrait_workers", "Running workers.", **own),
         }
         self._replaced = Gauge("voxtrait_worker_restarts", "Workers replaced, by reason.", ["reason"], **own)
         ProcessCollector(registry=self.registry)
 
     def text(self, pool: "Pool") -> bytes:
-        """Return all figures in the format of Prometheus."""
+        """Return all metrics in the Prometheus text format."""
         from prometheus_client import generate_latest
 
         for name, gauge in self._pool_gauges.items():
@@ -67,12 +69,12 @@ class Metrics:
 
 
 class RequestLog:
-    """The outermost middleware: it numbers, counts, times and logs each request.
+    """Outermost middleware: assigns an id to each request, measures and logs it.
 
     Args:
         app: the application whose requests are logged.
         metrics: the metrics to update.
-        settings: whether addresses of clients are logged.
+        settings: whether client addresses are logged.
     """
 
     def __init__(self, app: "ASGIApp", metrics: Metrics, settings: Settings) -> None:
@@ -81,7 +83,7 @@ class RequestLog:
         self._settings = settings
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Run a request, and log it."""
+        """Process a request, then log it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -107,7 +109,7 @@ class RequestLog:
         route = getattr(scope.get("route"), "path", "other")
         metrics = self._metrics
         metrics.requests.labels(route, status).inc()
-        if scope["type"] == "http":  # a live session lasts as long as somebody speaks
+        if scope["type"] == "http":  # the duration of a live session depends on the speaker
             metrics.seconds.labels(route).observe(seconds)
         metrics.audio.inc(record.audio_s)
         metrics.bytes.inc(record.bytes)
@@ -130,12 +132,12 @@ class RequestLog:
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON: ``time``, ``level``, ``event``, and what ``extra`` adds."""
+    """Formats a record as one line of JSON: ``time``, ``level``, ``event`` and the fields of ``extra``."""
 
     _USUAL: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write the line."""
+        """Return the line."""
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": at, "level": record.levelname.lower(), "event": record.getMessage()}
         line |= {name: value for name, value in record.__dict__.items() if name not in self._USUAL}

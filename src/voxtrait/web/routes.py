@@ -1,4 +1,4 @@
-"""The REST interface: predictions and pictures of uploads, and information about the server."""
+"""REST routes: predictions, pictures and timelines of uploads, and information about the server."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ def make_router(state: AppState) -> APIRouter:
     """Make the routes of a server.
 
     Args:
-        state: the state that they share.
+        state: shared by all routes.
     """
     router = APIRouter()
     # only for the description in OpenAPI: AccessControl has already checked the token
@@ -57,14 +57,14 @@ def make_router(state: AppState) -> APIRouter:
     @router.post(
         "/v1/predict",
         tags=["voices"],
-        summary="What a voice presents as",
+        summary="Predict gender and age",
         responses={200: {"model": PredictionAnswer}, **refused(*UPLOAD_CODES)},
         openapi_extra=UPLOAD,
         dependencies=needed,
         response_class=JSONResponse,
     )
     async def predict(request: Request) -> Response:
-        """Tell the gender and the age the voice in a clip presents as. `no_speech` and `too_short` are answers."""
+        """Predict the gender and age that the voice in a clip presents. `no_speech` and `too_short` have status 200."""
         return JSONResponse(await _work(state, request, "predict"))
 
     @router.post(
@@ -77,13 +77,13 @@ def make_router(state: AppState) -> APIRouter:
         response_class=JSONResponse,
     )
     async def show(request: Request) -> Response:
-        """Draw a clip, or the first minute of a longer one."""
+        """Draw waveform and spectrogram of a clip, or of the first minute of a longer recording."""
         return JSONResponse(await _work(state, request, "show"))
 
     @router.post(
         "/v1/timeline",
         tags=["voices"],
-        summary="Who speaks when",
+        summary="Find who speaks when",
         responses={200: {"model": TimelineAnswer, "content": LINES}, **refused(*UPLOAD_CODES, "unsupported")},
         openapi_extra=UPLOAD,
         dependencies=needed,
@@ -92,12 +92,15 @@ def make_router(state: AppState) -> APIRouter:
     async def timeline(request: Request) -> Response:
         """Find who speaks when in a recording, with gender and age of each speaker.
 
-        With `Accept: application/x-ndjson` the response is JSON lines, sent during the work: `piece` for each 30
-        seconds, `course` if there is one voice, `timeline`, and `formats`. An error after the first line is a last
-        line of the type `error`.
+        With `Accept: application/x-ndjson` the response is JSON lines, sent during processing: `piece` for each 30
+        seconds, `course` if there is one voice, `timeline`, and `formats`. An error after the first line is sent as
+        the last line, of type `error`.
         """
         if state.bundle.head is None:
-            raise RequestError("unsupported", f"{state.bundle.title} cannot make timelines: start with voxtrait-base")
+            raise RequestError(
+                "unsupported",
+                f"{state.bundle.title} does not support timelines: start the server with --model voxtrait-base",
+            )
         if wanted(request):
             return Lines(lambda each: _work(state, request, "lines", each), state.settings.timeout_s)
         return JSONResponse(await _work(state, request, "timeline"))
@@ -119,7 +122,7 @@ def make_router(state: AppState) -> APIRouter:
         dependencies=needed,
     )
     async def limits() -> Response:
-        """Say what is taken."""
+        """Return the limits of the server."""
         settings = state.settings
         return JSONResponse(
             {
@@ -136,7 +139,7 @@ def make_router(state: AppState) -> APIRouter:
         responses={200: {"model": HealthAnswer}, 503: {"model": HealthAnswer}, 421: refused()[421]},
     )
     async def healthz() -> Response:
-        """Say whether there is a worker that works; needs no token."""
+        """Return whether at least one worker is running. Requires no token."""
         alive = state.pool.alive
         version = importlib.metadata.version("voxtrait")
         health = {"status": "ok" if alive else "down", "workers": alive, "version": version}
@@ -145,12 +148,15 @@ def make_router(state: AppState) -> APIRouter:
     @router.get(
         "/metrics",
         tags=["server"],
-        responses={200: {"content": {"text/plain": {}}, "description": "For Prometheus."}, **refused()},
+        responses={
+            200: {"content": {"text/plain": {}}, "description": "Metrics in the Prometheus text format."},
+            **refused(),
+        },
         response_class=Response,
         dependencies=needed,
     )
     async def metrics() -> Response:
-        """Give figures in Prometheus' text format."""
+        """Return metrics in the Prometheus text format."""
         return Response(state.metrics.text(state.pool), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.websocket("/v1/live")
@@ -178,7 +184,7 @@ def _bundles(active: Bundle) -> list[Bundle]:
 
 
 async def _work(state: AppState, request: Request, kind: str, each: Each | None = None) -> Any:
-    """Receive an upload, run it on a worker, and return the value; ``each`` is called with each part before."""
+    """Receive an upload, process it on a worker and return the result; ``each`` is called with each part of it."""
     record = request.scope["record"]
     with state.place():
         async with receive(request, state.uploads, state.settings) as upload:
@@ -186,14 +192,14 @@ async def _work(state: AppState, request: Request, kind: str, each: Each | None 
             outcome = await _unless_gone(request, state.pool.ask(Task(kind, upload.file.place, upload.name), each))
     record.audio_s = outcome.seconds
     if outcome.trace:
-        state.log.error("a decoder failed in an unforeseen way", extra={"id": record.id, "trace": outcome.trace})
+        state.log.error("unexpected error in a decoder", extra={"id": record.id, "trace": outcome.trace})
     if outcome.code is not None:
         raise RequestError(outcome.code, outcome.message)
     return outcome.value
 
 
 async def _unless_gone(request: Request, pending: Any) -> Outcome:
-    """Wait for the worker, and stop waiting in the queue when the client disconnects."""
+    """Wait for the worker; leave the queue if the client disconnects."""
     work: asyncio.Task[Outcome] = asyncio.ensure_future(pending)
     gone = asyncio.ensure_future(_disconnected(request))
     try:

@@ -1,6 +1,7 @@
-"""The run of a server: its socket, its process and its signals."""
+"""Runs the server: socket, signals, graceful shutdown."""
 
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
     from voxtrait.web.state import AppState
 
-MESSAGE: Final = 2**19  # bytes of a WebSocket's message: a second at 96 kHz has 384,000
-BACKLOG: Final = 512  # connections that the system keeps while the server is busy
+MESSAGE: Final = 2**19  # maximum bytes of a WebSocket message: 1 s at 96 kHz has 384,000
+BACKLOG: Final = 512  # connections that the system queues while the server is busy
 
 
 def require_extra() -> None:
@@ -28,17 +29,17 @@ def require_extra() -> None:
 
 
 def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGINT or SIGTERM; requests in flight are finished, within the settings' ``grace_s``.
+    """Serve until SIGINT or SIGTERM; requests in flight have ``grace_s`` of the settings to finish.
 
     Args:
-        app: as :func:`voxtrait.web.create_app` makes it.
-        host: the address to listen at.
-        port: 0: any free one.
-        ready: is called with the URL once the server accepts requests.
+        app: made by :func:`voxtrait.web.create_app`.
+        host: address to bind to.
+        port: port to bind to; 0: any free port.
+        ready: called with the URL once the server accepts requests.
 
     Raises:
         MissingExtraError: if the extra ``[web]`` is not installed.
-        OptionError: if the server cannot listen at the address, for example because another server does.
+        OptionError: if the server cannot bind to the address, for example because the port is in use.
         WorkerError: if no worker can start.
     """
     require_extra()
@@ -51,7 +52,7 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
         class Server(uvicorn.Server):
             async def startup(self, sockets: Any = None) -> None:
                 log = logging.getLogger("uvicorn.error")
-                log.disabled = True  # it would print a traceback of the exception that is raised below
+                log.disabled = True  # otherwise it prints the traceback of the exception raised below
                 try:
                     await super().startup(sockets)
                 finally:
@@ -77,7 +78,7 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
         # after its shutdown uvicorn raises the stop signal again: ignore it, because a requested stop is not a failure
         before = {kind: signal.signal(kind, lambda *_: None) for kind in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with contextlib.suppress(SystemExit):  # which newer versions raise if the start failed
+            with contextlib.suppress(SystemExit):  # newer versions raise it if the start failed
                 server.run(sockets=[listener])
         finally:
             state.clear()  # after a second Ctrl-C uvicorn skips the shutdown of the application
@@ -88,10 +89,10 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the socket.
+    """Open the server socket.
 
     Raises:
-        OptionError: if that is not possible.
+        OptionError: if the address cannot be bound.
     """
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -103,8 +104,12 @@ def listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise OptionError(f"cannot listen at {address(host, port)}: {reason}; --port 0 takes a free one") from None
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            message = f"port {port} is in use. Choose another with --port, or 0 for any free port."
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
+            message = f"cannot bind to {address(host, port)}: {reason}. Choose another --host or --port."
+        raise OptionError(message) from None
     return listener
 
 

@@ -1,4 +1,4 @@
-"""The sound of an upload, block by block, within the limit of its length."""
+"""The audio of an upload, block by block, up to the maximum duration."""
 
 from collections.abc import Callable, Iterator
 
@@ -10,20 +10,20 @@ from voxtrait.errors import DecodeError
 
 
 class TooLongError(Exception):
-    """A sound has more seconds than the server takes."""
+    """The upload exceeds the maximum duration."""
 
 
 class Sound:
-    """The blocks of a file, mono at 16 kHz, ``(samples,)`` each, counted. Each iteration reads the file again.
+    """The blocks of a file, mono at 16 kHz, ``(samples,)`` each. Each iteration reads the file again.
 
     Args:
-        place: of the file.
-        max_seconds: limit of its length.
-        progress: called when a block, a minute at most, has been processed.
+        place: path of the file.
+        max_seconds: maximum duration.
+        progress: called after each block, at most a minute long.
 
     Raises:
-        TooLongError: while it is read, as soon as it is clear.
-        AudioError: while it is read.
+        TooLongError: during iteration, if the maximum is exceeded.
+        AudioError: during iteration, if the file cannot be decoded.
     """
 
     def __init__(self, place: str, max_seconds: float, progress: Callable[[], None]) -> None:
@@ -31,10 +31,10 @@ class Sound:
         self._max_seconds = max_seconds
         self._progress = progress
         self.seconds = 0.0
-        self.compared = Comparison()  # the channels, complete when the file has been read once
+        self.compared = Comparison()  # of the channels; complete after the first iteration
 
     def __iter__(self) -> Iterator[Signal]:
-        """Read it."""
+        """Yield the blocks."""
         return steady(self._blocks())
 
     def _blocks(self) -> Iterator[Signal]:
@@ -51,6 +51,6 @@ class Sound:
             raise DecodeError("the upload holds no samples: the file is a header without sound")
 
     def stated_s(self) -> float | None:
-        """Return the duration that the file states, in seconds; ``None`` if it states none, or more than the limit."""
+        """Return the duration in the file header, in seconds; ``None`` if it is missing or exceeds the maximum."""
         seconds = audio.stated_s(self._place)
         return seconds if seconds is not None and seconds <= self._max_seconds else None

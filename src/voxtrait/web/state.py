@@ -1,4 +1,4 @@
-"""The state that all requests of one server share: its recogniser, workers, uploads and limits."""
+"""State shared by all requests of a server: recognizer, workers, uploads and limits."""
 
 import contextlib
 import logging
@@ -14,11 +14,11 @@ from voxtrait.web.work import Work
 
 
 class AppState:
-    """The state that all requests of one server share.
+    """State shared by all requests of a server.
 
     Args:
         recognizer: makes the predictions.
-        settings: limits.
+        settings: limits of the server.
     """
 
     def __init__(self, recognizer: Recognizer, settings: Settings) -> None:
@@ -31,26 +31,30 @@ class AppState:
         job = Work(Recognizer(recognizer.bundle, threads=1), settings.max_seconds, settings.worker_memory_bytes)
         self.pool = Pool(job, settings.workers, settings.timeout_s)
         self.live = Live(recognizer, settings, self.metrics)
-        self.failure: Exception | None = None  # why the workers could not start
+        self.failure: Exception | None = None  # the reason why the workers could not start
         self._uploads: UploadFolder | None = None
         self._taken = 0
 
     @property
     def uploads(self) -> UploadFolder:
-        """Where uploads go."""
-        assert self._uploads is not None, "uploads are taken only between the start and the end of the server"
+        """The folder for uploads."""
+        assert self._uploads is not None, "uploads are accepted only while the server is running"
         return self._uploads
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
-        """Occupy one of the places for uploads while the context lasts.
+        """Reserve one of the places for uploads within the context.
 
         Raises:
-            RequestError: ``busy`` if all are taken.
+            RequestError: ``busy`` if all places are taken.
         """
         most = self.settings.most_requests
         if self._taken >= most:
-            raise RequestError("busy", f"{most} uploads are in work: try again later", retry_s=self.pool.retry_s)
+            raise RequestError(
+                "busy",
+                f"the server is processing the maximum of {most} uploads: try again later",
+                retry_s=self.pool.retry_s,
+            )
         self._taken += 1
         self.metrics.places.inc()
         try:
@@ -61,7 +65,7 @@ class AppState:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Start the workers and make the folder for uploads; the end of the context stops and removes them.
+        """Start the workers and create the folder for uploads; stop and remove them at the end of the context.
 
         Raises:
             WorkerError: if a worker cannot start.
@@ -79,6 +83,6 @@ class AppState:
                 await self.pool.close()
 
     def clear(self) -> None:
-        """Remove the folder for uploads, if the shutdown of the server did not."""
+        """Remove the folder for uploads if the shutdown did not."""
         if self._uploads is not None:
             self._uploads.close()

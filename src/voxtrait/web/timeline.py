@@ -1,4 +1,4 @@
-"""The timeline of an upload as messages that are sent while the work goes on.
+"""The timeline of an upload, as messages that are sent during processing.
 
 ::
 
@@ -30,12 +30,12 @@ Send = Callable[[Any], None]
 
 
 def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Send) -> None:
-    """Make the timeline of a sound, and send it in messages: ``piece``, ``course``, ``timeline`` and ``formats``.
+    """Make the timeline of an upload and send it as messages: ``piece``, ``course``, ``timeline`` and ``formats``.
 
     Args:
-        recognizer: with a bundle of windows.
-        sound: to read, twice if there is one voice in it.
-        name: of the sound, as the timeline names it.
+        recognizer: its bundle processes windows of speech.
+        sound: audio of the upload; read twice if it has at most one voice.
+        name: file name in the timeline.
         send: called with each message.
     """
     stated = sound.stated_s()
@@ -68,7 +68,7 @@ def send_lines(recognizer: Recognizer, sound: Sound, name: str | None, send: Sen
 
 
 def pieces(blocks: Iterable[Signal], seconds: float = PIECE_S) -> Iterator[Signal]:
-    """Cut a signal that comes in blocks into pieces of one length; the last one may be shorter.
+    """Cut a signal given in blocks into pieces of equal length; the last one may be shorter.
 
     Examples:
         >>> [len(piece) for piece in pieces([np.zeros(50_000, np.float32), np.zeros(30_000, np.float32)], 2.0)]

@@ -1,8 +1,8 @@
-"""A private folder for uploads. Each upload is removed with its request, and the folder with its server.
+"""Private folder for uploads: an upload is removed after its request, the folder at the end of the server.
 
-If the system supports it, uploads are files without a name (Linux's ``O_TMPFILE``), which the kernel removes however
-the process ends. Elsewhere they have a name, and the start of the next server removes the folder of one that crashed:
-each server holds a lock in its folder while it runs.
+On Linux, uploads are files without a name (``O_TMPFILE``): the kernel removes them however the process ends. On other
+systems they have names, and the next server to start removes the folder of a crashed server. Each server holds a lock
+in its folder while it runs.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from typing import Final, Self
 
 PREFIX: Final = "voxtrait-web-"
 LOCK: Final = "lock"
-NEWBORN_S: Final = 60.0  # age up to which a folder without a lock may belong to a server that is starting
+NEWBORN_S: Final = 60.0  # seconds; a newer folder without a lock may belong to a server that is starting
 
 
 class UploadFolder:
-    """The folder, mode 0700.
+    """A private folder, mode 0700.
 
     Args:
-        parent: where it is made; ``None``: the system's folder for temporary files.
+        parent: parent folder; ``None``: the system's temporary folder.
 
     Examples:
         >>> with UploadFolder() as uploads, uploads.file() as upload:
@@ -41,7 +41,7 @@ class UploadFolder:
         self._lock = _locked(self.folder / LOCK)
 
     def file(self) -> "StoredUpload":
-        """Make an empty file."""
+        """Create an empty file."""
         return StoredUpload(self.folder)
 
     def close(self) -> None:
@@ -52,7 +52,7 @@ class UploadFolder:
             self._lock = None
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the object."""
         return self
 
     def __exit__(
@@ -63,7 +63,7 @@ class UploadFolder:
 
 
 class StoredUpload:
-    """An upload that is being received. Other processes of this machine can open it at ``place``."""
+    """The file of an upload. Other processes on this machine can open it at the path ``place``."""
 
     def __init__(self, folder: Path) -> None:
         self._name: Path | None = None
@@ -76,7 +76,7 @@ class StoredUpload:
             self._name = Path(self.place)
 
     def write(self, data: bytes) -> None:
-        """Add bytes.
+        """Append bytes.
 
         Raises:
             OSError: if the disk is full.
@@ -87,7 +87,7 @@ class StoredUpload:
             left = left[os.write(self._descriptor, left) :]
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the object."""
         return self
 
     def __exit__(
@@ -100,7 +100,7 @@ class StoredUpload:
 
 
 def remove_stale(parent: Path) -> list[Path]:
-    """Remove the folders of servers that no longer run, and return their paths. Other folders are kept."""
+    """Remove the folders of servers that no longer run, and return their paths."""
     removed = []
     for folder in sorted(parent.glob(f"{PREFIX}*")):
         with contextlib.suppress(OSError):

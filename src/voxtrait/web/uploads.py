@@ -1,4 +1,4 @@
-"""The reader of multipart forms. It streams the one file to disk, and trusts no size that a client states."""
+"""Multipart parser that streams the uploaded file to disk and enforces the size limit while reading."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 FIELD: Final = "file"
-FRAMING: Final = 65_536  # bytes that a form may have beside its file
-PARTS: Final = 16  # fields of a form
-NAME: Final = 1024  # characters of a file's name that are kept
+FRAMING: Final = 65_536  # maximum bytes of a form in addition to its file
+PARTS: Final = 16  # maximum fields of a form
+NAME: Final = 1024  # characters of a file name that are kept
 
 
 class Upload(NamedTuple):
-    """A file that was received completely."""
+    """A completely received file."""
 
     file: StoredUpload
     name: str | None  # as the client sent it
@@ -27,7 +27,7 @@ class Upload(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def receive(request: "Request", uploads: UploadFolder, settings: Settings) -> AsyncIterator[Upload]:
-    """Receive the file of a form; it is removed when the context ends.
+    """Receive the file of a form; it is removed at the end of the context.
 
     Raises:
         RequestError: ``not_a_form``, ``too_large``, ``malformed``, ``no_file``, ``upload_timeout``, or ``interrupted``
@@ -52,16 +52,18 @@ async def receive(request: "Request", uploads: UploadFolder, settings: Settings)
         except TimeoutError:
             raise RequestError(
                 "upload_timeout",
-                f"the upload was not over after {settings.upload_timeout_s:g} s: send it again, faster or smaller",
+                f"the upload took longer than {settings.upload_timeout_s:g} s: send it faster, or a smaller file",
             ) from None
         except OSError as error:
-            raise RequestError("interrupted", f"the upload could not be kept: {error.strerror}", retry_s=10) from None
+            raise RequestError(
+                "interrupted", f"the upload could not be saved on the server: {error.strerror}", retry_s=10
+            ) from None
         form.check()
         yield Upload(file, form.name)
 
 
 class _Form:
-    """A form that is being read. It counts all bytes and fields, and keeps one file."""
+    """Parses a form: counts all bytes and fields, and writes one file."""
 
     def __init__(self, boundary: bytes, file: StoredUpload, most: int) -> None:
         from python_multipart.multipart import MultipartParser
@@ -101,11 +103,9 @@ class _Form:
     def check(self) -> None:
         """Check that the form and its file are complete."""
         if not self._ended:
-            raise RequestError("malformed", "the form stops before its end: send it again")
+            raise RequestError("malformed", "the form is incomplete: send it again")
         if not self._found:
-            raise RequestError(
-                "no_file", f"expected a form with a file in its field {FIELD!r}: curl -F {FIELD}=@clip.mp3"
-            )
+            raise RequestError("no_file", f"the form has no file in the field {FIELD!r}: use curl -F {FIELD}=@clip.mp3")
         if not self._file.size:
             raise RequestError("unusable", "the file is empty (0 bytes)")
 
@@ -113,7 +113,7 @@ class _Form:
         self._parts += 1
         self._headers.clear()
         if self._parts > PARTS:
-            raise RequestError("malformed", f"the form has more than {PARTS} fields, expected one: {FIELD}")
+            raise RequestError("malformed", f"the form has more than {PARTS} fields, expected one field {FIELD!r}")
 
     def _add(self, which: int, data: bytes) -> None:
         self._header[which] += data
@@ -154,16 +154,13 @@ def _boundary(request: "Request") -> bytes:
     boundary = options.get(b"boundary")
     if kind.lower() != b"multipart/form-data" or not boundary:
         raise RequestError(
-            "not_a_form", f"expected multipart/form-data with a field {FIELD!r}: curl -F {FIELD}=@clip.mp3"
+            "not_a_form",
+            f"expected multipart/form-data with a file in the field {FIELD!r}: use curl -F {FIELD}=@clip.mp3",
         )
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestError(
-            "not_a_form", "the body is compressed as a whole, expected it as it is: sound hardly shrinks"
-        )
+        raise RequestError("not_a_form", "the body has a Content-Encoding, expected an uncompressed body")
     return boundary
 
 
 def _too_large(most: int) -> RequestError:
-    return RequestError(
-        "too_large", f"the upload has more than {most} bytes, which is all that is taken: send a shorter one"
-    )
+    return RequestError("too_large", f"the upload exceeds the limit of {most:,} bytes: send a smaller file")

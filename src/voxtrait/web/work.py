@@ -1,4 +1,4 @@
-"""The work of a worker process on an upload: a prediction, pictures, a timeline, in limits of length and memory."""
+"""The job of a worker process: predict, draw or make a timeline of one upload, within duration and memory limits."""
 
 import contextlib
 import dataclasses
@@ -22,21 +22,21 @@ from voxtrait.web.sound import Sound, TooLongError
 
 
 class Task(NamedTuple):
-    """One upload, and the kind of work on it."""
+    """One upload and the kind of work on it."""
 
-    kind: str  # predict, show, timeline, lines, or warm: load everything and limit the memory
-    place: str = ""  # where its bytes are
-    name: str | None = None  # the file name that the client sent
+    kind: str  # predict, show, timeline, lines, or warm: load the model and limit the memory
+    place: str = ""  # path of the upload
+    name: str | None = None  # file name as the client sent it
 
 
 class Outcome(NamedTuple):
-    """The result of a task: a value, or the code and the message of a problem."""
+    """The result of a task: a value, or the code and the message of an error."""
 
     value: Any
-    seconds: float = 0.0  # of sound that were decoded
+    seconds: float = 0.0  # of decoded audio
     code: str | None = None
     message: str = ""
-    trace: str = ""  # of an unexpected exception
+    trace: str = ""  # traceback of an unexpected exception
 
 
 def _ignore(part: Any) -> None:
@@ -45,12 +45,12 @@ def _ignore(part: Any) -> None:
 
 @dataclasses.dataclass
 class Work:
-    """The job of a worker; it is pickled once, and sent to the worker.
+    """The job of a worker; it is pickled and sent to each worker.
 
     Args:
-        recognizer: with one thread.
-        max_seconds: of sound.
-        memory_bytes: limit of the memory for decoding, beyond that of the loaded model.
+        recognizer: recognizer with one thread.
+        max_seconds: maximum duration of an upload.
+        memory_bytes: maximum memory for decoding, in addition to the loaded model.
 
     Examples:
         >>> import voxtrait
@@ -64,8 +64,8 @@ class Work:
     memory_bytes: int
 
     def __call__(self, task: Task, send: Callable[[Any], None] = _ignore) -> Outcome:
-        """Process one upload; ``send`` takes the messages of ``lines``, and ``None`` as a sign of progress. Problems of
-        the upload are in the outcome."""
+        """Process one upload. ``send`` takes the messages of ``lines``, and ``None`` as a sign of progress. Errors in
+        the upload are returned in the outcome."""
         if task.kind == "warm":
             self.warm()
             return Outcome(None)
@@ -86,31 +86,31 @@ class Work:
         except UnwantedError:
             return Outcome(None, sound.seconds)
         except TooLongError:
-            message = f"the sound is longer than {self.max_seconds:g} s, which is all that is taken: cut it into pieces"
+            message = f"the audio exceeds the limit of {self.max_seconds:g} s: split it into shorter files"
             return Outcome(None, sound.seconds, "too_long", message)
         except (NotAudioError, MissingExtraError) as error:
             return Outcome(None, sound.seconds, "not_audio", str(error).replace(task.place, "the upload"))
         except AudioError as error:
             return Outcome(None, sound.seconds, "unusable", str(error).replace(task.place, "the upload"))
         except MemoryError:
-            message = "decoding takes more memory than there is for one upload: convert it to mono at 16 kHz"
+            message = "decoding needs more memory than is available for one upload: convert the file to mono at 16 kHz"
             return Outcome(None, sound.seconds, "too_big", message)
-        except Exception as error:  # an unexpected failure of a decoder ends only this request, and is logged
+        except Exception as error:  # an unexpected error of a decoder fails only this request, and is logged
             trace = " ".join(
                 f"{Path(at.filename).name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__)
             )
-            message = "the upload cannot be decoded: it is damaged in an unusual way"
+            message = "the upload cannot be decoded: it is damaged"
             return Outcome(None, sound.seconds, "unusable", message, f"{type(error).__name__} at {trace}")
 
     def warm(self) -> None:
-        """Load libraries and graphs, so that the first request is as fast as the next; then limit the memory."""
+        """Load libraries and the model, so that the first request is as fast as the next; then limit the memory."""
         import soxr  # noqa: F401
 
         silence = np.zeros(SAMPLING_RATE, np.float32)
         self.recognizer.predict(silence, SAMPLING_RATE)
         self.recognizer.run(np.zeros((1, *self.recognizer.bundle.front_end.input_shape), np.float32))
         features.picture(silence)
-        if self.recognizer.bundle.head is not None:  # the bundle can make timelines
+        if self.recognizer.bundle.head is not None:  # the bundle supports timelines
             segmentation.activity(np.zeros(segmentation.WINDOW, np.float32))
         with contextlib.suppress(ImportError):
             import av  # noqa: F401
@@ -118,7 +118,7 @@ class Work:
 
 
 def limit_memory(more_bytes: int) -> None:
-    """Limit the address space of this process to its current size plus ``more_bytes``, if /proc reports that size."""
+    """Limit the address space of this process to its current size plus ``more_bytes``. Does nothing without /proc."""
     import resource
 
     try:

@@ -3,9 +3,9 @@ import { GROUPS, density } from "./density.js";
 import { html, svg } from "./elements.js";
 import { number, say } from "./language.js";
 
-const HEIGHT = 210;
-const TOP = 30; // above the curve, where the shares of the decades are
-const BASE = 158; // the base line of the curve
+const HEIGHT = 166;
+const TOP = 26; // above the curve, where the shares of the decades are
+const BASE = 114; // the base line of the curve
 const SIDE = 14;
 const SHARES_FROM = 520; // pixels of width that have room for the shares
 let drawn = 0; // curves so far: each needs a name of its own for its interval

@@ -2,6 +2,7 @@
 import { card, inWords } from "./card.js";
 import { activeModel, authorise, limits, onToken } from "./connection.js";
 import { html } from "./elements.js";
+import { examples } from "./examples.js";
 import { intake } from "./intake.js";
 import { language, say, speak, spoken } from "./language.js";
 import { Many } from "./many.js";
@@ -58,6 +59,7 @@ find("language").addEventListener("click", () => {
 });
 spoken.addEventListener("change", () => {
   drawSwitches();
+  examples(find("examples"), { take, failed: () => note([say("examples.failed")]) });
   many.again();
   drawSingle();
   if (opened) drawOpened();
@@ -150,12 +152,13 @@ find("many-clear").addEventListener("click", () => {
 
 // --- what comes in
 
+function note(texts) {
+  find("drop-note").textContent = texts.join(" ");
+  find("drop-note").hidden = !texts.length;
+}
+
 function take({ files, skipped }) {
-  const notes = [];
-  if (!files.length) notes.push(say("drop.none"));
-  if (skipped) notes.push(say("drop.skipped", { n: skipped }));
-  find("drop-note").textContent = notes.join(" ");
-  find("drop-note").hidden = !notes.length;
+  note([files.length ? "" : say("drop.none"), skipped ? say("drop.skipped", { n: skipped }) : ""].filter(Boolean));
   if (!files.length) return;
   const before = single;
   single = null;

@@ -1,10 +1,11 @@
 /** One clip's result: its prediction, the uncertainty, and the clip itself. */
+import { accuracy } from "./accuracy.js";
 import { ageCurve } from "./age.js";
 import { button, html, icon } from "./elements.js";
-import { expectedError } from "./age-error.js";
 import { json, save } from "./export.js";
-import { genderBar, genderInWords } from "./gender.js";
+import { genderGauge, genderInWords } from "./gender.js";
 import { bytes, minutes, say, seconds } from "./language.js";
+import { ageLimits, expectedError, genderLimits } from "./limits.js";
 import { player } from "./player.js";
 import { SHORT_S } from "./timeline.js";
 import { turns } from "./turns.js";
@@ -36,8 +37,9 @@ export function card(clip, { model, limits, again, announce, recorded = false })
     prediction.status === "ok" ? estimates(clip, served) : nothing(clip, limits, again),
     tape,
     tape && turns(clip, { play: tape.playFrom, limits, announce }),
+    prediction.status === "ok" && accuracy(served),
     html("footer", {},
-      html("p", { class: "quiet", text: prediction.status === "error" ? "" : say("heard", { model: prediction.model }) }),
+      html("p", { class: "quiet", text: prediction.status === "error" ? "" : say("model", { model: prediction.model }) }),
       recorded && prediction.status !== "error"
         ? button(say("save.recording"), { class: "plain", onclick: () => save(clip.name.replaceAll(":", "-"), "audio/wav", clip.file) }, icon("save"))
         : null,
@@ -52,7 +54,7 @@ function stem(name) {
 function speechShare({ speech_s: speech, duration_s: duration }) {
   const bar = html("span", { class: "filled" });
   bar.style.width = `${duration ? Math.min(100, (100 * speech) / duration) : 0}%`;
-  return html("p", { class: "heard" },
+  return html("p", { class: "speech-share" },
     html("span", { class: "quiet", text: say("speech") }), " ",
     html("strong", { class: "number", text: say("speech.of", { speech: seconds(speech), duration: seconds(duration) }) }),
     html("span", { class: "meter", "aria-hidden": "true" }, bar));
@@ -60,15 +62,17 @@ function speechShare({ speech_s: speech, duration_s: duration }) {
 
 function estimates({ prediction, timeline }, served) {
   const parts = [];
+  const scores = served?.scores;
   if (prediction.gender !== null) {
     parts.push(html("section", { class: "part gender" },
       html("h3", { text: say("gender") }),
       html("p", { class: "big", text: say(`gender.${prediction.gender}`) }),
       html("p", { class: "quiet", text: genderInWords(prediction) }),
-      genderBar(prediction, served?.unsure ?? null)));
+      genderGauge(prediction, served?.unsure ?? null),
+      notes(genderLimits(prediction, scores?.gender?.by_group))));
   }
   if (prediction.age_years !== null || prediction.age_groups !== null) {
-    const error = expectedError(prediction, served?.ageErrors);
+    const error = expectedError(prediction, scores?.age?.by_estimate);
     parts.push(html("section", { class: "part age" },
       html("h3", { text: say("age") }),
       prediction.age_years === null ? null : html("p", { class: "big" }, years(Math.round(prediction.age_years))),
@@ -76,8 +80,9 @@ function estimates({ prediction, timeline }, served) {
         prediction.age_low === null ? null : range(prediction),
         prediction.age_group === null ? null : say("age.group", { group: say(`group.${prediction.age_group}`) }),
       ].filter(Boolean).join(" · ") }),
-      error && html("p", { class: "quiet expected-error", text: error }),
-      prediction.age_groups === null ? null : ageCurve(prediction)));
+      prediction.age_groups === null ? null : ageCurve(prediction),
+      error && html("p", { class: "quiet limit expected-error", text: error }),
+      notes(ageLimits(prediction, scores?.age?.by_group, scores?.age?.by_estimate))));
   }
   const several = html("p", { class: "several", text: say("several") });
   const look = () => (several.hidden = prediction.voices !== "several" && timeline.speakers.length < 2);
@@ -85,6 +90,11 @@ function estimates({ prediction, timeline }, served) {
   look();
   const averaged = prediction.message?.includes("channels hold different people");
   return html("div", { class: "estimates" }, several, averaged && html("p", { class: "several", text: say("averaged") }), html("div", { class: "parts" }, ...parts));
+}
+
+/** Limits that apply to a value, below it. */
+function notes(sentences) {
+  return sentences.length ? html("ul", { class: "limits" }, ...sentences.map((text) => html("li", { class: "limit", text }))) : null;
 }
 
 /** "about 34 years", the number large. */

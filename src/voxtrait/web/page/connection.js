@@ -1,4 +1,4 @@
-/** Requests to the server: they wait while it is busy, and send the token if it requires one. */
+/** Requests to the server: they are repeated while it is busy, and carry the token if it requires one. */
 
 const TRIES = 6; // of a request that finds the server busy
 const TOKEN = "voxtrait.token";
@@ -79,7 +79,7 @@ async function ask(path, { body, signal, read } = {}) {
       });
     } catch (error) {
       if (signal?.aborted) throw error;
-      throw new Problem("unreachable", "the server did not answer");
+      throw new Problem("unreachable", "the server does not respond");
     }
     if (response.ok) return read ? read(response) : response.json();
     const content = await response.json().catch(() => null);
@@ -145,7 +145,7 @@ async function readLines(response, each) {
 
 export const limits = () => ask("/v1/limits");
 
-/** The active bundle: its title, the zone of `p_female` in which it is unsure, and its age errors by estimated decade. */
+/** The active bundle: its title, the abstention band of `p_female`, and the figures of its evaluation. */
 export async function activeModel() {
   const found = await ask("/v1/models");
   const all = Array.isArray(found) ? found : (found.models ?? []);
@@ -154,6 +154,6 @@ export async function activeModel() {
   return {
     title: active.title ?? [active.name, active.version].filter(Boolean).join(" "),
     unsure: active.unsure ?? null,
-    ageErrors: active.scores?.age?.by_estimate ?? null,
+    scores: active.scores ?? {},
   };
 }

@@ -1,10 +1,10 @@
-/** Gender as a bar: where the probability falls, and the zone in which the model is unsure. */
+/** Gender as a slim gauge from male to female: the probability of female, and the abstention band. */
 import { html } from "./elements.js";
 import { number, probability, say } from "./language.js";
 
 const percent = (share) => `${(100 * share).toFixed(2)}%`;
 
-/** A label of the bar for screen readers. */
+/** A label of the gauge for screen readers. */
 function described(prediction, unsure) {
   const answer = say(`presents.${prediction.gender}`);
   const p = number(prediction.p_female, 2);
@@ -15,23 +15,21 @@ function described(prediction, unsure) {
   return `${bar} ${say(zone, { low: number(unsure[0], 2), high: number(unsure[1], 2) })}`;
 }
 
-/** `unsure` is the zone of `p_female`, or null where it is not known. */
-export function genderBar(prediction, unsure) {
+/** `unsure` is the abstention band of `p_female`, or null if it is unknown. */
+export function genderGauge(prediction, unsure) {
   const [low, high] = unsure ?? [0.5, 0.5];
-  const zones = [["female", 1 - high], ["unsure", high - low], ["male", low]].filter(([, wide]) => wide > 0);
-  const needle = html("div", { class: "needle" });
-  needle.style.left = percent(1 - prediction.p_female);
-  const track = html("div", { class: "track" }, ...zones.map(([name, wide]) => {
-    const zone = html("div", { class: `zone ${name}${name === prediction.gender ? " here" : ""}` });
-    zone.style.flexBasis = percent(wide);
-    return zone;
-  }), needle);
-  const labels = html("div", { class: "labels" }, ...zones.map(([name, wide]) => {
-    const label = html("div", { class: name === prediction.gender ? "here" : "", text: say(`gender.${name}`) });
-    label.style.flexBasis = percent(wide);
-    return label;
-  }));
-  return html("div", { class: "gender-bar", role: "img", "aria-label": described(prediction, unsure) }, track, labels);
+  const zones = [["male", low], ["unsure", high - low], ["female", 1 - high]].filter(([, wide]) => wide > 0);
+  const needle = html("div", { class: `needle ${prediction.gender}` });
+  needle.style.left = percent(prediction.p_female);
+  const here = (name) => (name === prediction.gender ? " here" : "");
+  const parts = (make) => zones.map(([name, wide]) => {
+    const part = make(name);
+    part.style.flexBasis = percent(wide);
+    return part;
+  });
+  return html("div", { class: "gender-bar", role: "img", "aria-label": described(prediction, unsure) },
+    html("div", { class: "track" }, ...parts((name) => html("div", { class: `zone ${name}${here(name)}` })), needle),
+    html("div", { class: "labels" }, ...parts((name) => html("div", { class: `${name}${here(name)}`, text: say(`gender.${name}`) }))));
 }
 
 /** The probability in words, of what is presented. */

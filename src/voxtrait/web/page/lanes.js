@@ -41,20 +41,20 @@ function how({ age_years: age, age_low: low, age_high: high, gender, speech_s: s
   return [years ?? nothing, `${span(speech)}${share}`].filter(Boolean).join(" · ");
 }
 
-/** Gender, age and pitch along time; `unsure` is the zone of p_female, or null. */
+/** Gender, age and pitch over time; `unsure` is the abstention band of p_female, or null. */
 export function charts({ course }, unsure) {
   if (!course) return [];
   const apart = course.at_s.map((at, index) => at - (course.at_s[index - 1] ?? at)).sort((a, b) => a - b);
   const gap = 4 * Math.max(1, apart[Math.floor(apart.length / 2)] ?? 1); // a longer pause interrupts the line
   const points = (value, low = [], high = []) => course.at_s.map((at, index) => [at, value[index], low[index], high[index]]);
   const found = [];
-  if (known(course.p_female)) {
+  if (several(course.p_female)) {
     found.push({
       draw: "chart", height: CHART, label: [say("chart.p_female"), unsure ? say("chart.p_female.zone") : ""], range: [0, 1], marks: [0, 0.5, 1],
-      zone: unsure, points: points(course.p_female), gap, dots: course.at_s.length < 100,
+      ends: { 0: say("gender.male"), 1: say("gender.female") }, zone: unsure, points: points(course.p_female), gap, dots: course.at_s.length < 100,
     });
   }
-  if (known(course.age_years)) {
+  if (several(course.age_years)) {
     const most = Math.max(...course.age_high.map((value) => value ?? 0), ...course.age_years.map((value) => value ?? 0));
     const range = [0, Math.max(60, 20 * Math.ceil(most / 20))];
     found.push({
@@ -81,6 +81,11 @@ export function charts({ course }, unsure) {
 
 function known(values) {
   return values.some((value) => value !== null);
+}
+
+/** One estimate is already above the picture. */
+function several(values) {
+  return values.filter((value) => value !== null).length > 1;
 }
 
 /** The label of a row, above it. */

@@ -3,7 +3,7 @@ import { clock, number } from "./language.js";
 
 export const RULER = 24; // heights of rows, in pixels
 export const LANE = 52;
-export const CHART = 92;
+export const CHART = 112;
 export const LABEL = 24; // at the top of a lane or chart, for its label
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // seconds from mark to mark
 const MARKS_APART = 72; // pixels
@@ -11,11 +11,14 @@ const NARROWEST = 1.5; // pixels of a turn
 const HATCHED = 6; // pixels of a turn from which a pattern can be seen
 const FONT = "12px Onest, sans-serif";
 
-/** The colours of the tape, from the style sheet. */
+/** The colours of the tape, from the style sheet; it is dark in both themes, so of `light-dark()` the second one. */
 export function colours(element) {
   const style = getComputedStyle(element);
-  const named = (name) => style.getPropertyValue(`--${name}`).trim();
-  return { ink: named("tape-ink"), quiet: named("tape-quiet"), line: named("tape-line"), signal: named("signal"), paper: named("tape") };
+  const named = (name) => style.getPropertyValue(`--${name}`).trim().replace(/^light-dark\([^,]*,\s*(.*)\)$/, "$1");
+  return {
+    ink: named("tape-ink"), quiet: named("tape-quiet"), line: named("tape-line"), signal: named("signal"), paper: named("tape"),
+    female: named("female"), male: named("male"), unsure: named("unsure"), music: named("music"),
+  };
 }
 
 export function drawRuler(paint, axis, { top, height }, whole) {
@@ -40,9 +43,10 @@ export function drawWave(paint, axis, row, pieces, loudest, speech) {
   const middle = top + height / 2;
   if (speech) {
     for (const [start, end] of inView(axis, speech, (one) => one)) {
-      paint.fillStyle = "rgb(246 241 231 / 0.15)";
-      paint.fillRect(axis.x(start), top, (end - start) * axis.scale, height);
       paint.fillStyle = paint.colours.ink;
+      paint.globalAlpha = 0.15;
+      paint.fillRect(axis.x(start), top, (end - start) * axis.scale, height);
+      paint.globalAlpha = 1;
       paint.fillRect(axis.x(start), top + height - 3, (end - start) * axis.scale, 3);
     }
   }
@@ -84,7 +88,7 @@ function columns(paint, axis, { start, end, seconds, strokes, wave }, up) {
 }
 
 export function drawSpectrogram(paint, axis, { top, height }, pieces) {
-  paint.fillStyle = "#000";
+  paint.fillStyle = "black";
   paint.fillRect(0, top, axis.width, height);
   for (const { start, end, image } of inView(axis, pieces, ({ start, end }) => [start, end])) {
     // whole pixels, or there would be seams
@@ -102,11 +106,11 @@ export function drawLane(paint, axis, { top, height, segments, kind }) {
     const wide = Math.max(NARROWEST, (end - start) * axis.scale);
     const from = Math.max(-4, axis.x(start));
     const to = Math.min(axis.width + 4, axis.x(start) + wide);
-    const pattern = wide < HATCHED ? paint.colours.quiet : hatched(paint, kind);
-    paint.fillStyle = { female: paint.colours.signal, male: paint.colours.ink }[kind] ?? pattern;
+    const pattern = wide < HATCHED ? paint.colours[kind] : hatched(paint, kind);
+    paint.fillStyle = { female: paint.colours.female, male: paint.colours.male }[kind] ?? pattern;
     paint.fillRect(from, bar, to - from, high);
     if (kind === "female" || kind === "male") continue;
-    paint.strokeStyle = paint.colours.quiet;
+    paint.strokeStyle = paint.colours[kind];
     if (wide >= HATCHED) paint.strokeRect(from + 0.5, bar + 0.5, to - from - 1, high - 1);
   }
 }
@@ -119,7 +123,7 @@ function hatched(paint, kind) {
   const brush = tile.getContext("2d");
   brush.fillStyle = paint.colours.line;
   brush.fillRect(0, 0, 8, 8);
-  brush.fillStyle = brush.strokeStyle = paint.colours.quiet;
+  brush.fillStyle = brush.strokeStyle = paint.colours[kind];
   brush.lineWidth = 1.5;
   if (kind === "unsure") {
     for (const at of [-8, 0, 8]) {
@@ -138,9 +142,9 @@ function hatched(paint, kind) {
 
 /**
  * A chart: a line through `points` ([seconds, value, low, high], value null for a gap) in the `range` of its axis, marks at
- * some values, and a band between low and high.
+ * some values, words for the `ends` of the axis, and a band between low and high.
  */
-export function drawChart(paint, axis, { top, height, points, range: [least, most], marks, zone, gap, dots }) {
+export function drawChart(paint, axis, { top, height, points, range: [least, most], marks, ends = {}, zone, gap, dots }) {
   const y = (value) => top + height - 8 - ((height - LABEL - 14) * (Math.min(most, Math.max(least, value)) - least)) / (most - least);
   paint.font = FONT;
   if (zone) {
@@ -163,11 +167,13 @@ export function drawChart(paint, axis, { top, height, points, range: [least, mos
   }
   for (const run of runs.filter(({ length }) => length)) {
     if (run[0][2] !== undefined && run[0][2] !== null) {
-      paint.fillStyle = "rgb(255 92 56 / 0.3)";
+      paint.fillStyle = paint.colours.quiet;
+      paint.globalAlpha = 0.4;
       paint.beginPath();
       for (const [at, , low] of run) paint.lineTo(axis.x(at), y(low));
       for (const [at, , , high] of run.toReversed()) paint.lineTo(axis.x(at), y(high));
       paint.fill();
+      paint.globalAlpha = 1;
     }
     paint.strokeStyle = paint.fillStyle = paint.colours.ink;
     paint.lineWidth = 2;
@@ -175,13 +181,19 @@ export function drawChart(paint, axis, { top, height, points, range: [least, mos
     for (const [at, value] of run) paint.lineTo(axis.x(at), y(value));
     paint.stroke();
     if (run.length > 1 && !dots) continue;
-    for (const [at, value] of run) paint.fillRect(axis.x(at) - 1.5, y(value) - 1.5, 3, 3);
+    for (const [at, value] of run) {
+      if (zone) paint.fillStyle = paint.colours[value < zone[0] ? "male" : value > zone[1] ? "female" : "unsure"];
+      paint.beginPath();
+      paint.arc(axis.x(at), y(value), zone ? 4.5 : 2.5, 0, 7);
+      paint.fill();
+    }
   }
   paint.lineWidth = 1;
   paint.textBaseline = "middle";
   paint.textAlign = "right";
   for (const mark of marks) {
-    const text = Number.isInteger(mark) ? number(mark) : number(mark, 1);
+    const value = Number.isInteger(mark) ? number(mark) : number(mark, 1);
+    const text = ends[mark] ? `${ends[mark]} ${value}` : value;
     paint.fillStyle = paint.colours.paper;
     paint.fillRect(axis.width - paint.measureText(text).width - 10, y(mark) - 7, paint.measureText(text).width + 6, 14);
     paint.fillStyle = paint.colours.quiet;

@@ -160,7 +160,7 @@ export class Stage extends EventTarget {
   #drawEstimate() {
     const estimate = this.#estimate;
     const ok = estimate?.status === "ok";
-    const first = this.#work?.live.lost ? "so_far.end" : "so_far.listening";
+    const first = this.#work?.live.lost ? "so_far.end" : "so_far.waiting";
     const waiting = estimate ? { no_speech: "so_far.none", too_short: "so_far.short" }[estimate.status] : first;
     find("so-far-gender").textContent = ok ? (estimate.gender ? say(`gender.${estimate.gender}`) : "") : say(waiting ?? first);
     find("so-far-p").textContent = ok && estimate.gender ? genderInWords(estimate) : "";
@@ -172,7 +172,7 @@ export class Stage extends EventTarget {
     const zone = this.model()?.unsure;
     find("gender-gauge").classList.toggle("known", gender);
     find("age-gauge").classList.toggle("known", age);
-    if (gender) gauge("gender-gauge", 1 - estimate.p_female, zone ? [1 - zone[1], 1 - zone[0]] : [0.5, 0.5]);
+    if (gender) gauge("gender-gauge", estimate.p_female, zone ?? [0.5, 0.5]);
     if (age) gauge("age-gauge", estimate.age_years / 100, [estimate.age_low / 100, estimate.age_high / 100]);
   }
 }

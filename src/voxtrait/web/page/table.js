@@ -54,7 +54,7 @@ export class Table {
       const arrow = svg("svg", { viewBox: "0 0 12 12", "aria-hidden": "true", class: sorted },
         svg("path", { d: "M6 2v8M2.5 6.5L6 10l3.5-3.5" }));
       const button = html("button", { type: "button", onclick: () => this.#sort(name) }, html("span", { text: say(`column.${name}`) }), arrow);
-      return html("th", { role: "columnheader", scope: "col", class: name, "aria-sort": sorted }, button);
+      return html("th", { role: "columnheader", scope: "col", class: name, "aria-sort": sorted }, button, ends(name));
     }));
   }
 
@@ -131,7 +131,7 @@ export class Table {
     return [
       first,
       cell("gender", gender && html("span", { class: `pill ${gender}`, text: say(`gender.${gender}`) })),
-      cell("p_female", p !== null && bar(p), p !== null && text(number(p, 2))),
+      cell("p_female", p !== null && bar(p, gender, this.session.model?.unsure), p !== null && text(number(p, 2))),
       cell("age_years", age !== null && text(number(Math.round(age)))),
       cell("interval", low !== null && ageStroke(prediction),
         low !== null && text(say("age.range.short", { low: Math.round(low), high: Math.round(high) }))),
@@ -140,9 +140,16 @@ export class Table {
   }
 }
 
-/** Where between female, on the left, and male the probability falls. */
-function bar(p) {
+/** The probability on a line from male on the left to female on the right, with the abstention band, if it is known. */
+function bar(p, gender, unsure) {
   return svg("svg", { class: "p-stroke", viewBox: "0 0 100 12", "aria-hidden": "true", preserveAspectRatio: "none" },
     svg("path", { class: "scale", d: "M0 6H100" }),
-    svg("path", { class: "point", d: `M${(100 * (1 - p)).toFixed(1)} 1V11` }));
+    unsure && svg("path", { class: "band", d: `M${100 * unsure[0]} 6H${100 * unsure[1]}` }),
+    svg("path", { class: `point ${gender}`, d: `M${(100 * p).toFixed(1)} 0V12` }));
+}
+
+/** The ends of the lines in a column, above them. */
+function ends(name) {
+  const texts = { p_female: [say("gender.male"), say("gender.female")], interval: [number(0), number(100)] }[name];
+  return texts && html("span", { class: `ends ${name}`, "aria-hidden": "true" }, ...texts.map((text) => html("span", { text })));
 }

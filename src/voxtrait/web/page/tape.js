@@ -1,4 +1,6 @@
-/** The last seconds of a sound, running past: its waveform above, its mel spectrogram below, on one axis of time. */
+/** The last seconds of a sound, scrolling: the waveform above the mel spectrogram, on one axis of time. */
+
+import { colours } from "./rows.js";
 
 const WAVE_S = 0.01; // seconds of a stroke of the waveform
 const KEPT_S = 40; // seconds kept, more than any screen shows
@@ -8,6 +10,7 @@ const WAVE_SHARE = 0.36; // of the height
 
 export class Tape {
   #canvas;
+  #colours;
   #strokes = new Float32Array(2 * Math.round(KEPT_S / WAVE_S));
   #columns = null; // a ring of spectrogram columns, as a canvas
   #hop = 0.01;
@@ -17,6 +20,7 @@ export class Tape {
 
   constructor(canvas) {
     this.#canvas = canvas;
+    this.#colours = colours(canvas);
     this.clear();
   }
 
@@ -25,7 +29,7 @@ export class Tape {
     this.#strokes.fill(0);
     this.stroke = 0; // strokes so far
     this.column = 0; // columns so far
-    this.heard = 0; // seconds so far
+    this.seconds = 0; // so far
     this.#columns = null;
     this.#rest = { low: 0, high: 0, samples: 0 };
   }
@@ -39,7 +43,7 @@ export class Tape {
       this.#frame = requestAnimationFrame(step);
       if (this.#reducedMotion.matches && now - drawn < 500) return;
       drawn = now;
-      this.#draw(Math.min(this.heard, (now - this.#first) / 1000) - BEHIND_S);
+      this.#draw(Math.min(this.seconds, (now - this.#first) / 1000) - BEHIND_S);
     };
     this.#frame = requestAnimationFrame(step);
   }
@@ -47,7 +51,7 @@ export class Tape {
   /** Stop running, with all of it in the picture. */
   rest() {
     cancelAnimationFrame(this.#frame);
-    this.#draw(this.heard);
+    this.#draw(this.seconds);
   }
 
   get secondsShown() {
@@ -67,7 +71,7 @@ export class Tape {
       this.stroke += 1;
       rest.low = rest.high = rest.samples = 0;
     }
-    this.heard += block.length / samplingRate;
+    this.seconds += block.length / samplingRate;
   }
 
   /** Add columns of grey levels, one after the other, the highest band first. */
@@ -105,14 +109,14 @@ export class Tape {
   }
 
   #drawSeconds(context, begin, end, high, tall, wide) {
-    context.fillStyle = "#35312b";
+    context.fillStyle = this.#colours.line;
     context.fillRect(0, tall / 2, wide, 1); // silence, before there was any sound, too
     context.font = "12px Onest, sans-serif";
     for (let second = Math.max(0, Math.ceil(begin - 1)); second <= end; second += 1) {
       const x = Math.round((second - begin) * PIXELS);
-      context.fillStyle = "#35312b";
+      context.fillStyle = this.#colours.line;
       context.fillRect(x, 0, 1, high);
-      context.fillStyle = "#a39a8c";
+      context.fillStyle = this.#colours.quiet;
       context.fillText(second, x + 5, 12);
     }
   }
@@ -124,7 +128,7 @@ export class Tape {
     if (last <= first) return;
     const x = (stroke) => ((stroke + 0.5) * WAVE_S - begin) * PIXELS;
     const y = (stroke, which) => (tall / 2) * (1 - bent(this.#strokes[2 * (stroke % kept) + which])) + (which ? -0.7 : 0.7);
-    context.fillStyle = "#ff5c38";
+    context.fillStyle = this.#colours.signal;
     context.beginPath();
     for (let stroke = first; stroke < last; stroke += 1) context.lineTo(x(stroke), y(stroke, 1));
     for (let stroke = last - 1; stroke >= first; stroke -= 1) context.lineTo(x(stroke), y(stroke, 0));

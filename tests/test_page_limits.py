@@ -1,4 +1,4 @@
-"""The error beside an estimate of age on the page: of the estimated decade, and only where the bundle has it."""
+"""Limits beside the estimates on the page, and the accuracy by group: only what the bundle's evaluation has."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +13,12 @@ from voxtrait.labels import AGE_GROUPS
 pytest_plugins = ["page_fixtures"]
 
 SENTENCE = """async ([group, errors]) => {
-  const { expectedError } = await import("/static/age-error.js");
+  const { expectedError } = await import("/static/limits.js");
   return expectedError({ age_group: group }, errors);
+}"""
+AGE_LIMITS = """async ([prediction, labelled, estimated]) => {
+  const { ageLimits } = await import("/static/limits.js");
+  return ageLimits(prediction, labelled, estimated);
 }"""
 EVERYWHERE = {group: {"mae": 9.0, "bias": -6.0} for group in AGE_GROUPS}
 
@@ -104,3 +108,80 @@ def test_russian_counts_years(visit: Visit, mae: float, years: str) -> None:
         "При проверке модели оценка до 10 лет отличалась от настоящего возраста в среднем на "
         f"{years}, в основном в большую сторону."
     )
+
+
+def biases(**years: float) -> dict[str, Any]:
+    return {group: {"bias": bias, "n_clips": 20, "n_speakers": 12} for group, bias in years.items()}
+
+
+OLD = biases(teens=6.0, twenties=1.0, forties=-6.0, fifties=-12.0)
+FORTIES = "Voices aged 40 to 49 are usually underestimated, by about 6 years."
+YOUNG = "Voices over 40 are usually underestimated, by about 9 years."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labelled", "estimated", "said"),
+    [
+        (33.0, 60.0, OLD, {}, [YOUNG]),  # 45 - 6 is inside the interval
+        (42.0, 50.0, OLD, {}, [YOUNG]),  # 55 - 12 is
+        (15.0, 30.0, OLD, {}, ["Voices aged 10 to 19 are usually overestimated, by about 6 years."]),  # 15 + 6 is
+        (15.0, 60.0, OLD, {}, ["Voices aged 10 to 19 are usually overestimated, by about 6 years.", YOUNG]),
+        (15.0, 60.0, OLD, {"thirties": {"mae": 8.0, "bias": -5.0}}, [YOUNG]),  # mostly too young, not too old
+        (22.0, 38.0, OLD, {}, []),
+        (50.0, 70.0, OLD, {}, []),
+        (33.0, 60.0, biases(forties=-6.0, fifties=0.0), {}, [FORTIES]),
+        (33.0, 60.0, {"forties": {"bias": -9.0, "n_clips": 90, "n_speakers": 9}}, {}, []),  # too few for a sentence
+        (33.0, 60.0, {"forties": {"mae": 9.0}}, {}, []),
+        (33.0, 60.0, {}, {}, []),
+        (33.0, 60.0, None, None, []),
+        (None, None, OLD, {}, []),
+    ],
+)  # fmt: skip
+def test_groups_that_are_usually_estimated_too_young_or_too_old(
+    visit: Visit, low: float | None, high: float | None, labelled: Any, estimated: Any, said: list[str]
+) -> None:
+    prediction = {"age_low": low, "age_high": high, "age_group": "thirties"}
+    assert visit().evaluate(AGE_LIMITS, [prediction, labelled, estimated]) == said
+
+
+GENDERS = {
+    "female_adults": {"n_clips": 145, "n_speakers": 45, "recall": 0.972},
+    "male_adults": {"n_clips": 279, "n_speakers": 120, "recall": 0.978},
+    "under_13": {"n_clips": 36, "n_speakers": 12, "wrong_sure": 0.25},
+}
+
+
+def test_limits_and_accuracy_by_group_stand_beside_the_estimates(visit: Visit, voices: Path) -> None:
+    age = {"n_clips": 1045, "n_speakers": 22, "mae": 10.455, "bias": -7.098, "coverage80": 0.711}
+    every = {group: age for group in AGE_GROUPS}
+    scores = {
+        "n_clips": 1557, "n_speakers": 1, "leakage": "none",
+        "gender": {"by_group": GENDERS},
+        "age": {"by_group": {**every, "forties": age | {"bias": 3.0}}, "by_estimate": {}},
+    }  # fmt: skip
+    tab = visit(before=serve_scores(lambda model: model.update(scores=scores)))
+    assert error_of(tab, voices / "a.wav") == []
+    gender = ["Recall in evaluation: 97.2 % for female adults, 97.8 % for male adults."]
+    if (voxtrait.load().predict(voices / "a.wav").age_low or 0) < 13:
+        gender.append("For children under 13, gender was confidently wrong in 25.0 % of the clips.")
+    expect(tab.locator(".part.gender .limit")).to_have_text(gender)
+    expect(tab.locator(".part.age .limits")).to_contain_text("are usually underestimated, by about 7 years.")
+    expect(tab.locator(".accuracy table")).to_have_count(2)
+    expect(tab.locator(".accuracy table").first).to_be_hidden()
+    tab.click(".accuracy summary")
+    head = "test set: 1,557 clips, 1 speaker. Leakage between training and test: none."
+    expect(tab.locator(".accuracy p").first).to_contain_text(head)
+    rows = tab.locator(".accuracy table").first.locator("tbody tr")
+    expect(rows.nth(0).locator("th, td")).to_have_text(["female adults", "145", "45", "97.2 %", "–"])
+    expect(rows.nth(2).locator("th, td")).to_have_text(["children under 13", "36", "12", "–", "25.0 %"])
+    rows = tab.locator(".accuracy table").nth(1).locator("tbody tr")
+    expect(rows).to_have_count(len(AGE_GROUPS))
+    expect(rows.nth(3).locator("th, td")).to_have_text(["thirties", "1,045", "22", "10.5", "-7.1", "71.1 %"])
+    expect(rows.nth(4).locator("td").nth(3)).to_have_text("+3.0")
+
+
+def test_a_bundle_without_figures_by_group_has_no_limits_and_no_tables(visit: Visit, voices: Path) -> None:
+    tab = visit(before=serve_scores(lambda model: model.update(scores={})))
+    assert error_of(tab, voices / "a.wav") == []
+    expect(tab.locator(".limit")).to_have_count(0)
+    expect(tab.locator(".accuracy")).to_have_count(0)
