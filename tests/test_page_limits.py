@@ -176,7 +176,7 @@ def test_limits_and_accuracy_by_group_stand_beside_the_estimates(visit: Visit, v
     expect(rows.nth(2).locator("th, td")).to_have_text(["children under 13", "36", "12", "–", "25.0 %"])
     rows = tab.locator(".accuracy table").nth(1).locator("tbody tr")
     expect(rows).to_have_count(len(AGE_GROUPS))
-    expect(rows.nth(3).locator("th, td")).to_have_text(["thirties", "1,045", "22", "10.5", "-7.1", "71.1 %"])
+    expect(rows.nth(3).locator("th, td")).to_have_text(["thirties", "1,045", "22", "10.5", "−7.1", "71.1 %"])
     expect(rows.nth(4).locator("td").nth(3)).to_have_text("+3.0")
 
 

@@ -31,7 +31,7 @@ TRY_LATER: Final = 1013
 MESSAGES: Final = (
     ("client, first", '{"sampling_rate": HZ}', f"Sampling rate of the samples, {RATES[0]:,} to {RATES[1]:,} Hz."),
     ("client, then", "binary", f"Mono float32 samples, little-endian, at most {LONGEST_MESSAGE_S:g} s in a message."),
-    ("client, last", '{"end": true}', "End of the sound."),
+    ("client, last", '{"end": true}', "End of the audio."),
     (
         "server",
         '{"type": "columns", "height": N, "hop_s": S, "data": TEXT}',
@@ -39,14 +39,14 @@ MESSAGES: Final = (
         f"{1000 * HOP / SAMPLING_RATE:g} ms.",
     ),
     (
-        "server, each second of sound",
+        "server, each second of audio",
         '{"type": "estimate", "estimate": OBJECT}',
         "The object that `voxtrait listen --format jsonl` prints.",
     ),
     (
         "server, last",
         '{"type": "final", "prediction": OBJECT}',
-        "The prediction for the whole sound, as for a file.",
+        "The prediction for the whole audio, as for a file.",
     ),
     (
         "server, instead",
@@ -54,7 +54,7 @@ MESSAGES: Final = (
         "The error. The connection is then closed.",
     ),
 )
-"""The protocol: who sends a message, the message, and what it means."""
+"""The protocol: sender, message and meaning."""
 CLOSED: Final = (
     (1000, "The session is over."),
     (GOING_AWAY, "The server stops."),

@@ -6,7 +6,7 @@ import { percent } from "./limits.js";
 
 const PEOPLE = [["accuracy.clips", "n_clips", number], ["accuracy.speakers", "n_speakers", number]];
 const years = (value) => number(value, 1);
-const signed = (value) => `${value > 0 ? "+" : ""}${years(value)}`;
+const signed = (value) => `${value < 0 ? "−" : "+"}${years(Math.abs(value))}`;
 const GENDER = [...PEOPLE, ["accuracy.recall", "recall", percent], ["accuracy.wrong_sure", "wrong_sure", percent]];
 const AGE = [...PEOPLE, ["accuracy.mae", "mae", years], ["accuracy.bias.years", "bias", signed], ["accuracy.coverage80", "coverage80", percent]];
 const PEOPLE_OF_GENDER = ["female_adults", "male_adults", "under_13"];

@@ -59,7 +59,7 @@ export function genderLimits({ age_low: low }, groups) {
   ].filter(Boolean);
 }
 
-/** A share as `97.2 %`. */
+/** A share as `97.2 %`, which is never broken into two lines. */
 export function percent(share) {
-  return `${number(100 * share, 1)} %`;
+  return `${number(100 * share, 1)} %`;
 }
