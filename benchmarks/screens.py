@@ -1,8 +1,9 @@
-"""Every screen of the page as a picture, to be looked at: light and dark, desktop and phone, English and Russian.
+"""Screenshots of every screen of the page: light and dark, desktop and phone, English and Russian.
 
 python benchmarks/screens.py OUT [--address http://127.0.0.1:8000] [--only desktop-light-en] [--clips FILE …]
 
-Without an address, a server is started. What is heard are made-up voices, or the clips given. Needs Chromium.
+Without an address, a server is started. The recordings are synthetic voices, or the given clips. Needs Chromium. The
+screen `example` is docs/images/page.png.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from voxtrait.synthetic import cohort, speak
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # whose browser and server these are
 from pages import RATE, launch, serving
 
-SIZES = {"desktop": (1280, 800), "phone": (360, 740)}
+SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 LOCALES = {"en": "en-GB", "ru": "ru-RU"}
 NAMES = ("interview, first minute.wav", "аня.wav", "voice 3.wav", "voice 10.wav", "call-2026-04-11.wav", "reading.wav")
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--address")
-    parser.add_argument("--only", default="", help="part of a form's name")
+    parser.add_argument("--only", default="", help="Part of the name of a form, such as phone-dark.")
     parser.add_argument("--clips", type=Path, nargs="*", default=[])
     asked = parser.parse_args()
     served = nullcontext(asked.address.rstrip("/")) if asked.address else serving()
@@ -128,6 +129,21 @@ def chosen(at: int) -> Callable[[Page, Sequence[Path]], bool]:
     return visit
 
 
+def example(page: Page, files: Sequence[Path]) -> bool:
+    page.click("[data-example=male]")
+    page.locator(".row-label", has_text="Hz").or_(page.locator(".row-label", has_text="Гц")).wait_for()
+    page.wait_for_selector(".player[data-shown=yes]")
+    page.mouse.move(0, 0)
+    return True
+
+
+def examples_of_two(page: Page, files: Sequence[Path]) -> bool:
+    page.click("[data-example=talk]")
+    page.wait_for_selector(".timeline .files")
+    page.click(".accuracy summary")
+    return True
+
+
 def talk(page: Page, files: Sequence[Path]) -> bool:
     page.set_input_files("#files", files[len(NAMES)])
     page.wait_for_selector(".timeline .files")
@@ -193,6 +209,8 @@ SCREENS: dict[str, Callable[[Page, Sequence[Path]], bool]] = {
     "recording": recording,
     "recorded": recorded,
     "denied": denied,
+    "example": example,
+    "two-speakers": examples_of_two,
     "file": chosen(0),
     "unsure": chosen(2),
     "talk": talk,

@@ -375,6 +375,6 @@ def test_averaged_channels_are_named(visit: Visit, talk: Path) -> None:
     tab = visit(before=answered(lines_of(TALK), 120.0, voices="several", message=averaged_note(2)))
     tab.set_input_files("#files", talk)
     tab.wait_for_selector(".several:not([hidden])")
-    said = ["The recording has several voices.", "The channels hold different people and were averaged."]
+    said = ["The recording has several voices.", "The channels contain different speakers and were averaged."]
     texts = [re.compile("^" + re.escape(one)) for one in said]
     expect(tab.locator(".several:visible")).to_have_text(texts)

@@ -197,7 +197,7 @@ export default {
   "count.no_speech": "{n} without speech", "count.too_short": "{n} too short", "count.error": "{n} unreadable",
   "column.name": "Recording", "column.gender": "Gender", "column.p_female": "P(female)", "column.age_years": "Age",
   "column.interval": "80 % interval", "column.speech_s": "Speech",
-  "sort": "Sort by",
+  "end.male": "male", "end.female": "female",
   "row.waiting": "waiting", "row.working": "processing",
   "row.no_speech": "no speech", "row.too_short": "too short", "row.error": "unreadable",
   "row.open": "Open the result of {name}",

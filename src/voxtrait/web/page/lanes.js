@@ -51,7 +51,7 @@ export function charts({ course }, unsure) {
   if (several(course.p_female)) {
     found.push({
       draw: "chart", height: CHART, label: [say("chart.p_female"), unsure ? say("chart.p_female.zone") : ""], range: [0, 1], marks: [0, 0.5, 1],
-      ends: { 0: say("gender.male"), 1: say("gender.female") }, zone: unsure, points: points(course.p_female), gap, dots: course.at_s.length < 100,
+      ends: { 0: say("end.male"), 1: say("end.female") }, zone: unsure, points: points(course.p_female), gap, dots: course.at_s.length < 100,
     });
   }
   if (several(course.age_years)) {

@@ -197,7 +197,7 @@ export default {
   "count.no_speech": "без речи: {n}", "count.too_short": "слишком коротких: {n}", "count.error": "не прочитано: {n}",
   "column.name": "Запись", "column.gender": "Пол", "column.p_female": "P(женский)", "column.age_years": "Возраст",
   "column.interval": "Интервал 80 %", "column.speech_s": "Речь",
-  "sort": "Порядок",
+  "end.male": "муж.", "end.female": "жен.",
   "row.waiting": "ждёт", "row.working": "обработка",
   "row.no_speech": "нет речи", "row.too_short": "слишком коротко", "row.error": "не прочитано",
   "row.open": "Открыть результат: {name}",

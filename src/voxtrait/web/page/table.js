@@ -150,6 +150,6 @@ function bar(p, gender, unsure) {
 
 /** The ends of the lines in a column, above them. */
 function ends(name) {
-  const texts = { p_female: [say("gender.male"), say("gender.female")], interval: [number(0), number(100)] }[name];
+  const texts = { p_female: [say("end.male"), say("end.female")], interval: [number(0), number(100)] }[name];
   return texts && html("span", { class: `ends ${name}`, "aria-hidden": "true" }, ...texts.map((text) => html("span", { text })));
 }
