@@ -11,7 +11,7 @@ const GENDER = [...PEOPLE, ["accuracy.recall", "recall", percent], ["accuracy.wr
 const AGE = [...PEOPLE, ["accuracy.mae", "mae", years], ["accuracy.bias.years", "bias", signed], ["accuracy.coverage80", "coverage80", percent]];
 const PEOPLE_OF_GENDER = ["female_adults", "male_adults", "under_13"];
 
-/** A closed part of the page, or null if the bundle has no figures by group. */
+/** A `details` element, closed at first; null if the bundle has no figures by group. */
 export function accuracy(model) {
   const { scores = {}, title } = model ?? {};
   const tables = [

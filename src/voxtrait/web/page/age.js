@@ -1,4 +1,4 @@
-/** Age as a curve over the years, with its decades and its 80 % interval. */
+/** Age as a distribution over the years, with the shares of the decades and the 80 % interval. */
 import { GROUPS, density } from "./density.js";
 import { html, svg } from "./elements.js";
 import { number, say } from "./language.js";
@@ -7,8 +7,8 @@ const HEIGHT = 166;
 const TOP = 26; // above the curve, where the shares of the decades are
 const BASE = 114; // the base line of the curve
 const SIDE = 14;
-const SHARES_FROM = 520; // pixels of width that have room for the shares
-let drawn = 0; // curves so far: each needs a name of its own for its interval
+const SHARES_FROM = 520; // smallest width in pixels at which the shares are shown
+let drawn = 0; // curves so far: the clip path of each needs a unique id
 
 function described(prediction) {
   const group = say(`group.${prediction.age_group}`);
@@ -17,7 +17,7 @@ function described(prediction) {
   return say("age.curve", { n, low, high, group });
 }
 
-/** Draws itself anew whenever its width changes. */
+/** Returns a figure that redraws itself when its width changes. */
 export function ageCurve(prediction) {
   const figure = html("div", { class: "age-curve", role: "img", "aria-label": described(prediction) });
   let width = 0;
@@ -52,7 +52,7 @@ function curve(prediction, width) {
     ...(middle === null ? [] : pin(x(middle), y(between(shares, middle)))));
 }
 
-/** The curve at a moment between two birthdays. */
+/** The height of the curve at an age, interpolated between years. */
 function between(shares, age) {
   const at = Math.min(98.999, Math.max(0, age - 0.5));
   const year = Math.floor(at);

@@ -20,7 +20,7 @@ function keep(name, value) {
   try {
     localStorage.setItem(`voxtrait.${name}`, value);
   } catch {
-    // then it is not stored
+    // storage may be forbidden
   }
 }
 
@@ -96,7 +96,7 @@ function drawOpened() {
   find("next").disabled = at < 0 || at >= order.length - 1;
 }
 
-/** The work on a timeline that nobody looks at ends. */
+/** Stop the timeline of a clip that is no longer shown. */
 function leave(clip) {
   if (clip && clip !== single) clip.timeline.stop("idle");
 }
@@ -121,7 +121,7 @@ find("previous").addEventListener("click", () => step(-1));
 find("next").addEventListener("click", () => step(1));
 find("close").addEventListener("click", () => find("dialog").close());
 find("dialog").addEventListener("keydown", (event) => {
-  if (event.target.type === "range") return; // arrows move along the recording there
+  if (event.target.type === "range") return; // there, the arrow keys move the position
   if (event.key === "ArrowLeft") step(-1);
   if (event.key === "ArrowRight") step(1);
 });
@@ -150,7 +150,7 @@ find("many-clear").addEventListener("click", () => {
   find("record").focus();
 });
 
-// --- what comes in
+// --- new files and recordings
 
 function note(texts) {
   find("drop-note").textContent = texts.join(" ");
@@ -187,7 +187,7 @@ const stage = new Stage({
     const before = single;
     single = null;
     leave(before);
-    // without a prediction from the live connection, the recording is sent like any file
+    // without a prediction from the live connection, upload the recording like any file
     const [clip] = prediction ? [session.addAnswered(blob, name, prediction)] : session.add([{ file: blob, name }]);
     recordings.add(clip);
     single = clip;
@@ -199,7 +199,7 @@ const stage = new Stage({
   },
 });
 
-// --- begin
+// --- start
 
 onToken(askForToken);
 speak(language());

@@ -1,14 +1,14 @@
-/** The axis of time of a recording: which part of it is in view, by scrolling and zooming. */
+/** The time axis of a recording: the visible part, changed by scrolling and zooming. */
 
-const MOST_PIXELS = 240; // of a second
-const STEP = 2; // of the buttons
+const MOST_PIXELS = 240; // per second, at the closest zoom
+const STEP = 2; // zoom factor of the buttons
 
 export class Axis extends EventTarget {
-  #scale = 0; // pixels of a second; the whole recording fits where it is less than that needs
-  #left = 0; // how far it is scrolled; this and the width are kept, because to ask the browser for them is slow
-  #pinch = null; // the distance of two fingers, and the scale at the beginning
+  #scale = 0; // pixels per second; smaller values show the whole recording
+  #left = 0; // scroll position; cached like the width, because reading both from the browser is slow
+  #pinch = null; // the distance of two fingers and the scale when the pinch began
 
-  /** `length` is an element inside `scroller`: its width is that of the whole recording. */
+  /** `length` is an element inside `scroller`, as wide as the whole recording. */
   constructor(scroller, length, duration) {
     super();
     Object.assign(this, { scroller, length, duration: Math.max(duration, 0.01), width: 0 });
@@ -53,7 +53,7 @@ export class Axis extends EventTarget {
     return Math.min(this.duration, Math.max(0, this.begin + x / this.scale));
   }
 
-  /** Change the scale; what is at `x` stays there. */
+  /** Change the scale; the time at `x` keeps its position. */
   zoom(factor, x = this.width / 2) {
     const at = this.begin + x / this.scale;
     this.#scale = Math.min(Math.max(this.least, MOST_PIXELS), Math.max(this.least, this.scale * factor));
@@ -74,7 +74,7 @@ export class Axis extends EventTarget {
     this.zoom(0);
   }
 
-  /** Scroll to a moment that is out of view. */
+  /** Scroll to a time that is out of view. */
   reveal(seconds) {
     const x = this.x(seconds);
     if (this.isWhole || (x >= 0 && x <= this.width)) return;

@@ -1,4 +1,4 @@
-/** What the microphone gives, in blocks of about 85 ms at 48 kHz: runs beside the page, so that no sample is missed. */
+/** Collects microphone samples in blocks of about 85 ms at 48 kHz, in the audio thread, so that no sample is lost. */
 const BLOCK = 4096;
 
 class Capture extends AudioWorkletProcessor {

@@ -1,4 +1,4 @@
-/** One clip's result: its prediction, the uncertainty, and the clip itself. */
+/** The result of one clip: estimates with their limits, the player, the timeline, and the accuracy by group. */
 import { accuracy } from "./accuracy.js";
 import { ageCurve } from "./age.js";
 import { button, html, icon } from "./elements.js";
@@ -25,7 +25,7 @@ function range({ age_low: low, age_high: high }) {
   return say("age.range", { low: Math.round(low), high: Math.round(high) });
 }
 
-/** An article; `heading` is the level of its heading. */
+/** Returns an article. `again` repeats a failed request; `recorded`: the clip comes from the microphone. */
 export function card(clip, { model, limits, again, announce, recorded = false }) {
   const { prediction, timeline } = clip;
   const served = model?.title === prediction.model ? model : null;

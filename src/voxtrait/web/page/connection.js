@@ -1,11 +1,11 @@
 /** Requests to the server: they are repeated while it is busy, and carry the token if it requires one. */
 
-const TRIES = 6; // of a request that finds the server busy
+const TRIES = 6; // of a request, if the server is busy
 const TOKEN = "voxtrait.token";
-export const busy = new EventTarget(); // "wait" with the seconds, "on" when it goes on
+export const busy = new EventTarget(); // events: "wait" with the seconds, "on" before the next attempt
 
 /**
- * Why there is no result: `kind` is one of not_audio, unusable, too_large, too_long, too_slow, busy, unreachable, token,
+ * The reason for a missing result: `kind` is one of not_audio, unusable, too_large, too_long, too_slow, busy, unreachable, token,
  * gone, unsupported, other.
  */
 export class Problem extends Error {
@@ -17,12 +17,12 @@ export class Problem extends Error {
 }
 
 const KINDS = { 401: "token", 413: "too_large", 415: "not_audio", 422: "unusable", 429: "busy", 501: "unsupported", 503: "busy" };
-const CODES = { // where the status says less, or where there is none
+const CODES = { // codes that are more specific than their status
   too_long: "too_long", too_big: "too_slow", too_slow: "too_slow", unusable: "unusable", decoder_crashed: "unusable", not_audio: "not_audio",
   interrupted: "busy",
 };
 const LINES = "application/x-ndjson";
-let askForToken = null; // gives a token, or null
+let askForToken = null; // returns a token, or null
 
 export function token() {
   try {
@@ -36,13 +36,13 @@ function keep(value) {
   try {
     sessionStorage.setItem(TOKEN, value);
   } catch {
-    // a tab without storage asks for the token each time
+    // without storage, the page asks for the token each time
   }
 }
 
-let asked = null; // one question at a time, shared by all requests that need the token
+let asked = null; // one dialog at a time, shared by all requests that need the token
 
-/** Ask for the token if there is none, or if the one there is was `refused`. */
+/** Ask the user for the token if it is missing or was `refused`. */
 export async function authorise(refused = null) {
   if (token() && token() !== refused) return true;
   asked ??= askForToken(Boolean(refused)).finally(() => (asked = null));
@@ -65,7 +65,7 @@ function waited(s, signal) {
   });
 }
 
-/** Ask the server for JSON, or for lines of it: then `read(response)` reads them. */
+/** Send a request for JSON, or for JSON lines: then `read(response)` reads them. */
 async function ask(path, { body, signal, read } = {}) {
   for (let tried = 1; ; tried += 1) {
     const used = token();
@@ -94,7 +94,7 @@ async function ask(path, { body, signal, read } = {}) {
   }
 }
 
-/** A file as a form; made anew for each try, and read first, so that a file that is gone has its own name. */
+/** A function that makes a form of a file, for each attempt. Reads the file first, to report one that is gone. */
 async function form(file, name) {
   try {
     await file.slice(0, 1).arrayBuffer();
@@ -116,7 +116,7 @@ export async function show(file, name, signal) {
   return ask("/v1/show", { body: await form(file, name), signal });
 }
 
-/** Make the timeline of a file; `each` takes the lines as they come. */
+/** Make the timeline of a file; `each` is called with each line. */
 export async function timeline(file, name, signal, each) {
   return ask("/v1/timeline", { body: await form(file, name), signal, read: (response) => readLines(response, each) });
 }
@@ -137,7 +137,7 @@ async function readLines(response, each) {
       lines.forEach(take);
     }
   } catch (error) {
-    if (error instanceof TypeError) throw new Problem("unreachable", "the connection broke"); // or it was stopped
+    if (error instanceof TypeError) throw new Problem("unreachable", "the connection broke"); // or the user cancelled
     throw error;
   }
   if (!complete) throw new Problem("unreachable", "the response is not complete");

@@ -1,19 +1,20 @@
-/** A curve over single years from the shares of decades: each decade keeps its share, and nothing is below nought.
+/** A non-negative curve over single years from the shares of decades; each decade keeps its share.
  *
- * Of all such curves it is the smoothest, the one with the least sum of squared second differences, each measured by
- * how high the decades are around it: otherwise the tails would pay with humps for a smoother peak. That is a linear
- * system, solved again with what came out below nought held at nought, until nothing does.
+ * It is the smoothest such curve: it minimises the sum of squared second differences, each divided by the height of the
+ * decades around it. Without this weight, the tails would get humps to make the peak smoother. The minimum is the
+ * solution of a linear system. Years with a negative solution are fixed at 0 and the system is solved again, until no
+ * year is negative.
  */
 
 export const GROUPS = [
   "under_ten", "teens", "twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties",
 ];
-const YEARS = 10; // of a group
+const YEARS = 10; // in a group
 const ALL = YEARS * GROUPS.length;
-const LEAST = 1e-9; // of a share; less is none
-const FLAT = 0.005; // of a share, below which all decades count as equally low
+const LEAST = 1e-9; // smaller shares count as 0
+const FLAT = 0.005; // smaller shares count as equally low
 
-/** Gives the share of each year from 0 to 99, which add up to 1. */
+/** Returns the share of each year from 0 to 99; the sum is 1. */
 export function density(groups) {
   const given = GROUPS.map((group) => Math.max(0, groups[group] ?? 0));
   const all = given.reduce((sum, share) => sum + share, 0) || 1;
@@ -27,11 +28,11 @@ export function density(groups) {
       free.forEach((year, at) => (years[year] = found[at]));
       return years;
     }
-    free = kept; // shares are above nought, so that some year of each decade is, too
+    free = kept; // each decade keeps at least one year, because its share is positive
   }
 }
 
-/** The free years of the smoothest curve whose other years are nought. */
+/** The values of the free years of the smoothest curve; all other years are 0. */
 function smoothest(shares, free) {
   const groups = shares.map((_, group) => group).filter((group) => shares[group] > LEAST);
   const place = new Map(free.map((year, at) => [year, at]));
@@ -39,7 +40,7 @@ function smoothest(shares, free) {
   const matrix = Array.from({ length: size }, () => new Float64Array(size + 1));
   for (let year = -1; year <= ALL - 2; year += 1) {
     const weight = 1 / height(shares, year + 1);
-    // beyond both ends the curve is nought
+    // the curve is 0 beyond both ends
     const difference = [[year, weight], [year + 1, -2 * weight], [year + 2, weight]];
     for (const [one, a] of difference) {
       for (const [other, b] of difference) {
@@ -57,7 +58,7 @@ function smoothest(shares, free) {
   return solved(matrix).slice(0, free.length);
 }
 
-/** How high the decades are around a year: the geometric mean of the two next to it, the nearer one counting more. */
+/** The height of the decades around a year: the weighted geometric mean of the two nearest. */
 function height(shares, year) {
   const place = Math.min(GROUPS.length - 1.001, Math.max(0, (year + 0.5) / YEARS - 0.5));
   const left = Math.floor(place);
@@ -65,7 +66,7 @@ function height(shares, year) {
   return low * (high / low) ** (place - left);
 }
 
-/** Gauss's elimination, with the largest pivot of each column; the last column is the right side. */
+/** Gaussian elimination with partial pivoting; the last column is the right side. */
 function solved(matrix) {
   const size = matrix.length;
   for (let column = 0; column < size; column += 1) {

@@ -1,4 +1,4 @@
-/** Elements, made in one line each. Text is always text: file names are of strangers. */
+/** Creates elements. Text is never parsed as HTML, because file names are untrusted. */
 
 /** `html("p", { class: "quiet", text: "…", hidden: true }, child, …)`. */
 export function html(name, given = {}, ...children) {

@@ -1,4 +1,4 @@
-/** Predictions as files, the same as `voxtrait --format csv` and `json` write. */
+/** Predictions as files, equal to those of `voxtrait --format csv` and `json`. */
 import { html } from "./elements.js";
 
 const COLUMNS = [
@@ -7,12 +7,12 @@ const COLUMNS = [
 ];
 const FLOATS = new Set(["duration_s", "speech_s", "p_female", "age_years", "age_low", "age_high"]);
 
-/** A cell; floats as Python writes them: `2.0`, not `2`. */
+/** A CSV cell; floats in the format of Python: `2.0`, not `2`. */
 function cell(name, value) {
   if (value === null || value === undefined) return "";
   if (FLOATS.has(name) && Number.isInteger(value)) return `${value}.0`;
   let text = String(value);
-  // a spreadsheet would run a file called =1+1.wav; ./=1+1.wav is the same file, and only text
+  // a spreadsheet would run the name =1+1.wav as a formula; ./=1+1.wav is the same file, but text
   if (name === "path" && /^[=+\-@\t\r]/.test(text)) text = `./${text}`;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
@@ -23,7 +23,7 @@ export function csv(predictions) {
   return [columns.join(","), ...lines].map((line) => `${line}\n`).join("");
 }
 
-/** One object for one prediction, a list for several. */
+/** An object for one prediction, a list for several. */
 export function json(predictions) {
   return `${JSON.stringify(predictions.length === 1 ? predictions[0] : predictions, null, 2)}\n`;
 }
@@ -31,5 +31,5 @@ export function json(predictions) {
 export function save(name, type, content) {
   const address = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
   html("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000); // the download has begun by then
+  setTimeout(() => URL.revokeObjectURL(address), 10_000); // by then, the download has started
 }

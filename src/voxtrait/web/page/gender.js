@@ -32,7 +32,7 @@ export function genderGauge(prediction, unsure) {
     html("div", { class: "labels" }, ...parts((name) => html("div", { class: `${name}${here(name)}`, text: say(`gender.${name}`) }))));
 }
 
-/** The probability in words, of what is presented. */
+/** The probability of the predicted gender, in words. */
 export function genderInWords(prediction) {
   const p = prediction.p_female;
   if (prediction.gender === "unsure") return say("probability.unsure", { p: number(p, 2) });

@@ -1,11 +1,11 @@
-/** Files from everywhere: dropped, pasted, chosen; of folders, what is audio by its name. */
+/** Files that are dropped, pasted or selected; from folders, only files with an audio extension. */
 
-// what `voxtrait FOLDER` takes for audio, too
+// the same extensions as `voxtrait FOLDER`
 const AUDIO = /\.(wav|mp3|flac|ogg|oga|opus|m4a|mp4|webm|aac|aiff?|au|caf|wma|mka|mkv|mov|amr)$/i;
 
 const named = (file, name) => ({ file, name: name || file.name });
 
-/** Of files that came out of a folder, those that are audio, in the order of their names, and how many were not. */
+/** The audio files of a folder, sorted by name, and the number of other files. */
 function sifted(files) {
   const audio = files.filter(({ name }) => AUDIO.test(name) && !/(^|\/)\./.test(name));
   const order = new Intl.Collator("en", { numeric: true });
@@ -21,7 +21,7 @@ async function walk(entry, found) {
   }
   const reader = entry.createReader();
   for (;;) {
-    const some = await new Promise((done) => reader.readEntries(done, () => done([]))); // a hundred at a time
+    const some = await new Promise((done) => reader.readEntries(done, () => done([]))); // at most 100 at a time
     if (!some.length) return;
     for (const one of some) await walk(one, found);
   }
@@ -29,7 +29,7 @@ async function walk(entry, found) {
 
 /** Files and folders of a drop or a paste: `{ files, skipped }`. */
 async function given(transfer) {
-  // entries must be taken before the first wait: afterwards the browser has emptied the transfer
+  // read the entries before the first await: afterwards the browser clears the transfer
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const entries = items.map((item) => item.webkitGetAsEntry?.() ?? null);
   if (!entries.some((entry) => entry?.isDirectory)) return { files: [...transfer.files].map((file) => named(file)), skipped: 0 };
@@ -40,11 +40,11 @@ async function given(transfer) {
   return { files: [...loose, ...files], skipped };
 }
 
-/** Call `take({ files, skipped })` for whatever comes; `over(true)` while something hangs over the page. */
+/** Call `take({ files, skipped })` with new files, and `over(true)` while files are dragged over the page. */
 export function intake({ chooser, folderChooser, take, over }) {
   chooser.addEventListener("change", () => {
     const files = [...chooser.files].map((file) => named(file));
-    chooser.value = ""; // so that the same file can be chosen again
+    chooser.value = ""; // so that the same file can be selected again
     if (files.length) take({ files, skipped: 0 });
   });
   folderChooser.addEventListener("change", () => {
@@ -52,7 +52,7 @@ export function intake({ chooser, folderChooser, take, over }) {
     folderChooser.value = "";
     take(sifted(files));
   });
-  let depth = 0; // elements that were entered while dragging
+  let depth = 0; // number of nested elements that the drag has entered
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   const listen = (name, then) => document.addEventListener(name, (event) => {
     if (!carries(event)) return;

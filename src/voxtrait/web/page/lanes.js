@@ -1,4 +1,4 @@
-/** Which rows a recording has: a lane for each speaker, charts for one voice, and the labels of both. */
+/** The rows below the spectrogram: a lane for each speaker, or charts for one voice, with labels. */
 import { html } from "./elements.js";
 import { number, say, span } from "./language.js";
 import { CHART, LANE } from "./rows.js";
@@ -6,7 +6,7 @@ import { CHART, LANE } from "./rows.js";
 const PITCH_MARKS = [50, 100, 150, 200, 250, 300, 400];
 const AGE_MARKS = [0, 20, 40, 60, 80, 100];
 
-/** A lane for each speaker, and one for each kind of part without a speaker. */
+/** A lane for each speaker, and one for each kind of segment without a speaker. */
 export function lanes(timeline) {
   if (!timeline.hasLanes) return [];
   const { segments } = timeline.result;
@@ -45,7 +45,7 @@ function how({ age_years: age, age_low: low, age_high: high, gender, speech_s: s
 export function charts({ course }, unsure) {
   if (!course) return [];
   const apart = course.at_s.map((at, index) => at - (course.at_s[index - 1] ?? at)).sort((a, b) => a - b);
-  const gap = 4 * Math.max(1, apart[Math.floor(apart.length / 2)] ?? 1); // a longer pause interrupts the line
+  const gap = 4 * Math.max(1, apart[Math.floor(apart.length / 2)] ?? 1); // longer gaps interrupt the line
   const points = (value, low = [], high = []) => course.at_s.map((at, index) => [at, value[index], low[index], high[index]]);
   const found = [];
   if (several(course.p_female)) {
@@ -66,7 +66,7 @@ export function charts({ course }, unsure) {
   if (known(hz)) {
     const sorted = hz.filter((value) => value !== null).sort((a, b) => a - b);
     const share = (part) => sorted[Math.floor(part * (sorted.length - 1))];
-    const range = [50 * Math.floor(share(0.01) / 50), 50 * Math.ceil(share(0.99) / 50)]; // a few frames are wrong
+    const range = [50 * Math.floor(share(0.01) / 50), 50 * Math.ceil(share(0.99) / 50)]; // ignores outliers
     if (range[1] - range[0] < 100) range[1] = range[0] + 100;
     const inside = PITCH_MARKS.filter((mark) => mark >= range[0] && mark <= range[1]);
     const marks = inside.length > 4 ? inside.filter((mark) => mark % 100 === 0) : inside;
@@ -83,12 +83,12 @@ function known(values) {
   return values.some((value) => value !== null);
 }
 
-/** One estimate is already above the picture. */
+/** A single estimate is not drawn over time: it is the result itself. */
 function several(values) {
   return values.filter((value) => value !== null).length > 1;
 }
 
-/** The label of a row, above it. */
+/** The label above a row. */
 export function rowLabel({ label: [name, more], top, kind, draw }) {
   const made = html("p", { class: "row-label" },
     draw === "lane" ? html("span", { class: `swatch ${kind}`, "aria-hidden": "true" }) : null,

@@ -1,15 +1,15 @@
-/** Which language the page speaks, and how it writes numbers in it. */
+/** The language of the page, its texts, and the format of numbers. */
 import english from "./english.js";
 import russian from "./russian.js";
 
 const TEXTS = { en: english, ru: russian };
-export const spoken = new EventTarget(); // "change" after another language was chosen
+export const spoken = new EventTarget(); // "change" after the language has changed
 
 export function language() {
   return document.documentElement.lang in TEXTS ? document.documentElement.lang : "en";
 }
 
-/** The text of a name, `{value}`s filled in; plural forms are chosen by the value `n`. */
+/** The text of a name with its `{value}`s filled in; `n` selects the plural form. */
 export function say(name, values = {}) {
   let text = TEXTS[language()][name] ?? english[name];
   if (text === undefined) throw new Error(`no text ${name}`);
@@ -26,7 +26,7 @@ export function seconds(value) {
   return number(value, value < 100 ? 1 : 0);
 }
 
-/** A probability to two digits, and never a certainty. */
+/** A probability with two digits; above 0.99: "over 0.99". */
 export function probability(value) {
   if (value > 0.99) return say("over", { p: number(0.99, 2) });
   return number(value, 2);
@@ -42,7 +42,7 @@ export function minutes(seconds) {
   return seconds < 120 ? say("seconds", { n: seconds }) : say("minutes", { n: Math.floor(seconds / 60) });
 }
 
-/** A moment as `m:ss`, or `h:mm:ss` from an hour on. */
+/** A time as `m:ss`, or `h:mm:ss` from an hour on. */
 export function clock(value) {
   const whole = Math.floor(value + 1e-6);
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
@@ -50,13 +50,13 @@ export function clock(value) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-/** A moment with one decimal: `0:04.5`. */
+/** A time with one decimal: `0:04.5`. */
 export function moment(value) {
   const tenths = Math.round(10 * value);
   return `${clock(Math.floor(tenths / 10))}${number((tenths % 10) / 10, 1).slice(1)}`;
 }
 
-/** A span of time: `9.5 s`, `91 s`, `12 min`. */
+/** A duration: `9.5 s`, `91 s`, `12 min`. */
 export function span(value) {
   return value < 120 ? say("seconds", { n: seconds(value) }) : say("minutes", { n: number(value / 60, value < 600 ? 1 : 0) });
 }

@@ -1,11 +1,11 @@
 /** The live connection of a recording: it sends blocks, and receives columns, estimates and the final prediction. */
 import { token } from "./connection.js";
 
-const PATIENCE_S = 20; // for the final prediction
+const PATIENCE_S = 20; // maximum wait for the final prediction
 
 export class Live extends EventTarget {
   #socket;
-  #early = []; // messages from before the connection was open
+  #early = []; // messages until the connection is open
 
   constructor(samplingRate) {
     super();
@@ -14,7 +14,7 @@ export class Live extends EventTarget {
     this.#socket = token() ? new WebSocket(address, ["voxtrait", `token.${token()}`]) : new WebSocket(address);
     this.#socket.binaryType = "arraybuffer";
     this.lost = false;
-    this.final = new Promise((done) => (this.done = done)); // null if it never came
+    this.final = new Promise((done) => (this.done = done)); // null if the server sends none
     this.#send(JSON.stringify({ sampling_rate: samplingRate }));
     this.#socket.addEventListener("open", () => {
       for (const message of this.#early.splice(0)) this.#socket.send(message);
@@ -29,7 +29,7 @@ export class Live extends EventTarget {
     this.#send(block);
   }
 
-  /** End the sound; resolves to the prediction, or to null if the server returns none. */
+  /** End the recording; resolves to the prediction, or to null if the server sends none. */
   end() {
     this.#send(JSON.stringify({ end: true }));
     setTimeout(() => this.#lose(), PATIENCE_S * 1000);
@@ -59,7 +59,7 @@ export class Live extends EventTarget {
   #lose() {
     if (this.lost) return;
     this.lost = true;
-    this.done(null); // of no effect after the final prediction
+    this.done(null); // has no effect after the final prediction
     if (this.#socket.readyState <= WebSocket.OPEN) this.#socket.close();
     this.dispatchEvent(new Event("lost"));
   }

@@ -8,9 +8,9 @@ const KINDS = ["female", "male", "unsure", "no_speech", "too_short", "error"];
 const find = (id) => document.getElementById(id);
 
 export class Many {
-  #began = 0; // when the processing of the clips in work began
-  #before = 0; // clips done by then
-  #note = null; // a text and its values
+  #began = 0; // start time of the current batch
+  #before = 0; // clips that were done before it
+  #note = null; // name of a text, and its values
 
   constructor(session, open, announce) {
     this.session = session;
@@ -39,7 +39,7 @@ export class Many {
     return this.table.order.map((clip) => clip.prediction).filter(Boolean);
   }
 
-  /** Clips that failed for a reason that is not in the clip. */
+  /** Clips that failed for a reason outside the clip. */
   get unlucky() {
     return this.session.clips.filter((clip) => clip.unlucky);
   }

@@ -1,6 +1,6 @@
-/** The microphone: opened as it is, without anything that would change a voice. */
+/** The microphone, without echo cancellation, noise suppression and gain control, which change a voice. */
 
-/** Why it could not be opened: `kind` is one of insecure, denied, none, busy. */
+/** The microphone could not be opened: `kind` is one of insecure, denied, none, busy. */
 export class Deaf extends Error {
   constructor(kind) {
     super(kind);
@@ -10,7 +10,7 @@ export class Deaf extends Error {
 
 const KINDS = { NotAllowedError: "denied", SecurityError: "denied", NotFoundError: "none", OverconstrainedError: "none" };
 
-const PATIENCE_S = 5; // until the browser's sound runs
+const PATIENCE_S = 5; // maximum wait until the browser's audio runs
 const later = (s) => new Promise((done) => setTimeout(done, 1000 * s));
 
 export class Microphone extends EventTarget {
@@ -18,7 +18,7 @@ export class Microphone extends EventTarget {
   #context;
   #node;
 
-  /** Open it; blocks come as "block" events, float32. */
+  /** Open the microphone; float32 blocks are sent as "block" events. */
   async open() {
     if (!navigator.mediaDevices?.getUserMedia) throw new Deaf(window.isSecureContext ? "none" : "insecure");
     try {
@@ -31,7 +31,7 @@ export class Microphone extends EventTarget {
     try {
       this.#context = new AudioContext();
       await this.#context.audioWorklet.addModule("/static/capture.js");
-      // without any sound device, Firefox waits for ever
+      // without an audio device, Firefox waits forever
       await Promise.race([this.#context.resume(), later(PATIENCE_S).then(() => Promise.reject(new Error("no sound device")))]);
     } catch {
       this.#release();
@@ -43,7 +43,7 @@ export class Microphone extends EventTarget {
       if (data === null) this.dispatchEvent(new Event("emptied"));
     };
     this.#context.createMediaStreamSource(this.#stream).connect(this.#node);
-    // a microphone that is pulled out ends what it recorded, and does not lose it
+    // if the microphone is unplugged, the recording ends and is kept
     this.#stream.getAudioTracks()[0].addEventListener("ended", () => this.dispatchEvent(new Event("unplugged")));
   }
 
@@ -51,7 +51,7 @@ export class Microphone extends EventTarget {
     return this.#context.sampleRate;
   }
 
-  /** Close it, once the last block has come. */
+  /** Close the microphone after the last block. */
   async close() {
     const emptied = new Promise((done) => this.addEventListener("emptied", done, { once: true }));
     this.#node.port.postMessage("end");

@@ -6,12 +6,12 @@ import { clock, moment, number, say, seconds } from "./language.js";
 import { LABEL, RULER, colours, drawChart, drawLane, drawRuler, drawSpectrogram, drawWave } from "./rows.js";
 import { SHORT_S, piece } from "./timeline.js";
 
-const NEAR = 5; // pixels within which a click is on a turn
-const NARROW = 24; // pixels of a turn up to which a click is on its start
+const NEAR = 5; // pixels around a turn in which a click hits it
+const NARROW = 24; // pixels; a click on a narrower turn plays from its start
 const GAP = 6; // pixels below the spectrogram
-const PHONE = 600; // pixels of width
+const PHONE = 600; // pixels; a narrower page gets smaller pictures
 
-/** `unsure` is the zone of p_female, or null. */
+/** `unsure` is the abstention band of p_female, or null. */
 export function player(clip, { unsure = null } = {}) {
   const { timeline } = clip;
   const duration = clip.prediction.duration_s ?? 0;
@@ -34,7 +34,7 @@ export function player(clip, { unsure = null } = {}) {
   const figure = html("div", { class: "tape player" },
     html("div", { class: "window" }, scroller),
     html("div", { class: "deck" }, play, time, part, html("div", { class: "zooms", role: "group", "aria-label": say("zoom") }, ...zooms), sound));
-  let shown = []; // what /v1/show drew
+  let shown = []; // pictures from /v1/show
   let rows = [];
   let due = 0;
   let paint = null;
@@ -168,7 +168,7 @@ export function player(clip, { unsure = null } = {}) {
     time.textContent = say("play.not");
   });
 
-  // --- what comes in
+  // --- new data
 
   let width = 0;
   axis.addEventListener("change", () => {
@@ -186,7 +186,7 @@ export function player(clip, { unsure = null } = {}) {
     if (found?.shown_s < duration - 0.1) part.textContent = say("shown.part", { n: Math.round(found.shown_s) });
     arrange();
   };
-  // of a longer recording, only its timeline has the whole picture
+  // /v1/show draws only the beginning of a longer recording; its timeline draws all of it
   const fallBack = () => {
     const none = ["none", "failed", "stopped"].includes(timeline.state) && !timeline.pieces.length;
     if (duration <= SHORT_S || none) showBeginning();

@@ -4,14 +4,14 @@ import { clock, number } from "./language.js";
 export const RULER = 24; // heights of rows, in pixels
 export const LANE = 52;
 export const CHART = 112;
-export const LABEL = 24; // at the top of a lane or chart, for its label
-const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // seconds from mark to mark
-const MARKS_APART = 72; // pixels
-const NARROWEST = 1.5; // pixels of a turn
-const HATCHED = 6; // pixels of a turn from which a pattern can be seen
+export const LABEL = 24; // space for the label at the top of a lane or chart
+const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // seconds between marks
+const MARKS_APART = 72; // pixels, at least
+const NARROWEST = 1.5; // smallest width of a turn in pixels
+const HATCHED = 6; // smallest width of a turn with a pattern, in pixels
 const FONT = "12px Onest, sans-serif";
 
-/** The colours of the tape, from the style sheet; it is dark in both themes, so of `light-dark()` the second one. */
+/** The colours of the tape, from the style sheet. The tape is always dark: use the second colour of `light-dark()`. */
 export function colours(element) {
   const style = getComputedStyle(element);
   const named = (name) => style.getPropertyValue(`--${name}`).trim().replace(/^light-dark\([^,]*,\s*(.*)\)$/, "$1");
@@ -31,12 +31,12 @@ export function drawRuler(paint, axis, { top, height }, whole) {
     paint.fillRect(x, top, 1, whole);
     paint.fillStyle = paint.colours.quiet;
     const text = step < 1 ? number(mark * step, 1) : clock(mark * step);
-    const from = x + (mark ? 5 : 12); // the tape has round corners
+    const from = x + (mark ? 5 : 12); // keeps clear of the round corner
     if (from + paint.measureText(text).width < axis.width) paint.fillText(text, from, top + height / 2);
   }
 }
 
-/** Waveforms; behind them the stretches that were counted as speech, where they are known. */
+/** Waveforms, and behind them the speech segments, if known. */
 export function drawWave(paint, axis, row, pieces, loudest, speech) {
   const above = row.label ? LABEL : 0;
   const [top, height] = [row.top + above, row.height - above];
@@ -62,7 +62,7 @@ export function drawWave(paint, axis, row, pieces, loudest, speech) {
   }
 }
 
-/** Strokes that are wider than a pixel: an outline through their middles. */
+/** Strokes wider than a pixel: draw an outline through their middles. */
 function smooth(paint, axis, { start, seconds, strokes, wave }, up) {
   const first = Math.max(0, Math.floor((axis.begin - start) / seconds) - 1);
   const last = Math.min(strokes, Math.ceil((axis.end - start) / seconds) + 1);
@@ -71,7 +71,7 @@ function smooth(paint, axis, { start, seconds, strokes, wave }, up) {
   for (let stroke = last - 1; stroke >= first; stroke -= 1) paint.lineTo(x(stroke), up(wave[2 * stroke]) + 0.6);
 }
 
-/** Several strokes in a pixel: the lowest and the highest of them. */
+/** Several strokes per pixel: draw from the lowest to the highest. */
 function columns(paint, axis, { start, end, seconds, strokes, wave }, up) {
   const last = Math.min(axis.width, Math.ceil(axis.x(end)));
   const stroke = (x) => (axis.seconds(x) - start) / seconds;
@@ -91,13 +91,13 @@ export function drawSpectrogram(paint, axis, { top, height }, pieces) {
   paint.fillStyle = "black";
   paint.fillRect(0, top, axis.width, height);
   for (const { start, end, image } of inView(axis, pieces, ({ start, end }) => [start, end])) {
-    // whole pixels, or there would be seams
+    // whole pixels, to avoid seams
     const [from, to] = [Math.round(axis.x(start)), Math.round(axis.x(end))];
     if (image) paint.drawImage(image, from, top, Math.max(1, to - from), height);
   }
 }
 
-/** A lane: the turns of one speaker, filled by gender, or what is no speech. */
+/** A lane: the turns of one speaker, filled by gender, or the segments of music. */
 export function drawLane(paint, axis, { top, height, segments, kind }) {
   const [bar, high] = [top + LABEL + 1, height - LABEL - 9];
   paint.fillStyle = paint.colours.line;
@@ -141,8 +141,8 @@ function hatched(paint, kind) {
 }
 
 /**
- * A chart: a line through `points` ([seconds, value, low, high], value null for a gap) in the `range` of its axis, marks at
- * some values, words for the `ends` of the axis, and a band between low and high.
+ * A chart: a line through `points` ([seconds, value, low, high]; a null value is a gap) in the `range` of its axis, with
+ * marks, words for the `ends` of the axis, and a band between low and high.
  */
 export function drawChart(paint, axis, { top, height, points, range: [least, most], marks, ends = {}, zone, gap, dots }) {
   const y = (value) => top + height - 8 - ((height - LABEL - 14) * (Math.min(most, Math.max(least, value)) - least)) / (most - least);
@@ -202,7 +202,7 @@ export function drawChart(paint, axis, { top, height, points, range: [least, mos
   paint.textAlign = "left";
 }
 
-/** Those of sorted things that reach into the view; `ends` gives start and end of one. */
+/** The items that overlap the visible part; `ends` returns the start and end of an item. */
 function inView(axis, things, ends) {
   return things.filter((one) => {
     const [start, end] = ends(one);

@@ -1,4 +1,4 @@
-/** The clips of this visit: sent to the server two at a time, kept in the page only. */
+/** The clips of this visit: processed two at a time, kept only in the page. */
 import { Problem, predict, show } from "./connection.js";
 import { Timeline } from "./timeline.js";
 
@@ -22,12 +22,12 @@ export class Clip {
     this.timeline = new Timeline(this);
   }
 
-  /** Whether it may be sent once more. */
+  /** Whether the request can be repeated. */
   get unlucky() {
     return ["busy", "unreachable", "token", "other"].includes(this.problem?.kind);
   }
 
-  /** An address for the browser's own player. */
+  /** The URL for the browser's player. */
   get address() {
     this.#address ??= URL.createObjectURL(this.file);
     return this.#address;
@@ -82,7 +82,7 @@ export class Session extends EventTarget {
     this.#go();
   }
 
-  /** Send no more clips; returns how many were left. */
+  /** Cancel the remaining clips; returns their number. */
   cancel() {
     const left = this.clips.filter((clip) => clip.state !== "done");
     this.clips = this.clips.filter((clip) => clip.state === "done");
@@ -129,8 +129,8 @@ export class Session extends EventTarget {
   }
 
   #finish(clip, prediction) {
-    const fields = FIELDS.filter((field) => field !== "voices" || field in prediction); // older servers do not look at it
-    // the page has the folder that a file came from, and the server only its name
+    const fields = FIELDS.filter((field) => field !== "voices" || field in prediction); // older servers do not send it
+    // the page knows the folder of a file, the server only the name
     clip.prediction = Object.fromEntries(fields.map((field) => [field, field === "path" ? clip.name : (prediction[field] ?? null)]));
     if (prediction.status === "error") clip.problem ??= new Problem("unusable", prediction.message);
     clip.state = "done";

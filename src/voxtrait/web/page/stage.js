@@ -1,4 +1,4 @@
-/** The recording area: the button, the ring of loudness, the clock, the tape, and the estimate so far. */
+/** The recording area: button, level ring, clock, live pictures, and the estimate so far. */
 import { genderInWords } from "./gender.js";
 import { number, say, spoken } from "./language.js";
 import { Live } from "./live.js";
@@ -12,7 +12,7 @@ const DEFAULTS = { max_seconds: 3600, max_upload_bytes: 100e6 };
 export class Stage extends EventTarget {
   #state = "idle"; // asking, recording, finishing
   #estimate = null;
-  #notice = null; // [name, name of what to do]
+  #notice = null; // names of two texts: the notice and what to do
   #work = null; // { microphone, live, recorded }
   #again = false;
   #stoppedByKey = false;
@@ -29,11 +29,11 @@ export class Stage extends EventTarget {
       if (document.querySelector("dialog[open]")) return;
       const elsewhere = event.target.closest?.("button, a, input") && event.target.id !== "record";
       if (event.key !== "Escape" && (event.key !== " " || elsewhere)) return;
-      event.preventDefault(); // or the button would begin the next recording
+      event.preventDefault(); // otherwise the button would start the next recording
       this.#stoppedByKey = true;
       this.stop();
     });
-    // a button is pressed only when the space key is released
+    // browsers press a button when the space key is released
     find("record").addEventListener("keyup", (event) => {
       if (event.key === " " && this.#stoppedByKey) event.preventDefault();
     });
@@ -107,7 +107,7 @@ export class Stage extends EventTarget {
     const { live, recorded } = this.#work;
     recorded.add(block);
     this.tape.addBlock(block, recorded.samplingRate);
-    live.give(block.buffer); // after the recording and the tape, which read it first
+    live.give(block.buffer); // last, because this transfers the buffer
     let power = 0;
     for (const value of block) power += value * value;
     const decibels = 10 * Math.log10(power / block.length + 1e-9);
@@ -177,7 +177,7 @@ export class Stage extends EventTarget {
   }
 }
 
-/** Place the point and the stretch of a gauge, in shares of its width. */
+/** Set the point and the range of a gauge, as shares of its width. */
 function gauge(name, point, [from, to]) {
   const [stretch, pin] = find(name).children;
   stretch.style.left = `${100 * from}%`;

@@ -1,9 +1,9 @@
-/** Many clips as a table: sorted by any column, each row with its result behind it. */
+/** Many clips as a table: sorted by any column; a click on a row opens its result. */
 import { ageStroke } from "./age.js";
 import { html, svg } from "./elements.js";
 import { language, number, say, seconds } from "./language.js";
 
-// a column's name, and what it is sorted by
+// the name of a column, and its sort key
 const COLUMNS = [
   ["name", (clip) => clip.name],
   ["gender", ({ prediction }) => (prediction?.status === "ok" ? (prediction.gender ?? "") : prediction ? `~${prediction.status}` : null)],
@@ -15,7 +15,7 @@ const COLUMNS = [
 
 export class Table {
   #rows = new Map(); // clip → tr
-  #by = null; // a column's name, or null for the order in which the clips came
+  #by = null; // name of the sort column, or null for the order of arrival
   #down = false;
   #due = 0;
 
@@ -36,14 +36,14 @@ export class Table {
     });
   }
 
-  /** All anew, in the language of now. */
+  /** Redraw everything in the current language. */
   again() {
     this.#rows.clear();
     this.title();
     this.#arrange();
   }
 
-  /** Put the focus on a clip's row. */
+  /** Focus the row of a clip. */
   focus(clip) {
     this.#rows.get(clip)?.querySelector("button")?.focus();
   }
@@ -140,7 +140,7 @@ export class Table {
   }
 }
 
-/** The probability on a line from male on the left to female on the right, with the abstention band, if it is known. */
+/** The probability on a line from male (left) to female (right), with the abstention band if known. */
 function bar(p, gender, unsure) {
   return svg("svg", { class: "p-stroke", viewBox: "0 0 100 12", "aria-hidden": "true", preserveAspectRatio: "none" },
     svg("path", { class: "scale", d: "M0 6H100" }),
@@ -148,7 +148,7 @@ function bar(p, gender, unsure) {
     svg("path", { class: `point ${gender}`, d: `M${(100 * p).toFixed(1)} 0V12` }));
 }
 
-/** The ends of the lines in a column, above them. */
+/** Labels of the ends of the lines in a column, for its heading. */
 function ends(name) {
   const texts = { p_female: [say("end.male"), say("end.female")], interval: [number(0), number(100)] }[name];
   return texts && html("span", { class: `ends ${name}`, "aria-hidden": "true" }, ...texts.map((text) => html("span", { text })));

@@ -1,20 +1,20 @@
-/** The last seconds of a sound, scrolling: the waveform above the mel spectrogram, on one axis of time. */
+/** The last seconds of a recording, scrolling: the waveform above the mel spectrogram, on one time axis. */
 
 import { colours } from "./rows.js";
 
-const WAVE_S = 0.01; // seconds of a stroke of the waveform
+const WAVE_S = 0.01; // seconds per stroke of the waveform
 const KEPT_S = 40; // seconds kept, more than any screen shows
-const BEHIND_S = 0.3; // how far the picture stays behind the sound, so that both halves are there when it is drawn
-const PIXELS = 110; // of a second
-const WAVE_SHARE = 0.36; // of the height
+const BEHIND_S = 0.3; // delay of the picture, so that waveform and spectrogram are both available
+const PIXELS = 110; // per second
+const WAVE_SHARE = 0.36; // share of the height for the waveform
 
 export class Tape {
   #canvas;
   #colours;
   #strokes = new Float32Array(2 * Math.round(KEPT_S / WAVE_S));
-  #columns = null; // a ring of spectrogram columns, as a canvas
+  #columns = null; // ring buffer of spectrogram columns, a canvas
   #hop = 0.01;
-  #first = 0; // when the sound began, on the browser's clock
+  #first = 0; // start of the recording, on the browser's clock
   #frame = 0;
   #reducedMotion = window.matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -48,7 +48,7 @@ export class Tape {
     this.#frame = requestAnimationFrame(step);
   }
 
-  /** Stop running, with all of it in the picture. */
+  /** Stop scrolling, and draw up to the end. */
   rest() {
     cancelAnimationFrame(this.#frame);
     this.#draw(this.seconds);
@@ -74,7 +74,7 @@ export class Tape {
     this.seconds += block.length / samplingRate;
   }
 
-  /** Add columns of grey levels, one after the other, the highest band first. */
+  /** Append columns of grey levels, each from the highest band down. */
   addColumns(data, height, hop) {
     this.#hop = hop || this.#hop;
     if (!this.#columns) {
@@ -110,7 +110,7 @@ export class Tape {
 
   #drawSeconds(context, begin, end, high, tall, wide) {
     context.fillStyle = this.#colours.line;
-    context.fillRect(0, tall / 2, wide, 1); // silence, before there was any sound, too
+    context.fillRect(0, tall / 2, wide, 1); // a line also before the start
     context.font = "12px Onest, sans-serif";
     for (let second = Math.max(0, Math.ceil(begin - 1)); second <= end; second += 1) {
       const x = Math.round((second - begin) * PIXELS);
@@ -141,7 +141,7 @@ export class Tape {
     const first = Math.max(0, Math.floor(begin / this.#hop), this.column - ring);
     const last = Math.min(this.column, Math.ceil(end / this.#hop));
     for (let column = first; column < last; ) {
-      const many = Math.min(last - column, ring - (column % ring)); // up to the ring's end
+      const many = Math.min(last - column, ring - (column % ring)); // up to the end of the ring
       const x = (column * this.#hop - begin) * PIXELS;
       context.drawImage(this.#columns, column % ring, 0, many, this.#columns.height, x, top, many * this.#hop * PIXELS, tall);
       column += many;
@@ -149,7 +149,7 @@ export class Tape {
   }
 }
 
-/** Loudness is perceived as a power of the amplitude: without it, quiet speech would look like a line. */
+/** Compress amplitudes, as hearing does: otherwise quiet speech would look like a line. */
 function bent(value) {
   return Math.sign(value) * Math.abs(value) ** 0.6;
 }

@@ -1,7 +1,7 @@
-/** The timeline of a clip: requested once, and filled in line by line while the server works. */
+/** The timeline of a clip: requested once, filled in line by line during processing. */
 import { Problem, timeline } from "./connection.js";
 
-export const SHORT_S = 60; // up to which /v1/show draws the whole recording
+export const SHORT_S = 60; // longest recording that /v1/show draws completely
 
 export class Timeline extends EventTarget {
   #clip;
@@ -22,13 +22,13 @@ export class Timeline extends EventTarget {
     return (this.result?.segments ?? []).filter(({ speaker }) => speaker !== null);
   }
 
-  /** Whether there is more to see than one voice in a minute. */
+  /** Whether to show lanes: several speakers, segments without a speaker, or more than a minute. */
   get hasLanes() {
     const { segments = [], duration_s: duration } = this.result ?? {};
     return segments.length > 0 && (this.speakers.length !== 1 || segments.length > this.turns.length || duration > SHORT_S);
   }
 
-  /** Call `then` at each change while an element is in the document. */
+  /** Call `then` at each change while the element is in the document. */
   follow(element, then) {
     let before = false;
     const change = () => {
@@ -56,7 +56,7 @@ export class Timeline extends EventTarget {
     this.#change();
   }
 
-  /** Stop the work; it begins anew with the next `start`. */
+  /** Stop processing; the next `start` begins again. */
   stop(state = "stopped") {
     if (this.state !== "working") return;
     this.#control.abort();
@@ -65,13 +65,13 @@ export class Timeline extends EventTarget {
   }
 
   #clear() {
-    this.state = "idle"; // working, done, stopped, failed, none: this server makes no timelines
+    this.state = "idle"; // working, done, stopped, failed, none: the server does not support timelines
     this.pieces = []; // pictures: { start, end, wave, peak, image }
     this.course = null;
     this.result = null;
     this.files = [];
     this.problem = null;
-    this.at = 0; // seconds processed
+    this.at = 0; // processed seconds
   }
 
   #take(line) {

@@ -1,9 +1,9 @@
-/** The question for a token, where the server wants one. */
+/** The dialog that asks for the token, if the server requires one. */
 import { say } from "./language.js";
 
 const find = (id) => document.getElementById(id);
 
-/** Returns the typed token, or null; `refused` is true if the last one was wrong. */
+/** Returns the entered token, or null; `refused`: the last token was rejected. */
 export function askForToken(refused) {
   const dialog = find("token-dialog");
   find("token-note").textContent = say(refused ? "token.wrong" : "token.text");
@@ -16,6 +16,6 @@ export function askForToken(refused) {
 }
 
 find("token-form").addEventListener("submit", (event) => {
-  event.preventDefault(); // the page sends no forms
+  event.preventDefault(); // forms are forbidden by the security policy
   find("token-dialog").close("go");
 });

@@ -1,4 +1,4 @@
-/** What a timeline says beside its picture: progress, speaking time by gender, the list of turns, and files to save. */
+/** The text of a timeline below its picture: progress, speaking time by gender, turns, and files to save. */
 import { button, html, icon } from "./elements.js";
 import { save } from "./export.js";
 import { clock, minutes, moment, number, say, span } from "./language.js";
@@ -8,11 +8,11 @@ const FORMATS = { json: "JSON", csv: "CSV", rttm: "RTTM", textgrid: "Praat TextG
 const TYPES = { json: "application/json", csv: "text/csv;charset=utf-8", srt: "application/x-subrip" };
 const GENDERS = ["female", "male", "unsure"];
 
-/** A section that follows its timeline; `play(seconds)` plays the recording. */
+/** Returns a section that follows its timeline; `play(seconds)` plays the recording from there. */
 export function turns(clip, { play, limits, announce }) {
   const { timeline } = clip;
   const section = html("section", { class: "timeline", "aria-label": say("timeline") });
-  let before = null; // the state that is drawn
+  let before = null; // the state that was drawn last
   const draw = () => {
     if (before === "working" && timeline.state === "working") {
       progress(section, clip);
@@ -73,7 +73,7 @@ function progress(section, { timeline, prediction }) {
   bar.value = duration ? Math.min(1, timeline.at / duration) : 0;
 }
 
-/** Speaking time by gender: a bar, and its numbers. */
+/** Speaking time by gender: a bar and its numbers. */
 function shares({ speaking }) {
   const parts = GENDERS.map((gender) => [gender, speaking?.gender?.[gender]]).filter(([, part]) => part?.seconds > 0);
   if (!parts.length) return [];
@@ -89,7 +89,7 @@ function shares({ speaking }) {
   return [html("p", { class: "quiet caption-line", text: say("shares") }), bar, names];
 }
 
-/** All turns, made when they are asked for: there may be hundreds. */
+/** The list of turns, created when it is opened: there may be hundreds. */
 function list(timeline, play) {
   const genders = new Map(timeline.speakers.map(({ speaker, gender }) => [speaker, gender]));
   const place = html("ol", { class: "turns" });

@@ -1,4 +1,4 @@
-/** What was recorded, as 16-bit mono samples, and as a WAV file of them. */
+/** A recording as 16-bit mono samples, and as a WAV file. */
 
 export class Recorded {
   #blocks = [];
