@@ -252,7 +252,7 @@ def test_files_that_cannot_be_used_cost_only_themselves(model: Recognizer, call:
     result = run("timeline", "--channels", "--format", "jsonl", empty, good)
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert (result.exit_code, [one["status"] for one in rows]) == (1, ["error", "ok"])
-    assert "holds no samples" in rows[0]["message"]
+    assert "has no samples" in rows[0]["message"]
     many = list(model.predict_many([absent, good], channel="each"))
     assert [(one.path, one.status) for one in many] == [
         (str(absent), "error"), (f"{good}#1", "ok"), (f"{good}#2", "ok"),

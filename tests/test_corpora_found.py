@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_read_is_said(layout: str, closed: Path, tmp_pat
     result = import_corpora([data])
     assert result.table.height == 1
     assert result.failures == [
-        f"{closed} cannot be read (Permission denied). Its files are skipped: change its permissions"
+        f"{closed} cannot be read (Permission denied). Its files are skipped. Change its permissions"
     ]
     command = run("corpus", "import", data, tmp_path / "all.csv")
     assert command.exit_code == 1

@@ -46,9 +46,9 @@ EXPECTED = {
     "text.mp3": ("error", 1, "it is a text file"),
     "empty.mp3": ("error", 1, "is empty (0 bytes)"),
     "missing.mp3": ("error", 1, "no such file: missing.mp3"),
-    "header.wav": ("error", 1, "holds no samples"),
+    "header.wav": ("error", 1, "has no samples"),
     "cut.mp3": ("error", 1, "cut.mp3"),
-    "noise.ogg": ("error", 1, "is not audio that can be read"),
+    "noise.ogg": ("error", 1, "is not a readable audio file"),
     "short.wav": ("too_short", 0, "expected at least 0.7 s"),
     "silent.wav": ("no_speech", 0, "no speech was found"),
     "eight.wav": ("ok", 0, None),
@@ -82,7 +82,7 @@ def test_a_folder_without_audio(bundle: str, here: Path, monkeypatch: pytest.Mon
     for format_ in ("text", "json", "jsonl", "csv"):
         result = run("nothing", "--model", bundle, "--format", format_)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr.startswith("voxtrait: no audio in nothing: the folder is empty. Expected files")
+        assert result.stderr.startswith("voxtrait: No audio files in nothing: the folder is empty. Expected files")
     beside = run("nothing", "eight.wav", "--model", bundle, "--format", "jsonl")
     assert beside.exit_code == 1
     assert [json.loads(line)["status"] for line in beside.stdout.splitlines()] == ["error", "ok"]

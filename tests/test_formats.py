@@ -66,7 +66,8 @@ def seconds(value: float) -> str:
 
 def reason(message: str) -> str:
     """A refusal without the name of the file."""
-    return re.sub(r"^.*?(?=is not audio|holds no samples|is a damaged|is damaged|is empty|has no sound)", "", message)
+    known = "is not a readable audio file|has no samples|is a damaged|is damaged|is empty|has no audio"
+    return re.sub(rf"^.*?(?={known})", "", message)
 
 
 def predicted(listed: Path) -> Iterator[tuple[str, str]]:

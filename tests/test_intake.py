@@ -44,7 +44,7 @@ def test_a_webm_and_a_fragmented_m4a_in_a_pipe(tmp_path: Path) -> None:
         content = (tmp_path / name).read_bytes()
         np.testing.assert_array_equal(whole(piped(content)), audio.load(BytesIO(content), None)[0])
         if codec == "libopus":
-            with pytest.raises(DecodeError, match=r"stopped being sound after \d\.\d s"):
+            with pytest.raises(DecodeError, match=r"is damaged after \d\.\d s"):
                 whole(piped(content[: len(content) // 2] + TEXT))
 
 
@@ -80,11 +80,11 @@ def test_a_pipe_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stream_that_stops_being_sound() -> None:
     mp3 = encoded("mp3")
     heard = []
-    with pytest.raises(DecodeError, match=r"the input stopped being sound after \d\.\d s"):
+    with pytest.raises(DecodeError, match=r"the input is damaged after \d\.\d s"):
         for block, _ in piped(mp3[: len(mp3) // 2] + TEXT):
             heard.append(block.shape[1])
     assert sum(heard) / RATE == pytest.approx(3.5, abs=0.7)
-    with pytest.raises(DecodeError, match=r"has more data after the end of its sound at 7\.0 s"):
+    with pytest.raises(DecodeError, match=r"has more data after the end of its audio at 7\.0 s"):
         whole(piped(encoded("wav") + bytes(100_000)))
     np.testing.assert_array_equal(whole(piped(encoded("wav") * 2)), np.tile(whole(piped(encoded("wav"))), 2))
     assert len(whole(piped(mp3[: len(mp3) // 2]))) / RATE == pytest.approx(3.5, abs=0.7)  # cut short is no damage
@@ -93,7 +93,7 @@ def test_a_stream_that_stops_being_sound() -> None:
 
 
 def test_no_sound_at_all() -> None:
-    with pytest.raises(NothingToDoError, match="nothing came from the input"):
+    with pytest.raises(NothingToDoError, match=r"No data from the input\. Expected audio\."):
         next(piped(b""))
     for content, kind in ((TEXT, "a text file"), (bytes(100_000), "of an unknown kind")):
         with pytest.raises(DecodeError, match=f"is not audio.*: it is {kind}"):

@@ -291,7 +291,7 @@ def test_what_was_heard_is_kept(recognizer: Recognizer) -> None:
     result = run("-", "--model", recognizer.bundle.folder, stdin=mp3[: len(mp3) // 2] + TEXT)
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1].startswith("-  ") and "s speech" in result.stdout.splitlines()[-1]
-    assert "voxtrait: standard input stopped being sound after 3." in result.stderr
+    assert "voxtrait: standard input is damaged after 3." in result.stderr
 
 
 def test_wrong_usage(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_wrong_usage(recognizer: Recognizer, tmp_path: Path) -> None:
             ["--microphone", "--raw", "s16le"],
             "Got --raw and --microphone. Expected --raw only for samples from a file or a pipe.",
         ),
-        (["-", *model], "nothing came from standard input"),
+        (["-", *model], "No data from standard input"),
         (["-", *model, "--every", "0"], "Got an estimate every 0.0 s. Expected at least 0.1 s."),
     ]:
         result = run(*arguments, stdin=b"")

@@ -18,7 +18,7 @@ REFUSED = {
     "voxtrait predct clip.wav": ("No file and no command 'predct'.", "Did you mean 'voxtrait predict'?"),
     "voxtrait corpus chek all.csv": ("No such command 'chek'.", "Did you mean 'check'? See voxtrait corpus --help."),
     "voxtrait predict": ("No file given.", "Name files or folders, or - for standard input: voxtrait clip.mp3"),
-    "voxtrait nothing": ("no audio in nothing: ", ".mp3, .wav"),
+    "voxtrait nothing": ("No audio files in nothing: ", ".mp3, .wav"),
     "voxtrait notes.txt": ("notes.txt is a text file and names no file that exists.", EXPECTED_AUDIO),
     "voxtrait gone.csv": ("There is no file gone.csv.", "To write predictions to it, use --out gone.csv."),
     "voxtrait absent.csv": ("No file of absent.csv exists. The first of 2 is x.wav.", "relative to the folder of the"),
@@ -46,7 +46,7 @@ REFUSED = {
         "Give it as FILE: voxtrait clip",
     ),
     "voxtrait listen": ("No input.", "Expected FILE, - for standard input, or --microphone."),
-    "voxtrait timeline nothing": ("no audio in nothing: ", ".mp3, .wav"),
+    "voxtrait timeline nothing": ("No audio files in nothing: ", ".mp3, .wav"),
 }
 
 # command line → words of the file's row on standard output, words on standard error before the totals; exit status 1

@@ -98,7 +98,7 @@ def test_ffmpeg_is_not_let_at_other_files(tmp_path: Path, monkeypatch: pytest.Mo
         assert sum(frame.samples for frame in container.decode(audio=0)) == 16_000
     with pytest.raises(av.error.FFmpegError):
         av.open("script", options=media.ALONE)
-    with pytest.raises(DecodeError, match="is not audio that can be read"):
+    with pytest.raises(DecodeError, match="is not a readable audio file"):
         list(incoming(io.BytesIO(SCRIPT)))
 
 

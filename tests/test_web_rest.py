@@ -87,7 +87,7 @@ def test_what_is_no_audio_is_said_so_without_a_path_of_the_machine(client: TestC
     response = send(client, b"This is no audio.\n", "text.mp3")
     assert code_of(response) == (415, "not_audio")
     assert response.json()["error"]["message"] == (
-        "the upload is not audio that can be read: it is a text file. Expected WAV, MP3, FLAC, Ogg, Opus, M4A, WebM or "
+        "the upload is not a readable audio file: it is a text file. Expected WAV, MP3, FLAC, Ogg, Opus, M4A, WebM or "
         "another audio or video file."
     )
     assert "/proc" not in response.text

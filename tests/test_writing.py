@@ -120,7 +120,7 @@ def test_what_polars_says_without_a_number_is_asked_of_the_disk(
         raise error  # there is room: the cause is another one
     assert names(tmp_path) == []
     monkeypatch.setattr(Path, "open", full)
-    why = r"a\.parquet cannot be written \(No space left on device\): .* Make room"
+    why = r"a\.parquet cannot be written \(No space left on device\): .* Free some space"
     with pytest.raises(DiskFullError, match=why), atomic_path(tmp_path / "a.parquet"):
         raise error
     assert names(tmp_path) == []

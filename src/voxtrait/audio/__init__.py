@@ -1,4 +1,4 @@
-"""Sound from files and from pipes: any file → float32 in [-1, 1] at a rate, and back to WAV."""
+"""Reads any audio file or pipe as float32 samples in [-1, 1] at a given rate, and writes WAV files."""
 
 from voxtrait.audio.files import at_rate, blocks, channel_count, load, readable_again, stated_s
 from voxtrait.audio.folders import Found, audio_files, search

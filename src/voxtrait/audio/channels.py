@@ -1,4 +1,4 @@
-"""Channels of a recording: one of them as a source, and whether they hold the same sound or different people."""
+"""Channels of a recording: reads a single channel, and detects whether channels have the same sound or other people."""
 
 import os
 from io import BytesIO
@@ -13,20 +13,21 @@ from voxtrait.errors import DecodeError
 
 File: TypeAlias = str | os.PathLike[str] | BytesIO
 
-FRAME_S: Final = 0.1  # seconds over which levels are compared
-DOMINANT_DB: Final = 10.0  # a channel this much louder than all others dominates a frame; panning makes 6 to 8 dB
-ACTIVE_DB: Final = 35.0  # below the loudest frame so far, where a frame counts as silence
-LEAST_S: Final = 1.0  # seconds that each of two channels must dominate …
-LEAST_SHARE: Final = 0.03  # … and share of all frames that are not silent
-SAME_DB: Final = -30.0  # level of the difference of two channels below which they are the same sound
+FRAME_S: Final = 0.1  # seconds of a frame for comparing levels
+DOMINANT_DB: Final = 10.0  # a channel this much louder than all others dominates a frame; panning gives 6 to 8 dB
+ACTIVE_DB: Final = 35.0  # a frame this much quieter than the loudest so far counts as silence
+LEAST_S: Final = 1.0  # minimum seconds that each of two channels must dominate …
+LEAST_SHARE: Final = 0.03  # … and minimum share of the frames that are not silent
+SAME_DB: Final = -30.0  # two channels with a quieter difference have the same sound
 QUIETEST: Final = 1e-8  # mean square of -80 dBFS: quieter frames are silence
 
 
 class Comparison:
-    """Compares the channels of a recording while it is read, in memory that does not grow with its length.
+    """Compares the channels of a recording while it is read; memory does not grow with its length.
 
-    Two channels hold different people if each is by far the louder one at times, as in a telephone call with one
-    speaker a channel or an interview with two microphones. In a stereo recording of one scene, the levels differ less.
+    Two channels have different speakers if each is sometimes much louder than the other, as in a telephone call with
+    one speaker per channel or an interview with two microphones. In a stereo recording of one scene, the levels differ
+    less.
 
     Examples:
         >>> rng = np.random.default_rng(0)
@@ -40,15 +41,15 @@ class Comparison:
 
     def __init__(self) -> None:
         self.channels = 1
-        self._rest: Signal | None = None  # samples of a frame that is not complete
+        self._rest: Signal | None = None  # samples of an incomplete frame
         self._loudest = QUIETEST
-        self._dominated = np.zeros(0)  # frames, for each channel
-        self._active = 0  # frames
-        self._power = 0.0  # of all channels, added up over frames
-        self._difference = 0.0  # … and of what each differs from the mean of all
+        self._dominated = np.zeros(0)  # frames that each channel dominates
+        self._active = 0  # frames that are not silent
+        self._power = 0.0  # power of all channels, summed over frames
+        self._difference = 0.0  # power of the differences from the mean of all channels, summed over frames
 
     def feed(self, part: Signal, rate: int) -> None:
-        """Take the next samples, ``(samples,)`` or ``(channels, samples)``, at a rate in Hz."""
+        """Process the next samples, ``(samples,)`` or ``(channels, samples)``, at a rate in Hz."""
         if part.ndim == 1 or part.shape[0] == 1:
             return
         self.channels = part.shape[0]
@@ -77,23 +78,23 @@ class Comparison:
 
     @property
     def differ(self) -> bool:
-        """Whether at least two channels hold people of their own, as far as the recording was read."""
+        """Whether at least two channels have different speakers, in the part read so far."""
         least = max(LEAST_S / FRAME_S, LEAST_SHARE * self._active)
         return bool(np.count_nonzero(self._dominated >= least) >= 2)
 
     @property
     def same(self) -> bool:
-        """Whether all of several channels hold the same sound."""
+        """Whether there are several channels and all have the same sound."""
         return self.channels > 1 and not self.differ and self._difference <= self._power * 10 ** (SAME_DB / 10)
 
 
 class OneChannel(str):
-    """One channel of a file as a source; its text names it: the file's name, ``#`` and the number.
+    """One channel of a file as a source; as text it is the file's name, ``#`` and the channel number.
 
     Args:
-        source: a file, its URL, or a ``BytesIO`` with one.
-        channel: counted from 1.
-        name: of the file; ``None`` for that of the source.
+        source: a path, a URL, or a ``BytesIO`` with the bytes of a file.
+        channel: number of the channel, from 1.
+        name: name of the file; ``None`` for the name of the source.
 
     Examples:
         >>> OneChannel("call.wav", 2)
@@ -105,7 +106,7 @@ class OneChannel(str):
     name: str
 
     def __new__(cls, source: File, channel: int, name: str | None = None) -> Self:
-        """Make the text, and keep what it stands for."""
+        """Make the text, and keep source and channel."""
         if name is None:
             name = "-" if isinstance(source, BytesIO) else os.fspath(source)
         made = super().__new__(cls, f"{storage.shown(name)}#{channel}")
@@ -118,7 +119,12 @@ class OneChannel(str):
 
 
 def channel_of(part: Signal, channel: int, name: str) -> Signal:
-    """Take one channel, counted from 1: ``(channels, samples)`` → ``(samples,)``.
+    """Return one channel: ``(channels, samples)`` → ``(samples,)``.
+
+    Args:
+        part: ``(samples,)`` or ``(channels, samples)``.
+        channel: number of the channel, from 1.
+        name: name of the file in messages.
 
     Raises:
         DecodeError: if there are fewer channels.

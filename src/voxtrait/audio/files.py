@@ -1,8 +1,7 @@
-"""Any audio file to a float32 signal, at the rate asked for.
+"""Reads any audio file as a float32 signal at a given rate, whole or block by block.
 
-:mod:`~voxtrait.audio.opening` decodes, soxr resamples.
-
-A *signal* is a float32 array in [-1, 1]: ``(samples,)`` when mono, ``(channels, samples)`` otherwise.
+:mod:`voxtrait.audio.opening` decodes, soxr resamples. A *signal* is a float32 array in [-1, 1]: ``(samples,)`` if mono,
+otherwise ``(channels, samples)``.
 """
 
 import contextlib
@@ -22,26 +21,26 @@ from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, resample
 from voxtrait.errors import AudioError, MissingExtraError
 
-STATED_MOST_S: Final = 1e7  # seconds of a recording, four months: a header that states more is wrong
-GATHERED_S: Final = 1.0  # … and after the first block, where a decoder gives less at a time
+STATED_MOST_S: Final = 1e7  # maximum seconds of a recording, four months: a header that states more is wrong
+GATHERED_S: Final = 1.0  # minimum seconds of the blocks after the first, if a decoder returns shorter ones
 
 
 def load(source: Source, sampling_rate: int | None = SAMPLING_RATE, *, mono: bool = True) -> tuple[Signal, int]:
-    """Decode a file of any kind.
+    """Decode an audio file of any kind.
 
     Args:
         source: a path, a URL, or a ``BytesIO`` with the bytes of a file.
-        sampling_rate: the rate wanted in Hz; ``None`` keeps the file's own.
-        mono: average the channels.
+        sampling_rate: sampling rate of the result, in Hz; ``None`` keeps the rate of the file.
+        mono: whether to average the channels.
 
     Returns:
-        The signal, ``(samples,)`` when mono, else ``(channels, samples)``, and its sampling rate in Hz.
+        The signal, float32, ``(samples,)`` if mono, otherwise ``(channels, samples)``, and its sampling rate in Hz.
 
     Raises:
-        AudioMissingError: if there is no such file.
-        DecodeError: if it is empty, damaged or no audio.
-        StorageError: if the place behind a URL cannot be reached, or refuses.
-        MissingExtraError: if only PyAV could open it and PyAV is not installed.
+        AudioMissingError: if the file does not exist.
+        DecodeError: if the file is empty, damaged or not audio.
+        StorageError: if the server of a URL cannot be reached, or refuses the request.
+        MissingExtraError: if decoding needs PyAV, which is not installed.
 
     Examples:
         >>> from voxtrait.audio.writing import write_wav
@@ -67,16 +66,26 @@ def blocks(
     channel: int | None = None,
     compared: Comparison | None = None,
 ) -> Iterator[tuple[Signal, int]]:
-    """Decode a file block by block, each up to a minute long, so that memory does not grow with length.
+    """Decode a file in blocks of up to a minute, so that memory does not grow with its length.
 
-    The blocks laid end to end are what :func:`load` returns; arguments and errors are the same, and there are two more.
+    The concatenated blocks are the result of :func:`load`; the errors are the same.
 
     Args:
         source: as for :func:`load`, or one channel of a file.
         sampling_rate: as for :func:`load`.
         mono: as for :func:`load`.
-        channel: the only channel that is read, counted from 1; ``None`` for all.
-        compared: is fed with the channels as they are in the file.
+        channel: number of the only channel to read, from 1; ``None`` for all.
+        compared: comparison to update with the channels of the file.
+
+    Yields:
+        Blocks, float32, ``(samples,)`` if mono, otherwise ``(channels, samples)``, with their rate in Hz.
+
+    Examples:
+        >>> from voxtrait.audio.writing import write_wav
+        >>> data = BytesIO()
+        >>> write_wav(data, np.zeros(8000, np.float32), 8000)
+        >>> [(block.shape, rate) for block, rate in blocks(data)]
+        [((16000,), 16000)]
     """
     if isinstance(source, OneChannel):
         channel, source = source.channel, source.source
@@ -91,7 +100,7 @@ def blocks(
 
 
 def channel_count(source: Source) -> int:
-    """Return how many channels a file has, from its header; argument and errors are those of :func:`load`.
+    """Return the number of channels of a file, from its header; argument and errors are those of :func:`load`.
 
     Examples:
         >>> data = BytesIO()
@@ -109,7 +118,7 @@ def channel_count(source: Source) -> int:
 
 
 def readable_again(source: Source) -> Source:
-    """Return a source that can be read several times: the content of a pipe, or else the source itself."""
+    """Return a source that can be read several times: the content of a pipe, otherwise the source itself."""
     if isinstance(source, BytesIO) or storage.is_url(source):
         return source
     path = Path(source)
@@ -117,22 +126,22 @@ def readable_again(source: Source) -> Source:
 
 
 def stated_s(source: Source) -> float | None:
-    """Return the duration of a file in seconds without decoding it: what its header states, or its frames add up to.
+    """Return the duration of a file in seconds without decoding it, from its header or the count of its frames.
 
-    The header is believed where it can be right, so that this takes no time; it may still be wrong.
+    This is fast, but the header may be wrong; an impossible header is ignored.
 
     Args:
         source: a path or a ``BytesIO``.
 
     Returns:
-        ``None`` if the file states none, or cannot be read.
+        Seconds, or ``None`` if the file does not state its duration or cannot be read.
 
     Examples:
         >>> stated_s(BytesIO(b"no sound")) is None
         True
     """
     if not isinstance(source, BytesIO) and not Path(storage.path_of(os.fspath(source))).is_file():
-        return None  # opening a pipe would take its content away
+        return None  # opening a pipe would consume its content
     try:
         with opening.opened(source) as file:
             seconds = file.stated_s()
@@ -142,7 +151,7 @@ def stated_s(source: Source) -> float | None:
 
 
 def _parts(source: Source, samples: int | None = None) -> Generator[tuple[Signal, int], None, None]:
-    """Decode a file, ``(channels, samples)`` at a time, all at one rate; ``samples`` at most at a time, or a minute."""
+    """Decode a file in blocks ``(channels, samples)`` of one rate, of at most ``samples`` samples or a minute."""
     with opening.opened(source) as file:
         yield from file.blocks(samples)
 
@@ -159,16 +168,17 @@ def _of_channel(
 def at_rate(
     parts: Iterable[tuple[Signal, int]], sampling_rate: int | None = SAMPLING_RATE, *, mono: bool = True
 ) -> Iterator[tuple[Signal, int]]:
-    """Gather parts of a signal into blocks, at the rate asked for; how it is cut changes nothing.
+    """Gather parts of a signal into blocks at a given rate; the lengths of the parts do not change the result.
 
     Args:
         parts: ``(samples,)`` or ``(channels, samples)`` each, with their rate in Hz, the same for all.
-        sampling_rate: the rate wanted in Hz; ``None`` keeps theirs.
-        mono: average the channels.
+        sampling_rate: sampling rate of the result, in Hz; ``None`` keeps the rate of the parts.
+        mono: whether to average the channels.
 
     Yields:
-        Blocks with their rate: the first of a minute or all there is, for a clip is resampled in one go, then of a
-        second and more; shorter ones of very many channels or a very high rate; the last may be empty.
+        Blocks with their rate. The first has a minute or the whole signal, because a clip is resampled in one call; the
+        others have a second or more. Blocks with very many channels or a very high rate are shorter. The last may be
+        empty.
     """
     import soxr
 
@@ -182,7 +192,7 @@ def at_rate(
         waiting[:] = [signal[..., :0].copy()]  # a view would keep all of it in memory
         if mono:
             signal = mixer.mix(signal)
-        if last and not begun:  # a clip: one call is a little faster and a little better than a stream
+        if last and not begun:  # a clip: one call is slightly faster and more accurate than a stream
             return resample(signal, rate, sampling_rate or rate)
         if sampling_rate not in (None, rate):
             channels = 1 if signal.ndim == 1 else signal.shape[0]

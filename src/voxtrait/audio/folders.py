@@ -13,23 +13,23 @@ from voxtrait.errors import NothingToDoError
 
 
 class Found(NamedTuple):
-    """What a search of a folder found."""
+    """Result of a search of a folder."""
 
-    files: list[Path]  # sorted, with an ending of audio
-    notes: list[str]  # how many other files were skipped
-    failures: list[str]  # folders that cannot be read, and why
+    files: list[Path]  # sorted, with an audio ending
+    notes: list[str]  # messages about skipped files
+    failures: list[str]  # messages about unreadable folders
 
 
 @dataclass
 class Walk:
-    """What a walk through folders found besides the files that it looks for."""
+    """Unreadable folders, other files and repeated folders that a walk found."""
 
-    failures: list[str] = field(default_factory=list)  # folders that cannot be read, and why
-    others: Counter[str] = field(default_factory=Counter)  # other files: how many, by ending in lower case
-    again: list[str] = field(default_factory=list)  # links to folders that were read already, loops aside
+    failures: list[str] = field(default_factory=list)  # messages about unreadable folders
+    others: Counter[str] = field(default_factory=Counter)  # number of other files by ending in lower case
+    again: list[str] = field(default_factory=list)  # links to folders already read, without loops
 
     def other_files(self, what: str = " skipped") -> list[str]:
-        """Return the number of other files that were skipped, as one text; none if there were none.
+        """Return a list with one message about the number of other files, or an empty list without other files.
 
         Examples:
             >>> Walk(others=Counter({".md": 1})).other_files()
@@ -44,7 +44,7 @@ class Walk:
         return [f"{files}{what} ({shown})"]
 
     def notes(self) -> list[str]:
-        """Return what was skipped, as notes about a source.
+        """Return messages about skipped files and folders, as notes about a source.
 
         Examples:
             >>> Walk(others=Counter({".txt": 2, "": 1})).notes()
@@ -58,7 +58,7 @@ class Walk:
 
 
 def names_below(folder: Path | str, endings: Collection[str], walk: Walk | None = None) -> Iterator[str]:
-    """Yield the files with these endings below a folder, folder by folder; ``walk`` gets everything else.
+    """Yield the files with these endings below a folder, folder by folder; ``walk`` records everything else.
 
     Each folder is read once, because links may form loops. A folder below ``folder`` itself keeps its own name.
     """
@@ -91,7 +91,7 @@ def names_below(folder: Path | str, endings: Collection[str], walk: Walk | None 
 
 
 def _is_loop(link: str) -> bool:
-    """Return whether a link leads to a folder that it is in."""
+    """Return whether a link points to a folder that contains it."""
     above = os.path.realpath(os.path.dirname(link))  # noqa: PTH120
     return f"{above}{os.sep}".startswith(f"{os.path.realpath(link).rstrip(os.sep)}{os.sep}")
 
@@ -99,7 +99,7 @@ def _is_loop(link: str) -> bool:
 def unread(error: OSError) -> str:
     """Return the message about a folder that cannot be read."""
     name = storage.text_of(error.filename or "a folder")
-    return f"{name} cannot be read ({error.strerror}). Its files are skipped: change its permissions"
+    return f"{name} cannot be read ({error.strerror}). Its files are skipped. Change its permissions"
 
 
 def search(folder: str | os.PathLike[str]) -> Found:
@@ -108,10 +108,17 @@ def search(folder: str | os.PathLike[str]) -> Found:
     Links to folders are followed. Each folder is read once, because links may form loops.
 
     Args:
-        folder: where to look.
+        folder: path of the folder.
 
     Returns:
-        The files with audio endings (:data:`~voxtrait.audio.SUFFIXES`), and what was skipped.
+        The files with audio endings (:data:`~voxtrait.audio.SUFFIXES`), and messages about skipped files.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "a.txt").touch()
+        ...     search(folder).notes
+        ['1 file with another ending skipped (1 .txt)']
     """
     walk = Walk()
     root = os.fspath(folder)
@@ -123,11 +130,11 @@ def audio_files(folder: str | os.PathLike[str]) -> list[Path]:
     """List the audio files of a folder and its subfolders, sorted by path, as :func:`search` finds them.
 
     Raises:
-        NothingToDoError: if there is none.
+        NothingToDoError: if there are no audio files.
     """
     found = search(folder)
     if not found.files:
         why = "; ".join([*found.failures, *found.notes]) or "the folder is empty"
         expected = "Expected files ending in .mp3, .wav, .flac, .ogg, .opus, .m4a, .webm or another audio ending"
-        raise NothingToDoError(f"no audio in {storage.text_of(folder)}: {why}. {expected}")
+        raise NothingToDoError(f"No audio files in {storage.text_of(folder)}: {why}. {expected}")
     return found.files

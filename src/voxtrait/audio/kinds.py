@@ -1,11 +1,11 @@
-"""Recognises the kind of an audio file by its content, not by its name."""
+"""Recognises the kind of a file by its content, not by its name."""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from voxtrait.audio import mpeg
 
-HEAD: Final = 4096  # bytes by which a kind is recognised
+HEAD: Final = 4096  # bytes read to recognise a kind
 UNKNOWN: Final = "of an unknown kind, or damaged"
 
 SUFFIXES: Final = frozenset(
@@ -25,8 +25,8 @@ class Kind(NamedTuple):
 
     name: str
     demuxer: str | None = None  # FFmpeg's name for its reader
-    sndfile: bool = False  # libsndfile reads it, as a rule
-    streams: bool = True  # it can be decoded while it comes through a pipe
+    sndfile: bool = False  # libsndfile usually reads it
+    streams: bool = True  # decodable while it arrives through a pipe
 
 
 EBML: Final = b"\x1aE\xdf\xa3"
@@ -92,10 +92,10 @@ _FORM: Final = {
 }
 
 _OTHER: Final = (
-    (0, b"\x89PNG", "a PNG picture"),
-    (0, b"\xff\xd8\xff", "a JPEG picture"),
-    (0, b"GIF8", "a GIF picture"),
-    (0, b"BM", "a BMP picture"),
+    (0, b"\x89PNG", "a PNG image"),
+    (0, b"\xff\xd8\xff", "a JPEG image"),
+    (0, b"GIF8", "a GIF image"),
+    (0, b"BM", "a BMP image"),
     (0, b"%PDF", "a PDF document"),
     (0, b"PK\x03\x04", "a ZIP archive or an Office document"),
     (0, b"\x1f\x8b", "a gzip archive"),
@@ -104,20 +104,21 @@ _OTHER: Final = (
     (257, b"ustar", "a tar archive"),
     (0, b"PAR1", "a Parquet table"),
     (0, b"SQLite format 3", "an SQLite database"),
-    (0, b"MThd", "a MIDI file, which holds notes and no sound"),
+    (0, b"MThd", "a MIDI file, which has notes but no audio"),
     (0, b"\x7fELF", "a program"),
     (0, b"MZ", "a program"),
 )
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """Recognise a kind of audio file.
+    """Recognise the kind of an audio file.
 
     Args:
-        head: its first bytes, up to ``HEAD`` and behind ID3 tags.
+        head: first bytes of the file after ID3 tags, at most ``HEAD``.
 
     Returns:
-        ``None`` if it is none that is recognised. libsndfile may still read it: some kinds have no mark.
+        The kind, or ``None`` if it is not recognised. libsndfile may still read the file, because some kinds have no
+        mark.
 
     Examples:
         >>> kind_of(b"RIFF\\0\\0\\0\\0WAVEfmt ").name
@@ -148,7 +149,7 @@ def _is_eac3(head: bytes) -> bool:
 
 
 def _is_mpeg_ts(head: bytes) -> bool:
-    for size, at in ((188, 0), (192, 4), (204, 0)):  # packets alone, of Blu-ray, and with parity
+    for size, at in ((188, 0), (192, 4), (204, 0)):  # plain packets, Blu-ray packets, packets with parity
         places = range(at, min(len(head), 5 * size), size)
         if len(places) >= 3 and all(head[place] == 0x47 for place in places):
             return True
@@ -165,7 +166,7 @@ _SYNCHRONISED: Final[tuple[tuple[Callable[[bytes], bool], Kind], ...]] = (
 
 
 def described(head: bytes) -> str:
-    """Describe a file that is not audio, by its first bytes.
+    """Return the description of a file that is not audio, from its first bytes.
 
     Examples:
         >>> described(b"%PDF-1.7"), described(b"Dear all,"), described(bytes(8))

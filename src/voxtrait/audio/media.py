@@ -1,4 +1,4 @@
-"""Decodes with PyAV (the extra ``[media]``): frames of any format to blocks of one rate and one layout."""
+"""Decodes with PyAV (the extra ``[media]``): frames of any format become blocks of one rate and layout."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,24 +9,24 @@ import numpy as np
 from voxtrait.audio.signals import Signal
 
 ALONE: Final = {"protocol_whitelist": "none"}
-"""A playlist, or what looks like a film, must not make FFmpeg open the files and addresses that it names."""
+"""Prevents FFmpeg from opening the files and addresses in a playlist or in a file that looks like a video."""
 
 
 class Planar:
-    """Turns decoded frames into ``(channels, samples)`` blocks, all at the rate and in the layout of the first.
+    """Converts decoded frames to ``(channels, samples)`` blocks with the rate and layout of the first frame.
 
-    Some streams change within: broadcasts, and AAC whose first frames do not tell its rate.
+    Some streams change their rate or layout: broadcasts, and AAC whose first frames do not state its rate.
     """
 
     def __init__(self) -> None:
-        self.rate = 0  # Hz, of all blocks
+        self.rate = 0  # Hz, rate of all blocks
         self.channels = 0
         self._layout: Any = None
         self._resampler: Any = None
         self._taken: tuple[Any, ...] = ()
 
     def feed(self, frame: Any) -> Iterator[Signal]:
-        """Take a frame, and yield the blocks that are ready."""
+        """Process a frame, and yield the complete blocks."""
         import av
 
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -36,11 +36,11 @@ class Planar:
             yield from self.close()
             self._resampler = av.AudioResampler(format="fltp", rate=self.rate, layout=self._layout)
             self._taken = form
-        frame.pts = None  # gaps in the clock of a broadcast are not sound
+        frame.pts = None  # ignore gaps in the timestamps of a broadcast
         yield from self._blocks(frame)
 
     def close(self) -> Iterator[Signal]:
-        """Yield the rest."""
+        """Yield the remaining blocks."""
         if self._resampler is not None:
             yield from self._blocks(None)
             self._resampler = None
@@ -55,9 +55,9 @@ def opened(file: Any, demuxer: str | None = None, **options: Any) -> Iterator[An
     """Open a container.
 
     Args:
-        file: open for reading bytes.
-        demuxer: FFmpeg's name of its kind; ``None`` lets FFmpeg find out.
-        **options: of ``av.open``.
+        file: file open for reading bytes.
+        demuxer: FFmpeg's name of the format; ``None`` lets FFmpeg detect it.
+        **options: options of ``av.open``.
     """
     import av
 
@@ -69,7 +69,7 @@ def frames(container: Any, stream: Any) -> Iterator[Any]:
     """Decode a stream; an incomplete last packet, as in a truncated file, is skipped.
 
     Raises:
-        av.error.FFmpegError: if it is damaged before.
+        av.error.FFmpegError: if the stream is damaged before its last packet.
     """
     import av
 

@@ -1,4 +1,4 @@
-"""Averages channels, without losing the voice to an inverted channel or to one of noise."""
+"""Mixes channels to mono; inverted channels are corrected, and channels of noise left out."""
 
 from typing import Final
 
@@ -7,20 +7,20 @@ import numpy.typing as npt
 
 from voxtrait.audio.signals import Signal
 
-INVERTED: Final = -0.5  # correlation with the others below which a channel was inverted, by a cable or a mixer
-FRAMES: Final = 400  # in which levels are measured
-LEAST_FRAMES: Final = 40  # before a channel is left out
-FRAME: Final = 480  # samples: some 10 to 60 ms
-STEADY_DB: Final = 4.0  # range of levels, tenth to ninetieth percentile, of hiss or hum
-LIVELY_DB: Final = 12.0  # … at least, of speech
+INVERTED: Final = -0.5  # a channel with a lower correlation with the others was inverted, by a cable or a mixer
+FRAMES: Final = 400  # frames for measuring levels
+LEAST_FRAMES: Final = 40  # minimum frames before a channel is left out
+FRAME: Final = 480  # samples of a frame: about 10 to 60 ms
+STEADY_DB: Final = 4.0  # maximum range of levels (10th to 90th percentile) of hiss or hum
+LIVELY_DB: Final = 12.0  # minimum range of levels of speech
 QUIETEST: Final = 1e-10  # mean square that counts as silence, -100 dBFS
 
 
 class Mixer:
     """Averages the channels of a recording while it is read.
 
-    If a channel is the inverse of the others, its sign is changed: the average would be silence. If another channel has
-    a voice, a channel of only steady noise is left out.
+    The sign of an inverted channel is changed, because the average would be silence. A channel of only steady noise is
+    left out if another channel has a voice.
 
     Examples:
         >>> voice = np.sin(np.arange(48_000) / 5).astype(np.float32)
@@ -31,8 +31,8 @@ class Mixer:
     """
 
     def __init__(self) -> None:
-        self._products: npt.NDArray[np.float64] | None = None  # (channels, channels), summed over what was heard
-        self._levels: list[npt.NDArray[np.float64]] = []  # (channels,) in dB, of the frames that began
+        self._products: npt.NDArray[np.float64] | None = None  # (channels, channels), summed over all samples so far
+        self._levels: list[npt.NDArray[np.float64]] = []  # (channels,) in dB, levels of the first frames
 
     def mix(self, signal: Signal) -> Signal:
         """Average the next samples: ``(channels, samples)`` → ``(samples,)``; a mono signal is returned as it is."""
@@ -40,7 +40,7 @@ class Mixer:
             return signal
         if signal.shape[0] == 1 or not signal.shape[1]:
             return np.asarray(signal[0])
-        with np.errstate(over="ignore", invalid="ignore"):  # of samples over 1e18, which no recording has
+        with np.errstate(over="ignore", invalid="ignore"):  # samples above 1e18, in no real recording
             self._hear(signal)
             weights = self._weights()
             if (weights == 1).all():
@@ -59,7 +59,7 @@ class Mixer:
             self._levels.append(10 * np.log10(np.maximum(power, QUIETEST)))
 
     def _weights(self) -> npt.NDArray[np.float32]:
-        """Return 1 for each channel, -1 for an inverted one and 0 for one that is left out."""
+        """Return the weight of each channel: 1, or -1 if it is inverted, or 0 if it is left out."""
         products = self._products
         assert products is not None
         powers = np.diag(products)
@@ -70,7 +70,7 @@ class Mixer:
         with np.errstate(divide="ignore"):
             alike = products[reference] / np.sqrt(powers * powers[reference])
         weights[np.nan_to_num(alike) < INVERTED] = -1
-        weights *= weights[0]  # whichever channel is the loudest by now, the first one's sign stays
+        weights *= weights[0]  # the first channel keeps its sign, whichever channel is the loudest
         if len(self._levels) >= LEAST_FRAMES:
             low, high = np.percentile(self._levels, [10, 90], axis=0)
             noisy = (high - low < STEADY_DB) & (powers > 0)

@@ -1,7 +1,7 @@
 """Finds and counts frames of MPEG audio (ISO/IEC 11172-3, 13818-3) and ADTS AAC (13818-7), without decoding them.
 
-An mp3 states its length only in a Xing, Info or VBRI header, which not every encoder writes, and which a cut file or
-one of several laid end to end makes wrong. Its frames tell what is there.
+An mp3 states its length only in a Xing, Info or VBRI header. Not every encoder writes one, and it is wrong in truncated
+or concatenated files. The count of frames gives the true length.
 """
 
 from typing import Final, NamedTuple, Protocol, overload
@@ -10,10 +10,10 @@ import numpy as np
 
 
 class Data(Protocol):
-    """Bytes that can be looked at in any order: ``bytes``, a memory map, or a file (:class:`.pieces.Contents`)."""
+    """Bytes with random access: ``bytes``, a memory map, or a file (:class:`voxtrait.audio.pieces.Contents`)."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of bytes."""
         ...
 
     @overload
@@ -23,11 +23,11 @@ class Data(Protocol):
     def __getitem__(self, at: slice) -> bytes: ...
 
     def find(self, sign: bytes, start: int, stop: int, /) -> int:
-        """Return the place of some bytes in a range; -1 where they are not in it."""
+        """Return the position of some bytes in a range, or -1."""
         ...
 
 
-# kbit/s by the bitrate index; 0 is "free", whose frames cannot be walked
+# kbit/s by the bitrate index; 0 is "free", whose frame length is unknown
 _KBITS: Final = {
     (1, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),  # MPEG-1, layer I
     (1, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -37,9 +37,9 @@ _KBITS: Final = {
     (2, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}  # Hz by version
-SEARCH: Final = 65_536  # bytes within which a lost frame is looked for
+SEARCH: Final = 65_536  # maximum bytes to search for the next frame after damage
 TAGS: Final = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
-CHAIN: Final = 3  # frames in a row that make certain that bytes are frames: any two bytes may look like one header
+CHAIN: Final = 3  # consecutive frames that confirm MPEG audio, because any two bytes may look like a header
 
 
 class Frame(NamedTuple):
@@ -49,23 +49,23 @@ class Frame(NamedTuple):
     layer: int
     rate: int  # Hz
     length: int  # bytes
-    samples: int  # of each channel
-    side: int  # bytes of side information, after which a Xing header may follow
+    samples: int  # samples of each channel
+    side: int  # bytes of side information, before a possible Xing header
 
     def follows(self, other: "Frame") -> bool:
-        """Return whether both can be of one stream."""
+        """Return whether both frames can belong to the same stream."""
         return self[:3] == other[:3]
 
 
 class Header(NamedTuple):
-    """Values of a Xing, Info or VBRI header; ``None`` if it does not state them."""
+    """Values of a Xing, Info or VBRI header; ``None`` if not stated."""
 
     frames: int | None
-    length: int | None  # bytes, with the frame that it is in
+    length: int | None  # bytes, including the frame with the header
 
 
 def frame(data: Data, at: int) -> Frame | None:
-    """Read the header of a frame; ``None`` where there is none."""
+    """Read the header of the frame at a position; ``None`` if no frame begins there."""
     if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
         return None
     version, layer = data[at + 1] >> 3 & 3, 4 - (data[at + 1] >> 1 & 3)
@@ -82,7 +82,7 @@ def frame(data: Data, at: int) -> Frame | None:
 
 
 def next_frame(data: Data, at: int) -> int:
-    """Find the next header with another one of its kind right behind it; -1 where there is none nearby."""
+    """Return the position of the next header that is directly followed by a similar one; -1 if none is near."""
     stop = at + SEARCH
     while (at := data.find(b"\xff", at + 1, stop)) >= 0:
         found = frame(data, at)
@@ -93,12 +93,12 @@ def next_frame(data: Data, at: int) -> int:
 
 
 def is_chain(data: Data, at: int = 0, *, short: bool = False) -> bool:
-    """Return whether three frames follow each other from here.
+    """Return whether three consecutive frames begin at a position.
 
     Args:
-        data: what to look at.
-        at: where the first frame begins.
-        short: fewer are enough if the data end with them, as the first bytes of a file do.
+        data: bytes to search.
+        at: position of the first frame.
+        short: whether fewer frames are enough if the data end with them, as in the first bytes of a file.
     """
     first = here = frame(data, at)
     count = 0
@@ -110,7 +110,7 @@ def is_chain(data: Data, at: int = 0, *, short: bool = False) -> bool:
 
 
 def is_adts(data: Data, at: int = 0) -> bool:
-    """Return whether frames of ADTS AAC follow each other from here."""
+    """Return whether consecutive frames of ADTS AAC begin at a position."""
     for _ in range(CHAIN):
         if at + 7 > len(data) or data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:
             return False
@@ -124,7 +124,7 @@ def is_adts(data: Data, at: int = 0) -> bool:
 
 
 def after_tags(data: Data, at: int = 0) -> int:
-    """Skip ID3 tags; return the place after them, which may be after the end of the file."""
+    """Return the position after ID3 tags, which may be after the end of the file."""
     while data[at : at + 3] == b"ID3" and at + 10 <= len(data):
         size = 0
         for byte in data[at + 6 : at + 10]:
@@ -134,8 +134,7 @@ def after_tags(data: Data, at: int = 0) -> int:
 
 
 def header(data: Data, at: int, first: Frame) -> Header | None:
-    """Read the Xing, Info or VBRI header in the first frame; an encoder that was stopped leaves zeros, which state
-    nothing."""
+    """Read the Xing, Info or VBRI header in the first frame; zeros of an interrupted encoder count as missing."""
     xing, vbri = at + 4 + first.side, at + 36
     if data[xing : xing + 4] in (b"Xing", b"Info") and len(data) >= xing + 16:
         flags = data[xing + 7]
@@ -159,13 +158,13 @@ class Walk(NamedTuple):
 
 
 def walk(data: Data, at: int, first: Frame) -> Walk:
-    """Count the frames of a stream from its first, over damage, up to a tag or the end."""
+    """Count the frames of a stream from its first frame to a tag or the end, skipping damage."""
     own = data[at + 2] >> 4
     frames = _equal(data, at, first)
     samples = frames * first.samples
     at += frames * first.length
     size = len(data)
-    known: dict[bytes, Frame | None] = {}  # by what a header says of rate and length
+    known: dict[bytes, Frame | None] = {}  # by the header bytes with rate and length
     while at + 4 <= size:
         key = data[at : at + 3]
         here = known[key] if key in known else known.setdefault(key, frame(data, at))
@@ -184,7 +183,7 @@ def walk(data: Data, at: int, first: Frame) -> Walk:
 
 
 def _equal(data: Data, at: int, first: Frame) -> int:
-    """Count the whole frames from here on that are exactly like the first, which is what most files consist of."""
+    """Count the complete frames from a position that equal the first one; most files have only such frames."""
     if not isinstance(data, bytes):
         return 0
     count = (len(data) - at) // first.length

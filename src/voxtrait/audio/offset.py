@@ -1,6 +1,6 @@
-"""Removes the offset of a signal: the constant or slowly changing voltage that cheap sound cards and converters add.
+"""Removes the DC offset of a signal: the constant or slowly changing voltage that cheap sound cards and converters add.
 
-No voice is below 60 Hz, but an offset counts in every level that is measured, and speech is found by levels.
+No voice is below 60 Hz, but an offset raises every measured level, and speech detection uses levels.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,17 +11,17 @@ import numpy.typing as npt
 
 from voxtrait.audio.signals import Signal
 
-FRAME: Final = 512  # samples: 32 ms
-FOLLOWS: Final = 0.2  # of the difference to a frame's mean, by which the offset moves: below 1 Hz
-SHARE: Final = 0.05  # of the power, over a second, from which an offset is removed; a deep voice has 0.02
-LEAST: Final = 1e-6  # mean square, -60 dBFS, below which it is not
-SMOOTHED: Final = 0.03  # … a frame's part in that second
+FRAME: Final = 512  # samples of a frame: 32 ms
+FOLLOWS: Final = 0.2  # share of the difference to a frame's mean by which the offset moves: below 1 Hz
+SHARE: Final = 0.05  # minimum share of the power over a second for removing an offset; a deep voice has 0.02
+LEAST: Final = 1e-6  # minimum mean square for removing an offset, -60 dBFS
+SMOOTHED: Final = 0.03  # weight of a frame in the running mean over a second
 
 
 class Offset:
-    """Removes the offset of a signal at 16 kHz that comes in blocks; a signal without one is passed on unchanged.
+    """Removes the offset of a signal at 16 kHz block by block; a signal without an offset is unchanged.
 
-    The block lengths do not change the result. Only the first 32 ms are waited for.
+    The block lengths do not change the result. The delay is at most the first 32 ms.
 
     Examples:
         >>> offset = Offset()
@@ -31,17 +31,17 @@ class Offset:
     """
 
     def __init__(self) -> None:
-        self._first: Signal | None = None  # samples of the first frame, which alone is waited for
+        self._first: Signal | None = None  # samples of the first frame, the only delay
         self._ramp: tuple[list[float], list[float]] = ([], [])  # the offset at both ends of this frame, by channel
-        self._filled = 0  # samples of this frame that have come
-        self._sum: npt.NDArray[np.float64] | float = 0.0  # … of each channel
+        self._filled = 0  # samples of this frame so far
+        self._sum: npt.NDArray[np.float64] | float = 0.0  # their sum, for each channel
         self._squares = 0.0
-        self._offset: list[float] | None = None  # of each channel, from the frames before
+        self._offset: list[float] | None = None  # offset of each channel, from the previous frames
         self._low = self._all = 0.0  # mean squares of the offset and of the signal
         self._active = False
 
     def feed(self, block: Signal) -> Signal:
-        """Take the next block, ``(samples,)`` or ``(channels, samples)``; return the signal without its offset."""
+        """Return the next block, ``(samples,)`` or ``(channels, samples)``, without its offset."""
         if not block.shape[-1]:
             return block
         if self._offset is None:
@@ -61,19 +61,19 @@ class Offset:
                 part = rows[:, at : at + (rows.shape[1] - at) // FRAME * FRAME]
                 parts.append(self._frames(part))
             at += part.shape[1]
-        if not self._active:  # as most signals are, and then as they came
+        if not self._active:  # most signals have no offset and are unchanged
             return block
         return np.concatenate(parts, axis=1).reshape(block.shape)
 
     def close(self) -> Signal:
-        """End the signal, and return what was left: a signal that is shorter than a frame."""
+        """End the signal, and return the remaining samples: those of a signal shorter than a frame."""
         if self._offset is not None or self._first is None:
             return np.zeros(0, np.float32)
         self._begin(self._first)
         return self._part(self._first.reshape(-1, self._first.shape[-1])).reshape(self._first.shape)
 
     def _begin(self, signal: Signal) -> None:
-        """Take the offset of the first frame from itself."""
+        """Estimate the offset of the first frame from itself."""
         rows = signal.reshape(-1, signal.shape[-1])
         offset = rows.mean(axis=1, dtype=np.float64).tolist()
         self._offset, self._ramp = offset, (offset, offset)
@@ -82,7 +82,7 @@ class Offset:
         self._active = self._low > max(LEAST, SHARE * self._all)
 
     def _part(self, rows: Signal) -> Signal:
-        """Process samples that end within a frame, or at its end."""
+        """Process samples up to the end of a frame at most."""
         begin, end = (np.asarray(one)[:, None] for one in self._ramp)
         steps = (np.arange(rows.shape[1]) + self._filled + 1) / FRAME
         out = np.asarray(rows - (begin + (end - begin) * steps), np.float32) if self._active else rows
@@ -101,7 +101,7 @@ class Offset:
         powers = (np.einsum("cfs,cfs->f", frames, frames) / (FRAME * len(rows))).tolist()
         nothing = ([0.0] * len(rows),) * 2
         ramps = []
-        for mean, power in zip(means, powers, strict=True):  # plain numbers: small arrays take ten times as long
+        for mean, power in zip(means, powers, strict=True):  # plain numbers: small arrays are ten times slower
             ramps.append(self._ramp if self._active else nothing)
             self._follow(mean, power)
         if not self._active:
@@ -111,7 +111,7 @@ class Offset:
         return np.asarray(frames - (begin + (end - begin) * steps), np.float32).reshape(rows.shape)
 
     def _follow(self, means: list[float], power: float) -> None:
-        """Move the offset towards the mean of a frame that is over."""
+        """Move the offset towards the mean of a complete frame."""
         before = self._offset
         assert before is not None
         after = [one + FOLLOWS * (mean - one) for one, mean in zip(before, means, strict=True)]
@@ -123,7 +123,7 @@ class Offset:
 
 
 def steady(blocks: Iterable[Signal]) -> Iterator[Signal]:
-    """Remove the offset from the blocks of a signal at 16 kHz; together they are as long as before.
+    """Remove the offset from the blocks of a signal at 16 kHz; the total length stays the same.
 
     Examples:
         >>> [len(block) for block in steady([np.zeros(700, np.float32), np.zeros(9, np.float32)])]

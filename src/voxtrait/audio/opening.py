@@ -1,7 +1,7 @@
 """Opens an audio file by its content: finds its kind, the library that decodes it, and all its pieces.
 
-libsndfile decodes what it can, faster than anything else measured (docs/notes/results.md). PyAV (the extra ``[media]``)
-decodes the rest: AAC, videos, and codecs in Ogg or WAV that libsndfile does not know.
+libsndfile, the fastest decoder measured (docs/notes/results.md), decodes the formats that it supports. PyAV (the extra
+``[media]``) decodes the others: AAC, videos, and other codecs in Ogg or WAV.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ from voxtrait.errors import AudioMissingError, DecodeError, MissingExtraError, N
 
 Source: TypeAlias = str | os.PathLike[str] | BytesIO
 
-BLOCK_S: Final = 60.0  # seconds decoded at a time, so that an hour at 48 kHz stereo is never in memory at once
-BLOCK_VALUES: Final = 2**24  # … of all channels together, at most: a header may claim a high rate and many channels
-IN_MEMORY: Final = 2**26  # bytes of a pipe that are kept in memory; more go to a temporary file
+BLOCK_S: Final = 60.0  # seconds of a block, so that an hour at 48 kHz stereo is never in memory at once
+BLOCK_VALUES: Final = 2**24  # maximum values of a block, all channels together: a header may claim a high rate
+IN_MEMORY: Final = 2**26  # maximum bytes of a pipe in memory; more go to a temporary file
 EXPECTED: Final = "Expected WAV, MP3, FLAC, Ogg, Opus, M4A, WebM or another audio or video file."
 
 Blocks: TypeAlias = Generator[tuple[Signal, int], None, None]
@@ -35,10 +35,10 @@ Blocks: TypeAlias = Generator[tuple[Signal, int], None, None]
 
 @contextlib.contextmanager
 def opened(source: Source) -> Iterator["AudioFile"]:
-    """Open a file of any kind.
+    """Open an audio file of any kind.
 
     Raises:
-        AudioMissingError: if there is no such file.
+        AudioMissingError: if the file does not exist.
         DecodeError: if it is empty, or a folder.
         OSError: if it cannot be opened.
     """
@@ -46,16 +46,16 @@ def opened(source: Source) -> Iterator["AudioFile"]:
     if isinstance(source, BytesIO):
         source.seek(0)
         if not source.getbuffer().nbytes:
-            raise DecodeError(f"{name} is empty: expected the bytes of an audio file")
+            raise DecodeError(f"{name} is empty. Expected the bytes of an audio file")
         yield AudioFile(source, source.getvalue(), name)
         return
     path = storage.path_of(os.fspath(source))
     try:
         file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115 - a string, a million times
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a zero byte in a name
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero byte in the name
         raise AudioMissingError(f"no such file: {name}") from None
     except IsADirectoryError:
-        raise DecodeError(f"{name} is a folder, expected an audio file") from None
+        raise DecodeError(f"{name} is a folder. Expected an audio file") from None
     with file:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode):
@@ -71,7 +71,7 @@ def opened(source: Source) -> Iterator["AudioFile"]:
 
 @contextlib.contextmanager
 def gathered(file: Any) -> Iterator[Any]:
-    """Read a pipe to its end, into a file that can be sought: in memory, or on the disk if it is large."""
+    """Read a pipe to its end, into a seekable file: in memory, or on the disk if it is large."""
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as content:
         while chunk := file.read(2**16):
             content.write(chunk)
@@ -80,12 +80,12 @@ def gathered(file: Any) -> Iterator[Any]:
 
 
 class AudioFile:
-    """An open file of sound.
+    """An open audio file.
 
     Args:
-        file: open for reading bytes, and can be sought.
-        data: what is in it.
-        name: of it, in messages.
+        file: seekable file open for reading bytes.
+        data: content of the file.
+        name: name of the file in messages.
     """
 
     def __init__(self, file: IO[bytes] | Any, data: Data, name: str) -> None:
@@ -97,20 +97,20 @@ class AudioFile:
             self.kind = kinds.MP3
 
     def blocks(self, samples: int | None = None) -> Blocks:
-        """Decode all pieces, ``(channels, samples)`` at a time, at the rate and with the channels of the first.
+        """Decode all pieces in blocks ``(channels, samples)``, with the rate and channels of the first piece.
 
         Args:
-            samples: at a time at most, where libsndfile decodes; ``None`` for a minute.
+            samples: maximum samples of a block of libsndfile; ``None`` for a minute.
 
         Raises:
-            DecodeError: if it is damaged or no audio.
-            MissingExtraError: if only PyAV could open it and PyAV is not installed.
+            DecodeError: if the file is damaged or not audio.
+            MissingExtraError: if decoding needs PyAV, which is not installed.
         """
         try:
             yield from self._blocks(samples)
         except (VoxtraitError, OSError):
             raise
-        except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:  # of a library, about one file
+        except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:  # errors of a library about one file
             told = " ".join(str(error).split()) or type(error).__name__
             raise DecodeError(f"{self._name} is damaged: decoding stopped with {told!r}") from error
 
@@ -128,7 +128,7 @@ class AudioFile:
             raise no_samples(self._name)
 
     def stated_s(self) -> float | None:
-        """Return the seconds that headers state, or that frames add up to; ``None`` if nothing tells."""
+        """Return the duration in seconds from headers or the count of frames; ``None`` if unknown."""
         import soundfile
 
         total = 0.0
@@ -159,7 +159,7 @@ class AudioFile:
         return self._media_blocks(piece, None) if reader is None else self._sndfile_blocks(reader, samples)
 
     def _sndfile(self, piece: Piece) -> Any:
-        """Open a piece with libsndfile; ``None`` if it is not to try."""
+        """Open a piece with libsndfile; ``None`` for a kind that it does not decode."""
         import soundfile
 
         if self.kind is None and (self._looks_like_mpeg() or kinds.described(self._head) != kinds.UNKNOWN):
@@ -169,15 +169,15 @@ class AudioFile:
         return soundfile.SoundFile(self._target(piece), closefd=False)
 
     def _sndfile_blocks(self, reader: Any, samples: int | None) -> Blocks:
-        """Read what libsndfile has opened, the last block shorter than the others."""
+        """Read the blocks of a file opened by libsndfile; the last block may be shorter."""
         import soundfile
 
         with reader:
             check_header(reader.samplerate, reader.channels, self._name)
             size = samples or max(1, int(min(BLOCK_S * reader.samplerate, BLOCK_VALUES // reader.channels)))
             left = reader.frames
-            # soundfile seeks after each read to where it is anyway; in an mp3 libsndfile then starts with an empty bit
-            # reservoir, and every block begins with a moment of garbage: a file that cannot be sought is spared that
+            # soundfile seeks to the current position after each read. In an mp3, libsndfile then starts with an empty
+            # bit reservoir, and every block begins with wrong samples. A file without seeking avoids that.
             reader.seekable = lambda: False
             last = False
             while not last:
@@ -190,7 +190,7 @@ class AudioFile:
                 yield block, reader.samplerate
 
     def _media_blocks(self, piece: Piece, first_error: Exception | None) -> Blocks:
-        """Decode with PyAV what libsndfile does not know or refuses."""
+        """Decode with PyAV a piece that libsndfile does not support or refuses."""
         if self.kind is None or self.kind.demuxer is None:
             raise self._no_audio(first_error)
         try:
@@ -203,7 +203,7 @@ class AudioFile:
         try:
             with media.opened(self._seekable(piece), self.kind.demuxer) as container:
                 if not container.streams.audio:
-                    raise NotAudioError(f"{self._name} has no sound in it: it is a container without an audio stream")
+                    raise NotAudioError(f"{self._name} has no audio: it is a container without an audio stream")
                 stream = container.streams.audio[0]
                 if stream.codec_context is None:
                     raise self._no_audio(first_error)
@@ -216,7 +216,7 @@ class AudioFile:
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, DecodeError):
                 raise
-            said = "" if first_error is None else f" (libsndfile said {reason(first_error)!r})"
+            said = "" if first_error is None else f" (libsndfile: {reason(first_error)!r})"
             told = getattr(error, "strerror", None) or str(error)
             raise DecodeError(f"{self._name} is damaged: {told}{said}") from None
 
@@ -230,24 +230,24 @@ class AudioFile:
         try:
             with media.opened(self._seekable(piece), self.kind.demuxer) as container:
                 return float((container.duration or 0) / av.time_base)
-        except (av.error.FFmpegError, ValueError):  # reading it says so
+        except (av.error.FFmpegError, ValueError):  # reading the file reports the error
             return 0.0
 
     def _target(self, piece: Piece) -> Any:
-        """Return what libsndfile opens: the file itself, which is the fastest, or a view of a piece."""
+        """Return the object for libsndfile to open: the file itself, which is fastest, or a view of a piece."""
         file = self._seekable(piece)
         if not isinstance(file, FileIO):
             return file
-        return file.name if os.name == "nt" else file.fileno()  # Windows: another C library has its own descriptors
+        return file.name if os.name == "nt" else file.fileno()  # Windows: libsndfile's C library has other descriptors
 
     def _seekable(self, piece: Piece) -> Any:
         if isinstance(self._file, FileIO) and piece.covers(len(self._data)):
             self._file.seek(0)
             return self._file
-        return PieceFile(self._data, piece)  # of BytesIO too: libsndfile seeks to -1 in some damaged files
+        return PieceFile(self._data, piece)  # also for BytesIO: libsndfile seeks to -1 in some damaged files
 
     def _looks_like_mpeg(self) -> bool:
-        """Return whether libsndfile would take it for an MP3 and search it, although no frames follow each other."""
+        """Return whether libsndfile would search it as an MP3, although it has no consecutive frames."""
         return self._head[:1] == b"\xff" and len(self._head) > 1 and self._head[1] & 0xE0 == 0xE0
 
     def _no_audio(self, error: Exception | None = None) -> DecodeError:
@@ -255,11 +255,11 @@ class AudioFile:
             said = f" ({reason(error)})" if error is not None else ""
             return DecodeError(f"{self._name} is a damaged {self.kind.name} file{said}.")
         is_what = kinds.described(self._head)
-        return NotAudioError(f"{self._name} is not audio that can be read: it is {is_what}. {EXPECTED}")
+        return NotAudioError(f"{self._name} is not a readable audio file: it is {is_what}. {EXPECTED}")
 
 
 def alike(parts: Blocks, rate: int, channels: int) -> Blocks:
-    """Bring the blocks of a piece to the rate and the channels of those before it."""
+    """Convert the blocks of a piece to the rate and number of channels of the first piece."""
     import soxr
 
     stream: Any = None
@@ -275,30 +275,30 @@ def alike(parts: Blocks, rate: int, channels: int) -> Blocks:
 
 
 def check_header(rate: int, channels: int, name: str) -> None:
-    """Refuse what no recording has, before memory is taken for it.
+    """Refuse an impossible header, before memory is allocated for it.
 
     Raises:
-        DecodeError: if there are too many channels, or the rate in Hz is too high.
+        DecodeError: if the number of channels or the rate in Hz is too high.
     """
     if not 0 < rate <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
         raise DecodeError(
-            f"{name} says that it has {channels} channels at {rate} Hz, expected 1 to {MOST_CHANNELS} at up "
-            f"to {HIGHEST_RATE} Hz: the file is damaged"
+            f"{name} is damaged: its header states {channels} channels at {rate} Hz. Expected 1 to {MOST_CHANNELS} "
+            f"channels at up to {HIGHEST_RATE} Hz"
         )
 
 
 def no_samples(name: str) -> DecodeError:
     """Return the error for a file without samples."""
-    return DecodeError(f"{name} holds no samples: the file is a header without sound")
+    return DecodeError(f"{name} has no samples: the file is a header without sound")
 
 
 def reason(error: Exception | None) -> str:
-    """Return what a decoder said, without a full stop."""
+    """Return the message of a decoder, without a full stop."""
     return str(getattr(error, "error_string", error)).rstrip(".") or "damaged"
 
 
 def name_of(source: Source) -> str:
-    """Name a source in a message."""
+    """Return the name of a source for messages."""
     if isinstance(source, storage.Held | storage.Kept):
         return source.origin
     return "the input" if isinstance(source, BytesIO) else storage.text_of(cast("str", source))

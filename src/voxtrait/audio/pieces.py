@@ -1,7 +1,7 @@
-"""Divides files that are laid end to end, and mends headers with a wrong length, so that decoders read all sound.
+"""Divides concatenated files, and corrects headers with a wrong length, so that decoders read all of the audio.
 
-Decoders believe a header. An mp3 of changing bitrate without a count of its frames, a WAV of a recorder that crashed
-before it wrote the size, and mp3, Ogg or WAV files that were simply appended to each other lose sound without an error.
+Decoders trust the header. Without an error they lose audio of an mp3 with variable bitrate and no frame count, of a WAV
+from a recorder that crashed before it wrote the size, and of concatenated mp3, Ogg or WAV files.
 """
 
 import io
@@ -14,29 +14,29 @@ from voxtrait.audio import kinds, mpeg
 from voxtrait.audio.kinds import Kind
 from voxtrait.audio.mpeg import Data
 
-HEADER: Final = 2**20  # bytes before the samples of a WAV at most
-BLOCK: Final = 65_536  # bytes of a file that are kept, and looked at without reading again
-SMALL: Final = 2**20  # bytes of a file that is read whole
-SLACK: Final = 1024  # bytes behind the sound that no decoder stumbles over
-UNKNOWN: Final = 2**32 - 1  # the size that a WAV states that was written to a pipe; decoders read on to the end
+HEADER: Final = 2**20  # maximum bytes before the samples of a WAV
+BLOCK: Final = 65_536  # bytes of a file that are cached
+SMALL: Final = 2**20  # maximum bytes of a file that is read whole
+SLACK: Final = 1024  # bytes after the audio that every decoder ignores
+UNKNOWN: Final = 2**32 - 1  # size stated by a WAV that was written to a pipe; decoders read to the end
 
 
 class Piece(NamedTuple):
-    """A part of a file that is a whole file for a decoder."""
+    """A part of a file that a decoder reads as a complete file."""
 
     start: int
     end: int
-    before: bytes = b""  # given in front of it, instead of what it begins with
-    samples: int | None = None  # of each channel at ``rate``, where they were counted
+    before: bytes = b""  # header to use instead of the original one
+    samples: int | None = None  # samples of each channel at ``rate``, if they were counted
     rate: int = 0  # Hz
 
     def covers(self, size: int) -> bool:
-        """Return whether it is the whole file of this size, unchanged."""
+        """Return whether the piece is the whole file of ``size`` bytes, unchanged."""
         return self.start == 0 and self.end == size and not self.before
 
 
 class Contents:
-    """The bytes of a file, by reading: unlike a memory map, it outlives a file that becomes shorter."""
+    """The bytes of a file, read on demand: unlike a memory map, safe if the file becomes shorter."""
 
     def __init__(self, file: IO[bytes] | io.FileIO) -> None:
         self._file = file
@@ -54,7 +54,7 @@ class Contents:
     def __getitem__(self, at: slice) -> bytes: ...
 
     def __getitem__(self, at: int | slice) -> int | bytes:
-        """Return a byte, 0 where the file has become shorter; or several, fewer where it ends."""
+        """Return one byte (0 after the end), or several (fewer at the end)."""
         if isinstance(at, int):
             if not self._start <= at < self._start + len(self._block):
                 self._load(at)
@@ -68,9 +68,9 @@ class Contents:
         return self._block[start - self._start : max(start, stop) - self._start]
 
     def find(self, sign: bytes, start: int, stop: int, /) -> int:
-        """Return the place of some bytes in a range; -1 where they are not in it."""
+        """Return the position of some bytes in a range, or -1."""
         stop = min(stop, self._size)
-        while start < stop:  # block by block, for a large file must not be in memory at once
+        while start < stop:  # block by block, so that a large file is never in memory at once
             if not self._start <= start < self._start + len(self._block) - len(sign):
                 self._load(start)
             end = self._start + len(self._block)
@@ -88,28 +88,28 @@ class Contents:
 
 
 class PieceFile(io.RawIOBase):
-    """A piece as a file that can be read and sought."""
+    """A piece as a readable and seekable file."""
 
     def __init__(self, data: Data, piece: Piece) -> None:
         self._data, self._piece, self._at = data, piece, 0
         self._size = len(piece.before) + piece.end - piece.start
 
     def readable(self) -> bool:
-        """Return that it can be read."""
+        """Return ``True``."""
         return True
 
     def seekable(self) -> bool:
-        """Return that it can be sought."""
+        """Return ``True``."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place, counted from the start, from here or from the end."""
+        """Set the position, relative to the start, the current position or the end."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
         self._at = max(0, base + offset)
         return self._at
 
     def readinto(self, buffer: "io.BufferedWriter | memoryview") -> int:  # type: ignore[override]
-        """Read up to as many bytes as fit."""
+        """Read bytes until the buffer is full or the piece ends."""
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         before = self._piece.before
         if self._at < len(before):
@@ -123,7 +123,7 @@ class PieceFile(io.RawIOBase):
 
 
 def contents(file: IO[bytes] | io.FileIO) -> Data:
-    """Return the bytes of an open file: all of a small one, which is the fastest, or a view that reads."""
+    """Return the bytes of an open file: all of a small file, which is fastest, or a view that reads on demand."""
     found = Contents(file)
     if len(found) > SMALL:
         return found
@@ -132,19 +132,19 @@ def contents(file: IO[bytes] | io.FileIO) -> Data:
 
 
 def pieces_of(data: Data, kind: Kind | None) -> Iterator[Piece]:
-    """Divide a file into what is decoded as a file each: one as a rule.
+    """Divide a file into pieces that are decoded separately; most files have one piece.
 
-    Each piece is looked for when it is asked for: hostile files have millions.
+    Each piece is searched for on demand, because hostile files have millions.
 
     Args:
         data: the whole file.
-        kind: of it.
+        kind: kind of the file; ``None`` if unknown.
 
     Examples:
         >>> list(pieces_of(b"RIFF\\0\\0\\0\\0WAVE", kinds.WAV))
         [Piece(start=0, end=12, before=b'', samples=None, rate=0)]
     """
-    # a decoder of mp3 knows ID3 tags; libsndfile takes their length from that of a WAV
+    # decoders of mp3 skip ID3 tags; libsndfile subtracts their length from that of a WAV
     start = 0 if kind in (None, kinds.MP3) else mpeg.after_tags(data)
     divide = _DIVIDED.get(kind)
     found = False
@@ -169,8 +169,8 @@ def _of_mpeg(data: Data, start: int) -> Iterator[Piece]:
         else:
             end = at + header.length
             while (more := mpeg.frame(data, end)) and more.follows(first) and not mpeg.header(data, end, more):
-                end += more.length  # some encoders do not count the frame that the header is in
-        # a short tag is no harm, and the file itself is read faster than a piece of it; of more, libmpg123 gives up
+                end += more.length  # some encoders do not count the frame with the header
+        # a short tag is harmless, and a file is read faster than a piece of it; after more bytes, libmpg123 gives up
         if end <= at or (size - end <= SLACK and not before):
             end = size
         yield Piece(skipped, end, before, samples, first.rate)
@@ -186,12 +186,12 @@ def _first_frame(data: Data, start: int, *, short: bool = False) -> tuple[int, m
 
 
 def _counted(data: Data, at: int, first: mpeg.Frame, walk: mpeg.Walk, has_header: bool) -> tuple[bytes, int] | None:
-    """Make a first frame that states how many frames follow; return it and where what follows it begins.
+    """Make a first frame that states the number of frames, and return it with the position of the next frame.
 
     ``None`` for a VBRI header, which decoders do not use.
     """
     length = walk.end - at
-    if has_header:  # of a file that was cut off: its own, for it also says what the encoder put before the sound
+    if has_header:  # a truncated file keeps its header, which also states the encoder's delay
         made = bytearray(data[at : at + first.length])
         place = 4 + first.side
         if bytes(made[place : place + 4]) not in (b"Xing", b"Info"):  # VBRI
@@ -256,13 +256,13 @@ def _of_aiff(data: Data, start: int) -> Iterator[Piece]:
 
 
 def _behind(data: Data, end: int, marks: Sequence[bytes]) -> int | None:
-    """Return where another file begins behind the end of one, and behind its tags; ``None`` where there is none."""
+    """Return the position of another file after the end of one and its tags, or ``None``."""
     at = mpeg.after_tags(data, end)
     return at if data[at : at + 4] in marks else None
 
 
 def _of_boxes(data: Data, start: int) -> Iterator[Piece]:
-    """Divide MP4 files (ISO/IEC 14496-12): each begins with a box ``ftyp``."""
+    """Divide concatenated MP4 files (ISO/IEC 14496-12): each begins with a box ``ftyp``."""
     size, at = len(data), start
     while at + 8 <= size:
         length = int.from_bytes(data[at : at + 4], "big")
@@ -278,7 +278,7 @@ def _of_boxes(data: Data, start: int) -> Iterator[Piece]:
 
 
 def _of_marks(mark: bytes) -> Callable[[Data, int], Iterator[Piece]]:
-    """Divide files whose mark cannot be in their sound."""
+    """Divide concatenated files whose mark cannot occur in their audio."""
 
     def divide(data: Data, start: int) -> Iterator[Piece]:
         size = len(data)
@@ -291,7 +291,7 @@ def _of_marks(mark: bytes) -> Callable[[Data, int], Iterator[Piece]]:
 
 
 def _of_matroska(data: Data, start: int) -> Iterator[Piece]:
-    """Divide Matroska and WebM files (RFC 9559): each begins with a head that names its kind."""
+    """Divide concatenated Matroska and WebM files (RFC 9559): each begins with a header that names its kind."""
     size, at = len(data), start
     while (at := data.find(kinds.EBML, at + 1, size)) >= 0:
         head = data[at : at + 64]
@@ -319,15 +319,15 @@ def _of_wav(data: Data, start: int) -> Iterator[Piece]:
 
 
 def order_of(mark: bytes) -> Literal["big", "little"]:
-    """Return the order of bytes in a WAV by its first four."""
+    """Return the byte order of a WAV, from its first four bytes."""
     return "big" if mark == b"RIFX" else "little"
 
 
 def wav_header(data: Data, start: int, end: int) -> tuple[bytes, int] | None:
-    """Mend the header of a WAV that states no size of its samples, or too small a size.
+    """Correct the header of a WAV that lacks the size of its samples or states too small a size.
 
     Returns:
-        The header with the sizes that there are, and where the samples begin; ``None`` if nothing is to be mended.
+        The header with the actual sizes, and the position of the samples; ``None`` if the header is correct.
     """
     mark = data[start : start + 4]
     order = order_of(mark)
@@ -354,7 +354,7 @@ def wav_header(data: Data, start: int, end: int) -> tuple[bytes, int] | None:
 
 
 def _is_chunk(data: Data, at: int, end: int, order: Literal["big", "little"]) -> bool:
-    """Return whether a chunk, named by four letters, follows: then the sound has ended."""
+    """Return whether a chunk, named by four letters, follows: then the audio has ended."""
     name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], order)
     return len(name) == 4 and all(32 <= sign < 127 for sign in name) and size <= end - at - 7
 

@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Generator
 from typing import IO, Final, TypeVar
 
-WAITING: Final = 64  # items that may wait for the consumer
-LEAVE_S: Final = 1.0  # waited for a thread's end: one that reads from what is no file of the system cannot be ended
+WAITING: Final = 64  # maximum items in the queue for the consumer
+LEAVE_S: Final = 1.0  # seconds to wait for the end of a thread: if it reads from a Python object, it cannot be ended
 
 Item = TypeVar("Item")
 
 
 class Pipe:
-    """A pipe whose next bytes can be looked at, and which counts."""
+    """A pipe with a preview of the next bytes and a count of the bytes read."""
 
     name = "pipe"  # PyAV needs one
 
@@ -24,19 +24,19 @@ class Pipe:
         self._ahead = b""
         self._descriptor: int | None = None
         with contextlib.suppress(OSError):
-            if not file.seekable():  # a read through Python's buffer holds a lock, and a thread in it stops the exit
-                # one of our own: a thread may still be waiting at it when the caller has closed his
+            if not file.seekable():  # a read through Python's buffer holds a lock, and a thread in it prevents the exit
+                # a duplicate: a thread may still wait for it after the caller has closed the original
                 self._descriptor = os.dup(file.fileno())
-                self._over, self._end = os.pipe()  # for the thread that waits, and for whoever ends its waiting
-        # held while a descriptor is closed or written to: its number may soon be another's
+                self._over, self._end = os.pipe()  # wakes the waiting thread
+        # locked while a descriptor is closed or written to, because its number may be reused
         self._open = threading.Lock()
-        self.lent = False  # to a thread that closes it
+        self.lent = False  # whether a thread uses the pipe and will close it
         self.ended = False
-        self.count = 0  # bytes given since the last sound
-        self.most: int | None = None  # of them, before it is taken to be over
+        self.count = 0  # bytes read since the last audio
+        self.most: int | None = None  # maximum of `count`, after which the pipe counts as ended
 
     def read(self, size: int) -> bytes:
-        """Give up to so many bytes, as soon as there are some; none at the end."""
+        """Return up to ``size`` bytes as soon as some arrive, or no bytes at the end."""
         if self._ahead:
             found, self._ahead = self._ahead[:size], self._ahead[size:]
         elif self._descriptor is not None:
@@ -46,12 +46,12 @@ class Pipe:
             found = getattr(self._file, "read1", self._file.read)(size)
         self.count += len(found)
         if self.most is not None and self.count > self.most:
-            return b""  # PyAV prints what is raised here, and drops it
+            return b""  # PyAV would print an exception and drop it
         self.ended = not found
         return found
 
     def look(self, size: int) -> bytes:
-        """Look at the next bytes, fewer only at the end, without taking them."""
+        """Return the next bytes without consuming them; fewer only at the end."""
         seen, self._ahead = self._ahead, b""
         while len(seen) < size and (more := self.read(size - len(seen))):
             seen += more
@@ -60,13 +60,13 @@ class Pipe:
         return seen[:size]
 
     def end(self) -> None:
-        """Give nothing more, also to a thread that waits for the pipe at this moment."""
+        """End the pipe, also for a thread that currently waits for it."""
         with self._open:
             if self._descriptor is not None:
                 os.write(self._end, b".")
 
     def close(self) -> None:
-        """Let go of the pipe; the caller's file stays open."""
+        """Release the pipe; the caller's file stays open."""
         with self._open:
             if self._descriptor is not None:
                 for descriptor in (self._descriptor, self._over, self._end):
@@ -74,15 +74,15 @@ class Pipe:
                 self._descriptor = None
 
     def put_back(self, content: bytes) -> None:
-        """Give these bytes next."""
+        """Make the next read return these bytes."""
         self._ahead = content + self._ahead
 
 
 def in_thread(items: Generator[Item, None, None], end: Callable[[], None]) -> Generator[Item, None, None]:
-    """Let a thread work, and wait for it in a way that Ctrl-C ends: in a C library nothing would.
+    """Yield items from a thread, so that Ctrl-C works: it would not interrupt a C library in the main thread.
 
-    The thread is over when this is, for one that runs while the interpreter shuts down may abort the process; ``end``
-    is what ends its waiting for items.
+    The thread ends with this generator, because a thread that runs while the interpreter shuts down may abort the
+    process. ``end`` is called to end its waiting for items.
     """
     waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(WAITING)
     wanted = threading.Event()
@@ -102,7 +102,7 @@ def in_thread(items: Generator[Item, None, None], end: Callable[[], None]) -> Ge
                     if not wanted.is_set():
                         return
             put(None, None)
-        except BaseException as error:  # for the thread that waits
+        except BaseException as error:  # passed to the waiting thread
             put(None, error)
 
     thread = threading.Thread(target=work, daemon=True)

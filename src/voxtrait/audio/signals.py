@@ -9,24 +9,24 @@ from voxtrait.audio.arrays import array_of, channels_first, scaled
 from voxtrait.errors import OptionError, SignalError
 
 Signal: TypeAlias = npt.NDArray[np.float32]
-SAMPLING_RATE: Final = 16_000  # Hz, of the input of every model here
+SAMPLING_RATE: Final = 16_000  # Hz, rate of the input of every model
 HIGHEST_RATE: Final = 1_000_000  # Hz; recordings of bats reach 500 kHz
 
 
 def check_signal(signal: npt.ArrayLike, *, whole: bool = False) -> Signal:
-    """Admit an array as a signal: the one gate for arrays that come from outside.
+    """Check an array from a caller, and return it as a signal.
 
     Args:
-        signal: ``(samples,)``, ``(channels, samples)``, or ``(frames, channels)`` where that is unmistakable; floats in
-            [-1, 1], or integers, which are scaled by :func:`voxtrait.audio.arrays.scaled`. Lists and tensors too.
-        whole: whether it is a whole recording. Then the largest sample shows the scale of numbers whose type does not.
+        signal: ``(samples,)``, ``(channels, samples)``, or ``(frames, channels)`` if the shape is unmistakable; floats
+            in [-1, 1], or integers, which :func:`voxtrait.audio.arrays.scaled` scales; also a list or a tensor.
+        whole: whether it is a whole recording. Then the largest sample gives the full scale if the type does not.
 
     Returns:
         The same samples as float32, ``(samples,)`` or ``(channels, samples)``.
 
     Raises:
-        SignalError: if it is empty, has more than two dimensions, more than 64 channels, holds no numbers, or NaN or
-            infinity.
+        SignalError: if the array is empty, has more than two dimensions or more than 64 channels, is not numeric, or
+            has NaN or infinity.
 
     Examples:
         >>> check_signal(np.array([0, 16384], np.int16))
@@ -34,28 +34,34 @@ def check_signal(signal: npt.ArrayLike, *, whole: bool = False) -> Signal:
     """
     array = scaled(array_of(signal), whole=whole)
     if array.dtype.kind != "f":
-        raise SignalError(f"got an array of {array.dtype}, expected floats in [-1, 1] or integers")
+        raise SignalError(f"Got an array of {array.dtype}. Expected floats in [-1, 1] or integers.")
     if array.ndim not in (1, 2) or array.size == 0:
-        raise SignalError(f"got an array of shape {array.shape}, expected (samples,) or (channels, samples), not empty")
+        raise SignalError(
+            f"Got an array of shape {array.shape}. Expected a non-empty (samples,) or (channels, samples)."
+        )
     array = channels_first(array)
     if not np.isfinite(array).all():
-        raise SignalError("got a signal with NaN or infinity in it, expected finite samples in [-1, 1]")
+        raise SignalError("Got a signal with NaN or infinity. Expected finite samples in [-1, 1].")
     return array.astype(np.float32, copy=False)
 
 
 def resample(signal: Signal, rate: float, new_rate: float) -> Signal:
-    """Resample along the last axis with soxr's high quality; the same rate returns the signal itself.
+    """Resample along the last axis with soxr (quality HQ); for the same rate, return the signal itself.
 
     Args:
-        signal: ``(samples,)`` or ``(channels, samples)``.
-        rate: its sampling rate in Hz.
-        new_rate: the rate wanted, in Hz.
+        signal: ``(samples,)`` or ``(channels, samples)``, float32.
+        rate: sampling rate of the signal, in Hz.
+        new_rate: new sampling rate, in Hz.
 
     Raises:
         OptionError: if a rate is not positive.
+
+    Examples:
+        >>> resample(np.zeros(8000, np.float32), 8000, 16_000).shape
+        (16000,)
     """
     if rate <= 0 or new_rate <= 0:
-        raise OptionError(f"got sampling rates of {rate} and {new_rate} Hz, expected positive numbers")
+        raise OptionError(f"Got sampling rates of {rate} and {new_rate} Hz. Expected positive numbers.")
     if rate == new_rate:
         return signal
     import soxr
@@ -65,12 +71,12 @@ def resample(signal: Signal, rate: float, new_rate: float) -> Signal:
 
 
 def to_pcm16(signal: Signal) -> npt.NDArray[np.int16]:
-    """Round to 16 bits; what is over full scale is clipped, never wrapped.
+    """Round to 16 bits; samples above full scale are clipped, never wrapped.
 
     Examples:
         >>> to_pcm16(np.array([0.0, 1.0, -1.5, 0.5], np.float32))
         array([     0,  32767, -32768,  16384], dtype=int16)
     """
-    inside = np.clip(signal, -1.0, 1.0)  # before it is scaled: 1e38 would overflow
+    inside = np.clip(signal, -1.0, 1.0)  # clip before scaling: 1e38 would overflow
     scaled = np.rint(inside * 32768.0)  # a power of two: exact in float32
     return np.asarray(np.minimum(scaled, 32767), dtype=np.int16)

@@ -1,8 +1,8 @@
-"""Sound as it comes, block by block: from a pipe that cannot be sought and may never end, and from a microphone.
+"""Decodes live audio block by block: from a pipe without seeking and without a known end, and from a microphone.
 
-libsndfile reads WAV, raw samples, mp3 and AU: its reader is marked as not seekable, and then never seeks back. PyAV
-(the extra ``[media]``) reads FLAC, WebM, AAC, Ogg and whatever else can be decoded without seeking. What cannot is
-gathered and decoded at its end, as a file. A thread does all of it, so that Ctrl-C is obeyed while nothing comes.
+libsndfile reads WAV, raw samples, mp3 and AU: its reader is marked as not seekable, so it never seeks back. PyAV (the
+extra ``[media]``) reads FLAC, WebM, AAC, Ogg and other formats that can be decoded without seeking. Any other format is
+read to its end and then decoded as a file. A thread does all of this, so that Ctrl-C works while no data arrives.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from voxtrait.audio.pipes import LEAVE_S, WAITING, Pipe, in_thread
 from voxtrait.audio.signals import Signal
 from voxtrait.errors import DecodeError, MissingExtraError, NothingToDoError, OptionError
 
-BLOCK_S: Final = 0.1  # seconds of a block: what a consumer may wait for
-CHUNK: Final = 16_384  # bytes read from a pipe at most in one go
-PROBED: Final = 4096  # bytes that PyAV asks for in one go
-TAIL: Final = 65_536  # bytes that may follow the sound: tags, and what a writer leaves behind
-ASTRAY: Final = 2**18  # bytes without sound after which a stream of nothing but sound is none any more
-ASTRAY_VIDEO: Final = 2**26  # … and one with pictures in it
+BLOCK_S: Final = 0.1  # seconds of a block: maximum delay for a consumer
+CHUNK: Final = 16_384  # maximum bytes of one read from a pipe
+PROBED: Final = 4096  # bytes of one read by PyAV
+TAIL: Final = 65_536  # bytes that may follow the audio: tags and other data
+ASTRAY: Final = 2**18  # bytes without audio after which an audio stream counts as damaged
+ASTRAY_VIDEO: Final = 2**26  # … and a video stream
 
 RAW: Final = {
     "s16le": ("PCM_16", "LITTLE"),
@@ -40,39 +40,44 @@ RAW: Final = {
     "mulaw": ("ULAW", "FILE"),
     "alaw": ("ALAW", "FILE"),
 }
-"""How raw samples may be written, by ffmpeg's names, and what libsndfile calls that."""
+"""Encodings of raw samples: ffmpeg's name → libsndfile's name."""
 
 PIPED: Final = frozenset([0x1, 0x2, 0x3, 0x6, 0x7, 0x11, 0x55, 0xFFFE])  # codecs of a WAV that need no seeking
-MARK: Final = 64  # bytes that tell most kinds
-UNKNOWN_MOST: Final = 2**24  # bytes of an unknown kind that are waited for
-GATHERED_SAMPLES: Final = 4800  # in a block, of what had to be waited for
+MARK: Final = 64  # bytes that identify most kinds
+UNKNOWN_MOST: Final = 2**24  # maximum bytes to wait for if the kind is unknown
+GATHERED_SAMPLES: Final = 4800  # samples of a block of audio that is decoded only at its end
 
 
 class Raw(NamedTuple):
-    """What raw samples do not state themselves."""
+    """Format of raw samples, which have no header.
 
-    encoding: str = "s16le"  # one of RAW
+    Examples:
+        >>> Raw(rate=48_000, channels=2)
+        Raw(encoding='s16le', rate=48000, channels=2)
+    """
+
+    encoding: str = "s16le"  # a key of RAW
     rate: int = 16_000  # Hz
     channels: int = 1
 
 
 def incoming(file: IO[bytes], raw: Raw | None = None, *, name: str = "the input") -> Iterator[tuple[Signal, int]]:
-    """Decode what comes through a pipe, as soon as it is there, and never seek back.
+    """Decode audio from a pipe as soon as it arrives, without seeking.
 
     Args:
-        file: open for reading bytes, of which none were read; it needs not be seekable. It is not closed.
-        raw: how the samples are written, where there is no header; ``None`` for a WAV of any or no stated length, mp3,
-            ogg, flac, webm and others.
-        name: of the input in messages.
+        file: file open for reading bytes, at its start. It does not have to be seekable. It is not closed.
+        raw: format of raw samples without a header; ``None`` for a WAV with or without a stated length, mp3, Ogg, FLAC,
+            WebM and others.
+        name: name of the input in messages.
 
     Yields:
-        Blocks of up to a tenth of a second, ``(channels, samples)``, with their rate in Hz.
+        Blocks of up to a tenth of a second, ``(channels, samples)`` float32, with their rate in Hz.
 
     Raises:
-        NothingToDoError: if not one byte came.
-        DecodeError: if it is no audio, or stops being audio; the blocks before are good.
-        MissingExtraError: if only PyAV could read it and PyAV is not installed.
-        OptionError: if ``raw`` names no encoding, or a rate or number of channels that cannot be.
+        NothingToDoError: if the input is empty.
+        DecodeError: if the input is not audio, or is damaged after some blocks; those blocks are correct.
+        MissingExtraError: if reading needs PyAV, which is not installed.
+        OptionError: if ``raw`` has an unknown encoding, or an impossible rate or number of channels.
 
     Examples:
         >>> from io import BytesIO
@@ -82,10 +87,11 @@ def incoming(file: IO[bytes], raw: Raw | None = None, *, name: str = "the input"
     """
     if raw is not None:
         if raw.encoding not in RAW:
-            raise OptionError(f"got raw samples of {raw.encoding!r}, expected one of {', '.join(RAW)}")
+            raise OptionError(f"Got raw samples of {raw.encoding!r}. Expected one of {', '.join(RAW)}.")
         if raw.rate < 1 or not 1 <= raw.channels <= MOST_CHANNELS:
             raise OptionError(
-                f"got {raw.channels} channels at {raw.rate} Hz, expected 1 to {MOST_CHANNELS} at a positive rate"
+                f"Got {raw.channels} channel{'' if raw.channels == 1 else 's'} at {raw.rate} Hz. "
+                f"Expected 1 to {MOST_CHANNELS} channels at a positive rate."
             )
     source = Pipe(file)
     found = False
@@ -101,22 +107,27 @@ def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
     """Record from a microphone until the caller stops.
 
     Args:
-        device: its number or a part of its name, as ``python -m sounddevice`` lists them; ``None`` for the default.
+        device: number or part of the name of the device, as ``python -m sounddevice`` lists them; ``None`` for the
+            default.
 
     Yields:
-        Blocks as the device gives them, ``(samples,)``, with their rate in Hz. A consumer that is seconds late misses
-        some.
+        Blocks of the device, ``(samples,)`` float32, with their rate in Hz. If the consumer is seconds late, some are
+        dropped.
 
     Raises:
         MissingExtraError: if sounddevice is not installed.
-        OptionError: if there is no such microphone, or it cannot be opened.
+        OptionError: if the microphone does not exist or cannot be opened.
+
+    Examples:
+        >>> for block, rate in microphone("USB"):  # doctest: +SKIP
+        ...     print(len(block) / rate)
     """
     try:
         sounddevice = importlib.import_module("sounddevice")
     except ImportError:
         raise MissingExtraError("a microphone", "microphone") from None
-    except OSError as error:  # the package is there, and the library that it wraps is not
-        raise OptionError(f"no microphone can be opened: {error} (Debian: apt-get install libportaudio2)") from None
+    except OSError as error:  # the package is installed, but not the library that it wraps
+        raise OptionError(f"Cannot open a microphone: {error}. On Debian: apt-get install libportaudio2.") from None
     recorded: queue.Queue[Signal] = queue.Queue(100 * WAITING)
 
     def on_block(samples: Signal, frames: int, time: Any, status: Any) -> None:
@@ -128,7 +139,7 @@ def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
         stream = sounddevice.InputStream(device=which, channels=1, dtype="float32", callback=on_block)
     except (sounddevice.PortAudioError, ValueError) as error:
         name = "the default microphone" if device is None else f"the microphone {device!r}"
-        raise OptionError(f"{name} cannot be opened: {error}; python -m sounddevice lists what there is") from None
+        raise OptionError(f"Cannot open {name}: {error}. List the devices with python -m sounddevice.") from None
     with stream:
         while True:
             yield recorded.get(), round(stream.samplerate)
@@ -137,7 +148,7 @@ def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
 def _decoded(source: Pipe, raw: Raw | None, name: str) -> Generator[tuple[Signal, int], None, None]:
     try:
         if not source.look(1):
-            raise NothingToDoError(f"nothing came from {name}: expected sound")
+            raise NothingToDoError(f"No data from {name}. Expected audio.")
         if raw is not None:
             subtype, endian = RAW[raw.encoding]
             options: dict[str, Any] = {"format": "RAW", "subtype": subtype, "endian": endian}
@@ -148,7 +159,7 @@ def _decoded(source: Pipe, raw: Raw | None, name: str) -> Generator[tuple[Signal
         has_media = importlib.util.find_spec("av") is not None
         if kind is None and kinds.described(source.look(kinds.HEAD)) != kinds.UNKNOWN:
             is_what = kinds.described(source.look(kinds.HEAD))
-            raise DecodeError(f"{name} is not audio that can be read: it is {is_what}. {opening.EXPECTED}")
+            raise DecodeError(f"{name} is not a readable audio file: it is {is_what}. {opening.EXPECTED}")
         if kind in (kinds.WAV, kinds.MP3, kinds.AU) and (layout := _layout(source, kind)).streams:
             yield from _pieces(source, name, kind, layout)
         elif kind is None or not _streams(source, kind) or (kind.sndfile and not has_media):
@@ -161,7 +172,7 @@ def _decoded(source: Pipe, raw: Raw | None, name: str) -> Generator[tuple[Signal
 
 
 def _skip_tags(source: Pipe) -> None:
-    """Skip ID3 tags, which libsndfile cannot do in a pipe: they may contain a cover picture."""
+    """Skip ID3 tags, because libsndfile cannot skip them in a pipe; they may contain a cover image."""
     while (head := source.look(10))[:3] == b"ID3" and len(head) == 10:
         left = mpeg.after_tags(head)
         while left and (found := source.read(min(left, CHUNK))):
@@ -171,15 +182,15 @@ def _skip_tags(source: Pipe) -> None:
 class _Layout(NamedTuple):
     """How a stream can be decoded."""
 
-    streams: bool = True  # while it comes
-    length: int | None = None  # bytes of a piece, where it states them
+    streams: bool = True  # decodable while it arrives
+    length: int | None = None  # bytes of a piece, if stated
 
 
 def _layout(source: Pipe, kind: Kind) -> _Layout:
     if kind is kinds.MP3:
         first = mpeg.frame(source.look(4), 0)
         header = mpeg.header(source.look(first.length), 0, first) if first else None
-        if first and header and None in header:  # else libsndfile would guess how many there are, or stop there
+        if first and header and None in header:  # otherwise libsndfile would guess the number of frames, or stop there
             _replace(source, first.side + 8, lambda head: head[:-4] + bytes(4))
         return _Layout(length=header.length if header else None)
     if kind is kinds.AU and source.look(12)[8:] == bytes(4):
@@ -188,8 +199,7 @@ def _layout(source: Pipe, kind: Kind) -> _Layout:
 
 
 def _wav_layout(source: Pipe) -> _Layout:
-    """Read the header of a WAV. One that states no length, as a recorder writes it to a pipe, is made to state the
-    longest."""
+    """Read the header of a WAV; a missing length, as recorders write to pipes, is replaced by the maximum."""
     riff = source.look(8)
     order = pieces.order_of(riff[:4])
     at, size, coding = 12, 8, 1
@@ -222,7 +232,7 @@ def _replace(source: Pipe, size: int, change: Callable[[bytes], bytes]) -> None:
 
 
 def _streams(source: Pipe, kind: Kind) -> bool:
-    """Return whether FFmpeg can decode it while it comes: an MP4 only if its index is before its sound."""
+    """Return whether FFmpeg can decode a stream while it arrives: an MP4 only if its index precedes its audio."""
     at = 0
     while kind is kinds.MP4 and at < pieces.HEADER:
         box = source.look(at + 16)[at:]
@@ -236,16 +246,16 @@ def _streams(source: Pipe, kind: Kind) -> bool:
 
 
 def _gathered(source: Pipe, kind: Kind | None, name: str) -> Iterator[tuple[Signal, int]]:
-    """Read a stream to its end and decode it as a file, because it cannot be decoded before."""
+    """Read a stream to its end and decode it as a file, because it cannot be decoded earlier."""
     if kind is None:
-        source.most = UNKNOWN_MOST  # what is no sound at all must not be waited for
+        source.most = UNKNOWN_MOST  # do not wait for the end of data that is not audio
     with opening.gathered(source) as content:
         file = opening.AudioFile(content, pieces.contents(content), name)
         yield from file.blocks(GATHERED_SAMPLES)
 
 
 def _pieces(source: Pipe, name: str, kind: Kind, layout: _Layout) -> Iterator[tuple[Signal, int]]:
-    """Decode a file, and the files laid end to end after it."""
+    """Decode a file, and the files appended to it."""
     rate, channels, heard_s = 0, 0, 0.0
     while True:
         parts = _by_libsndfile(source, name, layout.length)
@@ -264,14 +274,14 @@ def _pieces(source: Pipe, name: str, kind: Kind, layout: _Layout) -> Iterator[tu
         pass
     if source.count > TAIL:
         raise DecodeError(
-            f"{name} has more data after the end of its sound at {heard_s:.1f} s. That data was not decoded"
+            f"{name} has more data after the end of its audio at {heard_s:.1f} s. That data was not decoded"
         )
 
 
 def _by_libsndfile(
     source: Pipe, name: str, length: int | None = None, **options: Any
 ) -> Generator[tuple[Signal, int], None, None]:
-    """Decode this number of bytes, or all."""
+    """Decode a number of bytes, or all."""
     import soundfile
 
     end, entrance = os.pipe()
@@ -284,22 +294,20 @@ def _by_libsndfile(
             reader = soundfile.SoundFile(end, closefd=False, **options)
         except soundfile.LibsndfileError as error:
             raise DecodeError(
-                f"{name} is not audio that can be read ({opening.reason(error)}). {opening.EXPECTED}"
+                f"{name} is not a readable audio file ({opening.reason(error)}). {opening.EXPECTED}"
             ) from None
         with reader:
-            reader.seekable = lambda: False  # soundfile would ask where it is after each read
+            reader.seekable = lambda: False  # soundfile would seek after each read
             rate = reader.samplerate
             opening.check_header(rate, reader.channels, name)
             while True:
                 try:
                     block = reader.read(max(1, round(BLOCK_S * rate)), dtype="float32", always_2d=True).T
                 except soundfile.LibsndfileError as error:
-                    if not os.read(end, 1):  # it was only cut short
+                    if not os.read(end, 1):  # the end is missing, which is no error
                         whole = True
                         return
-                    raise DecodeError(
-                        f"{name} stopped being sound after {decoded_s:.1f} s ({opening.reason(error)})"
-                    ) from None
+                    raise DecodeError(f"{name} is damaged after {decoded_s:.1f} s ({opening.reason(error)})") from None
                 if not block.shape[1]:
                     break
                 decoded_s += block.shape[1] / rate
@@ -308,7 +316,7 @@ def _by_libsndfile(
             while left <= TAIL and (found := os.read(end, CHUNK)):
                 left += len(found)
             if left > TAIL:
-                raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s")
+                raise DecodeError(f"{name} is damaged after {decoded_s:.1f} s")
             whole = True
     finally:
         os.close(end)
@@ -318,7 +326,7 @@ def _by_libsndfile(
 
 
 def _pump(source: Pipe, entrance: int, length: int | None) -> None:
-    """Copy into a pipe of our own: what was looked at cannot be put back into the one that it came from."""
+    """Copy into another pipe, because bytes already read cannot be put back into the original one."""
     given = 0
     try:
         with contextlib.suppress(OSError), open(entrance, "wb", buffering=0) as pipe:
@@ -342,11 +350,11 @@ def _by_pyav(source: Pipe, name: str, kind: Kind) -> Iterator[tuple[Signal, int]
     try:
         with media.opened(source, kind.demuxer, buffer_size=PROBED) as container:
             if not container.streams.audio:
-                raise DecodeError(f"{name} has no sound in it: it is a container without an audio stream")
+                raise DecodeError(f"{name} has no audio: it is a container without an audio stream")
             stream = container.streams.audio[0]
             opening.check_header(stream.rate or 1, stream.channels or 1, name)
             for frame in container.decode(stream):
-                if not source.ended:  # else it is one that the decoder had kept
+                if not source.ended:  # otherwise the decoder had kept this frame
                     source.count, source.most = 0, ASTRAY_VIDEO if container.streams.video else ASTRAY
                 for block in planar.feed(frame):
                     decoded_s += block.shape[1] / planar.rate
@@ -354,9 +362,9 @@ def _by_pyav(source: Pipe, name: str, kind: Kind) -> Iterator[tuple[Signal, int]
             for block in planar.close():
                 yield block, planar.rate
             if source.count > (ASTRAY_VIDEO if container.streams.video else TAIL):
-                raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s")
+                raise DecodeError(f"{name} is damaged after {decoded_s:.1f} s")
     except av.error.FFmpegError as error:
         if not decoded_s:
-            raise DecodeError(f"{name} is not audio that can be read ({error.strerror}). {opening.EXPECTED}") from None
-        if not source.ended or source.count > TAIL:  # else it was only cut short
-            raise DecodeError(f"{name} stopped being sound after {decoded_s:.1f} s ({error.strerror})") from None
+            raise DecodeError(f"{name} is not a readable audio file ({error.strerror}). {opening.EXPECTED}") from None
+        if not source.ended or source.count > TAIL:  # otherwise only the end is missing
+            raise DecodeError(f"{name} is damaged after {decoded_s:.1f} s ({error.strerror})") from None

@@ -1,4 +1,4 @@
-"""Signals to 16-bit WAV files, and files that appear under their name only when they are whole."""
+"""Writes signals as 16-bit WAV files, and any file atomically: it appears under its name only when complete."""
 
 import contextlib
 import errno
@@ -16,24 +16,34 @@ from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import Signal, check_signal, to_pcm16
 from voxtrait.errors import DecodeError, DiskFullError, OutputError, VoxtraitError
 
-WAV_BYTES: Final = 2**32 - 1024  # of samples in a WAV, whose sizes are 32-bit numbers
-LONGEST_NAME: Final = 255  # bytes of a file's own name, on most disks
-LONGEST_S: Final = 24 * 3600.0  # that a file may be in the making: what is older has nobody who writes to it
-CLOCK_S: Final = 5.0  # by which the clocks of a disk and of processes may differ
+WAV_BYTES: Final = 2**32 - 1024  # maximum bytes of samples in a WAV, whose sizes are 32-bit numbers
+LONGEST_NAME: Final = 255  # maximum bytes of a file name on most disks
+LONGEST_S: Final = 24 * 3600.0  # maximum seconds of writing a file: no process still writes to an older one
+CLOCK_S: Final = 5.0  # maximum difference between the clocks of a disk and of processes, in seconds
 _PART: Final = re.compile(r"\.(\d+)\.part$")
-_PROBE: Final = 2**18  # bytes; more than any library writes at a time without saying how it went
+_PROBE: Final = 2**18  # bytes; more than any library writes at a time without reporting an error
 _FULL: Final = frozenset([errno.ENOSPC, errno.EDQUOT] if hasattr(errno, "EDQUOT") else [errno.ENOSPC])
 _REFUSED: Final = _FULL | {errno.EFBIG, errno.EROFS, errno.ENAMETOOLONG}
-"""What the system says only to who writes."""
+"""Error numbers that the system reports only to the writing process."""
 
 
 def write_wav(target: Source, signal: Signal, sampling_rate: int) -> None:
-    """Write a 16-bit PCM WAV; a file appears under its name only when it is whole.
+    """Write a 16-bit PCM WAV; the file appears under its name only when it is complete.
 
     Args:
-        target: a path, whose folder must exist, or a ``BytesIO``.
-        signal: ``(samples,)`` or ``(channels, samples)``.
-        sampling_rate: in Hz.
+        target: a path in an existing folder, or a ``BytesIO``.
+        signal: ``(samples,)`` or ``(channels, samples)``, float32; samples outside [-1, 1] are clipped.
+        sampling_rate: sampling rate in Hz.
+
+    Raises:
+        DiskFullError: if the disk is full.
+        OutputError: if the file cannot be written for another reason.
+
+    Examples:
+        >>> data = BytesIO()
+        >>> write_wav(data, np.zeros(8000, np.float32), 8000)
+        >>> data.getvalue()[:4]
+        b'RIFF'
     """
     import soundfile
 
@@ -50,18 +60,19 @@ def write_wav_blocks(target: str | os.PathLike[str], parts: Iterable[tuple[Signa
     """Write a 16-bit PCM WAV block by block, so that memory does not grow with its length.
 
     Args:
-        target: a path, whose folder must exist; the file appears there only when it is whole.
-        parts: blocks with their sampling rate, as :func:`blocks` gives them, all of one rate and shape.
+        target: a path in an existing folder; the file appears there only when it is complete.
+        parts: blocks with their sampling rate in Hz, as :func:`voxtrait.audio.blocks` yields them, all with the same
+            rate and number of channels.
 
     Returns:
-        Its length in seconds.
+        Duration in seconds.
 
     Raises:
         DecodeError: if there are no samples, or more than a WAV can hold.
         SignalError: if a block holds NaN or infinity.
         OutputError: if the file cannot be written.
     """
-    import wave  # not soundfile, which waits for the disk (fsync) whenever it closes a file
+    import wave  # not soundfile, which waits for the disk (fsync) when it closes a file
 
     frames, rate, file = 0, 0, None
     with atomic_path(target) as part, contextlib.ExitStack() as stack:
@@ -71,29 +82,32 @@ def write_wav_blocks(target: str | os.PathLike[str], parts: Iterable[tuple[Signa
             samples = to_pcm16(check_signal(signal)).T
             channels = 1 if samples.ndim == 1 else samples.shape[1]
             if file is None:
-                # opened here, for a half-made Wave_write writes a traceback to standard error when it goes
+                # opened here, because an incomplete Wave_write prints a traceback when it is deleted
                 opened = stack.enter_context(part.open("wb"))
                 file = stack.enter_context(wave.open(opened, "wb"))
                 file.setparams((channels, 2, rate, 0, "NONE", ""))
             frames += len(samples)
             if frames * channels * 2 > WAV_BYTES:
-                raise DecodeError(f"{target} would be over 4 GB, which a WAV cannot hold: cut the recording first")
+                raise DecodeError(f"{target} would exceed 4 GB, the maximum size of a WAV. Cut the recording first.")
             file.writeframesraw(samples.astype("<i2").tobytes())
         stack.close()
         if not frames:
-            raise DecodeError(f"no samples for {target}: the file is a header without sound")
+            raise DecodeError(f"No samples for {target}: the file is a header without sound")
     return frames / rate
 
 
 @contextlib.contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """Provide a hidden name beside ``target`` to write to; it is renamed to ``target`` only if all went well.
+    """Yield a hidden path beside ``target`` to write to, which is renamed to ``target`` after success.
 
-    The hidden name is short, so that ``target`` may have as many letters as the disk allows. Where ``target`` is a URL
-    it is a temporary file, which is sent there.
+    The hidden name is short, so that the name of ``target`` may have the maximum length. If ``target`` is a URL, the
+    path is a temporary file, which is then uploaded.
+
+    Args:
+        target: a path in an existing folder, or a URL.
 
     Raises:
-        DiskFullError: if there is no room.
+        DiskFullError: if the disk is full.
         OutputError: if the file cannot be written for another reason, such as a name that is too long for the disk.
 
     Examples:
@@ -111,7 +125,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(target)
     part = final.with_name(f".{secrets.token_hex(4)}.{os.getpid()}.part")
     with contextlib.ExitStack() as stack:
-        stack.callback(_remove, part)  # last: `writing` may try whether it can still be written to
+        stack.callback(_remove, part)  # removed last: `writing` may test whether it is still writable
         stack.enter_context(writing(target, part))
         _check_length(final)
         yield storage.openable(part, stack)
@@ -120,14 +134,14 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(target: str | os.PathLike[str], part: Path | None = None) -> Iterator[None]:
-    """Turn the errors of a full disk, or of a folder that cannot be written to, into one that names ``target``.
+    """Convert the errors of a full disk, or of a folder that is not writable, to one that names ``target``.
 
     Args:
-        target: the file that is written, or its URL.
-        part: the file that its bytes go to first.
+        target: path or URL of the output file.
+        part: path of the temporary file that is written first.
 
     Raises:
-        DiskFullError: if there is no room.
+        DiskFullError: if the disk is full.
         OutputError: if ``target`` cannot be written for another reason.
     """
     try:
@@ -144,7 +158,7 @@ def writing(target: str | os.PathLike[str], part: Path | None = None) -> Iterato
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove the files below a folder that killed runs left half-written; those of running processes stay."""
+    """Remove incomplete files of killed runs below a folder; files of running processes are kept."""
     for here, _, names in os.walk(folder):
         for name in names:
             if name[0] == "." and (found := _PART.search(name)):
@@ -156,16 +170,16 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
 
 
 def _may_write(process: int, changed: float) -> bool:
-    """Return whether the process that changed a file may still run; unknown is yes."""
-    if os.name == "nt":  # where the question would end the process
+    """Return whether the process that changed a file may still run; ``True`` if unknown."""
+    if os.name == "nt":  # on Windows, the test would end the process
         return True
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # another user's
+    except OSError:  # a process of another user
         pass
-    try:  # a container gives the same number to the first process of every start
+    try:  # the first process of a container has the same number at every start
         ticks = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
         booted = time.time() - float(Path("/proc/uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):
@@ -174,24 +188,24 @@ def _may_write(process: int, changed: float) -> bool:
 
 
 def _remove(part: Path) -> None:
-    with contextlib.suppress(OSError):  # whose reason would hide the one that matters
+    with contextlib.suppress(OSError):  # an error here would hide the original one
         part.unlink(missing_ok=True)
 
 
 def _check_length(final: Path) -> None:
-    """Refuse a name that is too long before anything is computed for it."""
+    """Refuse a name that is too long, before the computation starts."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         os.lstat(final)
 
 
 def _code_of(error: Exception, part: Path | None) -> int | None:
-    """Return the system's error number if a file cannot be written, or ``None`` for another error."""
+    """Return the system's error number if an error is about writing a file, otherwise ``None``."""
     if isinstance(error, OSError) and error.errno is not None:
         named = {os.path.basename(str(name)) for name in (error.filename, error.filename2) if name}  # noqa: PTH119
         return error.errno if error.errno in _REFUSED or (part and part.name in named) else None
-    if found := re.search(r"\(os error (\d+)\)", str(error)):  # as Polars says it
+    if found := re.search(r"\(os error (\d+)\)", str(error)):  # format of Polars
         return int(found[1]) if int(found[1]) in _REFUSED else None
-    # Polars, PyTorch and libsndfile may report a full disk without its number: the disk is asked for it
+    # Polars, PyTorch and libsndfile may report a full disk without its number: a test write gives the number
     return _refusal(part) if isinstance(error, OSError | RuntimeError) or "PolarsError" in _kinds(error) else None
 
 
@@ -200,7 +214,7 @@ def _kinds(error: Exception) -> set[str]:
 
 
 def _refusal(part: Path | None) -> int | None:
-    """Write to a file that is removed anyway, and return the number of the error that this raises."""
+    """Write to a file that is removed anyway, and return the number of the error, if there is one."""
     if part is None:
         return None
     try:
@@ -213,7 +227,7 @@ def _refusal(part: Path | None) -> int | None:
 
 def _advice(code: int, target: str | os.PathLike[str]) -> str:
     if code in _FULL:
-        return "earlier results are kept. Make room and run the same command again"
+        return "earlier results are kept. Free some space and run the same command again"
     if code == errno.ENAMETOOLONG:
         path = os.fsencode(target)
         size = len(path.rpartition(b"/")[2])
@@ -221,5 +235,5 @@ def _advice(code: int, target: str | os.PathLike[str]) -> str:
             return f"the path has {len(path)} bytes. Write to a folder with a shorter path."
         return f"the name has {size} bytes, and most disks allow {LONGEST_NAME}. Shorten the name."
     if code == errno.EFBIG:
-        return "earlier results are kept. The disk, or a limit of this account, does not allow a file of that size"
+        return "earlier results are kept. The disk or the account does not allow files of that size"
     return "choose another folder, or change its permissions"
