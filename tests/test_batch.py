@@ -68,7 +68,7 @@ def test_two_jobs_work_in_other_processes() -> None:
 def test_a_dying_worker_costs_one_item() -> None:
     results = list(batch.run(die_at_13, ITEMS, jobs=2, on_crash=crash))
     assert results[:13] + results[14:] == [str(item) for item in ITEMS if item != 13]
-    assert results[13].startswith("13 crashed: the process that worked on it died")
+    assert results[13].startswith("13 crashed: its worker process died")
 
 
 def test_an_error_of_the_job_comes_out_and_the_pool_ends() -> None:
@@ -97,7 +97,7 @@ def test_no_items_give_no_results() -> None:
 
 
 def test_zero_jobs_are_refused() -> None:
-    with pytest.raises(OptionError, match="got 0 jobs, expected 1 or more"):
+    with pytest.raises(OptionError, match=r"Got 0 jobs\. Expected 1 or more\."):
         list(batch.run(slow_square, ITEMS, jobs=0, on_crash=crash))
 
 

@@ -191,7 +191,7 @@ def test_sizes() -> None:
 def test_what_is_no_signal_is_refused() -> None:
     with pytest.raises(SignalError, match="NaN"):
         picture(np.array([0.0, np.nan]))
-    with pytest.raises(SignalError, match="not empty"):
+    with pytest.raises(SignalError, match=r"Expected a non-empty \(samples,\)"):
         picture(np.zeros(0))
 
 
@@ -225,11 +225,11 @@ def test_windows_are_compressed_and_brought_to_one_level() -> None:
 
 
 def test_pictures_and_windows_are_not_taken_for_each_other() -> None:
-    with pytest.raises(OptionError, match="fit 'windows', expected one of middle, stretch"):
+    with pytest.raises(OptionError, match=r"fit 'windows'\. Expected one of middle, stretch"):
         picture(noise(1.0), front_end=ENCODER)
-    with pytest.raises(OptionError, match="fit 'windows', expected one of middle, stretch"):
+    with pytest.raises(OptionError, match=r"fit 'windows'\. Expected one of middle, stretch"):
         features.picture_front_end(fit="windows")  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="fit 'middle', expected 'windows'"):
+    with pytest.raises(OptionError, match=r"fit 'middle'\. Expected 'windows'"):
         features.windows(noise(1.0), FrontEnd())
 
 
@@ -253,7 +253,7 @@ def test_a_coloured_png_is_read_as_grey_and_rubbish_is_refused() -> None:
     assert features.decode_png(out.getvalue()).tolist() == [[77] * 6] * 4
     whole = features.encode_png(picture(noise(3.0)))
     for data in (b"", b"no picture", whole[: len(whole) // 2]):
-        with pytest.raises(DecodeError, match="not a picture"):
+        with pytest.raises(DecodeError, match=r"not an image|not a readable image"):
             features.decode_png(data)
 
 
@@ -264,7 +264,7 @@ def test_network_input_is_the_mean_of_each_square() -> None:
     assert out.shape == front_end.input_shape == (1, 2, 3) and out.dtype == np.float32
     # the first square: 0 1 2, 9 10 11, 18 19 20, whose mean is 10
     np.testing.assert_allclose(out[0] * 255, [[10, 13, 16], [37, 40, 43]], rtol=1e-6)
-    with pytest.raises(OptionError, match=r"expected \(6, 9\) uint8"):
+    with pytest.raises(OptionError, match=r"Expected \(6, 9\) uint8"):
         features.network_input(drawn.T.copy(), front_end)
 
 
@@ -286,10 +286,10 @@ def test_a_front_end_survives_its_dictionary() -> None:
 
 def test_a_key_too_many_or_too_few_is_refused() -> None:
     values = FrontEnd().to_dict()
-    with pytest.raises(BundleError, match=r"unknown \['speed'\]"):
+    with pytest.raises(BundleError, match=r"unknown keys \['speed'\]"):
         FrontEnd.from_dict({**values, "speed": 1})
     del values["hop_length"]
-    with pytest.raises(BundleError, match=r"lacks \['hop_length'\]"):
+    with pytest.raises(BundleError, match=r"lacks the keys \['hop_length'\]"):
         FrontEnd.from_dict(values)
 
 
@@ -301,7 +301,7 @@ def test_a_key_too_many_or_too_few_is_refused() -> None:
         ({"f_max": 9000.0}, "half the rate"),
         ({"f_min": 8000.0}, "f_min < f_max"),
         ({"fit": "squeeze"}, "one of middle, stretch, windows"),
-        ({"fit": "windows", "shrink": 2}, "got shrink 2 for windows, expected 1"),
+        ({"fit": "windows", "shrink": 2}, "Got shrink 2 for windows. Expected 1: only images are shrunk."),
         ({"shrink": 5}, "a divisor of 432 and of 288"),
         ({"floor_db": -10.0}, "the floor below the ceiling"),
         ({"scale": "bark"}, "scale"),

@@ -301,7 +301,7 @@ MISTAKES: list[tuple[Any, Any, type[Exception], str]] = [
     (X.astype(complex), RATE, SignalError, "Got an array of complex128"),
     ([], RATE, SignalError, r"shape \(0,\)"),
     (X.reshape(1, 1, -1), RATE, SignalError, r"shape \(1, 1, 16000\)"),
-    (np.zeros((1000, 40)), RATE, SignalError, r"shape \(1000, 40\)\. Expected \(channels, samples\): transpose it"),
+    (np.zeros((1000, 40)), RATE, SignalError, r"shape \(1000, 40\)\. Expected \(channels, samples\)\. Transpose it"),
     (np.zeros((80, 300)), RATE, SignalError, r"shape \(80, 300\)\. .*at most 64 channels"),
     (np.full(RATE, 1e12), RATE, SignalError, r"Got samples up to 1e\+12\. Expected floats in \[-1, 1\]"),
 ]

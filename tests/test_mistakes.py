@@ -33,7 +33,7 @@ REFUSED = {
     "voxtrait clip.wav --jobs many": ("Invalid value for '--jobs' / '-j': 'many'", "See voxtrait predict --help."),
     "voxtrait clip.wav models": ("Got the command 'models' after other", "Put it first: voxtrait models ..."),
     "voxtrait --tables-only corpus check all.csv": ("Got the command 'corpus' after", "Put it first: voxtrait corpus"),
-    "voxtrait clip.wav --engine local --address x": ("got the address x without a cluster", "--engine ray or dask"),
+    "voxtrait clip.wav --engine local --address x": ("Got the address x without a cluster engine", "Add --engine ray"),
     "voxtrait convert clip.wav": ("Missing argument 'OUT_DIR'.", "Usage: voxtrait convert [OPTIONS] SRC OUT_DIR"),
     "voxtrait corpus import nothing": ("Missing argument 'SRC...'.", "Usage: voxtrait corpus import"),
     "voxtrait train base": ("Missing option '--data'.", "Usage: voxtrait train [OPTIONS] RECIPE"),

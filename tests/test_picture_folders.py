@@ -149,7 +149,7 @@ def test_a_training_leaves_out_broken_pictures_and_counts_them(tmp_path: Path) -
     (data / "train" / "female" / "zero.png").touch()
     status, said = train(data, tmp_path / "run")
     assert status == 0, said
-    assert f"1 of 25 images skipped: {data}/train/female/zero.png: not a picture: it is empty (0 bytes)" in said
+    assert f"1 of 25 images skipped: {data}/train/female/zero.png: not an image: it is empty (0 bytes)" in said
     lines = pl.read_csv(tmp_path / "run" / "report" / "funnel.csv")
     assert dict(lines.select("what", "clips").rows())["damaged images, or images of another size"] == -1
     predicted = pl.read_csv(tmp_path / "run" / "report" / "predictions.csv")

@@ -60,7 +60,7 @@ def test_a_second_run_is_refused_and_leaves_the_first_ones_work(clips: Path, tmp
         result = run(name, source, out, *options)
         assert result.exit_code == 2 and result.stdout == "" and result.stderr.count("\n") == 1
         assert result.stderr.startswith(f"voxtrait: process {other.pid} on ")
-        assert f"is writing to {out} at this moment: wait for it" in result.stderr
+        assert f"is writing to {out}. Wait for it" in result.stderr
         assert sorted(file.suffix for file in out.iterdir()) == ["", ".part"]
         other.communicate("")
     assert (out / "theirs.wav").read_bytes() == b"half"

@@ -73,9 +73,9 @@ def test_instruments_play_the_note_that_is_written(name: str, hz: float) -> None
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: sounds.sound("trombone", 1.0, rng()), "got the sound 'trombone', expected one of silence, dither"),
-        (lambda: sounds.noise("chord", 1.0, rng()), "got the noise 'chord', expected one of white, pink"),
-        (lambda: sounds.noise("white", 0.05, rng()), "got 0.05 seconds of sound, expected 0.1 to 600"),
+        (lambda: sounds.sound("trombone", 1.0, rng()), "Unknown sound 'trombone'. Expected one of silence, dither"),
+        (lambda: sounds.noise("chord", 1.0, rng()), "Unknown noise 'chord'. Expected one of white, pink"),
+        (lambda: sounds.noise("white", 0.05, rng()), "Got a sound of 0.05 s. Expected 0.1 to 600 s."),
         (lambda: sounds.sound("tone", 601, rng()), "got 601 seconds"),
     ],
 )

@@ -11,32 +11,32 @@ from voxtrait.training import recipe
 
 KINDS = {
     "encoder": ("EncoderRecipe", "Heads on a frozen speaker encoder, for gender and age together: `base` and `fast`."),
-    "pictures": ("Recipe", "A network on mel-spectrogram pictures, one task: the diary's. `kind` may be left out."),
+    "pictures": ("Recipe", "Spectrogram CNN (baseline), one task: `diary-gender`, `diary-age`. `kind` is optional."),
 }
 
 
 def lines() -> Iterator[str]:
     """Yield the lines of the page."""
     yield from ("# Recipes", "", MADE, "")
-    yield "A recipe is a TOML file with the keys below. An unknown key is an error. These recipes ship:"
+    yield "A recipe is a TOML file with the keys below. An unknown key is an error. The package has these recipes:"
     yield ",\n".join(f"[`{name}`](../../src/voxtrait/training/recipes/{name}.toml)" for name in recipe.shipped()) + "."
-    yield "`voxtrait train --set key=value` replaces one value. A file of your own replaces all of them:"
+    yield "`voxtrait train --set key=value` replaces one value. You can also write your own recipe:"
     yield from ("", "```text", "voxtrait train base --data split.parquet --out run")
     yield "voxtrait train diary-gender --data split.parquet --out run --set max_epochs=20"
     yield from ("voxtrait train my-recipe.toml --data split.parquet --out run", "```")
     for kind, (cls, words) in KINDS.items():
         yield from ("", f'## `kind = "{kind}"`', "", words, "")
-        yield from ("| part | key | default | what it is |", "|---|---|---|---|")
+        yield from ("| part | key | default | meaning |", "|---|---|---|---|")
         before = ""
         for part, key, default, meaning in settings(cls):
-            shown = f"`{default}`" if default else "must be given"
+            shown = f"`{default}`" if default else "required"
             yield f"| {'' if part == before else part} | `{key}` | {shown} | {meaning} |"
             before = part
     yield ""
 
 
 def settings(name: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield every key of a kind of recipe: its part, the key, its default as TOML, the comment behind it."""
+    """Yield every key of a kind of recipe: its part, the key, its default as TOML, the comment after it."""
     source = Path(recipe.__file__).read_text(encoding="utf-8")
     text = source.splitlines()
     (cls,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)

@@ -1,16 +1,16 @@
-"""Any per-item job over any number of items: processes, clusters, order, progress, and survival of a worker's death.
+"""Runs a job over any number of items, in processes or on a cluster: in order, with progress, robust to crashes.
 
-A *job* is a picklable callable from one item to one result that reports its own failures in that result. It is sent
-to each worker once, so it may keep what is costly to make (a loaded model) on itself. Results come back in the order
-of the items, and only a few chunks are under way at any moment, so memory does not grow with the number of items.
+A *job* is a picklable callable that maps one item to one result, and reports failures in that result. It is sent to
+each worker once, so it may keep expensive objects (a loaded model). Results have the order of the items. Only a few
+chunks run at a time, so memory does not grow with the number of items.
 
 ::
 
-    run, run_sharded ─► engine: local, Ray or Dask hands out chunks ─► Crew: owns worker processes, sees them die or
-    hang, tries again ─► Worker: a process that works chunk by chunk and sends each result as it is done
+    run, run_sharded ─► engine: local, Ray or Dask distributes chunks ─► Crew: owns worker processes, detects crashes
+    and hangs, retries ─► Worker: a process that processes chunk by chunk and sends each result when it is ready
 
-Engines only distribute: what becomes of an item whose process dies or hangs is decided in one place, ``crew``, on
-whatever machine the chunk has come to.
+Engines only distribute. ``voxtrait.batch.crew``, on the machine that processes the chunk, handles items whose process
+dies or hangs.
 """
 
 from voxtrait.batch.crew import ATTEMPTS

@@ -1,8 +1,8 @@
-"""What Ray and Dask have in common: a window of chunks under way, results in order, and what a cluster's worker does.
+"""Shared by Ray and Dask: a window of running chunks, results in order, and the work of a cluster's worker.
 
-A cluster's worker process works a chunk through a :class:`Crew` of one worker process of its own, so that an item that
-crashes or hangs is dealt with there as on the local engine; the cluster itself only sees to processes and machines of
-its own that are lost, and runs their chunks again elsewhere.
+A cluster's worker processes a chunk through a :class:`~voxtrait.batch.crew.Crew` of one process, so that an item that
+crashes or hangs is treated as on the local engine. The cluster only replaces its own lost processes and machines, and
+runs their chunks again elsewhere.
 """
 
 import atexit
@@ -19,48 +19,48 @@ from typing import Any, Final, NamedTuple, Protocol
 from voxtrait.batch.crew import WINDOW, Crew
 from voxtrait.errors import WorkerError
 
-HTTP2_SETTINGS: Final = 4  # the type of the first frame that an HTTP/2 server sends
-STAFF_S: Final = 300.0  # seconds that a cluster may be without workers: it may have to start machines first
-REACH_S: Final = 20.0  # seconds that a cluster has to respond
-RECOUNT_S: Final = 10.0  # seconds between two looks at how large the cluster is: it may grow
+HTTP2_SETTINGS: Final = 4  # type of the first frame that an HTTP/2 server sends
+STAFF_S: Final = 300.0  # maximum seconds without workers: a cluster may have to start machines first
+REACH_S: Final = 20.0  # maximum seconds for a cluster to respond
+RECOUNT_S: Final = 10.0  # seconds between two counts of the cluster's cores: it may grow
 
 
 class Failed(NamedTuple):
-    """What a chunk gives instead of results when the job raised an error: clusters would wrap it in one of theirs."""
+    """Replaces the results of a chunk whose job raised an error, because clusters would wrap the error."""
 
     error: Exception
 
 
 class Cluster(Protocol):
-    """What an engine has to offer; a task is a handle of its own kind."""
+    """Interface of a cluster engine; tasks are handles of the engine's own type."""
 
     def cores(self) -> int:
-        """Count the cores of the cluster as it is now."""
+        """Return the current number of cores of the cluster."""
 
     def submit(self, chunk: Sequence[Any]) -> Any:
-        """Begin a task."""
+        """Start a task."""
 
     def wait(self, tasks: Collection[Any]) -> Collection[Any]:
-        """Wait a moment, and give the tasks that have ended, if any."""
+        """Wait briefly, and return the tasks that have ended."""
 
     def result(self, task: Any) -> "list[Any] | Failed":
-        """Give the results of a task that has ended."""
+        """Return the results of an ended task."""
 
     def close(self, tasks: Collection[Any]) -> None:
-        """Stop these tasks and leave the cluster, or end it if it was started for this run."""
+        """Stop these tasks, and disconnect from the cluster, or end it if it was started for this run."""
 
 
 def results(
     cluster: Cluster, chunks: Iterator[Sequence[Any]], jobs: int | None
 ) -> Generator[tuple[Any, Any], None, None]:
-    """Work chunks on a cluster: each item with its result, in order.
+    """Process chunks on a cluster, and yield each item with its result, in order.
 
     Args:
-        cluster: closed in the end, whatever happens.
-        chunks: of items.
-        jobs: tasks at a time; ``None``: as many as the cluster has cores, and some in waiting.
+        cluster: the cluster, which is always closed at the end.
+        chunks: lists of items.
+        jobs: maximum simultaneous tasks; ``None`` for one per core of the cluster, and some in the queue.
     """
-    waiting: collections.deque[tuple[Sequence[Any], Any]] = collections.deque()  # in order, until handed on
+    waiting: collections.deque[tuple[Sequence[Any], Any]] = collections.deque()  # in order, until yielded
     running: set[Any] = set()
     size, counted, staffed = 0, -RECOUNT_S, time.monotonic()
     try:
@@ -69,7 +69,7 @@ def results(
                 size, counted = cluster.cores(), time.monotonic()
                 staffed = counted if size else staffed
                 if counted - staffed > STAFF_S:
-                    raise WorkerError(f"the cluster has had no worker for {STAFF_S:g} s: start one")
+                    raise WorkerError(f"The cluster has had no worker for {STAFF_S:g} s. Start one.")
                 size = max(1, size)
             room = min(WINDOW * min(size, jobs or size) - len(waiting), (jobs or WINDOW * size) - len(running))
             for chunk in itertools.islice(chunks, max(0, room)):
@@ -89,45 +89,45 @@ def results(
 
 
 def check_reachable(address: str, engine: str) -> None:
-    """Make sure that such a cluster is at ``host:port`` or ``scheme://host:port``; other addresses pass.
+    """Check that a cluster responds at ``host:port`` or ``scheme://host:port``; other addresses are not checked.
 
-    Both schedulers speak first: Ray's with the settings of HTTP/2, Dask's with a handshake. Ray and Dask themselves
-    would wait for minutes for a response from a port where something else listens.
+    Both schedulers send first: Ray the settings of HTTP/2, Dask a handshake. Ray and Dask themselves would wait for
+    minutes for a response from another kind of server.
 
     Raises:
-        WorkerError: if nobody listens there, or something else.
+        WorkerError: if the port is closed, or belongs to another kind of server.
     """
     host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
     if not host or not port.isdecimal():
         return
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S) as connection:
-            if address.partition("://")[0] not in ("tls", "ws", "wss", "ucx"):  # there the caller speaks first
+            if address.partition("://")[0] not in ("tls", "ws", "wss", "ucx"):  # there the client sends first
                 connection.settimeout(REACH_S)
                 greeting = connection.recv(8)
                 if len(greeting) < 8 or (engine == "Ray" and greeting[3] != HTTP2_SETTINGS):
-                    raise OSError("something else listens there")
+                    raise OSError("another kind of server uses this port")
     except (OSError, OverflowError) as error:
         raise unreachable(engine, address, str(error)) from None
 
 
 def unreachable(engine: str, address: str | None, why: str) -> WorkerError:
-    """Make the error for a cluster that cannot be reached."""
+    """Return the error for a cluster that cannot be reached."""
     place = f"at {address}" if address else "on this machine"
-    return WorkerError(f"no {engine} cluster answers {place} ({why}): start one, or check --address")
+    return WorkerError(f"No {engine} cluster responds {place} ({why}). Start one, or check --address.")
 
 
-_idle: dict[str, list[Crew]] = {}  # of this process, if it is a cluster's worker
+_idle: dict[str, list[Crew]] = {}  # idle crews of this process, if it is a cluster's worker
 _lock: Final = threading.Lock()
 
 
 def work(key: str, fetch: Callable[[], bytes], chunk: Sequence[Any], timeout: float | None) -> "list[Any] | Failed":
-    """Work a chunk, in a cluster's worker process; the worker below it stays for the next chunk of the same job.
+    """Process a chunk in a cluster's worker; its own worker process is kept for the next chunk of the same job.
 
     Args:
-        key: of the job.
-        fetch: gives the job, pickled; asked once a process.
-        chunk: of items.
+        key: key of the job.
+        fetch: function that returns the pickled job; called once per process.
+        chunk: list of items.
         timeout: see :class:`voxtrait.batch.Where`.
     """
     with _lock:
@@ -142,7 +142,7 @@ def work(key: str, fetch: Callable[[], bytes], chunk: Sequence[Any], timeout: fl
     try:
         found = [result for _, result in crew.run(iter([chunk]))]
     except BaseException as error:
-        crew.close(now=True)  # its current item is of no use any more: the task was stopped, or the job failed
+        crew.close(now=True)  # its current item is no longer needed: the task was stopped, or the job failed
         if isinstance(error, Exception):
             return Failed(error)
         raise
@@ -152,7 +152,7 @@ def work(key: str, fetch: Callable[[], bytes], chunk: Sequence[Any], timeout: fl
 
 
 def _may_have_children() -> None:
-    """Let a daemonic process, as the workers of Dask are, have children: these watch it, and end when it ends."""
+    """Allow a daemonic process, such as a worker of Dask, to have children; these end when it ends."""
     multiprocessing.current_process()._config.pop("daemon", None)  # type: ignore[attr-defined]
 
 
@@ -166,7 +166,7 @@ atexit.register(_close_idle)
 
 
 def key_of(job: bytes, timeout: float | None) -> str:
-    """Name a job for :func:`work`: the same in a run that goes on, another for every other."""
+    """Return the key of a job for :func:`work`: the same in a resumed run, and different for every other job."""
     import hashlib
 
     return hashlib.blake2b(job + repr(timeout).encode() + os.urandom(8), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""A few workers of this machine and what becomes of items whose worker dies or hangs: one event loop, no threads."""
+"""Worker processes on this machine: replaces workers that die or hang, and retries their items."""
 
 import collections
 import dataclasses
@@ -11,26 +11,26 @@ from typing import Any, Final, NamedTuple
 from voxtrait.batch.worker import DONE, FAILED, READY, Worker
 from voxtrait.errors import WorkerError
 
-ATTEMPTS: Final = 3  # at an item whose worker dies: a kill by an operator or by the kernel must not fail a good file
-WINDOW: Final = 4  # chunks under way for each worker
-GRACE_S: Final = 10.0  # that workers have to end the items they are at, when nobody wants more
-DIED: Final = f"the process that worked on it died {ATTEMPTS} times (crash of the decoder, or out of memory)"
+ATTEMPTS: Final = 3  # attempts at an item whose worker dies: an external kill must not fail a good file
+WINDOW: Final = 4  # running or queued chunks for each worker
+GRACE_S: Final = 10.0  # seconds for workers to finish their current items at the end
+DIED: Final = f"its worker process died {ATTEMPTS} times (crash of the decoder, or out of memory)"
 
 
 class Lost(NamedTuple):
-    """Takes the place of an item's result: its worker died again and again, or took too long."""
+    """Replaces the result of an item whose worker died in every attempt or exceeded the timeout."""
 
     reason: str
 
 
 @dataclasses.dataclass
 class _Task:
-    """A chunk on its way."""
+    """A running or queued chunk."""
 
     items: Sequence[Any]
-    results: list[Any] = dataclasses.field(default_factory=list)  # of the first items
-    n_yielded: int = 0  # results that were handed on
-    deaths: int = 0  # of workers at the item in work
+    results: list[Any] = dataclasses.field(default_factory=list)  # results of the first items
+    n_yielded: int = 0  # number of yielded results
+    deaths: int = 0  # deaths of workers at the current item
 
     @property
     def whole(self) -> bool:
@@ -41,7 +41,7 @@ class _Task:
         self.deaths = 0
 
     def new_results(self) -> Iterator[tuple[Any, Any]]:
-        """Hand on what has not been handed on, and keep it no longer than needed."""
+        """Yield results not yet yielded, and release them."""
         while self.n_yielded < len(self.results):
             at, self.n_yielded = self.n_yielded, self.n_yielded + 1
             result, self.results[at] = self.results[at], None
@@ -50,25 +50,25 @@ class _Task:
 
 @dataclasses.dataclass
 class _Post:
-    """A worker and what it is at."""
+    """A worker and its current task."""
 
     worker: Worker
     ready: bool = False
     task: _Task | None = None
-    since: float = 0.0  # on the crew's clock: when the item in work was begun
+    since: float = 0.0  # start of the current item, on the crew's clock
 
 
 class Crew:
-    """Worker processes that stay warm between calls of :meth:`run`.
+    """Worker processes that are kept between calls of :meth:`run`; one event loop without threads.
 
     Args:
-        job: pickled; sent to each worker once.
-        size: how many workers.
-        timeout: seconds that an item may take; ``None``: any number.
+        job: pickled job, sent to each worker once.
+        size: number of workers.
+        timeout: maximum seconds per item; ``None`` for no limit.
         bare: see :class:`voxtrait.batch.worker.Worker`.
 
     Raises:
-        WorkerError: by the first result, if no process can start.
+        WorkerError: before the first result, if no process can start.
     """
 
     def __init__(self, job: bytes, size: int, *, timeout: float | None = None, bare: bool = False) -> None:
@@ -77,15 +77,15 @@ class Crew:
         self.timeout = timeout
         self.bare = bare
         self._posts: list[_Post] = []
-        self._failed_starts = 0  # processes in a row that ended before they were ready
-        self._clock = 0.0  # ticks only while the crew is watched: a consumer's pause makes no item late
+        self._failed_starts = 0  # consecutive processes that ended before they were ready
+        self._clock = 0.0  # advances only while results are awaited: pauses of the consumer do not count
 
     def run(self, chunks: Iterator[Sequence[Any]]) -> Iterator[tuple[Any, Any]]:
-        """Work chunks and give each item with its result, or :class:`Lost`, in order.
+        """Process chunks, and yield each item with its result, or :class:`Lost`, in order.
 
-        An error of the job itself is raised here; the crew is of no more use then, and must be closed.
+        An error of the job itself is raised here; then the crew must be closed.
         """
-        waiting: collections.deque[_Task] = collections.deque()  # in order, until all of it is handed on
+        waiting: collections.deque[_Task] = collections.deque()  # in order, until all results are yielded
         todo: collections.deque[_Task] = collections.deque()
         while True:
             for chunk in itertools.islice(chunks, max(0, WINDOW * self.size - len(waiting))):
@@ -105,7 +105,7 @@ class Crew:
                 waiting.popleft()
 
     def close(self, *, now: bool = False) -> None:
-        """End the workers: after the items they are at, or at once."""
+        """End the workers: after their current items, or immediately."""
         posts, self._posts = self._posts, []
         for post in posts:
             post.worker.stop()
@@ -121,20 +121,20 @@ class Crew:
         post.worker.give(task.items[len(task.results) :])
 
     def _watch(self, todo: collections.deque[_Task]) -> None:
-        """Wait until something happens, and see to it."""
+        """Wait for messages, deaths and timeouts of workers, and process them."""
         busy = [post.since for post in self._posts if post.task is not None]
         patience = None if self.timeout is None or not busy else max(0.0, min(busy) + self.timeout - self._clock)
         posts = {post.worker.connection: post for post in self._posts}
         before = time.monotonic()
         readable = wait(posts, patience)
         waited = time.monotonic() - before
-        # a process that was stopped (Ctrl-Z, a sleeping laptop) and goes on has waited longer than it meant to
+        # a process that was paused (Ctrl-Z, a sleeping laptop) has waited longer than intended
         self._clock += waited if patience is None else min(waited, patience + 1)
         for connection in readable:
             self._receive(posts[connection], todo)  # type: ignore[index]
         if self.timeout is not None:
             for post in self._posts:
-                # with something to read it is not late: that would be our own fault
+                # a worker with unread messages is not late: the owner is
                 if post.task and self._clock - post.since >= self.timeout and not post.worker.connection.poll():
                     self._replace(post, todo, Lost(late(self.timeout)))
 
@@ -149,7 +149,7 @@ class Crew:
                 case (kind, error) if kind == FAILED:
                     raise error
                 case (kind, result) if kind == DONE:
-                    assert post.task is not None, "a worker told a result that nobody asked for"
+                    assert post.task is not None, "a worker sent a result without a task"
                     post.task.add(result)
                     post.since = self._clock
                     if post.task.whole:
@@ -158,15 +158,15 @@ class Crew:
                 return
 
     def _replace(self, post: _Post, todo: collections.deque[_Task], lost: Lost | None) -> None:
-        """Put a new worker in the place of one that is dead or late."""
+        """Replace a worker that is dead or late."""
         status, task = post.worker.kill(), post.task
         if not post.ready:
             self._failed_starts += 1
-            # a negative status is a signal: somebody killed it, and the next one may live
+            # a negative status is a signal: the worker was killed, and the next one may survive
             if status is None or status >= 0 or self._failed_starts > ATTEMPTS * self.size:
                 raise WorkerError(
-                    "no worker process could start: a script that works in several processes needs its calls under "
-                    "if __name__ == '__main__':, or jobs=1 (and no timeout)"
+                    "No worker process could start. In a script, put the calls under if __name__ == '__main__':, or "
+                    "use jobs=1 without a timeout."
                 )
         if task is not None:
             task.deaths += 1
@@ -178,5 +178,5 @@ class Crew:
 
 
 def late(timeout: float) -> str:
-    """State why an item was given up that took too long."""
-    return f"it took longer than {timeout:g} s and was given up: cut it into pieces, or allow more with --timeout"
+    """Return the message about an item that exceeded the timeout."""
+    return f"it took longer than {timeout:g} s and was stopped. Cut it into parts, or raise --timeout"

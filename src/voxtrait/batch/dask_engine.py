@@ -1,4 +1,4 @@
-"""Chunks handed out by Dask: to a scheduler that runs, or to one that is started on this machine for one run."""
+"""Distributes chunks with Dask: on a running cluster, or on one started on this machine for the run."""
 
 import contextlib
 import functools
@@ -12,31 +12,31 @@ from voxtrait.batch.cluster import REACH_S, Failed, check_reachable, key_of, res
 from voxtrait.batch.where import Where, default_jobs
 from voxtrait.errors import MissingExtraError, WorkerError
 
-LOSSES: Final = 100  # of Dask's own workers under one chunk before it is given up
-STARTS: Final = 3  # of a cluster of our own
+LOSSES: Final = 100  # lost Dask workers before a chunk is given up
+STARTS: Final = 3  # attempts to start a cluster on this machine
 
 
 def in_dask(
     job: Any, chunks: Iterator[Sequence[Any]], where: Where, count: int
 ) -> Generator[tuple[Any, Any], None, None]:
-    """Work chunks on Dask; each item with its result, in order.
+    """Process chunks on Dask, and yield each item with its result, in order.
 
     Args:
-        job: picklable by Dask; called once an item.
-        chunks: of items.
+        job: function that Dask can pickle; called once per item.
+        chunks: lists of items.
         where: address, jobs and timeout.
-        count: of chunks: a cluster of our own needs no more processes.
+        count: number of chunks, the maximum number of processes of a cluster started here.
 
     Raises:
         MissingExtraError: if Dask is not installed.
-        WorkerError: if there is no such cluster.
+        WorkerError: if the cluster cannot be reached.
     """
     cluster = _Dask(job, where, count)
     return results(cluster, chunks, None if cluster.own else where.jobs)
 
 
 class _Task:
-    """A chunk and what Dask calls it, which changes when it has to be handed out again."""
+    """A chunk and its Dask future, which changes when the chunk is submitted again."""
 
     def __init__(self, chunk: Sequence[Any], future: Any) -> None:
         self.chunk = chunk
@@ -54,13 +54,13 @@ class _Dask:
             import distributed
         except ImportError:
             raise MissingExtraError("the engine dask", "dask") from None
-        self.distributed: Any = distributed  # it has types only in part
-        pickled = cloudpickle.dumps(job)  # before anything is started: it may fail
+        self.distributed: Any = distributed  # it has incomplete type hints
+        pickled = cloudpickle.dumps(job)  # before the start of a cluster, because it may fail
         self.timeout = where.timeout
         self.own: Any = None
         # Address of a running Dask cluster, the default of `--address` with `--engine dask`.
         self.address = where.address or os.environ.get("DASK_SCHEDULER_ADDRESS")
-        # so many losses of its workers are no reason to give a chunk up, and its log would run through our progress
+        # lost workers are no reason to give up a chunk, and Dask's log would disturb the progress line
         self.settings: Any = dask.config.set(
             {"distributed.scheduler.allowed-failures": LOSSES, "distributed.comm.timeouts.connect": REACH_S}
         )
@@ -77,7 +77,7 @@ class _Dask:
             self.close([])
             raise
         self.key = key_of(pickled, where.timeout)
-        # the result of a task and not scattered data, which would be lost for good with the worker that holds it
+        # as the result of a task: scattered data would be lost with the worker that holds it
         self.job = self.client.submit(bytes, pickled, key=f"voxtrait-job-{self.key}", priority=1)
 
     def _start(self, where: Where, count: int) -> None:
@@ -89,14 +89,14 @@ class _Dask:
         self.client = self.distributed.Client(self.own or self.address, timeout=REACH_S, set_as_default=False)
 
     def _own(self, workers: int) -> Any:
-        """Start a cluster here. It gives up where one of its workers is killed before all run: start it again."""
+        """Start a cluster on this machine; retry if a worker is killed before all of them run."""
         start = functools.partial(
             self.distributed.LocalCluster,
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            memory_limit=0,  # the items' memory is that of the processes below: it could only be wrong
-            dashboard_address="127.0.0.1:0",  # any port: a run beside this one has the usual one
+            memory_limit=0,  # no limit: the memory is used by the processes below the worker
+            dashboard_address="127.0.0.1:0",  # any free port: another run may use the default one
             worker_dashboard_address=None,
             silence_logs=logging.CRITICAL,
         )
@@ -121,9 +121,9 @@ class _Dask:
         return [task for task in done if not self._given_again(task)]
 
     def _given_again(self, task: _Task) -> bool:
-        """Hand a chunk out again whose future was lost with the workers of a cluster that is stricter than ours."""
+        """Submit a chunk again whose future was lost with the workers of a cluster with a lower limit of losses."""
         if self.client.status != "running":
-            raise WorkerError(f"the Dask scheduler at {self.address} is gone: start it and run the same command again")
+            raise WorkerError(f"The Dask scheduler at {self.address} has ended. Start it, then run again to resume.")
         lost = task.future.status in ("cancelled", "lost") or (
             task.future.status == "error" and isinstance(task.future.exception(), self.distributed.KilledWorker)
         )
@@ -131,20 +131,20 @@ class _Dask:
             return False
         task.losses += 1
         if task.losses > LOSSES:
-            raise WorkerError(f"the Dask cluster lost {LOSSES} workers over one piece of work: look at its logs")
+            raise WorkerError(f"The Dask cluster lost {LOSSES} workers at the same chunk. Check its logs.")
         task.future = self._future(task.chunk)
         return True
 
     def result(self, task: Any) -> list[Any] | Failed:
         if task.future.status == "error":
             error = task.future.exception()
-            raise WorkerError(f"the Dask cluster failed at a piece of work: {type(error).__name__}: {error}")
+            raise WorkerError(f"The Dask cluster failed at a chunk: {type(error).__name__}: {error}")
         found: list[Any] | Failed = task.future.result()
         task.future.release()
         return found
 
     def close(self, tasks: Collection[Any]) -> None:
-        with contextlib.suppress(Exception):  # the cluster may be gone, which is what is wanted here
+        with contextlib.suppress(Exception):  # the cluster may have ended already
             if self.client is not None:
                 self.client.cancel([task.future for task in tasks], force=True)
                 self.client.close()

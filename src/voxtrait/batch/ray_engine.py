@@ -1,4 +1,4 @@
-"""Chunks handed out by Ray: to a cluster that runs, or to one that is started on this machine for one run."""
+"""Distributes chunks with Ray: on a running cluster, or on one started on this machine for the run."""
 
 import contextlib
 import logging
@@ -12,23 +12,23 @@ from voxtrait.batch.cluster import Failed, check_reachable, key_of, results, unr
 from voxtrait.batch.where import Where, default_jobs
 from voxtrait.errors import MissingExtraError, WorkerError
 
-STORE_BYTES: Final = 80 * 2**20  # of shared memory for what travels, where the cluster is ours: it is only text
+STORE_BYTES: Final = 80 * 2**20  # bytes of shared memory of a cluster started here: chunks are only text
 
 
 def in_ray(
     job: Any, chunks: Iterator[Sequence[Any]], where: Where, count: int
 ) -> Generator[tuple[Any, Any], None, None]:
-    """Work chunks on Ray; each item with its result, in order.
+    """Process chunks on Ray, and yield each item with its result, in order.
 
     Args:
-        job: picklable by Ray; called once an item.
-        chunks: of items.
+        job: function that Ray can pickle; called once per item.
+        chunks: lists of items.
         where: address, jobs and timeout.
-        count: of chunks: a cluster of our own needs no more processes.
+        count: number of chunks, the maximum number of processes of a cluster started here.
 
     Raises:
         MissingExtraError: if Ray is not installed.
-        WorkerError: if there is no such cluster.
+        WorkerError: if the cluster cannot be reached.
     """
     cluster = _Ray(job, where, count)
     return results(cluster, chunks, None if cluster.own else where.jobs)
@@ -42,9 +42,9 @@ class _Ray:
             import ray
         except ImportError:
             raise MissingExtraError("the engine ray", "ray") from None
-        self.ray: Any = ray  # it has types only in part
-        self.started = not ray.is_initialized()  # a caller's own session is used, and left as it is
-        pickled = self.ray.cloudpickle.dumps(job)  # before anything is started: it may fail
+        self.ray: Any = ray  # it has incomplete type hints
+        self.started = not ray.is_initialized()  # an existing session of the caller is used and kept
+        pickled = self.ray.cloudpickle.dumps(job)  # before the start of a cluster, because it may fail
         self.own = False
         self.restore_output = _silence(ray) if self.started else lambda: None
         if self.started:
@@ -55,8 +55,8 @@ class _Ray:
                 raise
         self.timeout = where.timeout
         self.key = key_of(pickled, where.timeout)
-        self.job = [ray.put(pickled)]  # in a list it travels as a reference: a worker fetches it once, not every time
-        # a task is run again, wherever there is room, for as long as it is only processes and machines that are lost
+        self.job = [ray.put(pickled)]  # in a list it is passed by reference: a worker fetches it once
+        # tasks are retried without limit after the loss of processes or machines
         self.task = ray.remote(_ray_task).options(num_cpus=1, max_retries=-1, scheduling_strategy="SPREAD")
 
     def cores(self) -> int:
@@ -73,7 +73,7 @@ class _Ray:
         try:
             found: list[Any] | Failed = self.ray.get(task)
         except self.ray.exceptions.RayError as error:
-            raise WorkerError(f"the Ray cluster lost a piece of work: {_first_line(error)}") from None
+            raise WorkerError(f"The Ray cluster lost a chunk: {_first_line(error)}") from None
         return found
 
     def close(self, tasks: Collection[Any]) -> None:
@@ -92,7 +92,7 @@ def _ray_task(key: str, job: list[Any], chunk: Sequence[Any], timeout: float | N
 
 
 def _start(ray: Any, where: Where, count: int) -> bool:
-    """Join a cluster, or start one, and return whether it is our own."""
+    """Connect to a cluster, or start one, and return whether it was started here."""
     # Address of a running Ray cluster, the default of `--address` with `--engine ray`.
     address = where.address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.CRITICAL}
@@ -107,19 +107,19 @@ def _start(ray: Any, where: Where, count: int) -> bool:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         with warnings.catch_warnings(), _import_path() if address == "local" else contextlib.nullcontext():
-            warnings.simplefilter("ignore")  # of its own and its packages' future: nothing that a user could do
+            warnings.simplefilter("ignore")  # warnings about future versions, of no use to users
             ray.init(**options)
-    except Exception as error:  # of a dozen kinds, down to Exception itself
+    except Exception as error:  # Ray raises many types, even Exception itself
         why = _first_line(error)
         if "Authentication" in repr(error.__cause__):
-            why = "it wants a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+            why = "it requires a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         raise unreachable("Ray", None if address == "local" else address, why) from None
     return address == "local"
 
 
 @contextlib.contextmanager
 def _import_path() -> Iterator[None]:
-    """Let processes that are started meanwhile import what this one can, as those of the local engine do."""
+    """Give processes started in this block the import path of this process, as on the local engine."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     try:
@@ -132,10 +132,10 @@ def _import_path() -> Iterator[None]:
 
 
 def _silence(ray: Any) -> Callable[[], None]:
-    """Keep Ray's messages on lost processes off standard output, where results are printed; it has no option for it.
+    """Keep Ray's messages about lost processes off standard output, which has the results; Ray has no option for this.
 
     Returns:
-        A function that restores its output.
+        A function that restores Ray's output.
     """
     driver, name = ray._private.worker, "print_to_stdstream"
     before = getattr(driver, name, None)

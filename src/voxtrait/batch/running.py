@@ -1,4 +1,4 @@
-"""A job over items: on one of the engines, with progress, results in order."""
+"""Runs a job over items on any engine, with a progress line and results in order."""
 
 import contextlib
 import itertools
@@ -13,10 +13,8 @@ from voxtrait.batch.where import Jobs, Where, default_jobs
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-CHUNK: Final = (
-    8  # items handed to a worker at a time: long enough to hide the hand-over, short enough for a smooth progress line
-)
-CLUSTER_CHUNK: Final = 32  # the same for a cluster's worker, which is asked over a network
+CHUNK: Final = 8  # items per chunk: enough to hide the transfer, few enough for a smooth progress line
+CLUSTER_CHUNK: Final = 32  # items per chunk on a cluster, because of the network
 
 
 def run(
@@ -32,14 +30,17 @@ def run(
     """Run a job over items, in processes, and yield the results in order.
 
     Args:
-        job: picklable; called once an item, and again where a worker died.
-        items: what to work on; an iterator is read as the work goes on.
-        total: how many items an iterator has, if that is known.
-        jobs: processes, 1 works in this process; or a :class:`Where`.
-        on_crash: makes the result for an item whose worker died again and again (a decoder that crashed, memory that
-            ran out) or took longer than the timeout, from the item and a reason.
-        label: shown before a progress line with rate and time left on standard error; ``None`` shows nothing.
-        unit: what an item is called in the progress line.
+        job: picklable function; called once per item, and again after a worker died.
+        items: items to process; an iterator is read gradually.
+        total: number of items of an iterator, if known.
+        jobs: number of processes, where 1 means this process; or a :class:`~voxtrait.batch.Where`.
+        on_crash: function that makes the result of an item, from the item and a reason, if its worker died in every
+            attempt (crash of a decoder, out of memory) or exceeded the timeout.
+        label: label of the progress line with rate and time left on standard error; ``None`` shows no progress.
+        unit: name of an item in the progress line.
+
+    Yields:
+        One result per item, in order.
 
     Raises:
         OptionError: if ``jobs`` is less than 1.
@@ -66,7 +67,7 @@ def _results(
     if total == 0:
         return
     size = CHUNK if where.engine == "local" else CLUSTER_CHUNK
-    # chunks are cut when their turn comes: items may be a table's rows, which cost nothing before
+    # chunks are cut on demand, because items may be lazy rows of a table
     rest = iter(items)
     chunks = iter(lambda: list(itertools.islice(rest, size)), [])
     count = sys.maxsize if total is None else -(-total // size)
@@ -103,14 +104,14 @@ def _in_processes(
 def progress(
     results: Iterable[Result], total: int | None, label: str | None, unit: str = "file"
 ) -> Generator[Result, None, None]:
-    """Pass results through, with a progress line on standard error (rate and time left) where ``label`` is given."""
+    """Yield results unchanged, with a progress line (rate and time left) on standard error if ``label`` is given."""
     from tqdm import tqdm
 
-    every = 0.1 if sys.stderr.isatty() else 10.0  # a log file gets a line now and then, a terminal a moving one
+    every = 0.1 if sys.stderr.isatty() else 10.0  # seconds between updates: fewer lines in a log file
     quiet = label is None
     with tqdm(
         total=total, desc=label, unit=unit, disable=quiet, mininterval=every, file=sys.stderr, dynamic_ncols=True
     ) as bar:
         for result in results:
-            bar.update()  # before handing over: who takes the last result may not come back
+            bar.update()  # before the yield: the consumer may stop after the last result
             yield result

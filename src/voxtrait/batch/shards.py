@@ -1,4 +1,4 @@
-"""A job's results as Parquet shards in a folder: a killed run goes on where it was, two runs at once are refused."""
+"""Stores a job's results as Parquet shards: killed runs are resumed, simultaneous runs in a folder are refused."""
 
 import contextlib
 import hashlib
@@ -18,9 +18,9 @@ from voxtrait.batch.running import Item, Result, run
 from voxtrait.batch.where import Jobs
 from voxtrait.errors import OptionError
 
-SHARD: Final = 500  # items a shard: what a killed run loses at most
+SHARD: Final = 500  # items per shard, the maximum loss of a killed run
 LOCK: Final = ".running"
-_ours: set[tuple[str, int]] = set()  # folders that a thread of this process has claimed
+_ours: set[tuple[str, int]] = set()  # folders claimed by threads of this process
 
 
 def run_sharded(
@@ -36,28 +36,40 @@ def run_sharded(
     label: str | None = None,
     unit: str = "file",
 ) -> list[Path]:
-    """Run a job over items and keep its results as Parquet shards; a killed run goes on where it was.
+    """Run a job over items, and store its results as Parquet shards; a killed run is resumed.
 
-    A shard's name holds a hash of its items (name, size and time of change of a file) and of the settings, so that
-    results of other inputs or other settings are never taken for these. Shards depend on the order of the items and
-    not on ``jobs``, and each appears by an atomic rename. Shards of an earlier run that fit no more are removed.
+    The name of a shard contains a hash of its items (name, size and modification time of a file) and of the settings,
+    so that results of other inputs or settings are never reused. Shards depend on the order of the items but not on
+    ``jobs``. Each is written atomically. Shards of an earlier run that no longer match are removed.
 
     Args:
-        job: as for :func:`run`.
-        items: what to work on, always in the same order: paths, or ``BytesIO`` with the bytes of a file.
-        folder: of the shards; it is made, and belongs to this function alone. It may be a URL; two runs into
-            that one do the same work twice.
-        row: makes a row of the table out of a result; called for the results of this run, in order.
-        schema: of the table, a Polars type a column.
-        settings: everything beside the items that the results depend on.
-        jobs: as for :func:`run`, and so are the rest.
+        job: as for :func:`voxtrait.batch.run`.
+        items: items in a reproducible order: paths, or ``BytesIO`` with the bytes of a file.
+        folder: folder of the shards, which is created and used only by this function. It may be a URL; two
+            simultaneous runs with the same URL both do all of the work.
+        row: function that makes a row of the table from a result; called for the results of this run, in order.
+        schema: Polars type of each column of the table.
+        settings: everything else that the results depend on.
+        jobs: as for :func:`voxtrait.batch.run`.
+        on_crash: as for :func:`voxtrait.batch.run`.
+        label: as for :func:`voxtrait.batch.run`.
+        unit: as for :func:`voxtrait.batch.run`.
 
     Returns:
-        The shards in order, all of them: together one row an item. In a folder behind a URL, their URLs.
+        The paths of all shards in order, or their URLs; together they have one row per item.
 
     Raises:
         OptionError: if another run is writing to the folder.
-        OutputError: if a shard cannot be written; those before it stay.
+        OutputError: if a shard cannot be written; earlier shards are kept.
+
+    Examples:
+        >>> import tempfile
+        >>> import polars as pl
+        >>> how = {"row": lambda size: {"size": size}, "schema": {"size": pl.Int64}, "settings": "1"}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     shards = run_sharded(len, ["a", "bc"], folder, on_crash=lambda item, why: 0, **how)
+        ...     pl.read_parquet(shards)["size"].to_list()
+        [1, 2]
     """
     import polars as pl
 
@@ -82,7 +94,7 @@ def run_sharded(
 
 
 def parts_of(out: str | os.PathLike[str]) -> str:
-    """Name the folder for the shards of an output file: hidden, beside it, the same in every run.
+    """Return the folder for the shards of an output file: hidden, beside the file, the same in every run.
 
     Examples:
         >>> parts_of("tables/out.csv"), parts_of("s3://bucket/out.csv")
@@ -98,7 +110,7 @@ def parts_of(out: str | os.PathLike[str]) -> str:
 
 
 def _there(folder: str | os.PathLike[str]) -> set[str]:
-    """List the names in a folder of shards; behind a URL it need not exist."""
+    """Return the names in a folder of shards; a folder behind a URL may not exist."""
     if storage.is_url(folder):
         storage.check_writable(folder)
         return set(storage.listing(folder))
@@ -107,15 +119,14 @@ def _there(folder: str | os.PathLike[str]) -> set[str]:
 
 @contextlib.contextmanager
 def claimed(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold a folder for this process alone, and make it if need be; one behind a URL is nobody's.
+    """Claim a folder for this process, and create it if needed; a folder behind a URL is not claimed.
 
-    The claim is the system's own lock on a file in it, so it ends with the process, however that ends; the file names
-    who holds it. Where a disk or a system knows no such locks, nothing is claimed. A folder may be claimed again by the
-    thread that holds it.
+    The claim is a system lock on a file in the folder, so it always ends with the process; the file names the process.
+    On disks or systems without such locks, nothing is claimed. The thread with the claim may claim the folder again.
 
     Raises:
-        OptionError: if another process holds it, or another thread of this one.
-        OutputError: if the folder cannot be made.
+        OptionError: if another process or another thread has claimed the folder.
+        OutputError: if the folder cannot be created.
 
     Examples:
         >>> import tempfile
@@ -144,7 +155,7 @@ def claimed(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _lock(file: Path) -> int | None:
-    """Take the lock. Return the descriptor whose closing releases it, or ``None`` if there are no locks."""
+    """Take the lock, and return the descriptor whose closing releases it, or ``None`` if locks are not supported."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -153,7 +164,7 @@ def _lock(file: Path) -> int | None:
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             opened = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # who held it has removed the whole folder in between
+        except FileNotFoundError:  # the previous holder has removed the whole folder
             continue
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -165,13 +176,12 @@ def _lock(file: Path) -> int | None:
             who = os.read(opened, 200).decode(errors="replace") or "another process"
             os.close(opened)
             raise OptionError(
-                f"{who} is writing to {storage.text_of(file.parent)} at this moment: wait for it, stop it, or use "
-                "another output"
+                f"{who} is writing to {storage.text_of(file.parent)}. Wait for it, stop it, or use another output."
             ) from None
         except OSError:  # a disk without locks
             os.close(opened)
             return None
-        os.close(opened)  # who held it has removed it in between: the next one is ours, or somebody's
+        os.close(opened)  # the previous holder has removed the file: try again with a new one
 
 
 def _fingerprint(items: Sequence[Any], settings: str) -> str:

@@ -1,4 +1,4 @@
-"""Where a job runs: processes of this machine, or a cluster's workers."""
+"""Settings for where a job runs: engine, address, number of processes, timeout."""
 
 import dataclasses
 import os
@@ -7,12 +7,12 @@ from typing import Final, TypeAlias
 from voxtrait.errors import OptionError, require
 
 ENGINES: Final = ("local", "ray", "dask")
-PATIENCE_S: Final = 600.0  # seconds that an item may take, unless the user says otherwise
+PATIENCE_S: Final = 600.0  # default timeout of an item, in seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class Where:
-    """Where a job runs, and how long an item may take there.
+    """Engine, address, number of processes and timeout of a job.
 
     Attributes:
         engine: ``local`` for processes of this machine, ``ray`` or ``dask`` for workers of such a cluster.
@@ -24,7 +24,7 @@ class Where:
             timeout, because another process would take longer to start than to work.
 
     Raises:
-        OptionError: if a value is out of its range.
+        OptionError: if a value is out of range.
 
     Examples:
         >>> Where(jobs=2)
@@ -39,26 +39,26 @@ class Where:
 
     def __post_init__(self) -> None:
         if self.engine not in ENGINES:
-            raise OptionError(f"got the engine {self.engine!r}, expected one of {', '.join(ENGINES)}")
+            raise OptionError(f"Unknown engine {self.engine!r}. Expected one of {', '.join(ENGINES)}.")
         if self.engine == "local" and self.address is not None:
             raise OptionError(
-                f"got the address {self.address} without a cluster, expected --engine ray or dask with it"
+                f"Got the address {self.address} without a cluster engine. Add --engine ray or --engine dask."
             )
         if self.jobs is not None and self.jobs < 1:
-            raise OptionError(f"got {self.jobs} jobs, expected 1 or more")
+            raise OptionError(f"Got {self.jobs} jobs. Expected 1 or more.")
         if self.timeout is not None and not 0 < self.timeout < float("inf"):
-            raise OptionError(f"got a timeout of {self.timeout} s, expected more than 0")
+            raise OptionError(f"Got a timeout of {self.timeout} s. Expected more than 0.")
 
 
 Jobs: TypeAlias = int | Where
-"""A number of processes of this machine, or a full description of where a job runs."""
+"""A number of processes on this machine, or a :class:`~voxtrait.batch.Where`."""
 
 
 def require_engine(engine: str) -> None:
-    """Check that the packages of an engine are installed, before any work is done.
+    """Check that the packages of an engine are installed.
 
     Raises:
-        MissingExtraError: if one of them is missing.
+        MissingExtraError: if a package is missing.
 
     Examples:
         >>> require_engine("local")
@@ -68,5 +68,5 @@ def require_engine(engine: str) -> None:
 
 
 def default_jobs() -> int:
-    """Give the number of processes that this machine can use: its cores, as far as this process may run on them."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,9 +1,9 @@
-"""A process that works chunks of items and sends each result as it is done, so that its owner always knows where it is.
+"""Worker process: processes chunks of items and sends each result as soon as it is ready.
 
-Between owner and worker: the owner sends the job once, as bytes, then chunks, lists of items; the worker sends
-``(READY, None)`` when it holds the job, then ``(DONE, result)`` an item, or ``(FAILED, error)``, after which its owner
-ends it. A job may also send parts of its result: ``(PART, value)`` each, to which the owner replies with True, or with
-False if it wants no more.
+Protocol: the owner sends the job once, as bytes, and then chunks, which are lists of items. The worker sends
+``(READY, None)`` when it has the job, then ``(DONE, result)`` for each item, or ``(FAILED, error)``, after which the
+owner ends it. A job may also send parts of its result: ``(PART, value)`` each. The owner replies with ``True``, or with
+``False`` to stop the job.
 """
 
 import contextlib
@@ -29,43 +29,43 @@ PART: Final = 3
 
 
 class UnwantedError(Exception):
-    """The owner of a worker wants no more parts of a result."""
+    """The owner of a worker needs no more parts of a result."""
 
 
 class Worker:
-    """A worker process, seen from its owner.
+    """Handle of a worker process for its owner.
 
     Args:
-        job: pickled; what to do with an item.
-        bare: do not let the process import the script that this one runs: nothing of it is needed inside a cluster's
-            worker, whose script is the cluster's own.
-        parts: give the job a second argument: a function that sends a part of the result and waits until it is taken.
-            It raises :class:`UnwantedError` if the owner wants no more.
+        job: pickled job.
+        bare: whether to prevent the worker from importing the main script of this process. A cluster's worker does not
+            need it, because its main script belongs to the cluster.
+        parts: whether to call the job with a second argument: a function that sends a part of the result and waits for
+            the reply. It raises :class:`UnwantedError` if the owner needs no more parts.
     """
 
     def __init__(self, job: bytes, *, bare: bool = False, parts: bool = False) -> None:
-        # spawn, not fork: Polars and ONNX Runtime hold threads and locks that a forked child would inherit dead.
+        # spawn, not fork: a forked child would inherit dead threads and locks of Polars and ONNX Runtime.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(theirs, parts), daemon=True)
         with _without_script() if bare else contextlib.nullcontext():
             self.process.start()
-        theirs.close()  # so that the end of the process ends what can be read here
-        with contextlib.suppress(OSError):  # it is dead already: the next :meth:`take` reports that
+        theirs.close()  # so that reading ends when the process ends
+        with contextlib.suppress(OSError):  # the process is dead already: the next :meth:`take` reports it
             self.connection.send_bytes(job)
 
     def give(self, items: Sequence[Any]) -> None:
-        """Hand a chunk over; if the process is dead, the next :meth:`take` reports that."""
+        """Send a chunk; if the process is dead, the next :meth:`take` reports it."""
         with contextlib.suppress(OSError):
             self.connection.send(items)
 
     def reply(self, go_on: bool) -> None:
-        """Reply to a part: whether the job may go on."""
+        """Reply to a part: whether the job may continue."""
         with contextlib.suppress(OSError):
             self.connection.send(go_on)
 
     def take(self) -> tuple[int, Any] | None:
-        """Wait for the next message; ``None`` means that the process is dead."""
+        """Return the next message, or ``None`` if the process is dead."""
         try:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
@@ -73,18 +73,18 @@ class Worker:
         return kind, value
 
     def kill(self) -> int | None:
-        """End the process at once, and give its exit status."""
+        """Kill the process, and return its exit status."""
         self.process.kill()
         self.process.join()
         self.connection.close()
         return self.process.exitcode
 
     def stop(self) -> None:
-        """Let the process end after the item that it works on: :meth:`join` waits for that."""
+        """Ask the process to end after its current item; :meth:`join` waits for the end."""
         self.connection.close()
 
     def join(self, seconds: float) -> None:
-        """Wait for the end of a process after :meth:`stop`, and kill it when it takes longer."""
+        """Wait for the end of the process after :meth:`stop`, and kill it after ``seconds``."""
         self.process.join(max(0.0, seconds))
         if self.process.is_alive():
             self.process.kill()
@@ -93,7 +93,7 @@ class Worker:
 
 @contextlib.contextmanager
 def _without_script() -> Iterator[None]:
-    """Hide what ``multiprocessing`` would import into a new process as its main module."""
+    """Hide the main module, which ``multiprocessing`` would import into a new process."""
     main = sys.modules["__main__"]
     hidden = {name: main.__dict__.pop(name, None) for name in ("__file__", "__spec__")}
     main.__spec__ = None
@@ -108,11 +108,11 @@ def _work(connection: Connection, parts: bool = False) -> None:
     import signal
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which stops the workers between items
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which then stops the workers between items
     silence_decoders()
-    if not sys.warnoptions:  # a worker's standard error is the progress line's, and NumPy's warnings are not results
+    if not sys.warnoptions:  # NumPy's warnings would disturb the progress line on standard error
         warnings.simplefilter("ignore")
-    with contextlib.suppress(EOFError, OSError):  # the owner wants no more
+    with contextlib.suppress(EOFError, OSError):  # the owner has closed the connection
         received = connection.recv_bytes()
         try:
             job: Callable[..., Any] = pickle.loads(received)
@@ -139,18 +139,18 @@ def _send_part(connection: Connection, value: Any) -> None:
 
 
 def _send_error(connection: Connection, error: Exception) -> None:
-    """Send an error of the job's own, with where it came from."""
+    """Send an error of the job, with its traceback."""
     error.add_note("".join(traceback.format_exception(error)))
     try:
         message = pickle.dumps((FAILED, error))
-        pickle.loads(message)  # some errors can be pickled and not read again
+        pickle.loads(message)  # some errors can be pickled but not unpickled
     except Exception:
-        message = pickle.dumps((FAILED, WorkerError(f"the job failed: {type(error).__name__}: {error}")))
+        message = pickle.dumps((FAILED, WorkerError(f"The job failed: {type(error).__name__}: {error}")))
     connection.send_bytes(message)
 
 
 def _end_with_parent() -> None:
-    """End this worker when its parent is gone, in the middle of an item too."""
+    """End this worker when its parent has ended, even during an item."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -158,13 +158,13 @@ def _end_with_parent() -> None:
 
 
 def silence_decoders() -> None:
-    """Send what C libraries write to standard error nowhere, and keep Python's own.
+    """Discard what C libraries write to standard error, and keep Python's output.
 
-    mpg123 prints notes about every damaged mp3 there, which would run through the progress line; the same file is
-    reported in a row of its own.
+    mpg123 prints notes about every damaged mp3, which would disturb the progress line. The file has an error row
+    anyway.
     """
     with contextlib.suppress(OSError, ValueError):
-        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"  # what the terminal, or the user, expects
+        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"  # of the terminal or PYTHONIOENCODING
         kept = os.dup(2)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)

@@ -1,17 +1,17 @@
-"""The only mel code: a signal becomes a spectrogram, and that a picture or windows, the input of a network.
+"""Features: signal → mel spectrogram → image or windows, the input of a network. The only mel code in the package.
 
-``FrontEnd`` holds every parameter and is stored in a bundle, so that training and inference cannot drift apart.
-The steps, each public::
+:class:`~voxtrait.features.FrontEnd` has all parameters and is stored in the bundle, so that training and prediction
+always use the same ones. Each step is public::
 
     signal (samples,) ── mel_power ──► (n_mels, frames) ── log_mel ──► dB
                                         │      └── windows ──► float32 (n, columns, n_mels)
                                         └── picture ──► uint8 (height, width) ── network_input ──► float32 (1, h, w)
                                                               └── encode_png / decode_png: PNG, lossless
 
-Apart from that, :mod:`~voxtrait.features.pitch` estimates the pitch of a voice.
+:mod:`voxtrait.features.pitch` estimates the pitch of a voice.
 
-Frame ``i`` of a spectrogram is centred on sample ``i × hop_length``, with zeros outside the signal, or starts at it.
-Power is scaled so that a full-scale sine has 0 dB in its bin, whatever the window. Mel scales: Slaney, "Auditory
+Frame ``i`` of a spectrogram is centred on sample ``i × hop_length``, with zeros outside the signal, or starts at that
+sample. Power is scaled so that a full-scale sine has 0 dB in its bin for every window. Mel scales: Slaney, "Auditory
 Toolbox" (Interval TR 1998-010), and HTK (Young et al., The HTK Book): 2595 log10(1 + f/700).
 """
 

@@ -1,4 +1,4 @@
-"""Mel spectrograms as pictures: drawn, stored as PNG, read back, and made into the input array of a network."""
+"""Mel-spectrogram images: draws them, writes and reads PNG files, and converts them to network inputs."""
 
 import struct
 import warnings
@@ -15,7 +15,7 @@ from voxtrait.features.front_end import PICTURE_FITS, PICTURE_SIZE, Fit, FrontEn
 from voxtrait.features.spectrum import LOUDEST, Array, mel_power
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
-"""What Pillow raises for files that are damaged."""
+"""Errors that Pillow raises for damaged files."""
 
 Picture = npt.NDArray[np.uint8]
 
@@ -28,25 +28,25 @@ def picture(
     fit: Fit = "middle",
     front_end: FrontEnd | None = None,
 ) -> Picture:
-    """Draw a mel spectrogram: grey, no axes, no scale, not one pixel of border, low frequencies at the bottom.
+    """Draw a mel spectrogram as a grey image without axes or border, with low frequencies at the bottom.
 
-    Louder is brighter: black is ``floor_db`` and white ``ceiling_db`` in every picture, so two pictures compare. One
-    column is one hop: a longer clip is cut to its middle and a shorter one is in the middle of black, so that no
-    duration shows; ``fit="stretch"`` makes the whole clip fill the width, as the diary did.
+    Louder is brighter: black is ``floor_db`` and white is ``ceiling_db`` in every image, so images are comparable. With
+    ``fit="middle"`` a column is one hop: a longer clip is cut to its middle, and a shorter one is centred between black
+    columns, so that the image does not show the duration. With ``fit="stretch"`` the whole clip fills the width.
 
     Args:
-        signal: ``(samples,)`` or ``(channels, samples)``, in [-1, 1].
-        sampling_rate: of the signal, in Hz.
+        signal: ``(samples,)`` or ``(channels, samples)``, floats in [-1, 1] or integers.
+        sampling_rate: sampling rate of the signal, in Hz.
         size: width and height in pixels.
         fit: ``middle`` or ``stretch``.
-        front_end: all parameters at once, instead of ``size`` and ``fit``.
+        front_end: all parameters, instead of ``size`` and ``fit``.
 
     Returns:
         ``(height, width)``, uint8; row 0 is the highest band.
 
     Raises:
-        OptionError: if the front end is one of windows.
-        SignalError: if the array is no signal.
+        OptionError: if the front end makes windows instead of images.
+        SignalError: if the array is not a valid signal.
 
     Examples:
         >>> import numpy as np
@@ -56,7 +56,7 @@ def picture(
     """
     front_end = front_end or picture_front_end(size, fit=fit)
     if front_end.fit not in PICTURE_FITS:
-        raise OptionError(f"got a front end with fit {front_end.fit!r}, expected one of {', '.join(PICTURE_FITS)}")
+        raise OptionError(f"Got a front end with fit {front_end.fit!r}. Expected one of {', '.join(PICTURE_FITS)}.")
     mono = np.clip(to_mono(check_signal(signal, whole=True)), -LOUDEST, LOUDEST)
     mono = resample(mono, sampling_rate, front_end.sampling_rate)
     columns, hop = front_end.columns, front_end.hop_length
@@ -74,7 +74,14 @@ def picture(
 
 
 def greys(power: Array, front_end: FrontEnd) -> Picture:
-    """Turn mel powers of any shape into levels of grey: black is ``floor_db`` and white ``ceiling_db``.
+    """Convert mel powers to grey levels: black (0) is ``floor_db`` and white (255) is ``ceiling_db``.
+
+    Args:
+        power: linear power, float32, of any shape.
+        front_end: front end with ``floor_db`` and ``ceiling_db``.
+
+    Returns:
+        Grey levels of the same shape, uint8.
 
     Examples:
         >>> greys(np.array([1e-12, 10**-5.5, 1.0], np.float32), FrontEnd()).tolist()
@@ -86,18 +93,18 @@ def greys(power: Array, front_end: FrontEnd) -> Picture:
 
 
 def network_input(drawn: Picture, front_end: FrontEnd) -> Array:
-    """Turn a picture into the input array of a network.
+    """Convert an image to the input array of a network.
 
     Args:
-        drawn: ``(height, width)``, uint8, as :func:`picture` or :func:`decode_png` return it.
-        front_end: has the expected size and the shrink factor.
+        drawn: ``(height, width)``, uint8, as :func:`picture` or :func:`decode_png` returns it.
+        front_end: front end with the expected size and the shrink factor.
 
     Returns:
         ``(1, height / shrink, width / shrink)``, float32 in [0, 1]; each value is the mean of ``shrink × shrink``
         pixels.
 
     Raises:
-        OptionError: if the picture has another size than the front end's.
+        OptionError: if the size of the image differs from that of the front end.
 
     Examples:
         >>> import numpy as np
@@ -107,14 +114,17 @@ def network_input(drawn: Picture, front_end: FrontEnd) -> Array:
     """
     height, width = front_end.n_mels, front_end.columns
     if drawn.shape != (height, width) or drawn.dtype != np.uint8:
-        raise OptionError(f"got a picture of {drawn.shape} {drawn.dtype}, expected ({height}, {width}) uint8")
+        raise OptionError(f"Got an image of {drawn.shape} {drawn.dtype}. Expected ({height}, {width}) uint8.")
     s = front_end.shrink
     small: Array = drawn.reshape(height // s, s, width // s, s).mean(axis=(1, 3), dtype=np.float32)
     return small[None] / np.float32(255)
 
 
 def encode_png(drawn: Picture) -> bytes:
-    """Write a picture as a grey 8-bit PNG (ISO/IEC 15948); the same picture gives the same bytes.
+    """Encode an image as a grey 8-bit PNG (ISO/IEC 15948); equal images give equal bytes.
+
+    Args:
+        drawn: ``(height, width)``, uint8.
 
     Examples:
         >>> import numpy as np
@@ -122,8 +132,8 @@ def encode_png(drawn: Picture) -> bytes:
         >>> decode_png(encode_png(drawn)).tolist()
         [[0, 1, 2], [3, 4, 5]]
     """
-    # not Pillow, whose search for the best filter of each row takes as long as all the rest of a picture; differences
-    # to the row above (filter 2) in run lengths are a third as slow and 10 % larger, measured on pictures of speech
+    # not Pillow: its search for the best filter of each row takes as long as all other steps of an image. Filter 2
+    # (difference to the row above) with run lengths takes a third of the time and 10 % more bytes, measured on speech
     height, width = drawn.shape
     rows = np.full((height, 1 + width), 2, dtype=np.uint8)
     rows[0, 1:] = drawn[0]
@@ -140,23 +150,28 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def decode_png(data: bytes) -> Picture:
-    """Read a picture back from a PNG of any colour type: ``(height, width)``, uint8.
+    """Decode a PNG of any colour type, or a JPEG, to ``(height, width)``, uint8.
 
     Raises:
-        DecodeError: if the bytes are no picture.
+        DecodeError: if the bytes are not a readable image.
+
+    Examples:
+        >>> import numpy as np
+        >>> decode_png(encode_png(np.full((2, 3), 7, np.uint8))).tolist()
+        [[7, 7, 7], [7, 7, 7]]
     """
     from PIL import Image, UnidentifiedImageError
 
     if not data:
-        raise DecodeError("not a picture: it is empty (0 bytes)")
+        raise DecodeError("not an image: it is empty (0 bytes)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(BytesIO(data)) as image:
                 return np.asarray(image.convert("L"), dtype=np.uint8)
-    except UnidentifiedImageError:  # whose own text names an object in memory
-        raise DecodeError("not a picture that can be read: expected PNG or JPEG") from None
+    except UnidentifiedImageError:  # its own text names an object in memory
+        raise DecodeError("not a readable image. Expected PNG or JPEG") from None
     except _BROKEN as error:
-        raise DecodeError(f"not a picture that can be read: it is damaged ({error})") from None
+        raise DecodeError(f"not a readable image: it is damaged ({error})") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise DecodeError("not a picture that can be read: it has too many pixels") from None
+        raise DecodeError("not a readable image: it has too many pixels") from None

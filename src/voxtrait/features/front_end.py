@@ -1,4 +1,4 @@
-"""The parameters of a spectrogram, in one place, and the front ends of pictures and of the speaker encoder."""
+"""Parameters of a spectrogram, and the front ends of spectrogram images and of the speaker encoder."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from voxtrait.errors import BundleError, OptionError
 
 Fit = Literal["middle", "stretch"]
 
-PICTURE_SIZE: Final = (432, 288)  # width, height in pixels: the diary's, 6 × 4 inches at 72 dots per inch
+PICTURE_SIZE: Final = (432, 288)  # width, height in pixels: 6 × 4 inches at 72 dots per inch
 PICTURE_FITS: Final = ("middle", "stretch")
 FITS: Final = (*PICTURE_FITS, "windows")
 CHOICES: Final = {
@@ -21,16 +21,23 @@ CHOICES: Final = {
     "frames": ("centred", "inside"),
 }
 ADDED: Final = (("window", "triangles", "frames", "dc_removed", "pre_emphasis", "mean_removed"), ("chosen_from",))
-"""Keys that older front ends lack, in the order in which they were added: those of format 2 lack both groups, those of
-voxtrait-base 2.0 the last one. Their defaults are how those front ends work."""
+"""Keys that older front ends lack, in the order of their addition: front ends of format 2 lack both groups, that of
+voxtrait-base 2.0 lacks the last one. The defaults match those front ends."""
 
 
 @dataclasses.dataclass(frozen=True)
 class FrontEnd:
-    """Everything that decides how a signal becomes a spectrogram.
+    """All parameters that determine how a signal becomes a spectrogram.
 
-    The defaults are those of the diary's pictures: 64 ms windows resolve the harmonics of a low voice, and 432
-    columns of 10 ms hold 4.3 s.
+    The defaults are those of the spectrogram images: 64 ms windows resolve the harmonics of a low voice, and 432
+    columns of 10 ms cover 4.3 s.
+
+    Raises:
+        OptionError: if a value is out of range.
+
+    Examples:
+        >>> FrontEnd(shrink=3).input_shape
+        (1, 96, 144)
     """
 
     #: Sampling rate, in Hz.
@@ -88,32 +95,32 @@ class FrontEnd:
     shrink: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse parameters that make no spectrogram."""
+        """Check the parameters."""
         if not 0 < self.window_length <= self.n_fft or self.hop_length < 1 or self.n_mels < 1 or self.columns < 1:
             raise OptionError(
-                f"got {self}, expected 0 < window_length <= n_fft and positive hop_length, n_mels, columns"
+                f"Got {self}. Expected 0 < window_length <= n_fft and positive hop_length, n_mels, columns."
             )
         if not 0 <= self.f_min < self.f_max <= self.sampling_rate / 2:
             raise OptionError(
-                f"got f_min {self.f_min} and f_max {self.f_max} Hz, expected 0 <= f_min < f_max <= half the rate"
+                f"Got f_min {self.f_min} and f_max {self.f_max} Hz. Expected 0 <= f_min < f_max <= half the rate."
             )
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
-                raise OptionError(f"got {name} {getattr(self, name)!r}, expected one of {', '.join(known)}")
+                raise OptionError(f"Got {name} {getattr(self, name)!r}. Expected one of {', '.join(known)}.")
         if not 0 <= self.pre_emphasis < 1:
-            raise OptionError(f"got pre_emphasis {self.pre_emphasis}, expected 0 to below 1")
+            raise OptionError(f"Got pre_emphasis {self.pre_emphasis}. Expected 0 or more and less than 1.")
         if self.shrink < 1 or self.n_mels % self.shrink or self.columns % self.shrink:
-            raise OptionError(f"got shrink {self.shrink}, expected a divisor of {self.columns} and of {self.n_mels}")
+            raise OptionError(f"Got shrink {self.shrink}. Expected a divisor of {self.columns} and of {self.n_mels}.")
         if self.fit == "windows" and self.shrink != 1:
-            raise OptionError(f"got shrink {self.shrink} for windows, expected 1: only pictures are shrunk")
+            raise OptionError(f"Got shrink {self.shrink} for windows. Expected 1: only images are shrunk.")
         if self.chosen_from and (self.fit != "windows" or self.chosen_from < self.columns):
             raise OptionError(
-                f"got chosen_from {self.chosen_from} with {self.columns} columns and fit {self.fit!r}, expected 0, or "
-                "at least as many frames as a window has"
+                f"Got chosen_from {self.chosen_from} with {self.columns} columns and fit {self.fit!r}. Expected 0, or "
+                "for windows at least as many frames as columns."
             )
         if not self.floor_db < self.ceiling_db:
             raise OptionError(
-                f"got a range of {self.floor_db} to {self.ceiling_db} dB, expected the floor below the ceiling"
+                f"Got a range of {self.floor_db} to {self.ceiling_db} dB. Expected the floor below the ceiling."
             )
 
     @property
@@ -124,18 +131,22 @@ class FrontEnd:
         return 1, self.n_mels // self.shrink, self.columns // self.shrink
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameters as JSON-ready values."""
+        """Return the parameters as values that JSON can store."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "FrontEnd":
-        """Rebuild a front end; a key too many or too few is an error, for a silent default would skew every prediction.
+        """Rebuild a front end from the result of :meth:`to_dict`.
 
-        A front end that lacks all keys of a group of ``ADDED`` was written before they existed, and gets their
-        defaults.
+        A missing or unknown key is an error, because a silent default would make every prediction wrong. A front end
+        that lacks all keys of a later group (``ADDED``) gets their defaults.
 
         Raises:
-            BundleError: if the keys are not exactly the fields.
+            BundleError: if a key is missing or unknown.
+
+        Examples:
+            >>> FrontEnd.from_dict(FrontEnd().to_dict()) == FrontEnd()
+            True
         """
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         fields = set(defaults)
@@ -145,7 +156,7 @@ class FrontEnd:
         if set(values) != fields:
             missing, unknown = sorted(fields - set(values)), sorted(set(values) - fields)
             raise BundleError(
-                f"the front end lacks {missing} and has unknown {unknown}: expected exactly {sorted(fields)}"
+                f"The front end lacks the keys {missing} and has the unknown keys {unknown}. Expected {sorted(fields)}."
             )
         return cls(**values)
 
@@ -153,37 +164,41 @@ class FrontEnd:
 def picture_front_end(
     size: tuple[int, int] = PICTURE_SIZE, *, fit: Fit = "middle", base: FrontEnd | None = None
 ) -> FrontEnd:
-    """Give the front end of pictures of a size: a row is a mel band, a column one hop.
+    """Return the front end of images of a size: a row is a mel band, a column is one hop.
 
     Args:
         size: width and height in pixels.
-        fit: see :class:`FrontEnd`.
-        base: the front end whose other parameters are kept.
+        fit: ``middle`` or ``stretch``; see :class:`FrontEnd`.
+        base: front end that gives all other parameters; ``None`` for the defaults.
 
     Raises:
-        OptionError: if a side is not between 8 and 4096 pixels, or ``fit`` is no way to draw a picture.
+        OptionError: if a side is not between 8 and 4096 pixels, or ``fit`` is unknown.
+
+    Examples:
+        >>> picture_front_end((216, 144)).input_shape
+        (1, 144, 216)
     """
     width, height = size
     if fit not in PICTURE_FITS:
-        raise OptionError(f"got fit {fit!r}, expected one of {', '.join(PICTURE_FITS)}")
+        raise OptionError(f"Got fit {fit!r}. Expected one of {', '.join(PICTURE_FITS)}.")
     if not (8 <= width <= 4096 and 8 <= height <= 4096):
-        raise OptionError(f"got a size of {width}×{height}, expected a width and a height of 8 to 4096 pixels")
+        raise OptionError(f"Got a size of {width}×{height}. Expected a width and a height of 8 to 4096 pixels.")
     base = base or FrontEnd()
     n_fft = base.n_fft
-    while height > n_fft / 7:  # narrower bands than bins would leave rows empty
+    while height > n_fft / 7:  # bands narrower than bins would make empty rows
         n_fft *= 2
     return dataclasses.replace(base, columns=width, n_mels=height, n_fft=n_fft, fit=fit)
 
 
 def kaldi_front_end(columns: int, *, chosen_from: int = 0, hop_length: int = 160) -> FrontEnd:
-    """Give the front end of CAM++: Kaldi's filter bank of 80 bands, in windows of at most ``columns`` frames.
+    """Return the front end of CAM++: Kaldi's filter bank of 80 bands, in windows of at most ``columns`` frames.
 
     It is ``fbank`` of Kaldi (Povey et al., "The Kaldi speech recognition toolkit", ASRU 2011) without dither. The
-    signal, in [-1, 1], is brought to -25 dBFS first. The mean of each band is subtracted at the end: the mean over the
-    signal, or, with ``chosen_from``, over each window.
+    signal is first scaled to -25 dBFS. At the end, the mean of each band is subtracted: over the signal, or with
+    ``chosen_from`` over each window.
 
     Args:
-        columns: most frames of a window.
+        columns: maximum frames of a window.
         chosen_from: see :class:`FrontEnd`.
         hop_length: samples between frames, at 16 kHz; 160 is Kaldi's.
 

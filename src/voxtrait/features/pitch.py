@@ -1,11 +1,11 @@
 """Pitch: the fundamental frequency of a voice, frame by frame.
 
-After P. Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a
-sampled sound", Proc. Inst. Phon. Sci. Amsterdam 17, 1993: the autocorrelation of each Hanning-windowed frame is divided
-by that of the window. Its peaks between :data:`LOWEST_HZ` and :data:`HIGHEST_HZ`, refined by a parabola, are the
-frame's candidates, beside that of being unvoiced (steps 2 and 3). :func:`frame_pitches` takes the strongest candidate
-of each frame; :func:`pitch_contour` takes the best path through the candidates of all frames (step 4), which corrects
-octave errors.
+The method is that of P. Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
+ratio of a sampled sound", Proc. Inst. Phon. Sci. Amsterdam 17, 1993. The autocorrelation of each Hanning-windowed frame
+is divided by that of the window. Its peaks between ``LOWEST_HZ`` and ``HIGHEST_HZ``, refined by a parabola, are the
+candidates of the frame, in addition to "unvoiced" (steps 2 and 3). :func:`frame_pitches` selects the strongest
+candidate of each frame. :func:`pitch_contour` selects the best path through the candidates of all frames (step 4),
+which corrects octave errors.
 """
 
 from collections.abc import Iterator
@@ -21,34 +21,34 @@ Array = npt.NDArray[np.float32]
 
 LOWEST_HZ: Final = 60.0
 HIGHEST_HZ: Final = 400.0
-WINDOW: Final = 3 * int(SAMPLING_RATE / LOWEST_HZ)  # samples: three periods of the lowest pitch, as in Boersma's text
+WINDOW: Final = 3 * int(SAMPLING_RATE / LOWEST_HZ)  # samples: three periods of the lowest pitch, as in the paper
 HOP: Final = SAMPLING_RATE // 100  # samples between two frames: 10 ms
-VOICING: Final = 0.45  # normalised autocorrelation that a frame without a pitch is taken to have
-SILENCE: Final = 0.03  # peak, as a share of the signal's, below which a frame is probably silent
-OCTAVE_COST: Final = 0.01  # what an octave towards the lowest pitch costs: of equal peaks the highest pitch is taken
-CANDIDATES: Final = 8  # of a frame that are kept for the path
-JUMP_COST: Final = 0.35  # of an octave between two frames, 10 ms apart
-VOICING_COST: Final = 0.14  # of a change between voiced and unvoiced, 10 ms apart
+VOICING: Final = 0.45  # strength of the candidate "unvoiced", as a normalised autocorrelation
+SILENCE: Final = 0.03  # a frame with a lower peak, relative to the signal's, is probably silent
+OCTAVE_COST: Final = 0.01  # cost of an octave towards the lowest pitch: of equal peaks, the highest pitch is selected
+CANDIDATES: Final = 8  # candidates of a frame that are kept for the path
+JUMP_COST: Final = 0.35  # cost of a jump of an octave between two frames, 10 ms apart
+VOICING_COST: Final = 0.14  # cost of a change between voiced and unvoiced, 10 ms apart
 _BLOCK: Final = 2048  # frames in memory at a time
 
 
 class Candidates(NamedTuple):
-    """The candidates of some frames, the strongest ones first."""
+    """The candidates of some frames, strongest first."""
 
     hz: Array  # (n, CANDIDATES)
-    strength: Array  # (n, CANDIDATES); -inf where there are fewer
-    unvoiced: Array  # (n,): strength of being unvoiced
+    strength: Array  # (n, CANDIDATES); -inf if there are fewer
+    unvoiced: Array  # (n,): strength of the candidate "unvoiced"
 
 
 def pitch_contour(signal: Signal) -> Array:
     """Estimate the pitch of one voice in each frame of a signal, by the best path through the frames.
 
     Args:
-        signal: mono at 16 kHz, ``(samples,)``.
+        signal: mono signal at 16 kHz, ``(samples,)``.
 
     Returns:
-        ``(frames,)``, Hz; NaN where a frame is unvoiced. Frame ``i`` is centred on sample ``i * HOP + WINDOW / 2``. All
-        frames are inside the signal, so a signal shorter than ``WINDOW`` has none.
+        ``(frames,)``, Hz; NaN for unvoiced frames. Frame ``i`` is centred on sample ``i * HOP + WINDOW / 2``. All
+        frames are inside the signal, so a signal shorter than ``WINDOW`` has no frames.
 
     Examples:
         >>> t = np.arange(16_000) / 16_000
@@ -63,12 +63,12 @@ def pitch_contour(signal: Signal) -> Array:
     if not parts:
         return np.zeros(0, np.float32)
     hz, strength, unvoiced = (np.concatenate(values) for values in zip(*parts, strict=True))
-    # a last candidate stands for unvoiced
+    # the last candidate is "unvoiced"
     return _path(np.pad(hz, ((0, 0), (0, 1)), constant_values=np.nan), np.column_stack([strength, unvoiced]))
 
 
 def frame_pitches(signal: Signal) -> Array:
-    """Estimate the pitch of each frame by itself; arguments and result are those of :func:`pitch_contour`.
+    """Estimate the pitch of each frame separately; arguments and result are those of :func:`pitch_contour`.
 
     Examples:
         >>> t = np.arange(16_000) / 16_000
@@ -82,7 +82,7 @@ def frame_pitches(signal: Signal) -> Array:
 
 
 def _candidates(signal: Signal) -> Iterator[Candidates]:
-    """Find the candidates of all frames, a block at a time: an hour of frames does not fit in memory."""
+    """Yield the candidates of all frames in blocks, because an hour of frames does not fit in memory."""
     if len(signal) < WINDOW:
         return
     loudest = float(np.abs(signal - signal.mean()).max())
@@ -92,7 +92,7 @@ def _candidates(signal: Signal) -> Iterator[Candidates]:
 
 
 def _of_frames(frames: Array, loudest: float) -> Candidates:
-    """Find the candidates of frames ``(n, WINDOW)`` of a signal with such a peak."""
+    """Return the candidates of frames ``(n, WINDOW)`` of a signal with the peak ``loudest``."""
     found = Candidates(
         np.full((len(frames), CANDIDATES), np.nan, np.float32),
         np.full((len(frames), CANDIDATES), -np.inf, np.float32),
@@ -104,14 +104,14 @@ def _of_frames(frames: Array, loudest: float) -> Candidates:
     frames = (frames - frames.mean(axis=1, keepdims=True)) / np.float32(loudest)
     peak = np.abs(frames).max(axis=1)
     found.unvoiced[:] = VOICING + np.maximum(0, 2 - peak / (SILENCE / (1 + VOICING)))
-    # such frames would be unvoiced below whatever their autocorrelation, which the least of them are too small to have
+    # below, such frames would be unvoiced anyway; the quietest are too small for an autocorrelation
     audible = np.flatnonzero(peak > SILENCE / 2)
     frames = frames[audible]
     r = _autocorrelation(frames * _HANNING, longest + 2) / _autocorrelation(_HANNING[None], longest + 2)
     lags = np.arange(shortest, longest + 1)
     before, here, after = (r[:, shortest + shift : longest + 1 + shift] for shift in (-1, 0, 1))
     is_peak = (here > before) & (here >= after)
-    # the parabola through a peak and its neighbours gives its position between two lags, and its height
+    # the parabola through a peak and its neighbours gives its position between two lags and its height
     bend = np.where(is_peak, before - 2 * here + after, -1)
     shift = 0.5 * (before - after) / bend
     height = np.minimum(here - 0.25 * (before - after) * shift, 1)
@@ -125,12 +125,12 @@ def _of_frames(frames: Array, loudest: float) -> Candidates:
 
 
 def _path(hz: Array, strength: Array) -> Array:
-    """Find the path of highest strength less the costs of its jumps: ``(n, k)``, NaN for unvoiced → ``(n,)``."""
+    """Return the path with the highest strength minus costs: ``(n, k)``, NaN for unvoiced → indices ``(n,)``."""
     octaves = np.log2(hz)
     voiced = np.arange(hz.shape[1]) < hz.shape[1] - 1
     changes = np.where(voiced[:, None] != voiced[None], VOICING_COST, 0.0)
     total = strength[0].astype(np.float64)
-    came = np.zeros(hz.shape, np.intp)  # from which candidate of the frame before
+    came = np.zeros(hz.shape, np.intp)  # best candidate of the previous frame
     for at in range(1, len(hz)):
         jumps = np.abs(octaves[at][None] - octaves[at - 1][:, None])  # NaN from or to unvoiced
         found = total[:, None] - np.where(np.isnan(jumps), changes, JUMP_COST * jumps)
@@ -145,7 +145,7 @@ def _path(hz: Array, strength: Array) -> Array:
 
 
 def _autocorrelation(frames: Array, n: int) -> Array:
-    """Autocorrelation at the lags 0 to ``n`` - 1 divided by that at 0: ``(frames, samples)`` → ``(frames, n)``."""
+    """Return the autocorrelation at lags 0 to ``n`` - 1, relative to lag 0: ``(frames, samples)`` → ``(frames, n)``."""
     size = scipy.fft.next_fast_len(frames.shape[1] + n, real=True)  # long enough that no lag wraps around
     spectrum = scipy.fft.rfft(frames, size, axis=1)
     r = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size, axis=1)[:, :n]

@@ -1,4 +1,4 @@
-"""From a signal to mel bands: powers, a spectrogram, and the windows for a speaker encoder."""
+"""Computes mel bands of a signal: powers, log-mel spectrograms, and windows for a speaker encoder."""
 
 import functools
 import math
@@ -17,23 +17,23 @@ from voxtrait.features.front_end import FrontEnd
 
 Array = npt.NDArray[np.float32]
 
-QUIET: Final = 1e-4  # share of the mean power; quieter hops count as this, so that the level of silence is finite
+QUIET: Final = 1e-4  # minimum power of a hop as a share of the mean, so that the level of silence is finite
 TINY: Final = float(np.finfo(np.float32).tiny)
-LOUDEST: Final = 1e12  # a sample's size, 240 dB over full scale: powers of louder ones would overflow
-FRAMES: Final = 80  # transformed at a time: they stay in the processor's cache, and memory does not grow with length
+LOUDEST: Final = 1e12  # maximum absolute value of a sample, 240 dB over full scale: larger powers would overflow
+FRAMES: Final = 80  # frames per transform: they fit in the processor's cache, and memory does not grow with length
 
 
 def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64] | None = None) -> Array:
     """Compute mel band powers.
 
     Args:
-        signal: mono, ``(samples,)``, at the front end's rate.
-        front_end: the parameters.
-        centres: the samples that columns are centred on; ``None`` means those of the front end's
-            ``frames``: every hop from 0 to the end, or all frames inside the signal.
+        signal: mono signal, ``(samples,)``, at the front end's rate.
+        front_end: parameters of the spectrogram.
+        centres: ``(frames,)``, the centre of each frame in samples; ``None`` for those of the front end's ``frames``:
+            every hop from 0 to the end, or all frames inside the signal.
 
     Returns:
-        ``(n_mels, frames)``, linear power, lowest band first.
+        ``(n_mels, frames)`` float32, linear power, lowest band first.
 
     Examples:
         >>> import numpy as np
@@ -52,7 +52,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
             gain = 10 ** (front_end.level_db / 20) / math.sqrt(power)
     window, bank = _window(front_end), filters(front_end)
     half = front_end.window_length // 2
-    # only the stretch that the frames touch is padded and cut into frames, however long the signal is
+    # only the part of the signal that the frames cover is padded and cut into frames
     start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
     known = signal[max(start, 0) : max(stop, 0)]
     padded = np.pad(known, (max(-start, 0), max(stop - max(start, 0) - len(known), 0)))
@@ -62,13 +62,13 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     first = centres - half - start
     windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     step = int(first[1] - first[0]) if len(first) > 1 else 1
-    evenly = step > 0 and bool((np.diff(first) == step).all())  # then frames are views, not copies
+    evenly = step > 0 and bool((np.diff(first) == step).all())  # if so, frames are views, not copies
     parts = [first[at : at + FRAMES] for at in range(0, len(first), FRAMES)]
     where = [slice(some[0], some[-1] + 1, step) if evenly else some for some in parts]
     offsets = [
         (1 - front_end.pre_emphasis) * windows[some].mean(1, keepdims=True) for some in where if front_end.dc_removed
     ]
-    if front_end.pre_emphasis:  # of the whole stretch: only the first sample of a frame differs, and its weight is 0
+    if front_end.pre_emphasis:  # for all frames at once: only the first sample of each differs, and its weight is 0
         padded[1:] -= np.float32(front_end.pre_emphasis) * padded[:-1]
     out = np.empty((front_end.n_mels, len(first)), dtype=np.float32)
     frames = np.zeros((min(FRAMES, len(first)), front_end.n_fft), dtype=np.float32)
@@ -77,9 +77,9 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
         inside = frames[:count, : front_end.window_length]
         np.multiply(found - offsets[number] if front_end.dc_removed else found, window, out=inside)
         spectrum = scipy.fft.rfft(frames[:count], axis=1)
-        squares = spectrum.view(np.float32)  # real and imaginary parts in turn
+        squares = spectrum.view(np.float32)  # alternating real and imaginary parts
         squares *= squares
-        power = np.add(squares[:, ::2].T, squares[:, 1::2].T, order="C")  # bins before frames, as the product needs it
+        power = np.add(squares[:, ::2].T, squares[:, 1::2].T, order="C")  # bins before frames, for the product
         out[:, at : at + count] = bank @ power
     return out
 
@@ -93,18 +93,19 @@ def _centres(samples: int, front_end: FrontEnd) -> npt.NDArray[np.int64]:
 
 
 def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: FrontEnd | None = None) -> Array:
-    """Compute a mel spectrogram with the front end's compression, of any signal.
+    """Compute a log-mel spectrogram of any signal.
 
     Args:
-        signal: ``(samples,)`` or ``(channels, samples)``, in [-1, 1].
-        sampling_rate: of the signal, in Hz; another rate than the front end's is resampled.
-        front_end: the parameters; by default those of the diary's pictures.
+        signal: ``(samples,)`` or ``(channels, samples)``, floats in [-1, 1] or integers.
+        sampling_rate: sampling rate of the signal, in Hz; if it differs from the front end's, the signal is resampled.
+        front_end: parameters of the spectrogram; the default is that of the spectrogram images.
 
     Returns:
-        ``(n_mels, frames)`` in dB relative to a full-scale sine (or in the unit of ``compression``), lowest band first.
+        ``(n_mels, frames)`` float32 in dB relative to a full-scale sine (or in the unit of ``compression``), lowest
+        band first.
 
     Raises:
-        SignalError: if the array is no signal.
+        SignalError: if the array is not a valid signal.
 
     Examples:
         >>> import numpy as np
@@ -117,21 +118,21 @@ def log_mel(signal: npt.ArrayLike, sampling_rate: int = 16_000, *, front_end: Fr
 
 
 def windows(signal: Signal, front_end: FrontEnd) -> Array:
-    """Cut a mel spectrogram into windows of the same length, for a speaker encoder.
+    """Cut a mel spectrogram into windows of equal length, for a speaker encoder.
 
     Args:
-        signal: mono, ``(samples,)``, at the front end's rate, usually nothing but speech.
-        front_end: with ``fit="windows"``; ``columns`` is the most frames of a window.
+        signal: mono signal, ``(samples,)``, at the front end's rate, usually speech only.
+        front_end: front end with ``fit="windows"``; ``columns`` is the maximum number of frames in a window.
 
     Returns:
         ``(n, frames, n_mels)`` float32, with the front end's compression. A signal of ``f`` frames has
         ``n = ceil(f / columns)`` windows of ``f // n`` frames. They do not overlap; the last ``f % n`` frames are left
         out. With ``chosen_from``, the signal has ``n = ceil(f / chosen_from)`` parts of ``f // n`` frames, and each
-        part has one window: its ``columns`` consecutive frames with the highest mean level in dB, or all of it if it is
-        shorter.
+        part has one window: its ``columns`` consecutive frames with the highest mean level in dB, or the whole part if
+        it is shorter.
 
     Raises:
-        OptionError: if the front end is one of pictures.
+        OptionError: if the front end makes images instead of windows.
 
     Examples:
         >>> import numpy as np
@@ -142,7 +143,7 @@ def windows(signal: Signal, front_end: FrontEnd) -> Array:
         (2, 150, 80)
     """
     if front_end.fit != "windows":
-        raise OptionError(f"got a front end with fit {front_end.fit!r}, expected 'windows'")
+        raise OptionError(f"Got a front end with fit {front_end.fit!r}. Expected 'windows'.")
     if front_end.chosen_from:
         return np.stack([_compressed(signal, front_end, chosen).T for chosen in _loudest(signal, front_end)])
     frames = _compressed(signal, front_end).T
@@ -158,7 +159,7 @@ def _loudest(signal: Signal, front_end: FrontEnd) -> Iterator[npt.NDArray[np.int
     length = len(centres) // count
     size = min(front_end.columns, length)
     for part in centres[: count * length].reshape(count, length):
-        start = int(part[0]) - hop // 2  # a frame's level is that of the hop in its middle
+        start = int(part[0]) - hop // 2  # the level of a frame is that of its middle hop
         found = signal[max(start, 0) : start + length * hop]
         squares = found - found.mean() if len(found) else found
         squares *= squares
@@ -198,10 +199,13 @@ def _window(front_end: FrontEnd) -> Array:
 
 @functools.lru_cache(maxsize=8)
 def filters(front_end: FrontEnd) -> scipy.sparse.csr_array:
-    """Compute the triangular filters from power spectra to mel bands.
+    """Compute the triangular filters that map power spectra to mel bands.
+
+    Args:
+        front_end: parameters of the spectrogram.
 
     Returns:
-        ``(n_mels, n_fft / 2 + 1)`` float32; sparse, for most of a dense bank is zeros.
+        ``(n_mels, n_fft / 2 + 1)`` float32, sparse, because most weights are zero.
 
     Examples:
         >>> from voxtrait.features.front_end import kaldi_front_end

@@ -44,7 +44,7 @@ def files(folder: str, suffixes: Collection[str]) -> list[ListedUrl]:
         return [_listed(folder, found[""])]
     names = [name for name in found if suffix_of(f"://{name}") in suffixes and not _is_hidden(name)]
     if not names:
-        raise NothingToDoError(f"no audio in {shown(folder)}. Expected files ending in .mp3, .wav, .flac, .ogg, …")
+        raise NothingToDoError(f"No audio files in {shown(folder)}. Expected files ending in .mp3, .wav, .flac, …")
     names.sort(key=lambda name: name.split("/"))
     return [_listed(join(folder, name), found[name]) for name in names]
 

@@ -1,9 +1,9 @@
-"""A seeded cohort of made-up voices, for the demo and the tests: no recording of anybody, only published averages.
+"""Synthetic voices for the demo and the tests: a seeded cohort from published averages, without any recording.
 
-:mod:`~voxtrait.synthetic.voices` draws the voices, :mod:`~voxtrait.synthetic.synthesis` makes their speech, and
-:mod:`~voxtrait.synthetic.release` writes that as a Common Voice release.
+:mod:`voxtrait.synthetic.voices` draws the voices, :mod:`voxtrait.synthetic.synthesis` synthesises their speech, and
+:mod:`voxtrait.synthetic.release` writes it as a Common Voice release.
 
-A pipeline that works on them works; the scores of a model trained on them do not carry over to real voices.
+Synthetic voices test the pipeline. The scores of a model trained on them do not apply to real voices.
 """
 
 from voxtrait.synthetic.release import client_id, write_common_voice

@@ -1,5 +1,7 @@
-"""Small pieces of music: instruments, what is played on them, and drums; :mod:`voxtrait.synthetic.sounds` gives them
-their names and their level."""
+"""Short synthetic pieces of music: instruments, melodies, chords and drums.
+
+:mod:`voxtrait.synthetic.sounds` gives them names and sets their level.
+"""
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -10,7 +12,7 @@ import scipy.signal
 
 Array = npt.NDArray[np.float64]
 Generator = np.random.Generator
-Instrument = Callable[[Array, float, Generator], Array]  # pitch in Hz a sample, seconds to ring on, chance
+Instrument = Callable[[Array, float, Generator], Array]  # pitch in Hz per sample, seconds of decay, random generator
 
 RATE: Final = 16_000  # Hz
 SCALES: Final = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 6, 7, 10))
@@ -18,7 +20,7 @@ CHORDS: Final = ((0, 4, 7), (0, 3, 7), (0, 4, 7, 11), (0, 3, 7, 10), (0, 5, 7), 
 
 
 class Note(NamedTuple):
-    """One note: when it begins and how long it is held, in seconds, and its pitch as a MIDI number (69 is 440 Hz)."""
+    """One note: start and duration in seconds, and pitch as a MIDI number (69 is 440 Hz)."""
 
     start: float
     seconds: float
@@ -35,18 +37,18 @@ def _phase(hz: Array) -> Array:
 
 
 def _fade(n: int, attack: float, release: float) -> Array:
-    """Rise over ``attack`` seconds, hold, fall over ``release`` seconds; ``(n,)``."""
+    """Return an envelope ``(n,)`` that rises for ``attack`` seconds, holds, and falls for ``release`` seconds."""
     time = np.arange(n) / RATE
     return np.minimum(1.0, time / max(attack, 1e-3)) * np.minimum(1.0, (n / RATE - time) / max(release, 1e-3))
 
 
 def plucked(hz: Array, ring: float, rng: Generator) -> Array:
-    """A string (Karplus & Strong 1983): a burst of noise in a delay line with a mean of two samples in the loop."""
+    """Synthesise a plucked string: a noise burst in a delay line with a two-sample mean (Karplus & Strong 1983)."""
     n = len(hz)
     period = max(2, round(RATE / hz[0] - 0.5))
     burst = np.zeros(n)
     pluck = rng.uniform(-1, 1, period)[:n]
-    burst[:period] = pluck - pluck.mean()  # the loop would keep the mean for ever
+    burst[:period] = pluck - pluck.mean()  # the loop would never reduce the mean
     burst = scipy.signal.lfilter([1 - (soft := rng.uniform(0.0, 0.8))], [1, -soft], burst)
     gain = 0.001 ** (1 / (hz[0] * max(ring, 0.05) * 2))
     loop = np.zeros(period + 2)
@@ -55,7 +57,7 @@ def plucked(hz: Array, ring: float, rng: Generator) -> Array:
 
 
 def modulated(hz: Array, ring: float, rng: Generator) -> Array:
-    """Frequency modulation (Chowning 1973): bells, brass, electric pianos, by the ratio and the index's envelope."""
+    """Synthesise bells, brass or electric pianos by frequency modulation, random ratio and index (Chowning 1973)."""
     n = len(hz)
     time = np.arange(n) / RATE
     ratio = rng.choice([1.0, 1.0, 2.0, 3.0, 1.414, 3.5, 7.0])
@@ -67,14 +69,14 @@ def modulated(hz: Array, ring: float, rng: Generator) -> Array:
 
 
 def organ(hz: Array, ring: float, rng: Generator) -> Array:
-    """Pipes: drawbars at octaves and fifths, held."""
+    """Synthesise a sustained organ tone with drawbars at octaves and fifths."""
     phase = _phase(hz)
     total = sum(rng.random() * np.sin(foot * phase) for foot in (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8) if foot * hz[0] < 7500)
     return np.asarray(total) * _fade(len(hz), 0.01, 0.03)
 
 
 def bars(hz: Array, ring: float, rng: Generator) -> Array:
-    """Struck bars: partials of a free bar (1, 2.76, 5.40, 8.93), the higher the shorter."""
+    """Synthesise struck bars: partials of a free bar (1, 2.76, 5.40, 8.93); higher ones decay faster."""
     time = np.arange(len(hz)) / RATE
     out = np.zeros(len(hz))
     for order, ratio in enumerate((1.0, 2.76, 5.40, 8.93)):
@@ -84,7 +86,7 @@ def bars(hz: Array, ring: float, rng: Generator) -> Array:
 
 
 def piano(hz: Array, ring: float, rng: Generator) -> Array:
-    """A struck string: slightly stretched partials that die away, the high ones first."""
+    """Synthesise a struck string: slightly stretched partials; high ones decay faster."""
     time = np.arange(len(hz)) / RATE
     out = np.zeros(len(hz))
     for partial in range(1, max(2, min(16, int(7000 / hz[0])))):
@@ -101,34 +103,34 @@ def _vibrato(hz: Array, rng: Generator) -> Array:
 
 
 def _sawtooth(hz: Array) -> Array:
-    """Harmonics as 1 over their number, as many as fit under 7.5 kHz."""
+    """Return a sawtooth wave of harmonics up to 7.5 kHz, with amplitudes of 1 over their number."""
     phase = _phase(hz)
     total = sum(np.sin(k * phase) / k for k in range(1, max(2, min(60, int(7500 / hz.max())))))
     return np.asarray(total)
 
 
 def lead(hz: Array, ring: float, rng: Generator) -> Array:
-    """A synthesiser's lead: a sawtooth with vibrato behind a low pass."""
+    """Synthesise a lead synthesiser: a low-passed sawtooth with vibrato."""
     cut = min(7000.0, hz[0] * rng.uniform(3, 20))
     wave = scipy.signal.sosfilt(scipy.signal.butter(2, cut, fs=RATE, output="sos"), _sawtooth(_vibrato(hz, rng)))
     return np.asarray(wave) * _fade(len(hz), rng.uniform(0.005, 0.08), 0.05)
 
 
 def strings(hz: Array, ring: float, rng: Generator) -> Array:
-    """Three detuned sawtooth waves that swell, as an ensemble of strings."""
+    """Synthesise a string ensemble: three detuned sawtooth waves with a slow attack."""
     waves = (_sawtooth(_vibrato(hz * 2 ** (rng.normal(0, 0.08) / 12), rng)) for _ in range(3))
     return np.asarray(sum(waves)) * _fade(len(hz), rng.uniform(0.05, 0.3), 0.1)
 
 
 def chip(hz: Array, ring: float, rng: Generator) -> Array:
-    """A square wave of an old games console."""
+    """Synthesise the square wave of an old games console."""
     phase = _phase(hz)
     total = sum(np.sin(k * phase) / k for k in range(1, max(2, min(40, int(7500 / hz.max()))), 2))
     return np.asarray(total) * _fade(len(hz), 0.002, 0.01)
 
 
 def flute(hz: Array, ring: float, rng: Generator) -> Array:
-    """Few harmonics with vibrato, and breath around the pitch."""
+    """Synthesise a flute: a few harmonics with vibrato, and breath noise around the pitch."""
     phase = _phase(_vibrato(hz, rng))
     tone = np.sin(phase) + 0.3 * np.sin(2 * phase) + 0.1 * np.sin(3 * phase)
     band = scipy.signal.butter(1, [hz[0] * 0.8, min(hz[0] * 3, 7500.0)], "bandpass", fs=RATE, output="sos")
@@ -137,7 +139,7 @@ def flute(hz: Array, ring: float, rng: Generator) -> Array:
 
 
 def theremin(hz: Array, ring: float, rng: Generator) -> Array:
-    """A sine with vibrato."""
+    """Synthesise a theremin: a sine with vibrato."""
     return np.sin(_phase(_vibrato(hz, rng))) * _fade(len(hz), 0.05, 0.05)
 
 
@@ -156,7 +158,7 @@ INSTRUMENTS: Final[dict[str, Instrument]] = {
 
 
 def melody(seconds: float, rng: Generator, low: float = 50, high: float = 80) -> list[Note]:
-    """A walk on a scale, in crotchets, quavers and minims, with some rests."""
+    """Draw a melody: a random walk on a scale, in crotchets, quavers and minims, with some rests."""
     scale = SCALES[rng.integers(len(SCALES))]
     tonic = rng.uniform(low, high - 12)
     beat = 60 / rng.uniform(60, 180)
@@ -172,7 +174,7 @@ def melody(seconds: float, rng: Generator, low: float = 50, high: float = 80) ->
 
 
 def arpeggio(seconds: float, rng: Generator) -> list[Note]:
-    """Chords taken apart, in even short notes."""
+    """Draw arpeggios: broken chords in short notes of equal length."""
     step = rng.uniform(0.08, 0.35)
     notes: list[Note] = []
     root = rng.uniform(45, 65)
@@ -185,7 +187,7 @@ def arpeggio(seconds: float, rng: Generator) -> list[Note]:
 
 
 def chords(seconds: float, rng: Generator) -> list[Note]:
-    """One chord after the other, each held for a bar or half of one."""
+    """Draw a sequence of chords, each held for a bar or half a bar."""
     held = rng.uniform(0.4, 2.0)
     notes = []
     root = rng.uniform(43, 62)
@@ -199,7 +201,7 @@ def chords(seconds: float, rng: Generator) -> list[Note]:
 
 
 def play(notes: list[Note], instrument: Instrument, n: int, rng: Generator) -> Array:
-    """Play notes on an instrument, ``(n,)``; the timbre is drawn once, for all of them."""
+    """Synthesise notes on an instrument, ``(n,)``; the timbre is drawn once for all notes."""
     timbre = int(rng.integers(2**32))
     glide = 0.06 if instrument in (theremin,) else 0.0
     out = np.zeros(n)
@@ -220,7 +222,7 @@ def play(notes: list[Note], instrument: Instrument, n: int, rng: Generator) -> A
 
 
 def drums(n: int, rng: Generator) -> Array:
-    """A bar of bass drum, snare and hi-hat in sixteenths, again and again with small changes."""
+    """Synthesise a repeated bar of bass drum, snare and hi-hat in sixteenths, with small changes."""
     step = int(RATE * 60 / rng.uniform(70, 170) / 4)
     time = np.arange(int(0.3 * RATE)) / RATE
     kick = np.sin(_phase(45 + 110 * np.exp(-time * 35))) * np.exp(-time * rng.uniform(10, 25))
@@ -239,7 +241,7 @@ def drums(n: int, rng: Generator) -> Array:
 
 
 def ensemble(n: int, rng: Generator) -> Array:
-    """Bass, chords, a melody and drums together."""
+    """Synthesise bass, chords, a melody and drums together."""
     seconds = n / RATE
     bass = [note._replace(pitch=note.pitch - 24) for note in arpeggio(seconds, rng)]
     names = list(INSTRUMENTS)
@@ -254,7 +256,7 @@ def ensemble(n: int, rng: Generator) -> Array:
 
 
 def chord(n: int, rng: Generator) -> Array:
-    """One chord, held, of sines or of a few harmonics."""
+    """Synthesise a sustained chord of sines or of a few harmonics."""
     notes = [Note(0.0, n / RATE, rng.uniform(48, 72) + offset) for offset in CHORDS[rng.integers(len(CHORDS))]]
     time = np.arange(n) / RATE
     total = np.zeros(n)
@@ -276,4 +278,4 @@ PIECES: Final[dict[str, Callable[[int, Generator], Array]]] = {
     **{f"{name} chords": _piece(chords, name) for name in ("plucked", "organ", "piano", "strings", "fm")},
     "ensemble": ensemble,
 }
-"""The pieces, by name: each draws ``(n,)`` samples of any level."""
+"""Pieces of music: name → function that returns ``(n,)`` samples of any level."""

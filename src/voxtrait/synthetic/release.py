@@ -1,13 +1,12 @@
-"""Made-up speech in Common Voice's own layout, as of its release 17: the same folders, columns, spellings and mp3.
+"""Writes synthetic speech in the layout of Common Voice 17: the same folders, columns, spellings and mp3 files.
 
 ::
 
-    <release>/<locale>/validated.tsv          13 columns, tabs, never quoted, here and there a bare quotation mark
+    <release>/<locale>/validated.tsv          13 columns, tabs, never quoted, sometimes a single quotation mark
                        clip_durations.tsv     clip, duration[ms]
                        clips/common_voice_<locale>_<number>.mp3
 
-Sentences are as made up as the voices; the audio has nothing to do with them. A few speakers leave their age or
-their gender blank.
+Sentences are random and unrelated to the audio. A few speakers have no age or no gender.
 """
 
 import hashlib
@@ -32,14 +31,14 @@ COLUMNS: Final = (
 )
 CLIP_RATE: Final = 32_000  # Hz, as in Common Voice since 2022
 _GENDERS: Final = {"female": "female_feminine", "male": "male_masculine"}
-_AGES: Final = {"forties": "fourties", "under_ten": ""}  # Common Voice misspells one and has none below the teens
+_AGES: Final = {"forties": "fourties", "under_ten": ""}  # Common Voice misspells one and has no group below the teens
 _OPENINGS: Final = ("The quiet river", "An old clock", "My neighbour's cat", "Every second train", "A paper boat")
 _VERBS: Final = ("crosses", "remembers", "sings under", "waits for", "paints")
 _ENDINGS: Final = ("the empty market", "a field of snow", "the broken bridge", 'the "blue door', "three small lamps")
 
 
 def client_id(voice: Voice) -> str:
-    """Give a voice's ``client_id``: 128 hexadecimal digits, like Common Voice's.
+    """Return the ``client_id`` of a voice: 128 hexadecimal digits, as in Common Voice.
 
     Examples:
         >>> from voxtrait.synthetic.voices import cohort
@@ -61,27 +60,27 @@ def write_common_voice(
     seconds: tuple[float, float] = (3.0, 5.0),
     blank: float = 0.04,
 ) -> Path:
-    """Write a release of made-up voices.
+    """Write a release of synthetic voices.
 
-    A clip's number is made from the voice, the seed and the lengths asked for, so a second call makes only the clips
-    that are missing, and a killed one is taken up where it stopped.
+    The number of a clip depends on the voice, the seed and ``seconds``, so a second call makes only missing clips and
+    resumes a killed one.
 
     Args:
-        folder: where the release goes; made if it is not there.
-        voices: the speakers; names must differ.
-        clips_per_voice: 1 or more.
-        seed: of the clips and sentences, and of which voices leave a label blank; 0 or more.
+        folder: folder for the release; created if needed.
+        voices: the speakers, with different names.
+        clips_per_voice: number of clips per voice, 1 or more.
+        seed: random seed of clips, sentences and missing labels, 0 or more.
         release: name of the release's folder.
         locale: name of the locale's folder.
-        jobs: processes.
-        seconds: shortest and longest clip, in s.
-        blank: share of the voices that leave out their age, and of those that leave out their gender, 0 to 1.
+        jobs: number of processes.
+        seconds: minimum and maximum duration of a clip, in s.
+        blank: share of the voices without an age, and of those without a gender, 0 to 1.
 
     Returns:
-        The release's folder, ``folder/release``.
+        The folder of the release, ``folder/release``.
 
     Raises:
-        OptionError: if a number is out of range, or two voices have one name.
+        OptionError: if a number is out of range, or two voices have the same name.
 
     Examples:
         >>> import tempfile
@@ -108,7 +107,7 @@ def write_common_voice(
     return release_dir
 
 
-Clip = tuple[str, int, float]  # name of the file, seed of the speech, seconds
+Clip = tuple[str, int, float]  # file name, seed of the speech, seconds
 
 
 def _plan_voice(voice: Voice, n_clips: int, seed: int, locale: str, seconds: tuple[float, float]) -> list[Clip]:
@@ -127,7 +126,7 @@ def _speak_all(voices: Sequence[Voice], planned: Sequence[list[Clip]], clips_dir
         for voice, plan in zip(voices, planned, strict=True):
             _write_clips(voice, plan, clips_dir)
         return
-    # spawn, not fork: Polars holds threads and locks that a forked child would inherit dead
+    # spawn, not fork: a forked child would inherit dead threads and locks of Polars
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         list(pool.map(_write_clips, voices, planned, repeat(clips_dir), chunksize=4))
 
@@ -139,7 +138,7 @@ def _write_clips(voice: Voice, plan: list[Clip], clips_dir: Path) -> None:
         clip = clips_dir / name
         if clip.exists():
             continue
-        part = clip.with_name(f".{name}.{os.getpid()}.part")  # a clip has its name only when it is whole
+        part = clip.with_name(f".{name}.{os.getpid()}.part")  # a clip gets its name only when it is complete
         try:
             soundfile.write(
                 part, speak(voice, seconds, seed, CLIP_RATE), CLIP_RATE, format="MP3", subtype="MPEG_LAYER_III"
@@ -178,13 +177,16 @@ def _check(
 ) -> None:
     if not voices or len({voice.name for voice in voices}) != len(voices):
         raise OptionError(
-            f"got {len(voices)} voices with {len({voice.name for voice in voices})} names, expected each name once"
+            f"Got {len(voices)} voices with {len({voice.name for voice in voices})} different names. Expected all to "
+            "differ."
         )
     if n_clips < 1 or jobs < 1 or seed < 0:
-        raise OptionError(f"got {n_clips} clips a voice, {jobs} jobs and the seed {seed}, expected 1, 1 and 0 or more")
+        raise OptionError(
+            f"Got clips per voice {n_clips}, jobs {jobs} and seed {seed}. Expected 1 or more, 1 or more, 0 or more."
+        )
     if not 0.1 <= seconds[0] <= seconds[1] <= 60:
         raise OptionError(
-            f"got clips of {seconds[0]} to {seconds[1]} s, expected the shortest first, within 0.1 to 60 s"
+            f"Got clips of {seconds[0]} to {seconds[1]} s. Expected minimum and maximum, from 0.1 to 60 s."
         )
     if not 0 <= blank <= 1:
-        raise OptionError(f"got a share of {blank} blank labels, expected 0 to 1")
+        raise OptionError(f"Got a share of {blank} missing labels. Expected 0 to 1.")

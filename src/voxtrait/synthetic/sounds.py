@@ -1,11 +1,10 @@
-"""Sounds without speech: noises, machines, tones, percussion and small pieces of music, all seeded.
+"""Synthetic sounds without speech: noises, machines, tones, percussion and short pieces of music, all seeded.
 
-The detector of speech is measured on them, and training mixes the noises under real voices. Every call draws a new
-sound of its kind: pitch, tempo, scale, timbre and envelope differ. Instruments are those of the textbooks: plucked
-strings by K. Karplus & A. Strong, Computer Music Journal 7 (1983); bells, brass and electric piano by J. Chowning's
-frequency modulation, J. Audio Eng. Soc. 21 (1973); organ pipes and bars by adding partials; strings, a lead and a
-chip's square wave by waves that are cut off as their harmonics reach half the sampling rate. Telephone tones follow
-ITU-T Q.23.
+They measure the speech detector, and training adds the noises to real voices. Every call draws a new sound of its kind,
+with another pitch, tempo, scale, timbre and envelope. Instruments use textbook methods: plucked strings by K. Karplus &
+A. Strong, Computer Music Journal 7 (1983); bells, brass and electric piano by J. Chowning's frequency modulation, J.
+Audio Eng. Soc. 21 (1973); organ pipes and bars by additive synthesis; strings, lead and square wave by band-limited
+waves. Telephone tones follow ITU-T Q.23.
 """
 
 from collections.abc import Callable
@@ -22,24 +21,24 @@ Array = npt.NDArray[np.float64]
 Generator = np.random.Generator
 
 RATE: Final = music.RATE  # Hz
-LEVEL_DBFS: Final = -20.0  # of the mean power; a spiky sound is quieter, so that its peaks fit
+LEVEL_DBFS: Final = -20.0  # level of the mean power; a sound with high peaks is quieter, so that it does not clip
 PEAK: Final = 0.99
 LONGEST_S: Final = 600.0
 
 
 def noise(kind: str, seconds: float, rng: Generator) -> npt.NDArray[np.float32]:
-    """Draw a noise, without pitch, rhythm or silence: what may be mixed under a voice.
+    """Synthesise a noise, without pitch, rhythm or silence, that can be added to a voice.
 
     Args:
-        kind: one of :data:`NOISES`.
-        seconds: how long, 0.1 to 600.
-        rng: the only source of chance.
+        kind: a key of ``NOISES``.
+        seconds: duration in s, 0.1 to 600.
+        rng: the only source of randomness.
 
     Returns:
         ``(samples,)`` float32 at 16 kHz, -20 dBFS, peaks within [-0.99, 0.99].
 
     Raises:
-        OptionError: if there is no such kind, or the length is out of range.
+        OptionError: if the kind is unknown, or the duration is out of range.
 
     Examples:
         >>> signal = noise("pink", 2.0, np.random.default_rng(1))
@@ -47,24 +46,24 @@ def noise(kind: str, seconds: float, rng: Generator) -> npt.NDArray[np.float32]:
         ((32000,), -20)
     """
     if kind not in NOISES:
-        raise OptionError(f"got the noise {kind!r}, expected one of {', '.join(NOISES)}")
+        raise OptionError(f"Unknown noise {kind!r}. Expected one of {', '.join(NOISES)}.")
     return _drawn(NOISES[kind], seconds, rng)
 
 
 def sound(kind: str, seconds: float, rng: Generator) -> npt.NDArray[np.float32]:
-    """Draw a sound that is no speech: a noise, silence, a signal tone, percussion or music.
+    """Synthesise a sound without speech: a noise, silence, a signal tone, percussion or music.
 
     Args:
-        kind: one of :data:`KINDS`.
-        seconds: how long, 0.1 to 600.
-        rng: the only source of chance.
+        kind: a key of ``KINDS``.
+        seconds: duration in s, 0.1 to 600.
+        rng: the only source of randomness.
 
     Returns:
         ``(samples,)`` float32 at 16 kHz, -20 dBFS or quieter, peaks within [-0.99, 0.99]; ``silence`` and ``dither``
-        keep their own level, zero and the last of 16 bits.
+        keep their own levels: zero, and the last of 16 bits.
 
     Raises:
-        OptionError: if there is no such kind, or the length is out of range.
+        OptionError: if the kind is unknown, or the duration is out of range.
 
     Examples:
         >>> one, two = (sound("chord", 1.0, np.random.default_rng(7)) for _ in range(2))
@@ -72,7 +71,7 @@ def sound(kind: str, seconds: float, rng: Generator) -> npt.NDArray[np.float32]:
         True
     """
     if kind not in KINDS:
-        raise OptionError(f"got the sound {kind!r}, expected one of {', '.join(KINDS)}")
+        raise OptionError(f"Unknown sound {kind!r}. Expected one of {', '.join(KINDS)}.")
     return _drawn(_SOUNDS[kind], seconds, rng, keep_level=kind in ("silence", "dither"))
 
 
@@ -80,7 +79,7 @@ def _drawn(
     draw: Callable[[int, Generator], Array], seconds: float, rng: Generator, keep_level: bool = False
 ) -> npt.NDArray[np.float32]:
     if not 0.1 <= seconds <= LONGEST_S:
-        raise OptionError(f"got {seconds} seconds of sound, expected 0.1 to {LONGEST_S:.0f}")
+        raise OptionError(f"Got a sound of {seconds} s. Expected 0.1 to {LONGEST_S:.0f} s.")
     signal = draw(round(seconds * RATE), rng)
     if not keep_level:
         signal = signal - signal.mean()
@@ -90,7 +89,7 @@ def _drawn(
 
 
 def _coloured(n: int, rng: Generator, slope: float, low_hz: float = 20.0) -> Array:
-    """Noise whose power falls with frequency as ``f ** -slope``; nothing below ``low_hz``."""
+    """Return noise whose power falls with frequency as ``f ** -slope``, without frequencies below ``low_hz``."""
     size = max(n, 1600)
     spectrum = np.fft.rfft(rng.standard_normal(size))
     frequency = np.fft.rfftfreq(size, 1 / RATE)
@@ -99,7 +98,7 @@ def _coloured(n: int, rng: Generator, slope: float, low_hz: float = 20.0) -> Arr
 
 
 def _band(n: int, rng: Generator) -> Array:
-    """Noise between two frequencies, as behind a wall or in a radio."""
+    """Return noise between two frequencies, as behind a wall or from a radio."""
     low = np.exp(rng.uniform(np.log(80), np.log(3000)))
     high = min(low * rng.uniform(1.5, 8), 7500.0)
     return np.asarray(scipy.signal.sosfilt(_bandpass(low, high), rng.standard_normal(n)))
@@ -110,14 +109,14 @@ def _bandpass(low_hz: float, high_hz: float) -> Array:
 
 
 def _wandering(n: int, rng: Generator, hz: float) -> Array:
-    """A slow random curve of about unit size: one support a ``1 / hz`` seconds, joined smoothly."""
+    """Return a slow, smooth random curve of about unit size, with one random point every ``1 / hz`` seconds."""
     supports = rng.standard_normal(max(4, int(n / RATE * hz) + 4))
     at = np.linspace(0, len(supports) - 1.001, n)
     return np.asarray(np.interp(at, np.arange(len(supports)), supports))
 
 
 def _modulated(n: int, rng: Generator) -> Array:
-    """Noise whose level swings 1 to 12 times a second, as syllables do."""
+    """Return noise whose level changes 1 to 12 times a second, like syllables."""
     time = np.arange(n) / RATE
     swing = np.sin(2 * np.pi * rng.uniform(1, 12) * time + rng.uniform(0, 6))
     depth = rng.uniform(0.5, 1.0)
@@ -136,7 +135,7 @@ def _rain(n: int, rng: Generator) -> Array:
 
 
 def _hum(n: int, rng: Generator) -> Array:
-    """The mains, 50 or 60 Hz, with harmonics that fall off."""
+    """Return mains hum, 50 or 60 Hz, with decreasing harmonics."""
     base = rng.choice([50.0, 60.0])
     time = np.arange(n) / RATE
     total = np.zeros(n)
@@ -147,7 +146,7 @@ def _hum(n: int, rng: Generator) -> Array:
 
 
 def _engine(n: int, rng: Generator) -> Array:
-    """Combustions at a rate that wanders, through a few resonances of a body."""
+    """Return the noise of an engine: combustion pulses at a varying rate, filtered by a few resonances."""
     rate_hz = rng.uniform(15, 90) * np.exp(0.15 * _wandering(n, rng, 0.7))
     phase = np.cumsum(rate_hz / RATE)
     pulses = np.diff(np.floor(phase), prepend=0.0) * (1 + 0.3 * rng.standard_normal(n))
@@ -176,7 +175,7 @@ NOISES: Final[dict[str, Callable[[int, Generator], Array]]] = {
     "engine": _engine,
     "fan": _fan,
 }
-"""What :func:`noise` can draw."""
+"""Kinds of :func:`noise`: name → function."""
 
 
 def _dither(n: int, rng: Generator) -> Array:
@@ -194,7 +193,7 @@ def _sweep(n: int, rng: Generator) -> Array:
 
 
 def _dtmf(n: int, rng: Generator) -> Array:
-    """A telephone number dialled (ITU-T Q.23)."""
+    """Return the tones of a dialled telephone number (ITU-T Q.23)."""
     rows, columns = (697, 770, 852, 941), (1209, 1336, 1477)
     length, gap = int(rng.uniform(0.06, 0.25) * RATE), int(rng.uniform(0.05, 0.2) * RATE)
     time = np.arange(length) / RATE
@@ -206,7 +205,7 @@ def _dtmf(n: int, rng: Generator) -> Array:
 
 
 def _beeps(n: int, rng: Generator) -> Array:
-    """An alarm clock, a reversing lorry, a busy line: one or two pitches, on and off."""
+    """Return beeps of an alarm clock, a reversing lorry or a busy line: one or two pitches, on and off."""
     time = np.arange(n) / RATE
     pitches = np.exp(rng.uniform(np.log(300), np.log(3500), 2))
     turn = np.floor(time * rng.uniform(1, 8)).astype(int)
@@ -226,7 +225,7 @@ def _siren(n: int, rng: Generator) -> Array:
 
 
 def _ring(n: int, rng: Generator) -> Array:
-    """An old telephone's bell, struck 20 times a second, two seconds on and four off."""
+    """Return the bell of an old telephone, struck 20 times a second, two seconds on and four off."""
     time = np.arange(n) / RATE
     wave = sum(np.sin(2 * np.pi * hz * time) for hz in rng.uniform(1000, 4000, 3))
     strikes = np.exp(-((time * rng.uniform(15, 25)) % 1.0) * rng.uniform(0.5, 3))
@@ -234,7 +233,7 @@ def _ring(n: int, rng: Generator) -> Array:
 
 
 def _clicks(n: int, rng: Generator) -> Array:
-    """Single samples, at random or as a metronome's."""
+    """Return single-sample clicks, random or regular."""
     if rng.random() < 0.5:
         out: Array = (rng.random(n) < rng.uniform(5e-5, 1e-3)) * rng.choice([-1.0, 1.0], n)
         out[rng.integers(n)] = 1.0
@@ -245,7 +244,7 @@ def _clicks(n: int, rng: Generator) -> Array:
 
 
 def _knocks(n: int, rng: Generator) -> Array:
-    """Knocking, typing, steps: short bursts of resonant noise."""
+    """Return knocks, typing or steps: short bursts of resonant noise."""
     out = np.zeros(n + RATE)
     at = int(rng.uniform(0, 0.3) * RATE)
     while at < n:
@@ -258,7 +257,7 @@ def _knocks(n: int, rng: Generator) -> Array:
 
 
 def _birds(n: int, rng: Generator) -> Array:
-    """Chirps: short sweeps between 2 and 7 kHz."""
+    """Return bird calls: short sweeps between 2 and 7 kHz."""
     out = np.zeros(n + RATE)
     at = 0
     while at < n:
@@ -287,4 +286,4 @@ _SOUNDS: Final[dict[str, Callable[[int, Generator], Array]]] = {
 }
 
 KINDS: Final = tuple(_SOUNDS)
-"""What :func:`sound` can draw: the noises, and ``silence``, ``dither``, signals, percussion and music."""
+"""Kinds of :func:`sound`: noises, ``silence``, ``dither``, signal tones, percussion and music."""

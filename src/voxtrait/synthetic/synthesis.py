@@ -1,13 +1,11 @@
-"""The source-filter synthesiser: a glottal source and noise, a vocal tract whose resonances move, a microphone.
+"""Source-filter synthesis of speech: glottal source and noise, a vocal tract with moving resonances, a microphone.
 
 The chain is that of D. Klatt, J. Acoust. Soc. Am. 67 (1980), with the glottal pulse of D. & L. Klatt, J. Acoust. Soc.
-Am. 87 (1990). Vowels have the men's formants of G. Peterson & H. Barney, J. Acoust. Soc. Am. 24 (1952), scaled as one
-by the length of the tract. There are no words: the sounds follow one another at random, in syllables, phrases
-and pauses.
+Am. 87 (1990). Vowels have the men's formants of G. Peterson & H. Barney, J. Acoust. Soc. Am. 24 (1952), scaled by the
+length of the tract. There are no words: the sounds are random, in syllables, phrases and pauses.
 
-Everything is computed at 16 kHz. The tract is applied in the frequency domain, to frames of 10 ms that overlap by
-half and are added up again: smooth for a tract that moves, and much faster than a filter that is stepped sample by
-sample.
+Everything is computed at 16 kHz. The tract is applied in the frequency domain, to frames of 10 ms with an overlap of
+half a frame. This is smooth for a moving tract, and much faster than a filter in the time domain.
 """
 
 import zlib
@@ -26,20 +24,20 @@ from voxtrait.synthetic.voices import Voice
 Array = npt.NDArray[np.float64]
 
 RATE: Final = 16_000  # Hz
-HOP: Final = 80  # samples: 5 ms between two settings of the tract
-FFT: Final = 6 * HOP  # samples: a frame of 10 ms and 20 ms for it to ring out
-REFERENCE_CM: Final = 17.5  # length of the tract that the formants below belong to: a quarter wave at 500 Hz
+HOP: Final = 80  # samples between two states of the tract: 5 ms
+FFT: Final = 6 * HOP  # samples: a frame of 10 ms and 20 ms of decay
+REFERENCE_CM: Final = 17.5  # length of the tract of the formants below: a quarter wave at 500 Hz
 
 # F1, F2, F3 in Hz of ten vowels, averages of 33 men (Peterson & Barney 1952): i ɪ ɛ æ ɑ ɔ ʊ u ʌ ɝ
 VOWELS: Final = (
     *((270, 2290, 3010), (390, 1990, 2550), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440)),
     *((570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690)),
 )
-BANDWIDTHS_HZ: Final = (70.0, 100.0, 150.0, 220.0)  # of F1 to F4
+BANDWIDTHS_HZ: Final = (70.0, 100.0, 150.0, 220.0)  # bandwidths of F1 to F4
 
 
 class Sound(NamedTuple):
-    """One stretch of speech: targets that the tract moves to. Levels are amplitudes, 1 is a stressed vowel."""
+    """A speech sound: targets of the tract. Levels are amplitudes relative to a stressed vowel (1)."""
 
     seconds: float
     f1: float  # Hz, for a tract of REFERENCE_CM
@@ -48,7 +46,7 @@ class Sound(NamedTuple):
     voicing: float
     aspiration: float = 0.0  # noise at the glottis
     frication: float = 0.0  # noise at the teeth or lips
-    centre_hz: float = 4000.0  # where the frication is loudest
+    centre_hz: float = 4000.0  # frequency of the loudest frication
     width_hz: float = 1500.0
 
 
@@ -90,10 +88,10 @@ def speak(voice: Voice, seconds: float, seed: int, sampling_rate: int = RATE) ->
     """Synthesise speech of a voice.
 
     Args:
-        voice: of the speaker.
-        seconds: how long, 0.1 or more; short quiet edges included.
-        seed: of the sounds, 0 or more: the same voice and seed give the same samples.
-        sampling_rate: in Hz; there is nothing above 8 kHz in the signal.
+        voice: voice of the speaker.
+        seconds: duration in s, 0.1 to 3600, including short quiet edges.
+        seed: random seed of the sounds, 0 or more; the same voice and seed give the same samples.
+        sampling_rate: sampling rate in Hz; the signal has no frequencies above 8 kHz.
 
     Returns:
         ``(samples,)`` float32 in [-1, 1].
@@ -108,11 +106,11 @@ def speak(voice: Voice, seconds: float, seed: int, sampling_rate: int = RATE) ->
         ((40000,), dtype('float32'))
     """
     if not 0.1 <= seconds <= 3600:
-        raise OptionError(f"got {seconds} seconds of speech, expected 0.1 to 3600")
+        raise OptionError(f"Got {seconds} s of speech. Expected 0.1 to 3600 s.")
     if seed < 0:
-        raise OptionError(f"got the seed {seed}, expected 0 or more")
+        raise OptionError(f"Got the seed {seed}. Expected 0 or more.")
     if sampling_rate <= 0:
-        raise OptionError(f"got a sampling rate of {sampling_rate} Hz, expected a positive one")
+        raise OptionError(f"Got a sampling rate of {sampling_rate} Hz. Expected a positive number.")
     rng = np.random.default_rng([seed, zlib.crc32(voice.name.encode())])
     n_samples = round(seconds * RATE)
     n_frames = -(-n_samples // HOP) + 1
@@ -129,7 +127,7 @@ def speak(voice: Voice, seconds: float, seed: int, sampling_rate: int = RATE) ->
 
 
 def _plan(voice: Voice, seconds: float, rng: np.random.Generator) -> tuple[list[Sound], tuple[Array, Array]]:
-    """Draw the sounds, and the pitch in semitones from the median as points over time."""
+    """Draw the sounds and the pitch curve: points over time, in semitones relative to the median."""
     edge = min(0.25, seconds / 8)
     sounds = [PAUSE._replace(seconds=edge * rng.uniform(0.5, 1.2))]
     now = sounds[0].seconds
@@ -155,7 +153,7 @@ def _plan(voice: Voice, seconds: float, rng: np.random.Generator) -> tuple[list[
 
 
 def _syllable(pace: float, rng: np.random.Generator) -> list[Sound]:
-    """Draw one syllable: perhaps a consonant, a vowel or diphthong, perhaps another consonant."""
+    """Draw one syllable: an optional consonant, a vowel or diphthong, and an optional consonant."""
     onset, coda = rng.random(2)
     sounds: list[Sound] = []
     if onset < 0.3:
@@ -178,11 +176,11 @@ def _syllable(pace: float, rng: np.random.Generator) -> list[Sound]:
 
 
 def _tracks(sounds: list[Sound], n_frames: int) -> dict[str, Array]:
-    """Move from target to target: one value a frame for every field of :class:`Sound` but its length."""
+    """Return the tracks between targets: one value per frame for every field of :class:`Sound` except its length."""
     table = np.array(sounds)
     ends = table[:, 0].cumsum()
     at = np.minimum(np.searchsorted(ends, np.arange(n_frames) * HOP / RATE, side="right"), len(sounds) - 1)
-    # frames over which a target is reached: the tongue is slow, the vocal folds are faster, a burst is sudden
+    # frames to reach a target: the tongue is slow, the vocal folds are faster, a burst is sudden
     reach = {"f1": 14, "f2": 16, "f3": 16, "voicing": 5, "aspiration": 4, "frication": 3}
     tracks = {}
     for column, name in enumerate(Sound._fields[1:], 1):
@@ -195,7 +193,7 @@ def _tracks(sounds: list[Sound], n_frames: int) -> dict[str, Array]:
 
 
 def _source(voice: Voice, tracks: dict[str, Array], semitones: Array, rng: np.random.Generator) -> Array:
-    """Make what leaves the glottis, ``(n_frames * HOP,)``: KLGLOTT88 pulses, jitter, shimmer, tremor, breath."""
+    """Return the glottal source, ``(n_frames * HOP,)``: KLGLOTT88 pulses with jitter, shimmer, tremor and breath."""
     n_frames = len(semitones)
     n_samples = n_frames * HOP
     times = np.arange(n_frames) * HOP / RATE
@@ -211,7 +209,7 @@ def _source(voice: Voice, tracks: dict[str, Array], semitones: Array, rng: np.ra
     shimmer = 10 ** (voice.shimmer_db * rng.standard_normal(cycle[-1] + 1) / 20)
     open_ = voice.open_quotient
     flow = np.where(phase < open_, 6.75 / open_**3 * phase**2 * (open_ - phase), 0.0)  # peak 1
-    # the derivative of the flow is the source with the radiation from the lips in it; its size must not grow with pitch
+    # the derivative of the flow is the source including the radiation of the lips; its level must not grow with pitch
     pulses = np.diff(flow * shimmer[cycle], prepend=0.0) * RATE / (10 * f0_hz)
     if voice.tilt_db > 0:
         pole = np.exp(-2 * np.pi * 3000 / np.sqrt(10 ** (voice.tilt_db / 10) - 1) / RATE)
@@ -224,7 +222,7 @@ def _source(voice: Voice, tracks: dict[str, Array], semitones: Array, rng: np.ra
 
 
 def _tract(voice: Voice, tracks: dict[str, Array], source: Array, rng: np.random.Generator) -> Array:
-    """Send the source through the moving tract and add the noise made at teeth and lips; the same length."""
+    """Filter the source by the moving tract, and add the noise of teeth and lips; same length."""
     n_frames = len(tracks["f1"])
     scale = REFERENCE_CM / voice.tract_cm
     bins = scipy.fft.rfftfreq(FFT, 1 / RATE)
@@ -243,7 +241,7 @@ def _tract(voice: Voice, tracks: dict[str, Array], source: Array, rng: np.random
 
 
 def _frames(signal: Array) -> npt.NDArray[np.complex128]:
-    """Cut into frames of two hops, whose windows add up to 1, and transform: ``(n_frames, FFT // 2 + 1)``."""
+    """Return the spectra of frames of two hops, whose windows add up to 1: ``(n_frames, FFT // 2 + 1)``."""
     padded = np.concatenate([np.zeros(HOP), signal]).reshape(-1, HOP)
     window = np.sin(np.pi * (np.arange(2 * HOP) + 0.5) / (2 * HOP)) ** 2
     spectra: npt.NDArray[np.complex128] = scipy.fft.rfft(np.hstack([padded[:-1], padded[1:]]) * window, FFT, axis=1)
@@ -251,14 +249,14 @@ def _frames(signal: Array) -> npt.NDArray[np.complex128]:
 
 
 def _resonance(frequency: Array, formant: Array | float, width: float) -> npt.NDArray[np.complex128]:
-    """Frequency response of one formant, 1 at 0 Hz."""
+    """Return the frequency response of one formant, 1 at 0 Hz."""
     squared = np.square(formant) + width**2 / 4
     return np.asarray(squared / (squared - frequency**2 + 1j * frequency * width))
 
 
 @lru_cache(maxsize=64)
 def _upper_formants(scale: float) -> npt.NDArray[np.complex128]:
-    """Response of the formants from the fourth up, which hardly move: those of an even tube, up to 9 kHz."""
+    """Return the response of the fourth and higher formants, which hardly move: those of an even tube, up to 9 kHz."""
     bins = scipy.fft.rfftfreq(FFT, 1 / RATE)
     response = np.ones(len(bins), np.complex128)
     for formant in np.arange(3500.0, 9000.0 / scale, 1000.0) * scale:
@@ -267,13 +265,15 @@ def _upper_formants(scale: float) -> npt.NDArray[np.complex128]:
 
 
 def _record(voice: Voice, dry: Array, rng: np.random.Generator) -> Array:
-    """Add the voice's room and noise, apply its microphone's response, and set the level."""
+    """Add room and noise of the voice, apply its microphone's response, and set the level."""
     room = np.random.default_rng(zlib.crc32(voice.name.encode()))
     decay = np.exp(-6.9 * np.arange(1, int(voice.reverberation_s * RATE)) / (voice.reverberation_s * RATE))
     echo = np.concatenate([[1.0], 0.02 * decay * room.standard_normal(len(decay))])
     wet = scipy.signal.oaconvolve(dry, echo)[: len(dry)]
     power = float(np.mean(np.square(wet))) + 1e-12
-    noise = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.standard_normal(len(dry)))  # rooms rumble: more noise below
+    noise = scipy.signal.lfilter(
+        [1.0], [1.0, -0.9], rng.standard_normal(len(dry))
+    )  # rooms have mostly low-frequency noise
     noise *= np.sqrt(power / np.mean(np.square(noise))) * 10 ** (-(voice.snr_db + rng.normal(0.0, 1.5)) / 20)
     recorded = np.asarray(scipy.signal.sosfilt(_microphone(voice), wet + noise))
     level = voice.level_dbfs + float(rng.normal(0.0, 1.0))
@@ -282,7 +282,7 @@ def _record(voice: Voice, dry: Array, rng: np.random.Generator) -> Array:
 
 
 def _microphone(voice: Voice) -> Array:
-    """Second-order sections: a low cut, a high cut, and a bell of ``presence_db`` around 3 kHz."""
+    """Return second-order sections: a low cut, a high cut, and a bell of ``presence_db`` around 3 kHz."""
     low = scipy.signal.butter(1, voice.low_hz, "highpass", fs=RATE, output="sos")
     high = scipy.signal.butter(2, voice.high_hz, "lowpass", fs=RATE, output="sos")
     gain, turn = 10 ** (voice.presence_db / 40), 2 * np.pi * 3000 / RATE

@@ -1,7 +1,7 @@
-"""Made-up voices: what gender and age do to a voice on average, and how far people of one group differ.
+"""Draws synthetic voices: average effects of gender and age on a voice, and differences within a group.
 
-Averages are read off published tables and joined by straight lines. Where sources give a direction but no figure that
-fits this synthesiser (jitter, shimmer, tremor, breath, speech rate), the slope is ours and the direction theirs.
+Averages are from published tables, with linear interpolation. If the sources give only the direction of an effect
+(jitter, shimmer, tremor, breath, speech rate), its size is our estimate.
 
 * Fundamental frequency of men: after H. Hollien & T. Shipp, J. Speech Hear. Res. 15 (1972); of women: after E.
   Stoicheff, J. Speech Hear. Res. 24 (1981), and of girls: after H. Hollien & E. Paul, Language and Speech 12 (1969).
@@ -9,8 +9,8 @@ fits this synthesiser (jitter, shimmer, tremor, breath, speech rate), the slope 
   Stathopoulos et al., J. Speech Lang. Hear. Res. 54 (2011), and J. Eichhorn et al., J. Speech Lang. Hear. Res. 61
   (2018). Values of boys and children under fifteen are round numbers between the sources.
 * Length of the vocal tract: growth after W. T. Fitch & J. Giedd, J. Acoust. Soc. Am. 106 (1999): the same in girls
-  and boys before puberty, apart after it. The centimetres are acoustic, not anatomical: chosen so that the formants
-  fall near the averages of G. Peterson & H. Barney, J. Acoust. Soc. Am. 24 (1952), for men, women and children.
+  and boys before puberty, different after it. The centimetres are acoustic, not anatomical: with them, the formants are
+  near the averages of G. Peterson & H. Barney, J. Acoust. Soc. Am. 24 (1952), for men, women and children.
 * Open quotient and breath by gender: after D. & L. Klatt, J. Acoust. Soc. Am. 87 (1990).
 * Unsteadier pitch and loudness, tremor, breath and slower speech with age: after S. Linville, Vocal Aging (2001), and
   R. Baken & R. Orlikoff, Clinical Measurement of Speech and Voice (2000).
@@ -26,7 +26,7 @@ from voxtrait.labels import GENDERS, age_group_of
 
 _Knots: TypeAlias = tuple[tuple[float, float], ...]  # (age in years, value)
 
-_F0_HZ: Final[dict[str, _Knots]] = {  # Hz; decades are at their middles
+_F0_HZ: Final[dict[str, _Knots]] = {  # Hz; the value of a decade is at its middle
     "female": (
         *((6, 265), (10, 245), (14, 220), (17, 208), (25, 224)),
         *((35, 213), (45, 221), (55, 199), (65, 200), (75, 202)),
@@ -41,34 +41,34 @@ _TRACT_CM: Final[dict[str, _Knots]] = {
     "male": ((5, 11.6), (8, 12.7), (12, 14.1), (15, 16.0), (18, 17.0), (20, 17.3)),
 }
 COHORT_AGES: Final = tuple((max(16.0, 10.0 * at), 10.0 * at + 10.0) for at in range(1, 8))
-"""Years that the groups of a cohort cover: teens from 16, when boys' voices have mostly changed, to the seventies."""
+"""Age ranges of the groups in a cohort: teens from 16, when most boys' voices have changed, to the seventies."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """One made-up person, their room and their microphone.
+    """A synthetic speaker with a room and a microphone.
 
     Attributes:
-        name: of the voice, unique in a cohort.
+        name: name of the voice, unique in a cohort.
         gender: ``female`` or ``male``.
-        age_years: in years.
+        age_years: age in years.
         f0_hz: median fundamental frequency in Hz.
         tract_cm: acoustic length of the vocal tract in cm.
-        open_quotient: part of a glottal cycle that the glottis is open, 0 to 1.
-        tilt_db: how much the glottal source loses at 3 kHz beyond a modal voice's, in dB.
+        open_quotient: share of a glottal cycle in which the glottis is open, 0 to 1.
+        tilt_db: attenuation of the glottal source at 3 kHz relative to a modal voice, in dB.
         breath_db: aspiration noise relative to the voiced source, in dB.
-        jitter: standard deviation of the length of a cycle, relative.
-        shimmer_db: standard deviation of the amplitude of a cycle, in dB.
-        tremor_semitones: depth of the slow tremor of pitch, in semitones.
-        tremor_hz: its rate in Hz.
-        melody_semitones: how far intonation moves the pitch, in semitones.
-        syllables_per_s: speech rate between pauses.
+        jitter: relative standard deviation of the cycle length.
+        shimmer_db: standard deviation of the cycle amplitude, in dB.
+        tremor_semitones: depth of the slow pitch tremor, in semitones.
+        tremor_hz: rate of the pitch tremor, in Hz.
+        melody_semitones: range of the intonation, in semitones.
+        syllables_per_s: speech rate between pauses, in syllables per second.
         low_hz: lower limit of the microphone's response, in Hz.
-        high_hz: its upper limit, in Hz.
-        presence_db: its boost or dip around 3 kHz, in dB.
-        reverberation_s: time in which the room's echo falls by 60 dB, in s.
-        snr_db: speech over room noise, in dB.
-        level_dbfs: root mean square of a clip, in dB of full scale.
+        high_hz: upper limit of the microphone's response, in Hz.
+        presence_db: boost or dip of the microphone's response around 3 kHz, in dB.
+        reverberation_s: reverberation time of the room (60 dB), in s.
+        snr_db: level of speech relative to the room noise, in dB.
+        level_dbfs: root mean square of a clip, in dBFS.
     """
 
     name: str
@@ -94,12 +94,12 @@ class Voice:
 
     @property
     def age_group(self) -> str:
-        """The decade, as :mod:`voxtrait.labels` names it."""
+        """Age group, as in :mod:`voxtrait.labels`."""
         return age_group_of(self.age_years)
 
 
 def typical_f0_hz(gender: str, age_years: float) -> float:
-    """Give the average fundamental frequency of reading aloud in Hz; sources in the module's docstring.
+    """Return the average fundamental frequency of reading aloud in Hz; the module's docstring names the sources.
 
     Raises:
         OptionError: if ``gender`` is neither ``female`` nor ``male``.
@@ -112,7 +112,7 @@ def typical_f0_hz(gender: str, age_years: float) -> float:
 
 
 def typical_tract_cm(gender: str, age_years: float) -> float:
-    """Give the average acoustic length of the vocal tract in cm; sources in the module's docstring.
+    """Return the average acoustic length of the vocal tract in cm; the module's docstring names the sources.
 
     Raises:
         OptionError: if ``gender`` is neither ``female`` nor ``male``.
@@ -125,13 +125,13 @@ def typical_tract_cm(gender: str, age_years: float) -> float:
 
 
 def draw_voice(gender: str, age_years: float, seed: int, name: str | None = None) -> Voice:
-    """Draw one person of a gender and an age, with a microphone and a room that depend on neither.
+    """Draw a voice of a gender and an age; microphone and room are independent of both.
 
     Args:
         gender: ``female`` or ``male``.
-        age_years: 4 and over, in years.
-        seed: 0 or more; the same seed draws the same voice.
-        name: what to call it; made from the arguments if not given.
+        age_years: age in years, 4 to 109.
+        seed: random seed, 0 or more; the same seed gives the same voice.
+        name: name of the voice; ``None`` makes one from the other arguments.
 
     Raises:
         OptionError: if gender, age or seed is out of range.
@@ -141,11 +141,11 @@ def draw_voice(gender: str, age_years: float, seed: int, name: str | None = None
         True
     """
     if not 4 <= age_years < 110:
-        raise OptionError(f"got an age of {age_years} years, expected 4 to 109: younger voices are not made up here")
+        raise OptionError(f"Got an age of {age_years} years. Expected 4 to 109.")
     if seed < 0:
-        raise OptionError(f"got the seed {seed}, expected 0 or more")
+        raise OptionError(f"Got the seed {seed}. Expected 0 or more.")
     rng = np.random.default_rng(seed)
-    old = float(np.clip((age_years - 25.0) / 50.0, 0.0, 1.3))  # 0 to 25 years, 1 at 75
+    old = float(np.clip((age_years - 25.0) / 50.0, 0.0, 1.3))  # 0 up to 25 years, 1 at 75
     woman = gender == "female"
     return Voice(
         name=name if name is not None else f"synthetic {gender} {age_years:.1f} {seed}",
@@ -172,11 +172,11 @@ def draw_voice(gender: str, age_years: float, seed: int, name: str | None = None
 
 
 def cohort(n_speakers: int, seed: int) -> list[Voice]:
-    """Draw a cohort, balanced over gender and the decades from the teens to the seventies.
+    """Draw a cohort of voices, balanced over gender and the age groups from the teens to the seventies.
 
     Args:
-        n_speakers: 1 or more; a multiple of 14 gives every gender in every decade the same number of speakers.
-        seed: 0 or more; the same seed draws the same cohort, and a larger one begins with the smaller.
+        n_speakers: number of voices, 1 or more; a multiple of 14 gives equal numbers in every gender and age group.
+        seed: random seed, 0 or more. The same seed gives the same cohort; a larger cohort begins with a smaller one.
 
     Raises:
         OptionError: if a number is out of range.
@@ -186,9 +186,9 @@ def cohort(n_speakers: int, seed: int) -> list[Voice]:
         [('female', 'teens'), ('male', 'teens'), ('female', 'twenties')]
     """
     if n_speakers < 1:
-        raise OptionError(f"got {n_speakers} speakers, expected 1 or more")
+        raise OptionError(f"Got {n_speakers} speakers. Expected 1 or more.")
     if seed < 0:
-        raise OptionError(f"got the seed {seed}, expected 0 or more")
+        raise OptionError(f"Got the seed {seed}. Expected 0 or more.")
     voices = []
     for number in range(n_speakers):
         rng = np.random.default_rng([seed, number])
@@ -201,6 +201,6 @@ def cohort(n_speakers: int, seed: int) -> list[Voice]:
 
 def _between(knots: dict[str, _Knots], gender: str, age_years: float) -> float:
     if gender not in knots:
-        raise OptionError(f"got the gender {gender!r}, expected one of {', '.join(GENDERS)}")
+        raise OptionError(f"Unknown gender {gender!r}. Expected one of {', '.join(GENDERS)}.")
     ages, values = zip(*knots[gender], strict=True)
     return float(np.interp(age_years, ages, values))

@@ -48,7 +48,7 @@ class Sound:
                 yield audio.check_signal(block)
                 self._progress()
         if not self.seconds:
-            raise DecodeError("the upload holds no samples: the file is a header without sound")
+            raise DecodeError("the upload has no samples: the file is a header without sound")
 
     def stated_s(self) -> float | None:
         """Return the duration in the file header, in seconds; ``None`` if it is missing or exceeds the maximum."""
