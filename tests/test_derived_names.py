@@ -170,7 +170,7 @@ def test_the_end_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "in" / "text.mp3").write_text("no sound\n")
     first = run("convert", tmp_path / "in", tmp_path / "out", "-q").stdout.splitlines()
     assert re.fullmatch(r"3 files converted in \d+\.\d s, 1 failed:", first[0])
-    assert first[1].startswith(f"  {tmp_path}/in/text.mp3 is not audio") and len(first) == 2
+    assert first[1].startswith(f"  {tmp_path}/in/text.mp3 is not a readable audio file") and len(first) == 2
     (tmp_path / "in" / "text.mp3").unlink()
     (tmp_path / "out" / "0.wav").unlink()
     second = run("convert", tmp_path / "in", tmp_path / "out", "-q").stdout

@@ -315,7 +315,7 @@ def test_wrong_usage(recognizer: Recognizer, tmp_path: Path) -> None:
         f"{tmp_path}/gone.wav  error: no such file: {tmp_path}/gone.wav\n",
     )
     text = run("-", *model, stdin=TEXT)
-    assert text.exit_code == 1 and text.stdout.startswith("-  error: standard input is not audio")
+    assert text.exit_code == 1 and text.stdout.startswith("-  error: standard input is not a readable audio file")
 
 
 def started(recognizer: Recognizer, *arguments: str) -> "subprocess.Popen[bytes]":

@@ -33,7 +33,10 @@ REFUSED = {
     "voxtrait clip.wav --jobs many": ("Invalid value for '--jobs' / '-j': 'many'", "See voxtrait predict --help."),
     "voxtrait clip.wav models": ("Got the command 'models' after other", "Put it first: voxtrait models ..."),
     "voxtrait --tables-only corpus check all.csv": ("Got the command 'corpus' after", "Put it first: voxtrait corpus"),
-    "voxtrait clip.wav --engine local --address x": ("Got the address x without a cluster engine", "Add --engine ray"),
+    "voxtrait clip.wav --engine local --address x": (
+        "Got the address x without a cluster engine.",
+        "Add --engine ray or --engine dask.",
+    ),
     "voxtrait convert clip.wav": ("Missing argument 'OUT_DIR'.", "Usage: voxtrait convert [OPTIONS] SRC OUT_DIR"),
     "voxtrait corpus import nothing": ("Missing argument 'SRC...'.", "Usage: voxtrait corpus import"),
     "voxtrait train base": ("Missing option '--data'.", "Usage: voxtrait train [OPTIONS] RECIPE"),
@@ -59,7 +62,7 @@ ROWS = {
         "voices.csv",
         "There is no file voices.csv. To write predictions to it, use --out",
     ),
-    "voxtrait README.md": ("README.md  error: README.md is not audio", ""),
+    "voxtrait README.md": ("README.md  error: README.md is not a readable audio file", ""),
     "voxtrait face.png": ("face.png is an image, but ", "Pass the recording."),
 }
 

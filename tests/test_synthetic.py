@@ -166,19 +166,22 @@ def test_age_is_heard_but_not_in_the_microphone() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: cohort(0, seed=1), "got 0 speakers, expected 1 or more"),
+        (lambda: cohort(0, seed=1), r"Got 0 speakers\. Expected 1 or more\."),
         (lambda: cohort(1, seed=-1), "Got the seed -1"),
         (lambda: draw_voice("x", 30, 1), "Unknown gender 'x'. Expected one of female, male"),
         (lambda: draw_voice("male", 2, 1), "Got an age of 2 years. Expected 4 to 109"),
         (lambda: typical_f0_hz("other", 30), "Unknown gender 'other'"),
-        (lambda: speak(draw_voice("male", 30, 1), 0.05, 1), "got 0.05 seconds"),
+        (lambda: speak(draw_voice("male", 30, 1), 0.05, 1), r"Got 0\.05 s of speech\. Expected 0\.1 to 3600 s\."),
         (lambda: speak(draw_voice("male", 30, 1), 1.0, -1), "Got the seed -1"),
-        (lambda: speak(draw_voice("male", 30, 1), 1.0, 1, 0), "got a sampling rate of 0 Hz"),
-        (lambda: write_common_voice("x", [], 1, 1), "got 0 voices"),
-        (lambda: write_common_voice("x", cohort(1, 1) * 2, 1, 1), "got 2 voices with 1 names"),
-        (lambda: write_common_voice("x", cohort(1, 1), 0, 1), "Got clips per voice 0"),
+        (lambda: speak(draw_voice("male", 30, 1), 1.0, 1, 0), "Got a sampling rate of 0 Hz"),
+        (lambda: write_common_voice("x", [], 1, 1), "Got voices: 0"),
+        (
+            lambda: write_common_voice("x", cohort(1, 1) * 2, 1, 1),
+            "Got voices: 2, different names: 1. Expected one name per voice.",
+        ),
+        (lambda: write_common_voice("x", cohort(1, 1), 0, 1), "Got 0 for clips per voice"),
         (lambda: write_common_voice("x", cohort(1, 1), 1, 1, seconds=(2, 1)), "Got clips of 2 to 1 s"),
-        (lambda: write_common_voice("x", cohort(1, 1), 1, 1, blank=2), "got a share of 2"),
+        (lambda: write_common_voice("x", cohort(1, 1), 1, 1, blank=2), "Got a share of 2"),
     ],
 )
 def test_what_is_refused(call, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

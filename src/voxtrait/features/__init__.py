@@ -1,4 +1,4 @@
-"""Features: signal → mel spectrogram → image or windows, the input of a network. The only mel code in the package.
+"""Computes mel spectrograms and, from them, images or windows as inputs of a network: the only mel code.
 
 :class:`~voxtrait.features.FrontEnd` has all parameters and is stored in the bundle, so that training and prediction
 always use the same ones. Each step is public::

@@ -176,13 +176,11 @@ def _check(
     voices: Sequence[Voice], n_clips: int, seed: int, jobs: int, seconds: tuple[float, float], blank: float
 ) -> None:
     if not voices or len({voice.name for voice in voices}) != len(voices):
-        raise OptionError(
-            f"Got {len(voices)} voices with {len({voice.name for voice in voices})} different names. Expected all to "
-            "differ."
-        )
+        names = len({voice.name for voice in voices})
+        raise OptionError(f"Got voices: {len(voices)}, different names: {names}. Expected one name per voice.")
     if n_clips < 1 or jobs < 1 or seed < 0:
         raise OptionError(
-            f"Got clips per voice {n_clips}, jobs {jobs} and seed {seed}. Expected 1 or more, 1 or more, 0 or more."
+            f"Got {n_clips} for clips per voice, {jobs} for jobs, {seed} for the seed. Expected at least 1, 1 and 0."
         )
     if not 0.1 <= seconds[0] <= seconds[1] <= 60:
         raise OptionError(

@@ -271,9 +271,7 @@ def _record(voice: Voice, dry: Array, rng: np.random.Generator) -> Array:
     echo = np.concatenate([[1.0], 0.02 * decay * room.standard_normal(len(decay))])
     wet = scipy.signal.oaconvolve(dry, echo)[: len(dry)]
     power = float(np.mean(np.square(wet))) + 1e-12
-    noise = scipy.signal.lfilter(
-        [1.0], [1.0, -0.9], rng.standard_normal(len(dry))
-    )  # rooms have mostly low-frequency noise
+    noise = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.standard_normal(len(dry)))  # rooms: mostly low frequencies
     noise *= np.sqrt(power / np.mean(np.square(noise))) * 10 ** (-(voice.snr_db + rng.normal(0.0, 1.5)) / 20)
     recorded = np.asarray(scipy.signal.sosfilt(_microphone(voice), wet + noise))
     level = voice.level_dbfs + float(rng.normal(0.0, 1.0))

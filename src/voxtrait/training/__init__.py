@@ -1,4 +1,4 @@
-"""Training: from a recipe and a dataset to a bundle. Only this package imports torch and Lightning."""
+"""Trains a recipe on a dataset, and writes bundle and report: the only package that imports torch and Lightning."""
 
 import os
 from typing import TYPE_CHECKING
