@@ -49,7 +49,7 @@ def settings(name: str) -> Iterator[tuple[str, str, str, str]]:
         if node := fields.get(number):
             comment = text[(node.end_lineno or number) - 1][node.end_col_offset or 0 :].partition("#")[2]
             default = "" if node.value is None else _toml(ast.literal_eval(node.value))
-            yield part, ast.unparse(node.target), default, comment.strip().replace("|", "\\|")
+            yield part, ast.unparse(node.target), default, comment.lstrip(":").strip().replace("|", "\\|")
 
 
 def _toml(value: Any) -> str:

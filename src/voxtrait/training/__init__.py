@@ -35,9 +35,9 @@ def train(
 ) -> "Outcome":
     """Train a recipe, export the network, check the export, evaluate the bundle, and write a report.
 
-    :func:`voxtrait.training.pictures.fit.train` trains a :class:`~voxtrait.training.recipe.Recipe`, and
-    :func:`voxtrait.training.voices.ensemble.train` an :class:`~voxtrait.training.recipe.EncoderRecipe`. Processes
-    that ``torchrun`` starts train a CNN together; heads are trained by rank 0 alone.
+    A :class:`~voxtrait.training.recipe.Recipe` trains a CNN on spectrogram images, an
+    :class:`~voxtrait.training.recipe.EncoderRecipe` heads on a speaker encoder. Processes that ``torchrun`` starts
+    train a CNN together; rank 0 alone trains heads.
 
     Args:
         settings: the recipe.

@@ -21,53 +21,55 @@ SHIPPED: Final = Path(__file__).parent / "recipes"
 class Recipe:
     """Settings of a CNN on spectrogram images, each with its unit; the TOML keys are the field names."""
 
-    name: str  # name of the recipe and of its bundle
-    task: str  # gender, or age: the joint classes such as female_fifties
-    description: str = ""  # one sentence, stored in the bundle
+    name: str  #: name of the recipe and of its bundle
+    task: str  #: gender, or age (the joint classes such as female_fifties)
+    description: str = ""  #: one sentence, stored in the bundle
 
     # images
-    width: int = 432  # pixels
-    height: int = 288  # pixels
-    fit: str = "middle"  # middle or stretch, as `voxtrait images --fit`
-    shrink: int = 3  # side, in pixels, of the squares averaged into one input value
+    width: int = 432  #: pixels
+    height: int = 288  #: pixels
+    fit: str = "middle"  #: middle or stretch, as ``voxtrait images --fit``
+    shrink: int = 3  #: side, in pixels, of the squares averaged into one input value
 
     # network
-    channels: tuple[int, ...] = (16, 32, 64, 64)  # filters of each convolutional stage
-    hidden: int = 64  # hidden units between pooling and classes
-    dropout: float = 0.15  # dropout probability
-    spectrum: bool = False  # also pass the long-term average spectrum directly to the classifier
+    channels: tuple[int, ...] = (16, 32, 64, 64)  #: filters of each convolutional stage
+    hidden: int = 64  #: hidden units between pooling and classes
+    dropout: float = 0.15  #: dropout probability
+    spectrum: bool = False  #: also pass the long-term average spectrum directly to the classifier
 
     # optimisation
-    seed: int = 1  # random seed for weights, order and augmentation
-    max_epochs: int = 16  # maximum epochs
-    batch_size: int = 32  # clips per batch
-    learning_rate: float = 1e-3  # peak rate of AdamW: linear warm-up over the first twentieth, then a cosine to 0
-    weight_decay: float = 0.02  # weight decay of AdamW
-    patience: int = 6  # epochs without a lower validation loss before training stops
-    class_balance: float = 1.0  # exponent of class weights: 0 no weighting, 1 equal weight for every class
-    speaker_balance: float = 0.5  # exponent of speaker weights: 0 equal weight per clip, 1 equal weight per speaker
-    label_smoothing: float = 0.05  # share of the target spread over all classes: 1 to 2 % of labels are wrong
-    neighbour_smoothing: float = 0.0  # share of the target given to neighbouring age groups of the same gender
-    min_speakers: int = 20  # joint classes with fewer speakers are left out
+    seed: int = 1  #: random seed for weights, order and augmentation
+    max_epochs: int = 16  #: maximum epochs
+    batch_size: int = 32  #: clips per batch
+    learning_rate: float = 1e-3  #: peak rate of AdamW, with linear warm-up over the first twentieth, then a cosine to 0
+    weight_decay: float = 0.02  #: weight decay of AdamW
+    patience: int = 6  #: epochs without a lower validation loss before training stops
+    class_balance: float = 1.0  #: exponent of class weights, from 0 (no weighting) to 1 (equal weight for every class)
+    speaker_balance: float = 0.5  #: exponent of speaker weights, from 0 (equal weight per clip) to 1 (per speaker)
+    label_smoothing: float = 0.05  #: share of the target spread over all classes, because 1 to 2 % of labels are wrong
+    neighbour_smoothing: float = 0.0  #: share of the target given to neighbouring age groups of the same gender
+    min_speakers: int = 20  #: joint classes with fewer speakers are left out
 
     # augmentation, on images; never a shift in frequency, which would change the label
-    gain_db: float = 10.0  # maximum gain or attenuation, dB
-    tilt_db: float = 10.0  # maximum spectral tilt from the lowest to the highest band, dB: microphones and rooms
-    noise_db: float = 50.0  # maximum level of the added noise floor, dB above black
-    time_shift: float = 0.25  # maximum shift in time, as a share of the width
-    time_masks: int = 2  # number of time masks per image
-    time_mask: float = 0.12  # maximum length of a time mask, as a share of the width
-    band_masks: int = 2  # number of frequency masks per image
-    band_mask: float = 0.1  # maximum size of a frequency mask, as a share of the height
-    lowpass: float = 0.2  # probability of a low-pass, black above a random band: telephones, codecs
+    gain_db: float = 10.0  #: maximum gain or attenuation, dB
+    tilt_db: float = 10.0  #: maximum spectral tilt from the lowest to the highest band, dB (microphones, rooms)
+    noise_db: float = 50.0  #: maximum level of the added noise floor, dB above black
+    time_shift: float = 0.25  #: maximum shift in time, as a share of the width
+    time_masks: int = 2  #: number of time masks per image
+    time_mask: float = 0.12  #: maximum length of a time mask, as a share of the width
+    band_masks: int = 2  #: number of frequency masks per image
+    band_mask: float = 0.1  #: maximum size of a frequency mask, as a share of the height
+    lowpass: float = 0.2  #: probability of a low-pass, black above a random band (telephones, codecs)
 
     # machine
-    threads: int = 0  # threads of torch; 0 for torch's default
-    workers: int = 2  # processes that read images if they do not fit in memory or come from shards
-    memory_mb: int = 1500  # memory limit, MB: if loose images need no more, they are kept in memory
-    buffer: int = 2000  # images from shards that each reading process holds and shuffles
-    precision: str = "auto"  # 32-true, bf16-mixed, or auto: bf16-mixed on GPUs that support it, else 32-true
-    compile: str = "auto"  # use torch.compile: yes, no, or auto (only on GPUs)
+    threads: int = 0  #: threads of torch; 0 for torch's default
+    workers: int = 2  #: processes that read images if they do not fit in memory or come from shards
+    memory_mb: int = (
+        1500  #: maximum memory for keeping loose images, MB; more images are read in every epoch
+    )
+    buffer: int = 2000  #: images from shards that each reading process holds and shuffles
+    precision: str = "auto"  #: 32-true, bf16-mixed, or auto (bf16-mixed on GPUs that support it, else 32-true)
+    compile: str = "auto"  #: whether to use torch.compile, yes, no, or auto (only on GPUs)
 
     @property
     def front_end(self) -> FrontEnd:
@@ -80,46 +82,48 @@ class Recipe:
 class EncoderRecipe:
     """Settings of heads on a frozen speaker encoder, for gender and age together."""
 
-    name: str  # name of the recipe and of its bundle
-    kind: str = "encoder"  # selects which of the two sets of keys is valid
-    description: str = ""  # one sentence, stored in the bundle
+    name: str  #: name of the recipe and of its bundle
+    kind: str = "encoder"  #: selects which of the two sets of keys is valid
+    description: str = ""  #: one sentence, stored in the bundle
 
-    encoder: str = "campplus"  # campplus: CAM++ in 8 bits; fast: a smaller network (docs/how-to/training.md)
+    encoder: str = "campplus"  #: campplus (CAM++ in 8 bits) or fast (a smaller network, docs/how-to/training.md)
 
     # views of a clip, from which the encoder computes summaries
-    views: int = 7  # views of each clip: the whole clip and 1.6 s of it, both as recorded; the others are augmented
-    longest_s: float = 20.0  # seconds used from the start of a clip
-    crop: float = 0.4  # share of augmented views cut to a shorter part of the clip, 1.5 s or more
-    room: float = 0.3  # probability of reverberation
-    colour: float = 0.5  # probability of another microphone response
-    noise: float = 0.45  # probability of noise
-    babble: float = 0.2  # probability of background voices
-    clip: float = 0.05  # probability of overload (clipping)
-    telephone: float = 0.3  # probability of 8 kHz, alone or with GSM or µ-law
-    codec: float = 0.35  # probability of mp3 or Opus
+    views: int = 7  #: views of each clip, the whole clip and 1.6 s of it as recorded, the others augmented
+    longest_s: float = 20.0  #: seconds used from the start of a clip
+    crop: float = 0.4  #: share of augmented views cut to a shorter part of the clip, 1.5 s or more
+    room: float = 0.3  #: probability of reverberation
+    colour: float = 0.5  #: probability of another microphone response
+    noise: float = 0.45  #: probability of noise
+    babble: float = 0.2  #: probability of background voices
+    clip: float = 0.05  #: probability of overload (clipping)
+    telephone: float = 0.3  #: probability of 8 kHz, alone or with GSM or µ-law
+    codec: float = 0.35  #: probability of mp3 or Opus
 
     # heads
-    members: int = 10  # number of ensemble members, and of speaker folds
-    hidden: int = 128  # hidden units of each member
-    dropout: float = 0.5  # dropout probability of hidden units
-    input_dropout: float = 0.5  # dropout probability of a summary's values
+    members: int = 10  #: number of ensemble members, and of speaker folds
+    hidden: int = 128  #: hidden units of each member
+    dropout: float = 0.5  #: dropout probability of hidden units
+    input_dropout: float = 0.5  #: dropout probability of a summary's values
 
     # optimisation
-    seed: int = 1  # random seed for weights, order, folds and augmentation
-    max_epochs: int = 15  # number of epochs
-    batch_size: int = 256  # clips per batch
-    learning_rate: float = 1e-3  # peak rate of AdamW: linear warm-up over the first tenth, then a cosine to 0
-    weight_decay: float = 0.2  # weight decay of AdamW
-    speaker_balance: float = 0.7  # exponent of speaker weights: 0 equal weight per clip, 1 equal weight per speaker
-    group_balance: float = 0.0  # exponent of age-group weights in the age loss: 0 no weighting, 1 equal weights
-    label_smoothing: float = 0.02  # label smoothing of gender
-    contradiction: float = 0.9  # minimum probability at which the voice contradicts an adult's gender label
-    age_share: float = 0.3  # weight of the age loss relative to the gender loss
-    likelihood: float = 1.0  # weight of the negative log-likelihood in the age loss
-    ranked: float = 0.5  # weight of the continuous ranked probability score in the age loss
+    seed: int = 1  #: random seed for weights, order, folds and augmentation
+    max_epochs: int = 15  #: number of epochs
+    batch_size: int = 256  #: clips per batch
+    learning_rate: float = 1e-3  #: peak rate of AdamW, with linear warm-up over the first tenth, then a cosine to 0
+    weight_decay: float = 0.2  #: weight decay of AdamW
+    speaker_balance: float = 0.7  #: exponent of speaker weights, from 0 (equal weight per clip) to 1 (per speaker)
+    group_balance: float = (
+        0.0  #: exponent of age-group weights in the age loss, from 0 (no weighting) to 1 (equal)
+    )
+    label_smoothing: float = 0.02  #: label smoothing of gender
+    contradiction: float = 0.9  #: minimum probability at which the voice contradicts an adult's gender label
+    age_share: float = 0.3  #: weight of the age loss relative to the gender loss
+    likelihood: float = 1.0  #: weight of the negative log-likelihood in the age loss
+    ranked: float = 0.5  #: weight of the continuous ranked probability score in the age loss
 
     # machine
-    threads: int = 0  # threads of torch; 0 for torch's default
+    threads: int = 0  #: threads of torch; 0 for torch's default
 
     @property
     def front_end(self) -> FrontEnd:

@@ -23,10 +23,10 @@ from voxtrait.training.recipe import EncoderRecipe, Recipe
 class Outcome:
     """Results of a training run."""
 
-    bundle: Path  # folder of the bundle
-    report: Path  # folder of the report
-    figures: dict[str, dict[str, float]]  # split → loss, accuracy, uar
-    evaluation: dict[str, Any]  # content of report.json, for the test split
+    bundle: Path  #: Folder of the bundle
+    report: Path  #: Folder of the report
+    figures: dict[str, dict[str, float]]  #: Split → loss, accuracy, uar
+    evaluation: dict[str, Any]  #: Content of report.json, for the test split
 
 
 def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool, *, write: bool = True) -> None:
