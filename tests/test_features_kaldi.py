@@ -343,9 +343,9 @@ def test_unknown_and_missing_keys_are_refused_with_and_without_the_added_ones() 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"window": "hamming"}, "got window 'hamming', expected one of hann, povey"),
-        ({"triangles": "bark"}, "got triangles 'bark', expected one of hz, mel"),
-        ({"frames": "outside"}, "got frames 'outside', expected one of centred, inside"),
+        ({"window": "hamming"}, "Got window 'hamming'. Expected one of hann, povey"),
+        ({"triangles": "bark"}, "Got triangles 'bark'. Expected one of hz, mel"),
+        ({"frames": "outside"}, "Got frames 'outside'. Expected one of centred, inside"),
         ({"pre_emphasis": 1.0}, "Got pre_emphasis 1.0. Expected 0 or more and less than 1."),
         ({"pre_emphasis": -0.1}, "Got pre_emphasis -0.1"),
         ({"pre_emphasis": math.nan}, "Got pre_emphasis nan"),

@@ -76,7 +76,7 @@ def test_instruments_play_the_note_that_is_written(name: str, hz: float) -> None
         (lambda: sounds.sound("trombone", 1.0, rng()), "Unknown sound 'trombone'. Expected one of silence, dither"),
         (lambda: sounds.noise("chord", 1.0, rng()), "Unknown noise 'chord'. Expected one of white, pink"),
         (lambda: sounds.noise("white", 0.05, rng()), "Got a sound of 0.05 s. Expected 0.1 to 600 s."),
-        (lambda: sounds.sound("tone", 601, rng()), "got 601 seconds"),
+        (lambda: sounds.sound("tone", 601, rng()), "Got a sound of 601 s"),
     ],
 )
 def test_what_is_refused(call, message: str) -> None:
