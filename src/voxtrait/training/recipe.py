@@ -64,9 +64,7 @@ class Recipe:
     # machine
     threads: int = 0  #: threads of torch; 0 for torch's default
     workers: int = 2  #: processes that read images if they do not fit in memory or come from shards
-    memory_mb: int = (
-        1500  #: maximum memory for keeping loose images, MB; more images are read in every epoch
-    )
+    memory_mb: int = 1500  #: maximum memory for keeping loose images, MB; more images are read in every epoch
     buffer: int = 2000  #: images from shards that each reading process holds and shuffles
     precision: str = "auto"  #: 32-true, bf16-mixed, or auto (bf16-mixed on GPUs that support it, else 32-true)
     compile: str = "auto"  #: whether to use torch.compile, yes, no, or auto (only on GPUs)
@@ -113,9 +111,7 @@ class EncoderRecipe:
     learning_rate: float = 1e-3  #: peak rate of AdamW, with linear warm-up over the first tenth, then a cosine to 0
     weight_decay: float = 0.2  #: weight decay of AdamW
     speaker_balance: float = 0.7  #: exponent of speaker weights, from 0 (equal weight per clip) to 1 (per speaker)
-    group_balance: float = (
-        0.0  #: exponent of age-group weights in the age loss, from 0 (no weighting) to 1 (equal)
-    )
+    group_balance: float = 0.0  #: exponent of age-group weights in the age loss, from 0 (no weighting) to 1 (equal)
     label_smoothing: float = 0.02  #: label smoothing of gender
     contradiction: float = 0.9  #: minimum probability at which the voice contradicts an adult's gender label
     age_share: float = 0.3  #: weight of the age loss relative to the gender loss
