@@ -109,12 +109,12 @@ def test_one_channel_or_the_same_sound_twice_is_one_clear_line(
     found = voxtrait.timeline(mono, model=model, channels=True)
     assert (found.status, found.message) == (
         "error",
-        f"{mono} has one channel. Expected at least two, one for each speaker. Run without --channels.",
+        f"{mono} has one channel. Expected at least two channels, one for each speaker. Run without --channels.",
     )
     twice = tmp_path / "twice.wav"
     audio.write_wav(twice, call[:1].repeat(2, axis=0), RATE)
     found = voxtrait.timeline(twice, model=model, channels=True)
-    assert found.status == "error" and "hold the same sound" in str(found.message)
+    assert found.status == "error" and "are identical. Expected one speaker per channel." in str(found.message)
     silent = voxtrait.timeline(np.zeros((2, RATE)), RATE, model=model, channels=True)
     assert silent.status == "no_speech"
 

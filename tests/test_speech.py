@@ -105,7 +105,7 @@ def test_a_signal_shorter_than_a_frame_has_no_frames() -> None:
 
 
 def test_stereo_is_refused() -> None:
-    with pytest.raises(SignalError, match=r"shape \(2, 16000\), expected \(samples,\)"):
+    with pytest.raises(SignalError, match=r"shape \(2, 16000\)\. Expected \(samples,\)"):
         speech.speech_frames(np.zeros((2, 16000), np.float32))
 
 

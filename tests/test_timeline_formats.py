@@ -192,5 +192,5 @@ def test_one_of_several_recordings_is_chosen(format_: str, tmp_path: Path) -> No
     assert rows(read_turns(path, recording="elsewhere/news.flac")) == [(1.0, 2.0, "S1")]
     assert len(read_turns(path, recording="folder/my talk.mp3")) == 5
     for recording in (None, "other"):
-        with pytest.raises(OptionError, match=r"holds 2 recordings.*Expected one of: .*my.talk.*news"):
+        with pytest.raises(OptionError, match=r"has 2 recordings, and .*Expected one of: .*my.talk.*news"):
             read_turns(path, recording=recording)

@@ -1,11 +1,11 @@
-"""Timelines of recordings: who speaks when, and what each voice presents as.
+"""Finds who speaks when in a recording, and estimates gender and age of each speaker.
 
 ::
 
     file ─ audio.blocks ─► Tracks ─► Runs ─► Diarizer (encoder, Speakers) ─► Timeline ─► formats
-                                             turns of somebody else ─ given ─┘
+                                                 turns from a file ─ given ─┘
 
-:func:`timeline` does all of it for a file or a signal.
+:func:`timeline` does all steps for a file or a signal.
 """
 
 from voxtrait.timelines.live import LiveDiarizer

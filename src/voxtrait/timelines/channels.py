@@ -1,7 +1,7 @@
-"""A timeline of a recording with one speaker a channel, such as a telephone call or an interview with two microphones.
+"""Computes the timeline of a recording with one speaker per channel, such as a telephone call.
 
-Each channel passes the speech detector. Speech that reaches a channel only from another one (cross-talk, echo) is
-removed: its level follows that of the other channel, at a distance that is measured over the whole recording.
+The speech detector processes each channel. Speech that reaches a channel only from another channel (cross-talk, echo)
+is removed. Its level follows that of the other channel, with a difference that is measured over the whole recording.
 """
 
 import dataclasses
@@ -27,19 +27,19 @@ from voxtrait.timelines.runs import filled
 Frames = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float32]
 
-SMOOTHED_FRAMES: Final = 7  # 0.2 s over which a level is averaged
-ECHO_FRAMES: Final = 19  # 0.3 s before and after, in which the other channel's sound may arrive
-LOUD_DB: Final = 12.0  # below a channel's loud frames (90th percentile of speech): here it is clear who speaks
-APART_DB: Final = 8.0  # between the level differences while one and while the other speaks; nearer: only one speaks
+SMOOTHED_FRAMES: Final = 7  # levels are averaged over 0.2 s
+ECHO_FRAMES: Final = 19  # the sound of the other channel may arrive 0.3 s before or after
+LOUD_DB: Final = 12.0  # frames up to this far below the loud ones (90th percentile of speech) show who speaks
+APART_DB: Final = 8.0  # minimum distance of the level differences of two speakers; if smaller, only one speaks
 LEAK_DB: Final = (
-    8.0  # above the level of cross-talk, where a channel's own speaker begins; at most a third of the above
+    8.0  # the speaker of a channel exceeds cross-talk by this, but by at most a third of the distance above
 )
 OUTER: Final = 75.0  # percentile
-LEAST_FRAMES: Final = 15  # of speech, 0.5 s, below which a channel has no cross-talk
-WITHIN_FRAMES: Final = 19  # 0.6 s: shorter gaps that cross-talk leaves in somebody's speech are filled
-GAP_FRAMES: Final = 9  # 0.3 s: shorter pauses belong to a turn
-MARGIN_FRAMES: Final = 3  # that the speech detector adds to both sides, and a turn does not have
-SHORTEST_FRAMES: Final = 6  # 0.2 s: shorter turns are dropped
+LEAST_FRAMES: Final = 15  # a channel with less speech than this, 0.5 s, is not compared with others
+WITHIN_FRAMES: Final = 19  # 0.6 s; shorter gaps that the removal leaves in speech are filled
+GAP_FRAMES: Final = 9  # 0.3 s; shorter pauses belong to a turn
+MARGIN_FRAMES: Final = 3  # frames that the speech detector adds to both sides, and that turns leave out
+SHORTEST_FRAMES: Final = 6  # 0.2 s; shorter turns are dropped
 QUIETEST: Final = 1e-10  # mean square of -100 dBFS
 
 
@@ -53,14 +53,14 @@ def describe(
     """Compute the timeline of a recording in which each channel belongs to one speaker.
 
     Args:
-        recognizer: with a bundle of windows.
+        recognizer: recogniser with an encoder bundle.
         together: blocks of all channels at 16 kHz, ``(channels, samples)`` each.
-        alone: opens the blocks of one channel, counted from 1: ``(samples,)`` each.
-        path: of the recording, as the timeline names it.
+        alone: function that opens the blocks of one channel, counted from 1: ``(samples,)`` each.
+        path: name of the recording in the timeline.
 
     Raises:
-        AudioError: whatever the blocks raise.
-        DecodeError: if there is only one channel, or all hold the same sound.
+        AudioError: if the blocks raise it.
+        DecodeError: if there is only one channel, or if all channels are identical.
 
     Examples:
         >>> from voxtrait.recognize import load
@@ -74,8 +74,8 @@ def describe(
     for block in together:
         if block.ndim == 1:
             raise DecodeError(
-                f"{path or 'The signal'} has one channel. Expected at least two, one for each "
-                "speaker. Run without --channels."
+                f"{path or 'The signal'} has one channel. Expected at least two channels, one for each speaker. Run "
+                "without --channels."
             )
         if not detectors:
             detectors = [Detector() for _ in block]
@@ -88,8 +88,8 @@ def describe(
         found.append(_without_sound(detector.close()))
     if compared.same and any(part.frames.any() for part in parts[0]):
         raise DecodeError(
-            f"The {len(parts)} channels of {path or 'the signal'} hold the same sound. Expected one speaker a channel: "
-            "run without --channels."
+            f"The {len(parts)} channels of {path or 'the signal'} are identical. Expected one speaker per channel. Run "
+            "without --channels."
         )
     frames = np.stack([np.concatenate([part.frames for part in found]) for found in parts])
     powers = np.stack([np.concatenate([part.powers for part in found]) for found in parts])
@@ -110,15 +110,15 @@ def describe(
 def own_speech(frames: Frames, powers: Levels) -> Frames:
     """Remove cross-talk from the speech of each channel.
 
-    The difference between the levels of two channels has one value while the one speaker speaks, and another while the
-    other does. Both are measured; frames near the one value have no speech of the other speaker.
+    The difference between the levels of two channels has one value while the first speaker speaks, and another while
+    the second does. Both values are measured. Frames near the value of one speaker have no speech of the other.
 
     Args:
-        frames: ``(channels, n)``, whether there is speech in each 32 ms.
-        powers: ``(channels, n)``, the mean power of each of them.
+        frames: whether there is speech in each 32 ms, ``(channels, n)``.
+        powers: mean power of each 32 ms, ``(channels, n)``.
 
     Returns:
-        ``(channels, n)``: speech that does not come from another channel.
+        Whether there is speech that does not come from another channel, ``(channels, n)``.
 
     Examples:
         >>> frames = np.ones((2, 100), bool)
@@ -140,23 +140,23 @@ def own_speech(frames: Frames, powers: Levels) -> Frames:
         found[other] &= levels[other] > spread[one] - high + margin
         found[one] &= levels[one] > spread[other] + low + margin
     for row, speech in zip(found, frames, strict=True):
-        for start, end in filled(row, WITHIN_FRAMES):  # between two loud syllables, a soft one is their speaker's too
+        for start, end in filled(row, WITHIN_FRAMES):  # a soft syllable between two loud ones is of the same speaker
             row[start:end] = speech[start:end]
     return found
 
 
 def _differences(one: Levels, other: Levels, ours: Frames, theirs: Frames) -> tuple[float, float]:
-    """Level of one channel over that of another in dB, while the other's speaker speaks, and while its own does."""
+    """Return the level of one channel over another in dB while the other's speaker speaks, and while its own does."""
     clear = np.zeros(len(one), bool)
     for level, frames in ((one, ours), (other, theirs)):
         clear |= frames & (level > np.percentile(level[frames], 90) - LOUD_DB)
     differences = (one - other)[clear].astype(np.float64)
     ends = np.percentile(differences, [[2.0], [98.0]])
-    if ends[1, 0] - ends[0, 0] < APART_DB:  # one value: only one of them speaks
+    if ends[1, 0] - ends[0, 0] < APART_DB:  # one value, so only one of them speaks
         return float(ends[0, 0]), float(ends[1, 0])
     centres, _ = kmeans2(differences[:, None], ends, minit="matrix")
     middle = float(centres.mean())
-    # where both speak at once, the difference is between the two values: the outer part of each half counts
+    # while both speak, the difference is between the two values, so only the outer part of each half counts
     low, high = (
         np.percentile(half, at) if len(half) else middle
         for half, at in ((differences[differences < middle], 100 - OUTER), (differences[differences >= middle], OUTER))
@@ -165,13 +165,13 @@ def _differences(one: Levels, other: Levels, ours: Frames, theirs: Frames) -> tu
 
 
 def _without_sound(detection: Detection) -> Detection:
-    """Keep the decisions and the powers only: 5 bytes each 32 ms."""
+    """Keep only the decisions and the powers, 5 bytes per 32 ms."""
     nothing = np.zeros(0, np.float32)
     return Detection(detection.frames, nothing, detection.powers, nothing)
 
 
 def _turns(spoken: Frames) -> list[tuple[float, float]]:
-    """Start and end in seconds of the turns of one channel."""
+    """Return start and end in seconds of the turns of one channel."""
     return [
         (round((start + MARGIN_FRAMES) * FRAME_S, DIGITS), round((end - MARGIN_FRAMES) * FRAME_S, DIGITS))
         for start, end in filled(spoken, GAP_FRAMES)

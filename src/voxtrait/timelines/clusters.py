@@ -1,11 +1,11 @@
-"""Clusters: which runs are the same speaker's.
+"""Clusters runs by speaker.
 
-Runs are joined by agglomerative clustering with average linkage, each weighted by its seconds (Day and Edelsbrunner,
-"Efficient algorithms for agglomerative hierarchical clustering methods", 1984; the usual way of diarisation, as in
-Sell et al., "Diarization is hard", Interspeech 2018). The similarity of two runs is the cosine of their speaker
-embeddings; between runs in one window of the segmentation network, the slots of the network count too.
-scikit-learn's and SciPy's versions weigh all items alike and cannot keep the speakers of settled parts apart, so the
-merging is done here.
+The method is agglomerative clustering with average linkage, each run weighted by its seconds (Day and Edelsbrunner,
+"Efficient algorithms for agglomerative hierarchical clustering methods", 1984). It is the usual method of diarisation
+(Sell et al., "Diarization is hard", Interspeech 2018). The similarity of two runs is the cosine of their speaker
+embeddings; between runs in one window of the segmentation network, the slots of the network count too. The merging is
+implemented here, because scikit-learn and SciPy weight all items equally and cannot keep the speakers of final parts
+apart.
 """
 
 from typing import Any, Final, NamedTuple
@@ -15,19 +15,19 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 
-SAME: Final = 0.40  # mean similarity from which clusters are one speaker's
+SAME: Final = 0.40  # clusters with at least this mean similarity have one speaker
 SLOT_BONUS: Final = 0.1  # added between near runs of one slot, subtracted between near runs of two slots
-NEAR_S: Final = 5.0  # seconds between two runs that are in one window
-OVERLAP_S: Final = 0.1  # seconds from which two runs are at the same time
-APART: Final = 2.0  # subtracted where both speak at the same time
-STAY: Final = 0.03  # more similar than this another speaker must be for a run to move to them
+NEAR_S: Final = 5.0  # maximum seconds between two runs that are in one window
+OVERLAP_S: Final = 0.1  # two runs that overlap by more than this are simultaneous
+APART: Final = 2.0  # subtracted for simultaneous runs
+STAY: Final = 0.03  # a run moves to another speaker only if the similarity is higher by more than this
 MOVES: Final = 3  # rounds in which runs move
-ALONE: Final = 1e-6  # length of a sum of nothing
-SURE_S: Final = 1.0  # seconds of a run whose embedding can found a speaker, and seconds alone that a speaker needs
+ALONE: Final = 1e-6  # a sum of embeddings shorter than this is empty
+SURE_S: Final = 1.0  # minimum seconds of a run that can begin a new speaker, and of a speaker's speech alone
 
 
 class Item(NamedTuple):
-    """A run, as clustering sees it."""
+    """The values of a run that clustering uses."""
 
     start_s: float
     end_s: float
@@ -37,7 +37,7 @@ class Item(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How many speakers there may be."""
+    """Minimum and maximum number of speakers."""
 
     least: int = 1
     most: int | None = None
@@ -47,7 +47,7 @@ ANY: Final = Limits()
 
 
 def similarities(items: list[Item]) -> npt.NDArray[np.float64]:
-    """Compare all pairs of items, each with an embedding: ``(n, n)``."""
+    """Return the similarities of all pairs of items, ``(n, n)``. Each item needs an embedding."""
     vectors = np.stack([np.asarray(item.embedding, np.float64) for item in items])
     found = vectors @ vectors.T
     start, end = (np.array([getattr(item, name) for item in items]) for name in ("start_s", "end_s"))
@@ -67,13 +67,13 @@ def merge(
     fixed: int = 0,
     same: float = SAME,
 ) -> list[int]:
-    """Merge the most similar clusters until none are similar enough.
+    """Merge the most similar clusters until no two are similar enough.
 
     Args:
-        similarity: ``(n, n)`` between items.
-        weights: ``(n,)``, more than 0.
-        limits: of the number of clusters.
-        fixed: the first so many items are settled speakers, which are never merged with each other.
+        similarity: similarities between items, ``(n, n)``.
+        weights: weights of the items, ``(n,)``, more than 0.
+        limits: limits of the number of clusters.
+        fixed: number of items, at the beginning, that are known speakers; they are never merged with each other.
         same: similarity at which merging stops.
 
     Returns:
@@ -115,11 +115,11 @@ def merge(
 
 
 class Speakers:
-    """The speakers found so far, and what later parts of the recording are compared with.
+    """Assigns runs to speakers, part by part of a recording.
 
     Args:
-        limits: of their number.
-        same: mean similarity from which clusters are one speaker's.
+        limits: limits of the number of speakers.
+        same: minimum mean similarity of clusters of one speaker.
     """
 
     def __init__(self, limits: Limits, *, same: float = SAME) -> None:
@@ -129,10 +129,10 @@ class Speakers:
         self._seconds: list[float] = []
 
     def assign(self, items: list[Item]) -> list[int | None]:
-        """Find the speaker of each run of the next part; speakers of parts before keep their numbers.
+        """Return the speaker of each run of the next part. Speakers of earlier parts keep their numbers.
 
         Returns:
-            Numbers from 0, in the order in which the speakers were found; ``None`` without any speech to compare.
+            Numbers from 0, in the order in which the speakers were found; ``None`` if there is no speech to compare.
         """
         sure = [place for place, item in enumerate(items) if item.embedding is not None and item.alone_s >= SURE_S]
         if not sure and not self._sums:
@@ -166,14 +166,14 @@ class Speakers:
     def _moved(
         self, items: list[Item], labels: list[int | None], before: list[npt.NDArray[np.float64]]
     ) -> list[int | None]:
-        """Move each run to the speaker whose other runs are most similar to it, as the last step of k-means.
+        """Move each run to the speaker whose other runs are most similar to it, as k-means does.
 
-        The sums that later parts are compared with stay those of before the moves, so none can become empty.
+        The moves do not change the sums with which later parts are compared, so no sum becomes empty.
 
         Args:
-            items: of this part.
-            labels: of them.
-            before: the sums of the speakers before this part.
+            items: runs of this part.
+            labels: their speakers.
+            before: sums of the speakers before this part.
         """
         places = [place for place, item in enumerate(items) if item.embedding is not None and labels[place] is not None]
         if len(places) < 2:
@@ -194,7 +194,7 @@ class Speakers:
                 centres[old] -= own
                 lengths = np.linalg.norm(centres, axis=1)
                 new = old
-                if lengths[old] > ALONE:  # else nobody else is in this cluster, and it would end
+                if lengths[old] > ALONE:  # otherwise this run is the only one, and the cluster would become empty
                     scores = np.where(lengths > ALONE, centres @ vector / np.maximum(lengths, ALONE), -1.0)
                     scores[old] += STAY
                     overlap_s = np.minimum(end, end[place]) - np.maximum(start, start[place])

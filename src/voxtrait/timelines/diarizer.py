@@ -1,11 +1,11 @@
-"""From sound to a timeline, block by block: tracks, runs, clusters, and a prediction for each speaker.
+"""Computes a timeline from blocks of audio: tracks, runs, clusters, and a prediction for each speaker.
 
 ::
 
     blocks ─► Tracks ─ stretches ─► Runs ─ runs ─► encoder ─ summaries, embeddings ─► Speakers ─ numbers ─► Timeline
 
-The encoder for gender and age also computes the embeddings, so it runs once for each run. Runs are clustered in parts
-of half an hour. Then the part is settled: later speech does not change its turns, and its runs are no longer in memory.
+The encoder for gender and age also computes the embeddings, so it processes each run once. Runs are clustered in parts
+of half an hour. Then the part is final: later speech does not change its turns, and its runs leave memory.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ from voxtrait.timelines.runs import MOST_FRAMES, Run, Runs
 from voxtrait.timelines.tracks import Stretch, Tracks
 from voxtrait.timelines.voices import EMBEDDED_S, Voices
 
-PART_S: Final = 1800.0  # seconds of a recording that are clustered together, and settled then
-DIGITS: Final = 2  # of a turn's seconds, so that all formats hold the same ones
-JOIN_S: Final = 0.3  # a pause of one speaker up to which two runs are one turn
-OFFSET_S: Final = segmentation.FIELD / 2 / SAMPLING_RATE  # the middle of frame 0
-LATE_FRAMES: Final = 4 * MOST_FRAMES  # after a part's end, until all runs that began in it have ended or were cut
+PART_S: Final = 1800.0  # seconds of a recording that are clustered together
+DIGITS: Final = 2  # decimals of a turn's seconds, the same in all formats
+JOIN_S: Final = 0.3  # two runs of one speaker with at most this pause are one turn
+OFFSET_S: Final = segmentation.FIELD / 2 / SAMPLING_RATE  # middle of frame 0
+LATE_FRAMES: Final = 4 * MOST_FRAMES  # after this, all runs that began in a part have ended or were cut
 
 Result = TypeVar("Result")
 
@@ -45,23 +45,23 @@ class EncodedRun(NamedTuple):
 
 
 class _Settling(Protocol):
-    """What settles stretches: whole windows, or those of live input."""
+    """The interface of tracks: for files and for live input."""
 
     def feed(self, signal: Signal) -> Iterator[Stretch]:
-        """Take the next samples; yield what is settled by now."""
+        """Process the next samples, and yield the stretches that are final by now."""
 
     def close(self) -> Iterator[Stretch]:
-        """End the signal; yield the rest."""
+        """End the signal, and yield the remaining stretches."""
 
 
 class Diarizer:
-    """Finds turns and speakers in a recording that comes in blocks.
+    """Finds turns and speakers in a recording that arrives in blocks.
 
     Args:
-        recognizer: with a bundle of windows.
-        limits: of the number of speakers.
-        part_s: seconds after which turns are settled.
-        threads: that run the networks side by side.
+        recognizer: recogniser with an encoder bundle.
+        limits: limits of the number of speakers.
+        part_s: seconds of a part; its turns are final after that.
+        threads: number of threads that run the networks.
 
     Raises:
         BundleError: if the bundle has no speaker embedding.
@@ -85,12 +85,12 @@ class Diarizer:
         self.turns: list[Segment] = []  # settled
 
     def feed(self, signal: Signal) -> list[Segment]:
-        """Take the next block, mono at 16 kHz, ``(samples,)``; return the turns that it settles."""
+        """Process the next block, mono at 16 kHz, ``(samples,)``, and return the turns that are final by now."""
         self.duration_s += len(signal) / SAMPLING_RATE
         return self._process(self._tracks.feed(signal))
 
     def close(self) -> list[Segment]:
-        """End the recording; return the other turns."""
+        """End the recording, and return the remaining turns."""
         found = self._process(self._tracks.close())
         self._waiting += self._encode(list(self._runs.close()))
         found += self._settle(None)
@@ -98,23 +98,23 @@ class Diarizer:
         return found
 
     def speakers(self) -> tuple[Speaker, ...]:
-        """Predict what each speaker presents as, from all their settled speech."""
+        """Predict gender and age of each speaker from all of their final turns."""
         spoken: dict[str, float] = {}
         for turn in self.turns:
             spoken[str(turn.speaker)] = spoken.get(str(turn.speaker), 0.0) + turn.duration_s
         return tuple(self._voices.describe(name, spoken[name]) for name in self._names.values())
 
     def music(self) -> list[Segment]:
-        """Return the music outside of the settled turns, by start."""
+        """Return the music outside the final turns, by start."""
         return self._music.segments(self.turns, self.duration_s)
 
     def timeline(self, path: str | None = None) -> Timeline:
-        """Return the timeline of all that is settled; ``path`` is the sound's, as the timeline names it."""
+        """Return the timeline of all final turns; ``path`` is the name of the recording in it."""
         segments = [*joined(self.turns), *self.music()]
         return finished(self._recognizer, path, self.duration_s, segments, self.speakers())
 
     def _process(self, stretches: Iterable[Stretch]) -> list[Segment]:
-        """Encode the runs of stretches, side by side, and settle the parts that end in them."""
+        """Encode the runs of stretches in parallel, and finish the parts that end in them."""
         runs = []
         for stretch in stretches:
             self._music.feed(stretch)
@@ -123,7 +123,7 @@ class Diarizer:
         found: list[Segment] = []
         for start, some in runs:
             self._waiting += [next(encoded) for _ in some]
-            # a run that began before the part's end may come late, and how the blocks were cut must change nothing
+            # a run that began before the end of the part may arrive late; block lengths must not change the result
             if start >= self._parts * self._part + LATE_FRAMES:
                 found += self._settle(self._parts * self._part)
                 self._parts += 1
@@ -167,7 +167,7 @@ class Diarizer:
 
 
 def joined(turns: list[Segment], within_s: float = JOIN_S) -> list[Segment]:
-    """Join turns of one speaker that overlap or follow each other within so many seconds, by start.
+    """Join turns of one speaker that overlap or have a pause of at most ``within_s`` seconds. Return them by start.
 
     Examples:
         >>> joined([Segment(0, 1, "S1"), Segment(0.5, 2, "S2"), Segment(1.1, 3, "S1")])
@@ -195,19 +195,19 @@ def diarize(
     part_s: float = PART_S,
     threads: int = 1,
 ) -> Timeline:
-    """Compute the timeline of a sound that the caller reads.
+    """Compute a timeline from blocks of audio that the caller reads.
 
     Args:
-        recognizer: with a bundle of windows.
+        recognizer: recogniser with an encoder bundle.
         blocks: mono at 16 kHz, ``(samples,)`` each.
-        path: of the sound, as the timeline names it.
-        compared: the channels that were averaged, if there are several; complete when ``blocks`` are read.
-        limits: of the number of speakers.
-        part_s: seconds that are clustered together; the turns of a part do not depend on what follows it.
-        threads: that run the encoder side by side.
+        path: name of the recording in the timeline.
+        compared: comparison of the averaged channels; complete when all blocks are read.
+        limits: limits of the number of speakers.
+        part_s: seconds that are clustered together. The turns of a part do not depend on later parts.
+        threads: number of threads that run the encoder.
 
     Raises:
-        AudioError: whatever ``blocks`` raises.
+        AudioError: if ``blocks`` raises it.
         BundleError: if the bundle has no speaker embedding.
 
     Examples:
@@ -224,7 +224,7 @@ def diarize(
 
 
 def noted(timeline: Timeline, compared: Comparison | None) -> Timeline:
-    """Add the note on channels that were averaged, if they hold different people."""
+    """Add the note on averaged channels, if they contain different people."""
     note = note_on(compared)
     return dataclasses.replace(timeline, message=note) if note and timeline.status == "ok" else timeline
 
@@ -232,12 +232,12 @@ def noted(timeline: Timeline, compared: Comparison | None) -> Timeline:
 def finished(
     recognizer: Inference, path: str | None, duration_s: float, segments: Iterable[Segment], speakers: Iterable[Speaker]
 ) -> Timeline:
-    """Make the timeline of a recording that is over; without turns its status is ``no_speech`` or ``too_short``."""
+    """Return the timeline of a complete recording. Without turns, its status is ``no_speech`` or ``too_short``."""
     segments = tuple(sorted(segments, key=lambda one: (one.start_s, one.end_s)))
     model = recognizer.bundle.title
     if any(one.speaker is not None for one in segments):
         return Timeline(path, "ok", None, duration_s, union_s(segments), tuple(speakers), segments, model)
     status, message = "no_speech", "no speech was found"
     if duration_s < SHORTEST_S:
-        status, message = "too_short", f"{duration_s:.2f} s of sound, expected at least {SHORTEST_S} s"
+        status, message = "too_short", f"{duration_s:.2f} s of audio, expected at least {SHORTEST_S} s"
     return Timeline(path, status, message, duration_s, 0.0, (), segments, model)

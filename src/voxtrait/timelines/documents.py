@@ -1,4 +1,4 @@
-"""Turns in JSON: timelines of voxtrait, WhisperX, pyannote, lists of segments, and one JSON object a line."""
+"""Reads turns from JSON: timelines of voxtrait, WhisperX and pyannote, lists of segments, and JSON Lines."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,16 +19,16 @@ _LISTS: Final = ("segments", "diarization", "content", "supervisions")
 
 
 def turn_of(file: str, where: str, fields: Mapping[str, Any], recording: str | None = None) -> Turn | None:
-    """Return the turn in the fields of one segment; ``None`` for one without a speaker or of zero length.
+    """Return the turn in the fields of one segment; ``None`` for a segment without a speaker or of zero length.
 
     Args:
-        file: the file's name, for the error message.
-        where: the line or the number of the segment, for the error message.
-        fields: the values by lower-case name: a start, an end or a duration, and a speaker.
-        recording: the recording, unless the fields name it.
+        file: name of the file, for the error message.
+        where: line or number of the segment, for the error message.
+        fields: lower-case name → value: a start, an end or a duration, and a speaker.
+        recording: name of the recording, unless the fields contain it.
 
     Raises:
-        OptionError: a time is missing or not valid.
+        OptionError: if a time is missing or not valid.
 
     Examples:
         >>> turn_of("a.csv", "line 2", {"onset": "0.5", "duration": "2", "label": "Anna"})
@@ -60,12 +60,12 @@ def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 def read(file: str, text: str) -> Iterator[Turn]:
     r"""Yield the turns of a JSON or JSON Lines file.
 
-    Read are timelines as voxtrait writes them, one or a list; ``{"segments": [...]}`` of WhisperX; ``{"diarization":
-    [...]}`` and ``{"content": [...]}`` of pyannote; lists of segments; and one segment or timeline a line, such as
-    supervisions of Lhotse. Segments without a speaker are skipped.
+    Supported are one or more timelines of voxtrait; ``{"segments": [...]}`` of WhisperX; ``{"diarization": [...]}`` and
+    ``{"content": [...]}`` of pyannote; lists of segments; and one segment or timeline per line, such as supervisions of
+    Lhotse. Segments without a speaker are skipped.
 
     Raises:
-        OptionError: not JSON, no list of segments, or no segment has a speaker.
+        OptionError: if the file is not JSON, has no list of segments, or no segment has a speaker.
 
     Examples:
         >>> [turn.segment for turn in read("a.json", '[{"start": 0.5, "end": 2, "speaker": "Anna"}]')]
@@ -104,7 +104,7 @@ def _parsed(file: str, text: str) -> Any:
 def _entries(
     file: str, value: Any, where: str = "", recording: str | None = None
 ) -> Iterator[tuple[str, Any, str | None]]:
-    """Yield every segment with its place and its recording."""
+    """Yield each segment with its place in the file and its recording."""
     if isinstance(value, dict):
         named = _first(value, RECORDING)
         recording = recording if named is None else str(named)

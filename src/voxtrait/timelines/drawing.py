@@ -12,11 +12,11 @@ _NAME = 20  # columns of a speaker's name at most
 
 
 def text(timeline: Timeline, width: int = WIDTH) -> str:
-    """Return what a person reads: a bar for each speaker, then speakers, speaking time and turns.
+    """Return a timeline as text: a bar for each speaker, then speakers, speaking time and turns.
 
     Args:
-        timeline: of one recording. A status other than ``ok`` gives one line.
-        width: columns of a bar, which spans the whole recording.
+        timeline: timeline of one recording. A status other than ``ok`` gives one line.
+        width: width of a bar, which spans the whole recording, in columns.
 
     Examples:
         >>> talk = Timeline("talk.mp3", "ok", None, 10.0, 5.0, (Speaker("S1", 5.0, "female", 0.99, 41.2, 33, 50),),
@@ -55,7 +55,7 @@ def text(timeline: Timeline, width: int = WIDTH) -> str:
 
 
 def bar(segments: Sequence[Segment], length_s: float, width: int) -> str:
-    """Return a bar over a recording: the height of each column is the share of its time that segments cover.
+    """Return a bar over a recording. The height of each column is the share of its time that segments cover.
 
     Examples:
         >>> bar([Segment(0.0, 5.0, "S1"), Segment(7.0, 7.5, "S1")], 8.0, 8)
@@ -91,7 +91,7 @@ def _bars(timeline: Timeline, length: float, width: int) -> list[str]:
 
 
 def about(one: Speaker) -> list[str]:
-    """Return a speaker's name, seconds, gender and age, as far as they are known."""
+    """Return name, seconds, gender and age of a speaker, as far as they are known."""
     name = _name(one.speaker) + (f" (channel {one.channel})" if one.channel else "")
     spoken = [name, clock(one.speech_s)]
     if one.gender is None:
@@ -127,7 +127,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def clock(time_s: float) -> str:
-    """Return a time as minutes and seconds, with hours from the first one on.
+    """Return a time as minutes and seconds, with hours if it is at least one hour.
 
     Examples:
         >>> clock(62.34), clock(3700)

@@ -1,4 +1,4 @@
-"""ELAN annotations: reads turns from .eaf files."""
+"""Reads turns from ELAN annotations (.eaf)."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,14 +17,14 @@ class _Annotation(NamedTuple):
 
 
 class _Document:
-    """What is collected while the file is parsed."""
+    """Collects the annotations while the file is parsed."""
 
     def __init__(self, file: str) -> None:
         self.file = file
         self.root: str | None = None
         self.units = "milliseconds"
         self.slots: dict[str, str | None] = {}
-        self.speaker: str | None = None  # of the tier that is read; None for a tier that depends on another
+        self.speaker: str | None = None  # speaker of the current tier; None if the tier depends on another
         self.annotations: list[_Annotation] = []
 
     def start(self, parser: expat.XMLParserType, name: str, attributes: dict[str, str]) -> None:
@@ -53,13 +53,13 @@ class _Document:
 
 
 def read(file: str, text: str) -> Iterator[Turn]:
-    """Yield the turns of an ELAN file: each annotation that has times of its own.
+    """Yield the turns of an ELAN file: the annotations with their own times.
 
-    The speaker is the tier's ``PARTICIPANT``, or its ``TIER_ID`` if there is none. Tiers that depend on another one
+    The speaker is the ``PARTICIPANT`` of the tier, or else its ``TIER_ID``. Tiers that depend on another tier
     (``PARENT_REF``, such as translations) are skipped. Document type declarations and entities are refused.
 
     Raises:
-        OptionError: the file is not well-formed XML, not from ELAN, or lacks times.
+        OptionError: if the file is not well-formed XML, is not from ELAN, or lacks times.
 
     Examples:
         >>> eaf = '''<ANNOTATION_DOCUMENT><TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="500"/>

@@ -1,4 +1,4 @@
-"""Writes timelines in the formats that other programs read: JSON, CSV, TextGrid, RTTM, SRT, labels, Lhotse."""
+"""Writes timelines as text, JSON, CSV, TextGrid, RTTM, SRT, Audacity labels or Lhotse supervisions."""
 
 import csv
 import io
@@ -19,9 +19,9 @@ __all__ = ["FORMATS", "SINGLE", "SUFFIXES", "check", "render", "text"]
 FORMATS: Final = (
     "text",  # For people: a bar for each speaker, totals, turns.
     "json",  # For programs: one object, or a list for several recordings.
-    "jsonl",  # For programs: one object a line.
-    "csv",  # Tables: one row a segment.
-    "textgrid",  # Praat: one tier a speaker.
+    "jsonl",  # For programs: one object per line.
+    "csv",  # Tables: one row per segment.
+    "textgrid",  # Praat: one tier per speaker.
     "rttm",  # Diarisation tools.
     "srt",  # Subtitles.
     "audacity",  # Label tracks of Audacity.
@@ -30,7 +30,7 @@ FORMATS: Final = (
 """The formats of :func:`render`."""
 
 SINGLE: Final = ("textgrid", "srt", "audacity")
-"""The formats that hold only one recording."""
+"""The formats for a single recording."""
 
 SUFFIXES: Final = {
     ".json": "json",
@@ -41,7 +41,7 @@ SUFFIXES: Final = {
     ".srt": "srt",
     ".txt": "audacity",
 }
-"""The format for each ending of a file name, in lower case."""
+"""The format for each suffix of a file name, in lower case."""
 
 ENDINGS: Final = {
     "text": ".txt",
@@ -54,44 +54,44 @@ ENDINGS: Final = {
     "audacity": ".txt",
     "lhotse": ".jsonl",
 }
-"""The usual ending of a file name for each format."""
+"""The usual suffix of a file name for each format."""
 
 
 def check(format_: str, many: bool) -> None:
-    """Check that a format is known and holds the recordings.
+    """Check that a format is known and can hold the recordings.
 
     Args:
         format_: one of ``FORMATS``.
         many: whether there are several recordings.
 
     Raises:
-        OptionError: unknown, or a format for one recording and there are several.
+        OptionError: if the format is unknown, or if it is for one recording and there are several.
 
     Examples:
         >>> check("rttm", many=True)
         >>> check("srt", many=True)
         Traceback (most recent call last):
-        voxtrait.errors.OptionError: The format srt holds one recording. Pass --out FOLDER or one recording.
+        voxtrait.errors.OptionError: The format srt is for one recording. Pass --out FOLDER or one recording.
     """
     if format_ not in FORMATS:
         raise OptionError(f"Unknown format {format_}. Expected one of: {', '.join(FORMATS)}.")
     if many and format_ in SINGLE:
-        raise OptionError(f"The format {format_} holds one recording. Pass --out FOLDER or one recording.")
+        raise OptionError(f"The format {format_} is for one recording. Pass --out FOLDER or one recording.")
 
 
 def render(timelines: Iterable[Timeline], format_: str, many: bool = False) -> str:
-    """Return timelines in a format; a text that is not empty ends with a newline.
+    """Return timelines as text in a format. Text that is not empty ends with a line break.
 
-    Recordings without segments (status ``no_speech``, ``too_short`` or ``error``) appear in ``text``, ``json`` and
-    ``jsonl`` only, and as a TextGrid with an empty tier if their duration is known.
+    Recordings without segments (status ``no_speech``, ``too_short`` or ``error``) appear only in ``text``, ``json`` and
+    ``jsonl``, and in ``textgrid`` with an empty tier if their duration is known.
 
     Args:
-        timelines: of one recording or several.
+        timelines: timelines of one or more recordings.
         format_: one of ``FORMATS``.
-        many: whether there are several recordings; JSON is a list then.
+        many: whether there are several recordings; JSON is then a list.
 
     Raises:
-        OptionError: unknown format, or one that cannot hold several recordings.
+        OptionError: if the format is unknown, or cannot hold several recordings.
 
     Examples:
         >>> from voxtrait.timelines.records import Segment, Speaker
@@ -109,11 +109,11 @@ def render(timelines: Iterable[Timeline], format_: str, many: bool = False) -> s
 
 
 def write_table(timelines: Sequence[Timeline], target: str | os.PathLike[str]) -> None:
-    """Write timelines as a Parquet table: one row a segment, the columns of the format ``csv``.
+    """Write timelines as a Parquet table with one row per segment and the columns of the format ``csv``.
 
     Args:
-        timelines: of any number of recordings; those without segments have no row.
-        target: a path, whose folder must exist; the file appears there only when it is whole.
+        timelines: timelines of any number of recordings. A recording without segments has no row.
+        target: path of the file, in an existing folder. The file appears only when it is complete.
 
     Examples:
         >>> import tempfile, polars as pl

@@ -1,4 +1,4 @@
-"""A timeline from somebody else's turns: only gender and age of each speaker are predicted."""
+"""Computes a timeline from known turns: only gender and age of each speaker are predicted."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -13,24 +13,24 @@ from voxtrait.timelines.diarizer import DIGITS, finished, joined
 from voxtrait.timelines.records import Segment, Timeline
 from voxtrait.timelines.voices import EMBEDDED_S, Voices
 
-LONGEST_S: Final = 6.0  # seconds that pass the encoder together
+LONGEST_S: Final = 6.0  # maximum seconds per call of the encoder
 
 
 def describe(
     recognizer: Inference, blocks: Iterable[Signal], turns: Sequence[Segment], *, path: str | None = None
 ) -> Timeline:
-    """Compute the timeline of a sound whose turns are known; nothing is diarised again.
+    """Compute the timeline of a recording whose turns are known, without diarisation.
 
     Args:
-        recognizer: with a bundle of windows.
+        recognizer: recogniser with an encoder bundle.
         blocks: mono at 16 kHz, ``(samples,)`` each.
-        turns: with the speakers' names, which are kept. Overlapping parts are not used for gender and age. Parts after
-            the end of the sound are cut off.
-        path: of the sound, as the timeline names it.
+        turns: turns with the names of the speakers. Overlapping parts are not used for gender and age. Parts after the
+            end of the recording are cut off.
+        path: name of the recording in the timeline.
 
     Raises:
-        AudioError: whatever ``blocks`` raises.
-        OptionError: if all turns begin after the end of the sound.
+        AudioError: if ``blocks`` raises it.
+        OptionError: if all turns begin after the end of the recording.
 
     Examples:
         >>> from voxtrait.recognize import load
@@ -58,8 +58,8 @@ def describe(
     ]
     if turns and not inside:
         raise OptionError(
-            f"got turns from {min(turn.start_s for turn in turns):.2f} s on, expected some within the {duration_s:.2f} "
-            f"s of {path or 'the sound'}: do they belong to another recording?"
+            f"The first turn begins at {min(turn.start_s for turn in turns):.2f} s, after the end of "
+            f"{path or 'the recording'} at {duration_s:.2f} s. The turns may belong to another recording."
         )
     inside = joined(inside, within_s=0.0)
     spoken: dict[str, float] = {}
@@ -70,7 +70,7 @@ def describe(
 
 
 def alone(turns: Sequence[Segment]) -> list[Segment]:
-    """Cut turns to the parts in which one speaker speaks alone, of at most 6 s each, by start.
+    """Return the parts of turns in which one speaker speaks alone, at most 6 s each, by start.
 
     Examples:
         >>> alone([Segment(0, 2, "S1"), Segment(1, 4, "S2")])

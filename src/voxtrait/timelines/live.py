@@ -1,8 +1,8 @@
-"""Turns of live input: settled within 10 s, never changed later.
+"""Finds turns in live input; each is final within 10 s.
 
-Each second, the segmentation network sees the last 10 s; the second before the last one is settled. Runs are cut at 3 s
-and get their speaker at once: the most similar one so far, or a new one. So there is less to compare than in
-:mod:`~voxtrait.timelines.diarizer`, which sees half an hour before it decides, and there are more errors.
+Each second, the segmentation network processes the last 10 s, and the second before the last one becomes final. Runs
+are cut at 3 s and get a speaker immediately: the most similar one so far, or a new one. There is less to compare than
+in ``voxtrait.timelines.diarizer``, which uses half an hour before it decides, so there are more errors.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,13 +23,13 @@ from voxtrait.timelines.tracks import ORDERS, Stretch
 Array = npt.NDArray[np.float32]
 
 STEP_FRAMES: Final = 59  # 1.0 s from window to window
-AHEAD_FRAMES: Final = 59  # 1.0 s that a frame waits, so that the network has seen what follows it
-MOST_FRAMES: Final = 178  # 3 s, at which a run is cut
-SAME: Final = 0.35  # similarity below which a run has a new speaker; single runs are less alike than clusters
+AHEAD_FRAMES: Final = 59  # 1.0 s of input after a frame, before the frame becomes final
+MOST_FRAMES: Final = 178  # 3 s: longer runs are cut
+SAME: Final = 0.35  # a run with a lower similarity gets a new speaker; single runs are less similar than clusters
 
 
 class LiveTracks:
-    """Settles the activity of speakers a second or two after it; see :class:`~voxtrait.timelines.tracks.Tracks`.
+    """Computes the final activity of speakers one to two seconds late; see ``voxtrait.timelines.tracks``.
 
     Examples:
         >>> tracks = LiveTracks()
@@ -39,30 +39,30 @@ class LiveTracks:
     """
 
     def __init__(self) -> None:
-        self._samples = np.zeros(0, np.float32)  # of the window, and those that are not settled
+        self._samples = np.zeros(0, np.float32)  # samples of the window, and those that are not final
         self._first = 0  # frame at which they begin
-        self._start = 0  # first frame that is not settled
+        self._start = 0  # first frame that is not final
         self._before: tuple[int, Array] | None = None  # the last window: its first frame, (frames, 3)
         self._detector = Provisional()
-        self._speech: list[bool] = []  # of each 32 ms, from frame _speech_at of them
+        self._speech: list[bool] = []  # speech in each 32 ms, beginning with number _speech_at
         self._speech_at = 0
 
     def feed(self, signal: Signal) -> Iterator[Stretch]:
-        """Take the next samples, mono at 16 kHz, ``(samples,)``; yield what is settled by now."""
+        """Process the next samples, mono at 16 kHz, ``(samples,)``, and yield the stretches that are final by now."""
         self._speech += self._detector.feed(signal).frames.tolist()
         self._samples = np.concatenate([self._samples, signal])
         while (end := self._start + STEP_FRAMES + AHEAD_FRAMES) <= self._first + len(self._samples) // segmentation.HOP:
             yield self._settle(end, STEP_FRAMES)
 
     def close(self) -> Iterator[Stretch]:
-        """End the signal; yield the rest."""
+        """End the signal, and yield the rest."""
         self._speech += self._detector.feed(np.zeros(2 * network.FRAME * STEP_FRAMES, np.float32)).frames.tolist()
         end = self._first + -(-len(self._samples) // segmentation.HOP)
         if end > self._start:
             yield self._settle(end, end - self._start)
 
     def _settle(self, end: int, count: int) -> Stretch:
-        """Run the network on the 10 s before a frame, and settle the next frames."""
+        """Run the network on the 10 s before a frame, and return the next frames as final."""
         first = max(self._first, end - segmentation.FRAMES)
         offset = (first - self._first) * segmentation.HOP
         window = self._samples[offset : (end - self._first) * segmentation.HOP]
@@ -83,7 +83,7 @@ class LiveTracks:
         return stretch
 
     def _order(self, first: int, found: Array) -> tuple[int, ...]:
-        """Order the slots so that they agree with those of the window before."""
+        """Return the order of the slots that matches the previous window best."""
         if self._before is None:
             return ORDERS[0]
         start, before = self._before
@@ -91,7 +91,7 @@ class LiveTracks:
         return min(ORDERS, key=lambda order: float(((before - found[: len(before), order]) ** 2).sum()))
 
     def _spoken(self, first: int, end: int) -> Array:
-        """Whether there is speech at frames, as 0 and 1."""
+        """Return whether there is speech at each frame, as 0 or 1."""
         at = np.arange(first, end) * segmentation.HOP + segmentation.FIELD // 2
         drop = max(0, int(at[0]) // network.FRAME - self._speech_at)
         del self._speech[:drop]
@@ -101,11 +101,11 @@ class LiveTracks:
 
 
 class LiveDiarizer(Diarizer):
-    """Finds turns and speakers in live input: each turn or piece of one at most 10 s after its start.
+    """Finds turns and speakers in live input. Each turn, or part of one, is returned at most 10 s after it begins.
 
     Args:
-        recognizer: with a bundle of windows.
-        limits: of the number of speakers.
+        recognizer: recogniser with an encoder bundle.
+        limits: limits of the number of speakers.
 
     Raises:
         BundleError: if the bundle has no speaker embedding.
@@ -123,7 +123,7 @@ class LiveDiarizer(Diarizer):
         self._speakers = Speakers(limits, same=SAME)
 
     def _process(self, stretches: Iterable[Stretch]) -> list[Segment]:
-        """Encode the runs of each stretch, and settle them at once."""
+        """Encode the runs of each stretch, and assign their speakers immediately."""
         found: list[Segment] = []
         for stretch in stretches:
             self._music.feed(stretch)

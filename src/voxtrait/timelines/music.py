@@ -1,8 +1,8 @@
-"""Music between turns: stretches without speech whose spectrum has lines that last and change.
+"""Detects music between turns: stretches without speech whose spectrum has lines that last and change.
 
 The measure is the continuous frequency activation of Seyerlehner, Pohle, Schedl and Widmer, "Automatic music detection
-in television productions" (DAFx 2007): notes are lines in the spectrogram that last for a while, which noise does not
-have. Lines that never change are a hum or a tone, and are left out.
+in television productions" (DAFx 2007). Notes are lines in the spectrogram that last for a while; noise has no such
+lines. Lines that never change are a hum or a tone, and do not count.
 """
 
 from collections.abc import Sequence
@@ -20,27 +20,27 @@ from voxtrait.timelines.tracks import Stretch
 
 Array = npt.NDArray[np.float32]
 
-STEP: Final = 78 * segmentation.HOP  # samples, 1.3 s: from block to block
+STEP: Final = 78 * segmentation.HOP  # samples from block to block, 1.3 s
 BLOCK: Final = 2 * STEP
 STEP_S: Final = STEP / SAMPLING_RATE
-LEAST_S: Final = 3.0  # seconds: shorter music is left out
+LEAST_S: Final = 3.0  # seconds; shorter music is dropped
 FFT: Final = 1024  # samples of a frame, 64 ms
 HOP: Final = 400  # samples, 25 ms
-LOWEST_BIN: Final = 8  # 125 Hz: the mains hums below
-AROUND: Final = 21  # bins, 330 Hz, whose mean a line must exceed …
+LOWEST_BIN: Final = 8  # 125 Hz; mains hum is below
+AROUND: Final = 21  # a line exceeds the mean of this number of bins, 330 Hz, …
 ABOVE_DB: Final = 3.0  # … by this
-LINES: Final = 5  # strongest lines that count
-ACTIVATION: Final = 2.3  # sum of their strengths from which a block may be music; noise stays below 1.4
-PARTS: Final = 4  # of a block, which are compared …
-ALIKE: Final = 0.85  # … and at least two of which are less alike than this; a hum's are more alike
-SPOKEN: Final = 0.5  # mean probability of speech above which a block is not examined
-QUIETEST: Final = 1e-6  # mean square of -60 dBFS
+LINES: Final = 5  # number of strongest lines that count
+ACTIVATION: Final = 2.3  # minimum sum of their strengths in music; noise stays below 1.4
+PARTS: Final = 4  # number of parts of a block that are compared …
+ALIKE: Final = 0.85  # … and in music, at least two have a cosine of at most this; the parts of a hum are more similar
+SPOKEN: Final = 0.5  # a block with a higher mean probability of speech is not examined
+QUIETEST: Final = 1e-6  # mean square of -60 dBFS; quieter blocks are not music
 
 _HANN: Final = np.hanning(FFT).astype(np.float32)
 
 
 class Music:
-    """Finds music in stretches that follow one another; keeps one flag for each 1.3 s.
+    """Finds music in consecutive stretches. Keeps one flag for each 1.3 s.
 
     Examples:
         >>> from voxtrait.synthetic.sounds import sound
@@ -54,12 +54,12 @@ class Music:
     """
 
     def __init__(self) -> None:
-        self._samples = np.zeros(0, np.float32)  # from the first block that is not examined
+        self._samples = np.zeros(0, np.float32)  # samples from the first block that is not examined
         self._speech = np.zeros(0, np.float32)
         self._found: list[bool] = []  # for each block
 
     def feed(self, stretch: Stretch) -> None:
-        """Take the next stretch."""
+        """Process the next stretch."""
         self._samples = np.concatenate([self._samples, stretch.samples])
         self._speech = np.concatenate([self._speech, stretch.speech])
         while len(self._samples) >= BLOCK:
@@ -70,7 +70,7 @@ class Music:
             self._speech = self._speech[STEP // segmentation.HOP :].copy()
 
     def segments(self, turns: Sequence[Segment], duration_s: float) -> list[Segment]:
-        """Return the music outside of turns in a recording of this length, pieces of at least 3 s, by start."""
+        """Return the music outside the turns of a recording, in segments of at least 3 s, by start."""
         edges = np.flatnonzero(np.diff(np.array(self._found, np.int8), prepend=0, append=0)).tolist()
         found: list[Segment] = []
         for first, past in zip(edges[::2], edges[1::2], strict=True):
@@ -88,7 +88,7 @@ class Music:
 
 
 def is_music(block: Signal) -> bool:
-    """Decide whether a block of 2.6 s at 16 kHz, ``(samples,)``, is music.
+    """Return whether a block of 2.6 s at 16 kHz, ``(samples,)``, is music.
 
     Examples:
         >>> at = np.arange(BLOCK) / SAMPLING_RATE
@@ -110,7 +110,7 @@ def is_music(block: Signal) -> bool:
 
 
 def _activation(share: Array) -> float:
-    """Add up the strongest lines: how much longer each lasts than what is beside it."""
+    """Return the sum of the strengths of the strongest lines: how much longer each lasts than its surroundings."""
     inner = share[1:-1]
     peaks = np.flatnonzero((inner >= share[:-2]) & (inner > share[2:])) + 1
     strengths = []

@@ -1,4 +1,4 @@
-"""Labels of speakers and identifiers of recordings, as they are written to files and recognised again."""
+"""Formats and parses labels of speakers and identifiers of recordings."""
 
 import re
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def label(speaker: Speaker) -> str:
 
 
 def bare(text: str) -> str:
-    """Return the name in a label: gender and age as :func:`label` writes them are removed.
+    """Return the name in a label, without the gender and age that :func:`label` adds.
 
     Examples:
         >>> bare("S1 (female, 41)"), bare("Anna (host)")
@@ -76,8 +76,8 @@ def shown_path(timeline: Timeline) -> str:
 def file_ids(timelines: Sequence[Timeline]) -> list[str]:
     """Return one identifier for each recording.
 
-    The identifier is the file name without its ending. If two different recordings share it, all identifiers are
-    paths without ending; if these are not unique either, whole paths. White space is replaced by ``_``.
+    The identifier is the file name without its suffix. If two different recordings share it, all identifiers are paths
+    without suffix; if these are not unique either, they are whole paths. White space is replaced by ``_``.
 
     Examples:
         >>> made = [Timeline(path, "ok", None, 1.0, 0.0, (), (), "m") for path in ("a/my talk.mp3", "b/my talk.mp3")]

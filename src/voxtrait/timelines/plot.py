@@ -1,4 +1,4 @@
-"""Draws a timeline as a picture: a lane for each speaker, coloured by gender, with their age beside it."""
+"""Draws a timeline as a plot: a lane for each speaker, coloured by gender, with the age beside it."""
 
 import os
 from pathlib import Path
@@ -20,14 +20,14 @@ NAME: Final = 24  # characters of a speaker's name at most
 
 
 def plot(timeline: Timeline, path: str | os.PathLike[str]) -> None:
-    """Draw a timeline into a file.
+    """Draw a timeline to a file.
 
     Args:
-        timeline: of any status; without segments the picture says why.
-        path: of a ``.png``, ``.svg``, ``.pdf`` or ``.jpg``. Its folder is made.
+        timeline: timeline of any status. Without segments, the plot shows the reason.
+        path: path of a ``.png``, ``.svg``, ``.pdf`` or ``.jpg`` file. Its folder is created.
 
     Raises:
-        OptionError: if the name has another ending.
+        OptionError: if the suffix is not one of these.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Praat TextGrid files: writes a timeline as interval tiers, reads turns from the long and the short text format."""
+"""Writes timelines as Praat TextGrid files, and reads turns from the long and the short text format."""
 
 import re
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from voxtrait.timelines.reading import Turn, clipped, problem, seconds, segment
 from voxtrait.timelines.records import Segment, Speaker, Timeline
 
 MUSIC: Final = "music"
-EMPTY: Final = "speakers"  # name of the only tier of a recording without speech: Praat needs one
+EMPTY: Final = "speakers"  # name of the empty tier of a recording without speech: Praat needs a tier
 _TOKEN: Final = re.compile(r'"(?P<text>(?:[^"]|"")*)"|(?P<comment>![^\n]*)|(?P<open>")|(?P<word>[^\s"]+)')
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _DESCRIBED: Final = re.compile(r"(?:female|male|unsure)(?: \d+)?")
 
 
 def write(timeline: Timeline) -> str:
-    """Return a TextGrid in the long text format, with one interval tier a speaker and one for music if there is any.
+    """Return a TextGrid in the long text format, with one interval tier per speaker, and one for music, if any.
 
-    The intervals of a tier cover the whole recording; overlapping turns of one speaker are merged. A recording
-    without speech has one empty tier, one without a duration (status ``error``) gives an empty text.
+    The intervals of a tier cover the whole recording. Overlapping turns of one speaker are merged. A recording without
+    speech gives one empty tier; a recording without a duration (status ``error``) gives an empty text.
 
     Examples:
         >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 4.0, (Speaker("S1", 4.0, "female", 0.99, 41.2),),
@@ -94,12 +94,12 @@ class _Token(NamedTuple):
 def read(file: str, text: str) -> Iterator[Turn]:
     """Yield the turns of a TextGrid.
 
-    With exactly one interval tier, the labels are the speakers. With several, each tier is one speaker, its name is
-    the speaker's, and every interval with a label is a turn. Point tiers, and a tier ``music`` as :func:`write`
-    makes it, are skipped; so are empty intervals and labels of silence, noise or music.
+    With one interval tier, its labels are the speakers. With several, each tier is the speaker of that name, and every
+    interval with a label is a turn. Point tiers, and the tier ``music`` of :func:`write`, are skipped, and so are empty
+    intervals and labels of silence, noise or music.
 
     Raises:
-        OptionError: the file is not a TextGrid in a text format, or is damaged.
+        OptionError: if the file is not a TextGrid in a text format, or is damaged.
 
     Examples:
         >>> short = 'File type = "ooTextFile"\\n"TextGrid"\\n0\\n9\\n<exists>\\n1\\n'
@@ -120,7 +120,7 @@ def read(file: str, text: str) -> Iterator[Turn]:
 
 
 def _is_own(name: str, label: str) -> bool:
-    """Recognise the labels of :func:`write`: the tier's name, gender and age."""
+    """Return whether a label is one of :func:`write`: name of the tier, gender and age."""
     return label == name or (label.startswith(f"{name} ") and bool(_DESCRIBED.fullmatch(label[len(name) + 1 :])))
 
 
@@ -147,7 +147,7 @@ def _tokens(file: str, text: str) -> Iterator[_Token]:
 
 
 class _Reader:
-    """The values of a text file of Praat, one after the other: all that is not a value is skipped, as Praat does."""
+    """Reads the values of a text file of Praat one after the other, and skips everything else, as Praat does."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file, self.text, self.tokens = file, text, _tokens(file, text)

@@ -1,4 +1,4 @@
-"""Checks that every reader of turns shares: numbers, times, and the choice of one recording among several."""
+"""Checks that all readers of turns share: numbers, times, and selecting one recording among several."""
 
 import math
 import re
@@ -16,7 +16,7 @@ _NAMED = 5  # recordings that an error message lists
 
 
 class Turn(NamedTuple):
-    """A turn as found in a file, and the recording it belongs to where the file says so."""
+    """A turn in a file, and the name of its recording, if the file contains it."""
 
     segment: Segment
     recording: str | None = None
@@ -33,7 +33,7 @@ def problem(file: str, where: str, got: str, expected: str) -> OptionError:
 
 
 def clipped(text: object) -> str:
-    """Return a value as an error message quotes it: at most 60 characters.
+    """Return a value for an error message, with at most 60 characters.
 
     Examples:
         >>> clipped("abc")
@@ -47,7 +47,7 @@ def seconds(file: str, where: str, value: object, what: str) -> float:
     """Return a time in seconds, from a number, its text, or a clock such as ``1:02:03.5``.
 
     Raises:
-        OptionError: not a number, negative, or not finite.
+        OptionError: if it is not a number, negative, or not finite.
 
     Examples:
         >>> seconds("a.csv", "line 2", "1:02.5", "start"), seconds("a.csv", "line 2", 3, "start")
@@ -72,10 +72,10 @@ def seconds(file: str, where: str, value: object, what: str) -> float:
 
 
 def segment(file: str, where: str, start_s: float, end_s: float, speaker: str) -> Segment | None:
-    """Return the turn of a speaker; ``None`` for one of zero length.
+    """Return the turn of a speaker; ``None`` for a turn of zero length.
 
     Raises:
-        OptionError: the turn ends before it starts.
+        OptionError: if the turn ends before it starts.
 
     Examples:
         >>> segment("a.rttm", "line 1", 0.5, 2.0, "S1")
@@ -89,15 +89,15 @@ def segment(file: str, where: str, start_s: float, end_s: float, speaker: str) -
 
 
 def chosen(file: str, turns: Iterable[Turn], recording: str | None) -> list[Segment]:
-    """Return the turns of one recording, by start; duplicates once.
+    """Return the turns of one recording, by start, without duplicates.
 
     Args:
-        file: the file's name, for the error message.
-        turns: of one or more recordings.
-        recording: path or name, with or without ending; only compared if the turns are of several recordings.
+        file: name of the file, for the error message.
+        turns: turns of one or more recordings.
+        recording: path or name of the recording, with or without suffix; compared only if there are several.
 
     Raises:
-        OptionError: the turns are of several recordings and none is the one asked for.
+        OptionError: if the turns are of several recordings, and none of them is ``recording``.
 
     Examples:
         >>> turns = [Turn(Segment(0.0, 1.0, "S1"), "talk"), Turn(Segment(0.0, 2.0, "S1"), "news")]
@@ -110,15 +110,15 @@ def chosen(file: str, turns: Iterable[Turn], recording: str | None) -> list[Segm
         wanted = None if recording is None else _match(names, recording)
         if wanted is None:
             listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-            asked = "no recording was chosen" if recording is None else f"none is {recording}"
-            raise OptionError(f"{file} holds {len(names)} recordings and {asked}. Expected one of: {listed}.")
+            asked = "no recording was named" if recording is None else f"{recording} is not among them"
+            raise OptionError(f"{file} has {len(names)} recordings, and {asked}. Expected one of: {listed}.")
         found = [one for one in found if one.recording == wanted]
     segments = dict.fromkeys(one.segment for one in found)
     return sorted(segments, key=lambda one: (one.start_s, one.end_s, one.speaker or ""))
 
 
 def _match(names: list[str], recording: str) -> str | None:
-    """Find a name: equal as written, then without the folder, then without the ending; only if it is one name."""
+    """Return the only name that equals a recording: as written, without the folder, or without the suffix."""
     whole, base, stem = recording, PurePath(recording).name, PurePath(recording).stem
     without = str(PurePath(recording).with_suffix("")) if base else recording
     for wanted in (whole, without, base, stem):

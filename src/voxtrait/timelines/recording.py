@@ -1,4 +1,4 @@
-"""The timeline of a file, a URL, bytes or a signal."""
+"""Computes the timeline of a file, URL, bytes or signal: the public :func:`voxtrait.timeline`."""
 
 import contextlib
 import dataclasses
@@ -34,31 +34,31 @@ def timeline(
     threads: int = 1,
     progress: Callable[[float], None] | None = None,
 ) -> Timeline:
-    """Find who speaks when in a recording, and what each voice presents as.
+    """Find who speaks when in a recording, and estimate gender and age of each speaker.
 
     Args:
         source: a file of audio, its URL or bytes, an open binary file, a signal ``(samples,)`` or ``(channels,
             samples)``, or whatever else :meth:`voxtrait.Recognizer.predict` accepts.
-        sampling_rate: of a signal, in Hz, if the source does not contain it.
-        model: a recogniser, or a bundle's folder or name; ``None`` for the shipped one.
-        speakers: how many speakers there are, if it is known.
-        min_speakers: fewest speakers that there may be.
-        max_speakers: most speakers that there may be.
+        sampling_rate: sampling rate of a signal in Hz, if the source does not contain it.
+        model: recogniser, or folder or name of a bundle; ``None`` for the shipped bundle.
+        speakers: number of speakers, if known.
+        min_speakers: minimum number of speakers.
+        max_speakers: maximum number of speakers.
         turns: turns that are already known, or a file with them (:func:`~voxtrait.timelines.read_turns`). The
             recording is then not diarised.
         channels: whether each channel belongs to one speaker, as in telephone calls; cross-talk is removed.
-        channel: the only channel that is used, counted from 1; ``None`` averages all.
-        threads: that run the encoder side by side.
-        progress: called with the seconds of each block of sound that was processed; not with ``channels``.
+        channel: channel to use, counted from 1; ``None`` averages all channels.
+        threads: number of threads that run the encoder.
+        progress: function that is called with the seconds of each processed block; not with ``channels``.
 
     Returns:
-        The timeline; files that cannot be used have status ``error`` rather than raise.
+        The timeline. A file that cannot be used gets status ``error``, and no exception.
 
     Raises:
-        OptionError: if the numbers of speakers contradict each other, or the turns cannot be used, or ``channels`` is
-            combined with them, or a signal comes without its sampling rate.
-        SourceError: (a ``TypeError``) if the source is nothing that holds a sound.
-        SignalError: if an array is no signal.
+        OptionError: if the numbers of speakers contradict each other, if the turns cannot be used, if ``channels`` is
+            combined with them, or if the sampling rate of a signal is missing.
+        SourceError: (a ``TypeError``) if the source is not audio.
+        SignalError: (a ``ValueError``) if an array is not a signal.
         BundleError: if the bundle has no speaker embedding.
 
     Examples:
@@ -71,7 +71,7 @@ def timeline(
     recognizer = model if isinstance(model, Recognizer) else load(model)
     try:
         item = taken(source, sampling_rate)
-    except DecodeError as error:  # of a decoder
+    except DecodeError as error:  # from a decoder
         return failed(recognizer, None, str(error))
     path = name_of(item)
     if isinstance(turns, str | os.PathLike):
@@ -109,7 +109,7 @@ def _followed(blocks: Iterator[Signal], progress: Callable[[float], None] | None
 
 @contextlib.contextmanager
 def _at_hand(source: Taken) -> Iterator[Taken]:
-    """Provide a source that can be read several times: the content of a URL is fetched once."""
+    """Yield a source that can be read several times. The content of a URL is fetched once."""
     if isinstance(source, str) and storage.is_url(source):
         with storage.fetched(source) as content:
             yield content
@@ -127,11 +127,11 @@ def check_channels(channels: bool, channel: int | None, others: bool) -> None:
 
     Args:
         channels: whether each channel belongs to one speaker.
-        channel: the only one that is used.
+        channel: channel to use.
         others: whether turns or a number of speakers are given.
 
     Raises:
-        OptionError: if they contradict each other.
+        OptionError: if the options contradict each other.
 
     Examples:
         >>> check_channels(True, None, False)
@@ -146,20 +146,20 @@ def check_channels(channels: bool, channel: int | None, others: bool) -> None:
 
 
 def limits_of(speakers: int | None, least: int | None, most: int | None) -> Limits:
-    """Check how many speakers there may be.
+    """Check the options about the number of speakers, and return its limits.
 
     Raises:
-        OptionError: if a number is less than 1, or they contradict each other.
+        OptionError: if a number is less than 1, or if the numbers contradict each other.
 
     Examples:
         >>> limits_of(None, 2, None)
         Limits(least=2, most=None)
     """
     if speakers is not None and (least is not None or most is not None):
-        raise OptionError("got a number of speakers and limits of it, expected one or the other")
+        raise OptionError("Got a number of speakers, and also a minimum or maximum. Expected one or the other.")
     for number in (speakers, least, most):
         if number is not None and number < 1:
-            raise OptionError(f"got {number} speakers, expected at least 1")
+            raise OptionError(f"Got {number} speakers. Expected at least 1.")
     if least is not None and most is not None and least > most:
-        raise OptionError(f"got at least {least} and at most {most} speakers, expected the first to be the smaller")
+        raise OptionError(f"Got a minimum of {least} and a maximum of {most} speakers. Expected minimum <= maximum.")
     return Limits(speakers or least or 1, speakers or most)

@@ -1,4 +1,4 @@
-"""The timeline of one recording: its segments, its speakers, and speaking time by attribute."""
+"""Defines the timeline of a recording: segments, speakers, and speaking time by attribute."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ class Segment:
         return self.end_s - self.start_s
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, seconds to 2 digits; ``kind`` only where there is one."""
+        """Return the fields; seconds have 2 decimals, and ``kind`` is absent for speech."""
         values: dict[str, Any] = {
             "start_s": round(self.start_s, 2),
             "end_s": round(self.end_s, 2),
@@ -52,10 +52,14 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class Speaker:
-    """What one speaker's voice presents as, from all their speech in a recording.
+    """How one speaker's voice presents, from all of their speech in a recording.
 
     The fields after ``speech_s`` are those of :class:`voxtrait.Prediction`. They are ``None`` if the speaker speaks
     alone for less than 0.7 s.
+
+    Examples:
+        >>> Speaker("S1", 91.3, "female", 0.99).to_dict()["speech_s"]
+        91.3
     """
 
     #: ``S1``, ``S2``, … in the order in which the speakers first speak, or the name in ``--turns``.
@@ -80,7 +84,7 @@ class Speaker:
     channel: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, probabilities to 4 digits, seconds and years to 2; ``channel`` only if there is one."""
+        """Return the fields; probabilities have 4 decimals, seconds and years 2. ``channel`` is absent if ``None``."""
         values = rounded({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
         if self.channel is None:
             del values["channel"]
@@ -89,9 +93,9 @@ class Speaker:
 
 @dataclasses.dataclass(frozen=True)
 class Timeline:
-    """Who speaks when in one recording, and what each voice presents as; the fields are the contract's.
+    """Who speaks when in one recording, and how each voice presents.
 
-    Iterating yields the segments; a slice by seconds, ``timeline[10:20]``, gives the part of the timeline between them.
+    Iterating yields the segments. A slice in seconds, ``timeline[10:20]``, returns that part of the timeline.
 
     Examples:
         >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 8.5, (Speaker("S1", 4.0, "female", 0.99),
@@ -121,7 +125,7 @@ class Timeline:
 
     @property
     def turns(self) -> tuple[Segment, ...]:
-        """The segments that are speech of a speaker."""
+        """The segments with a speaker."""
         return tuple(segment for segment in self.segments if segment.speaker is not None)
 
     @property
@@ -130,13 +134,13 @@ class Timeline:
         return self.totals("gender")
 
     def totals(self, attribute: Attribute) -> dict[str, float]:
-        """Add up seconds of speech by an attribute of the speakers.
+        """Return seconds of speech by an attribute of the speakers.
 
         Args:
             attribute: ``gender``, ``age_group`` or ``speaker``. Speakers without a prediction count as ``unsure``.
 
         Returns:
-            Seconds for each value; for gender all three values, for the others only those that occur.
+            Value → seconds. Gender has all three values; other attributes have only values that occur.
         """
         values = self._values(attribute)
         found = dict.fromkeys((*GENDERS, UNSURE), 0.0) if attribute == "gender" else {}
@@ -149,15 +153,16 @@ class Timeline:
     def shares(
         self, attribute: Attribute, *, resamples: int = RESAMPLES, seed: int = SEED
     ) -> dict[str, dict[str, float]]:
-        """Give speaking time by an attribute as shares, with a 95 % bootstrap interval over the turns.
+        """Return shares of speaking time by an attribute, with a 95 % bootstrap interval over the turns.
 
         Args:
             attribute: as for :meth:`totals`.
-            resamples: of the turns, with replacement (Efron, "Bootstrap methods", Annals of Statistics 1979).
-            seed: of the resampling.
+            resamples: number of resamples of the turns, drawn with replacement (Efron, "Bootstrap methods", Annals of
+                Statistics 1979).
+            seed: random seed of the resampling.
 
         Returns:
-            For each value ``seconds``, ``share``, ``low`` and ``high``; the last three are 0 without speech.
+            Value → ``seconds``, ``share``, ``low`` and ``high``. The last three are 0 without speech.
         """
         totals = self.totals(attribute)
         values = self._values(attribute)
@@ -178,7 +183,7 @@ class Timeline:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields in the contract's order, and after them ``speaking``: :meth:`shares` by gender and age."""
+        """Return the fields in their fixed order, then ``speaking``: :meth:`shares` by gender and age group."""
         speaking = {
             attribute: {
                 value: {name: round(number, 2 if name == "seconds" else 4) for name, number in part.items()}
@@ -204,17 +209,17 @@ class Timeline:
         return iter(self.segments)
 
     def __len__(self) -> int:
-        """Count the segments."""
+        """Return the number of segments."""
         return len(self.segments)
 
     def __getitem__(self, part: slice) -> "Timeline":
-        """Cut out the part between two times in seconds; gender and age are those from all speech of a speaker.
+        """Return the part between two times in seconds. Gender and age stay those from all speech of a speaker.
 
         Raises:
-            TypeError: if the part is not a slice.
+            TypeError: if ``part`` is not a slice.
         """
         if not isinstance(part, slice):
-            raise TypeError(f"got {part!r}, expected a slice in seconds, such as timeline[10:20]")
+            raise TypeError(f"Got {part!r}. Expected a slice in seconds, such as timeline[10:20].")
         start = 0.0 if part.start is None else float(part.start)
         stop = (self.duration_s or 0.0) if part.stop is None else float(part.stop)
         segments = tuple(
@@ -234,7 +239,7 @@ class Timeline:
         )
 
     def to_polars(self) -> Any:
-        """Return a ``polars.DataFrame`` with one row a segment, the speaker's gender and age beside it."""
+        """Return a ``polars.DataFrame`` with one row per segment, including the speaker's gender and age."""
         import polars as pl
 
         rows = self._rows()
@@ -261,11 +266,13 @@ class Timeline:
         return {one.speaker: getattr(one, attribute) or UNSURE for one in self.speakers}
 
     def __repr__(self) -> str:
-        """Return a few lines that a person can read."""
+        """Return a short summary of a few lines."""
         head = f"<Timeline {storage.text_of(self.path or '-')}: {self.status}"
         if self.status != "ok":
             return f"{head}, {storage.text_of(self.message or '')}>"
-        lines = [f"{head}, {self.duration_s:.1f} s, {len(self.speakers)} speakers, {len(self.turns)} turns"]
+        speakers, turns = len(self.speakers), len(self.turns)
+        counts = f"{speakers} speaker{'' if speakers == 1 else 's'}, {turns} turn{'' if turns == 1 else 's'}"
+        lines = [f"{head}, {self.duration_s:.1f} s, {counts}"]
         for one in self.speakers:
             years = "" if one.age_years is None else f", {one.age_years:.0f} years"
             lines.append(f"  {one.speaker}: {one.speech_s:.1f} s, {one.gender or 'no prediction'}{years}")
@@ -288,7 +295,7 @@ COLUMNS: Final = (
 
 
 def union_s(segments: tuple[Segment, ...]) -> float:
-    """Measure the seconds in which anybody speaks: overlapping turns count once.
+    """Return the seconds in which anybody speaks; overlapping turns count once.
 
     Examples:
         >>> union_s((Segment(0.0, 2.0, "S1"), Segment(1.0, 3.0, "S2"), Segment(5.0, 6.0, None, "music")))

@@ -1,4 +1,4 @@
-"""Turns in plain rows of text: reads RTTM, label tracks of Audacity, and CSV or TSV with a header."""
+"""Reads turns from RTTM, label tracks of Audacity, and CSV or TSV with a header."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ _LABEL: Final = re.compile(r"\s*-?\d+(?:[.,]\d+)?\t-?\d+(?:[.,]\d+)?(?:\t.*)?")
 
 
 def is_rttm(line: str) -> bool:
-    """Return whether a line begins as those of RTTM do.
+    """Return whether a line begins like a line of RTTM.
 
     Examples:
         >>> is_rttm("SPEAKER talk 1 0.5 2.0 <NA> <NA> S1 <NA> <NA>"), is_rttm("SPEAKER\\tSTART\\tEND")
@@ -58,7 +58,7 @@ def rttm(file: str, text: str) -> Iterator[Turn]:
     """Yield the turns of an RTTM file: its ``SPEAKER`` lines.
 
     Raises:
-        OptionError: a line has too few fields or times that are not valid.
+        OptionError: if a line has too few fields, or times that are not valid.
 
     Examples:
         >>> list(rttm("a.rttm", "SPEAKER talk 1 0.500 1.500 <NA> <NA> S1 <NA> <NA>"))
@@ -73,7 +73,8 @@ def rttm(file: str, text: str) -> Iterator[Turn]:
         if fields[0] != "SPEAKER":
             continue
         if len(fields) < _RTTM_FIELDS:
-            raise problem(file, where, f"{len(fields)} fields", "SPEAKER file channel start duration <NA> <NA> speaker")
+            count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
+            raise problem(file, where, count, "SPEAKER file channel start duration <NA> <NA> speaker")
         start = seconds(file, where, fields[3], "start")
         length = seconds(file, where, fields[4], "duration")
         turn = segment(file, where, start, round(start + length, 6), fields[7])
@@ -88,7 +89,7 @@ def audacity(file: str, text: str) -> Iterator[Turn]:
     silence, noise or music.
 
     Raises:
-        OptionError: a line is not a label, or has times that are not valid.
+        OptionError: if a line is not a label, or has times that are not valid.
 
     Examples:
         >>> list(audacity("a.txt", "0.500000\t2.000000\tAnna\n\\\t100.0\t200.0\n"))
@@ -114,7 +115,7 @@ def separated(file: str, text: str) -> Iterator[Turn]:
     :data:`voxtrait.timelines.documents.SPEAKER`.
 
     Raises:
-        OptionError: a column is missing, or a row has times that are not valid.
+        OptionError: if a column is missing, or a row has times that are not valid.
 
     Examples:
         >>> list(separated("a.csv", "Speaker;Onset;Offset\nAnna;0,5;2\n"))
@@ -134,7 +135,7 @@ def separated(file: str, text: str) -> Iterator[Turn]:
                 _check(file, where, header)
                 continue
             if len(row) < len(header):
-                raise problem(file, where, f"{len(row)} columns", f"{len(header)}")
+                raise problem(file, where, f"{len(row)} column{'' if len(row) == 1 else 's'}", f"{len(header)}")
             turn = turn_of(file, where, dict(zip(header, (cell.strip() for cell in row), strict=False)))
             if turn is not None:
                 yield turn
@@ -152,6 +153,6 @@ def _check(file: str, where: str, header: list[str]) -> None:
 
 
 def unknown(file: str) -> OptionError:
-    """Return the error for a file in none of the formats."""
+    """Return the error for a file in an unknown format."""
     formats = "RTTM, TextGrid, ELAN, SRT, WebVTT, Audacity labels, JSON, or CSV with the columns start, end, speaker"
     return OptionError(f"{file} is in an unknown format. Expected {formats}.")

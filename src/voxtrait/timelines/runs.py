@@ -1,4 +1,4 @@
-"""Runs: parts of a slot's activity that one speaker fills, with the sound in which they speak alone."""
+"""Cuts runs out of the activity of slots: parts with one speaker, and the samples in which they speak alone."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -11,14 +11,14 @@ from voxtrait.audio.signals import Signal
 from voxtrait.speech import segmentation
 from voxtrait.timelines.tracks import Stretch
 
-ACTIVE: Final = 0.5  # probability from which a slot speaks
+ACTIVE: Final = 0.5  # a slot with at least this probability speaks
 GAP_FRAMES: Final = 12  # a pause of up to 0.2 s in a slot belongs to its run
 LEAST_FRAMES: Final = 6  # 0.1 s: shorter runs are dropped
 MOST_FRAMES: Final = 356  # 6 s: longer runs are cut, so that clustering can separate what the network joined …
 SPARE_FRAMES: Final = 60  # … unless only this much, 1 s, would be left
-PAUSE: Final = 0.3  # probability of speech below which all are silent …
+PAUSE: Final = 0.3  # with a lower probability of speech, all slots are silent …
 NEAR_FRAMES: Final = 9  # … unless it is higher within 70 ms
-SPOKEN: Final = 0.25  # mean probability of speech, by Silero's network, that a run needs
+SPOKEN: Final = 0.25  # minimum mean probability of speech of a run, by Silero's network
 
 
 class Run(NamedTuple):
@@ -31,10 +31,10 @@ class Run(NamedTuple):
 
 
 class Runs:
-    """Cuts runs out of stretches that follow one another, in memory that does not grow with a recording's length.
+    """Cuts runs out of consecutive stretches. Memory does not grow with the length of a recording.
 
     Args:
-        most_frames: length at which a run is cut.
+        most_frames: maximum length of a run in frames; longer runs are cut.
 
     Examples:
         >>> runs = Runs()
@@ -45,14 +45,14 @@ class Runs:
 
     def __init__(self, most_frames: int = MOST_FRAMES) -> None:
         self._most = most_frames
-        self._start = 0  # of what is held, in frames
+        self._start = 0  # first frame in memory
         self._active = np.zeros((0, segmentation.SLOTS), bool)
         self._speech = np.zeros(0, np.float32)
         self._samples = np.zeros(0, np.float32)
-        self._done = [0] * segmentation.SLOTS  # frames up to which a slot is settled
+        self._done = [0] * segmentation.SLOTS  # frame up to which each slot is final
 
     def feed(self, stretch: Stretch) -> Iterator[Run]:
-        """Take the next stretch, and yield the runs that have ended."""
+        """Process the next stretch, and yield the runs that have ended."""
         if not len(self._active):
             self._start = stretch.start
         spoken = maximum_filter1d(stretch.speech, NEAR_FRAMES) >= PAUSE
@@ -63,7 +63,7 @@ class Runs:
         self._forget()
 
     def close(self) -> Iterator[Run]:
-        """End the recording, and yield the other runs."""
+        """End the recording, and yield the remaining runs."""
         yield from self._ended(last=True)
 
     def _ended(self, last: bool) -> Iterator[Run]:
@@ -112,7 +112,7 @@ class Runs:
 
 
 def filled(active: npt.NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:
-    """Find where values are true, as (first, past the last); gaps of up to ``gap`` values are filled.
+    """Return the runs of true values, as (first, past the last); gaps of up to ``gap`` values are filled.
 
     Examples:
         >>> filled(np.array([0, 1, 1, 0, 1] + 30 * [0] + [1], bool), 12)

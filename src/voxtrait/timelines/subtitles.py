@@ -1,4 +1,4 @@
-"""Subtitles with speakers: writes SRT, reads turns from SRT and WebVTT."""
+"""Writes SRT subtitles with speakers, and reads turns from SRT and WebVTT."""
 
 import html
 import re
@@ -21,7 +21,7 @@ _BARE: Final = re.compile(r"(?:S|SPEAKER_)\d+")
 
 
 def write(timeline: Timeline) -> str:
-    r"""Return SRT: one cue a turn with name, gender and age of the speaker, and ``♪`` for music.
+    r"""Return SRT with one cue per turn: name, gender and age of the speaker, and ``♪`` for music.
 
     Examples:
         >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 4.0, (Speaker("S1", 4.0, "female", 0.99, 41.2),),
@@ -52,7 +52,7 @@ def read(file: str, text: str) -> Iterator[Turn]:
     several speakers gives a turn to each. Cues without a speaker are skipped.
 
     Raises:
-        OptionError: a cue has no valid times, or no cue names a speaker.
+        OptionError: if a cue has no valid times, or no cue names a speaker.
 
     Examples:
         >>> cues = "1\n00:00:01,000 --> 00:00:02,500\nAnna: Hello.\n\n2\n00:00:03,000 --> 00:00:04,000\n[Ben] Hi."

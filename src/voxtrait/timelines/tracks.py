@@ -1,8 +1,8 @@
-"""Joins the windows of the segmentation network: how active each of three slots is, over a whole recording.
+"""Joins the windows of the segmentation network to the activity of three slots over a whole recording.
 
-The windows overlap by half. The slots of a window are ordered so that they agree best with those of the window before
-they overlap (as in Kinoshita et al., "Integrating end-to-end neural and clustering-based diarization", ICASSP 2021). So
-a slot that stays active is one speaker. After a pause, the same slot may be another speaker; clustering decides.
+The windows overlap by half. The slots of a window are reordered to match the overlapping half of the previous window
+best (as in Kinoshita et al., "Integrating end-to-end neural and clustering-based diarization", ICASSP 2021). So a slot
+that stays active is one speaker. After a pause, the same slot may be another speaker; clustering decides.
 """
 
 import itertools
@@ -17,28 +17,28 @@ from voxtrait.speech import detector, network, segmentation
 
 Array = npt.NDArray[np.float32]
 
-STEP_FRAMES: Final = 296  # from window to window: 5 s
+STEP_FRAMES: Final = 296  # 5 s from window to window
 STEP: Final = STEP_FRAMES * segmentation.HOP
 ORDERS: Final = tuple(itertools.permutations(range(segmentation.SLOTS)))
-SPEECH: Final = 0.3  # probability by Silero's network: the segmentation network skips windows that stay below
-TARGET_DBFS: Final = -16.0  # of the loud frames
-LEVELLED: Final = 312 * network.FRAME  # samples brought to one level, 10 s
+SPEECH: Final = 0.3  # the segmentation network skips windows whose probabilities of speech stay below this
+TARGET_DBFS: Final = -16.0  # level of the loud frames
+LEVELLED: Final = 312 * network.FRAME  # samples, 10 s, that are brought to one level
 
 
 class Stretch(NamedTuple):
-    """The next part of a recording, settled."""
+    """A part of a recording with its final activity."""
 
-    start: int  # first frame, counted from the recording's start, in steps of segmentation.HOP samples
-    activity: Array  # (frames, 3): how probable it is that each slot speaks
+    start: int  # first frame from the start of the recording, in steps of segmentation.HOP samples
+    activity: Array  # (frames, 3): probability that each slot speaks
     speech: Array  # (frames,): probability of speech by Silero's network
     samples: Signal  # (frames * HOP,)
 
 
 class Tracks:
-    """Joins windows into stretches, in memory that does not grow with the length of a recording.
+    """Joins windows into stretches. Memory does not grow with the length of a recording.
 
     Args:
-        map_: runs the network on several windows, as the built-in ``map`` or a pool's does.
+        map_: function that runs the network on several windows, such as the built-in ``map`` or that of a pool.
 
     Examples:
         >>> tracks = Tracks()
@@ -49,16 +49,16 @@ class Tracks:
 
     def __init__(self, map_: Callable[..., Iterable[Array]] = map) -> None:
         self._map = map_
-        self._samples = np.zeros(0, np.float32)  # from the first frame that is not settled
-        self._start = 0  # of them, in frames
-        self._tail: Array | None = None  # the last window's second half: (STEP_FRAMES, 3)
+        self._samples = np.zeros(0, np.float32)  # samples from the first frame that is not final
+        self._start = 0  # this frame
+        self._tail: Array | None = None  # second half of the last window: (STEP_FRAMES, 3)
         self._state = network.start()
-        self._shares = np.zeros(0, np.float32)  # Silero's, a frame of 512 samples each, from sample _shares_at
+        self._shares = np.zeros(0, np.float32)  # Silero's probabilities, one per 512 samples, beginning with _shares_at
         self._shares_at = 0
         self._undetected = np.zeros(0, np.float32)  # samples that Silero's network has not processed
 
     def feed(self, signal: Signal) -> Iterator[Stretch]:
-        """Take the next samples, mono at 16 kHz, ``(samples,)``; yield what is settled by now."""
+        """Process the next samples, mono at 16 kHz, ``(samples,)``, and yield the stretches that are final by now."""
         self._detect(signal)
         self._samples = np.concatenate([self._samples, signal])
         count = max(0, (len(self._samples) - segmentation.WINDOW) // STEP + 1)
@@ -67,7 +67,7 @@ class Tracks:
             yield self._next(found, STEP_FRAMES)
 
     def close(self) -> Iterator[Stretch]:
-        """End the signal; yield the rest."""
+        """End the signal, and yield the rest."""
         self._detect(np.zeros(-len(self._undetected) % network.FRAME, np.float32))
         frames = -(-len(self._samples) // segmentation.HOP)
         while frames > 0:
@@ -91,27 +91,27 @@ class Tracks:
             self._shares = np.concatenate([self._shares, shares])
 
     def _shares_of(self, frames: int) -> Array:
-        """Silero's probabilities at the next frames."""
+        """Return Silero's probabilities at the next frames."""
         at = np.arange(frames) * segmentation.HOP + segmentation.FIELD // 2 + self._start * segmentation.HOP
         place = np.clip(at // network.FRAME - self._shares_at, 0, max(len(self._shares) - 1, 0))
         return self._shares[place] if len(self._shares) else np.zeros(frames, np.float32)
 
     def _spoken(self, count: int) -> list[bool]:
-        """Whether there may be speech in each of the next windows."""
+        """Return whether each of the next windows may contain speech."""
         shares = self._shares_of((count - 1) * STEP_FRAMES + segmentation.FRAMES)
         parts = (shares[place * STEP_FRAMES :][: segmentation.FRAMES] for place in range(count))
         return [bool(part.max(initial=0.0) >= SPEECH) for part in parts]
 
     @staticmethod
     def _activity(window: Signal, spoken: bool) -> Array:
-        """Run the network on a window: ``(2 * STEP_FRAMES, 3)``, the last frames repeated."""
+        """Return the activity in a window, ``(2 * STEP_FRAMES, 3)``; the last frame is repeated."""
         if not spoken:
             return np.zeros((2 * STEP_FRAMES, segmentation.SLOTS), np.float32)
         found = segmentation.activity(window)
         return np.concatenate([found, found[-1:].repeat(2 * STEP_FRAMES - len(found), axis=0)])
 
     def _next(self, found: Array, take: int) -> Stretch:
-        """Join a window with the one before it, and settle so many frames."""
+        """Join a window with the previous one, and return the next ``take`` frames as final."""
         shares = self._shares_of(segmentation.FRAMES)
         head = found[:STEP_FRAMES]
         if self._tail is not None:

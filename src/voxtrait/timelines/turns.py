@@ -1,4 +1,4 @@
-"""Reads the turns of speakers that another program or a person marked, in any of the usual formats."""
+"""Reads known turns of speakers from files in the usual formats."""
 
 import codecs
 import os
@@ -31,23 +31,23 @@ _BY_ENDING: Final[dict[str, Reader]] = {
 def read_turns(path: str | os.PathLike[str], *, recording: str | None = None) -> list[Segment]:
     """Read the turns of one recording from a file.
 
-    The content decides on the format, and the file name's ending where the content does not: RTTM; TextGrid (with one
-    interval tier the labels are the speakers, with several the tiers are); ELAN ``.eaf``; SRT and WebVTT with
-    speakers; label tracks of Audacity; JSON of voxtrait, WhisperX or pyannote, or a list of segments; CSV or TSV with
-    a header. Speakers keep their names. Parts without a speaker, such as silence and music, and turns of zero length
-    are skipped.
+    The format is detected from the content, or else from the suffix of the file name. Supported are RTTM; TextGrid
+    (with one interval tier, its labels are the speakers; with several, each tier is a speaker); ELAN ``.eaf``; SRT and
+    WebVTT with speakers; label tracks of Audacity; JSON of voxtrait, WhisperX or pyannote, or a list of segments; and
+    CSV or TSV with a header. Speakers keep their names. Parts without a speaker, such as silence and music, and turns
+    of zero length are skipped.
 
     Args:
-        path: a text file in UTF-8, UTF-16 with a byte order mark, or Latin-1; or a folder with such a file for each
-            recording, named as the recording with another ending.
-        recording: path or name of the recording whose turns are read; needed for a folder and for a file with the turns
-            of several recordings.
+        path: text file in UTF-8, UTF-16 with a byte order mark, or Latin-1; or folder with one such file per recording,
+            which has the name of the recording with another suffix.
+        recording: path or name of the recording. Required for a folder, and for a file with the turns of several
+            recordings.
 
     Returns:
-        The turns by start; turns that overlap stay apart.
+        The turns by start. Overlapping turns stay separate.
 
     Raises:
-        OptionError: the file cannot be read; the message names the file, the line, and what was expected.
+        OptionError: if the file cannot be read. The message states the file, the line, and what was expected.
 
     Examples:
         >>> import tempfile
@@ -70,10 +70,10 @@ def turns_of(path: str | os.PathLike[str], recordings: Sequence[str]) -> dict[st
         recordings: paths of the recordings.
 
     Returns:
-        For each recording its turns, or the error if it has none.
+        Recording → its turns, or an error if it has no turns.
 
     Raises:
-        OptionError: if the file cannot be read or holds the turns of one recording.
+        OptionError: if the file cannot be read, or contains the turns of only one recording.
     """
     found: dict[str, list[Segment] | OptionError] = {}
     if Path(path).is_dir():
@@ -97,8 +97,8 @@ def turns_of(path: str | os.PathLike[str], recordings: Sequence[str]) -> dict[st
     turns = list(_reader(name, text)(name, text))
     if len({turn.recording for turn in turns} - {None}) < 2:
         raise OptionError(
-            f"{name} holds the turns of one recording, and there are {len(recordings)} recordings. Expected an RTTM or "
-            "CSV that names the recordings, or a folder with one file for each."
+            f"{name} has the turns of one recording, but there are {len(recordings)} recordings. Expected an RTTM or "
+            "CSV file that names the recordings, or a folder with one file for each."
         )
     for recording in recordings:
         try:
@@ -109,7 +109,7 @@ def turns_of(path: str | os.PathLike[str], recordings: Sequence[str]) -> dict[st
 
 
 def _of_recording(folder: str | os.PathLike[str], recording: str | None) -> str:
-    """Find the file in a folder that belongs to a recording: in a subfolder like its own, or else in the folder."""
+    """Return the file in a folder that belongs to a recording, from the same subfolder or else from the folder."""
     whole = PurePath(recording or "")
     below = [part for part in whole.parent.parts if part != whole.anchor]
     found: list[Path] = []
@@ -169,7 +169,7 @@ def decoded(data: bytes) -> str | None:
 
 
 def _reader(file: str, text: str) -> Reader:
-    """Find the reader: by the content, else by the ending."""
+    """Return the reader for the content, or else for the suffix."""
     lines = [line for line in text.split("\n", 200)[:200] if line.strip()]
     first = next((line.lstrip() for line in lines if not line.startswith((";;", "\\"))), lines[0])
     start = "\n".join(lines[:4])

@@ -1,4 +1,4 @@
-"""What each speaker's voice presents as: the encoder's summaries of all their speech, averaged."""
+"""Predicts gender and age of each speaker from the mean of the encoder's summaries of their speech."""
 
 import dataclasses
 from typing import Final
@@ -13,14 +13,14 @@ from voxtrait.recognize import SHORTEST_S
 from voxtrait.recognize.inference import Inference
 from voxtrait.timelines.records import Speaker
 
-EMBEDDED_S: Final = 0.4  # seconds that the encoder needs
+EMBEDDED_S: Final = 0.4  # minimum seconds for the encoder
 
 
 class Voices:
-    """The summaries of several speakers, weighted by their seconds.
+    """Averages summaries of several speakers, weighted by their seconds.
 
     Args:
-        recognizer: with a bundle of windows.
+        recognizer: recogniser with an encoder bundle.
 
     Raises:
         BundleError: if the bundle has no speaker embedding.
@@ -29,15 +29,15 @@ class Voices:
     def __init__(self, recognizer: Inference) -> None:
         if recognizer.bundle.head is None:
             raise BundleError(
-                f"{recognizer.bundle.title} has no speaker embedding, which a timeline needs: use a bundle such as "
-                "voxtrait-base"
+                f"{recognizer.bundle.title} has no speaker embedding, which a timeline needs. Use a bundle such as "
+                "voxtrait-base."
             )
         self._recognizer = recognizer
         self._sums: dict[str, npt.NDArray[np.float64]] = {}
         self._seconds: dict[str, float] = {}
 
     def summary(self, spoken: Signal) -> Array:
-        """Run the encoder over speech of one speaker, at least 0.4 s at 16 kHz: ``(samples,)`` → ``(f,)``."""
+        """Return the summary, ``(f,)``, of at least 0.4 s of speech of one speaker at 16 kHz, ``(samples,)``."""
         return np.asarray(self._recognizer.summaries(self._recognizer.windows(spoken)).mean(axis=0))
 
     def add(self, name: str, summary: Array, seconds: float) -> None:
@@ -46,7 +46,7 @@ class Voices:
         self._seconds[name] = self._seconds.get(name, 0.0) + seconds
 
     def describe(self, name: str, speech_s: float) -> Speaker:
-        """Predict gender and age of a speaker; both are ``None`` if less than 0.7 s of speech were added."""
+        """Predict gender and age of a speaker. Both are ``None`` if less than 0.7 s of speech was added."""
         one, seconds = Speaker(name, speech_s), self._seconds.get(name, 0.0)
         if seconds < SHORTEST_S:
             return one
