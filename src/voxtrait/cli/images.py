@@ -33,6 +33,11 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     help="middle: 10 ms per column; longer clips are cropped to their middle, shorter ones padded. stretch: the whole "
     "clip fills the width.",
 )
+@click.option(
+    "--axes",
+    is_flag=True,
+    help="Draw for people: axes in seconds and hertz, a colour bar in dB, and the clip's name. Not for training.",
+)
 @click.option("--overwrite", is_flag=True, help="Draw every image again, and replace existing ones.")
 @click.option(
     "--shards", is_flag=True, help="Write files of 500 images instead of class folders, for millions of clips."
@@ -45,13 +50,16 @@ def images(
     out_dir: str,
     size: tuple[int, int],
     fit: Literal["middle", "stretch"],
+    axes: bool,
     overwrite: bool,
     shards: bool,
     where: "Where",
     format_: str,
     quiet: bool,
 ) -> None:
-    """Draw the clips of SRC as mel-spectrogram images (PNG, no axes, no border) in OUT_DIR.
+    """Draw the clips of SRC as mel-spectrogram images (PNG) in OUT_DIR.
+
+    By default, the images have no axes and no border, as training expects. --axes draws images for people.
 
     SRC is a manifest, a folder, a list of files (.txt) or an audio file. A manifest with splits gives class folders,
     such as train/gender/female and train/age/female_fifties, and manifest.csv with the speakers. A folder or a list
@@ -67,6 +75,8 @@ def images(
     if shards:
         from voxtrait.derived.shards import pack
 
+        if axes:
+            raise click.UsageError("Got --shards and --axes. Shards are for training; images with axes are not.")
         if overwrite:
             raise click.UsageError("Got --shards and --overwrite. Delete the folder instead.")
         if "://" in source or "://" in out_dir:
@@ -74,5 +84,5 @@ def images(
         packed = pack(source, out_dir, size=size, fit=fit, jobs=where, label=text)
         print_summary(packed, format_, quiet, "image", "packed")
         return
-    summary = pictures.draw(source, out_dir, size=size, fit=fit, jobs=where, label=text, overwrite=overwrite)
+    summary = pictures.draw(source, out_dir, size=size, fit=fit, jobs=where, label=text, overwrite=overwrite, axes=axes)
     print_summary(summary, format_, quiet, "image", "drawn")

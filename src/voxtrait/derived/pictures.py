@@ -23,6 +23,7 @@ import polars as pl
 from voxtrait import audio, batch, derived, features, manifest, storage
 from voxtrait.audio.writing import atomic_path, writing
 from voxtrait.derived import single
+from voxtrait.derived.axes import with_axes
 from voxtrait.derived.folders import HARMLESS, Outcome, Rows, Sources
 from voxtrait.derived.settings import PICTURES_SETTINGS
 from voxtrait.errors import DiskFullError, OptionError
@@ -52,6 +53,7 @@ def draw(
     jobs: batch.Jobs = 1,
     label: str | None = None,
     overwrite: bool = False,
+    axes: bool = False,
 ) -> Summary:
     """Draw the clips of a manifest as spectrogram images in class folders, or those of a folder in the same subfolders.
 
@@ -69,6 +71,7 @@ def draw(
         jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
         label: shown before the progress line on standard error; ``None`` shows no progress.
         overwrite: draw every image again and overwrite existing files.
+        axes: draw for people: see :func:`voxtrait.derived.axes.with_axes`. Training refuses such images.
 
     Returns:
         Numbers of images drawn, kept, moved, removed and failed, and the speed.
@@ -96,13 +99,13 @@ def draw(
     front_end = front_end or features.picture_front_end(size, fit=fit)
     summary = Summary(os.fspath(out_dir))
     if single.names_file(source, out_dir, ".png"):
-        job = _Draw(single.folder_of(out_dir), front_end, again=True)
+        job = _Draw(single.folder_of(out_dir), front_end, again=True, axes=axes)
         single.make(job.alone, source, out_dir, summary, overwrite=overwrite, jobs=jobs)
         return summary
     out = derived.absolute(out_dir)
     clips = derived.sources(source, out_dir)
     with batch.claimed(out):
-        _draw_all(clips, out, front_end, summary, overwrite=overwrite, jobs=jobs, label=label)
+        _draw_all(clips, out, front_end, summary, overwrite=overwrite, jobs=jobs, label=label, axes=axes)
     summary.elapsed_s = time.perf_counter() - start
     return summary
 
@@ -116,10 +119,11 @@ def _draw_all(
     overwrite: bool,
     jobs: batch.Jobs,
     label: str | None,
+    axes: bool,
 ) -> None:
-    settings = settings_of(front_end, None if clips.labelled else storage.shown(clips.root))
+    settings = settings_of(front_end, None if clips.labelled else storage.shown(clips.root), axes=axes)
     again = derived.claim(out, PICTURES_SETTINGS, settings, overwrite=overwrite)
-    job = _Draw(out, front_end, again)
+    job = _Draw(out, front_end, again, axes)
     if clips.labelled:
         wanted = pl.concat([clips.table.select("path"), derived.class_folders(clips.table)], how="horizontal")
         there = derived.find_pictures(out)
@@ -137,25 +141,31 @@ def _draw_all(
         derived.finished(out, PICTURES_SETTINGS, settings)
 
 
-def settings_of(front_end: FrontEnd, source: str | None = None) -> dict[str, Any]:
+def settings_of(front_end: FrontEnd, source: str | None = None, *, axes: bool = False) -> dict[str, Any]:
     """Return the content of ``pictures.json`` for images drawn with a front end.
 
-    ``shrink`` is 1: it affects the input of a network, not the image.
+    ``shrink`` is 1: it affects the input of a network, not the image. Only images with axes have the key ``axes``.
     """
     layout = {"layout": "classes"} if source is None else {"layout": "flat", "source": source}
-    return {**layout, "front_end": dataclasses.replace(front_end, shrink=1).to_dict()}
+    more = {"axes": True} if axes else {}
+    return {**layout, **more, "front_end": dataclasses.replace(front_end, shrink=1).to_dict()}
 
 
 def front_end_of(out_dir: str | os.PathLike[str]) -> FrontEnd:
-    """Read the front end of the images in a folder.
+    """Read the front end of the images in a folder, for training.
 
     Raises:
-        OptionError: if the folder has no readable ``pictures.json``.
+        OptionError: if the folder has no readable ``pictures.json``, or its images have axes.
         BundleError: if the front end has another version.
     """
     settings = derived.read_settings(out_dir, PICTURES_SETTINGS)
     if settings is None or not isinstance(settings.get("front_end"), dict):
         raise OptionError(f"{out_dir} has no {PICTURES_SETTINGS}. Expected a folder written by 'voxtrait images'")
+    if settings.get("axes"):
+        raise OptionError(
+            f"{out_dir} has images with axes, written with --axes. Training expects images without axes: run 'voxtrait "
+            "images' without --axes, with another folder"
+        )
     return FrontEnd.from_dict(settings["front_end"])
 
 
@@ -192,6 +202,7 @@ class _Draw:
     out_dir: str
     front_end: FrontEnd
     again: bool
+    axes: bool = False
 
     def __call__(self, item: tuple[str, str, str | None, str | None, list[str] | None]) -> Outcome:
         path, first, second, there, have = item
@@ -224,7 +235,10 @@ class _Draw:
     def _draw(self, path: str, at: str) -> float:
         target = derived.target_of(self.out_dir, at, path)
         signal, rate = audio.load(storage.path_of(path), self.front_end.sampling_rate)
-        png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))
+        if self.axes:
+            png = with_axes(signal, rate, self.front_end, storage.text_of(Path(storage.shown(path)).name))
+        else:
+            png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))
         if storage.is_url(target):
             storage.write(target, png)
             return len(signal) / rate

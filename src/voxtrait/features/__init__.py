@@ -26,7 +26,7 @@ from voxtrait.features.front_end import (
     picture_front_end,
 )
 from voxtrait.features.pitch import pitch_contour
-from voxtrait.features.spectrum import Array, filters, log_mel, mel_power, windows
+from voxtrait.features.spectrum import Array, band_of, filters, log_mel, mel_power, windows
 
 __all__ = [
     "FITS",
@@ -36,6 +36,7 @@ __all__ = [
     "Fit",
     "FrontEnd",
     "Picture",
+    "band_of",
     "decode_png",
     "encode_png",
     "filters",

@@ -227,6 +227,22 @@ def filters(front_end: FrontEnd) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array(bank.astype(np.float32))
 
 
+def band_of(hz: float, front_end: FrontEnd) -> float:
+    """Return the position of a frequency among the mel bands, on the mel scale: 0 is the middle of the lowest band.
+
+    Args:
+        hz: frequency, in Hz.
+        front_end: parameters of the spectrogram.
+
+    Examples:
+        >>> front_end = FrontEnd()
+        >>> round(band_of(0, front_end), 6), round(band_of(8000, front_end), 6), round(band_of(1000, front_end), 1)
+        (-1.0, 288.0, 94.8)
+    """
+    low, at, high = (float(_to_mel(np.array(one), front_end.scale)) for one in (front_end.f_min, hz, front_end.f_max))
+    return (at - low) / (high - low) * (front_end.n_mels + 1) - 1
+
+
 def _to_mel(hz: npt.NDArray[np.float64], scale: str) -> npt.NDArray[np.float64]:
     if scale == "htk":
         return np.asarray(2595 * np.log10(1 + hz / 700))

@@ -13,6 +13,7 @@ import polars as pl
 import soundfile
 
 from voxtrait import batch, derived, features, storage
+from voxtrait.derived import axes
 from voxtrait.derived.folders import Rows, Sources
 from voxtrait.derived.settings import CONVERT_SETTINGS, PICTURES_SETTINGS
 from voxtrait.errors import DecodeError, OptionError
@@ -44,7 +45,10 @@ def check_pictures(
     else:
         items = _check_class_folders(clips.table, folder, report)
     front_end = settings.get("front_end", {})
-    size = (front_end["columns"], front_end["n_mels"]) if {"columns", "n_mels"} <= front_end.keys() else None
+    size = None
+    if {"columns", "n_mels"} <= front_end.keys():
+        plain = front_end["columns"], front_end["n_mels"]
+        size = axes.size_of(*plain) if settings.get("axes") else plain
     _examine(_Picture(folder, size, look), items, "images", report, jobs, label)
 
 
