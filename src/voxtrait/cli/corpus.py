@@ -93,7 +93,7 @@ def import_(
         corpora.duration_of,
         jobs=jobs or batch.default_jobs(),
         on_crash=lambda path, why: None,
-        label=label("lengths", quiet),
+        label=label("durations", quiet),
     )
     chosen = None if tables is None else tables.split(",")
     result = corpora.import_corpora(
@@ -158,7 +158,7 @@ def check(
     packed release, only the tables are checked. The manifest, the paths in it and the folders may be URLs.
 
     \b
-    Example: voxtrait corpus check all.parquet --images pictures
+    Example: voxtrait corpus check all.parquet --images spectrograms
     """
     from voxtrait import integrity, storage
 

@@ -164,10 +164,10 @@ def timeline(
         nonlocal wrong
         for place, one in enumerate(found):
             wrong |= one.status == "error"
-            tells = not as_table and format_ in ("text", "json", "jsonl")  # the output contains status and message
-            if one.status == "error" and (folder or not tells):
+            stated = not as_table and format_ in ("text", "json", "jsonl")  # the output contains status and message
+            if one.status == "error" and (folder or not stated):
                 note(f"failed: {one.message}")
-            elif one.message and not tells:
+            elif one.message and not stated:
                 note(f"{one.path or '-'}: {one.message}", quiet)
             if folder and one.status != "error":
                 targets[place].parent.mkdir(parents=True, exist_ok=True)

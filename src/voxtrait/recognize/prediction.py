@@ -41,9 +41,9 @@ class Prediction:
     #: Reason for any status but ``ok``; with ``ok``, a note on several voices or on averaged channels. None if there
     #: is no note.
     message: str | None
-    #: Duration of the clip, in seconds. None if the clip could not be read, or is a picture.
+    #: Duration of the clip, in seconds. None if the clip could not be read, or is an image.
     duration_s: float | None
-    #: Duration of the speech in it, in seconds. None if the clip could not be read, or is a picture.
+    #: Duration of the speech in it, in seconds. None if the clip could not be read, or is an image.
     speech_s: float | None
     #: ``female``, ``male``, or ``unsure`` if the probability is inside the abstention band. None if not ``ok``.
     gender: str | None

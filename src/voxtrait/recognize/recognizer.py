@@ -125,8 +125,8 @@ class Recognizer(Inference):
             # Bytes with a sampling rate are raw samples, such as those of a microphone or socket
             raw = isinstance(error, NotAudioError) and path is None and sampling_rate is not None
             hint = ". For raw samples, give an array: np.frombuffer(data, np.int16)" if raw else ""
-            told = str(error) or "not enough memory"
-            return self.refuse(path, "error", f"{told.rstrip('.')}{hint}" if hint else told), None
+            reason = str(error) or "not enough memory"
+            return self.refuse(path, "error", f"{reason.rstrip('.')}{hint}" if hint else reason), None
 
     def listen(
         self,

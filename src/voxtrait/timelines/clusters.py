@@ -244,7 +244,7 @@ class Speakers:
         self._seconds[number] += item.alone_s
 
     def _nearest(self, place: int, items: list[Item], labels: dict[int, int]) -> int | None:
-        """Choose among the known speakers for a run that is too short to found one."""
+        """Return the most similar known speaker for a run that is too short to begin a new one."""
         item = items[place]
         if not self._sums:
             return None
