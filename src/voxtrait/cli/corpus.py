@@ -158,7 +158,7 @@ def check(
     packed release, only the tables are checked. The manifest, the paths in it and the folders may be URLs.
 
     \b
-    Example: voxtrait corpus check all.parquet --images spectrograms
+    Example: voxtrait corpus check all.parquet --images pictures
     """
     from voxtrait import integrity, storage
 
