@@ -1,12 +1,12 @@
-"""Are doubted labels wrong? A check that hears no words and asks no model: the pitch.
+"""Checks by pitch, without a model, whether the labels that ``corpus audit`` doubts are wrong.
 
-Of the most doubted adult speakers (task gender) of a folder of Common Voice releases, how many have a median pitch that
-contradicts the label, beside as many speakers drawn at random:
+Counts the speakers whose median pitch contradicts the label: among the most doubted adult speakers (task gender) of a
+folder of Common Voice releases, and among as many speakers drawn at random:
 
     .venv/bin/python benchmarks/audit_pitch.py ../shared/corpora --out /tmp/audit
 
-``--voices`` measures what docs/how-to/audit.md says of voices instead: how far one person's clips and two people's
-stand apart, and how many ids are listed at which likeness.
+``--voices`` instead measures the figures of docs/how-to/audit.md about voices: the similarity of clips of one person
+and of two people, and the number of ids listed at each similarity threshold.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from voxtrait.audit.embeddings import ClipEmbeddings
 from voxtrait.cli.options import print_table
 from voxtrait.training.study.baselines import median_pitch
 
-HIGH, LOW = 185.0, 145.0  # Hz: a label of male is contradicted above, one of female below
+HIGH, LOW = 185.0, 145.0  # Hz: a pitch above HIGH contradicts the label male, a pitch below LOW the label female
 SPEAKERS = 60
 
 
@@ -39,7 +39,7 @@ def common_voice(folder: Path, out: Path) -> Path:
 
 
 def contradicted(speakers: pl.DataFrame, clips: pl.DataFrame, jobs: int) -> dict[str, object]:
-    """Count the speakers whose median pitch, of all their clips, contradicts the label."""
+    """Count the speakers whose median pitch over all clips contradicts the label."""
     asked = clips.join(speakers.select("speaker_id", "label"), on="speaker_id")
     found = batch.run(pitch_of, asked["path"].to_list(), jobs=jobs, on_crash=lambda path, why: None)
     pitches = asked.with_columns(hz=pl.Series(list(found), dtype=pl.Float64))
@@ -71,7 +71,7 @@ def by_pitch(path: Path, out: Path, jobs: int, seed: int) -> None:
 
 
 def by_voice(path: Path, out: Path, seed: int) -> None:
-    """Part every id's clips in two at random, and hold the halves of one against the halves of others."""
+    """Split the clips of every id at random into halves, and compare halves of the same id and of different ids."""
     table = manifest.read(path).with_columns(place=pl.concat_str("corpus", "locale", separator="/", ignore_nulls=True))
     vectors = np.load(out / "embeddings.npy", mmap_mode="r")
     has = np.linalg.norm(vectors[:].astype(np.float32), axis=1) > 0.5

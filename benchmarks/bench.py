@@ -1,6 +1,6 @@
-"""``make bench``: what voxtrait costs, each figure beside another way to do the same, on this machine, in this run.
+"""``make bench``: speed and memory of voxtrait, compared with other tools on the same machine in the same run.
 
-Every process works on one thread: BLAS is held to one, so that "one process" means one core on both sides.
+Every process uses one thread, also in BLAS, so that one process means one core for all tools.
 """
 
 import argparse
@@ -30,24 +30,24 @@ class Row(NamedTuple):
     ours: str
     beside: str
     ratio: str
-    target: str  # empty where there is none
+    target: str  # empty without a target
 
 
 class Target(NamedTuple):
-    """Targets of one bundle; empty where there is none."""
+    """Targets of one bundle; empty without a target."""
 
-    ratio: str = ""  # of a prediction's time to that of decoding and resampling
-    real_time: str = ""  # seconds of audio per second of work
+    ratio: str = ""  # time of a prediction, relative to decoding and resampling
+    real_time: str = ""  # seconds of audio per second of computation
 
 
 TARGETS = {bundle.DEFAULT: Target(real_time="≥ 110"), "voxtrait-fast": Target(ratio="≤ 4.0")}
 
 
 class Size(NamedTuple):
-    """How much is measured."""
+    """Numbers of clips, rounds and files to measure."""
 
-    clips: int  # of the ways that take long a clip
-    many: int  # … of two processes, whose start counts
+    clips: int  # clips for slow methods
+    many: int  # clips for two processes, whose start-up counts
     rounds: int
     memory: tuple[int, int]  # files
 
@@ -68,7 +68,7 @@ def main() -> None:
         print("\n".join(machine(what, size)), flush=True)
         rows = list(measure(clips, many, work, size))
     print("\n".join(["", *table(rows)]))
-    print(f"\nall of it took {time.perf_counter() - start:.0f} s; load of the machine now {load()}")
+    print(f"\ntotal time {time.perf_counter() - start:.0f} s; load average at the end {load()}")
 
 
 def machine(what: str, size: Size) -> list[str]:
@@ -82,7 +82,7 @@ def machine(what: str, size: Size) -> list[str]:
     return [
         f"{datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}, {cpu}, {default_jobs()} cores, load {load()}",
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {versions}, {ffmpeg()}",
-        f"{size.clips} clips ({what}), best of {size.rounds} rounds after a warm-up, all ways in turn in every round",
+        f"{size.clips} clips ({what}), best of {size.rounds} rounds after a warm-up, methods interleaved",
     ]
 
 
@@ -92,7 +92,7 @@ def load() -> str:
 
 def ffmpeg() -> str:
     if not shutil.which("ffmpeg"):
-        return "no ffmpeg, so no row beside it (Debian: apt-get install ffmpeg)"
+        return "no ffmpeg, so no comparison with it (Debian: apt-get install ffmpeg)"
     line = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout
     return "ffmpeg " + line.split()[2]
 
@@ -148,7 +148,7 @@ def measure_bundles(clips: list[Path], work: Path, size: Size) -> Iterator[Row]:
         yield Row(way.name, milliseconds(way), beside, f"{way.ms / decode.ms:.2f}× as long", target.ratio)
         real_time = f"{1000 * seconds / way.ms:.0f}× real time"
         yield Row(f"speed of prediction, {name}", real_time, f"clips of {seconds:.2f} s", "", target.real_time)
-        yield Row(f"first answer, start-up included, {name}", f"{start_s:.2f} s", "", "", "≤ 0.8 s")
+        yield Row(f"first prediction, start-up included, {name}", f"{start_s:.2f} s", "", "", "≤ 0.8 s")
         peak = memory.peak_mb(command[2:])
         yield Row(f"peak memory for one clip, {name}", f"{peak:.0f} MB", "", "", "≤ 300 MB")
         size_mb = bundle.describe(recognizer.bundle)["size_mb"]
@@ -161,12 +161,12 @@ def compare(ours: speed.Way, other: speed.Way, target: int) -> Row:
 
 
 def milliseconds(way: speed.Way) -> str:
-    return f"{way.ms:.2f} ms a clip"
+    return f"{way.ms:.2f} ms per clip"
 
 
 def table(rows: list[Row]) -> list[str]:
-    """A table in Markdown, so that it can go into a document as it is."""
-    lines = [Row("what", "voxtrait", "beside it", "ratio", "target"), *rows]
+    """Return the rows as a Markdown table."""
+    lines = [Row("measurement", "voxtrait", "compared with", "ratio", "target"), *rows]
     widths = [max(len(line[at]) for line in lines) for at in range(len(Row._fields))]
     texts = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |" for line in lines]
     return [texts[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *texts[1:]]

@@ -1,9 +1,9 @@
-"""Two-channel calls composed from clips, with cross-talk, and the errors of ``voxtrait timeline --channels`` on them.
+"""Composes two-channel calls with cross-talk from clips, and measures ``voxtrait timeline --channels`` on them.
 
 python benchmarks/calls.py [SPEECH] [--count 6] [--minutes 1.5] [--speakers dev] [--seed 9]
 
-SPEECH is a folder of corpora (default: VOXTRAIT_SPEECH, or ../shared/corpora). Two people speak in turns, each in a
-channel, one turn in three begins before the other has ended. What leaks into the other channel is delayed and
+SPEECH is a folder of corpora (default: VOXTRAIT_SPEECH, or ../shared/corpora). Two people speak in turns, each in one
+channel; one turn in three begins before the previous one ends. Sound that leaks into the other channel is delayed and
 reflected. The reference is the voice activity of each clip before mixing, by Silero VAD. Prints a Markdown table.
 """
 
@@ -24,7 +24,7 @@ Turns = list[tuple[float, float]]
 
 class Setting(NamedTuple):
     leak_db: float | None
-    gain_db: float  # of the second channel
+    gain_db: float  # gain of the second channel
     delay_s: float
     noise_db: float  # dBFS
 
@@ -43,7 +43,7 @@ SETTINGS = (
 def call(
     seed: tuple[int, int], people: list[Person], setting: Setting, minutes: float
 ) -> tuple[np.ndarray, list[Turns]]:
-    """Compose a call: ``(2, samples)``, and the turns of each channel."""
+    """Return a composed call ``(2, samples)``, and the turns of each channel."""
     rng = np.random.default_rng(seed)
     voices = chosen(people, 2, rng)
     length = round(minutes * 60 * RATE)
@@ -76,7 +76,7 @@ def call(
 
 
 def errors(found: Timeline, turns: list[Turns], seconds: float) -> tuple[float, float, float]:
-    """Seconds that are missed, that are too much, and of the reference."""
+    """Return the seconds of missed speech, of false alarms, and of the reference."""
     grid = np.zeros((2, 2, round(100 * seconds) + 1), bool)
     channels = {one.speaker: one.channel or 1 for one in found.speakers}
     spans = [(1, channels[str(turn.speaker)] - 1, turn.start_s, turn.end_s) for turn in found.turns]
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=9)
     given = parser.parse_args()
     people, model = people_of(given.speech, given.speakers), voxtrait.load()
-    print("| leak | gain of the second channel | delay | noise | missed | too much | two speakers found |")
+    print("| leak | gain of the second channel | delay | noise | missed | false alarm | two speakers found |")
     print("|---|---|---|---|---|---|---|")
     for setting in SETTINGS:
         rows, right = [], 0

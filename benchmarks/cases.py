@@ -1,9 +1,10 @@
-"""What public bug reports left in ../shared/cases, tried as each how.txt says: a line each, status 1 if one is wrong.
+"""``make cases``: runs the cases from public bug reports in ../shared/cases; exit status 1 if one fails.
 
     make cases                                            # or CASES=FOLDER make cases
-    python benchmarks/cases.py ../shared/cases 04 16      # some of them
+    python benchmarks/cases.py ../shared/cases 04 16      # only some cases
 
-The inputs are copied to a temporary folder. The tests of the package try their neighbours, with inputs made by code.
+Each case follows its how.txt, on a copy of the inputs in a temporary folder, and prints one line. The tests of the
+package have similar cases with generated inputs.
 """
 
 import json
@@ -29,11 +30,11 @@ Done = subprocess.CompletedProcess[bytes]
 
 
 class WrongError(Exception):
-    """A case is not as it should be."""
+    """A case fails."""
 
 
 def run(*args: str | bytes, expect: int = 0, **environment: str) -> Done:
-    """Run a command in this folder; its status must be right, and no traceback may show."""
+    """Run a command in this folder, and check its exit status and that it prints no traceback."""
     done = subprocess.run([*VOXTRAIT, *args], capture_output=True, env=os.environ | environment)
     shown = " ".join(os.fsdecode(arg) for arg in args)
     check(b"Traceback" not in done.stderr, f"{shown}: a traceback, {done.stderr[-200:]!r}")
@@ -42,18 +43,18 @@ def run(*args: str | bytes, expect: int = 0, **environment: str) -> Done:
 
 
 def check(right: bool, wrong: str) -> None:
-    """Fail the case where something is not right."""
+    """Fail the case with a message if a condition is false."""
     if not right:
         raise WrongError(wrong)
 
 
 def rows_of(*args: str | bytes, expect: int = 0) -> list[dict[str, Any]]:
-    """Predict, and return the answers."""
+    """Run predict, and return the predictions."""
     return [json.loads(line) for line in run("predict", *args, "--format", "jsonl", expect=expect).stdout.splitlines()]
 
 
 def listened(file: str) -> dict[str, Any]:
-    """Return a file to ``listen`` through a pipe, and return the last answer."""
+    """Send a file to ``listen`` through a pipe, and return the last prediction."""
     with Path(file).open("rb") as content:
         done = subprocess.run([*VOXTRAIT, "listen", "-", "--format", "jsonl"], stdin=content, capture_output=True)
     check(done.returncode == 0, f"listen - < {file}: status {done.returncode}")
@@ -111,7 +112,7 @@ def data_size_zero() -> str:
 
 
 def pictures(folder: str, count: int, ending: str = ".png") -> None:
-    """Draw some pictures of noise into a class folder."""
+    """Write images of noise to a class folder."""
     rng = np.random.default_rng(len(folder))
     Path(folder).mkdir(parents=True, exist_ok=True)
     for at in range(count):
@@ -127,7 +128,7 @@ def one_bad_picture() -> str:
         shutil.copy(name, "data/train/gender/female")
     done = run("train", "diary-gender", "--data", "data", "--out", "run", "--set", "max_epochs=1")
     check(b"broken.png" in done.stderr and b"zero.png" in done.stderr, f"not named: {done.stderr[-300:]!r}")
-    return "both named and left out, the run went on"
+    return "both named and skipped, the run continued"
 
 
 def class_folders_of_keras() -> str:
@@ -142,8 +143,8 @@ def custom_split_folder() -> str:
     done = run("corpus", "import", ".", "out.csv")
     table = pl.read_csv("out.csv")
     check(table.height == 3 and table["split"].null_count() == 1, str(table["split"].to_list()))
-    check(b"custom" in done.stderr, "not said")
-    return "3 rows, custom/ without a split, and said"
+    check(b"custom" in done.stderr, "not reported")
+    return "3 rows, custom/ without a split, and reported"
 
 
 def stdout_not_utf8() -> str:
@@ -196,7 +197,7 @@ def endings_not_searched() -> str:
     done = run("predict", ".", "--format", "jsonl")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     check([row["status"] for row in rows] == ["ok"] * 2, str(rows))
-    check(b"skipped" in done.stderr, f"not said: {done.stderr!r}")
+    check(b"skipped" in done.stderr, f"not reported: {done.stderr!r}")
     return "x.3gp and sph.sph read; the other files counted"
 
 
@@ -230,7 +231,7 @@ def python_usage() -> str:
         except (TypeError, ValueError) as error:
             said.append(str(error))
     check(len(said) == 2 and "predict_many" in said[0] and "16000" in said[1], str(said))
-    return "a path, an open file, bytes and a pair; a list and a rate as text say what they got"
+    return "a path, an open file, bytes and a pair work; errors about a list and a rate as text name the value"
 
 
 def dc_offset() -> str:
@@ -267,9 +268,9 @@ CASES: Final[dict[str, Callable[[], str]]] = {
 
 
 def main(folder: Path, chosen: list[str]) -> int:
-    """Try the cases, print a line each, and return the status."""
+    """Run the cases, print one line for each, and return the exit status."""
     if not folder.is_dir():
-        print(f"no folder {folder}: give the folder of the cases, CASES=FOLDER make cases")
+        print(f"No folder {folder}. Pass the folder of the cases: CASES=FOLDER make cases")
         return 2
     wrong = 0
     with tempfile.TemporaryDirectory() as place:

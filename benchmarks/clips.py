@@ -1,4 +1,4 @@
-"""The clips that are measured: real mp3 where there are some, made-up ones elsewhere."""
+"""Clips for the benchmarks: real mp3 files if available, otherwise synthetic voices."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ SPEECH = Path(os.environ.get("VOXTRAIT_SPEECH") or Path(__file__).resolve().pare
 
 
 def choose(folder: Path, count: int) -> tuple[list[Path], str]:
-    """Copy ``count`` clips into ``folder``, and say what they are; fewer different ones are copied again."""
+    """Copy ``count`` clips to ``folder``, repeatedly if there are fewer, and return them with a description."""
     real = sorted(SPEECH.glob("cv-corpus-*/*/clips/*.mp3")) if SPEECH.is_dir() else []
     if real:
         step = max(1, len(real) // count)
@@ -17,12 +17,12 @@ def choose(folder: Path, count: int) -> tuple[list[Path], str]:
         from voxtrait.synthetic import cohort, write_common_voice
 
         release = write_common_voice(folder.parent / "synthetic", cohort(28, seed=1), 2, seed=1, jobs=2)
-        found, what = sorted(release.glob("*/clips/*.mp3")), "made-up voices, mp3 at 32 kHz"
+        found, what = sorted(release.glob("*/clips/*.mp3")), "synthetic voices, mp3 at 32 kHz"
     return repeat(found, folder, count), what
 
 
 def repeat(clips: list[Path], folder: Path, count: int) -> list[Path]:
-    """Copy clips into ``folder`` until it holds ``count``, each under a name of its own."""
+    """Copy clips to ``folder`` until it has ``count`` files with different names."""
     folder.mkdir(parents=True)
     copies = []
     for number in range(count):

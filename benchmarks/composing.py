@@ -1,4 +1,4 @@
-"""Conversations composed from clips of single speakers: seeded, with the turns and the speakers known."""
+"""Composes seeded conversations from clips of single speakers, with known turns and speakers."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,10 +22,10 @@ from voxtrait.synthetic.music import PIECES
 RATE = 16_000
 FRAME = network.FRAME
 CONDITIONS = ("clean", "room", "telephone", "music", "crowd")
-LEVEL_DB = -23.0  # of speech
+LEVEL_DB = -23.0  # level of speech
 GAP_S = 0.3  # shorter gaps in the speech of one speaker count as speech
 TURN_S, TURN_SIGMA = 3.0, 0.7  # median and shape of the lengths of turns, log-normal
-OVERLAP_LIMIT = 0.05  # of the speech, in the condition clean
+OVERLAP_LIMIT = 0.05  # maximum share of overlapping speech in the condition clean
 MARGIN = 800  # samples before and after the speech of a turn
 
 Signal = np.ndarray
@@ -43,7 +43,7 @@ class Conversation(NamedTuple):
     signal: Signal  # float32, 16 kHz
     turns: list[Turn]
     people: dict[str, dict[str, Any]]  # speaker to gender, age and clips
-    music: list[tuple[float, float]]  # stretches of music alone
+    music: list[tuple[float, float]]  # parts with music only
     condition: str
 
     def truth(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Conversation(NamedTuple):
 
 
 def people_of(speech: Path, which: str) -> list[Person]:
-    """List the speakers with known gender, at least two clips and the age of ten: ``dev`` or ``held-out``."""
+    """Return the speakers of ten years or more with known gender and at least two clips: ``dev`` or ``held-out``."""
     table = import_corpora([source.folder for source in find(speech)]).table
     table = table.filter(pl.col("speaker_id").is_not_null()).sort("speaker_id", "clip_id")
     known = bundle.load().speakers()
@@ -77,7 +77,7 @@ def people_of(speech: Path, which: str) -> list[Person]:
 
 @functools.lru_cache(maxsize=1500)
 def decoded(path: str) -> tuple[Signal, np.ndarray]:
-    """Decode a clip, bring its speech to one level, and find the frames with speech."""
+    """Return the samples of a clip, with its speech scaled to a fixed level, and the frames with speech."""
     signal, _ = audio.load(path, RATE)
     signal = signal[: len(signal) - len(signal) % FRAME]
     power = detector.powers(signal)
@@ -90,7 +90,7 @@ def decoded(path: str) -> tuple[Signal, np.ndarray]:
         if start > 0 and stop < len(frames) and (stop - start) * FRAME < GAP_S * RATE:
             frames[start:stop] = True
     for start, stop in runs(frames):
-        if stop - start < 3:  # no word is that short
+        if stop - start < 3:  # too short for a word
             frames[start:stop] = False
     if frames.any():
         signal = signal * np.float32(10 ** (LEVEL_DB / 20) / np.sqrt(power[frames].mean()))
@@ -103,7 +103,7 @@ def runs(values: np.ndarray) -> list[tuple[int, int]]:
 
 
 class Voice:
-    """The material of one speaker in a conversation: pieces of their clips, in turn."""
+    """Speech of one speaker for a conversation: parts of their clips, one after the other."""
 
     def __init__(self, person: Person, rng: np.random.Generator) -> None:
         self.person = person
@@ -116,7 +116,7 @@ class Voice:
         self.at = 0  # the next frame of the clip in use
 
     def turn(self, seconds: float) -> tuple[Signal, list[tuple[int, int]]]:
-        """Cut the next turn; return it with the samples between which there is speech, the first from MARGIN."""
+        """Return the next turn, and the sample ranges with speech; the first range begins at MARGIN."""
         parts: list[Signal] = []
         spans: list[tuple[int, int]] = []
         length, left = 0, seconds
@@ -163,7 +163,7 @@ def faded(signal: Signal, samples: int = 160) -> Signal:
 
 
 def impulse_response(rng: np.random.Generator) -> Signal:
-    """Draw a room: direct sound, then noise that decays by 60 dB in 0.2 to 0.7 s, -8 to 3 dB beside the direct one."""
+    """Draw a room response: direct sound, then noise at -8 to 3 dB that decays by 60 dB in 0.2 to 0.7 s."""
     seconds = rng.uniform(0.2, 0.7)
     at = np.arange(int(seconds * RATE)) / RATE
     tail = rng.standard_normal(len(at)) * 10 ** (-3 * at / seconds) * (at > 0.002)
@@ -173,7 +173,7 @@ def impulse_response(rng: np.random.Generator) -> Signal:
 
 
 def chosen(people: Sequence[Person], count: int, rng: np.random.Generator) -> list[Voice]:
-    """Draw speakers, women and men with the same probability."""
+    """Draw speakers; women and men have the same probability."""
     by_gender = {gender: [one for one in people if one.gender == gender] for gender in GENDERS}
     order = {gender: list(rng.permutation(len(ours))) for gender, ours in by_gender.items()}
     voices: list[Voice] = []
@@ -195,7 +195,7 @@ def compose(
     minutes: float = 1.0,
     speakers: tuple[int, int] = (2, 6),
 ) -> Conversation:
-    """Compose a conversation of about this many minutes; ``clips`` are those of :func:`people_of`."""
+    """Return a conversation of about ``minutes`` minutes; ``clips`` is the result of :func:`people_of`."""
     rng = np.random.default_rng(seed)
     count = int(rng.integers(speakers[0], speakers[1] + 1))
     voices = chosen(clips, count, rng)
@@ -256,7 +256,7 @@ def compose(
 
 
 def merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Fill gaps below 0.3 s."""
+    """Merge ranges with gaps below 0.3 s."""
     start, stop = spans[0]
     for a, b in spans[1:]:
         if a - stop >= GAP_S * RATE:
@@ -269,7 +269,7 @@ def merged(spans: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 def background(
     mix: Signal, condition: str, music: list[tuple[float, float]], others: list[Person], rng: np.random.Generator
 ) -> None:
-    """Add the condition's sounds to a mix, in place; all get a noise floor 40 dB below the speech."""
+    """Add the sounds of a condition to a mix, in place; every condition has a noise floor 40 dB below the speech."""
     level = 10 ** (LEVEL_DB / 20)
     for at in range(0, len(mix), 600 * RATE):
         part = mix[at : at + 600 * RATE]

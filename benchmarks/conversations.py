@@ -1,4 +1,4 @@
-"""Conversations composed from clips of known speakers, and the errors of timelines on them, as a Markdown table.
+"""Composes conversations from clips of known speakers, and prints the errors of timelines as a Markdown table.
 
 python benchmarks/conversations.py [SPEECH] [--count 60] [--minutes 1] [--speakers held-out] [--seed 0] [--peer]
 python benchmarks/conversations.py --write DIR --count 20 --minutes 1 --speakers dev --conditions clean room
@@ -7,13 +7,12 @@ SPEECH is a folder of corpora (default: VOXTRAIT_SPEECH, or ../shared/corpora). 
 the default bundle's training and model selection, ``held-out`` all others. Children under ten are left out: the gender
 of their voices cannot be predicted. The reference is the voice activity of each clip before mixing, by Silero VAD.
 
-Limits of such conversations: each speaker has their own microphone, most have few clips, which are used again, and
+Limits of such conversations: each speaker has their own microphone, most have few clips, which are used repeatedly, and
 turns do not refer to each other. The same seed gives the same conversation.
 
 ``--write`` writes a WAV and an RTTM for each conversation, and ``truth.json``; a second call adds to the folder.
-Without it, ``voxtrait.timeline`` (with ``--live`` ``voxtrait listen --timeline``) processes the conversations and the
-errors are printed. ``--folder DIR`` takes the
-conversations that ``--write`` wrote. Scoring needs pyannote.metrics.
+Without it, ``voxtrait.timeline`` (with ``--live`` ``voxtrait listen --timeline``) processes the conversations, and the
+errors are printed. ``--folder DIR`` reads conversations that ``--write`` wrote. Scoring needs pyannote.metrics.
 """
 
 import argparse
@@ -156,7 +155,7 @@ def women(female_s: float, male_s: float) -> float | None:
 
 
 def summary(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Pool the scores of conversations: errors in seconds are added up, the rest are means."""
+    """Pool the scores of conversations: errors in seconds are summed, the others are averaged."""
 
     def total(*names: str) -> float:
         return sum(one[name] for one in scores for name in names)
@@ -173,7 +172,7 @@ def summary(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "confusion": total("confusion_s") / total("speech_s"),
         "detection": total("detection_s") / total("detection_of_s"),
         "gender": total("gender_s") / total("speech_s"),
-        # without speech found there is no share: as wrong as can be
+        # without detected speech there is no share: count the maximum error
         "women_points": 100
         * mean(abs(one["women"] - one["women_true"]) if one["women"] is not None else 1.0 for one in known),
         "speakers_right": mean(one["speakers"] == one["speakers_true"] for one in scores),
@@ -226,7 +225,7 @@ def clip_age_errors(people: Mapping[str, Mapping[str, Any]]) -> dict[str, float]
 
 PEER_CODE = """
 import json, os, sys, time
-out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)  # what the libraries print is no answer
+out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)  # keep the output of libraries off standard output
 import tensorflow
 tensorflow.config.threading.set_intra_op_parallelism_threads(1)
 tensorflow.config.threading.set_inter_op_parallelism_threads(1)
@@ -321,14 +320,14 @@ def report(made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool
         if peer:
             timelines, wall_s = peer_timelines([file for file, *_ in kept])
             theirs = [score(turns, one, truth) for one, (_, turns, truth) in zip(timelines, kept, strict=True)]
-            yield "inaSpeechSegmenter, which finds no speakers: its DER and number of speakers are those of genders"
+            yield "inaSpeechSegmenter (genders, not speakers: its DER and number of speakers are those of genders)"
             yield table(theirs, [wall_s * one["duration_s"] / sum(s["duration_s"] for s in theirs) for one in theirs])
 
 
 def table(
     scores: Sequence[dict[str, Any]], walls: Sequence[float] = (), clip_ages: Mapping[str, float] | None = None
 ) -> str:
-    """Make the Markdown table: a row for each condition, and one for all."""
+    """Return the Markdown table: one row for each condition, and one for all."""
     walls = walls or [0.0] * len(scores)
     rows = []
     for condition in (*CONDITIONS, "all"):

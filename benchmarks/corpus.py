@@ -1,13 +1,13 @@
-"""The corpus desk at full size: tables with the proportions of Common Voice 25.0 English go through import, check,
-split and stats; time and memory of each step, on tables of growing size.
+"""``make bench-corpus``: time and memory of corpus import, check, split and stats on large tables.
+
+The tables are synthetic, with the proportions of Common Voice 25.0 English.
 
     python benchmarks/corpus.py                      # 1.9 million rows, 100,000 speakers
     python benchmarks/corpus.py --growth             # 10 thousand to 10 million rows
-    python benchmarks/corpus.py --export             # and what other tools get of it
-    python benchmarks/corpus.py --archive            # a packed release: MB of .tar.gz a second
+    python benchmarks/corpus.py --export             # also export to other formats
+    python benchmarks/corpus.py --archive            # a packed release: MB of .tar.gz per second
 
-Every step runs in a process of its own, as a user would start it; memory is the peak of resident memory of that
-process.
+Every step runs as a separate command. Memory is the peak of its resident memory.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import polars as pl
 from voxtrait.corpora import archives
 
 ROWS, SPEAKERS = 1_900_000, 100_000  # 1,881,067 validated clips in English 25.0; 99,724 client ids
-# shares of clips in English 25.0, as its statistics give them
+# shares of clips in the statistics of English 25.0
 AGES = {
     "twenties": 0.249,
     "thirties": 0.139,
@@ -60,13 +60,14 @@ EXPORTS = {
 
 
 def write_release(folder: Path, rows: int, speakers: int, seed: int = 0) -> Path:
-    """Write ``cv-corpus-25.0-2026-03-09/en`` with made-up rows: who speaks how often, who gives age and gender, and how
-    the official split is cut, as in the real one.
+    """Write ``cv-corpus-25.0-2026-03-09/en`` with synthetic rows.
+
+    Clips per speaker, the shares of known age and gender, and the official split are as in the real release.
     """
     rng = np.random.default_rng(seed)
     locale = folder / "cv-corpus-25.0-2026-03-09" / "en"
     (locale / "clips").mkdir(parents=True)
-    # half of the speakers give fewer than five clips and a few give thousands: a log-normal with that tail
+    # half of the speakers have fewer than five clips and a few have thousands: a log-normal distribution
     share = rng.lognormal(0.0, 2.0, speakers)
     counts = 1 + rng.multinomial(rows - speakers, share / share.sum())
     speaker = np.repeat(np.arange(speakers), counts)
@@ -118,7 +119,7 @@ def _write(table: pl.DataFrame, path: Path) -> None:
 
 
 def measure(folder: Path, rows: int, speakers: int, steps: dict[str, list[str]]) -> dict[str, dict[str, float]]:
-    """Run every step: ``{step: {"seconds", "mb"}}``."""
+    """Run every step, and return ``{step: {"seconds", "mb"}}``."""
     release = write_release(folder, rows, speakers)
     found = {}
     for name, words in steps.items():
@@ -135,7 +136,7 @@ def measure(folder: Path, rows: int, speakers: int, steps: dict[str, list[str]])
         seconds = time.perf_counter() - start
         peak, status = done.stderr.rsplit("peak ", 1)[1].split()
         if int(status) > 1:
-            raise SystemExit(f"{name} ended with {status}: {done.stderr}")
+            raise SystemExit(f"{name} failed with exit status {status}: {done.stderr}")
         found[name] = {"seconds": seconds, "mb": int(peak) / 1024}
     return found
 
@@ -149,7 +150,7 @@ def show(rows: int, speakers: int, found: dict[str, dict[str, float]]) -> None:
 
 
 def measure_archive(folder: Path, clips: int) -> None:
-    """Time the pass over a .tar.gz of recordings, which like mp3 cannot be compressed."""
+    """Measure reading a .tar.gz of recordings, which are incompressible, like mp3."""
     path = folder / "cv-corpus-25.0-2026-03-09-en.tar.gz"
     rng = np.random.default_rng(0)
     with tarfile.open(path, "w:gz", compresslevel=6) as tar:
@@ -171,9 +172,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--speakers", type=int, default=SPEAKERS)
     parser.add_argument("--growth", action="store_true", help="10 thousand, 100 thousand, 1 million, 10 million rows")
-    parser.add_argument("--export", action="store_true", help="export the tables, too")
-    parser.add_argument("--archive", action="store_true", help="only: how fast a packed release is looked through")
-    parser.add_argument("--keep", type=Path, help="write the tables there and leave them")
+    parser.add_argument("--export", action="store_true", help="also export the tables")
+    parser.add_argument("--archive", action="store_true", help="measure only the reading of a packed release")
+    parser.add_argument("--keep", type=Path, help="folder in which to keep the tables")
     options = parser.parse_args()
     if options.archive:
         with tempfile.TemporaryDirectory() as folder:

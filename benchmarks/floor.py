@@ -1,9 +1,10 @@
-"""Time of a prediction relative to its floor: only decoding and resampling the same clips, in as many processes.
+"""Measures the time of a prediction relative to its lower bound: decoding and resampling the same clips.
 
 python benchmarks/floor.py [--clips 1500] [--rounds 3] [--model BUNDLE ...]
 
-Several bundles are measured in the same run. Start-up is left out: each way is timed from its first result to its
-last. All ways take turns in every round, and the best round counts. Every process works on one thread.
+Several bundles are measured in the same run, with the same number of processes. Start-up is excluded: times are from
+the first to the last result. Methods are interleaved in every round, and the best round counts. Every process uses one
+thread.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from voxtrait import audio, batch, recognize
 
 @dataclass(frozen=True)
 class Decode:
-    """The job that is the floor: a file to its number of samples at 16 kHz."""
+    """Job for the lower bound: file → number of samples at 16 kHz."""
 
     def __call__(self, path: str) -> int:
         return len(audio.load(path)[0])
@@ -30,7 +31,7 @@ class Decode:
 
 @dataclass(frozen=True)
 class Predict:
-    """The job: a file to its answer."""
+    """Job: file → status of its prediction."""
 
     model: recognize.Recognizer
 
@@ -39,7 +40,7 @@ class Predict:
 
 
 def between(job: Decode | Predict, paths: list[str], jobs: int) -> float:
-    """Milliseconds an item, from the first answer to the last."""
+    """Return the milliseconds per item, from the first to the last result."""
     with contextlib.closing(batch.run(job, paths, jobs=jobs, on_crash=lambda path, why: None)) as results:
         next(results)
         start = time.perf_counter()
@@ -72,7 +73,7 @@ def main() -> None:
             for count in (1, 2):
                 bare, ours = best[0, count], best[number, count]
                 speed = 1000 * seconds / len(paths) / ours
-                times = f"{bare:.2f} ms a clip | {ours:.2f} ms a clip | {ours / bare:.2f} | {speed:.0f}"
+                times = f"{bare:.2f} ms per clip | {ours:.2f} ms per clip | {ours / bare:.2f} | {speed:.0f}"
                 print(f"| {model.bundle.title} | {count} | {times} |")
 
 

@@ -1,9 +1,10 @@
-"""Thousands of hostile uploads against a server in a process of its own: what it answers, and what it keeps.
+"""Sends thousands of hostile uploads to a server, and measures its responses, memory and temporary files.
 
 python benchmarks/hostile.py [--count 2000] [--seed 1]
 
-A table of answers by kind of upload, then requests whose headers lie, then memory before and after, temporary files,
-workers replaced, and whether a good upload is still answered as before. Exit status 1 if anything is not as promised.
+Prints responses by kind of upload, responses to requests with false headers, memory before and after, remaining
+temporary files, restarted workers, and whether the response to a valid upload is unchanged. Exit status 1 if a check
+fails.
 """
 
 import argparse
@@ -17,16 +18,16 @@ from pathlib import Path
 
 import psutil
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # the uploads are the tests' own
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # for the uploads of the tests
 
 from hostile import Hostile, first_line, requests, uploads
 from servers import Running, running, wav
 from voxtrait.web.errors import KINDS
 from voxtrait.web.upload_folder import PREFIX
 
-SENDERS = 4  # at a time
-WARM = 200  # uploads before memory is looked at for the first time
-ROUNDS = 10  # of requests that lie
+SENDERS = 4  # simultaneous uploads
+WARM = 200  # uploads before the first measurement of memory
+ROUNDS = 10  # rounds of requests with false headers
 
 
 def main() -> int:
@@ -70,7 +71,7 @@ def judge(server: Running, folder: Path, count: int, seed: int) -> int:
         print(f"| {kind} | " + " | ".join(str(seen[kind, answer] or "") for answer in answers) + " |")
     print(f"| all | {' | '.join(str(sum(n for (_, a), n in seen.items() if a == answer)) for answer in answers)} |")
 
-    print("\n| request whose headers lie | answers |\n|---|---|")
+    print("\n| request with false headers | responses |\n|---|---|")
     place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
     for kind, content in requests().items():
         lines = Counter(first_line(place, content) for _ in range(ROUNDS))
@@ -82,21 +83,19 @@ def judge(server: Running, folder: Path, count: int, seed: int) -> int:
     metrics = server.get("/metrics")[1]
     restarts = [line for line in metrics.splitlines() if line.startswith("voxtrait_worker_restarts{")]
     print(f"\nmemory (server + 2 workers), MB: {before} after {WARM} uploads, {after} at the end")
-    print(
-        f"temporary files left: {len(left)}; open files of the server: {psutil.Process(server.process.pid).num_fds()}"
-    )
-    print(f"workers replaced: {', '.join(restarts) or 'none'}")
+    print(f"remaining temporary files: {len(left)}; open files: {psutil.Process(server.process.pid).num_fds()}")
+    print(f"restarted workers: {', '.join(restarts) or 'none'}")
     same = server.post("/v1/predict", wav()) == good
-    print(f"a good upload is answered as before: {'yes' if same else 'NO'}")
+    print(f"response to a valid upload unchanged: {'yes' if same else 'NO'}")
     faults = [line for line in server.lines if '"level": "error"' in line]
-    print(f"decoders that failed in an unforeseen way, by the log: {len(faults)}")
+    print(f"unexpected decoder errors in the log: {len(faults)}")
     for line in [*faults[:10], *wrong[:20]]:
         print("  ", line[:300])
     return 0 if same and not wrong and not left and not faults else 1
 
 
 def memory(server: Running) -> str:
-    """Resident memory in MB: the server's, and the workers'."""
+    """Return the resident memory of the server and of the workers, in MB."""
     found = [psutil.Process(pid).memory_info().rss / 1e6 for pid in (server.process.pid, *sorted(server.workers()))]
     return " + ".join(f"{one:.0f}" for one in found)
 

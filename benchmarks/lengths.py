@@ -1,10 +1,10 @@
-"""Does memory grow with the length of a recording? Peak memory of ``voxtrait FILE`` and of ``voxtrait listen``.
+"""Measures whether peak memory of ``voxtrait FILE`` and ``voxtrait listen`` grows with the length of a recording.
 
     .venv/bin/python benchmarks/lengths.py                  # 3 minutes and 3 hours, mp3 and m4a
     .venv/bin/python benchmarks/lengths.py --minutes 3 30 --kinds mp3
 
-The recordings are clips laid end to end, over and over: real ones where there are some. Target: the longest takes at
-most 1.5 times the memory of the shortest.
+The recordings are repeated, concatenated clips, real ones if available. Target: the longest recording needs at most 1.5
+times the memory of the shortest.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="voxtrait-lengths-") as folder:
         clips, what = chosen.choose(Path(folder) / "clips", 24)
         minute = np.concatenate([audio.load(clip, RATE)[0] for clip in clips])
-        print(f"recordings of {len(clips)} clips ({what}) over and over, {RATE} Hz mono")
+        print(f"recordings of {len(clips)} repeated clips ({what}), {RATE} Hz mono")
         rows = []
         for kind in asked.kinds:
             for command in (COMMANDS[name] for name in asked.commands):
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def pieces(sound: np.ndarray, samples: int) -> Iterator[np.ndarray]:
-    """The sound over and over, up to so many samples, a minute at a time."""
+    """Yield a sound repeatedly, up to ``samples`` samples, in parts of a minute."""
     while samples > 0:
         for at in range(0, len(sound), 60 * RATE):
             piece = sound[at : at + min(60 * RATE, max(0, samples))]

@@ -1,9 +1,9 @@
-"""The server under load by wrk, from another process: latency, saturation, memory, and a worker killed in the middle.
+"""Load test of the server with wrk: latency, saturation, memory, and killed workers.
 
 python benchmarks/load.py [--minutes 3] [--clip FILE]
 
-The clip is a made-up voice of 5 s as mp3 unless one is given. Needs wrk (apt-get install wrk). Answers are compared
-with the command line's, byte for byte of JSON. Exit status 1 if an answer is wrong or a promise is not kept.
+The default clip is a synthetic voice of 5 s as mp3. Needs wrk (apt-get install wrk). The JSON of each response is
+compared byte by byte with that of the command line. Exit status 1 if a response is wrong or a target is missed.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # the server is started as the tests do
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # starts the server like the tests
 
 import voxtrait
 from servers import Running, form, running
@@ -67,7 +67,7 @@ end
 
 
 class Files(NamedTuple):
-    """What wrk is given."""
+    """Files for wrk."""
 
     clip: Path
     script: Path
@@ -82,7 +82,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     if shutil.which("wrk") is None:
-        print("wrk is not installed: apt-get install wrk", file=sys.stderr)
+        print("wrk is not installed. Install it with: apt-get install wrk", file=sys.stderr)
         return 2
     wrong = []
     with tempfile.TemporaryDirectory() as work:
@@ -91,7 +91,7 @@ def main() -> int:
         environment = os.environ | {"TMPDIR": work}
         with running("--workers", str(asked.workers), "--quiet", environment=environment) as server:
             one = wrk(server, files, 1, 10)
-            print(f"command line, warm: {warm:.1f} ms a clip")
+            print(f"command line, warm: {warm:.1f} ms per clip")
             print(f"one client: {rate(one)}; median {one['p50_ms']} ms, 95 % {one['p95_ms']} ms: "
                   f"{one['p50_ms'] / warm:.2f} × the command line")  # fmt: skip
             wrong += judge("one client", one, one["busy"] == 0 and one["p50_ms"] <= 3 * warm)
@@ -102,12 +102,12 @@ def main() -> int:
             wrong += kill(server, files)
             wrong += endure(server, files, asked.minutes)
     for line in wrong:
-        print("NOT AS PROMISED:", line)
+        print("FAILED:", line)
     return 1 if wrong else 0
 
 
 def prepare(folder: Path, clip: Path | None) -> Files:
-    """Make the clip, the form, the answer expected and wrk's script."""
+    """Write the clip, the form, the expected response and the script for wrk."""
     if clip is None:
         clip = folder / "voice.mp3"
         signal = speak(cohort(4, 3)[1], 5.0, 1, sampling_rate=48_000)
@@ -125,7 +125,7 @@ def prepare(folder: Path, clip: Path | None) -> Files:
 
 
 def warm_ms(clip: Path) -> float:
-    """Milliseconds that the command line takes for one more clip in one process, model and libraries loaded."""
+    """Return the milliseconds of the command line for one clip, in one process with loaded model and libraries."""
     model = voxtrait.load()
     times = []
     for _ in range(60):
@@ -160,7 +160,7 @@ def wrk(server: Running, files: Files, clients: int, seconds: float) -> dict[str
 
 
 def rate(said: dict[str, float]) -> str:
-    return f"{said['right']} right answers, {said['right'] / said['seconds']:.1f} a second"
+    return f"{said['right']} correct responses, {said['right'] / said['seconds']:.1f} per second"
 
 
 def judge(what: str, said: dict[str, float], kept: bool) -> list[str]:
@@ -169,7 +169,7 @@ def judge(what: str, said: dict[str, float], kept: bool) -> list[str]:
 
 
 def saturate(server: Running, files: Files) -> list[str]:
-    """64 clients that never rest, and one that measures how soon it is told that the server is busy."""
+    """Load the server with 64 clients, and measure with another one the time until a 503 response."""
     load = start(server, files, 64, 20)
     time.sleep(2)
     refused, served = [], 0
@@ -184,13 +184,13 @@ def saturate(server: Running, files: Files) -> list[str]:
     refused.sort()
     middle, late = refused[len(refused) // 2], refused[int(0.95 * len(refused))]
     print(f"64 clients: {rate(said)}, {said['wrong']} wrong, {said['busy']} × 503 with Retry-After, "
-          f"{said['other'] + said['broken']} else; a 503 takes {middle:.0f} ms in the middle, 95 % {late:.0f} ms "
-          f"({len(refused)} measured, {served} let in)")  # fmt: skip
+          f"{said['other'] + said['broken']} others; time of a 503: median {middle:.0f} ms, 95 % {late:.0f} ms "
+          f"({len(refused)} measured, {served} accepted)")  # fmt: skip
     return judge("saturation", said, said["busy"] > 0 and late < 1000)
 
 
 def kill(server: Running, files: Files) -> list[str]:
-    """Kill a worker in the middle, five times, and count what that costs."""
+    """Kill a worker under load, five times, and count the failed requests."""
     before = replaced(server)
     load = start(server, files, 2, 15)
     for _ in range(5):
@@ -199,8 +199,8 @@ def kill(server: Running, files: Files) -> list[str]:
     said = end(load)
     other = said["other"] + said["wrong"] + said["broken"]
     costs = said["busy"] + other
-    print(f"5 × kill -9 under load: {rate(said)}, {said['busy']} × 503, {other} else; "
-          f"{replaced(server) - before:.0f} workers replaced")  # fmt: skip
+    print(f"5 × kill -9 under load: {rate(said)}, {said['busy']} × 503, {other} others; "
+          f"{replaced(server) - before:.0f} workers restarted")  # fmt: skip
     return judge("kills", said, costs <= 5 and replaced(server) - before == 5)
 
 
@@ -210,7 +210,7 @@ def replaced(server: Running) -> float:
 
 
 def endure(server: Running, files: Files, minutes: float) -> list[str]:
-    """Watch memory under steady load."""
+    """Measure memory under constant load."""
     load = start(server, files, 4, 60 * minutes)
     seen: list[Sequence[float]] = []
     while load.poll() is None:
@@ -223,9 +223,9 @@ def endure(server: Running, files: Files, minutes: float) -> list[str]:
     third = len(sums) // 3
     first, last = statistics.median(sums[third : 2 * third]), statistics.median(sums[2 * third :])
     shown = "; ".join(" + ".join(f"{one:.0f}" for one in seen[at]) for at in (0, len(seen) // 2, -1))
-    print(f"{minutes:g} minutes, 4 clients: {rate(said)}, {said['wrong']} wrong; server + workers, MB, at the start, "
-          f"in the middle and at the end: {shown}; medians of the second and the last third of the time "
-          f"{first:.0f} and {last:.0f}")  # fmt: skip
+    print(f"{minutes:g} minutes, 4 clients: {rate(said)}, {said['wrong']} wrong; memory of server + workers in MB, "
+          f"start, middle and end: {shown}; median of the second third {first:.0f}, of the last third "
+          f"{last:.0f}")  # fmt: skip
     return judge("endurance", said, last < 1.05 * first + 5)
 
 

@@ -1,4 +1,4 @@
-"""Peak memory of a command with all of its processes, and how long it takes to start."""
+"""Measures peak memory of a command with all of its processes, and start-up times."""
 
 import subprocess
 import sys
@@ -11,9 +11,9 @@ EVERY_S = 0.01
 
 
 def peak_mb(arguments: list[str]) -> float:
-    """Run ``voxtrait ARGUMENTS`` and give the most memory that it and its workers held at one moment, in MB.
+    """Run ``voxtrait ARGUMENTS``, and return the peak of its resident memory including workers, in MB.
 
-    Resident sizes are added up, so pages that processes share count once a process.
+    Resident sizes are summed, so shared pages count once per process.
     """
     command = [sys.executable, "-m", "voxtrait", *arguments]
     peak = 0
@@ -24,7 +24,7 @@ def peak_mb(arguments: list[str]) -> float:
             time.sleep(EVERY_S)
         talk = process.stderr.read() if process.stderr else ""
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}: {talk}")
+        raise SystemExit(f"{' '.join(command)} failed with exit status {process.returncode}: {talk}")
     return peak / 1e6
 
 
@@ -33,13 +33,13 @@ def _resident(root: psutil.Process) -> int:
     try:
         for process in [root, *root.children(recursive=True)]:
             total += process.memory_info().rss
-    except psutil.NoSuchProcess:  # it ended between two looks
+    except psutil.NoSuchProcess:  # it ended before the measurement
         return 0
     return total
 
 
 def folder_of(clips: list[Path], count: int, folder: Path) -> Path:
-    """Fill a folder with ``count`` links to clips."""
+    """Create a folder with ``count`` links to clips."""
     folder.mkdir(parents=True)
     for number in range(count):
         clip = clips[number % len(clips)]
@@ -48,7 +48,7 @@ def folder_of(clips: list[Path], count: int, folder: Path) -> Path:
 
 
 def start_s(programs: list[list[str]], rounds: int) -> list[float]:
-    """Time ``python ARGUMENTS`` for each of several arguments, in turn, best of several rounds."""
+    """Return the time of ``python ARGUMENTS`` for each list of arguments, interleaved, best of several rounds."""
     best = [float("inf")] * len(programs)
     for _ in range(rounds):
         for at, arguments in enumerate(programs):

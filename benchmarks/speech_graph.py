@@ -1,13 +1,13 @@
-"""Rewrites the graph of Silero VAD around its own weights, for speed: what ``voxtrait.speech.network`` runs.
+"""Rewrites the graph of Silero VAD for speed, with the same weights, for ``voxtrait.speech.network``.
 
 python benchmarks/speech_graph.py silero_vad_16k_sequence.onnx src/voxtrait/speech/silero_vad_16k_spectra.onnx
 
-The input is ``silero_vad/data/silero_vad_16k_sequence.onnx`` of the wheel silero-vad 6.2.3 (PyPI, MIT). What changes:
+The input is ``silero_vad/data/silero_vad_16k_sequence.onnx`` of the wheel silero-vad 6.2.3 (PyPI, MIT). Changes:
 
-- The convolution with a Fourier basis of 258 × 256 numbers is left out: the new graph takes the magnitudes, which a
-  fast Fourier transform gives. The basis is compared with that transform's.
-- The four convolutions over four, four, two and one columns become one matrix product each. Taps that would always
-  meet the padding fall away.
+- The convolution with a Fourier basis of 258 × 256 numbers is removed: the input of the new graph is the magnitudes of
+  a fast Fourier transform. The basis is compared with that transform.
+- The four convolutions over four, four, two and one columns become one matrix product each. Taps that always multiply
+  padding are removed.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ class Graph:
 
 
 def as_matrix(weight, columns, stride):
-    """A convolution of width 3, padded by one, as a matrix ``(columns * inputs, columns / stride * outputs)``."""
+    """Return a convolution of width 3 and padding 1 as a matrix ``(columns * inputs, columns / stride * outputs)``."""
     outputs, inputs, width = weight.shape
     out = (columns - 1) // stride + 1
     matrix = np.zeros((columns, inputs, out, outputs), np.float32)
@@ -57,20 +57,20 @@ def as_matrix(weight, columns, stride):
 
 
 def check_basis(basis):
-    """Refuse a graph whose spectrum is not the Hann-windowed transform that ``network`` computes."""
+    """Check that the spectrum of the graph is the Hann-windowed transform that ``network`` computes."""
     turns = np.arange(FFT // 2 + 1)[:, None] * np.arange(FFT) / FFT
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)
     expected = np.concatenate([np.cos(2 * np.pi * turns), -np.sin(2 * np.pi * turns)]) * hann
     error = float(np.abs(basis[:, 0] - expected).max())
     if error > 1e-6:
-        raise SystemExit(f"the basis differs from a Hann-windowed Fourier transform by {error:.1e}, expected 1e-6")
+        raise SystemExit(f"The basis differs from a Hann-windowed Fourier transform by {error:.1e}. Expected 1e-6.")
 
 
 def rewrite(source):
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in source.graph.initializer}
     check_basis(weights["stft.forward_basis_buffer"])
     graph = Graph()
-    # the first layer is the widest: its three taps are laid side by side, so that no product meets the padding's zeros
+    # the first layer is the widest: its three taps are concatenated, so that no product multiplies the padding
     graph.node("Pad", ["spectra", graph.integers("pads", 0, 1, 0, 0, 1, 0)], "padded")
     axis = graph.integers("axis", 1)
     taps = [
@@ -117,7 +117,7 @@ def main():
     source, target = map(Path, sys.argv[1:])
     data = source.read_bytes()
     if hashlib.sha256(data).hexdigest() != SOURCE_SHA256:
-        raise SystemExit(f"{source} is not the published graph, whose SHA-256 is {SOURCE_SHA256}")
+        raise SystemExit(f"{source} is not the published graph. Expected the SHA-256 {SOURCE_SHA256}.")
     onnx.save(rewrite(onnx.load_from_string(data)), target)
     print(f"{target}: SHA-256 {hashlib.sha256(target.read_bytes()).hexdigest()}")
 

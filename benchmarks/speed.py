@@ -1,4 +1,4 @@
-"""Ways to do the same work, and how long each takes a clip: interleaved, warmed up, best of several rounds."""
+"""Measures the time per clip of several methods for the same task: interleaved, after a warm-up, best of rounds."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from voxtrait.recognize import Recognizer
 
 @dataclass
 class Way:
-    """One way to do it: ``run`` works through ``clips`` into a new folder, and is timed as a whole."""
+    """One method: ``run`` processes ``clips`` into a new folder, and is timed as a whole."""
 
     name: str
     clips: int
@@ -29,27 +29,27 @@ class Way:
 
 
 def measure(ways: list[Way], rounds: int, work: Path) -> None:
-    """Time all ways in turn, round after round, so that a busy moment of the machine does not hit one alone."""
+    """Time all methods, interleaved in every round, so that other load affects all of them."""
     for number in range(rounds + 1):
         for at, way in enumerate(ways):
             out = work / f"round{number}-{at}"
             start = time.perf_counter()
             way.run(out)
-            if number:  # the first round warms up: imports, caches of files, of filters, of fonts
+            if number:  # the first round is a warm-up: imports, caches of files, filters and fonts
                 way.best_s = min(way.best_s, time.perf_counter() - start)
             shutil.rmtree(out, ignore_errors=True)
 
 
 def convert_ways(clips: list[Path]) -> list[Way]:
-    """The library's job, and one ffmpeg process a clip."""
+    """Return the methods for WAV conversion: voxtrait, and one ffmpeg process per clip."""
     ways = [Way("voxtrait convert, 1 process", len(clips), lambda out: whole(convert, clips, out))]
     if shutil.which("ffmpeg"):
-        ways.append(Way("one ffmpeg process a clip", len(clips), lambda out: by_ffmpeg(clips, out)))
+        ways.append(Way("one ffmpeg process per clip", len(clips), lambda out: by_ffmpeg(clips, out)))
     return ways
 
 
 def whole(job: Callable[..., Summary], clips: list[Path], out: Path, jobs: int = 1) -> None:
-    """Do one of the library's jobs, which must not fail on any clip."""
+    """Run a function of the library, which must not fail for any clip."""
     summary = job(clips[0].parent, out, jobs=jobs)
     if summary.done != len(clips):
         raise SystemExit(f"{summary.done} of {len(clips)} clips done: {list(summary.failures())}")
@@ -65,7 +65,7 @@ def by_ffmpeg(clips: list[Path], out: Path) -> None:
 
 
 def picture_ways(clips: list[Path], many: list[Path], wavs: list[Path]) -> list[Way]:
-    """The library's job from mp3, on one process and on two, and the diary's way from WAV."""
+    """Return the methods for images: voxtrait from mp3 with one and two processes, and matplotlib from WAV."""
     return [
         Way("voxtrait images, 1 process", len(clips), lambda out: whole(draw, clips, out)),
         Way(f"voxtrait images, 2 processes, {len(many)} clips", len(many), lambda out: whole(draw, many, out, 2)),
@@ -74,7 +74,7 @@ def picture_ways(clips: list[Path], many: list[Path], wavs: list[Path]) -> list[
 
 
 def by_matplotlib(wavs: list[Path], out: Path) -> None:
-    """Draw as in 2020: 432×288 pixels are 6×4 inches at matplotlib's old 72 dots an inch."""
+    """Draw with librosa and matplotlib: 432×288 pixels are 6×4 inches at 72 dots per inch."""
     import librosa
     import librosa.display
     import matplotlib as mpl
@@ -85,7 +85,7 @@ def by_matplotlib(wavs: list[Path], out: Path) -> None:
 
     out.mkdir()
     for wav in wavs:
-        signal, rate = librosa.load(wav)  # at 22,050 Hz, as everybody did
+        signal, rate = librosa.load(wav)  # at 22,050 Hz, the default
         mel = librosa.feature.melspectrogram(y=signal, sr=rate)
         figure = plt.figure(figsize=(6, 4), dpi=72)
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -101,7 +101,7 @@ def window_bundles() -> list[Path]:
 
 
 def predict_ways(clips: list[Path], recognizers: Sequence[Recognizer]) -> list[Way]:
-    """Return the ways to measure: prediction with each bundle, then decoding and resampling alone."""
+    """Return the methods for prediction: each bundle, then decoding and resampling alone."""
     return [
         *(prediction_way(clips, recognizer) for recognizer in recognizers),
         Way("decode + resample alone", len(clips), lambda out: [audio.load(clip) for clip in clips]),

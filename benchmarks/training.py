@@ -1,10 +1,10 @@
-"""What sharing a training costs and gives: one process beside several, and memory at once and ten times the clips.
+"""Measures distributed training: curves and time with one process and several, and memory with more clips.
 
     python benchmarks/training.py curves     # one process and two: curves and seconds
     python benchmarks/training.py memory     # shards: peak memory at N clips and at ten times N
 
-Pictures are of made-up voices, and the network is the recipe's own. ``memory`` trains a smaller one, and writes the
-same five hundred pictures again and again under other names: what counts is how many there are.
+Images show synthetic voices, and the network is that of the recipe. ``memory`` trains a smaller network on five hundred
+images that are repeated under other names, because only their number matters.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SMALL = ("channels=[4,8]", "shrink=6", "max_epochs=1", "threads=1")
 
 
 def trained(data: Path, out: Path, processes: int, settings: list[str]) -> tuple[float, float]:
-    """Train, and give seconds and the peak of memory that no other process shares, in MB, of all processes together."""
+    """Train, and return the seconds and the peak of unshared memory of all processes together, in MB."""
     command = [sys.executable, "-m", "voxtrait"]
     if processes > 1:
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -37,10 +37,10 @@ def trained(data: Path, out: Path, processes: int, settings: list[str]) -> tuple
     start, peak = time.perf_counter(), 0.0
     child = psutil.Popen(command, stdout=subprocess.DEVNULL)
     while child.poll() is None:
-        # until the report: it is made after the training, from files, and has memory of its own
+        # until the report, which is made after training, from files, and needs memory of its own
         if not (out / "bundle").exists():
             peak = max(peak, _memory(child))
-        time.sleep(0.5)  # a look at the memory is not free
+        time.sleep(0.5)  # measuring memory takes time
     if child.returncode:
         raise SystemExit(f"{' '.join(command)} failed")
     return time.perf_counter() - start, peak
@@ -65,7 +65,7 @@ def curves(home: Path, clips: int, processes: int) -> None:
     for count in (1, processes):
         seconds, _ = trained(home / "shards", home / f"run{count}", count, ["max_epochs=4", "threads=1"])
         found[count] = pl.read_csv(home / f"run{count}" / "curves.csv")
-        print(f"{count} process(es) of one thread: {seconds:.0f} s, start and report included")
+        print(f"processes with one thread: {count}; {seconds:.0f} s including start and report")
     for name in found[1].columns[1:]:
         one, several = (found[count][name].to_numpy() for count in (1, processes))
         relative = np.abs(several - one) / np.maximum(np.abs(one), 1e-9)
@@ -76,7 +76,7 @@ def memory(home: Path, clips: int) -> None:
     chance = np.random.default_rng(0)
     noise = chance.normal(90, 25, (64, 288, 432)).clip(0, 255).astype(np.uint8) // 32 * 32
     pictures = [features.encode_png(noise[at % 64]) for at in range(500)]
-    print(f"a picture is {np.mean([len(one) for one in pictures]) / 1e3:.0f} kB, a shard 500 of them")
+    print(f"an image has {np.mean([len(one) for one in pictures]) / 1e3:.0f} kB, a shard 500 images")
     peaks = []
     for times in (1, 10):
         folder = home / f"shards{times}"
@@ -84,8 +84,8 @@ def memory(home: Path, clips: int) -> None:
         settings = [*SMALL, "buffer=500", "workers=1"]
         seconds, peak = trained(folder, home / f"run{times}", 1, settings)
         peaks.append(peak)
-        print(f"{clips * times} clips: {peak:.0f} MB at most, {seconds:.0f} s")
-    print(f"ten times the clips, {peaks[1] / peaks[0]:.3f} times the memory")
+        print(f"{clips * times} clips: peak memory {peak:.0f} MB, {seconds:.0f} s")
+    print(f"memory with ten times the clips: {peaks[1] / peaks[0]:.3f} times as much")
 
 
 def _write(folder: Path, pictures: list[bytes], clips: int) -> None:

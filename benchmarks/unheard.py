@@ -1,10 +1,10 @@
-"""Sounds from a second generator, which shares no code with ``voxtrait.synthetic``: a check on sounds that the
-detector's thresholds were not fitted to.
+"""A second generator of sounds, held out from fitting the thresholds of the speech detector.
 
-One random synthesiser: a wave table of random harmonics, inharmonic partials, a ring modulator or filtered noise; a
-filter that may sweep or wobble; an envelope; random pitches in any tuning, one to five at a time, in any rhythm; an
-echo. Nothing in it imitates an instrument. A resonance that wobbles at the rate of syllables (a wah-wah) is a vowel
-that moves, and is asked for apart."""
+It shares no code with ``voxtrait.synthetic``. It is one random synthesiser: a wave table of random harmonics,
+inharmonic partials, a ring modulator or filtered noise; a filter that may sweep or wobble; an envelope; random pitches
+in any tuning, one to five at a time, in any rhythm; an echo. It does not imitate instruments. A resonance that wobbles
+at the rate of syllables (a wah-wah) resembles a moving vowel, and is drawn only with ``wobbling``.
+"""
 
 import numpy as np
 import scipy.signal
@@ -19,7 +19,7 @@ def _tone(source, hz, n, rng):
     if source == "glide":
         phase = 2 * np.pi * hz * np.cumsum(2 ** np.linspace(0, rng.uniform(-1, 1), n)) / RATE
     if source in ("wave table", "glide", "loop"):
-        own = np.random.default_rng(int(rng.bit_generator.seed_seq.entropy[0]) + 1)  # one timbre a piece
+        own = np.random.default_rng(int(rng.bit_generator.seed_seq.entropy[0]) + 1)  # one timbre per piece
         top = max(1, min(30, int(7000 / hz)))
         weights = own.random(top) * np.arange(1, top + 1) ** -own.uniform(0.3, 2.0)
         return sum(w * np.sin(k * phase + k) for k, w in enumerate(weights, 1))
@@ -36,7 +36,7 @@ def _tone(source, hz, n, rng):
 
 
 def _filtered(signal, rng, wobbling):
-    """A resonance that sweeps once or wobbles, as eight fixed ones cross-faded; none every other time but wobbling."""
+    """Filter by a resonance that sweeps or wobbles (eight cross-faded ones); without wobbling, in half of the calls."""
     if not wobbling and rng.random() < 0.5:
         return signal
     time = np.arange(len(signal)) / RATE
@@ -50,7 +50,7 @@ def _filtered(signal, rng, wobbling):
 
 
 def draw(source, seconds, seed, *, wobbling=False):
-    """One of :data:`SOURCES`, ``(samples,)`` float32 at 16 kHz, between -45 and -12 dBFS; a seed is some integers."""
+    """Draw a sound of one of ``SOURCES``, ``(samples,)`` float32 at 16 kHz, -45 to -12 dBFS; seed: integers."""
     rng = np.random.default_rng(list(seed))
     n = int(seconds * RATE)
     out = np.zeros(n + 4 * RATE)

@@ -1,11 +1,11 @@
-"""Speaker verification with the embeddings of bundles: equal error rates on Common Voice, as a Markdown table.
+"""Measures speaker verification with the embeddings of bundles: equal error rates on Common Voice.
 
 python benchmarks/verification.py [SPEECH] [--model BUNDLE ...] [--jobs 2] [--unseen] [--limit SPEAKERS]
 
 SPEECH is a folder of corpora (default: VOXTRAIT_SPEECH, or ../shared/corpora). All clips of its Common Voice speakers
 with at least two clips are embedded, and all pairs of clips are compared by their cosine. The equal error rate is that
 of voxtrait.evaluate.metrics. Each speaker has the same weight in the same-speaker pairs, and each pair of speakers in
-the different-speaker pairs. Intervals are 95 % bootstrap intervals over speakers.
+the different-speaker pairs. Intervals are 95 % bootstrap intervals over speakers. Prints a Markdown table.
 
 Different speakers are compared twice: all of them, and only clips of one corpus release and one gender (female or
 male), which is harder.
@@ -35,7 +35,7 @@ from voxtrait.evaluate.metrics import equal_error_rate
 from voxtrait.labels import GENDERS
 
 COMMON_VOICE = ("common-voice", "cv-")
-SEED = 0  # of --limit
+SEED = 0  # random seed of --limit
 COLUMNS = (
     *("bundle", "pair kind", "EER", "95 % interval", "threshold", "speakers", "seen in training", "clips"),
     *("same-speaker pairs", "different-speaker pairs"),
@@ -44,7 +44,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Embed:
-    """The job: a file to its embedding, or ``None`` if there is no speech in it or it cannot be decoded."""
+    """Job: file → its embedding, or ``None`` if it has no speech or cannot be decoded."""
 
     model: recognize.Recognizer
 
@@ -123,8 +123,8 @@ def main() -> None:
         "--model", nargs="+", action="extend", metavar="BUNDLE", help="folder or name; default: all shipped encoders"
     )
     parser.add_argument("--jobs", type=int, default=2, help="number of processes, one thread each")
-    parser.add_argument("--unseen", action="store_true", help="only speakers that none of the bundles was trained on")
-    parser.add_argument("--limit", type=int, metavar="SPEAKERS", help="number of speakers, chosen at random")
+    parser.add_argument("--unseen", action="store_true", help="use only speakers held out from training all bundles")
+    parser.add_argument("--limit", type=int, metavar="SPEAKERS", help="maximum number of speakers, drawn at random")
     given = parser.parse_args()
     models = [recognize.load(one) for one in given.model or window_bundles()]
     for model in models:
@@ -140,7 +140,7 @@ def main() -> None:
     if kept["speaker_id"].n_unique() < 2:
         raise NothingToDoError(f"Fewer than two speakers with two usable clips in {given.speech}.")
     print(
-        f"{len(usable) - kept.height} clips left out: no usable speech, or the only one of a speaker", file=sys.stderr
+        f"Clips left out (no usable speech, or the only one of a speaker): {len(usable) - kept.height}", file=sys.stderr
     )
     rows = []
     with threadpoolctl.threadpool_limits(given.jobs):

@@ -1,10 +1,10 @@
-"""How often ``voices`` of a prediction is right: single-speaker clips, and dialogues composed from clips.
+"""Measures how often ``voices`` of a prediction is correct, on single-speaker clips and composed dialogues.
 
 python benchmarks/voices.py [SPEECH] [--clips 500] [--dialogues 200] [--speakers held-out] [--seed 0]
 
-SPEECH is a folder of corpora (default: VOXTRAIT_SPEECH, or ../shared/corpora). The clips are files as they are: short
-ones, and long ones made of all clips of a speaker. Dialogues have two speakers, 10 to 60 s, and each condition in turn.
-Prints a Markdown table, and the time that counting takes.
+SPEECH is a folder of corpora (default: VOXTRAIT_SPEECH, or ../shared/corpora). Recordings are single clips, and long
+recordings of all clips of a speaker. Dialogues have two speakers and 10 to 60 s, in each condition in turn. Prints a
+Markdown table, and the share of time for counting voices.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Ask a voxtrait server about files: python examples/client.py [--server URL] [--token-file FILE] FILE…
+"""Sends files to a voxtrait server: python examples/client.py [--server URL] [--token-file FILE] FILE…
 
-Nothing but Python's standard library. A line of JSON a file; exit status 1 if some were refused. When the server is
-busy it says when to come again, and this waits for that.
+Uses only Python's standard library. Prints one line of JSON per file; exit status 1 if some were refused. If the server
+is busy, waits as long as the response requests, and tries again.
 """
 
 import argparse
@@ -17,7 +17,7 @@ TRIES = 8
 
 
 def main() -> int:
-    """Read the arguments and ask about each file."""
+    """Read the arguments, send each file, and print the responses."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--server", default="http://127.0.0.1:8000")
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def predict(server: str, file: Path, token: str | None = None) -> dict[str, object]:
-    """Give the prediction of a file, or ``{"error": {"code", "message"}}``."""
+    """Return the prediction for a file, or ``{"error": {"code", "message"}}``."""
     boundary = secrets.token_hex(16)
     name = file.name.replace("\\", "\\\\").replace('"', '\\"')
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'

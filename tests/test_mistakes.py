@@ -63,7 +63,7 @@ ROWS = {
         "There is no file voices.csv. To write predictions to it, use --out",
     ),
     "voxtrait README.md": ("README.md  error: README.md is not a readable audio file", ""),
-    "voxtrait face.png": ("face.png is an image, but ", "Pass the recording."),
+    "voxtrait face.png": ("needs audio. Pass the recording.", ""),
 }
 
 

@@ -40,6 +40,7 @@ def write_wav(target: Source, signal: Signal, sampling_rate: int) -> None:
         OutputError: if the file cannot be written for another reason.
 
     Examples:
+        >>> import numpy as np
         >>> data = BytesIO()
         >>> write_wav(data, np.zeros(8000, np.float32), 8000)
         >>> data.getvalue()[:4]
