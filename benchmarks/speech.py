@@ -69,7 +69,7 @@ def sequence_shares(signal):
 
 
 def usual(shares):
-    """Apply the rules of Silero's packages: on at 0.5, off at 0.35, fill gaps of 0.1 s, minimum 0.25 s, margin 30 ms."""
+    """Apply the rules of Silero's packages: on at 0.5, off at 0.35, fill 0.1 s gaps, minimum 0.25 s, margin 30 ms."""
     found, start, quiet = 0.0, None, 0
     for at, share in enumerate([*shares, *[0.0] * 4]):
         if share >= 0.5:
