@@ -1,11 +1,15 @@
 /**
- * Ask a voxtrait server about files: node examples/client.js [--server URL] [--token TOKEN] FILE…
+ * Sends files to a voxtrait server: node examples/client.js [--server URL] [--token TOKEN] FILE…
  *
- * `voxtrait.predict` and `voxtrait.live` need nothing but fetch, FormData and WebSocket, so they work in browsers and
- * in Node 18 (`live`: 22) and newer. In a browser the page must come from the server itself: it answers no other site.
+ * `voxtrait.predict` and `voxtrait.live` use only fetch, FormData and WebSocket, so they run in browsers and in Node 18
+ * (`live`: 22) or newer. In a browser, the page must come from the voxtrait server, which refuses requests from other
+ * sites.
  */
 
-/** The prediction of a File or Blob; throws an Error with `code` and `status` where the server refuses. */
+/**
+ * Returns the prediction for a File or Blob. If the server is busy, tries again after the time that it requests. If the
+ * server refuses the file, throws an Error with `code` and `status`.
+ */
 async function predict(file, { server = "http://127.0.0.1:8000", token = null, name = file.name ?? "clip", tries = 8 } = {}) {
   for (let tried = 1; ; tried += 1) {
     const form = new FormData();
@@ -25,8 +29,8 @@ async function predict(file, { server = "http://127.0.0.1:8000", token = null, n
 }
 
 /**
- * The final prediction of samples that come bit by bit: `blocks` gives Float32Array of at most a second each, and
- * `onEstimate` is told every second of sound what can be said so far.
+ * Returns the final prediction for a live signal. `blocks` yields Float32Arrays of at most a second each. `onEstimate` is
+ * called with the current estimate after every second of audio.
  */
 function live(blocks, samplingRate, { server = "http://127.0.0.1:8000", token = null, onEstimate = () => {} } = {}) {
   return new Promise((done, failed) => {
@@ -44,7 +48,7 @@ function live(blocks, samplingRate, { server = "http://127.0.0.1:8000", token = 
       if (said.type === "final") done(said.prediction);
       if (said.type === "error") failed(Object.assign(new Error(said.error.message), { code: said.error.code }));
     };
-    socket.onclose = () => failed(new Error("the connection was closed before the answer"));
+    socket.onclose = () => failed(new Error("the connection was closed before the prediction"));
   });
 }
 

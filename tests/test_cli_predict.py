@@ -135,7 +135,7 @@ def test_wrong_usage(bundle: str, folder: Path, tmp_path: Path) -> None:
     for arguments, words in [
         (["predict"], "No file given"),
         ([tmp_path / "voices" / "a.wav", "--model", "nowhere"], "No bundle at nowhere. Expected"),
-        ([folder, "--model", bundle, "--out", tmp_path / "out.xlsx"], "Expected one ending in .parquet, .csv or .jsonl"),
+        ([folder, "--model", bundle, "--out", tmp_path / "a.xlsx"], "Expected one ending in .parquet, .csv or .jsonl."),
         ([folder, "--model", bundle, "--address", "10.0.0.1:6379"], "engine. Add --engine ray or --engine dask."),
         ([folder, "--model", bundle, "--timeout", "-1"], "-1.0 is not in the range"),
         ([folder, "--model", bundle, "--jobs", "0"], "0 is not in the range"),
