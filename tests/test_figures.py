@@ -1,17 +1,24 @@
 """One number for one thing: the figures of the shipped bundles are the same, in the same format, wherever they are."""
 
 import html
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from click.testing import CliRunner
 
+import models
+from test_evaluate import write_manifest
 from voxtrait import bundle as bundles
 from voxtrait.cli import root
 from voxtrait.cli.models import FIGURES
-from voxtrait.evaluate import wording
+from voxtrait.evaluate import evaluate, wording
+from voxtrait.evaluate.report import OF_ADULTS
+from voxtrait.training.run import headline
+from voxtrait.training.study.scores import measure
 from voxtrait.web.card import card
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,3 +148,29 @@ def test_a_wrong_figure_would_be_found() -> None:
     text = f"`voxtrait-base` is slower. `voxtrait-fast`: UAR {right}, error 9.5 years (7.3–11.6)."
     assert owned(text) == [("voxtrait-fast", right), ("voxtrait-fast", "9.5 years (7.3–11.6)")]
     assert [one for name, one in owned(text) if one not in shown(name).values()] == ["9.5 years (7.3–11.6)"]
+
+
+def test_figures_of_adults_are_those_of_their_slice(tmp_path: Path) -> None:
+    made = models.make_bundle(tmp_path / "b")
+    report = evaluate(made.folder, write_manifest(tmp_path), tmp_path / "out")
+    adults = report["slices"]["children"]["adults"]["gender"]
+    assert {name: report["gender"][f"{name}_adults"] for name in OF_ADULTS} == {
+        name: adults[name] for name in OF_ADULTS
+    }
+    nobody = evaluate(
+        made.folder, write_manifest(tmp_path, age_years=pl.lit(8.0), age_group=pl.lit("under_ten")), tmp_path / "none"
+    )
+    assert {nobody["gender"][f"{name}_adults"] for name in OF_ADULTS} == {None}
+
+
+def test_a_bundle_is_measured_again(tmp_path: Path) -> None:
+    """Only its scores change; what the training counted stays."""
+    made = models.with_scores(models.make_bundle(tmp_path / "b"), {"contradicted": 3, "gender": None, "n_clips": 1})
+    before = json.loads((made.folder / "bundle.json").read_text("utf-8"))
+    table = write_manifest(tmp_path)
+    scores = measure(made, table, tmp_path / "out")
+    report = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
+    assert scores == {"contradicted": 3} | headline(report)
+    assert scores["n_clips"] == report["n_clips"] == 7
+    assert json.loads((made.folder / "bundle.json").read_text("utf-8")) == before | {"scores": scores}
+    assert bundles.load(made.folder).scores == scores
