@@ -158,6 +158,12 @@ def test_every_environment_variable_is_explained(documents: dict[str, str]) -> N
     assert [name for name, text in rows if not text] == []
 
 
+def test_every_field_of_a_response_is_explained(documents: dict[str, str]) -> None:
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]*) \| [^|]* \|$", documents["reference/rest.md"], re.MULTILINE)
+    assert len(rows) > 60
+    assert [name for name, meaning in rows if not meaning.strip()] == []
+
+
 def slugs(text: str) -> set[str]:
     """The anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ +(.+?) *$", FENCE.sub("", text), re.MULTILINE)

@@ -1,6 +1,6 @@
 """Makes reference/report.md: the fields of report.json, from the constants that the evaluation uses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from generators.fields import bullet, page, prose, table
 from voxtrait.evaluate import figures, report, slices, wording
@@ -20,7 +20,7 @@ def lines() -> Iterator[str]:
     yield from table(("key", "meaning"), ((f"`{key}`", text) for key, text in report.FIELDS.items()))
     for task, names in (("gender", figures.GENDER_FIGURES), ("age", figures.AGE_FIGURES)):
         yield from ("", f"## Figures of {task}", "")
-        texts = full(wording.NAMES[task])
+        texts = wording.NAMES[task]
         yield from table(("key", "unit", "meaning"), ((f"`{name}`", unit(name), texts[name]) for name in names))
     yield from ("", "## Slices", "")
     yield from prose(
@@ -41,15 +41,6 @@ def lines() -> Iterator[str]:
 def listed(names: tuple[str, ...]) -> str:
     """Join names as code."""
     return ", ".join(f"`{name}`" for name in names)
-
-
-def full(names: Mapping[str, str]) -> dict[str, str]:
-    """Replace the ellipsis of a name by the first name before it that has none."""
-    found, before = {}, ""
-    for name, text in names.items():
-        before = before if text.startswith("…") else text
-        found[name] = text.replace("…", before)
-    return found
 
 
 def unit(name: str) -> str:
