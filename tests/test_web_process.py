@@ -253,7 +253,7 @@ def test_workers_that_cannot_start_are_one_line_and_a_bad_end() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == (
-        "voxtrait: a worker process could not start (exit status 1): may this user run Python?"
+        "voxtrait: a worker process could not start (exit status 1): check that this user may run Python"
     )
     assert "Traceback" not in done.stderr
 
