@@ -144,11 +144,39 @@ def test_groups_that_are_usually_estimated_too_young_or_too_old(
     assert visit().evaluate(AGE_LIMITS, [prediction, labelled, estimated]) == said
 
 
+GENDER_LIMITS = """async ([prediction, groups]) => {
+  const { genderLimits } = await import("/static/limits.js");
+  return genderLimits(prediction, groups);
+}"""
 GENDERS = {
     "female_adults": {"n_clips": 145, "n_speakers": 45, "recall": 0.972},
     "male_adults": {"n_clips": 279, "n_speakers": 120, "recall": 0.978},
     "under_13": {"n_clips": 36, "n_speakers": 12, "wrong_sure": 0.25},
 }
+
+
+ADULTS = "Recall in evaluation: 97.2\u00a0% for female adults, 97.8\u00a0% for male adults."
+CHILDREN = "For children under 13, gender was confidently wrong in 25.0\u00a0% of the clips."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "groups", "said"),
+    [
+        (24.0, 47.0, GENDERS, [ADULTS]),
+        (None, None, GENDERS, [ADULTS]),  # the bundle does not estimate age
+        (10.0, 20.0, GENDERS, [ADULTS, CHILDREN]),
+        (8.0, 19.9, GENDERS, [CHILDREN]),
+        (13.0, 19.0, GENDERS, []),
+        (8.0, 19.0, {"under_13": GENDERS["under_13"] | {"n_speakers": 9}}, []),  # too few for a sentence
+        (24.0, 47.0, {"female_adults": GENDERS["female_adults"]}, []),
+        (8.0, 47.0, {}, []),
+        (8.0, 47.0, None, []),
+    ],
+)
+def test_how_often_gender_is_right(
+    visit: Visit, low: float | None, high: float | None, groups: Any, said: list[str]
+) -> None:
+    assert visit().evaluate(GENDER_LIMITS, [{"age_low": low, "age_high": high}, groups]) == said
 
 
 def test_limits_and_accuracy_by_group_stand_beside_the_estimates(visit: Visit, voices: Path) -> None:
@@ -161,9 +189,10 @@ def test_limits_and_accuracy_by_group_stand_beside_the_estimates(visit: Visit, v
     }  # fmt: skip
     tab = visit(before=serve_scores(lambda model: model.update(scores=scores)))
     assert error_of(tab, voices / "a.wav") == []
-    gender = ["Recall in evaluation: 97.2 % for female adults, 97.8 % for male adults."]
-    if (voxtrait.load().predict(voices / "a.wav").age_low or 0) < 13:
-        gender.append("For children under 13, gender was confidently wrong in 25.0 % of the clips.")
+    voice = voxtrait.load().predict(voices / "a.wav")
+    gender = [ADULTS] if (voice.age_high or 0) >= 20 else []
+    gender += [CHILDREN] if (voice.age_low or 0) < 13 else []
+    assert gender
     expect(tab.locator(".part.gender .limit")).to_have_text(gender)
     expect(tab.locator(".part.age .limits")).to_contain_text("are usually underestimated, by about 7 years.")
     expect(tab.locator(".accuracy table")).to_have_count(2)

@@ -138,6 +138,28 @@ def test_a_row_opens_its_result_and_takes_the_focus_back(visit: Visit, voices: P
     expect(opened).to_have_text("a.wav")
 
 
+# the ends of the lines in a column, and where a line's point is: from 0 on the left to 100 on the right
+ENDS = "(name) => [...document.querySelectorAll(`.ends.${name} span`)].map((one) => one.textContent)"
+POINTS = (
+    "() => [...document.querySelectorAll('.p-stroke .point')].map((one) => parseFloat(one.getAttribute('d').slice(1)))"
+)
+
+
+def test_lines_go_from_male_to_female_and_from_0_to_100_years(visit: Visit, voices: Path) -> None:
+    tab = visit()
+    tab.set_input_files("#files", [voices / name for name in ("a.wav", "b, too.wav", "c9.wav", "c10.wav")])
+    heard(tab)
+    assert tab.evaluate(ENDS, "p_female") == ["male", "female"]
+    assert tab.evaluate(ENDS, "interval") == ["0", "100"]
+    shown = [float(text) for text in column(tab, "p_female")]
+    assert max(shown) - min(shown) > 0.5
+    assert tab.evaluate(POINTS) == pytest.approx([100 * p for p in shown], abs=0.6)
+    tab.locator("tbody .opener").first.click()
+    expect(tab.locator("#dialog .gender-bar .labels div")).to_have_text(["male", "unsure", "female"])
+    needle = tab.locator("#dialog .needle").evaluate("(needle) => parseFloat(needle.style.left)")
+    assert needle == pytest.approx(100 * shown[0], abs=0.6)
+
+
 def test_a_folder_is_searched(visit: Visit, voices: Path, tmp_path: Path) -> None:
     folder = tmp_path / "all"
     for name in ("x/a.wav", "x/c9.wav", "silent.wav", "x/.hidden.wav"):

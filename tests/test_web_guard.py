@@ -165,6 +165,20 @@ def test_the_card_is_a_page_with_figures_and_what_it_must_not_be_used_for() -> N
     assert "style=" not in text and "<style" not in text and "<script>" not in text
 
 
+def test_the_card_has_gender_and_age_by_group() -> None:
+    text = client_of().get("/model-card").text
+    scores = bundle.load().scores
+    by_group = scores["gender"]["by_group"]
+    assert {"female_adults", "male_adults"} <= set(by_group)
+    for group, row in by_group.items():
+        shares = [f"{100 * row[name]:.1f} %" if name in row else "–" for name in ("recall", "wrong_sure")]
+        cells = [group.replace("_", " "), str(row["n_clips"]), str(row["n_speakers"]), *shares]
+        assert f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" in text
+    assert '<section id="uses">' in text  # where the page's link leads
+    for group, row in scores["age"]["by_group"].items():
+        assert f"<td>{group}</td><td>{row['n_clips']}</td><td>{row['n_speakers']}</td><td>{row['mae']:.1f}</td>" in text
+
+
 def test_which_addresses_are_this_machine() -> None:
     assert [is_loopback(host) for host in ("::1", "127.3.4.5", "0.0.0.0", "::", "192.168.0.1")] == [
         True, True, False, False, False

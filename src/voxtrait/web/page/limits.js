@@ -7,6 +7,7 @@ const BIASED = 5; // years of mean error in one direction from which a group is 
 const FEW = 10; // speakers below which no sentence uses a group, as in the report
 const YEARS = 10; // of a group
 const CHILDREN = 13; // years below which the figures for children apply
+const ADULTS = 20; // years from which the figures for adults apply: the first of their age groups
 
 /** The side on which most of a group's years of error are: -1 too young, 1 too old, 0 neither. */
 const mostly = ({ mae, bias } = {}) => (Math.abs(bias) >= ONE_SIDED * mae ? Math.sign(bias) : 0);
@@ -48,13 +49,16 @@ export function ageLimits({ age_low: low, age_high: high, age_group: group }, la
   });
 }
 
-/** How often gender is right, a sentence each. `groups` is group → `n_speakers` and `recall` or `wrong_sure`, as shares. */
-export function genderLimits({ age_low: low }, groups) {
+/**
+ * How often gender is right for people whose age is inside the interval, a sentence each. `groups` is group → `n_speakers`
+ * and `recall` or `wrong_sure`, as shares.
+ */
+export function genderLimits({ age_low: low, age_high: high }, groups) {
   const figure = (group, name) => (groups?.[group]?.n_speakers >= FEW ? groups[group][name] : undefined);
   const [female, male] = [figure("female_adults", "recall"), figure("male_adults", "recall")];
   const wrong = figure("under_13", "wrong_sure");
   return [
-    Number.isFinite(female) && Number.isFinite(male) && say("limit.gender", { female: percent(female), male: percent(male) }),
+    (high === null || high >= ADULTS) && Number.isFinite(female) && Number.isFinite(male) && say("limit.gender", { female: percent(female), male: percent(male) }),
     low !== null && low < CHILDREN && Number.isFinite(wrong) && say("limit.children", { wrong: percent(wrong) }),
   ].filter(Boolean);
 }
