@@ -156,10 +156,8 @@ def test_the_card_is_a_page_with_figures_and_what_it_must_not_be_used_for() -> N
     assert f"<h1>{bundle.load().title}</h1>" in text and bundle.load().name == "voxtrait-base"
     uar = bundle.load().scores["gender"]["uar"]
     said = f"{uar['value']:.3f} ({uar['low']:.3f}–{uar['high']:.3f})"
-    assert f"<td>gender: UAR (mean recall of female and male)</td><td>{said}</td>" in text
-    assert (
-        "Deciding anything about a person: access, employment, credit, insurance, policing, medical questions." in text
-    )
+    assert f"<td>gender: mean recall of women and men (UAR)</td><td>{said}</td>" in text
+    assert "Decisions about a person: access, employment, credit, insurance, policing, medical questions." in text
     (started,) = bundle.load().pretrained
     assert "CAM++" in started["name"] and f"<li>{started['name']}, Apache-2.0: {started['source']}</li>" in text
     assert "style=" not in text and "<style" not in text and "<script>" not in text
