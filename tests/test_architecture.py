@@ -1,4 +1,4 @@
-"""The drawing of CONTRIBUTING.md, enforced: who imports whom, what is heavy, how files are called and how long."""
+"""Enforces the layers of the architecture page: imports, heavy packages, names and lengths of files."""
 
 import ast
 import graphlib
