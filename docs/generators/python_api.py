@@ -46,7 +46,7 @@ SECTIONS = {
     "Folders of clips": (
         "Conversion to WAV, and spectrogram images.",
         """
-        derived.convert.convert derived.pictures.draw derived.pictures.Summary derived.Summary
+        derived.convert.convert derived.pictures.draw derived.axes.with_axes derived.pictures.Summary derived.Summary
         """,
     ),
     "Checks, audit, evaluation and training": (

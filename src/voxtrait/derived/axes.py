@@ -41,7 +41,7 @@ def with_axes(signal: features.Array, sampling_rate: int, front_end: FrontEnd, n
         name: title of the image, such as the file name of the clip.
 
     Returns:
-        A PNG of :func:`size_of` pixels.
+        A PNG of ``size_of`` pixels.
 
     Examples:
         >>> png = with_axes(0.1 * np.ones(16000, np.float32), 16000, FrontEnd(), "clip.mp3")
