@@ -158,11 +158,11 @@ def parted(  # type: ignore[no-untyped-def]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("speech", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--voices", action="store_true")
+    parser.add_argument("speech", type=Path, help="folder of Common Voice releases")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the manifest and the audit")
+    parser.add_argument("--jobs", type=int, default=2, help="number of processes")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    parser.add_argument("--voices", action="store_true", help="measure similarity of voices instead")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     if asked.voices:

@@ -89,11 +89,11 @@ def errors(found: Timeline, turns: list[Turns], seconds: float) -> tuple[float, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("speech", nargs="?", type=Path, default=SPEECH, metavar="SPEECH")
+    parser.add_argument("speech", nargs="?", type=Path, default=SPEECH, metavar="SPEECH", help="folder of corpora")
     parser.add_argument("--count", type=int, default=6, help="Calls for each setting.")
-    parser.add_argument("--minutes", type=float, default=1.5)
-    parser.add_argument("--speakers", choices=["dev", "held-out"], default="dev")
-    parser.add_argument("--seed", type=int, default=9)
+    parser.add_argument("--minutes", type=float, default=1.5, help="length of a call, in minutes")
+    parser.add_argument("--speakers", choices=["dev", "held-out"], default="dev", help="set of speakers")
+    parser.add_argument("--seed", type=int, default=9, help="random seed")
     given = parser.parse_args()
     people, model = people_of(given.speech, given.speakers), voxtrait.load()
     print("| leak | gain of the second channel | delay | noise | missed | false alarm | two speakers found |")

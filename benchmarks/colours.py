@@ -1,7 +1,7 @@
-"""The palette as colour-blind eyes see it: ``python benchmarks/colours.py [build]`` writes ``build/colours.png``.
+"""Simulates colour blindness on the palette: ``python benchmarks/colours.py [build]`` writes ``build/colours.png``.
 
-Swatches, figures of the report and a timeline, on light and on dark paper, for usual eyes and for three deficiencies.
-Below the picture, the smallest distance and contrast of each colour are printed. Needs Playwright and Chromium.
+The image shows swatches, figures of the report and a timeline, on light and dark paper, for normal vision and three
+deficiencies. The smallest distance and contrast of each colour are printed. Needs Playwright and Chromium.
 The simulation is that of G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, "A Physiologically-based Model for
 Simulation of Color Vision Deficiency", IEEE TVCG 15(6), 2009, at severity 1.0, on linear RGB.
 """
@@ -46,42 +46,42 @@ SCHEMES: Final = ("light", "dark")
 
 
 def to_linear(values: Floats) -> Floats:
-    """sRGB in [0, 1] as linear RGB."""
+    """Convert sRGB in [0, 1] to linear RGB."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def linear(colour: str) -> Floats:
-    """A colour such as ``#b26a00`` as linear RGB."""
+    """Convert a colour such as ``#b26a00`` to linear RGB."""
     return to_linear(np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255)
 
 
 def lab(rgb: Floats) -> Floats:
-    """Linear RGB as CIELAB, white at D65."""
+    """Convert linear RGB to CIELAB with white at D65."""
     share = TO_XYZ @ rgb / TO_XYZ.sum(axis=1)
     x, y, z = np.where(share > (6 / 29) ** 3, np.cbrt(share), share / (3 * (6 / 29) ** 2) + 4 / 29)
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 def distance(one: str, other: str, eyes: str) -> float:
-    """The distance of two colours in CIELAB, as these eyes see them."""
+    """Return the CIELAB distance of two colours for one kind of vision."""
     seen = [lab(np.clip(EYES[eyes] @ linear(colour), 0, 1)) for colour in (one, other)]
     return float(np.linalg.norm(seen[0] - seen[1]))
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG's contrast ratio of two colours, 1 to 21."""
+    """Return the WCAG contrast ratio of two colours, 1 to 21."""
     low, high = sorted(float(TO_XYZ[1] @ linear(colour)) for colour in (one, other))
     return (high + 0.05) / (low + 0.05)
 
 
 def seen_by(image: NDArray[np.uint8], eyes: str) -> NDArray[np.uint8]:
-    """A picture ``(height, width, 3)`` as these eyes see it."""
+    """Simulate one kind of vision on an image ``(height, width, 3)``."""
     rgb = np.clip(to_linear(image / 255) @ EYES[eyes].T, 0, 1)
     return np.rint(255 * np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** (1 / 2.4) - 0.055)).astype(np.uint8)
 
 
 def page() -> str:
-    """One page with everything that colour tells apart."""
+    """Return a page with everything that is distinguished by colour."""
 
     def row(value: float, n: int = 40) -> dict[str, Any]:
         return {"value": value, "low": value - 0.04, "high": min(1.0, value + 0.03), "n_clips": n, "n_speakers": n}

@@ -169,8 +169,8 @@ def measure_archive(folder: Path, clips: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--speakers", type=int, default=SPEAKERS)
+    parser.add_argument("--rows", type=int, default=ROWS, help="number of rows")
+    parser.add_argument("--speakers", type=int, default=SPEAKERS, help="number of speakers")
     parser.add_argument("--growth", action="store_true", help="10 thousand, 100 thousand, 1 million, 10 million rows")
     parser.add_argument("--export", action="store_true", help="also export the tables")
     parser.add_argument("--archive", action="store_true", help="measure only the reading of a packed release")

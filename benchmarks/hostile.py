@@ -32,8 +32,8 @@ ROUNDS = 10  # rounds of requests with false headers
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=2000, help="number of uploads")
+    parser.add_argument("--seed", type=int, default=1, help="random seed")
     asked = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,

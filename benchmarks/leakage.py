@@ -1,8 +1,8 @@
-"""How a split by clip inflates results: one classifier, the same clips, split by clip and by speaker.
+"""Measures how a split by clip inflates results: the same classifier and clips, split by clip and by speaker.
 
 ``python benchmarks/leakage.py SPEECH`` prints a table. SPEECH is a folder with Common Voice releases. The last rows are
-the control: ages are dealt out at random, one to each speaker, so there is nothing about age to learn. A result above
-the most frequent decade can then only come from voices that are in both parts.
+the control: each speaker gets the age of a random speaker, so the clips have no information about age. A result above
+the most frequent decade can then only come from speakers in both parts.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def results(x: Floats, y: Strings, speakers: Strings, seeds: int, balanced: bool
 
 
 def dealt(ages: Strings, speakers: Strings) -> Strings:
-    """Deal the speakers' ages out to other speakers, at random."""
+    """Permute the ages among speakers at random."""
     _, first, place = np.unique(speakers, return_index=True, return_inverse=True)
     return np.random.default_rng(1).permutation(ages[first])[place]
 
@@ -79,8 +79,8 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("speech", type=Path, help="folder with Common Voice releases")
-    parser.add_argument("--fewest", type=int, default=4, help="fewest clips of a speaker")
-    parser.add_argument("--most", type=int, default=8, help="most clips of a speaker that are used")
+    parser.add_argument("--fewest", type=int, default=4, help="minimum clips per speaker")
+    parser.add_argument("--most", type=int, default=8, help="maximum clips per speaker")
     parser.add_argument("--seeds", type=int, default=10, help="number of splits of each kind")
     arguments = parser.parse_args()
     began = time.perf_counter()

@@ -28,9 +28,9 @@ COMMANDS = {"predict": ["predict"], "listen": ["listen", "--every", "5"]}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, nargs="+", default=[3, 180])
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["mp3", "m4a"])
-    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS))
+    parser.add_argument("--minutes", type=float, nargs="+", default=[3, 180], help="lengths in minutes")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["mp3", "m4a"], help="kinds of file")
+    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=list(COMMANDS), help="commands to measure")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="voxtrait-lengths-") as folder:
         clips, what = chosen.choose(Path(folder) / "clips", 24)

@@ -77,9 +77,9 @@ class Files(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=3)
-    parser.add_argument("--clip", type=Path)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=3, help="minutes of constant load")
+    parser.add_argument("--clip", type=Path, help="clip to upload instead of a synthetic voice")
+    parser.add_argument("--workers", type=int, default=2, help="number of workers of the server")
     asked = parser.parse_args()
     if shutil.which("wrk") is None:
         print("wrk is not installed. Install it with: apt-get install wrk", file=sys.stderr)

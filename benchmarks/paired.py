@@ -53,8 +53,12 @@ def show(what: str, first: pl.Expr, second: pl.Expr, rows: pl.DataFrame, *, perc
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("report", "other", "manifest"):
-        parser.add_argument(name, type=Path)
+    for name, what in (
+        ("report", "folder of the first report"),
+        ("other", "folder of the second"),
+        ("manifest", "evaluated manifest"),
+    ):
+        parser.add_argument(name, type=Path, help=what)
     given = parser.parse_args()
     speakers = manifest.read(given.manifest).select("clip_id", speaker=pl.coalesce("speaker_id", "clip_id"))
     rows = answers(given.report).join(answers(given.other), on="clip_id", suffix="_other").join(speakers, on="clip_id")

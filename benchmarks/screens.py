@@ -30,10 +30,10 @@ NAMES = ("interview, first minute.wav", "аня.wav", "voice 3.wav", "voice 10.w
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--address")
+    parser.add_argument("out", type=Path, help="folder for the screenshots")
+    parser.add_argument("--address", help="address of a running server")
     parser.add_argument("--only", default="", help="Part of the name of a form, such as phone-dark.")
-    parser.add_argument("--clips", type=Path, nargs="*", default=[])
+    parser.add_argument("--clips", type=Path, nargs="*", default=[], help="clips instead of synthetic voices")
     asked = parser.parse_args()
     served = nullcontext(asked.address.rstrip("/")) if asked.address else serving()
     with tempfile.TemporaryDirectory() as work, served as address:

@@ -80,9 +80,9 @@ class Segmentation(nn.Module):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--bits", type=int, choices=(8, 32), default=32)
+    parser.add_argument("weights", type=Path, help="file of the published weights")
+    parser.add_argument("out", type=Path, help="file of the graph")
+    parser.add_argument("--bits", type=int, choices=(8, 32), default=32, help="bits of the weights")
     args = parser.parse_args()
     state = torch.load(args.weights, map_location="cpu", weights_only=True)["state_dict"]
     network = Segmentation(state).eval()

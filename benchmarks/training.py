@@ -107,9 +107,9 @@ def _write(folder: Path, pictures: list[bytes], clips: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["curves", "memory"])
-    parser.add_argument("--clips", type=int, default=600)
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("what", choices=["curves", "memory"], help="measurement")
+    parser.add_argument("--clips", type=int, default=600, help="number of clips")
+    parser.add_argument("--processes", type=int, default=2, help="number of processes of the second run")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if given.what == "curves":

@@ -54,11 +54,11 @@ def dialogues(people: list[Person], count: int, seed: int) -> Iterator[tuple[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("speech", nargs="?", type=Path, default=SPEECH, metavar="SPEECH")
-    parser.add_argument("--clips", type=int, default=500)
-    parser.add_argument("--dialogues", type=int, default=200)
-    parser.add_argument("--speakers", choices=["dev", "held-out"], default="held-out")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("speech", nargs="?", type=Path, default=SPEECH, metavar="SPEECH", help="folder of corpora")
+    parser.add_argument("--clips", type=int, default=500, help="number of clips")
+    parser.add_argument("--dialogues", type=int, default=200, help="number of dialogues")
+    parser.add_argument("--speakers", choices=["dev", "held-out"], default="held-out", help="set of speakers")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")
     given = parser.parse_args()
     people, model = people_of(given.speech, given.speakers), voxtrait.load()
     found: dict[str, Counter[str | None]] = {}

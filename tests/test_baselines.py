@@ -124,7 +124,7 @@ def test_what_no_threshold_can_be_fitted_to() -> None:
         fit_threshold([100, 200], [True, True])
     with pytest.raises(OptionError, match="Got pitches of only one gender"):
         fit_threshold([100, None], [False, True])
-    with pytest.raises(OptionError, match="got 3 female for 2 clips"):
+    with pytest.raises(OptionError, match=r"Got 3 female for 2 clips\. Expected one per clip\."):
         fit_threshold([100, 200], [True, False, True])
     with pytest.raises(OptionError, match="weight -1"):
         fit_threshold([100, 200], [True, False], [1, -1])

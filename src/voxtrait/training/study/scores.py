@@ -1,6 +1,6 @@
-"""Measure the shipped bundles again: ``make scores SPEECH=DIR``.
+"""Evaluates the shipped bundles again: ``make scores SPEECH=DIR``.
 
-All of them are evaluated on the same test speakers. Their scores go into ``bundle.json``, and the reports of
+All bundles are evaluated on the same test speakers. Their scores go to ``bundle.json``, and the reports of
 ``voxtrait-base`` and ``voxtrait-fast`` become the model cards in ``docs/reference``. No bundle is trained.
 """
 
@@ -19,14 +19,14 @@ from voxtrait.training.run import headline
 from voxtrait.training.study.shipped import speakers_split
 
 SPLIT = "split.parquet"
-KEPT = ("contradicted",)  # scores of the training, which an evaluation does not measure
+KEPT = ("contradicted",)  # scores from training that an evaluation does not compute
 
 
 def measure(bundle: Bundle, table: Path, out: Path, *, jobs: int = 1) -> dict[str, Any]:
     """Evaluate a bundle on the test speakers and write its scores into its ``bundle.json``.
 
     Args:
-        bundle: to measure.
+        bundle: bundle to evaluate.
         table: manifest with splits.
         out: folder for the report.
         jobs: processes.
@@ -47,8 +47,8 @@ def measure(bundle: Bundle, table: Path, out: Path, *, jobs: int = 1) -> dict[st
 
 
 def main() -> None:
-    """Measure the bundles in the package, and replace the model cards in a folder."""
-    parser = argparse.ArgumentParser(description="Measure the shipped bundles again.")
+    """Evaluate the shipped bundles, and replace the model cards in a folder."""
+    parser = argparse.ArgumentParser(description="Evaluate the shipped bundles again on the test speakers.")
     parser.add_argument("speech", type=Path, help="folder of corpora")
     parser.add_argument("out", type=Path, help="folder for the reports")
     parser.add_argument("--cards", type=Path, help="folder of the model cards")

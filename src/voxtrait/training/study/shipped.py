@@ -154,8 +154,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Rebuild a shipped bundle from a folder of corpora.")
     parser.add_argument("speech", type=Path, help="folder of corpora")
     parser.add_argument("out", type=Path, help="working folder")
-    parser.add_argument("--bundle", choices=("base", "fast", "diary"), default="base")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument("--bundle", choices=("base", "fast", "diary"), default="base", help="bundle to rebuild")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="value of the recipe to replace",
+    )
     arguments = parser.parse_args()
     made = build(
         arguments.speech,
