@@ -1,10 +1,10 @@
-"""Labels that a model doubts, ids that are several people, people with several ids, and a page to listen and decide.
+"""Audits a manifest: finds labels and speaker ids that look wrong, and writes a page for review.
 
 ::
 
     manifest ─ embedding ─► predictions, embeddings ─┬─ heads ─ doubt ─► doubts.csv, speakers.csv ─┐
                                                      └─ voices ────────► mixed.csv, same.csv ──────┴─ page ─► index.html
-    index.html ─ a person ─► decisions.csv ─ corpora.decisions ─► the next manifest
+    index.html ─ reviewer ─► decisions.csv ─ corpora.decisions ─► the next manifest
 """
 
 from voxtrait.audit.auditing import TOP, audit

@@ -1,4 +1,4 @@
-"""The audit of a manifest, start to end."""
+"""Runs the audit of a manifest: embeddings, doubts, comparison of voices, tables and page."""
 
 import contextlib
 import dataclasses
@@ -23,8 +23,8 @@ from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.recognize import load
 
 MODEL: Final = "voxtrait-base"  # the thresholds in docs/how-to/audit.md were measured on its embeddings
-TOP: Final = 200  # of each kind on the page
-MOST_PAIRS: Final = 10_000  # pairs of ids that same.csv has room for, if not more are asked for
+TOP: Final = 200  # entries of each kind on the page
+MOST_PAIRS: Final = 10_000  # pairs of ids in same.csv at most, unless ``top`` asks for more
 
 
 def audit(
@@ -38,31 +38,31 @@ def audit(
     jobs: int = 1,
     label: str | None = None,
 ) -> Audit:
-    """Find the labels that a model doubts, ids that are several people and people with several ids, and make the page
-    to listen and decide. No label is changed: that takes a person's decision.
+    """Find labels and speaker ids that look wrong, and write tables and a page for review. Labels stay unchanged.
 
-    Every clip is embedded once, and the results stay in ``out``, so that a killed run goes on, and a second one with
-    decisions embeds nothing again.
+    Each clip is embedded once. The embeddings stay in ``out``: interrupted runs are resumed, and a second run with
+    decisions computes no embedding again.
 
     Args:
-        path: the manifest.
-        out: the folder, made if need be: ``index.html``, ``audit.json``, ``speakers.csv``, ``doubts.csv``,
-            ``mixed.csv``, ``same.csv``, ``clips.parquet``, ``embeddings.npy`` (192 values a row of the manifest,
-            float16), ``pictures/``, ``heard/``.
-        bundle: a folder, the name of a shipped bundle, or ``None`` for ``MODEL``; one without embedding finds
-            doubts by its own estimates, and no voices.
-        decisions: a file of ``voxtrait.corpora.decisions``: they are applied first, and not asked again.
-        top: how many of each kind go to the page.
-        seed: of the folds.
-        jobs: processes.
-        label: of progress lines on standard error; ``None`` for none.
+        path: path of the manifest.
+        out: folder for the results, created if missing: ``index.html``, ``audit.json``, ``speakers.csv``,
+            ``doubts.csv``, ``mixed.csv``, ``same.csv``, ``clips.parquet``, ``embeddings.npy`` (192 values for each row
+            of the manifest, float16), ``pictures/``, ``heard/``.
+        bundle: a folder, the name of a shipped bundle, or ``None`` for ``MODEL``. A bundle without an embedding finds
+            doubts from its own predictions, and compares no voices.
+        decisions: a file of decisions (``voxtrait.corpora.decisions``), which is applied first. Decided entries are
+            not listed again.
+        top: maximum number of entries of each kind on the page.
+        seed: random seed of the speaker folds.
+        jobs: number of worker processes.
+        label: text of the progress lines on standard error; ``None`` for no progress lines.
 
     Raises:
         MissingExtraError: if scikit-learn is not installed.
-        ManifestError: if the table is no manifest.
-        NothingToDoError: if it is empty.
+        ManifestError: if the table is not a manifest.
+        NothingToDoError: if the manifest is empty.
         CorpusError: if the decisions cannot be read.
-        BundleError: if the bundle cannot be trusted.
+        BundleError: if the bundle is damaged or incomplete.
         OptionError: if ``top`` is less than 1.
     """
     if top < 1:
@@ -70,7 +70,7 @@ def audit(
     heads.check_extra()
     whole = manifest.with_absolute_paths(manifest.read(path), Path(path).parent)
     if not whole.height:
-        raise NothingToDoError(f"no clip to audit in {os.fspath(path)}: the table is empty")
+        raise NothingToDoError(f"no clips to audit: {os.fspath(path)} is an empty table")
     made = files.read(decisions) if decisions is not None else None
     recognizer = load(bundle or MODEL)
     folder = Path(out)
@@ -84,7 +84,7 @@ def audit(
     compared = _compare(decided, here, who, max(20 * top, MOST_PAIRS), seed, label)
     tasks = _tasks(asked)
     failed = whole.select("path").with_columns(embedded.table.select("status", "message"))
-    # the folders of this machine exist nowhere else: paths in the output are relative to the manifest
+    # other machines have other folders: paths in the output are relative to the manifest
     shown = manifest.with_relative_paths(decided.table, Path(path).parent)
     found = Audit(
         summary={
@@ -131,17 +131,17 @@ def _undecided(one: doubt.Judged, done: heads.Bools) -> doubt.Judged:
 
 @dataclasses.dataclass(frozen=True)
 class _Compared:
-    """Which voices were compared, and what came of it."""
+    """Results of the comparison of voices."""
 
-    names: pl.Series  # of the ids, by number
-    counts: heads.Whole  # clips of each
+    names: pl.Series  # ids, by number
+    counts: heads.Whole  # clips of each id
     mixed: pl.DataFrame
     same: pl.DataFrame
-    why: str | None  # they were not compared
+    why: str | None  # reason why voices were not compared
 
     @property
     def ids(self) -> int:
-        """Ids with a voice."""
+        """Number of ids with an embedding."""
         return int((self.counts > 0).sum())
 
 
@@ -154,7 +154,7 @@ def _compare(
     person = np.where(known, who.number, -1)
     pooled = voices.pool(embedded, person, ids.height, seed)
     if (pooled.counts > 0).sum() < voices.FEWEST:
-        why = f"fewer than {voices.FEWEST} speaker ids with an embedding: too few to compare voices by"
+        why = f"voices were not compared: fewer than {voices.FEWEST} speaker ids with an embedding"
         return _Compared(ids["name"], pooled.counts, voices.no_mixed(), voices.no_same(), why)
 
     def progress(blocks: Iterator[int], n: int) -> Iterator[int]:
@@ -191,10 +191,13 @@ def _tasks(judged: Mapping[str, doubt.Judged]) -> dict[str, dict[str, Any]]:
 
 def _notes(tasks: Mapping[str, Mapping[str, Any]], compared: _Compared) -> list[str]:
     notes = [
-        f"{task}: {one['judge']} judges, because there are {one['why']}" for task, one in tasks.items() if "why" in one
+        f"{task}: labels were compared with the predictions of {one['judge']}: {one['why']}"
+        for task, one in tasks.items()
+        if "why" in one
     ]
     notes += [
-        f"{task}: {one['not_judged']} speakers are not judged, because {one['judge']} was made with them"
+        f"{task}: {one['not_judged']} speaker{'' if one['not_judged'] == 1 else 's'} not audited, because they were "
+        f"used for the training or model selection of {one['judge']}"
         for task, one in tasks.items()
         if one["not_judged"]
     ]
@@ -207,6 +210,6 @@ def _write(folder: Path, found: Audit, clips: pl.DataFrame) -> None:
     for name in ("doubts", "speakers", "mixed", "same"):
         tables.write_csv(getattr(found, name), folder / f"{name}.csv")
     with contextlib.suppress(FileNotFoundError):
-        (folder / "audit.json").unlink()  # written last: where it exists, the rest is whole
+        (folder / "audit.json").unlink()  # written last: if it exists, the other files are complete
     with atomic_path(folder / "audit.json") as part:
         part.write_text(json.dumps(found.summary, ensure_ascii=False, indent=1) + "\n", "utf-8")

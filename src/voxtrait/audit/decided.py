@@ -1,4 +1,4 @@
-"""Decisions that were made before: what they change for the audit, and what need not be asked again."""
+"""Applies earlier decisions to a manifest under audit, and finds the entries that are already decided."""
 
 import dataclasses
 
@@ -8,20 +8,20 @@ import polars as pl
 from voxtrait.audit.heads import Bools
 from voxtrait.corpora import decisions as files
 
-ABOUT = {"gender": "gender", "age": "age_group"}  # task → what a decision calls its label
+ABOUT = {"gender": "gender", "age": "age_group"}  # task → name of its label in a decision
 
 
 @dataclasses.dataclass(frozen=True)
 class Decided:
-    """A manifest as decided, row for row the one before.
+    """A manifest with decisions applied; it has the same rows as before.
 
     Attributes:
-        table: removed rows are there, without labels and without speaker.
-        kept: ``(clips,)``, which rows are not removed.
-        done: task → ``(clips,)``, whose label somebody has decided on.
-        one: ids found to be one person, or that nobody can tell.
-        apart: pairs of ids, in both orders, that are two people, or that nobody can tell.
-        counts: as :class:`voxtrait.corpora.decisions.Applied` has them.
+        table: the manifest; removed rows have no labels and no speaker.
+        kept: ``(clips,)``, true for rows that are not removed.
+        done: task → ``(clips,)``, true for clips with a decided label.
+        one: ids decided to be one person, or undecidable.
+        apart: pairs of ids, in both orders, decided to be two people, or undecidable.
+        counts: see :class:`voxtrait.corpora.decisions.Applied`.
     """
 
     table: pl.DataFrame
@@ -33,11 +33,11 @@ class Decided:
 
 
 def decide(table: pl.DataFrame, made: pl.DataFrame | None) -> Decided:
-    """Apply decisions to a manifest that is being audited.
+    """Apply decisions to a manifest under audit.
 
     Args:
         table: the manifest.
-        made: as :func:`voxtrait.corpora.decisions.read` gives them; ``None`` for none.
+        made: the result of :func:`voxtrait.corpora.decisions.read`; ``None`` for no decisions.
 
     Examples:
         >>> from voxtrait.manifest import conform
@@ -72,7 +72,7 @@ def decide(table: pl.DataFrame, made: pl.DataFrame | None) -> Decided:
 
 
 def _rows(table: pl.DataFrame, some: pl.DataFrame) -> Bools:
-    """Which rows of a manifest decisions are about."""
+    """Return which rows of a manifest decisions refer to."""
     ids = {scope: some.filter(pl.col("scope") == scope)["id"].unique().implode() for scope in files.SCOPES}
     mask = table.select(
         pl.col("clip_id").is_in(ids["clip"]) | pl.col("speaker_id").is_in(ids["speaker"]).fill_null(False)

@@ -1,8 +1,8 @@
-"""Which labels the others' labels contradict, clip by clip and speaker by speaker.
+"""Ranks the labels of clips and speakers by how strongly the labels of other speakers contradict them.
 
-The two tasks are never mixed into one order. A doubt of gender is a probability: that of the other label. A doubt of
-an age is a rank: the share of the other speakers whose label fits their voice better, because nobody can say an age
-from a voice to within a decade, and the oldest would always be furthest off.
+The two tasks have separate rankings. The doubt of a gender is the probability of the other label. The doubt of an age
+is a rank: the share of other speakers whose label fits their voice better. Age errors often exceed a decade and are
+largest for the oldest speakers, who would otherwise always rank first.
 """
 
 import dataclasses
@@ -18,27 +18,24 @@ from voxtrait.bundle import Bundle, hash_speaker
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS
 
 TASKS: Final = ("gender", "age")
-FEWEST: Final = 20  # labelled speakers (of either gender) below which heads would learn nothing
+FEWEST: Final = 20  # labelled speakers (of each gender) below which no heads are trained
 CHILD: Final = 14.0  # years below which a voice carries no reliable information about gender: see voxtrait.labels
-LINE: Final = {"gender": 0.5, "age": 0.95}  # the doubt from which a clip is counted as doubted
+LINE: Final = {"gender": 0.5, "age": 0.95}  # doubt from which a clip counts as doubted
 
 
 @dataclasses.dataclass(frozen=True)
 class People:
-    """The speakers and their labels: the columns of a manifest that doubt is about, ``(clips,)`` each.
+    """Speakers and labels of a manifest, ``(clips,)`` each. A clip without a speaker id counts as its own speaker."""
 
-    A clip without a speaker id is taken for a person of its own.
-    """
-
-    name: pl.Series  # the speaker id, or the clip's with a mark before it
-    number: Whole  # of the person
+    name: pl.Series  # speaker id, or "\\0" and the clip id
+    number: Whole  # number of the speaker
     female: Floats  # 1, 0, or NaN
-    years: Floats  # as stated, or the middle of the stated group, or NaN
+    years: Floats  # stated years, or the middle of the stated age group, or NaN
     child: Bools  # known to be under 14
 
 
 def people(table: pl.DataFrame) -> People:
-    """Read a manifest's labels.
+    """Read the speakers and labels of a manifest.
 
     Examples:
         >>> from voxtrait.manifest import conform
@@ -62,37 +59,37 @@ def people(table: pl.DataFrame) -> People:
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """What was found of one task."""
+    """Ranked doubts of one task."""
 
-    clips: pl.DataFrame  # row, label, answer, years, doubt, child, n_clips: ranked; row is that of the manifest
-    speakers: pl.DataFrame  # speaker (a number), rows, label, answer, years, doubt, child, n_clips: ranked
-    how: dict[str, Any]  # who judged, and whom not: for audit.json
+    clips: pl.DataFrame  # row (in the manifest), label, answer, years, doubt, child, n_clips
+    speakers: pl.DataFrame  # speaker (a number), rows, label, answer, years, doubt, child, n_clips
+    how: dict[str, Any]  # method and excluded speakers, for audit.json
 
 
-def judge(task: str, who: People, heard: ClipEmbeddings, bundle: Bundle, seed: int = 0) -> Judged:
-    """Find which labels of a task are doubted.
+def judge(task: str, who: People, embedded: ClipEmbeddings, bundle: Bundle, seed: int = 0) -> Judged:
+    """Rank the labels of a task by doubt.
 
     Args:
         task: ``gender`` or ``age``.
-        who: the labels.
-        heard: the predictions and embeddings of the recogniser.
-        bundle: of the recogniser.
-        seed: of the folds.
+        who: speakers and labels.
+        embedded: predictions and embeddings of the recogniser.
+        bundle: bundle of the recogniser.
+        seed: random seed of the folds.
 
     Returns:
-        The labelled clips and speakers, the most doubted first. Gender under 14 comes last: it is shown, and proves
-        nothing.
+        The labelled clips and speakers, the most doubted first. Genders of children under 14 come last, because their
+        voices carry no reliable information about gender.
     """
     truth = who.female if task == "gender" else who.years
     labelled = np.isfinite(truth)
-    n = _labelled_speakers(task, truth, who.number, heard.has)
+    n = _labelled_speakers(task, truth, who.number, embedded.has)
     if min(n.values()) >= FEWEST:
         fold = heads.folds_of(who.name, seed)
         head = heads.female_logits if task == "gender" else heads.years
-        estimates = head(heard, truth, who.number, fold, seed)
+        estimates = head(embedded, truth, who.number, fold, seed)
         how: dict[str, Any] = {"judge": "heads out of fold", "folds": heads.FOLDS, "speakers": n, "not_judged": 0}
     else:
-        estimates = _by_bundle(task, heard)
+        estimates = _by_bundle(task, embedded)
         known = _known(who.name, bundle) & labelled
         estimates[known] = np.nan
         few = ", ".join(f"{count} {name}" for name, count in n.items())
@@ -100,8 +97,8 @@ def judge(task: str, who: People, heard: ClipEmbeddings, bundle: Bundle, seed: i
             "judge": bundle.title,
             "folds": 0,
             "speakers": n,
-            "why": f"too few labelled speakers with an embedding to fit heads to ({few}; {FEWEST} are needed)",
-            "not_judged": int(np.unique(who.number[known]).size),  # speakers whom the bundle was trained on
+            "why": f"too few labelled speakers with an embedding to train heads ({few}; expected {FEWEST} or more)",
+            "not_judged": int(np.unique(who.number[known]).size),  # speakers used for the training of the bundle
         }
     rows = np.flatnonzero(labelled & np.isfinite(estimates))
     rank = _rank_gender if task == "gender" else _rank_age
@@ -119,7 +116,7 @@ def _labelled_speakers(task: str, truth: Floats, number: Whole, has: Bools) -> d
 
 
 def _by_bundle(task: str, embedded: ClipEmbeddings) -> Floats:
-    """The bundle's own estimates: logits of female, or years; NaN where there is none."""
+    """Return the predictions of the bundle: logits of female, or years; NaN without a prediction."""
     if task == "age":
         return embedded.table["age_years"].fill_null(np.nan).to_numpy().copy()
     p = embedded.table["p_female"].fill_null(np.nan).clip(1e-6, 1 - 1e-6).to_numpy()
@@ -127,14 +124,14 @@ def _by_bundle(task: str, embedded: ClipEmbeddings) -> Floats:
 
 
 def _known(names: pl.Series, bundle: Bundle) -> Bools:
-    """Which clips are of speakers that were used for the training or the model selection of the bundle."""
+    """Return which clips are from speakers used for the training or model selection of the bundle."""
     hashes, every = bundle.speakers(), names.unique()
     used = every.filter(pl.Series([hash_speaker(name) in hashes for name in every], dtype=pl.Boolean))
     return names.is_in(used.implode()).to_numpy()
 
 
 def _rank_gender(rows: Whole, logits: Floats, female: Floats, who: People) -> tuple[pl.DataFrame, pl.DataFrame]:
-    margin = np.where(female == 1, logits, -logits)  # logit of the label that is written there
+    margin = np.where(female == 1, logits, -logits)  # logit of the stated label
     clips = _frame(rows, who, pl.Series(np.where(female == 1, *GENDERS)), margin=margin)
     speakers = clips.group_by("speaker", "label", maintain_order=True).agg(
         pl.col("row").alias("rows"), pl.col("margin").mean(), pl.col("child").any(), pl.len().alias("n_clips")
@@ -156,7 +153,7 @@ def _rank_age(rows: Whole, estimates: Floats, years: Floats, who: People) -> tup
     if not len(rows):
         off = years
     else:
-        # the usual distance between label and estimate, which is larger for voices that sound older
+        # the usual distance between label and estimate, which increases with the estimate
         size, weights = np.abs(years - estimates), heads.weights_of(who.number[rows])
         slope, shift = (
             np.polyfit(estimates, size, 1, w=np.sqrt(weights)) if np.ptp(estimates) > 1 else (0.0, size.mean())

@@ -1,5 +1,4 @@
-"""The recogniser's prediction and the speaker embedding of every clip, each computed once, in files that a killed run
-goes on from."""
+"""Computes the prediction and the speaker embedding of every clip once, and stores them so that runs can be resumed."""
 
 import importlib.metadata
 import os
@@ -23,13 +22,13 @@ EMBEDDINGS: Final = "embeddings.npy"
 
 
 class ClipEmbeddings:
-    """Predictions, as a table with one row a clip, and the embeddings beside it.
+    """Predictions and embeddings of clips.
 
     Attributes:
-        table: :data:`FIELDS` of each clip, in the order of the paths.
-        embeddings: ``(clips, d)`` of length 1, float16, mapped from ``embeddings.npy``: two million take a gigabyte
-            of disk, and no memory. Zeros where a clip has none.
-        has: ``(clips,)``, which clips have one.
+        table: :data:`FIELDS`, one row per clip, in the order of the paths.
+        embeddings: ``(clips, d)``, vectors of length 1, float16, mapped from ``embeddings.npy``: two million use a
+            gigabyte of disk and no memory. Clips without an embedding have zeros.
+        has: ``(clips,)``, true for clips with an embedding.
     """
 
     def __init__(self, table: pl.DataFrame, embeddings: Embeddings, has: npt.NDArray[np.bool_]) -> None:
@@ -38,7 +37,7 @@ class ClipEmbeddings:
         self.has = has
 
     def rows(self, which: npt.NDArray[np.int64]) -> Array:
-        """Give some embeddings, ``(n, d)``, float32."""
+        """Return the embeddings of some clips, ``(n, d)``, float32."""
         return np.asarray(self.embeddings[which], dtype=np.float32)
 
 
@@ -50,14 +49,16 @@ def embed_clips(
     jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> ClipEmbeddings:
-    """Predict and embed clips, in Parquet shards ``folder/heard`` and ``folder/embeddings.npy``; a killed run goes on.
+    """Predict and embed clips, into ``folder/heard`` (Parquet shards) and ``folder/embeddings.npy``.
+
+    Interrupted runs are resumed.
 
     Args:
-        recognizer: computes predictions and embeddings; one whose bundle has no embedding gives no embeddings.
-        paths: of the clips.
-        folder: made if need be.
-        jobs: processes, or a :class:`voxtrait.batch.Where`.
-        label: of a progress line on standard error; ``None`` for none.
+        recognizer: computes the predictions, and the embeddings if its bundle has them.
+        paths: paths of the clips.
+        folder: folder for the results, created if missing.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
+        label: text of the progress line on standard error; ``None`` for no progress line.
 
     Raises:
         BundleError: if the graphs do not fit the bundle.
@@ -94,7 +95,7 @@ def embed_clips(
 
 
 def _vectors(shards: Sequence[Path]) -> Iterator[tuple[npt.NDArray[np.int64], list[bytes]]]:
-    """Give the rows of each shard that have an embedding, and those."""
+    """Yield the rows of each shard that have an embedding, and their embeddings."""
     first = 0
     for shard in shards:
         column = pl.read_parquet(shard, columns=["embedding"])["embedding"]
@@ -105,7 +106,7 @@ def _vectors(shards: Sequence[Path]) -> Iterator[tuple[npt.NDArray[np.int64], li
 
 
 class _Embedder:
-    """The job of a worker: one path → a prediction, and an embedding or ``None``."""
+    """Job of a worker: one path → a prediction, and an embedding or ``None``."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         self.recognizer = recognizer

@@ -1,4 +1,4 @@
-"""What an audit found, as it is written and shown."""
+"""Defines the result of an audit: its summary and tables."""
 
 import dataclasses
 from typing import Any
@@ -8,10 +8,10 @@ import polars as pl
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-    """What an audit found."""
+    """Result of an audit."""
 
-    summary: dict[str, Any]  # as in audit.json
-    doubts: pl.DataFrame  # the columns of the CSV files
+    summary: dict[str, Any]  # content of audit.json
+    doubts: pl.DataFrame  # this and the next tables have the columns of the CSV files
     speakers: pl.DataFrame
     mixed: pl.DataFrame
     same: pl.DataFrame

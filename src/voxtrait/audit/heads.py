@@ -1,10 +1,10 @@
-"""Heads on the embeddings, fitted to the labels under audit. No clip is scored by a head fitted to its speaker.
+"""Trains heads on the embeddings, with the labels under audit. No head scores the speakers it was trained on.
 
-A recogniser may have been trained on the very labels in question, and then its own probability proves nothing. So the
-manifest's own labels train small heads in folds of speakers, and what is doubted is what the others' labels
-contradict: confident learning (C. G. Northcutt, L. Jiang, I. L. Chuang, "Confident Learning: Estimating Uncertainty in
-Dataset Labels", J. Artif. Intell. Res. 70, 2021). The embedding below them was trained to distinguish speakers, on none
-of these labels. Throwing out the doubted labels and fitting again found no more on Common Voice, so it is not done.
+A recogniser may have been trained on the labels under audit, so its own probabilities cannot check them. Small heads
+are therefore trained on the manifest's labels, in folds of speakers; a label is doubted if the labels of other
+speakers contradict it (confident learning: C. G. Northcutt, L. Jiang, I. L. Chuang, "Confident Learning: Estimating
+Uncertainty in Dataset Labels", J. Artif. Intell. Res. 70, 2021). The embedding was trained to distinguish speakers,
+without these labels. Training again without the doubted labels found no more on Common Voice, so there is one round.
 """
 
 import hashlib
@@ -23,19 +23,19 @@ Whole = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 FOLDS: Final = 5
-SPEAKER_POWER: Final = -0.7  # a speaker's clips weigh count^-0.7 each: more clips inform more, but not in proportion
-CLIPS: Final = 20  # a speaker's at most, to fit to
-MOST: Final = 60_000  # clips to fit to: more make the heads no better, and 2 million would not fit in memory
-STRENGTH: Final = 3.0  # of the logistic regression (C), for embeddings of length 1: the least error on Common Voice
-RIDGE: Final = 3.0  # of the regression on years: likewise
+SPEAKER_POWER: Final = -0.7  # weight of a clip: (clips of its speaker)^-0.7, because clips of one speaker are similar
+CLIPS: Final = 20  # clips of a speaker in the training set at most
+MOST: Final = 60_000  # clips in the training set at most: more do not help, and 2 million would not fit in memory
+STRENGTH: Final = 3.0  # C of the logistic regression, for embeddings of length 1: lowest error on Common Voice
+RIDGE: Final = 3.0  # alpha of the ridge regression on years: likewise
 _CHUNK: Final = 65_536  # clips scored at a time
 
 
 def check_extra() -> None:
-    """Refuse to begin without scikit-learn, before hours are spent on embedding.
+    """Check for scikit-learn before hours are spent on embeddings.
 
     Raises:
-        MissingExtraError: if it is not installed.
+        MissingExtraError: if scikit-learn is not installed.
     """
     try:
         import sklearn  # noqa: F401
@@ -44,7 +44,7 @@ def check_extra() -> None:
 
 
 def folds_of(speakers: pl.Series, seed: int = 0) -> Whole:
-    """Give the fold that each speaker is in, by a hash of the id: ``(speakers,)``, 0 to 4, the same in every manifest.
+    """Return the fold of each speaker from a hash of the id: ``(speakers,)``, 0 to 4, the same in every manifest.
 
     Examples:
         >>> folds_of(pl.Series(["ann", "eve", "ann"])).tolist()
@@ -56,18 +56,18 @@ def folds_of(speakers: pl.Series, seed: int = 0) -> Whole:
     return speakers.replace_strict(names, fold, return_dtype=pl.Int64).to_numpy()
 
 
-def female_logits(heard: ClipEmbeddings, female: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
-    """Score every clip by a logistic regression that was not fitted to its speaker.
+def female_logits(embedded: ClipEmbeddings, female: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
+    """Score every clip with a logistic regression that was not trained on its speaker.
 
     Args:
-        heard: the embeddings.
+        embedded: the embeddings.
         female: ``(clips,)``, 1 or 0, NaN for a clip without a label.
-        speaker: ``(clips,)``, a number a person.
-        fold: ``(clips,)``, the same for all clips of a person.
-        seed: of the draw where there are more clips than are needed.
+        speaker: ``(clips,)``, number of the speaker.
+        fold: ``(clips,)``, fold of the speaker.
+        seed: random seed of the draw from more clips than needed.
 
     Returns:
-        ``(clips,)``, the logit of female, scaled to be as sure as it is right; NaN for a clip without an embedding.
+        ``(clips,)``, calibrated logit of female; NaN for a clip without an embedding.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -78,23 +78,23 @@ def female_logits(heard: ClipEmbeddings, female: Floats, speaker: Whole, fold: W
         head = LogisticRegression(C=STRENGTH, max_iter=1000).fit(x, y, balanced * len(y) / balanced.sum())
         return np.asarray(head.coef_[0], dtype=np.float64), float(head.intercept_[0])
 
-    found = _out_of_fold(heard, female, speaker, fold, seed, fit)
+    found = _out_of_fold(embedded, female, speaker, fold, seed, fit)
     known = np.isfinite(found) & np.isfinite(female)
     return found * _sharpness(np.where(female == 1, found, -found)[known], weights_of(speaker[known]))
 
 
-def years(heard: ClipEmbeddings, truth: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
-    """Estimate the years of every clip by a ridge regression that was not fitted to its speaker.
+def years(embedded: ClipEmbeddings, truth: Floats, speaker: Whole, fold: Whole, seed: int = 0) -> Floats:
+    """Estimate the years of every clip with a ridge regression that was not trained on its speaker.
 
     Args:
-        heard: the embeddings.
+        embedded: the embeddings.
         truth: ``(clips,)``, years, NaN for a clip without an age.
-        speaker: ``(clips,)``, a number a person.
-        fold: ``(clips,)``, the same for all clips of a person.
-        seed: of the draw where there are more clips than are needed.
+        speaker: ``(clips,)``, number of the speaker.
+        fold: ``(clips,)``, fold of the speaker.
+        seed: random seed of the draw from more clips than needed.
 
     Returns:
-        ``(clips,)``, the years to expect, NaN for a clip without an embedding.
+        ``(clips,)``, expected years; NaN for a clip without an embedding.
     """
     from sklearn.linear_model import Ridge
 
@@ -102,14 +102,14 @@ def years(heard: ClipEmbeddings, truth: Floats, speaker: Whole, fold: Whole, see
         head = Ridge(alpha=RIDGE).fit(x, y, weights / weights.mean())
         return np.asarray(head.coef_, dtype=np.float64), float(head.intercept_)
 
-    found = _out_of_fold(heard, truth, speaker, fold, seed, fit)
+    found = _out_of_fold(embedded, truth, speaker, fold, seed, fit)
     known = np.isfinite(found) & np.isfinite(truth)
     slope, shift = np.polyfit(found[known], truth[known], 1, w=np.sqrt(weights_of(speaker[known])))
     return np.asarray(slope * found + shift)
 
 
 def weights_of(speaker: Whole) -> Floats:
-    """Give each clip the weight that its speaker's number of clips leaves it, ``(clips,)``.
+    """Return the weight of each clip, which falls with the number of clips of its speaker: ``(clips,)``.
 
     Examples:
         >>> weights_of(np.array([0, 1, 1])).round(3).tolist()
@@ -120,12 +120,12 @@ def weights_of(speaker: Whole) -> Floats:
 
 
 def chosen(rows: Whole, speaker: Whole, seed: int) -> Whole:
-    """Draw what to fit to: up to 20 clips a speaker, and first one of everybody, then a second, up to 60,000.
+    """Draw the training set: up to 20 clips per speaker and 60,000 in all, first one clip of every speaker.
 
     Args:
-        rows: clips to choose among.
-        speaker: ``(clips,)`` of all clips.
-        seed: of the draw.
+        rows: clips to draw from.
+        speaker: ``(clips,)``, speakers of all clips.
+        seed: random seed of the draw.
 
     Examples:
         >>> chosen(np.arange(25), np.zeros(25, np.int64), seed=0).size
@@ -141,7 +141,7 @@ def chosen(rows: Whole, speaker: Whole, seed: int) -> Whole:
 
 
 def chunks(n: int) -> Iterator[Whole]:
-    """Cut ``n`` rows into pieces that fit in memory."""
+    """Yield ``n`` rows in chunks that fit in memory."""
     for at in range(0, n, _CHUNK):
         yield np.arange(at, min(at + _CHUNK, n))
 
@@ -170,8 +170,8 @@ def _out_of_fold(
 
 
 def _sharpness(margins: Floats, weights: Floats) -> float:
-    """What to multiply logits with so that they are as sure as they are right: the least cross-entropy of the labels,
-    which the heads have not seen (C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017)."""
+    """Return the factor that calibrates logits: it minimises the cross-entropy of the held-out labels (C. Guo et al.,
+    "On Calibration of Modern Neural Networks", ICML 2017)."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_scale: float) -> float:

@@ -1,4 +1,4 @@
-"""What an audit writes as tables: CSV to read and Parquet to work on."""
+"""Builds the tables of an audit: CSV files for reading, Parquet for further processing."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ SAME_COLUMNS: Final = (
 
 
 def doubted(table: pl.DataFrame, judged: Mapping[str, Judged], top: int) -> pl.DataFrame:
-    """Give ``doubts.csv``: of each task the clips whose doubt is above the line, and at least ``top``."""
+    """Return ``doubts.csv``: for each task the clips above the threshold of doubt, and at least ``top``."""
     found = []
     for task, one in judged.items():
         ranked = _ranked(one.clips, task)
@@ -34,7 +34,7 @@ def doubted(table: pl.DataFrame, judged: Mapping[str, Judged], top: int) -> pl.D
 
 
 def speakers(table: pl.DataFrame, judged: Mapping[str, Judged]) -> pl.DataFrame:
-    """Give ``speakers.csv``: every judged speaker of each task; ``clip_id`` names one that has no speaker id."""
+    """Return ``speakers.csv``: all ranked speakers of each task. Speakers without an id have a ``clip_id``."""
     found = []
     for task, one in judged.items():
         ranked = _ranked(one.speakers, task).with_columns(row=pl.col("rows").list.first())
@@ -44,9 +44,9 @@ def speakers(table: pl.DataFrame, judged: Mapping[str, Judged]) -> pl.DataFrame:
     return pl.concat(found).select(SPEAKER_COLUMNS)
 
 
-def all_clips(table: pl.DataFrame, heard: ClipEmbeddings, judged: Mapping[str, Judged]) -> pl.DataFrame:
-    """Give ``clips.parquet``: every row of the manifest, the recogniser's prediction and what is doubted."""
-    predictions = heard.table.rename({"p_female": "bundle_p_female", "age_years": "bundle_years"})
+def all_clips(table: pl.DataFrame, embedded: ClipEmbeddings, judged: Mapping[str, Judged]) -> pl.DataFrame:
+    """Return ``clips.parquet``: every row of the manifest, with the prediction and the doubts."""
+    predictions = embedded.table.rename({"p_female": "bundle_p_female", "age_years": "bundle_years"})
     labels = table.select("clip_id", "speaker_id", "path", "gender", "age_group", "age_years")
     whole = pl.concat([labels, predictions], how="horizontal").with_row_index("row")
     whole = whole.with_columns(pl.col("row").cast(pl.Int64))
@@ -58,7 +58,7 @@ def all_clips(table: pl.DataFrame, heard: ClipEmbeddings, judged: Mapping[str, J
 
 
 def mixed(found: pl.DataFrame, table: pl.DataFrame, names: pl.Series) -> pl.DataFrame:
-    """Give ``mixed.csv``; ``others`` is a JSON list of clip ids, those of the smaller group."""
+    """Return ``mixed.csv``. ``others`` is a JSON list of the clip ids of the smaller group."""
     genders = _genders(table)
     clip_ids = table["clip_id"]
     return found.with_row_index("rank", offset=1).select(
@@ -76,8 +76,8 @@ def mixed(found: pl.DataFrame, table: pl.DataFrame, names: pl.Series) -> pl.Data
 
 
 def same(found: pl.DataFrame, table: pl.DataFrame, names: pl.Series, counts: np.ndarray[Any, Any]) -> pl.DataFrame:
-    """Give ``same.csv``; ``together`` states whether both ids have clips in one corpus and locale, where strangers
-    sound more alike."""
+    """Return ``same.csv``. ``together`` is true if both ids have clips in one corpus and locale, where different
+    speakers sound more similar."""
     genders = _genders(table)
     a, b = names.gather(found["speaker"]), names.gather(found["other"])
     asked = pl.concat([a, b]).unique()
@@ -101,7 +101,7 @@ def same(found: pl.DataFrame, table: pl.DataFrame, names: pl.Series, counts: np.
 
 
 def write_csv(table: pl.DataFrame, file: Path) -> None:
-    """Write a table, figures to four digits; the file appears only when it is whole.
+    """Write a table with numbers rounded to four digits; the file appears only when it is complete.
 
     Examples:
         >>> import tempfile
@@ -123,6 +123,6 @@ def _named(rows: pl.Series, *columns: str) -> Iterable[pl.Expr]:
 
 
 def _genders(table: pl.DataFrame) -> dict[str, str]:
-    """The gender written most often of each speaker."""
+    """Return the most frequent gender label of each speaker."""
     known = table.select("speaker_id", "gender").drop_nulls()
     return dict(known.group_by("speaker_id").agg(pl.col("gender").mode().sort().first()).iter_rows())

@@ -1,11 +1,11 @@
-"""Ids that are several people, and people with several ids, by the likeness of speaker embeddings.
+"""Finds ids with several speakers and speakers with several ids, by the likeness of speaker embeddings.
 
-Two embeddings are compared by their cosine, and the cosine is normalised by the cohort of each: how far it is above
-those of the nearest 2.5 % of other ids in a cohort drawn from the same manifest, in standard deviations, the mean of
-both sides (adaptive symmetric score normalisation: P. Matějka et al., "Analysis of score normalization in multilingual
-speaker recognition", Interspeech 2017). The cosine alone calls all children of one school and all callers on one line
-alike. Where to cut is measured in docs/how-to/audit.md; another encoder has other cosines, so the 0.354 at which Y.
-Zhang et al. (Interspeech 2025) cut VoxCeleb and Common Voice means nothing here.
+Two embeddings are compared by their cosine, normalised by the cohort of each side (adaptive symmetric score
+normalisation: P. Matějka et al., "Analysis of score normalization in multilingual speaker recognition", Interspeech
+2017). The likeness is the number of standard deviations between the cosine and the mean cosine to the nearest 2.5 % of
+a cohort of other ids of the same manifest, averaged over both sides. The cosine alone rates all children of one school,
+and all callers on one line, as similar. docs/how-to/audit.md has the measured thresholds. Another encoder has other
+cosines: the threshold 0.354 of Y. Zhang et al. (Interspeech 2025) for VoxCeleb and Common Voice does not apply here.
 """
 
 import dataclasses
@@ -21,27 +21,27 @@ from voxtrait.audit.heads import Bools, Floats, Whole, chunks
 
 Reals = npt.NDArray[np.float32]
 
-COHORT: Final = 2000  # ids that every other is compared with
-NEAREST: Final = (0.025, 10)  # share of them that sets the measure, and how many at least: 50 of 2,000
-SKIPPED: Final = 2  # nearest ones left out: they may be the same person under another id
+COHORT: Final = 2000  # ids in the cohort
+NEAREST: Final = (0.025, 10)  # share of the cohort that normalises, and minimum number: 50 of 2,000
+SKIPPED: Final = 2  # nearest ids left out: they may be the same speaker under another id
 FEWEST: Final = 100  # ids below which the cohort is too small to normalise by
-SAME: Final = 5.0  # likeness from which two ids are listed as perhaps one person
+SAME: Final = 5.0  # likeness from which two ids are listed as possibly one speaker
 SAME_DESPITE: Final = 6.0  # … where their gender labels differ
-APART: Final = {2: -5.0, 3: -5.0, 4: -2.0}  # clips of an id → likeness of its two halves below which it is listed
-NEAR: Final = 0.4  # cosine below which a pair is skipped: 99 % of one person's pairs are above, 98 % of all below
-SAMPLE: Final = 60  # clips of an id that are compared with each other
+APART: Final = {2: -5.0, 3: -5.0, 4: -2.0}  # clips of an id → likeness of its two groups below which it is listed
+NEAR: Final = 0.4  # cosine below which a pair is skipped: 99 % of same-speaker pairs are above, 98 % of all below
+SAMPLE: Final = 60  # clips of an id that are compared with each other at most
 _BLOCK: Final = 2048  # ids compared at a time
-_TOGETHER: Final = 512  # ids whose halves are measured in one go
+_TOGETHER: Final = 512  # ids whose groups are compared at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Voices:
-    """The pooled voice of every id.
+    """Mean embeddings of ids.
 
     Attributes:
-        vectors: ``(ids, d)``, the mean of its clips, of length 1.
-        counts: ``(ids,)``, clips with an embedding; ids with none have no voice.
-        cohort: which ids likeness is normalised by.
+        vectors: ``(ids, d)``, mean of the clips, of length 1.
+        counts: ``(ids,)``, clips with an embedding.
+        cohort: ids that normalise the likeness.
     """
 
     vectors: Reals
@@ -49,15 +49,15 @@ class Voices:
     cohort: Whole
 
     def standing(self, vectors: Reals, owners: Whole, batch: int = 1024) -> tuple[Floats, Floats]:
-        """Measure the cosines of some vectors to their nearest cohort.
+        """Compute mean and standard deviation of the cosines to the nearest ids of the cohort.
 
         Args:
             vectors: ``(n, d)`` of length 1.
-            owners: ``(n,)``, the id of each, which is not part of its own cohort.
-            batch: how many at a time.
+            owners: ``(n,)``, id of each vector, which is excluded from its own cohort.
+            batch: vectors at a time.
 
         Returns:
-            Mean and standard deviation of the cosines to the nearest others, ``(n,)`` each.
+            Mean and standard deviation, ``(n,)`` each.
         """
         others = self.vectors[self.cohort]
         few = max(round(NEAREST[0] * len(others)), NEAREST[1])
@@ -71,14 +71,14 @@ class Voices:
         return mean, spread
 
 
-def pool(heard: ClipEmbeddings, person: Whole, ids: int, seed: int = 0) -> Voices:
-    """Pool the clips of each id.
+def pool(embedded: ClipEmbeddings, person: Whole, ids: int, seed: int = 0) -> Voices:
+    """Compute the mean embedding of each id.
 
     Args:
-        heard: the embeddings.
-        person: ``(clips,)``, the id of each clip as a number, -1 where it has none.
-        ids: how many there are.
-        seed: of the cohort.
+        embedded: the embeddings.
+        person: ``(clips,)``, number of the id of each clip, -1 without an id.
+        ids: number of ids.
+        seed: random seed of the cohort.
 
     Examples:
         >>> clips = np.eye(3, 256, dtype=np.float16)
@@ -88,35 +88,35 @@ def pool(heard: ClipEmbeddings, person: Whole, ids: int, seed: int = 0) -> Voice
     """
     from scipy.sparse import csr_array
 
-    total, counts = np.zeros((ids, heard.embeddings.shape[1]), np.float32), np.zeros(ids, np.int64)
+    total, counts = np.zeros((ids, embedded.embeddings.shape[1]), np.float32), np.zeros(ids, np.int64)
     for some in chunks(len(person)):
-        rows = some[heard.has[some] & (person[some] >= 0)]
+        rows = some[embedded.has[some] & (person[some] >= 0)]
         where, at = np.unique(person[rows], return_inverse=True)
         sums = csr_array((np.ones(len(rows), np.float32), (at, np.arange(len(rows)))), (len(where), len(rows)))
-        total[where] += sums @ heard.rows(rows)
+        total[where] += sums @ embedded.rows(rows)
         counts += np.bincount(person[rows], minlength=ids)
     voiced = np.flatnonzero(counts)
     cohort = np.random.default_rng(seed).permutation(voiced)[:COHORT]
     return Voices(_unit(total), counts, np.sort(cohort))
 
 
-def mixed(heard: ClipEmbeddings, person: Whole, voices: Voices, seed: int = 0) -> pl.DataFrame:
-    """Find ids whose clips fall into two groups no more alike than strangers.
+def mixed(embedded: ClipEmbeddings, person: Whole, voices: Voices, seed: int = 0) -> pl.DataFrame:
+    """Find ids whose clips form two groups that are no more similar than different speakers.
 
-    The two groups are those of average linkage over the cosine; of an id with many clips also the clip least like the
-    rest is tried on its own.
+    The groups come from average linkage over the cosine. For an id with many clips, the clip least similar to the
+    others is also tried as a group.
 
     Args:
-        heard: the embeddings.
-        person: as for :func:`pool`.
-        voices: as :func:`pool` gives them.
-        seed: of the clips that represent an id with very many.
+        embedded: the embeddings.
+        person: see :func:`pool`.
+        voices: the result of :func:`pool`.
+        seed: random seed of the sample of an id with very many clips.
 
     Returns:
-        ``speaker likeness cosine n_clips others``, least likely one person first; ``others`` are the rows of the
-        smaller group.
+        ``speaker likeness cosine n_clips others``, lowest likeness first; ``others`` are the rows of the smaller
+        group.
     """
-    rows = np.flatnonzero(heard.has & (person >= 0))
+    rows = np.flatnonzero(embedded.has & (person >= 0))
     rows = rows[np.argsort(person[rows], kind="stable")]
     owners, first, counts = np.unique(person[rows], return_index=True, return_counts=True)
     several = np.flatnonzero(counts > 1)
@@ -127,7 +127,7 @@ def mixed(heard: ClipEmbeddings, person: Whole, voices: Voices, seed: int = 0) -
         sides: list[Reals] = []
         for k in several[at : at + _TOGETHER]:
             clips = rows[first[k] : first[k] + counts[k]]
-            x = heard.rows(clips)
+            x = embedded.rows(clips)
             for lesser in _partings(x, rng):
                 a, b = (_unit(x[side].mean(axis=0)[None])[0] for side in (~lesser, lesser))
                 halves.append((int(owners[k]), int(counts[k]), float(a @ b), clips[lesser]))
@@ -151,19 +151,19 @@ def same(
     *,
     progress: Callable[[Iterator[int], int], Iterator[int]] = lambda blocks, n: blocks,
 ) -> pl.DataFrame:
-    """Find pairs of ids that sound like one person.
+    """Find pairs of ids that sound like one speaker.
 
-    Every id is compared with every other, a block at a time: time grows with the square of their number (a hundred
-    thousand take minutes), memory does not.
+    All pairs are compared, in blocks. Time grows with the square of the number of ids (100,000 ids take minutes);
+    memory does not.
 
     Args:
-        voices: as :func:`pool` gives them.
-        female: ``(ids,)``, 1, 0, or NaN: where the labels differ, more is asked for.
-        most: pairs to keep.
+        voices: the result of :func:`pool`.
+        female: ``(ids,)``, 1, 0, or NaN. The threshold is higher for ids with different labels.
+        most: maximum number of pairs.
         progress: wraps the numbers of the blocks.
 
     Returns:
-        ``speaker other likeness cosine``, the likeliest first.
+        ``speaker other likeness cosine``, highest likeness first.
     """
     here = np.flatnonzero(voices.counts)
     x = voices.vectors[here]
@@ -189,18 +189,18 @@ def same(
 
 
 def no_mixed() -> pl.DataFrame:
-    """Give what :func:`mixed` gives where nothing is found."""
+    """Return the empty result of :func:`mixed`."""
     figures = {"likeness": pl.Float64, "cosine": pl.Float64, "n_clips": pl.Int64}
     return pl.DataFrame(schema={"speaker": pl.Int64, **figures, "others": pl.List(pl.Int64)})
 
 
 def no_same() -> pl.DataFrame:
-    """Give what :func:`same` gives where nothing is found."""
+    """Return the empty result of :func:`same`."""
     return pl.DataFrame(schema={"speaker": pl.Int64, "other": pl.Int64, "likeness": pl.Float64, "cosine": pl.Float64})
 
 
 def _partings(x: Reals, rng: np.random.Generator) -> Iterator[Bools]:
-    """Give the ways to part the clips of an id, ``(n, d)``, as the smaller group, ``(n,)`` each."""
+    """Yield partitions of the clips of an id, ``(n, d)``, as masks of the smaller group, ``(n,)``."""
     from scipy.cluster.hierarchy import fcluster, linkage
     from scipy.spatial.distance import squareform
 
