@@ -45,7 +45,7 @@ def _variables(scheme: str) -> dict[str, str]:
     }
 
 
-_ALIASES = {"voxtrait.recognize.inputs.Input": Input, "numpy.typing.ArrayLike": npt.ArrayLike}
+_ALIASES = {"Input": Input, "ArrayLike": npt.ArrayLike}
 
 project = "voxtrait"
 author = "the voxtrait developers"
@@ -59,7 +59,7 @@ nitpicky = True
 # Names in signatures that the site has no page for: other packages, and types of ours that callers do not name.
 nitpick_ignore_regex = [
     (r"py:class", r"voxtrait\.recognize\.(inputs|inference)\..*|voxtrait\.(audio\.channels|timelines\.clusters)\..*"),
-    (r"py:class", r"voxtrait\.derived\.folders\.Outcome|Recipe|EncoderRecipe|Outcome|FastAPI"),
+    (r"py:class", r"voxtrait\.derived\.folders\.Outcome|Recipe|EncoderRecipe|Outcome|FastAPI|Input|ArrayLike"),
     (r"py:.*", r"(numpy|np|polars|pl|pandas|matplotlib|collections|typing|pathlib|os|io|onnxruntime|click)(\..*)?"),
 ]
 

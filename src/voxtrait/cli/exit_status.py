@@ -27,7 +27,7 @@ OF_COMMANDS: Final[dict[str, tuple[str | None, str]]] = {
     "corpus split": (None, "Clips have no speaker id, and --allow-leak is not given."),
     "corpus stats": ("A source of the corpus could not be read.", "MANIFEST is not a manifest or a corpus."),
     "corpus export": ("An audio file is missing or could not be read.", "OUT exists and contains something else."),
-    "corpus audit": ("A clip could not be read.", "No clip has a label to check."),
+    "corpus audit": ("A clip could not be read.", "The manifest is empty."),
     "corpus leakage": (
         "Speakers, clips, file contents or near-duplicates are shared.",
         "MANIFEST is not a manifest or a corpus.",
