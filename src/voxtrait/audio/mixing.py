@@ -80,5 +80,18 @@ class Mixer:
 
 
 def to_mono(signal: Signal) -> Signal:
-    """Average the channels of a whole signal: ``(channels, samples)`` → ``(samples,)``."""
+    """Average the channels of a whole signal.
+
+    An inverted channel is corrected, and a channel of only steady noise is left out if another one has a voice.
+
+    Args:
+        signal: ``(samples,)`` or ``(channels, samples)``, float32.
+
+    Returns:
+        ``(samples,)``, float32; a mono signal is returned unchanged.
+
+    Examples:
+        >>> to_mono(np.array([[0.5, 1.0], [0.1, 0.2]], np.float32)).round(2)
+        array([0.3, 0.6], dtype=float32)
+    """
     return Mixer().mix(signal)

@@ -56,8 +56,11 @@ class Raw(NamedTuple):
         Raw(encoding='s16le', rate=48000, channels=2)
     """
 
-    encoding: str = "s16le"  # a key of RAW
-    rate: int = 16_000  # Hz
+    #: Encoding of a sample, with the names of ffmpeg, such as ``s16le`` and ``f32le``.
+    encoding: str = "s16le"
+    #: Sampling rate in Hz.
+    rate: int = 16_000
+    #: Number of channels, whose samples are interleaved.
     channels: int = 1
 
 

@@ -68,5 +68,10 @@ def require_engine(engine: str) -> None:
 
 
 def default_jobs() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores that this process may use.
+
+    Examples:
+        >>> default_jobs() >= 1
+        True
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,7 +19,12 @@ SHIPPED: Final = Path(__file__).parent / "recipes"
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Settings of a CNN on spectrogram images, each with its unit; the TOML keys are the field names."""
+    """Settings of a CNN on spectrogram images, each with its unit; the TOML keys are the field names.
+
+    Examples:
+        >>> Recipe("mine", "gender").front_end.input_shape
+        (1, 96, 144)
+    """
 
     name: str  #: name of the recipe and of its bundle
     task: str  #: gender, or age (the joint classes such as female_fifties)
@@ -78,7 +83,12 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class EncoderRecipe:
-    """Settings of heads on a frozen speaker encoder, for gender and age together."""
+    """Settings of heads on a frozen speaker encoder, for gender and age together; the TOML keys are the field names.
+
+    Examples:
+        >>> EncoderRecipe("mine", encoder="fast").front_end.input_shape
+        (75, 80)
+    """
 
     name: str  #: name of the recipe and of its bundle
     kind: str = "encoder"  #: selects which of the two sets of keys is valid
