@@ -268,7 +268,7 @@ def main() -> None:
     arguments = parser.parse_args()
     table = manifest.with_absolute_paths(manifest.read(arguments.manifest), arguments.manifest.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))["path"].to_list()[::EVERY]
-    given = lessons(known, arguments.out / "answers", jobs=batch.default_jobs(), label="answers")
+    given = lessons(known, arguments.out / "answers", jobs=batch.default_jobs(), label="teacher")
     trained = teach(given, arguments.out, arguments.epochs, label="quick speech detector")
     real = quick.powers(np.resize(audio.load(known[0])[0], 100 * network.FRAME), 1.0)
     with atomic_path(arguments.out / quick.GRAPH) as part:

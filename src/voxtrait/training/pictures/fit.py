@@ -157,7 +157,7 @@ def _found(recipe: Recipe, data: Path, jobs: int, label: str | None) -> Data | N
                 "or --set width, height and fit."
             )
         table = folders.read_folder(data, recipe.task)
-        whole, left_out = folders.without_broken(table, drawn_as, jobs=jobs, label=label and "pictures")
+        whole, left_out = folders.without_broken(table, drawn_as, jobs=jobs, label=label and "images")
         if left_out and label:
             print(folders.in_words(left_out, table.height), file=sys.stderr)
         folders.check_splits(whole, data, recipe.task)
@@ -169,7 +169,7 @@ def _found(recipe: Recipe, data: Path, jobs: int, label: str | None) -> Data | N
 def _drawn(recipe: Recipe, data: Path, folder: Path, jobs: int, label: str | None) -> Data:
     """Draw the images of a manifest."""
     drawn_as = dataclasses.replace(recipe.front_end, shrink=1)
-    drawn = draw_pictures(data, folder / "pictures", front_end=drawn_as, jobs=jobs, label=label and "pictures")
+    drawn = draw_pictures(data, folder / "pictures", front_end=drawn_as, jobs=jobs, label=label and "images")
     if drawn.failed and label:
         clips = "1 clip" if drawn.failed == 1 else f"{drawn.failed:,} clips"
         print(f"{clips} could not be drawn: see {folder / 'pictures' / 'failures.csv'}", file=sys.stderr)

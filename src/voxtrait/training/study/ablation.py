@@ -132,7 +132,7 @@ def main() -> None:
     table = sample(arguments.manifest).head(arguments.limit) if arguments.limit else sample(arguments.manifest)
     job = Summaries(campplus.pretrained())
     jobs: Any = batch.default_jobs()
-    made = list(batch.run(job, table["path"].to_list(), jobs=jobs, on_crash=lambda path, why: None, label="ways"))
+    made = list(batch.run(job, table["path"].to_list(), jobs=jobs, on_crash=lambda path, why: None, label="inputs"))
     rows = np.array([one is not None for one in made])
     found = np.stack([one for one in made if one is not None]).astype(np.float64)
     years = table["years"].to_numpy()[rows]

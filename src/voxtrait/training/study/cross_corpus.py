@@ -152,7 +152,7 @@ def left_out(
         # a speaker of this set may have clips in another set
         rest = ~masks[name] & ~np.isin(clips.speaker, clips.speaker[masks[name]])
         some = clips.take(rest)
-        network, _ = learn(settings, some, folder / name.replace(" ", "-"), label=label and f"no {name}")
+        network, _ = learn(settings, some, folder / name.replace(" ", "-"), label=label and f"without {name}")
         outputs = Answers(*_mean(network, clips), calibrated(network, some))
         rows.append(_row(f"{name}, left out", clips, masks[name], rest, outputs, pitches))
     return rows
@@ -163,7 +163,7 @@ def weigh(
 ) -> list[dict[str, Any]]:
     """Measure each ablation (``TRIALS``) on held-out speakers; arguments and rows as for :func:`compare`."""
     rows, everything = [], np.ones(len(clips.speaker), dtype=bool)
-    _, contradicted = learn(settings, clips, folder / "labels", label=label and "labels")
+    _, contradicted = learn(settings, clips, folder / "labels", label=label and "search for wrong labels")
     for name, changes in TRIALS.items():
         tried = dataclasses.replace(settings, **changes)
         cut = dataclasses.replace(clips, summaries=clips.summaries[: tried.views])
@@ -370,7 +370,7 @@ def main() -> None:
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = table.filter(pl.col("split").is_in(["train", "validation"]))
     graph = place / "encoder.onnx"
-    clips = clips_of(summarise(known, graph, settings, place / "summaries", jobs=jobs, label="views"), settings)
+    clips = clips_of(summarise(known, graph, settings, place / "summaries", jobs=jobs, label="encoder"), settings)
     shards = batch.run_sharded(
         Pitch(), clips.table["path"].to_list(), arguments.run / "pitches", row=lambda hz: {"hz": hz},
         schema={"hz": pl.Float64}, settings="median pitch", jobs=jobs, on_crash=lambda path, why: None, label="pitch",

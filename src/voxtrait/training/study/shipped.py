@@ -104,7 +104,7 @@ def diary(table: Path, out: Path, *, overrides: Sequence[str] = (), jobs: int = 
     rows = manifest.read(table).filter(is_common_voice)
     own = out / "common-voice.parquet"
     manifest.write(rows, own)
-    draw(own, out / "pictures", jobs=jobs, label=label and "pictures")
+    draw(own, out / "pictures", jobs=jobs, label=label and "images")
     runs = []
     for name in ("diary-gender", "diary-age"):
         settings = recipe.load(name, overrides)

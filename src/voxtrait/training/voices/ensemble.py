@@ -93,7 +93,7 @@ def train(
         alone.enter_context(batch.claimed(folder))
         claim(folder, recipe, source, resume)
         graph = encoder_graph(known, folder, recipe)
-        summarised = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "views")
+        summarised = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "encoder")
         clips = clips_of(summarised, recipe)
         network, contradicted = learn(recipe, clips, folder, label=label)
         made = describe(recipe, clips, calibrated(network, clips), folder / "bundle")
@@ -195,7 +195,9 @@ def learn(
     Returns:
         The heads, and a mask ``(n,)`` of the clips whose gender labels were left out.
     """
-    first = fit(recipe, examples_of(clips, recipe), folder / "first", label=label and f"{recipe.name}, labels")
+    first = fit(
+        recipe, examples_of(clips, recipe), folder / "first", label=label and f"{recipe.name}, search for wrong labels"
+    )
     contradicted = contradictions(clips, cross_fitted(first, clips)[0], recipe)
     if label:
         count = int(contradicted.sum())
