@@ -149,12 +149,12 @@ def header(data: Data, at: int, first: Frame) -> Header | None:
 
 
 class Walk(NamedTuple):
-    """Frames that follow each other."""
+    """Consecutive frames of a stream."""
 
     frames: int
-    samples: int  # of each channel
-    end: int  # the place behind the last one
-    constant: bool  # all are of one bitrate
+    samples: int  # samples of each channel
+    end: int  # position after the last frame
+    constant: bool  # whether all frames have the same bitrate
 
 
 def walk(data: Data, at: int, first: Frame) -> Walk:

@@ -19,7 +19,7 @@ def of_clips(table: pl.DataFrame, heard: pl.DataFrame, trained: int) -> Step:
 
     Args:
         table: the whole manifest.
-        heard: its rows of train and validation; ``summaries`` is null for an unusable clip, and ``message`` gives the
+        heard: rows of train and validation; ``summaries`` is null for an unusable clip, and ``message`` gives the
             reason.
         trained: number of clips used for training.
     """

@@ -243,7 +243,7 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
         whole: DataLoader[Any] = DataLoader(rows, batch_size=1024)  # type: ignore[arg-type]
         with quiet_lightning(), writing(folder / "checkpoints"):
             running.fit(module, loader, whole, ckpt_path=start, weights_only=False)
-    except SystemExit:  # what Lightning makes of Ctrl-C; the last epoch's checkpoint is there for --resume
+    except SystemExit:  # Lightning raises it on Ctrl-C; --resume then uses the checkpoint of the last epoch
         raise KeyboardInterrupt from None
     return module.network.cpu().eval()
 
