@@ -194,7 +194,7 @@ def check(
 @format_option("text", "json", "csv")
 @quiet_option
 def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, format_: str, quiet: bool) -> None:
-    """Split a manifest into train, validation and test, with each speaker in only one of them.
+    """Split a manifest into train, validation and test without shared speakers.
 
     The split is stratified by gender and age group: a class with at least 3 speakers is in all three. An existing split
     is replaced.

@@ -71,7 +71,7 @@ class PredictCommand(click.Command):
 
 @click.command(
     cls=PredictCommand,
-    short_help="Estimate gender and age in files and folders (the default command).",
+    short_help="Estimate gender and age for files and folders (the default command).",
     epilog="Example: voxtrait recordings/ --format csv > voices.csv",
 )
 @click.argument("inputs", nargs=-1, metavar="FILE...", type=click.Path(readable=False))
