@@ -135,8 +135,12 @@ def _print_funnel(result: "Import", quiet: bool) -> None:
 
 @corpus.command()
 @click.argument("manifest", type=click.Path())
-@click.option("--images", type=click.Path(), help="Also compare this folder of images with the manifest.")
-@click.option("--wav", type=click.Path(), help="Also compare this folder of converted audio with the manifest.")
+@click.option(
+    "--images", type=click.Path(), help="Also compare this folder, made by 'voxtrait images', with the manifest."
+)
+@click.option(
+    "--wav", type=click.Path(), help="Also compare this folder, made by 'voxtrait convert', with the manifest."
+)
 @click.option("--tables-only", is_flag=True, help="Check only the table; read no audio.")
 @click.option("--cache", type=PATH, help="Folder for the results per file. A later run opens only new files.")
 @where_options
