@@ -127,7 +127,7 @@ def _print_funnel(result: "Import", quiet: bool) -> None:
     for reason, count in sorted({**result.total.dropped, **result.decided}.items()):
         click.echo(f"dropped: {count} {reason}")
         if cases := [case for one in result.sources for case in one.examples.get(reason, [])][:3]:
-            note(f"  for example {', '.join(cases)}", quiet)
+            note(f"  such as {', '.join(cases)}", quiet)
     for why in sorted({why for one in result.sources for why in one.reasons}):
         count = sum(one.reasons.get(why, 0) for one in result.sources)
         note(f"  {count} unreadable: {why}", quiet)
