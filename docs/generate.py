@@ -12,6 +12,7 @@ sys.path.insert(0, str(DOCS))
 
 from generators import (  # noqa: E402
     bundle,
+    calibration,
     cli,
     environment,
     exit_status,
@@ -57,7 +58,7 @@ def documents() -> dict[str, str]:
     """Return the name and the text of every page made here, also of those with parts made here."""
     made = {f"reference/{name}.md": "\n".join(lines()).rstrip("\n") + "\n" for name, lines in PAGES.items()}
     made |= {name: parts.filled(DOCS / name) for name in parts.PAGES}
-    return made | {"images/how-it-works.svg": picture.svg()}
+    return made | {"images/how-it-works.svg": picture.svg(), "images/calibration.svg": calibration.svg()}
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ GENERATED = (
     *(f"reference/{name}.md" for name in ("timeline", "report", "bundle", "recipes")),
     *(f"explanation/{name}.md" for name in ("architecture", "bias-and-limits", "ethics", "evidence")),
     "explanation/unsure-and-intervals.md",
+    "images/calibration.svg",
     "images/how-it-works.svg",
 )
 NUMBER = re.compile(r"\d+\.\d+")

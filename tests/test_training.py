@@ -18,7 +18,7 @@ from voxtrait import bundle, corpora, manifest, recognize
 from voxtrait.cli import root
 from voxtrait.derived import pictures
 from voxtrait.errors import BundleError, ManifestError, OptionError
-from voxtrait.evaluate import groups
+from voxtrait.evaluate import figures, groups
 from voxtrait.manifest import splitting
 from voxtrait.training import export, recipe
 from voxtrait.training.pictures import dataset, folders
@@ -104,7 +104,8 @@ def test_the_bundle_knows_its_speakers_and_data(run, release):
 def test_the_bundle_has_its_errors_by_group(run):
     scores = bundle.load(run.bundle).scores
     errors = groups.by_group(run.evaluation)
-    assert scores["gender"] == run.evaluation["gender"] | errors["gender"]
+    bins = figures.merged_bins(run.evaluation["reliability"])
+    assert scores["gender"] == run.evaluation["gender"] | errors["gender"] | {"reliability": bins}
     assert scores["age"] == run.evaluation["age"] | {"by_group": {}, "by_estimate": {}}  # it estimates no age
     adults = run.evaluation["fairness"]["adults"]["female"]
     assert (adults["n_speakers"] >= groups.LEAST_SPEAKERS) == ("female_adults" in scores["gender"]["by_group"])

@@ -15,7 +15,7 @@ from voxtrait import storage
 from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import licence_of, source_of
 from voxtrait.errors import OptionError
-from voxtrait.evaluate import groups
+from voxtrait.evaluate import figures, groups
 from voxtrait.training.recipe import EncoderRecipe, Recipe
 
 
@@ -79,9 +79,13 @@ def data_of(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def headline(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of a report that a bundle stores: totals, and errors by group as plain numbers."""
-    totals = {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage")}
-    return totals | {task: report[task] | errors for task, errors in groups.by_group(report).items()}
+    """Return the figures of a report that a bundle stores: totals, errors by group as plain numbers, and the bins of
+    the calibration plot."""
+    found: dict[str, Any] = {key: report[key] for key in ("split", "n_clips", "n_speakers", "leakage")}
+    found |= {task: report[task] | errors for task, errors in groups.by_group(report).items()}
+    if found["gender"]["n_clips"]:
+        found["gender"]["reliability"] = figures.merged_bins(report["reliability"])
+    return found
 
 
 @contextmanager
