@@ -159,7 +159,7 @@ def zoomed(page: Page, files: Sequence[Path]) -> bool:
 
 
 def making(page: Page, files: Sequence[Path]) -> bool:
-    page.route("**/v1/timeline", lambda route: None)  # what is not let through waits until the page is closed
+    page.route("**/v1/timeline", lambda route: None)  # blocked requests wait until the page is closed
     page.set_input_files("#files", files[len(NAMES)])
     page.wait_for_selector(".timeline progress")
     return True

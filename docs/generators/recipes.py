@@ -18,7 +18,7 @@ KINDS = {
 def lines() -> Iterator[str]:
     """Yield the lines of the page."""
     yield from ("# Recipes", "", MADE, "")
-    yield "A recipe is a TOML file with the keys below. An unknown key is an error. The package has these recipes:"
+    yield "A recipe is a TOML file with the keys below. Unknown keys are errors. The package has these recipes:"
     yield ",\n".join(f"[`{name}`](../../src/voxtrait/training/recipes/{name}.toml)" for name in recipe.shipped()) + "."
     yield "`voxtrait train --set key=value` replaces one value. You can also write your own recipe:"
     yield from ("", "```text", "voxtrait train base --data split.parquet --out run")
