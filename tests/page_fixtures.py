@@ -1,4 +1,4 @@
-"""The page in a real browser: Chromium, watched tabs, and files made up to be heard. A plugin of pytest."""
+"""Fixtures for tests of the page in Chromium: browser, tabs, and synthetic recordings. A pytest plugin."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def driver() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of files: three voices, silence, a voice that is too short, and what is no audio."""
+    """A folder of files: four voices, silence, a voice that is too short, and a text file."""
     folder = tmp_path_factory.mktemp("voices")
     spoken = [speak(voice, 3.0, 1) for voice in cohort(4, 3)]
     silence = np.zeros(2 * RATE, np.float32)

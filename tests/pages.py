@@ -1,4 +1,4 @@
-"""What tests of the page share: a server in a process of its own, a browser, tabs that watch what they are told."""
+"""Shared by tests of the page: a server process, a browser, and tabs that fail on errors and foreign requests."""
 
 import os
 import shutil
@@ -13,24 +13,24 @@ import pytest
 from servers import running
 
 RATE = 16_000
-PATIENCE_S = 30.0  # for what a page does in a moment, on a machine that is busy with other things
+PATIENCE_S = 30.0  # maximum wait for a change of the page, on a busy machine
 Visit = Callable[..., Any]
 BROKEN = "addEventListener('securitypolicyviolation', (e) => console.error(e.violatedDirective + ' ' + e.blockedURI))"
 
 
 @contextmanager
 def serving(*options: str) -> Iterator[str]:
-    """The address of a server in a process of its own."""
+    """The address of a server in a separate process."""
     with running("--quiet", *options) as server:
         yield server.url
 
 
 def launch(driver: Any, heard: Path) -> Any:
-    """Chromium with a microphone that plays a WAV file, again and again."""
+    """Chromium with a microphone that plays a WAV file in a loop."""
     from playwright.sync_api import Error
 
     own = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container, where its sandbox keeps it from starting
+    root = hasattr(os, "geteuid") and os.geteuid() == 0  # as in a container, where its sandbox does not start
     microphone = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     file = f"--use-file-for-fake-audio-capture={heard}"
     try:
@@ -42,7 +42,7 @@ def launch(driver: Any, heard: Path) -> Any:
 
 @contextmanager
 def visits(browser: Any, address: str) -> Iterator[Visit]:
-    """Opens tabs on the page; afterwards, none may have asked another origin, erred, or broken a policy."""
+    """Opens tabs on the page; fails at the end if one made a foreign request, logged an error or broke the policy."""
     wrong: list[str] = []
     contexts = []
 
@@ -73,7 +73,7 @@ def visits(browser: Any, address: str) -> Iterator[Visit]:
 
 
 def expect(found: Any) -> Any:
-    """Playwright's own: it looks again until it is so. Imported late, since Playwright may not be there."""
+    """Playwright's ``expect``, which repeats until it is true. Imported here, because Playwright may be missing."""
     from playwright.sync_api import expect as patiently
 
     patiently.set_options(timeout=1000 * PATIENCE_S)
@@ -81,7 +81,7 @@ def expect(found: Any) -> Any:
 
 
 def becomes(tab: Any, script: str, wanted: Any, given: Any = None) -> None:
-    """Run a script in a tab again until it finds what is wanted."""
+    """Repeat a script in a tab until it returns the wanted value."""
     end = time.monotonic() + PATIENCE_S
     while (found := tab.evaluate(script, given)) != wanted and time.monotonic() < end:
         tab.wait_for_timeout(50)
@@ -89,13 +89,13 @@ def becomes(tab: Any, script: str, wanted: Any, given: Any = None) -> None:
 
 
 def recorded(tab: Any, seconds: int) -> None:
-    """Wait until a recording is so long or longer: each second of its clock is gone soon."""
+    """Wait until a recording has at least this length: a single second of its clock could be missed."""
     clock = "const [minutes, rest] = document.getElementById('clock').textContent.split(':').map(Number)"
     tab.wait_for_function(f"(least) => {{ {clock}; return 60 * minutes + rest >= least; }}", arg=seconds)
 
 
 def record(tab: Any, seconds: int = 3) -> None:
-    """Record so long, by the mouse, until the result is there."""
+    """Record for some seconds with the mouse, and wait for the result."""
     tab.click("#record")
     recorded(tab, seconds)
     tab.wait_for_selector("#so-far-p:not(:empty)")
@@ -105,7 +105,7 @@ def record(tab: Any, seconds: int = 3) -> None:
 
 
 def saved(tab: Any, selector: str, folder: Path) -> Path:
-    """The file that a button downloads."""
+    """Save the file that a button downloads, and return its path."""
     with tab.expect_download() as found:
         tab.click(selector)
     target = folder / found.value.suggested_filename

@@ -12,7 +12,7 @@ pytest.importorskip("httpx2")
 from starlette.testclient import TestClient
 
 from pages import Visit, becomes, expect
-from test_page_looks import SMALL, WIDTH, problems
+from test_page_looks import PAPER, SMALL, WIDTH, problems
 from voxtrait.web import Settings, create_app, examples
 
 pytest_plugins = ["page_fixtures"]
@@ -85,4 +85,5 @@ def test_accuracy_and_limits_are_for_everybody(visit: Visit) -> None:
     becomes(tab, SMALL, [])
     assert problems(tab) == []
     tab.emulate_media(color_scheme="dark")
+    becomes(tab, PAPER, "rgb(26, 24, 21)")
     assert problems(tab) == []

@@ -20,7 +20,7 @@ _lock = threading.Lock()  # requests at the same time must not generate a clip t
 
 
 def example(name: str) -> bytes:
-    """Return an example clip as a WAV file, 16-bit PCM mono at 16 kHz. It is generated once and then kept.
+    """Return an example clip as a WAV file, 16-bit PCM mono at 16 kHz. It is generated once, then cached.
 
     Args:
         name: one of :data:`NAMES`: a female voice, an older male voice, or two speakers in turns.

@@ -58,10 +58,8 @@ class Lines(Response):
             if line is None:
                 return
             if not begun:
-                headers = [
-                    (b"content-type", TYPE.encode()),
-                    (b"x-accel-buffering", b"no"),
-                ]  # otherwise nginx buffers the lines
+                # the second one keeps nginx from buffering the lines
+                headers = [(b"content-type", TYPE.encode()), (b"x-accel-buffering", b"no")]
                 await send({"type": "http.response.start", "status": 200, "headers": headers})
                 begun = True
             body = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"

@@ -152,7 +152,7 @@ export default {
   "turns.list": { one: "List of {n} turn", other: "List of {n} turns" },
   "turn.play": "Play from {at}: {who}, until {end}",
   "chart.p_female": "Gender over time",
-  "chart.p_female.zone": "probability of female; hatched: abstention band",
+  "chart.p_female.zone": "hatched: abstention band",
   "chart.age": "Age over time",
   "chart.age.band": "years; shaded: 80 % interval",
   "chart.pitch": "Pitch",
