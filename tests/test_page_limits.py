@@ -1,5 +1,6 @@
 """Limits beside the estimates on the page, and the accuracy by group: only what the bundle's evaluation has."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 import voxtrait
 from pages import Visit, expect
+from test_page_looks import PAGE
+from voxtrait.evaluate import figures, limits, slices
 from voxtrait.labels import AGE_GROUPS
 
 pytest_plugins = ["page_fixtures"]
@@ -214,3 +217,11 @@ def test_a_bundle_without_figures_by_group_has_no_limits_and_no_tables(visit: Vi
     assert error_of(tab, voices / "a.wav") == []
     expect(tab.locator(".limit")).to_have_count(0)
     expect(tab.locator(".accuracy")).to_have_count(0)
+
+
+def test_the_page_names_groups_by_the_rules_of_the_report() -> None:
+    text = (PAGE / "limits.js").read_text("utf-8")
+    rules = {name: float(value) for name, value in re.findall(r"^const ([A-Z_]+) = ([\d.]+);", text, re.MULTILINE)}
+    assert (rules["BIASED"], rules["FEW"]) == (limits.BIASED, figures.FEW)
+    assert rules["ADULTS"] == 10 * AGE_GROUPS.index(slices.ADULT_GROUPS[0])
+    assert f"under {rules['CHILDREN']:g}" == slices.CHILDREN[0]

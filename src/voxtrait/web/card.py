@@ -1,10 +1,13 @@
 """The model card as a web page: uses, limitations, accuracy by group and training data, from ``bundle.json``."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from voxtrait.bundle import Bundle
 from voxtrait.evaluate import groups, wording
+
+DATA: Final = ("corpus", "release", "clips", "speakers", "licence", "source")
+"""Fields of the training data, in the order of the columns of their table."""
 
 
 def card(bundle: Bundle) -> str:
@@ -34,6 +37,7 @@ def card(bundle: Bundle) -> str:
         figures=list(_figures(bundle.scores)),
         genders=list(_genders(bundle.scores)),
         decades=list(_decades(bundle.scores)),
+        data=[[_cell(one.get(key)) for key in DATA] for one in bundle.data],
         LEAST_SPEAKERS=groups.LEAST_SPEAKERS,
         USES=wording.USES,
         MISUSES=wording.MISUSES,
@@ -47,6 +51,12 @@ def _outputs(bundle: Bundle) -> str:
         "age": "an age in years with an 80 % interval",
     }
     return " and ".join(text for task, text in texts.items() if task in bundle.outputs)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _genders(scores: Mapping[str, Any]) -> Iterator[list[str]]:
