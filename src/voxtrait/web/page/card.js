@@ -68,8 +68,8 @@ function estimates({ prediction, timeline }, served) {
       html("h3", { text: say("gender") }),
       html("p", { class: "big", text: say(`gender.${prediction.gender}`) }),
       html("p", { class: "quiet", text: genderInWords(prediction) }),
-      genderGauge(prediction, served?.unsure ?? null),
-      notes(genderLimits(prediction, scores?.gender?.by_group))));
+      notes(genderLimits(prediction, scores?.gender?.by_group)),
+      genderGauge(prediction, served?.unsure ?? null)));
   }
   if (prediction.age_years !== null || prediction.age_groups !== null) {
     const error = expectedError(prediction, scores?.age?.by_estimate);
@@ -80,9 +80,9 @@ function estimates({ prediction, timeline }, served) {
         prediction.age_low === null ? null : range(prediction),
         prediction.age_group === null ? null : say("age.group", { group: say(`group.${prediction.age_group}`) }),
       ].filter(Boolean).join(" · ") }),
-      prediction.age_groups === null ? null : ageCurve(prediction),
       error && html("p", { class: "quiet limit expected-error", text: error }),
-      notes(ageLimits(prediction, scores?.age?.by_group, scores?.age?.by_estimate))));
+      notes(ageLimits(prediction, scores?.age?.by_group, scores?.age?.by_estimate)),
+      prediction.age_groups === null ? null : ageCurve(prediction)));
   }
   const several = html("p", { class: "several", text: say("several") });
   const look = () => (several.hidden = prediction.voices !== "several" && timeline.speakers.length < 2);
@@ -92,7 +92,7 @@ function estimates({ prediction, timeline }, served) {
   return html("div", { class: "estimates" }, several, averaged && html("p", { class: "several", text: say("averaged") }), html("div", { class: "parts" }, ...parts));
 }
 
-/** Limits that apply to a value, below it. */
+/** Limits that apply to a value, beside it. */
 function notes(sentences) {
   return sentences.length ? html("ul", { class: "limits" }, ...sentences.map((text) => html("li", { class: "limit", text }))) : null;
 }
