@@ -83,6 +83,7 @@ def test_the_summary_comes_first_and_has_the_figures_that_matter(made: Path) -> 
         "Age: true ages inside the 80 % interval",
     ]
     assert all(re.fullmatch(r"[\d.]+–[\d.]+", bounds) for *_, bounds in shown)
+    assert re.search(r"guessing gives 0\.5\. Adults: 0\.\d{3} \(0\.\d{3}–[01]\.\d{3}\)\.", summary)
     assert "Always predicting 32 years: " in summary
     assert "Under 13 (3 speakers, too few for reliable figures)" in summary
     assert text.index('id="summary"') < text.index('id="gender"') < text.index('id="age"') < text.index('id="limits"')

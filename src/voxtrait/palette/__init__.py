@@ -1,7 +1,7 @@
-"""The colours and the font of everything that is drawn: web page, report, audit page, plots and pictures.
+"""Defines the colours and the font of the web page, the report, the audit page, plots and pictures.
 
-Female and male voices have one colour each everywhere. ``tests/test_palette.py`` measures that they stay apart for
-colour-blind eyes; where only colour would tell two things apart, a letter, a mark or a hatch does too.
+Female and male voices have one colour each everywhere. ``tests/test_palette.py`` measures that colour-blind readers
+can distinguish the colours. Marks, hatches or letters repeat every distinction that a colour makes.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ class Colour(NamedTuple):
     """One colour of the palette, as ``#rrggbb``.
 
     Attributes:
-        light: on light paper; files such as PNG always use it.
-        dark: on dark paper, and on the black tape of the web page.
+        light: colour on light paper, and in image files.
+        dark: colour on dark paper, and on the black tape of the web page.
     """
 
     light: str
     dark: str
 
 
-# What is shown
+# Voices and music
 FEMALE: Final = Colour("#b26a00", "#f2a93b")
 MALE: Final = Colour("#2563b8", "#6aa5f2")
 UNSURE: Final = Colour("#7d766b", "#9a9287")
-OTHER: Final = Colour("#7a2f6e", "#e3a3d6")  # self-descriptions other than female and male; unknown: hatched
+OTHER: Final = Colour("#7a2f6e", "#e3a3d6")  # self-descriptions other than female and male
 MUSIC: Final = Colour("#b9ab7f", "#66603f")  # always hatched
 
 # The page
@@ -43,7 +43,7 @@ WASH: Final = Colour("#ece7dc", "#23201c")
 WARN: Final = Colour("#8a3b00", "#ffc48a")  # text of a warning, on WARN_PAPER
 WARN_PAPER: Final = Colour("#fbe6cf", "#3a2410")
 
-# The tape: what shows spectrograms is black in both schemes; FEMALE.dark and the others are readable on it
+# The tape, which shows spectrograms, is black in both schemes; the dark colours are readable on it
 TAPE: Final = "#0a0908"
 TAPE_INK: Final = "#f6f1e7"
 TAPE_QUIET: Final = "#b3aa9c"
@@ -54,7 +54,7 @@ SIGNAL_HOVER: Final = "#ff7a5c"
 ON_SIGNAL: Final = "#1a0602"
 
 FONT: Final = "Onest, system-ui, sans-serif"
-"""The font stack, as CSS writes it. The web page brings Onest with it."""
+"""Font stack in CSS. The web page, the report and the audit page include the font Onest."""
 
 GENDERS: Final[Mapping[str, Colour]] = {"female": FEMALE, "male": MALE, "unsure": UNSURE}
 
@@ -87,11 +87,11 @@ VARIABLES: Final[Mapping[str, Colour | str]] = {
     "signal-hover": SIGNAL_HOVER,
     "on-signal": ON_SIGNAL,
 }
-"""Every colour by the name of its variable in CSS, without the two dashes."""
+"""CSS variable (without the two dashes) → colour."""
 
 
 def css() -> str:
-    """Return the colours as declarations of CSS variables, one a line, each light and dark.
+    """Return the declarations of the CSS variables, one per line.
 
     Examples:
         >>> css().splitlines()[0]

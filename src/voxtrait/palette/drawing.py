@@ -1,4 +1,4 @@
-"""Gives matplotlib figures the palette and the font, without matplotlib's global settings: several threads may draw."""
+"""Applies the palette and the font to matplotlib figures, without global settings, so that several threads may draw."""
 
 import functools
 import re
@@ -8,17 +8,17 @@ from typing import Any, Final
 from voxtrait.palette import INK, LINE, PAPER, STRONG_LINE, VARIABLES, Colour
 
 FAMILIES: Final = ("Onest", "DejaVu Sans")
-"""Fonts of figures. The second one, which matplotlib has, draws the letters that Onest lacks."""
+"""Fonts of figures. The second font, which is part of matplotlib, draws characters that Onest lacks."""
 
 _FONT_FILE: Final = Path(__file__).parent / "onest.ttf"  # regular weight of web/page/onest-*.woff2, same licence
 
 
 def dress(figure: Any, *, paper: bool = True) -> None:
-    """Give a finished figure the colours and the font of the palette; colours of data are not changed.
+    """Apply the colours and the font of the palette to a finished figure. Colours of data stay unchanged.
 
     Args:
-        figure: of matplotlib, with all of its axes, titles and legends.
-        paper: fill the background; without it the background is transparent.
+        figure: a matplotlib figure, with all axes, titles and legends.
+        paper: fill the background; otherwise it is transparent.
     """
     from matplotlib.text import Text
 
@@ -38,7 +38,7 @@ def dress(figure: Any, *, paper: bool = True) -> None:
 
 
 def with_variables(svg: str) -> str:
-    """Replace the light colours in an SVG text with the variables of CSS, so that it follows the scheme of its page.
+    """Replace the light colours of an SVG with CSS variables, so that it follows the colour scheme of its page.
 
     Examples:
         >>> with_variables('<path style="fill: #b26a00"/>')

@@ -1,4 +1,4 @@
-"""The style sheet of stand-alone pages (report and audit page): palette, font and basic elements."""
+"""Builds the style sheet of the report and the audit page: palette, font and basic elements."""
 
 import base64
 import functools
@@ -11,7 +11,7 @@ MARK: Final = (
     '<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="8"/>'
     '<path d="M6 13v6M11 8v16M16 11v10M21 5.5v21M26 13v6"/></svg>'
 )
-"""The mark of voxtrait, as on the web page."""
+"""Logo of voxtrait, as on the web page."""
 
 _HERE: Final = Path(__file__).parent
 _FONTS: Final = _HERE.parent / "web" / "page"
@@ -24,7 +24,7 @@ _RANGES: Final = {  # as in the theme of the web page
 
 @functools.cache
 def style() -> str:
-    """Return the style sheet, with the font in it (66 kB), so that a page is one file.
+    """Return the style sheet with the font included (66 kB), so that a page is one file.
 
     Examples:
         >>> "--female: light-dark(#b26a00, #f2a93b);" in style()

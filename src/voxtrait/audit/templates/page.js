@@ -30,14 +30,14 @@ function choices(entry) {
       ["one", "one speaker", [line("keep", "speaker")]],
       ["split", "two speakers: give group B a new id", each("speaker", `${entry.id}/2`)],
       ["remove", `remove group B (${entry.other_ids.length})`, each("remove", "")],
-      ["unsure", "cannot tell", [line("unsure", "speaker")]],
+      ["unsure", "undecidable", [line("unsure", "speaker")]],
     ];
   }
   if (entry.kind === "same") {
     return [
       ["same", "one speaker: merge the ids", [line("speaker", entry.with)]],
       ["apart", "two speakers: keep both ids", [line("apart", entry.with)]],
-      ["unsure", "cannot tell", [line("unsure", entry.with)]],
+      ["unsure", "undecidable", [line("unsure", entry.with)]],
     ];
   }
   const name = column(entry);
@@ -45,7 +45,7 @@ function choices(entry) {
   const found = [["right", `label is correct: ${plain(entry.label)}`, [right]]];
   const values = name === "gender" ? ["female", "male"] : data.groups;
   for (const value of values) if (value !== entry.label) found.push([value, plain(value), [line(name, value)]]);
-  found.push(["unknown", "cannot tell: clear the label", [line(name, "")]]);
+  found.push(["unknown", "undecidable: clear the label", [line(name, "")]]);
   found.push(["remove", entry.scope === "clip" ? "remove the clip" : `remove the speaker (${clips(entry.n_clips)})`, [line("remove", "")]]);
   return found;
 }
@@ -84,7 +84,7 @@ function clip(index) {
     make("figcaption", {}, sentence ? `“${sentence}” ` : "", make("span", {}, id)));
 }
 
-// One group of a pair. The two groups stand side by side.
+// One group of a pair. The two groups are side by side.
 function side(name, rows, id, count, gender) {
   const words = [clips(count), gender ? `labelled ${plain(gender)}` : "no gender label"].join(", ");
   return make("div", { role: "group", class: `side ${gender ?? ""}`.trim(), "aria-label": `Group ${name}` },
