@@ -131,7 +131,7 @@ def measured(source: Path, out: Path, *options: str, memory: bool = False) -> Ru
 
 
 def pss_mb(root: psutil.Process) -> tuple[float, float]:
-    """Return the proportional set size of a process with its children, and of the process alone, in MB."""
+    """Return the proportional set size of a process alone, and with all processes below it, in MB."""
     sizes = [0.0]
     try:
         for one in [root, *root.children(recursive=True)]:

@@ -92,7 +92,7 @@ def tails_of(
 
 
 def _joined(group: Ints, speaker: Ints) -> Ints:
-    """Return the number of the set of each age group, ``(10,)``; a set shares a tail and has enough speakers."""
+    """Return the set number of each age group, ``(10,)``; a set shares a tail and, if possible, has enough speakers."""
     count = [len(np.unique(speaker[group == one])) for one in range(len(AGE_GROUPS))]
     sets, speakers = [0], count[0]
     for more in count[1:]:
