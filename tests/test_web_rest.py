@@ -252,7 +252,8 @@ def test_the_queue_is_bounded_and_says_when_to_come_again() -> None:
     ],
 )
 def test_what_happens_to_a_worker_is_a_documented_answer(word: bytes, expected: tuple[int, str]) -> None:
-    with client_of(Settings(workers=1, timeout_s=4), job=odd) as client:
+    patience_s = 4 if word == b"hang" else 60  # a new worker needs its time on a busy machine
+    with client_of(Settings(workers=1, timeout_s=patience_s), job=odd) as client:
         assert code_of(send(client, word)) == expected
         assert send(client, b"hello").json()["said"] == "hello"
         documented = client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]["responses"]
