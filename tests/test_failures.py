@@ -135,7 +135,7 @@ def test_evaluate_and_models_with_a_bad_bundle(bundle: str, tmp_path: Path) -> N
     for arguments in (["evaluate", str(tmp_path), "m.csv", "--out", "out"], ["models", str(tmp_path)]):
         result = run(*arguments)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert "has format None, expected 3" in result.stderr
+        assert "has format None. Expected 3: the bundle is for another version." in result.stderr
 
 
 def test_an_output_that_cannot_be_written(bundle: str, here: Path, tmp_path: Path) -> None:

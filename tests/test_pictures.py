@@ -211,7 +211,7 @@ def test_other_settings_are_refused(table: Path, tmp_path: Path) -> None:
 def test_sizes_that_are_none(table: Path, tmp_path: Path, size: str) -> None:
     result = run(table, tmp_path / "out", "--size", size)
     assert result.exit_code == 2 and result.stdout == "" and not (tmp_path / "out").exists()
-    assert "expected a width and a height" in result.stderr
+    assert "Expected a width and a height" in result.stderr
 
 
 def test_every_failure_has_its_row_and_no_place_in_the_manifest(table: Path, tmp_path: Path) -> None:

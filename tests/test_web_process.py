@@ -170,7 +170,7 @@ def test_a_port_in_use_is_one_line() -> None:
         (["--token-file", "a", "--no-auth"], "voxtrait: Got --token-file and --no-auth. Expected one of them.\n"),
         (["--token-file", "/nowhere"], "voxtrait: the token file /nowhere cannot be read: "),
         (["--model", "other"], "voxtrait: No bundle at other. "),
-        (["--max-upload", "much"], "got 'much', expected a number of bytes such as 100MB"),
+        (["--max-upload", "much"], "Got 'much'. Expected a number of bytes, such as 100MB."),
         (["--host", "no.such.name.invalid", "--no-auth"], "voxtrait: cannot bind to http://no.such.name."),
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
     """Parse a width and a height, such as ``432x288``."""
     width, _, height = value.lower().replace("×", "x").partition("x")
     if not (width.isdecimal() and height.isdecimal()):
-        raise click.BadParameter(f"got {value!r}, expected a width and a height such as 432x288", ctx, param)
+        raise click.BadParameter(f"Got {value!r}. Expected a width and a height, such as 432x288.", ctx, param)
     return int(width), int(height)
 
 

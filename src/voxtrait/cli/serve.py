@@ -16,7 +16,7 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
     found = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMG]?)B?", value.strip().upper())
     size = round(float(found[1]) * UNITS[found[2]]) if found else 0
     if size < 1:
-        raise click.BadParameter(f"got {value!r}, expected a number of bytes such as 100MB")
+        raise click.BadParameter(f"Got {value!r}. Expected a number of bytes, such as 100MB.")
     return size
 
 
