@@ -196,12 +196,12 @@ def test_a_broken_link_would_be_found(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
-    """The words of every ``voxtrait …`` line in the code blocks of a document."""
+    """The words of every ``voxtrait …`` in the code blocks of a document, also behind a prompt, a pipe or ``-m``."""
     for block in FENCE.findall(text):
         for line in block.replace("\\\n", " ").splitlines():
-            if found := re.match(r"\s*(?:\$ |! ?)?voxtrait (.+)", line):
+            for found in re.finditer(r"(?:^\s*|[$|!] *|-m )voxtrait ([^|>]+)", line):
                 words = shlex.split(found[1], comments=True) if found[1].count("'") % 2 == 0 else []
-                yield list(words)
+                yield words[: words.index("&&")] if "&&" in words else words
 
 
 def unknown_options(words: list[str]) -> list[str]:
@@ -227,6 +227,24 @@ def test_commands_in_documents_exist() -> None:
         for words in command_lines(file.read_text(encoding="utf-8")):
             wrong += [f"{file.name}: voxtrait {shlex.join(words)}: {option}" for option in unknown_options(words)]
     assert wrong == []
+
+
+def test_scripts_and_targets_in_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    wrong = []
+    for file in markdown():
+        text = file.read_text(encoding="utf-8")
+        scripts = set(re.findall(r"\bpython ((?:benchmarks|examples|docs)/[\w/]+\.py)", text))
+        wrong += [f"{file.name}: {script}" for script in scripts if not (ROOT / script).is_file()]
+        named = re.findall(r"(?:^\$ |`)make ([a-z-]+)", text, re.MULTILINE) if file.name != "CHANGELOG.md" else []
+        wrong += [f"{file.name}: make {name}" for name in named if name not in targets]
+    assert wrong == []
+
+
+def test_commands_behind_prompts_and_pipes_are_found() -> None:
+    lines = ["head$   voxtrait a.mp3 --jobs 2", "sox | voxtrait listen - --raw s8 > x", "torchrun -m voxtrait train b"]
+    found = [["a.mp3", "--jobs", "2"], ["listen", "-", "--raw", "s8"], ["train", "b"]]
+    assert list(command_lines("\n".join(["```", *lines, "```", ""]))) == found
 
 
 def test_an_option_that_is_not_there_would_be_found() -> None:
