@@ -84,13 +84,13 @@ def test_import_as_json_adds_up_and_paths_below_the_manifest_are_relative(releas
 
 def test_import_refuses_in_one_line(release: Path, tmp_path: Path) -> None:
     refused(run("import", release), "Missing argument")
-    refused(run("import", tmp_path / "nowhere", tmp_path / "a.parquet"), "nowhere does not exist, expected the folder")
-    refused(run("import", release, tmp_path / "a.txt"), "expected one ending in .parquet, .csv or .tsv")
-    refused(run("import", release, tmp_path / "a.csv", "--tables", "x"), "none of the tables x; it has validated.tsv")
+    refused(run("import", tmp_path / "nowhere", tmp_path / "a.parquet"), "nowhere does not exist. Expected the folder")
+    refused(run("import", release, tmp_path / "a.txt"), "Expected one ending in .parquet, .csv or .tsv")
+    refused(run("import", release, tmp_path / "a.csv", "--tables", "x"), "none of the tables x. It has validated.tsv")
     refused(run("import", release, tmp_path / "a.csv", "--jobs", "0"), "--jobs")
     (tmp_path / "xx").mkdir()
     (tmp_path / "xx" / "validated.tsv").write_text(HEADER)
-    refused(run("import", tmp_path / "xx", tmp_path / "a.csv"), "the tables are empty")
+    refused(run("import", tmp_path / "xx", tmp_path / "a.csv"), "the tables have no rows")
     (tmp_path / "xx" / "validated.tsv").write_bytes(b"\x89PNG\r\n\x00\xff")
     refused(run("import", tmp_path / "xx", tmp_path / "a.csv"), "is not UTF-8 text")
     assert not (tmp_path / "a.csv").exists()
@@ -123,9 +123,12 @@ def test_split_bytes_do_not_depend_on_the_order_of_rows(table: Path, tmp_path: P
 
 
 def test_split_refuses_in_one_line(table: Path, tmp_path: Path) -> None:
-    refused(run("split", tmp_path / "none.parquet", tmp_path / "o.csv"), "no such manifest")
-    refused(run("split", table, tmp_path / "o.csv", "--sizes", "80/20"), "got the sizes '80/20'")
-    refused(run("split", table, tmp_path / "o.xlsx"), "expected one ending in .parquet, .csv or .tsv")
+    refused(run("split", tmp_path / "none.parquet", tmp_path / "o.csv"), "No such manifest")
+    refused(
+        run("split", table, tmp_path / "o.csv", "--sizes", "80/20"),
+        "Got the sizes '80/20'. Expected three numbers such as 80/10/10.",
+    )
+    refused(run("split", table, tmp_path / "o.xlsx"), "Expected one ending in .parquet, .csv or .tsv")
     manifest.write(manifest.read(table).with_columns(speaker_id=pl.lit(None, pl.String)), tmp_path / "nobody.parquet")
     refused(run("split", tmp_path / "nobody.parquet", tmp_path / "o.csv"), "16 of 16 clips have no speaker id")
     allowed = run("split", tmp_path / "nobody.parquet", tmp_path / "o.csv", "--allow-leak")
@@ -145,7 +148,7 @@ def test_stats_counts_and_draws(table: Path, tmp_path: Path) -> None:
     assert rows["split", ""]["clips"] == "16"
     assert "duration unknown for 15 of 16 clips; the hours exclude them" in result.stderr
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
-    refused(run("stats", table, "--plot", tmp_path / "s.bmp"), "expected one of .png")
+    refused(run("stats", table, "--plot", tmp_path / "s.bmp"), "Expected one of .png")
 
 
 def test_stats_of_a_manifest_without_speakers_or_rows(table: Path, tmp_path: Path) -> None:

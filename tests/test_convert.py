@@ -137,7 +137,7 @@ def test_every_failure_has_its_row(clips: Path, tmp_path: Path) -> None:
     assert (out / "failures.csv").read_text() == result.stdout
     assert tree(out) == ["convert.json", "en/a.wav", "en/b.wav", "failures.csv", "с пробелом/в.wav"]
     text = run(clips, out).stdout
-    assert "it is a text file" in text and "skipped (already done)" in text
+    assert "it is a text file" in text and "3 skipped (already done)" in text
     for name in ("en/text.mp3", "en/empty.mp3", "nan.wav"):
         (clips / name).unlink()
     assert run(clips, out).exit_code == 0

@@ -92,13 +92,13 @@ def test_official_tables_fill_split_and_tables_chooses(tmp_path: Path) -> None:
     result = import_corpora([folder], tables_only=True)
     assert result.table["split"].to_list() == ["train", "validation", "test", "test"]
     assert result.notes == [
-        f"{folder} has 1 clips in more than one of train, dev and test; each counts for the last of them",
-        f"{folder} has 1 clips of the official split that are not in its validated table",
+        f"{folder} has 1 clip in more than one of train, dev and test. The last of these is used",
+        f"{folder} has 1 clip in the official split but not in validated.tsv",
     ]
     chosen = import_corpora([folder], tables=["other.tsv", "invalidated"], tables_only=True)
     assert [row["clip_id"][-1] for row in chosen.table.to_dicts()] == ["8", "9"]
     assert chosen.sources[0].tables == ["other", "invalidated"]
-    with pytest.raises(CorpusError, match=r"none of the tables nonsense; it has dev\.tsv, invalidated\.tsv"):
+    with pytest.raises(CorpusError, match=r"none of the tables nonsense\. It has dev\.tsv, invalidated\.tsv"):
         import_corpora([folder], tables=["nonsense"])
 
 
@@ -265,7 +265,7 @@ def test_class_folders_under_two_axes_are_one_clip_with_both_labels(tmp_path: Pa
         "y": ("male", None, "test"),
         "z": ("male", "teens", "test"),
     }
-    assert result.total.dropped == {"same clip under another axis, labels joined": 1}
+    assert result.total.dropped == {"same clip under gender/ and age/, labels joined": 1}
     assert result.total.rows == 4
 
 
@@ -274,10 +274,10 @@ def test_no_known_layout_says_what_was_found_and_expected(tmp_path: Path) -> Non
     (tmp_path / "pictures").mkdir()
     with pytest.raises(CorpusError) as caught:
         detect.find(tmp_path)
-    assert "found pictures/, notes.txt; expected one of" in str(caught.value)
+    assert "found pictures/, notes.txt. Expected one of" in str(caught.value)
     for layout in detect.LAYOUTS:
         assert layout.EXPECTED in str(caught.value)
-    with pytest.raises(CorpusError, match="is a file in no known layout; expected the folder of a corpus"):
+    with pytest.raises(CorpusError, match=r"is not in a known layout\. Expected the folder of a corpus"):
         detect.find(tmp_path / "notes.txt")
     with pytest.raises(CorpusError, match="does not exist"):
         detect.find(tmp_path / "nowhere")

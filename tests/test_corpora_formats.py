@@ -100,7 +100,7 @@ def test_kaldi_segments_are_parts_of_one_clip(tmp_path: Path) -> None:
         ("talks/-/-/r2", "b", "male", "three", None, None),
         ("talks/-/-/r3", None, None, None, None, None),
     ]
-    assert "has 1 recordings of several utterances" in result.notes[0]
+    assert "has 1 recording with several utterances. Only labels on which they agree are kept" in result.notes[0]
 
 
 def test_kaldi_rows_without_one_file_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_kaldi_rows_without_one_file_are_dropped_and_counted(tmp_path: Path) -> 
         "command that does not name one audio file": 2,
     }
     (tmp_path / "d" / "wav.scp").write_text("\n")
-    with pytest.raises(CorpusError, match="no line with a recording and its file"):
+    with pytest.raises(CorpusError, match=r"has no recordings\. Expected lines with a recording and its file"):
         import_corpora([tmp_path], tables_only=True)
 
 
@@ -188,9 +188,9 @@ def test_lhotse_recordings_and_supervisions(tmp_path: Path) -> None:
         ("/x/r5.wav", 2.0, None, None, None),
         ("/x/r1.wav", 2.0, "1.5", None, None),
     ]
-    assert result.total.dropped == {"recording of several files": 1, "recording that is no file": 1}
-    assert any("1 recordings with several supervisions" in note for note in result.notes)
-    assert any("no c_supervisions_dev.jsonl beside" in note for note in result.notes)
+    assert result.total.dropped == {"recording in several files": 1, "recording without a file": 1}
+    assert any("has 1 recording with several supervisions. Only labels" in note for note in result.notes)
+    assert any("no c_supervisions_dev.jsonl, so the clips of" in note for note in result.notes)
 
 
 def test_lhotse_cuts_alone(tmp_path: Path) -> None:
@@ -212,18 +212,18 @@ def test_lhotse_cuts_alone(tmp_path: Path) -> None:
             ("set/-/-/r2", "p-r2", "female", "test", None, "2"),
         ]
         assert result.total.dropped == {
-            "cut of several recordings, or of none": 1,
+            "cut of several recordings or no recording": 1,
             "another cut of the same recording": 1,
         }
-        assert any("2 cuts that are a part of their recording" in note for note in result.notes)
+        assert any("has 2 cuts that are a part of a recording. Their clips are" in note for note in result.notes)
 
 
 def test_lhotse_files_that_are_no_manifests(tmp_path: Path) -> None:
     lines(tmp_path / "a_recordings.jsonl", {"id": 1, "path": "x"})
-    with pytest.raises(CorpusError, match="no field 'sources', expected Lhotse's recordings"):
+    with pytest.raises(CorpusError, match=r"no field 'sources'\. Expected Lhotse recordings"):
         import_corpora([tmp_path], tables_only=True)
     (tmp_path / "a_recordings.jsonl").rename(tmp_path / "a_recordings.jsonl.gz")
-    with pytest.raises(CorpusError, match="cannot be read as a manifest of Lhotse"):
+    with pytest.raises(CorpusError, match="cannot be read as a Lhotse manifest"):
         import_corpora([tmp_path], tables_only=True)
 
 
@@ -356,8 +356,8 @@ def test_a_table_named_after_a_split_and_json_lines_with_damage(tmp_path: Path) 
 def test_tables_that_are_none_say_what_was_expected(tmp_path: Path) -> None:
     files(tmp_path, a__csv="name,gender\nx,F\n", b__jsonl="no json\n", c__parquet="no parquet", d__csv="")
     for name, what in (
-        ("a.csv", "expected one that names the clip's file"),
-        ("b.jsonl", "no line that is a JSON object"),
+        ("a.csv", "Expected one with the clip's file"),
+        ("b.jsonl", r"has no JSON objects\. Expected one per line and clip"),
         ("c.parquet", "cannot be read as a table"),
         ("d.csv", "is empty"),
     ):
@@ -365,7 +365,7 @@ def test_tables_that_are_none_say_what_was_expected(tmp_path: Path) -> None:
             import_corpora([tmp_path / name], tables_only=True)
     (tmp_path / "clips").mkdir()
     files(tmp_path, validated__tsv="client_id\tpath\n")
-    with pytest.raises(CorpusError, match="one table of a Common Voice release: give its folder"):
+    with pytest.raises(CorpusError, match=r"one table of a Common Voice release\. Import its folder"):
         import_corpora([tmp_path / "validated.tsv"], tables_only=True)
 
 

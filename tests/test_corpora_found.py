@@ -98,16 +98,16 @@ def test_check_names_the_other_spelling_of_an_absent_file(tmp_path: Path) -> Non
 def test_a_table_that_finds_none_of_its_files_says_where_it_looked_and_what_is_there(tmp_path: Path) -> None:
     folder = metadata(tmp_path / "mine", "clips/a.wav", "clips/b.wav")
     wav(folder / "audio" / "a.wav")
-    assert [note for note in import_corpora([folder]).notes if "none of them" in note] == [
-        f"{folder} names 2 files, but none of them was found. Expected {folder}/clips/a.wav, but {folder} has no clips/"
-        f" (it has audio/, metadata.csv). {folder}/audio/a.wav may be the file"
+    assert [note for note in import_corpora([folder]).notes if "none exists" in note] == [
+        f"{folder} names 2 files, but none exists. Expected {folder}/clips/a.wav, but {folder} has no clips/"
+        f" (it contains audio/, metadata.csv). The file may be {folder}/audio/a.wav"
     ]
     (folder / "clips").mkdir()
-    assert f"{folder}/clips has no a.wav (it has nothing)" in " ".join(import_corpora([folder]).notes)
-    assert not any("none of them" in note for note in import_corpora([folder], tables_only=True).notes)
+    assert f"{folder}/clips has no a.wav (it contains no files)" in " ".join(import_corpora([folder]).notes)
+    assert not any("none exists" in note for note in import_corpora([folder], tables_only=True).notes)
     result = run("corpus", "import", folder, tmp_path / "all.csv")
     assert result.exit_code == 0  # absent files stay for check to name
-    assert "none of them was found" in result.stderr
+    assert "but none exists" in result.stderr
 
 
 @pytest.mark.parametrize("link", ["male", "train/male"])

@@ -81,7 +81,7 @@ def test_hugging_face_saved_to_disk_with_the_audio_inside(tmp_path: Path) -> Non
         (f"{root}/train/0000003.wav", None, None, "fifties", "train"),
         (f"{root}/train/a.wav", "s1", "female", "thirties", "train"),
     ]
-    assert "5 clips inside its files" in result.notes[0]
+    assert "has 5 clips inside its data files. To write them to files, pass --extract FOLDER" in result.notes[0]
     source = detect.find(tmp_path)[0]
     out = tmp_path / "out"
     assert hugging_face.extract(source, out) == 5
@@ -110,7 +110,7 @@ def test_hugging_face_repository_of_the_hub(tmp_path: Path) -> None:
     ]
     assert layouts(data / "train-00000-of-00002.parquet") == ["Hugging Face"]
     (data / "train-00000-of-00002.parquet").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(CorpusError, match="only a pointer to the data: run git lfs pull"):
+    with pytest.raises(CorpusError, match=r"is a Git LFS pointer without data\. Run git lfs pull"):
         import_corpora([tmp_path], tables_only=True)
 
 

@@ -22,7 +22,7 @@ def test_agender(tmp_path: Path) -> None:
     assert set(paths.values()) == {"wav"}
     assert result.total.dropped == {"unreadable row": 1}
     assert result.total.present == 1  # of the other .raw nobody has made a .wav
-    assert "lists 4 files in .raw, which has no header" in result.notes[0]
+    assert "lists 4 .raw files, without a header. Convert each to a .wav of the same name" in result.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_published_lists_of_common_voice_find_the_clips_and_give_no_split_withou
     assert table["list"].to_list() == ["mozillacommonvoice.test.csv"] * 2
     assert [note.removeprefix(f"{path} ") for note in result.notes] == [
         "has no speaker ids",
-        "has lists that have no speakers: no split; see the column 'list'",
+        "has lists that have no speakers, so split is empty. The column 'list' has their names",
     ]
 
 
@@ -80,7 +80,7 @@ def test_lists_that_share_a_speaker_are_no_split(tmp_path: Path) -> None:
     put(root / "trainSampleList_devel.txt", "wav_traindevel/1001/3/a11001s1.raw 1001 3 27 m AM\n")
     result = read(root)
     assert result.table["split"].null_count() == 4
-    assert "has lists that share 1 speakers: no split" in result.notes[-1]
+    assert "has lists that share 1 speaker, so split is empty" in result.notes[-1]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "table.csv", "list.lst", "list.doc"])
@@ -93,5 +93,5 @@ def test_other_texts_are_no_lists(name: str, tmp_path: Path) -> None:
 
 def test_a_list_with_a_header_that_names_no_file(tmp_path: Path) -> None:
     path = put(tmp_path / "agender.train.csv", "speaker,age\n1,30\n")
-    with pytest.raises(CorpusError, match="expected a line with an audio file in it, or a header with 'file'"):
+    with pytest.raises(CorpusError, match="Expected a line with an audio file, or a header with 'file'"):
         read(path)

@@ -33,15 +33,27 @@ def validated(folder: Path, content: str, encoding: str = "utf-8") -> Path:
 @pytest.mark.parametrize(
     ("content", "encoding", "said"),
     [
-        ("s\ta.mp3\tcafé\t\tmale\n" * 3, "latin-1", "3 unreadable rows (not UTF-8): {0}:2, {0}:3, {0}:4; save the"),
-        ("s\ta.mp3\tmale\n", "utf-8", "1 unreadable row (3 columns, the header has 5): {0}:2"),
-        ("s\ta.mp3\tx\t\tmale\tus\n" * 7, "utf-8", "7 unreadable rows (6 columns, the header has 5): {0}:2, {0}:3"),
+        (
+            "s\ta.mp3\tcafé\t\tmale\n" * 3,
+            "latin-1",
+            "3 rows dropped (unreadable row: not UTF-8): {0}:2, {0}:3, {0}:4; save the",
+        ),
+        ("s\ta.mp3\tmale\n", "utf-8", "1 row dropped (unreadable row: 3 columns, expected 5): {0}:2"),
+        (
+            "s\ta.mp3\tx\t\tmale\tus\n" * 7,
+            "utf-8",
+            "7 rows dropped (unreadable row: 6 columns, expected 5): {0}:2, {0}:3",
+        ),
         (
             's\ta.mp3\t"two\nlines"\t\tmale\n' * 2,
             "utf-8",
-            "4 unreadable rows (a line break inside quotes): {0}:2, {0}:3, {0}:4, {0}:5",
+            "4 rows dropped (unreadable row: line break inside quotes): {0}:2, {0}:3, {0}:4, {0}:5",
         ),
-        ("s\ta.mp3\tcafé\t\tmale\nx\n", "latin-1", "2 unreadable rows (not UTF-8, 1 columns, the header has 5): {0}:2"),
+        (
+            "s\ta.mp3\tcafé\t\tmale\nx\n",
+            "latin-1",
+            "2 rows dropped (unreadable row: not UTF-8, 1 column, expected 5): {0}:2",
+        ),
     ],
 )
 def test_a_table_of_unreadable_rows_says_which_and_why(content: str, encoding: str, said: str, tmp_path: Path) -> None:
@@ -49,20 +61,20 @@ def test_a_table_of_unreadable_rows_says_which_and_why(content: str, encoding: s
     result = run("corpus", "import", folder, tmp_path / "all.csv")
     assert result.exit_code == 2
     assert said.format(folder / "validated.tsv") in result.stderr
-    assert "the tables are empty" not in result.stderr
+    assert "the tables have no rows" not in result.stderr
     assert not (tmp_path / "all.csv").exists()
     validated(folder, content + "s\tb.mp3\tgood\t\tfemale\n", encoding)
     result = run("corpus", "import", folder, tmp_path / "all.csv", "--tables-only")
     assert result.exit_code == 0
     assert " unreadable: " in result.stderr
-    assert "such as validated.tsv:2" in result.stderr
+    assert "for example validated.tsv:2" in result.stderr
 
 
 def test_rows_that_name_no_file_are_said_and_an_empty_table_is_called_empty(tmp_path: Path) -> None:
     result = run("corpus", "import", validated(tmp_path / "fr", "s\t\tx\t\tmale\n"), tmp_path / "all.csv")
-    assert "1 no file name" in result.stderr
+    assert "1 row dropped (no file name)" in result.stderr
     result = run("corpus", "import", validated(tmp_path / "fr", ""), tmp_path / "all.csv")
-    assert "the tables are empty" in result.stderr
+    assert "the tables have no rows" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -99,14 +111,14 @@ def test_quotes_that_are_never_closed_say_which_lines_are_lost(tmp_path: Path) -
     (tmp_path / "metadata.csv").write_text(f'file_name,gender\na.wav,male\n"b.wav,male\n{lines}')
     result = import_corpora([tmp_path], tables_only=True)
     assert result.table.height == 1
-    assert list(result.sources[0].reasons) == ["1 columns, the header has 2, its quotes hold lines 3 to 11"]
+    assert list(result.sources[0].reasons) == ["1 column, expected 2, quotes span lines 3 to 11"]
 
 
 def test_json_lines_name_their_damage(tmp_path: Path) -> None:
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.wav"}\n\nno json\n{"file_name": "b.wav"}\n[1]\n')
     source = import_corpora([tmp_path], tables_only=True).sources[0]
     assert source.examples == {"unreadable row": ["metadata.jsonl:3", "metadata.jsonl:5"]}
-    assert source.reasons == {"no JSON object": 2}
+    assert source.reasons == {"not a JSON object": 2}
 
 
 def test_a_folder_of_audio_is_told_what_to_put_beside_it(tmp_path: Path) -> None:
@@ -114,7 +126,7 @@ def test_a_folder_of_audio_is_told_what_to_put_beside_it(tmp_path: Path) -> None
     wav(tmp_path / "talks" / "a.wav")
     result = run("corpus", "import", tmp_path / "talks", tmp_path / "all.csv")
     assert result.exit_code == 2
-    assert "it has 2 audio files and no labels. Put metadata.csv beside them" in result.stderr
+    assert "it contains 2 audio files, but no labels. Add a file metadata.csv" in result.stderr
     assert "file_name,gender,age,speaker_id\n  a.wav,female,34,anna" in result.stderr
     assert f"voxtrait {tmp_path}/talks" in result.stderr
     assert "Kaldi" not in result.stderr  # none of the list of layouts, which has no answer here
@@ -122,14 +134,14 @@ def test_a_folder_of_audio_is_told_what_to_put_beside_it(tmp_path: Path) -> None
     assert run("corpus", "import", tmp_path / "talks", tmp_path / "all.csv").exit_code == 0
     single = run("corpus", "import", tmp_path / "talks" / "a.wav", tmp_path / "all.csv")
     assert single.exit_code == 2
-    assert "is an audio file, expected a corpus: give its folder, with metadata.csv" in single.stderr
+    assert "is an audio file. Expected a corpus. Import its folder, with a file metadata.csv" in single.stderr
 
 
 def test_a_table_of_another_name_beside_audio_is_named(tmp_path: Path) -> None:
     wav(tmp_path / "mine" / "a.wav")
     (tmp_path / "mine" / "labels.csv").write_text("file_name,gender\na.wav,F\n")
     result = run("corpus", "import", tmp_path / "mine", tmp_path / "all.csv")
-    assert "If labels.csv is about them, give that file instead of the folder, or rename it" in result.stderr
+    assert "If labels.csv describes them, import that file instead of the folder, or rename it" in result.stderr
     assert run("corpus", "import", tmp_path / "mine" / "labels.csv", tmp_path / "all.csv").exit_code == 0
 
 
@@ -153,11 +165,11 @@ def test_tables_in_any_folder_of_an_audio_folder_are_read_and_what_has_no_split_
         "unsplit/a.wav": None,
     }
     assert [note.partition(" (")[0] for note in result.notes] == [
-        f"{tmp_path}/mine has 1 rows without a split in custom/metadata.csv: custom is not the name of a split",
-        f"{tmp_path}/mine has 1 rows without a split in custom/deep/er/metadata.csv: custom is not the name of a split",
+        f"{tmp_path}/mine has 1 row without a split in custom/metadata.csv: custom is not a split",
+        f"{tmp_path}/mine has 1 row without a split in custom/deep/er/metadata.csv: custom is not a split",
     ]
     assert len(result.failures) == 1
-    assert "notes/metadata.csv has the columns 'id|text', expected 'file_name'" in result.failures[0]
+    assert "notes/metadata.csv has the columns 'id|text'. Expected 'file_name'" in result.failures[0]
     assert run("corpus", "import", tmp_path / "mine", tmp_path / "all.csv").exit_code == 1
 
 

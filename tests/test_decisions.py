@@ -110,18 +110,24 @@ def test_the_file_comes_back_with_quotes_commas_and_line_breaks(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "has the columns nothing, expected scope, id, decision, value, note"),
-        ("clip_id,doubt\n", "has the columns clip_id, doubt, expected scope"),
+        ("", "has the columns nothing. Expected scope, id, decision, value, note"),
+        ("clip_id,doubt\n", "has the columns clip_id, doubt. Expected scope"),
         (HEADER + "clip,a,gender\n", "line 2: 3 fields, expected 5"),
         (HEADER + "clip,a,gender,masculine,\n", "line 2: got the value 'masculine' for gender, expected female, male"),
         (HEADER + "clip,a,delete,,\n", "line 2: got the decision 'delete', expected one of keep, gender,"),
         (HEADER + "person,a,keep,,\n", "line 2: got the scope 'person', expected clip or speaker"),
         (HEADER + "clip,,keep,,\n", "line 2: no id"),
-        (HEADER + "clip,a,remove,yes,\n", "got the value 'yes' for remove, expected nothing"),
-        (HEADER + "speaker,a,apart,a,\n", "apart needs two speakers"),
-        (HEADER + "clip,a,gender,male,\nclip,a,gender,female,\n", "line 3: says 'gender female' where line 2 says"),
-        (HEADER + "clip,a,keep,gender,\nclip,a,gender,female,\n", "where line 2 says 'keep' of the same clip"),
-        (HEADER + "clip,a,remove,,\nclip,a,keep,,\n", "line 3: says 'keep' where line 2 says 'remove'"),
+        (HEADER + "clip,a,remove,yes,\n", "got the value 'yes' for remove, expected no value"),
+        (HEADER + "speaker,a,apart,a,\n", "apart needs the scope speaker, and another speaker as value"),
+        (
+            HEADER + "clip,a,gender,male,\nclip,a,gender,female,\n",
+            "line 3: 'gender female' contradicts 'gender male' on line 2 for the same clip",
+        ),
+        (HEADER + "clip,a,keep,gender,\nclip,a,gender,female,\n", "contradicts 'keep' on line 2 for the same clip"),
+        (
+            HEADER + "clip,a,remove,,\nclip,a,keep,,\n",
+            "line 3: 'keep' contradicts 'remove' on line 2 for the same clip",
+        ),
         (HEADER + '"clip,a', "cannot be read as a CSV of decisions"),
     ],
 )
@@ -132,7 +138,7 @@ def test_what_is_no_file_of_decisions_is_refused_by_line(text: str, why: str, tm
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="no such file of decisions"):
+    with pytest.raises(CorpusError, match="No such file of decisions"):
         decisions.read(tmp_path / "none.csv")
     (tmp_path / "d.csv").write_bytes(HEADER.encode() + b"clip,\xff,keep,,\n")
     with pytest.raises(CorpusError, match="cannot be read as a CSV"):

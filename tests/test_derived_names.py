@@ -135,8 +135,8 @@ def test_a_name_of_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, comman
     clip, ending = write(tmp_path / "in" / "clip.wav"), ENDING[command]
     manifest.write(pl.DataFrame({"path": ["in/clip.wav"]}), tmp_path / "all.csv")
     for source, out, said in (
-        (clip, "out.mp3", f"expected a folder, or a name ending in {ending}"),
-        (clip, "out.jpg", f"expected a folder, or a name ending in {ending}"),
+        (clip, "out.mp3", f"Expected a folder, or a name ending in {ending}"),
+        (clip, "out.jpg", f"Expected a folder, or a name ending in {ending}"),
         (tmp_path / "in", f"out{ending}", "names one file. Expected a folder"),
         (tmp_path / "all.csv", f"out{ending}", "names one file. Expected a folder"),
         (tmp_path / "none.mp3", f"out{ending}", "no such file or folder"),

@@ -108,11 +108,11 @@ def test_a_file_that_may_not_be_read(bundle: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "no such manifest"),
+        (None, "No such manifest"),
         ("", "cannot be read as a manifest"),
-        ("a,b\n1,2\n", "no column 'path'"),
-        ("path,split\na.wav,dev\n", "got split 'dev', expected one of train, validation, test"),
-        ("path,age_years\na.wav,young\n", "a column has values of the wrong type"),
+        ("a,b\n1,2\n", "No column 'path'"),
+        ("path,split\na.wav,dev\n", "Got split 'dev'. Expected one of train, validation, test"),
+        ("path,age_years\na.wav,young\n", "A column has values of the wrong type"),
         ("path\na.wav\n", "no labels to evaluate: 1 clip in split 'all', none with a label of gender or age"),
         (
             "path,gender,split\na.wav,male,train\n",

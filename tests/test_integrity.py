@@ -135,12 +135,12 @@ def test_a_report_is_json_and_keeps_a_few_examples(tmp_path: Path) -> None:
 
 
 def test_no_manifest(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match="no such manifest"):
+    with pytest.raises(ManifestError, match="No such manifest"):
         integrity.check(tmp_path / "none.csv")
     with pytest.raises(NothingToDoError, match="has no rows"):
         manifest.write(pl.DataFrame({"path": []}, schema={"path": pl.String}), tmp_path / "none.csv")
         integrity.check(tmp_path / "none.csv")
-    with pytest.raises(OptionError, match="no such folder"):
+    with pytest.raises(OptionError, match="No such folder"):
         check_rows(tmp_path, [person("s", None, None)], images=tmp_path / "nowhere")
 
 

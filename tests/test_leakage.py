@@ -176,7 +176,7 @@ def test_without_two_sides_there_is_nothing_to_do(tmp_path: Path) -> None:
         integrity.leakage(write(tmp_path, [{"path": "a.mp3"}]))
     with pytest.raises(NothingToDoError, match="has only one split"):
         integrity.leakage(write(tmp_path, [{"path": "a.mp3", "split": "test"}]))
-    with pytest.raises(ManifestError, match="no such manifest"):
+    with pytest.raises(ManifestError, match="No such manifest"):
         integrity.leakage(tmp_path / "all.csv", tmp_path / "nowhere.csv")
     manifest.write(pl.DataFrame({"path": []}, schema={"path": pl.String}), tmp_path / "empty.csv")
     with pytest.raises(NothingToDoError, match=r"empty\.csv has no rows"):
@@ -275,7 +275,7 @@ def test_the_command(clips: Path, tmp_path: Path) -> None:
 def test_the_command_on_what_cannot_be_compared(tmp_path: Path) -> None:
     for arguments, text in (
         ([write(tmp_path, [{"path": "a.mp3"}])], "has no split. Split it first"),
-        ([tmp_path / "none.csv"], "no such manifest"),
+        ([tmp_path / "none.csv"], "No such manifest"),
     ):
         result = run(*arguments)
         assert (result.exit_code, result.stdout) == (2, "")

@@ -22,7 +22,7 @@ REFUSED = {
     "voxtrait notes.txt": ("notes.txt is a text file and names no file that exists.", EXPECTED_AUDIO),
     "voxtrait gone.csv": ("There is no file gone.csv.", "To write predictions to it, use --out gone.csv."),
     "voxtrait absent.csv": ("No file of absent.csv exists. The first of 2 is x.wav.", "relative to the folder of the"),
-    "voxtrait table.csv": ("table.csv: no column 'path' (columns: file, age)", "Expected a manifest"),
+    "voxtrait table.csv": ("table.csv: No column 'path' (columns: file, age)", "Expected a manifest"),
     "voxtrait clip.wav --out voices.xlsx": ("Got the output file voices.xlsx. ", "ending in .parquet, .csv or .jsonl."),
     "voxtrait clip.wav --out nothing": ("Invalid value for '--out' / '-o': File 'nothing' is a directory.", "--help"),
     "voxtrait clip.wav --out absent.csv": ("absent.csv exists and contains no predictions.", "Pass --overwrite to"),

@@ -229,7 +229,7 @@ def test_every_failure_has_its_row_and_no_place_in_the_manifest(table: Path, tmp
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:
-    with pytest.raises(NothingToDoError, match="no such file or folder"):
+    with pytest.raises(NothingToDoError, match="No such file or folder"):
         pictures.draw(tmp_path / "nowhere", tmp_path / "out")
     manifest.write(pl.DataFrame({"path": []}, schema={"path": pl.String}), tmp_path / "none.csv")
     result = run(tmp_path / "none.csv", tmp_path / "out")

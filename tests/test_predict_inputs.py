@@ -160,7 +160,7 @@ def test_a_table_is_found_its_files_where_common_voice_and_predictions_have_them
     ("name", "content", "words"),
     [
         ("m.csv", "path\ngone.wav\nlost.wav\n", "No file of m.csv exists. The first of 2 is gone.wav."),
-        ("m.csv", "file,age\na.wav,3\n", "m.csv: no column 'path' (columns: file, age)"),
+        ("m.csv", "file,age\na.wav,3\n", "m.csv: No column 'path' (columns: file, age)"),
         ("m.csv", "path\n", "m.csv has no rows."),
         ("m.csv", "", "m.csv: m.csv cannot be read as a manifest"),
         ("m.parquet", "path", "m.parquet: m.parquet cannot be read as a manifest"),

@@ -171,7 +171,7 @@ def test_what_is_wrong_with_shards_is_said(packed, release, tmp_path):
         train(recipe.load("diary-gender", (*QUICK, "height=48")), packed, tmp_path / "run")
     with pytest.raises(OptionError, match="has other settings"):
         shards.pack(release, packed, size=(96, 48))
-    with pytest.raises(OptionError, match="expected a manifest with splits, or a folder that 'voxtrait images'"):
+    with pytest.raises(OptionError, match="Expected a manifest with splits, or a folder that 'voxtrait images'"):
         shards.pack(release.parent, tmp_path / "out", size=SIZE)
     unsplit = manifest.read(release).with_columns(split=pl.lit(None, pl.String))
     manifest.write(manifest.with_absolute_paths(unsplit, release.parent), tmp_path / "unsplit.parquet")
@@ -196,6 +196,6 @@ def test_the_front_end_of_shards_is_that_of_the_pictures(packed):
 
 def test_a_file_of_audio_is_no_manifest(tmp_path: Path) -> None:
     audio.write_wav(tmp_path / "a.wav", np.zeros(8000, np.float32), 8000)
-    with pytest.raises(OptionError, match=r"got .*a\.wav, expected a manifest with splits"):
+    with pytest.raises(OptionError, match=r"Got .*a\.wav\. Expected a manifest with splits"):
         shards.pack(tmp_path / "a.wav", tmp_path / "out")
     assert not (tmp_path / "out").exists()

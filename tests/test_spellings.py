@@ -179,5 +179,5 @@ def test_class_folders_in_any_spelling(female: str, male: str, split: str, tmp_p
 
 def test_names_of_people_and_letters_of_shelves_are_no_classes(tmp_path: Path) -> None:
     for at, folders in enumerate((("anna", "donna"), ("e", "f", "g", "m"), ("unknown", "na"))):
-        with pytest.raises(CorpusError, match="no corpus in"):
+        with pytest.raises(CorpusError, match="No corpus in"):
             import_corpora([tree(tmp_path / str(at), *folders)])

@@ -27,7 +27,7 @@ def test_what_is_passing_is_tried_again_and_what_is_not_is_said(
     assert asked == ["/busy.wav"] * 3
     assert audio.load(f"{address}/busy.wav")[0].shape == (16_000,)  # it has recovered
     asked.clear()
-    with pytest.raises(StorageError, match=r"access to .*/secret\.wav refused\. Check the permissions"):
+    with pytest.raises(StorageError, match=r"Access to .*/secret\.wav refused\. Check the permissions"):
         storage.read(f"{address}/secret.wav")
     assert asked == ["/secret.wav"]
     with pytest.raises(AudioMissingError):

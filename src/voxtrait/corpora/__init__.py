@@ -1,4 +1,4 @@
-"""Where data comes from: one file a corpus layout, and the way from any of them to a manifest."""
+"""Imports corpora into a manifest, counts its clips, and exports it to other formats; one module per corpus layout."""
 
 from voxtrait.corpora.archives import is_archive
 from voxtrait.corpora.exporting import Export, export

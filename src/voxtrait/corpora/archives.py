@@ -1,7 +1,7 @@
-"""Tables straight out of an archive: a release of 90 GB is looked into without being unpacked.
+"""Reads the tables of a packed release without unpacking it, even from an archive of 90 GB.
 
-One pass over the archive writes its tables to a folder and lists its recordings. Nothing of the audio is kept; the rows
-get the paths that their clips will have once the archive is unpacked beside itself.
+One pass over the archive writes its tables to a temporary folder and lists its recordings, without their audio. The
+rows get the paths that their clips will have once the archive is unpacked in its own folder.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from voxtrait.errors import CorpusError
 
 SUFFIXES: Final = (".tar.gz", ".tgz", ".tar", ".tar.tar", ".tar.bz2", ".tar.xz", ".zip")
 TABLES: Final = (".tsv", ".csv", ".txt")
-UNUSED: Final = ("validated_sentences.tsv", "unvalidated_sentences.tsv", "reported.tsv")  # large, and of no clip
+UNUSED: Final = ("validated_sentences.tsv", "unvalidated_sentences.tsv", "reported.tsv")  # large, and without clips
 
 _MB: Final = 1 << 20
 _MANY: Final = 50_000
@@ -36,13 +36,13 @@ _BROKEN: Final = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.L
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive that was looked into.
+    """The contents of an archive.
 
     Attributes:
-        path: of it.
-        tables: the folder that its tables were written to, in their own subfolders.
-        home: the folder that its files will be in, once unpacked, with the same subfolders as in ``tables``.
-        clips: its recordings: ``file`` below ``home``, and ``bytes``.
+        path: path of the archive.
+        tables: temporary folder with the tables of the archive, in their subfolders.
+        home: folder of the files once the archive is unpacked, with the same subfolders as ``tables``.
+        clips: the recordings: ``file``, relative to ``home``, and its size in ``bytes``.
     """
 
     path: Path
@@ -52,25 +52,25 @@ class Archive:
 
 
 def is_archive(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file is an archive that can be read, judged by its name."""
+    """Return whether a file exists and has the ending of a supported archive."""
     return os.fspath(path).lower().endswith(SUFFIXES) and Path(path).is_file()
 
 
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str], *, label: str | None = None) -> Iterator[Archive]:
-    """Look into an archive; its tables are there until the end of the ``with`` block.
+    """Read the contents of an archive; its tables exist until the end of the ``with`` block.
 
     Args:
-        path: a tar, compressed or not, or a zip.
-        label: of a progress line in MB of the archive on standard error; ``None`` for none.
+        path: a tar file, compressed or not, or a zip file.
+        label: shown before the progress line on standard error, which counts MB; ``None`` shows no progress.
 
     Raises:
-        CorpusError: if the archive is cut off, damaged, or none.
+        CorpusError: if the file is truncated, damaged, or not an archive.
     """
     archive = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are: a release's name may be a link's
     ending = max((one for one in SUFFIXES if archive.name.lower().endswith(one)), key=len, default="")
     with tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
-        # releases 1 to 4 have their tables at the top: then the archive's own name is that of the release
+        # releases 1 to 4 have their tables at the top level: the name of the archive is that of the release
         root = Path(folder, archive.name.removesuffix(archive.name[len(archive.name) - len(ending) :]))
         root.mkdir()
         clips = _Clips()
@@ -80,15 +80,15 @@ def opened(path: str | os.PathLike[str], *, label: str | None = None) -> Iterato
                 pass
         except _BROKEN as error:
             raise CorpusError(
-                f"{archive} is cut off or damaged ({error or type(error).__name__}): download it again, and compare "
-                "its size and checksum with what the download page says"
+                f"{archive} is truncated or damaged ({error or type(error).__name__}). Download it again, and compare "
+                "its size and checksum with those on the download page."
             ) from None
         at_top = any(child.suffix.lower() in (".tsv", ".csv") for child in root.iterdir())
         yield Archive(archive, root, archive.parent / root.name if at_top else archive.parent, clips.table())
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose header is whole; tarfile alone takes a cut for the end."""
+    """A member with a complete header; tarfile alone takes a truncated one for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile, /) -> "_Member":
@@ -101,7 +101,7 @@ class _Member(tarfile.TarInfo):
 
 
 class _Clips:
-    """The recordings of an archive: millions of names, of which only the last ones are Python objects."""
+    """Collects the recordings of an archive in Polars tables, because there may be millions."""
 
     def __init__(self) -> None:
         self.parts: list[pl.DataFrame] = []
@@ -120,11 +120,11 @@ class _Clips:
 
 
 def _tarred(path: Path, root: Path, clips: _Clips) -> Iterator[None]:
-    """Write a tar's tables below ``root`` and list its recordings; yields once a MB read."""
+    """Write the tables of a tar file to ``root`` and list its recordings; yields once per MB read."""
     done = 0
     with path.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*", tarinfo=_Member) as tar:
         for member in tar:
-            tar.members = []  # type: ignore[attr-defined]  # millions of them would be kept otherwise
+            tar.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps millions of them
             if member.isfile():
                 _take(member.name, member.size, partial(tar.extractfile, member), root, clips)
             yield from [None] * (raw.tell() // _MB - done)
@@ -141,9 +141,9 @@ def _zipped(path: Path, root: Path, clips: _Clips) -> Iterator[None]:
 
 
 def _take(name: str, size: int, opener: Callable[[], IO[bytes] | None], root: Path, clips: _Clips) -> None:
-    """Write a member down if it is a table, list it if it is a recording.
+    """Write a member to ``root`` if it is a table, list it if it is a recording.
 
-    Names that lead out of the archive are passed over, and so is what Macs add.
+    Names that lead out of the archive, and files that macOS adds, are ignored.
     """
     parts = [part for part in PurePosixPath(name).parts if part != "."]
     if not parts or name.startswith("/") or ".." in parts or parts[0] == "__MACOSX" or parts[-1].startswith("."):

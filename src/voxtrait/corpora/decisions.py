@@ -1,4 +1,4 @@
-"""Decisions of people who listened: a small CSV that states what becomes of the labels of clips and speakers.
+"""Reads and applies decisions: a CSV file in which people who listened correct labels, or remove clips and speakers.
 
 ::
 
@@ -7,22 +7,23 @@
     clip,common-voice/…/common_voice_en_1,keep,gender,
     clip,common-voice/…/common_voice_en_2,remove,,a television
 
-``scope`` is ``clip`` or ``speaker``, ``id`` a ``clip_id`` or a ``speaker_id``, ``note`` is for people. The decisions:
+``scope`` is ``clip`` or ``speaker``, ``id`` is a ``clip_id`` or a ``speaker_id``, and ``note`` is a free text. The
+decisions:
 
 ==============  ==========================================  ====================================================
-``decision``    ``value``                                   what becomes of the rows
+``decision``    ``value``                                   effect on the rows
 ==============  ==========================================  ====================================================
-``keep``        ``gender``, ``age_group``, ``speaker``, or  nothing: what is written there is right (an empty
-                empty                                       value: all of it)
-``gender``      ``female``, ``male``, or empty              the label becomes this; empty is unknown
-``age_group``   a group such as ``forties``, or empty       likewise; ``age_years`` outside of it are forgotten
-``speaker``     another ``speaker_id``, or empty            the clips are of that person; empty is unknown
-``apart``       another ``speaker_id``                      nothing: these are two people, whatever they sound like
-``unsure``      as for ``keep``, or another ``speaker_id``  nothing: looked at, and nobody can tell
-``remove``      empty                                       they go
+``keep``        ``gender``, ``age_group``, ``speaker``, or  none: this label is correct (empty: all labels are)
+                empty
+``gender``      ``female``, ``male``, or empty              sets the label; empty is unknown
+``age_group``   a group such as ``forties``, or empty       sets the label, and clears ``age_years`` outside it
+``speaker``     another ``speaker_id``, or empty            sets the speaker; empty is unknown
+``apart``       another ``speaker_id``                      none: these are two people, even if they sound alike
+``unsure``      as for ``keep``, or another ``speaker_id``  none: reviewed without a result
+``remove``      empty                                       removes the rows
 ==============  ==========================================  ====================================================
 
-A decision about a clip wins over one about its speaker, also over a speaker's removal.
+A decision on a clip takes precedence over one on its speaker, including the removal of the speaker.
 """
 
 import csv
@@ -41,7 +42,7 @@ from voxtrait.manifest.table import conform
 COLUMNS: Final = ("scope", "id", "decision", "value", "note")
 SCOPES: Final = ("clip", "speaker")
 DECIDED: Final = "decided"
-"""Extra column of a manifest: what a person decided of a row, such as ``gender: male → female``."""
+"""Extra column of a manifest: the decision applied to a row, such as ``gender: male → female``."""
 
 LABELS: Final = {"gender": "gender", "age_group": "age_group", "speaker": "speaker_id"}  # decision → column
 _ABOUT: Final = (*LABELS, "")
@@ -55,28 +56,29 @@ _VALUES: Final[Mapping[str, tuple[str, ...] | None]] = {
     "remove": ("",),
 }
 DECISIONS: Final = tuple(_VALUES)
-_SHOWN: Final = 5  # bad rows named in one error
+_SHOWN: Final = 5  # invalid rows named in one error
 _SCHEMA: Final = {**dict.fromkeys(COLUMNS, pl.String), "line": pl.Int64}
 
 
 class Applied(NamedTuple):
-    """What :func:`apply` gives."""
+    """Result of :func:`apply`."""
 
     table: pl.DataFrame
-    dropped: dict[str, int]  # reason → rows: for the funnel
-    changed: dict[str, int]  # gender, age_group, speaker_id → rows with another value; kept → rows found right;
-    #                          matched nothing → decisions whose id is in no row
+    dropped: dict[str, int]  # reason → removed rows, for the funnel
+    changed: dict[str, int]  # gender, age_group, speaker_id → changed rows; kept → confirmed rows;
+    #                          matched nothing → decisions without a row
 
 
 def read(path: str | os.PathLike[str]) -> pl.DataFrame:
     """Read a file of decisions.
 
     Returns:
-        One row a decision: ``scope id decision value note``, text, empty where there is nothing, and its ``line``.
+        One row per decision: ``scope``, ``id``, ``decision``, ``value`` and ``note`` as text, which may be empty, and
+        ``line``, its line in the file.
 
     Raises:
-        CorpusError: if it cannot be read, has other columns, or rows that mean nothing or contradict each other; they
-            are named by line.
+        CorpusError: if the file cannot be read, has other columns, or has invalid or contradictory rows; the message
+            names their lines.
 
     Examples:
         >>> import tempfile
@@ -94,7 +96,7 @@ def read(path: str | os.PathLike[str]) -> pl.DataFrame:
             _check_header(file, header)
             rows = [(row, reader.line_num) for row in reader if row]
     except FileNotFoundError:
-        raise CorpusError(f"no such file of decisions: {file}") from None
+        raise CorpusError(f"No such file of decisions: {file}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"{file} cannot be read as a CSV of decisions: {error}") from None
     names = [name.strip() for name in header]
@@ -110,25 +112,25 @@ def read(path: str | os.PathLike[str]) -> pl.DataFrame:
         found.append({**one, "line": line})
     if wrong:
         more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise CorpusError(f"{file} has rows that are no decisions: {'; '.join(wrong[:_SHOWN])}{more}")
+        raise CorpusError(f"{file} has invalid rows: {'; '.join(wrong[:_SHOWN])}{more}")
     return pl.DataFrame(found, schema=_SCHEMA)
 
 
 def write(decisions: pl.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write decisions as :func:`read` reads them."""
+    """Write decisions to a CSV file for :func:`read`."""
     with atomic_path(path) as part:
         decisions.select(COLUMNS).write_csv(part)
 
 
 def apply(table: pl.DataFrame, decisions: pl.DataFrame) -> Applied:
-    """Apply decisions to a manifest; every changed row remembers it in the column ``decided``.
+    """Apply decisions to a manifest; the column ``decided`` records the changes of each row.
 
     Args:
         table: a manifest.
-        decisions: as :func:`read` gives them.
+        decisions: the result of :func:`read`.
 
     Returns:
-        The table without the removed rows, how many of them by reason, and how many rows were changed.
+        The manifest without the removed rows, the number of removed rows by reason, and the number of changed rows.
 
     Examples:
         >>> rows = [{"path": "a.mp3", "speaker_id": "s1", "gender": "male"}, {"path": "b.mp3", "speaker_id": "s1"}]
@@ -152,7 +154,7 @@ def apply(table: pl.DataFrame, decisions: pl.DataFrame) -> Applied:
         new = pl.DataFrame({"new": clip[name]}).with_columns(
             pl.when(own).then("new").otherwise(pl.when(~own & general).then(speaker[name])).alias("new")
         )["new"]
-        # a clip that was found right is not changed by a decision about its speaker
+        # a decision on the speaker does not change a clip with a confirmed label
         right = clip[f"{name}="].fill_null(False)
         applies = (own | (general & ~right)).alias("applies")
         old = table[column]
@@ -181,12 +183,12 @@ def apply(table: pl.DataFrame, decisions: pl.DataFrame) -> Applied:
 
 
 def unmatched(table: pl.DataFrame, asked: pl.DataFrame | None, decisions: pl.DataFrame) -> pl.DataFrame:
-    """Give the decisions whose id is in no row.
+    """Return the decisions whose id is on no row.
 
     Args:
         table: a manifest.
-        asked: its ``clip_id speaker_id`` where they were others before; ``None`` for the table's own.
-        decisions: as :func:`read` gives them.
+        asked: the columns ``clip_id`` and ``speaker_id`` before any change; ``None`` takes those of ``table``.
+        decisions: the result of :func:`read`.
     """
     ids = table if asked is None else asked
     known = {scope: ids[f"{scope}_id"].drop_nulls().unique().implode() for scope in SCOPES}
@@ -199,8 +201,11 @@ def unmatched(table: pl.DataFrame, asked: pl.DataFrame | None, decisions: pl.Dat
 
 
 def _by_id(decisions: pl.DataFrame, scope: str) -> pl.DataFrame:
-    """Give the decisions on each id of a scope in one row: ``id``, ``stays``, ``kept``, ``remove?``, and of each label
-    ``gender`` (the new value), ``gender?`` (whether there is one) and ``gender=`` (whether it was found right)."""
+    """Return one row per id of a scope, with all decisions on it.
+
+    The columns are ``id``, ``stays``, ``kept``, ``remove?``, and for each label, such as gender: ``gender``, the new
+    value; ``gender?``, whether there is a new value; and ``gender=``, whether the label is confirmed.
+    """
     decision, value = pl.col("decision"), pl.col("value")
     keeps = decision.is_in(["keep", "unsure"])
     label = [
@@ -222,11 +227,11 @@ def _check_header(file: Path, header: list[str]) -> None:
     missing = [name for name in COLUMNS[:4] if name not in names]
     if missing or len(set(names)) != len(names):
         got = ", ".join(names[:8]) or "nothing"
-        raise CorpusError(f"{file} has the columns {got}, expected {', '.join(COLUMNS)}")
+        raise CorpusError(f"{file} has the columns {got}. Expected {', '.join(COLUMNS)}.")
 
 
 def _problem(one: Mapping[str, str], line: int, before: dict[tuple[str, str, str], tuple[str, int]]) -> str | None:
-    """Describe what is wrong with a row, ``None`` if nothing is; the row goes into ``before`` for the later ones."""
+    """Describe the problem of a row, ``None`` if it is valid; the row is added to ``before`` for later rows."""
     decision, value = one["decision"], one["value"]
     if one["scope"] not in SCOPES:
         return f"got the scope {one['scope']!r}, expected {' or '.join(SCOPES)}"
@@ -235,10 +240,10 @@ def _problem(one: Mapping[str, str], line: int, before: dict[tuple[str, str, str
     if decision not in _VALUES:
         return f"got the decision {decision!r}, expected one of {', '.join(DECISIONS)}"
     if decision == "apart" and (one["scope"] != "speaker" or not value or value == one["id"]):
-        return "apart needs two speakers: the scope speaker, and the other one as the value"
+        return "apart needs the scope speaker, and another speaker as value"
     allowed = _VALUES[decision]
     if allowed is not None and value not in allowed:
-        return f"got the value {value!r} for {decision}, expected {', '.join(filter(None, allowed)) or 'nothing'}"
+        return f"got the value {value!r} for {decision}, expected {', '.join(filter(None, allowed)) or 'no value'}"
     if decision in ("apart", "unsure"):
         return None
     keeps_all = decision == "keep" and not value
@@ -247,5 +252,5 @@ def _problem(one: Mapping[str, str], line: int, before: dict[tuple[str, str, str
         word = f"{decision} {value}" if decision != "keep" else "keep"
         earlier, where = before.setdefault(key, (word, line))
         if earlier != word:
-            return f"says {word.strip()!r} where line {where} says {earlier.strip()!r} of the same {one['scope']}"
+            return f"{word.strip()!r} contradicts {earlier.strip()!r} on line {where} for the same {one['scope']}"
     return None

@@ -1,7 +1,6 @@
-"""Tables of text, read so that a damaged line costs that line and not the table.
+"""Reads CSV and TSV tables; damaged lines are skipped and counted.
 
-Common Voice writes its TSV without any quoting, so a bare ``"`` is a character like any other; everyone else's CSV is
-quoted.
+The TSV files of Common Voice have no quoting, so ``"`` is an ordinary character. CSV files have quoting.
 """
 
 import codecs
@@ -17,15 +16,15 @@ from typing import Any, BinaryIO, Final, TypeAlias
 import numpy as np
 import polars as pl
 
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 from voxtrait.manifest.table import lookup
 
-CHUNK: Final = 1 << 24  # bytes read at a time: few enough for the processor's caches and for memory to be used again
-BadLine: TypeAlias = tuple[int, str]  # its number, and why it is left out
+CHUNK: Final = 1 << 24  # bytes read at a time: small enough for the processor's caches and for reuse of memory
+BadLine: TypeAlias = tuple[int, str]  # its number, and the reason why it is skipped
 NOT_UTF8: Final = "not UTF-8"
-FIRST: Final = 5  # bad lines named of each table
+FIRST: Final = 5  # bad lines named per table
 _BOM: Final = b"\xef\xbb\xbf"
-_AGAIN: Final = "\0"  # before a header name that came before
+_AGAIN: Final = "\0"  # prefix of a repeated header name
 
 
 def read(
@@ -36,31 +35,31 @@ def read(
     bad_lines: list[int] | None = None,
     reasons: Counter[str] | None = None,
 ) -> tuple[pl.DataFrame, int]:
-    """Read a table by its ending: ``.csv`` with quotes, anything else as unquoted TSV.
+    """Read a table by its file ending: ``.csv`` with quotes, others as TSV without quotes.
 
-    Commas, semicolons or tabs, whichever are in the header, if those of the ending are not; the lines may end as on any
-    system; a file of UTF-16 is read too, as Excel's "Unicode text" is.
+    If the header has only one of comma, semicolon and tab, that is the separator. Lines may end as on any system. Files
+    in UTF-16, such as Excel's "Unicode text", are converted.
 
     Args:
-        path: a file with a header line; blank lines do not count as rows.
-        columns: names of the columns to keep, those of them that are there; ``None`` keeps all.
-        repeated: columns whose long values come again and again, such as speaker ids: each is kept once in memory.
-        bad_lines: gets the line numbers, from 1, of the first few rows left out.
-        reasons: counts why rows were left out.
+        path: a file with a header line; blank lines are ignored.
+        columns: names of the columns to keep, if they exist; ``None`` keeps all.
+        repeated: columns with long repeated values, such as speaker ids; each value is stored once.
+        bad_lines: gets the line numbers, from 1, of the first few skipped rows.
+        reasons: gets the number of skipped rows by reason.
 
     Returns:
-        The table, all columns text, fields that are empty null; and the number of rows left out because they have
-        another number of fields than the header, or are not UTF-8. Of columns with the same name the first one counts.
+        The table, and the number of skipped rows: those with another number of fields than the header, or not in UTF-8.
+        All columns are text; empty fields are null. Of columns with the same name, only the first is read.
 
     Raises:
-        CorpusError: if the file is empty, or is no such table at all.
+        CorpusError: if the file is empty or not a table.
     """
     bad_lines = [] if bad_lines is None else bad_lines
     reasons = Counter() if reasons is None else reasons
     with _opened(path) as data:
         header = data.readline().removeprefix(_BOM)
         if not header.strip():
-            raise CorpusError(f"{path} is empty, expected a table with a header line")
+            raise CorpusError(f"{path} is empty. Expected a table with a header line.")
         separator = _separator(header, path)
         quoted = separator != b"\t"
         try:
@@ -80,12 +79,12 @@ def read(
                 reasons.update(reason for _, reason in bad)
                 bad_lines += [line for line, _ in bad[: max(0, FIRST - len(bad_lines))]]
         except UnicodeDecodeError:
-            raise CorpusError(f"{path} is not UTF-8 text, expected a table with a header line") from None
+            raise CorpusError(f"{path} is not UTF-8 text. Expected a table with a header line.") from None
         except (pl.exceptions.PolarsError, csv.Error) as error:
             raise CorpusError(f"{path} cannot be read as a table: {error}") from None
     if not parts:
         return pl.DataFrame(schema=dict.fromkeys(keep, pl.String)), unreadable
-    # one chunk: tables of many are copied as a whole by whatever comes next
+    # one chunk: later steps would copy a table of many chunks as a whole
     columns_ = [_joined(parts, name, name in repeated) for name in keep]
     return pl.DataFrame(columns_), unreadable
 
@@ -98,35 +97,35 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         data.seek(0)
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in start:
             yield io.BytesIO(data.read().decode("utf-16", errors="replace").replace("\r\n", "\n").encode())
-        elif b"\r" in start.rstrip(b"\r\n"):  # as programs for the old Mac end their lines, Excel's among them
+        elif b"\r" in start.rstrip(b"\r\n"):  # line ends of old Mac programs, also written by Excel
             yield io.BytesIO(data.read().replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
         else:
             yield data
 
 
 def columns_of(path: Path) -> list[str]:
-    """Read the names of a table's columns.
+    """Read the column names of a table.
 
     Raises:
-        CorpusError: if its first line is not UTF-8 text.
+        CorpusError: if the first line is not UTF-8 text.
     """
     with _opened(path) as data:
         header = data.readline().removeprefix(_BOM)
     try:
         return _unique(header.rstrip(b"\r\n").decode().split(_separator(header, path).decode()))
     except UnicodeDecodeError:
-        raise CorpusError(f"{path} is not UTF-8 text, expected a table with a header line") from None
+        raise CorpusError(f"{path} is not UTF-8 text. Expected a table with a header line.") from None
 
 
 def _separator(header: bytes, path: Path) -> bytes:
-    """Return the separator of the columns: that of the file's ending, unless the header has only another one."""
+    """Return the separator: the only one in the header, otherwise that of the file ending."""
     expected = b"," if path.suffix.lower() == ".csv" else b"\t"
     others = [mark for mark in (b",", b";", b"\t") if mark in header]
     return others[0] if len(others) == 1 else expected
 
 
 def _chunks(data: BinaryIO) -> Iterator[bytes]:
-    """Yield whole lines, about :data:`CHUNK` bytes of them, each ending in one newline."""
+    """Yield chunks of about :data:`CHUNK` bytes of whole lines, each line ending in one newline."""
     rest = b""
     while read := data.read(CHUNK):
         whole, newline, after = read.rpartition(b"\n")
@@ -142,9 +141,9 @@ def _chunks(data: BinaryIO) -> Iterator[bytes]:
 def _parsed(
     chunks: Iterator[bytes], separator: bytes, names: list[str], keep: list[str]
 ) -> Iterator[tuple[pl.DataFrame, list[BadLine]]]:
-    """Parse chunks of whole lines; with each come the lines that are left out.
+    """Parse chunks of whole lines; yields the rows and the skipped lines of each.
 
-    One chunk is parsed while the next one is read and counted.
+    A chunk is parsed while the next one is read and counted.
     """
     first = 2  # the header is line 1
     waiting: deque[tuple[bytes, int, Future[pl.DataFrame] | None]] = deque()
@@ -152,8 +151,8 @@ def _parsed(
         for chunk in chunks:
             chunk = _with_newlines(chunk, separator, len(names) - 1)
             lines = chunk.count(b"\n")
-            # Where the separators add up and no line has too many of them, none has too few. So all lines are parsed
-            # at once, and one by one only where that fails.
+            # If the number of separators is right in total and no line has too many, no line has too few. So all
+            # lines are parsed at once, and one by one only if that fails.
             plausible = chunk.count(separator) == lines * (len(names) - 1)
             plausible = plausible and b"\n\n" not in chunk and chunk[:1] != b"\n"
             task = pool.submit(_parse_good, chunk, separator, names, keep) if plausible else None
@@ -176,7 +175,7 @@ def _settled(
 
 
 def _with_newlines(chunk: bytes, separator: bytes, separators: int) -> bytes:
-    """End lines at each ``\\r`` too where that makes rows of most lines; else it is a letter of a text."""
+    """Also end lines at each ``\\r`` if that makes most lines valid; otherwise it is part of a text."""
     if b"\r" not in chunk:
         return chunk
     good, lengths, _ = _fields_right(chunk, separator, separators)
@@ -202,8 +201,10 @@ def _parse_good(lines: bytes, separator: bytes, names: list[str], keep: list[str
 
 
 def _good_lines(chunk: bytes, separator: bytes, separators: int) -> tuple[bytes, list[BadLine]]:
-    """Keep the lines with the right number of separators and in UTF-8; give the places of the others, blank ones
-    aside, and why they are left out."""
+    """Keep the lines in UTF-8 with the right number of separators.
+
+    Also returns the positions of the others, except blank lines, and why they are skipped.
+    """
     good, lengths, ends = _fields_right(chunk, separator, separators)
     starts = ends - lengths + 1
     try:
@@ -217,7 +218,7 @@ def _good_lines(chunk: bytes, separator: bytes, separators: int) -> tuple[bytes,
 
 
 def _fields_right(chunk: bytes, separator: bytes, separators: int) -> tuple[Any, Any, Any]:
-    """Say which lines have the right number of separators, how long each is with its end, and where that is."""
+    """Return which lines have the right number of separators, their lengths with line end, and the line ends."""
     letters = np.frombuffer(chunk, np.uint8)
     ends = np.flatnonzero(letters == ord("\n"))
     found = np.diff(np.searchsorted(np.flatnonzero(letters == ord(separator)), ends), prepend=0)
@@ -230,8 +231,8 @@ def _reason(line: bytes, separator: bytes, separators: int) -> str:
     if found == separators:
         return NOT_UTF8
     if found < separators and line.count(b'"') % 2:
-        return "a line break inside quotes"
-    return f"{found + 1} columns, the header has {separators + 1}"
+        return "line break inside quotes"
+    return f"{counted(found + 1, 'column')}, expected {separators + 1}"
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -243,17 +244,17 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _joined(parts: list[pl.DataFrame], name: str, repeated: bool) -> pl.Series:
-    """Take a column out of all parts and join it; where its texts come again and again, all rows point to one copy."""
+    """Remove a column from all parts and join it; repeated texts are stored once."""
     column = pl.concat([part.drop_in_place(name) for part in parts], rechunk=True)
     if not repeated:
         return column
-    # adding nothing makes a copy of the distinct texts, so that those of all rows can go
+    # adding "" copies the distinct texts, so that the memory of all rows can be freed
     once = column.drop_nulls().unique().to_frame().with_columns(once=pl.col(name) + "")
     return lookup(column.to_frame(), once, name, "once").alias(name)
 
 
 def _read_quoted(data: bytes, separator: str, bad_lines: list[int], reasons: Counter[str]) -> tuple[pl.DataFrame, int]:
-    # Only a parser that goes row by row can leave out one row of a quoted table and keep the next.
+    # Only a parser that works row by row can skip one row of a quoted table and keep the next.
     rows = csv.reader(io.StringIO(data.decode(errors="replace"), newline=""), delimiter=separator)
     names = _unique(next(rows))
     good, unreadable, line = [], 0, rows.line_num
@@ -264,9 +265,9 @@ def _read_quoted(data: bytes, separator: str, bad_lines: list[int], reasons: Cou
         elif row:
             unreadable += 1
             bad_lines += [line + 1][: max(0, FIRST - len(bad_lines))]
-            lines = f", its quotes hold lines {line + 1} to {rows.line_num}" if rows.line_num > line + 1 else ""
-            counted = f"{len(row)} columns, the header has {len(names)}{lines}"
-            reasons[NOT_UTF8 if len(row) == len(names) else counted] += 1
+            lines = f", quotes span lines {line + 1} to {rows.line_num}" if rows.line_num > line + 1 else ""
+            reason = f"{counted(len(row), 'column')}, expected {len(names)}{lines}"
+            reasons[NOT_UTF8 if len(row) == len(names) else reason] += 1
         line = rows.line_num
     schema = dict.fromkeys(names, pl.String)
     table = pl.DataFrame(good, schema=schema, orient="row") if good else pl.DataFrame(schema=schema)
@@ -275,10 +276,7 @@ def _read_quoted(data: bytes, separator: str, bad_lines: list[int], reasons: Cou
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Strip header names.
-
-    And mark those that come again (two columns ``accents`` in one release) with a leading NUL.
-    """
+    """Strip header names, and prefix repeated ones with NUL (one release has two columns ``accents``)."""
     out: list[str] = []
     for at, name in enumerate(names):
         clean = name.strip().strip('"') or f"column_{at + 1}"
@@ -287,6 +285,6 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def shown(names: Sequence[str]) -> str:
-    """Show column names in an error, the first few of them."""
+    """Return the first few column names as text for an error."""
     text = ", ".join(names[:8])
     return repr(text if len(text) <= 100 else text[:97] + "...")

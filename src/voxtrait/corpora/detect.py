@@ -1,4 +1,4 @@
-"""Find the corpora in a folder, whatever their layout: the folder itself, or folders below it."""
+"""Finds the corpora in a folder and its subfolders, and recognises their layouts."""
 
 import itertools
 import os
@@ -30,18 +30,14 @@ from voxtrait.corpora.layouts import (
     voxceleb,
 )
 from voxtrait.corpora.source import Listing, Rows, Source
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
-MAX_DEPTH: Final = (
-    5  # folders below the one that was named: enough for a folder of releases of locales, not for a whole disk
-)
-
-
-MOST_AUDIO: Final = 100_000  # files that are counted where there is no corpus
+MAX_DEPTH: Final = 5  # levels of subfolders searched: enough for locales in releases, too few for a whole disk
+MOST_AUDIO: Final = 100_000  # audio files counted at most, for an error
 
 
 class Layout(Protocol):
-    """What the module of a layout has: its name, a short description, how it is recognised, and how it is read."""
+    """Interface of a layout's module: name, description, and functions that recognise and read a folder."""
 
     LAYOUT: str
     EXPECTED: str
@@ -51,7 +47,7 @@ class Layout(Protocol):
 
 
 class FileLayout(Protocol):
-    """What the module of a layout has whose corpora may be a single file."""
+    """Interface of a layout's module whose corpora may be a single file."""
 
     LAYOUT: str
     EXPECTED_FILE: str
@@ -80,70 +76,69 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
     table,
     class_folders,
 )
-"""The layouts in the order in which they are tried on a folder: the more specific first."""
+"""The layouts in the order in which they are tried on a folder, the most specific first."""
 
 FILE_LAYOUTS: Final[tuple[FileLayout, ...]] = (agender, lhotse, hugging_face, table)
-"""The layouts of a single file, in the order in which they are tried on a file."""
+"""The layouts of a single file, in the order in which they are tried."""
 
 
 def find(
     path: str | os.PathLike[str], *, name: str | os.PathLike[str] | None = None, closed: list[str] | None = None
 ) -> list[Source]:
-    """Find every corpus in a folder, or the one that a file is.
+    """Find all corpora in a folder, or recognise a file as a corpus.
 
-    A folder that is in a known layout is one corpus and is not searched further; otherwise the folders in it are tried
-    in the order of their names, numbers as numbers (release 6.1 before 17.0).
+    A folder in a known layout is one corpus; its subfolders are not searched. Otherwise its subfolders are searched, in
+    natural order of their names (release 6.1 before 17.0).
 
     Args:
         path: the folder or file.
-        name: what to call it in an error, where that is something else.
-        closed: gets the folders that cannot be read, and why.
+        name: name of the folder in errors; ``None`` takes ``path``.
+        closed: gets the folders that cannot be read, with the reason.
 
     Raises:
-        CorpusError: if there is no such folder or file, or nothing in it is in a known layout.
+        CorpusError: if the path does not exist, or no known layout is found.
     """
     root = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as they are: a release's name may be a link's
     if root.is_file():
         return [_find_file(root)]
     if not root.is_dir():
-        raise CorpusError(f"{path} does not exist, expected the folder of a corpus, or a file that is one")
+        raise CorpusError(f"{path} does not exist. Expected the folder of a corpus, or a table or archive of one.")
     unread: list[str] = [] if closed is None else closed
     found = list(_search(root, MAX_DEPTH, set(), unread))
     if not found:
-        raise CorpusError(f"no corpus in {storage.text_of(name or path)}: {_what_lacks(root)}")
+        raise CorpusError(f"No corpus in {storage.text_of(name or path)}: {_what_lacks(root)}")
     return found
 
 
 def _what_lacks(root: Path) -> str:
-    """Return what is in a folder without a corpus, and what was expected."""
+    """Describe what a folder without a corpus contains, and what was expected."""
     here = Listing.of(root)
     audio = sorted(itertools.islice(names_below(root, trees.AUDIO), MOST_AUDIO))
     if audio:
-        count = f"more than {MOST_AUDIO}" if len(audio) == MOST_AUDIO else str(len(audio))
-        files = f"{count} audio file{'s' if len(audio) > 1 else ''}"
+        files = f"{'at least ' * (len(audio) == MOST_AUDIO)}{counted(len(audio), 'audio file')}"
         named = sorted(name for name in here.files if name.lower().endswith(table.SUFFIXES))
         if named:
             return (
-                f"it has {files}, and no table of a known name. If {named[0]} is about them, give that file instead of "
-                f"the folder, or rename it to metadata.csv ({table.EXPECTED_FILE})"
+                f"it contains {files}, but no table with a known name. If {named[0]} describes them, import that file "
+                f"instead of the folder, or rename it to metadata.csv ({table.EXPECTED_FILE})."
             )
         above = [name for name in Listing.of(root.resolve().parent).files if name.lower().endswith(table.SUFFIXES)]
         if above:
             return (
-                f"it has {files} and no labels, and the folder above it has {sorted(above)[0]}. If that table is about "
-                f"them, give the folder above: {storage.text_of(root.resolve().parent)}"
+                f"it contains {files}, but no labels. The folder above contains {sorted(above)[0]}. If that table "
+                f"describes them, import the folder above: {storage.text_of(root.resolve().parent)}"
             )
         return (
-            f"it has {files} and no labels. Put metadata.csv beside them, with a line for each file:\n"
+            f"it contains {files}, but no labels. Add a file metadata.csv, with one line per audio file:\n"
             f"  file_name,gender,age,speaker_id\n  {audio[0]},female,34,anna\n"
-            "Leave unknown values empty. Or sort the files into folders called female/ and male/. No labels are needed "
-            f"to predict: voxtrait {storage.text_of(root)}"
+            "Leave unknown values empty. Or sort the files into folders named female/ and male/. Predictions need no "
+            f"labels: voxtrait {storage.text_of(root)}"
         )
     names = [f"{name}/" for name in sorted(here.folders)] + sorted(here.files)
     shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     return (
-        f"found {storage.text_of(shown) or 'nothing'}; expected one of these layouts, in it or up to {MAX_DEPTH} "
-        "folders below:" + "".join(f"\n  {layout.EXPECTED}" for layout in LAYOUTS)
+        f"found {storage.text_of(shown) or 'no files'}. Expected one of these layouts, in it or up to {MAX_DEPTH} "
+        "levels below:" + "".join(f"\n  {layout.EXPECTED}" for layout in LAYOUTS)
     )
 
 
@@ -153,18 +148,18 @@ def _find_file(path: Path) -> Source:
             return source
     if path.suffix.lower() in trees.AUDIO:
         raise CorpusError(
-            f"{storage.text_of(path)} is an audio file, expected a corpus: give its folder, with metadata.csv in it "
-            "that has the columns file_name, gender, age, speaker_id"
+            f"{storage.text_of(path)} is an audio file. Expected a corpus. Import its folder, with a file metadata.csv "
+            "that has the columns file_name, gender, age, speaker_id."
         )
     raise CorpusError(
-        f"{path} is a file in no known layout; expected the folder of a corpus, a Common Voice .tar.gz, or one of:"
+        f"{path} is not in a known layout. Expected the folder of a corpus, a Common Voice .tar.gz, or one of:"
         + "".join(f"\n  {layout.EXPECTED_FILE}" for layout in FILE_LAYOUTS)
     )
 
 
 def _search(folder: Path, depth: int, seen: set[Path], closed: list[str]) -> Iterator[Source]:
     real = folder.resolve()
-    if real in seen:  # links may run in circles
+    if real in seen:  # links may form circles
         return
     seen.add(real)
     listing = Listing.of(folder)
@@ -180,7 +175,7 @@ def _search(folder: Path, depth: int, seen: set[Path], closed: list[str]) -> Ite
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Sort names with the numbers in them as numbers.
+    """Return names in natural order: numbers in them are compared as numbers.
 
     Examples:
         >>> natural_order(["v17.0", "v6.1", "a"])
@@ -195,7 +190,15 @@ def natural_order(names: Iterable[str]) -> list[str]:
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
-    """Read a source with the layout that recognised it; errors are the layout's."""
+    """Read the rows of a source with its layout.
+
+    Args:
+        source: a result of :func:`find`.
+        tables: names of the tables to read, for layouts with several; ``None`` takes the layout's default.
+
+    Raises:
+        CorpusError: if the layout cannot read the source.
+    """
     readers = {layout.LAYOUT: layout.read for layout in FILE_LAYOUTS} | {
         layout.LAYOUT: layout.read for layout in LAYOUTS
     }

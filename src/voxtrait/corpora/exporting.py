@@ -1,4 +1,4 @@
-"""A manifest → the formats of other tools: what is written, what failed, what a format cannot hold."""
+"""Exports a manifest to the formats of other tools, and counts what failed and what a format cannot store."""
 
 import os
 import time
@@ -26,26 +26,26 @@ TARGETS: Final = {
     "csv": "reference",
     "class-folders": "link",
 }
-"""The formats, and what each does with the audio by default."""
+"""The formats, and how each exports audio by default."""
 
 _FAILURE: Final = ("clip_id", "path", "reason")
 
 
 @dataclass
 class Export:
-    """What was exported: ``clips`` is ``written``, all of ``left_out``, and those failures that have no row.
+    """Result of :func:`export`: ``clips`` is the sum of ``written``, ``left_out``, and failures without a row.
 
     Attributes:
         to: the format.
-        out: the folder, or the table.
+        out: the folder or table written.
         audio: ``copy``, ``link`` or ``reference``.
-        clips: rows of the manifest, of the chosen splits.
-        written: of these, in the export.
-        left_out: why the format cannot hold a clip → how many.
-        tables: what was written beside audio, relative to ``out``.
+        clips: number of rows of the manifest, in the splits exported.
+        written: number of clips in the export.
+        left_out: reason why the format cannot store a clip → number of clips.
+        tables: the tables written, relative to ``out``.
         failures: ``clip_id``, ``path`` and ``reason`` of the clips whose file could not be used.
-        notes: for a person.
-        elapsed_s: seconds.
+        notes: notes for the user.
+        elapsed_s: time taken, in seconds.
     """
 
     to: str
@@ -61,11 +61,11 @@ class Export:
 
     @property
     def failed(self) -> int:
-        """Clips whose file could not be used."""
+        """Number of clips whose file could not be used."""
         return self.failures.height
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures and the failures as JSON-ready values."""
+        """Return the figures and the failures as JSON-ready values."""
         plain = {name: getattr(self, name) for name in ("to", "out", "audio", "clips", "written")}
         rest = {"left_out": self.left_out, "tables": self.tables, "notes": self.notes}
         return {
@@ -92,29 +92,30 @@ def export(
 ) -> Export:
     """Write a manifest in the format of another tool.
 
-    What a format can hold comes back when the export is imported again: see ``docs/how-to/export.md``.
+    Importing an export restores what its format can store: see ``docs/how-to/export.md``.
 
     Args:
         table: a manifest with absolute paths (:func:`voxtrait.manifest.with_absolute_paths`).
-        out: a new folder, or one where this very export was stopped, which is then resumed; for ``csv`` also the
-            name of a table, ``.csv`` or ``.tsv``.
-        to: one of ``TARGETS``.
+        out: a new folder, or the folder of the same export after an interruption, which is then resumed. For ``csv``,
+            it may be the name of a table, ``.csv`` or ``.tsv``.
+        to: one of :data:`TARGETS`.
         audio: ``copy`` or ``link`` the files into ``out``, or ``reference`` them where they are; ``None`` takes the
-            format's own way. Links are relative.
-        splits: only the clips of these; all of them unless given.
-        tables_only: touch no audio: neither the files' existence nor their headers are checked.
-        jobs: processes that read headers, which Lhotse needs.
-        label: of the progress line, or ``None``.
+            default of the format. Links are relative.
+        splits: export only the clips of these splits; empty exports all clips.
+        tables_only: open no audio; neither the existence nor the headers of files are checked.
+        jobs: number of worker processes that read headers, for Lhotse.
+        label: shown before the progress line on standard error; ``None`` shows no progress.
 
     Returns:
-        What was written. Missing files are failures. If files are copied or linked, a missing one has no row in the
-        export; if they are referenced, it has one.
+        The figures of the export. Missing files are failures: their clips have no row if audio is copied or linked,
+        and keep their row if it is referenced.
 
     Raises:
-        OptionError: if an argument is none of those named, or ``out`` holds anything else: nothing is overwritten.
+        OptionError: if an argument is not one of the values above, or ``out`` contains other files. Existing files are
+            never overwritten.
         NothingToDoError: if no clip is in the splits.
-        ManifestError: if the table is no manifest.
-        MissingExtraError: if audformat is not installed and asked for.
+        ManifestError: if the table is not a manifest.
+        MissingExtraError: if the format is audformat and its package is not installed.
 
     Examples:
         >>> import tempfile
@@ -129,7 +130,9 @@ def export(
     rows = manifest.conform(table).drop("place", strict=False)
     rows = rows.filter(pl.col("split").is_in(list(splits))) if splits else rows
     if not rows.height:
-        raise NothingToDoError(f"no clip to export: the manifest has none in {', '.join(splits) or 'it'}")
+        raise NothingToDoError(
+            f"No clips to export: the manifest has no {'clip in ' + ', '.join(splits) if splits else 'rows'}."
+        )
     if to == "audformat":
         audformat.require()
     result = Export(to, str(place), how, clips=rows.height)
@@ -146,31 +149,33 @@ def export(
 
 def _checked(to: str, audio: str | None, splits: Sequence[str], tables_only: bool) -> str:
     if to not in TARGETS:
-        raise OptionError(f"got the format {to!r}, expected one of {', '.join(TARGETS)}")
+        raise OptionError(f"Got the format {to!r}. Expected one of {', '.join(TARGETS)}.")
     how = audio or TARGETS[to]
     if how not in AUDIO:
-        raise OptionError(f"got {how!r} for the audio, expected one of {', '.join(AUDIO)}")
+        raise OptionError(f"Got {how!r} for the audio. Expected one of {', '.join(AUDIO)}.")
     if to in ("class-folders", "audiofolder") and how == "reference":
-        raise OptionError(f"{to} names only files inside its folder: choose --audio link or copy")
+        raise OptionError(f"{to} can only store files in its own folder. Use --audio link or --audio copy.")
     if tables_only and how != "reference":
-        raise OptionError(f"--tables-only touches no audio, but {to} is to {how} it: choose --audio reference")
+        raise OptionError(
+            f"--tables-only opens no audio, but --audio {how} needs it. Use --audio reference, or omit --tables-only."
+        )
     if unknown := [split for split in splits if split not in SPLITS]:
-        raise OptionError(f"got the split {unknown[0]!r}, expected one of {', '.join(SPLITS)}")
+        raise OptionError(f"Got the split {unknown[0]!r}. Expected one of {', '.join(SPLITS)}.")
     return how
 
 
 def _write_table(rows: pl.DataFrame, out: Path, result: Export, how: str, tables_only: bool) -> None:
     if how != "reference":
-        raise OptionError(f"got a table, {out}, to {how} audio to: give a folder, which gets manifest.csv and audio/")
+        raise OptionError(f"Cannot {how} audio to the table {out}. Give a folder, which gets manifest.csv and audio/.")
     if out.exists():
-        raise OptionError(f"{out} exists, and nothing is ever overwritten: choose another name, or delete it")
+        raise OptionError(f"{out} exists, and exports do not overwrite files. Use another name, or delete it.")
     _find_absent(rows, result, tables_only)
     manifest.write(manifest.with_relative_paths(rows, out.parent), out)
     result.written, result.tables = rows.height, [out.name]
 
 
 def _find_absent(rows: pl.DataFrame, result: Export, tables_only: bool) -> pl.DataFrame:
-    """Make failures of the files that are not there, and leave their rows where they are."""
+    """Add missing files to the failures, and keep their rows."""
     if tables_only:
         return rows
     missing = placing.absent(rows["path"])
@@ -205,7 +210,7 @@ def _write(rows: pl.DataFrame, out: Path, result: Export, *, tables_only: bool, 
 
 
 def _places(rows: pl.DataFrame, to: str) -> pl.Expr:
-    """Give the places of the copies and links of clips: in ``audio/``, or in that of their split."""
+    """Return the relative paths of copied and linked clips: in ``audio/``, or in that of their split."""
     names = placing.with_suffix(naming.file_names(rows["clip_id"], any_disk=True), rows["path"])
     folder = pl.lit("audio/")
     if to == "audiofolder" and rows["split"].count():
@@ -214,7 +219,7 @@ def _places(rows: pl.DataFrame, to: str) -> pl.Expr:
 
 
 def _with_files(rows: pl.DataFrame, out: Path, result: Export, label: str | None) -> pl.DataFrame:
-    """Copy or link the files, and leave out the rows of those that cannot be."""
+    """Copy or link the files, and drop the rows of those that fail."""
     pairs = rows.select("path", "place").iter_rows(buffer_size=512)
     failed = list(placing.put_all(pairs, rows.height, out, result.audio, label))
     at = pl.Series([at for at, _ in failed], dtype=pl.UInt32)
@@ -224,7 +229,7 @@ def _with_files(rows: pl.DataFrame, out: Path, result: Export, label: str | None
 
 
 def _moved(rows: pl.DataFrame, out: Path) -> pl.DataFrame:
-    """Set ``path`` to the copy's or the link's absolute path: these tools may run in any folder."""
+    """Set ``path`` to the absolute path of the copy or link, because these tools may run in any folder."""
     base = f"{Path(os.path.abspath(out)).as_posix()}/"  # noqa: PTH100 - links stay as they are
     return rows.with_columns(path=pl.coalesce(base + pl.col("place"), "path")).drop("place")
 
@@ -234,13 +239,15 @@ def _for_kaldi(rows: pl.DataFrame, result: Export) -> pl.DataFrame:
         return rows
     exportable = rows.filter(kaldi_export.holds("path"))
     if lost := rows.height - exportable.height:
-        result.left_out["path that a line of wav.scp cannot hold: use --audio link"] = lost
+        result.left_out["path not valid in wav.scp (use --audio link)"] = lost
     return exportable
 
 
 def _for_lhotse(rows: pl.DataFrame, result: Export, tables_only: bool, jobs: int, label: str | None) -> pl.DataFrame:
     if tables_only and "sampling_rate" not in rows.columns:
-        result.notes.append("sampling rates are taken to be 16000 Hz: without --tables-only they come from the files")
+        result.notes.append(
+            "the sampling rate of all clips is assumed to be 16000 Hz. Without --tables-only it is read from the files"
+        )
     if result.failed:
         rows = rows.join(result.failures.select("clip_id"), on="clip_id", how="anti", maintain_order="left")
     return lhotse.with_headers(
@@ -254,7 +261,7 @@ def _write_class_folders(rows: pl.DataFrame, out: Path, result: Export, label: s
     named = rows.with_columns(names.alias("name"))
     places = class_folders.places(named)
     if unlabelled := rows.height - places["at"].n_unique():
-        result.left_out["neither female nor male, and no age group: no folder says that"] = unlabelled
+        result.left_out["neither female nor male, and no age group"] = unlabelled
     both = named.with_row_index("at").join(places, on="at", how="inner", maintain_order="right")
     done = _with_files(both, out, result, label)
     result.failures = result.failures.unique(maintain_order=True)

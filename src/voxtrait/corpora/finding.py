@@ -1,7 +1,7 @@
-"""Finds the files of a table on disk: as the table names them, or under another spelling of the name.
+"""Finds the files of a table on disk, under their names in the table or under similar names.
 
-Tables are written on one machine and read on another: Macs decompose letters (NFD), Windows separates folders by
-backslashes and ignores case, and clips are converted after the table was made.
+A table may be written on one machine and read on another: macOS decomposes letters (NFD), Windows separates folders by
+backslashes and ignores case, and clips may be converted after the table was written.
 """
 
 import os
@@ -19,31 +19,30 @@ from voxtrait.corpora.source import is_file, is_folder
 from voxtrait.manifest.table import lookup
 
 WAYS: Final = ("Unicode form", "slash", "case", "ending")
-SHOWN: Final = 3  # names in a hint
+SHOWN: Final = 3  # names shown in a hint
 
-_SEARCHED: Final = 100_000  # files looked at for a hint
+_SEARCHED: Final = 100_000  # files searched for a hint
 
 
 class Respelled(NamedTuple):
-    """Files of one source that are on disk under another spelling."""
+    """Files of one source that have a different name on disk than in the table."""
 
     way: str  # one of WAYS
     files: int
-    named: str  # the first of them, as the table names it
+    named: str  # path of the first of them in the table
     there: str  # … and on disk
 
 
 def marked(table: pl.DataFrame, archived: Sequence[pl.Series]) -> tuple[pl.DataFrame, dict[int, list[Respelled]]]:
-    """Mark the rows whose file is there, listing each folder once: a stat a clip takes minutes on a network disk.
+    """Mark the rows whose file exists, listing each folder once: checking each file takes minutes on a network disk.
 
     Args:
-        table: with ``path``, absolute, and ``_source``.
+        table: rows with an absolute ``path``, and ``_source``.
         archived: paths of files inside archives.
 
     Returns:
-        The table with ``_on_disk`` where the file can be opened and ``_present`` where it can or an archive lists it.
-        ``path`` is that of a file under another spelling of its name where there is exactly one such file. And by
-        source, what was found so.
+        The table, with ``_on_disk`` (the file exists) and ``_present`` (it exists or is in an archive). If exactly one
+        file with a similar name exists, ``path`` is replaced by its path. And these replacements by source.
     """
     folders = table["path"].str.replace(r"/[^/]*$", "").unique().to_list()
     on_disk = pl.concat([pl.Series("path", dtype=pl.String), *(_files_in(folder) for folder in folders)])
@@ -55,7 +54,7 @@ def marked(table: pl.DataFrame, archived: Sequence[pl.Series]) -> tuple[pl.DataF
     missing = table.filter(~pl.col("_present")).select("path", "_source").unique("path", maintain_order=True)
     taken = set(table.filter("_on_disk")["path"])
     missing = missing.with_columns(_there=pl.Series(list(_spelled(missing["path"], taken)), dtype=pl.String))
-    found = missing.drop_nulls().filter(pl.col("_there").is_unique())  # of a.mp3 and a.ogg, which one is a.wav now?
+    found = missing.drop_nulls().filter(pl.col("_there").is_unique())  # a.wav may be from a.mp3 or a.ogg
     if not found.height:
         return table, {}
     there = lookup(table, found, "path", "_there")
@@ -83,7 +82,7 @@ def _summed(found: pl.DataFrame) -> dict[int, list[Respelled]]:
 
 
 def way_of(named: str, there: str) -> str:
-    """Return in which way two spellings of a path differ most.
+    """Return the main difference between two similar paths, one of :data:`WAYS`.
 
     Examples:
         >>> way_of("/x/a.mp3", "/x/A.mp3"), way_of("/x/a.mp3", "/x/a.wav")
@@ -99,7 +98,7 @@ def way_of(named: str, there: str) -> str:
 
 
 def other_spelling(path: str) -> str | None:
-    """Return the path of the only file that an absent one may be, or ``None``.
+    """Return the path of the only existing file with a similar name, or ``None``.
 
     Examples:
         >>> import tempfile, pathlib
@@ -119,14 +118,14 @@ def _spelled(paths: Iterable[str], taken: set[str]) -> Iterator[str | None]:
 
 
 class _Disk:
-    """Folders by their names' keys, each listed once."""
+    """Lists folders, each once, and finds names by their normalised spelling."""
 
     def __init__(self) -> None:
-        self.real: dict[str, str | None] = {"": ""}  # folder as it is named → as it is on disk
+        self.real: dict[str, str | None] = {"": ""}  # folder in a table → folder on disk
         self.listed: dict[str, tuple[dict[str, list[str]], dict[str, list[str]]]] = {}
 
     def find(self, path: str) -> str | None:
-        """Find the only file whose name is another spelling of this one."""
+        """Return the only file with a similar name."""
         folder, _, name = path.rpartition("/")
         if (real := self.folder(folder)) is None:
             return None
@@ -143,7 +142,7 @@ class _Disk:
         return None
 
     def folder(self, path: str) -> str | None:
-        """Find the folder itself, or the only one whose name is another spelling of its own."""
+        """Return the folder itself, or the only one with a similar name."""
         if path not in self.real:
             self.real[path] = None
             if os.path.isdir(storage.path_of(path)):  # noqa: PTH112 - once a folder
@@ -189,11 +188,11 @@ def _files_in(folder: str) -> pl.Series:
 
 
 def hint(path: str, base: str) -> str:
-    """Return a hint about a missing file: what its folder has instead, and where a file of its name is.
+    """Return a hint about a missing file: the contents of its folder, and a file of the same name elsewhere.
 
     Args:
         path: absolute path of the file.
-        base: the folder that a table's paths are relative to.
+        base: folder that the paths of the table are relative to.
     """
     folder, _, name = path.rpartition("/")
     missing = ""
@@ -203,11 +202,11 @@ def hint(path: str, base: str) -> str:
     there = [f"{one}/" for one in sorted(_folders_in(folder))] + files
     there = [one for one in there if not one.startswith(".")]
     shown = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
-    lacks = f"{folder or '/'} has no {missing + '/' if missing else name} (it has {shown or 'nothing'})"
+    lacks = f"{folder or '/'} has no {missing + '/' if missing else name} (it contains {shown or 'no files'})"
     wanted = os.path.splitext(name.replace("\\", "/").rpartition("/")[2])[0]  # noqa: PTH122
     for at, other in enumerate(names_below(base, tuple(SUFFIXES))):
         if os.path.splitext(other.rpartition("/")[2])[0] == wanted:  # noqa: PTH122
-            return f"{lacks}. {base}/{other} may be the file"
+            return f"{lacks}. The file may be {base}/{other}"
         if at >= _SEARCHED:
             break
     return lacks

@@ -1,4 +1,4 @@
-"""Several corpora → one manifest, and the funnel that counts where every row went."""
+"""Imports one or more corpora into one manifest, and counts the rows kept and dropped."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from voxtrait.corpora.archives import Archive
 from voxtrait.corpora.imported import EXAMPLES, Funnel, Import
 from voxtrait.corpora.layouts import common_voice, hugging_face, spontaneous
 from voxtrait.corpora.source import Rows, Source
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 from voxtrait.labels import GENDERS
 from voxtrait.manifest.table import lookup
 
@@ -36,29 +36,28 @@ def import_corpora(
     measure: Measure | None = None,
     label: str | None = None,
 ) -> Import:
-    """Read every corpus in some folders, files and archives into one manifest.
+    """Import all corpora in folders, files and archives into one manifest.
 
-    Rows without labels stay, and so do rows whose file is absent or broken. Only rows that cannot be read, clips that
-    come again, and those that a person decided to remove are left out. Of clips that come again the first source wins,
-    within a source the first table, and then the row with more in it, so that the order of a table's rows does not
-    matter.
+    Only unreadable rows, repeated clips, and rows that decisions remove are dropped. Rows without labels, and rows
+    whose file is missing or broken, are kept. Of repeated clips, that of the first source wins; within a source, that
+    of the first table, then the row with more values. The order of the rows in a table does not matter.
 
     Args:
-        sources: corpora, folders that hold corpora, single files that are one, and archives of Common Voice.
-        tables: the tables to read, for layouts that have several; ``None`` takes the validated ones.
-        tables_only: touch no audio: the files' existence is not checked, and ``duration_s`` is only from the tables.
-        decisions: a file of decisions to apply: see ``voxtrait.corpora.decisions``.
-        extract: a folder to write audio to that is inside a source's tables; ``None`` leaves it there.
-        measure: absolute paths → length in seconds of each, ``None`` where it is unknown; ``duration_of`` one
-            by one unless given.
-        label: of progress lines on standard error; ``None`` for none.
+        sources: corpora, folders that contain corpora, single files, and archives of Common Voice.
+        tables: names of the tables to read, for layouts with several; ``None`` takes the validated ones.
+        tables_only: open no audio; the existence of files is not checked, and ``duration_s`` comes only from tables.
+        decisions: a file of decisions to apply: see :mod:`voxtrait.corpora.decisions`.
+        extract: a folder to which audio inside the tables of a source is written; ``None`` writes no audio.
+        measure: function from absolute paths to durations in seconds, ``None`` if unknown; the default is
+            :func:`duration_of`.
+        label: shown before the progress lines on standard error; ``None`` shows no progress.
 
     Returns:
         The manifest, sorted by ``clip_id``, with absolute paths, and its funnel.
 
     Raises:
-        CorpusError: if a source is in no known layout, none of the corpora can be read, or none has any of the tables.
-            Where others can be read, it is among the ``failures``.
+        CorpusError: if a source is in no known layout, no corpus can be read, or no corpus has one of the tables. If
+            some corpora can be read, the errors of the others are in ``failures``.
     """
     names = None if tables is None else [name.strip().removesuffix(".tsv").removesuffix(".csv") for name in tables]
     decided = None if decisions is None else decision_files.read(decisions)  # before any work is done
@@ -89,7 +88,8 @@ def import_corpora(
     if "age" in table.columns:
         odd = table["age"].drop_nulls()
         shown = ", ".join(map(repr, odd.unique().sort().head(EXAMPLES)))
-        notes.append(f"{len(odd)} clips have an age that is neither a decade nor the years of a person: {shown}")
+        clips = counted(len(odd), "clip has", "clips have")
+        notes.append(f"{clips} an age that is neither a decade nor a number of years: {shown}")
     if not tables_only:
         table, respelled = finding.marked(table, listed)
         for at, ways in sorted(respelled.items()):
@@ -102,19 +102,20 @@ def import_corpora(
     if decided is not None:
         applied = decision_files.apply(table, decided)
         table, dropped = applied.table, applied.dropped
-        texts = {"kept": "found right: {} clips", "matched nothing": "about no clip of these sources: {} decisions"}
-        notes += [
-            f"{os.fspath(decisions or '')} " + texts.get(what, f"changed {what}: {{}} clips").format(n)
-            for what, n in applied.changed.items()
-            if n
-        ]
+        notes += [f"{os.fspath(decisions or '')}: {_effect(what, n)}" for what, n in applied.changed.items() if n]
     return Import(table.sort("clip_id"), funnels, notes, dropped, failures)
+
+
+def _effect(what: str, count: int) -> str:
+    if what == "matched nothing":
+        return f"{counted(count, 'decision matches', 'decisions match')} no clip of these sources"
+    return f"{'labels confirmed' if what == 'kept' else f'{what} changed'} for {counted(count, 'clip')}"
 
 
 def _attempt(
     read: Callable[[], tuple[Source, Rows]], found: list[tuple[Source, Rows]], errors: list[CorpusError]
 ) -> None:
-    """Read a source; one that cannot be read is no reason to leave out the others."""
+    """Read a source; if it cannot be read, record the error and continue with the others."""
     try:
         found.append(read())
     except CorpusError as error:
@@ -132,22 +133,22 @@ def _read(
 
 
 def _read_archived(source: Source, archive: Archive, names: Sequence[str] | None) -> tuple[Source, Rows]:
-    """Read a source whose tables were taken out of an archive; its rows have the paths that the clips will have."""
+    """Read a source from the tables of an archive; its rows have the paths of the clips after unpacking."""
     home = archive.home / source.folder.relative_to(archive.tables)
     rows = detect.read(replace(source, home=home), names)
     command = f"tar -xf {archive.path.name}"
     if archive.home != archive.path.parent:
         command = f"mkdir {archive.home.name} && {command} -C {archive.home.name}"
-    rows.notes.append(f"is still in {archive.path.name}; its clips get the paths that they have after: {command}")
+    rows.notes.append(f"is packed in {archive.path.name}. The paths of its clips are valid after: {command}")
     if empty := archive.clips.filter(pl.col("bytes") == 0).height:
-        rows.notes.append(f"has {empty} recordings of 0 bytes in {archive.path.name}")
+        rows.notes.append(f"has {counted(empty, 'empty recording')} in {archive.path.name}")
     return replace(source, home=home), rows
 
 
 def duration_of(path: str) -> float | None:
-    """Return a file's length in seconds without decoding it; ``None`` where it cannot be told.
+    """Return the duration of a file in seconds, without decoding it; ``None`` if it is unknown.
 
-    The header is believed; the frames of an mp3 without one are counted (:func:`voxtrait.audio.stated_s`).
+    The duration comes from the header, or for an mp3 without one from its frames (:func:`voxtrait.audio.stated_s`).
     """
     return audio.stated_s(path)
 
@@ -171,7 +172,7 @@ def _locate(at: int, source: Source, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(
         pl.lit(at, pl.Int32).alias("_source"),
         pl.when(file.str.starts_with("/")).then(file).otherwise(pl.lit(f"{base}/") + file).alias("path"),
-        # what was a manifest before keeps its own values, also the nulls among them
+        # rows of a manifest keep their values, including nulls
         *(
             pl.when(pl.col("clip_id").is_null()).then(pl.coalesce(name, value)).otherwise(name).alias(name)
             if "clip_id" in rows.columns and name in rows.columns
@@ -190,16 +191,16 @@ def _with_clip_id(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _without_repeats(table: pl.DataFrame, funnels: list[Funnel], failures: list[str]) -> pl.DataFrame:
-    """Keep the first of each clip, count the others by source and reason, and name those with both genders.
+    """Keep the first row of each clip, count the others by source and reason, and report clips with both genders.
 
-    Common Voice numbers its clips once for all releases, so there the same locale and file name are the same clip.
+    Common Voice numbers clips across releases, so the same locale and file name mean the same clip.
     """
     is_numbered = pl.col("corpus").is_in(["common-voice", "common-voice-spontaneous"]) & pl.col("stem").str.contains(
         f"{common_voice.NUMBERED}|{spontaneous.NUMBERED}"
     )
     across = pl.concat_str(pl.col("locale").fill_null("-"), "stem", separator="/")
     key = pl.when(is_numbered).then(across).otherwise(pl.col("clip_id"))
-    if table.select(key.hash().n_unique()).item() == table.height:  # no two alike, as nearly always
+    if table.select(key.hash().n_unique()).item() == table.height:  # no repeated clips: the usual case
         return table.drop("stem")
     table = table.with_columns(_key=key)
     repeated = pl.col("_key").is_duplicated()
@@ -219,21 +220,20 @@ def _without_repeats(table: pl.DataFrame, funnels: list[Funnel], failures: list[
 
 
 def _contradictions(again: pl.DataFrame, funnels: Sequence[Funnel]) -> Iterator[str]:
-    """Name the clips that one source labels female and male; a label may change between releases."""
+    """Report clips that one source labels both female and male; labels may change between releases."""
     rows = again.select("_key", "_source", "clip_id", spellings.gender("gender"))
     rows = rows.filter(pl.col("gender").is_in(GENDERS))
     both = rows.group_by("_key", "_source").agg(pl.col("clip_id").min(), genders=pl.col("gender").n_unique())
     both = both.filter(pl.col("genders") > 1).group_by("_source").agg(pl.len(), pl.col("clip_id").min())
     for source, count, case in both.sort("_source").iter_rows():
-        clips = "1 clip" if count == 1 else f"{count} clips"
         yield (
-            f"{funnels[source].source} has {clips} labelled both female and male, such as {case}. Only one row of a "
-            "clip is kept: correct the table"
+            f"{funnels[source].source} has {counted(count, 'clip')} labelled both female and male, such as {case}. "
+            "Only one row of a clip is kept. Correct the table"
         )
 
 
 def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
-    """Translate the labels; an age that is neither a decade nor years of a person stays as the extra column ``age``."""
+    """Translate the labels; ages that are neither a decade nor a number of years stay in the extra column ``age``."""
     table = table.with_columns(manifest.known("age"))
     group = spellings.age_group("age")
     unread = pl.when(group.is_null() & (pl.col("age").str.strip_chars() != "")).then(pl.col("age"))
@@ -244,20 +244,19 @@ def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _respelling(source: Source, found: finding.Respelled) -> str:
-    files = "1 file" if found.files == 1 else f"{found.files} files"
     return (
-        f"{source.shown} has {files} with another {found.way} on disk than in the table, such as {found.there} for "
-        f"{found.named}. The file on disk is used"
+        f"{source.shown} has {counted(found.files, 'file')} with another {found.way} on disk than in the table, such "
+        f"as {found.there} for {found.named}. The file on disk is used"
     )
 
 
 def _without_files(table: pl.DataFrame, sources: Sequence[Source], funnels: Sequence[Funnel]) -> Iterator[str]:
-    """Yield a note for each source without any file found: where files were expected, and what is there."""
+    """Yield a note for each source without an existing file: where files were expected, and what exists."""
     for at, (source, funnel) in enumerate(zip(sources, funnels, strict=True)):
         if funnel.kept and funnel.present == 0:
             path: Any = table.filter(pl.col("_source") == at)["path"].min()
             why = finding.hint(path, storage.text_of(source.base))
-            yield f"{source.shown} names {funnel.kept} files, but none of them was found. Expected {path}, but {why}"
+            yield f"{source.shown} names {counted(funnel.kept, 'file')}, but none exists. Expected {path}, but {why}"
 
 
 def _with_durations(table: pl.DataFrame, measure: Measure) -> pl.DataFrame:

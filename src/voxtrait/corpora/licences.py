@@ -1,11 +1,11 @@
-"""The licences and makers of public corpora, by the ``corpus`` of a manifest, for bundles and reports to state."""
+"""Licences and sources of public corpora, by the ``corpus`` of a manifest, for bundles and reports."""
 
 from typing import Final
 
 UNKNOWN: Final = "unknown"
 LICENCES: Final = {
     "common-voice": "CC0-1.0",
-    "cv-6.1-en-more": "CC0-1.0",  # Common Voice clips that a course project kept
+    "cv-6.1-en-more": "CC0-1.0",  # Common Voice clips collected by a course project
     "speechocean762": "CC-BY-4.0",
     "alnum": "MIT",
     "librispeech": "CC-BY-4.0",
@@ -34,7 +34,7 @@ SOURCES: Final = {
 
 
 def licence_of(corpus: str | None) -> str:
-    """Name the licence of a corpus, ``unknown`` where it is not one of the public ones known here.
+    """Return the licence of a public corpus, ``unknown`` for other corpora.
 
     Examples:
         >>> licence_of("common-voice"), licence_of("my-recordings")
@@ -44,7 +44,7 @@ def licence_of(corpus: str | None) -> str:
 
 
 def source_of(corpus: str | None) -> str:
-    """Name the makers of a corpus, whom some licences want named, ``unknown`` where it is none of those known here.
+    """Return the source of a public corpus, for attribution; ``unknown`` for other corpora.
 
     Examples:
         >>> source_of("alnum")

@@ -1,4 +1,4 @@
-"""Where the clips of a manifest go when they leave: names of files, folders of splits, and the files themselves."""
+"""Places clips in the folder of an export: file names, folders of splits, copies and links."""
 
 import errno
 import hashlib
@@ -16,16 +16,16 @@ from voxtrait.audio.writing import atomic_path, remove_unfinished
 from voxtrait.errors import OptionError
 from voxtrait.labels import SPLITS
 
-MARK: Final = ".voxtrait-export.json"  # what a folder is an export of; hidden, so that no loader takes it for data
+MARK: Final = ".voxtrait-export.json"  # settings of the export; hidden, so that loaders ignore it
 FAILURES: Final = "failures.csv"
-UNSPLIT: Final = "unsplit"  # folder of clips without a split, beside those of clips with one
+UNSPLIT: Final = "unsplit"  # folder of clips without a split, next to those of splits
 
 _NO_LINKS: Final = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def with_suffix(names: pl.Series, paths: pl.Series) -> pl.Series:
-    """Give names the endings of files; an odd ending is left off.
+    """Append the file endings of paths to names; unusual endings are omitted.
 
     Examples:
         >>> with_suffix(pl.Series(["a", "b"]), pl.Series(["/x/1.mp3", "/x.y/2"])).to_list()
@@ -35,14 +35,14 @@ def with_suffix(names: pl.Series, paths: pl.Series) -> pl.Series:
 
 
 def by_split(rows: pl.DataFrame, names: Mapping[str, str]) -> Iterator[tuple[str, pl.DataFrame]]:
-    """Cut a manifest by its splits, one after another: never are all parts in memory.
+    """Iterate over the splits of a manifest, with only one of them copied in memory.
 
     Args:
-        rows: with a column ``split``.
-        names: split → name of its folder; one that is missing here is called as in the manifest.
+        rows: a manifest.
+        names: split → name of its folder; the default is the name of the split.
 
     Yields:
-        Name of the folder and its rows; one with the name ``""`` where no clip has a split.
+        The name of the folder and its rows; a single folder ``""`` if no clip has a split.
     """
     if not rows["split"].count():
         if rows.height:
@@ -55,20 +55,20 @@ def by_split(rows: pl.DataFrame, names: Mapping[str, str]) -> Iterator[tuple[str
 
 
 def claim(out: Path, settings: Mapping[str, Any], table: pl.DataFrame) -> None:
-    """Make a folder, or accept one that the same export began.
+    """Create the folder of an export, or check that it belongs to the same export.
 
     Raises:
-        OptionError: if it holds anything else; nothing in it is touched then.
+        OptionError: if the folder contains anything else; it is then unchanged.
     """
     digest = hashlib.blake2b(table.hash_rows().to_numpy().tobytes(), digest_size=8).hexdigest()
     wanted = {**settings, "clips": table.height, "manifest": digest}
     if out.exists() and not out.is_dir():
-        raise OptionError(f"got {out} as the folder to write to, but it is a file: choose a new name")
+        raise OptionError(f"The output {out} is a file. Expected a folder or a new name.")
     names = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     if names and MARK not in names:
         raise OptionError(
-            f"{out} holds other things ({', '.join(names[:5])}{' …' if len(names) > 5 else ''}), and nothing is ever "
-            "overwritten: choose a new folder, or empty this one"
+            f"{out} contains other files ({', '.join(names[:5])}{' …' if len(names) > 5 else ''}), and exports do not "
+            "overwrite files. Use a new folder, or empty this one."
         )
     if names:
         _same_export(out, wanted)
@@ -86,32 +86,32 @@ def _same_export(out: Path, wanted: Mapping[str, Any]) -> None:
         before = None
     if before != wanted:
         old = before if isinstance(before, dict) else {}
-        differ = [f"{key}: {old.get(key)} there, {wanted[key]} now" for key in wanted if old.get(key) != wanted[key]]
+        differ = [f"{key}: {old.get(key)} before, {wanted[key]} now" for key in wanted if old.get(key) != wanted[key]]
         raise OptionError(
-            f"{out} holds another export ({'; '.join(differ) or 'unknown'}), and nothing is ever overwritten: "
-            "choose a new folder, or delete that one"
+            f"{out} contains another export ({'; '.join(differ) or 'unknown'}), and exports do not overwrite files. "
+            "Use a new folder, or delete this one."
         )
 
 
 def put_all(
     places: Iterable[tuple[str, str]], total: int, out: Path, how: str, label: str | None
 ) -> Iterator[tuple[int, str]]:
-    """Copy or link files into a folder; those that are there from before stay.
+    """Copy or link files into a folder; files from an interrupted run are kept.
 
     Args:
-        places: absolute path of a file, and its place below ``out``.
-        total: how many.
-        out: a folder that :func:`claim` gave.
-        how: ``copy`` or ``link``; links are relative, so that folder and clips can move together.
-        label: of the progress line, or ``None``.
+        places: absolute path of each file, and its path relative to ``out``.
+        total: number of files.
+        out: a folder from :func:`claim`.
+        how: ``copy`` or ``link``; links are relative, so that the folder and the clips can be moved together.
+        label: shown before the progress line; ``None`` shows no progress.
 
     Yields:
-        Number and reason of each file that could not be put there.
+        The index of each file that could not be copied or linked, and the reason.
 
     Raises:
-        OptionError: if the disk takes no links, or is full.
+        OptionError: if the disk does not support links, or is full.
     """
-    real: dict[str, str] = {}  # folder below out → where it really is
+    real: dict[str, str] = {}  # folder in out → its real path
     for at, (source, place) in enumerate(batch.progress(places, total, label)):
         folder, _, name = place.rpartition("/")
         if folder not in real:
@@ -121,31 +121,31 @@ def put_all(
         try:
             (_link if how == "link" else _copy)(source, Path(real[folder], name))
         except FileExistsError:
-            yield at, f"another file stands in its place, {place}"
+            yield at, f"another file exists at {place}"
         except OSError as error:
             if how == "link" and error.errno in _NO_LINKS:
-                raise OptionError(f"the disk of {out} takes no links: use --audio copy") from None
+                raise OptionError(f"The disk of {out} does not support links. Use --audio copy.") from None
             if error.errno in _NO_ROOM:
-                raise OptionError(f"{out} takes no more files: {error.strerror}") from None
+                raise OptionError(f"{out} cannot store more files: {error.strerror}") from None
             yield at, "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
 
 
 def _link(source: str, target: Path) -> None:
-    if not os.path.isfile(source):  # noqa: PTH113 - called once a clip
+    if not os.path.isfile(source):  # noqa: PTH113 - called once per clip
         raise FileNotFoundError(source)
     text = os.path.relpath(source, target.parent)
     if os.path.lexists(target):
         if target.is_symlink() and os.readlink(target) == text:  # noqa: PTH115
             return
         raise FileExistsError(target)
-    os.symlink(text, target)  # noqa: PTH211 - appears whole or not at all
+    os.symlink(text, target)  # noqa: PTH211 - atomic
 
 
 def _copy(source: str, target: Path) -> None:
     status = os.stat(source)  # noqa: PTH116
     if os.path.lexists(target):
         there = target.lstat()
-        # copy2 keeps the time, so that a copy of this file can be distinguished from another file
+        # copy2 keeps the modification time, which distinguishes a copy of this file from other files
         if (there.st_size, int(there.st_mtime)) == (status.st_size, int(status.st_mtime)):
             return
         raise FileExistsError(target)
@@ -154,7 +154,7 @@ def _copy(source: str, target: Path) -> None:
 
 
 def absent(paths: pl.Series) -> pl.Series:
-    """Return which files are missing, listing each folder once: one check a file takes minutes on a network disk."""
+    """Return which files are missing, bool ``(n,)``; lists each folder once, because network disks are slow."""
     folder = paths.str.extract(r"^(.*)/[^/]*$").fill_null("")
     parts = [pl.select(path=pl.lit(f"{one}/") + pl.Series(_files_in(one), dtype=pl.String)) for one in folder.unique()]
     there = pl.concat(parts)["path"] if parts else pl.Series(dtype=pl.String)

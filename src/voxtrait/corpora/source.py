@@ -1,4 +1,4 @@
-"""What every layout gives: a corpus that was found on disk, and its rows in one shape."""
+"""Defines the common result of all layouts: a corpus found on disk, and its rows in one schema."""
 
 import contextlib
 import os
@@ -14,8 +14,8 @@ from voxtrait import storage
 from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT, known
 
 ROW_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
-    "file": pl.String,  # below the corpus's folder, or absolute
-    "stem": pl.String,  # what names the clip in this corpus
+    "file": pl.String,  # relative to the folder of the corpus, or absolute
+    "stem": pl.String,  # name of the clip in this corpus
     "speaker_id": pl.String,
     "gender": pl.String,  # in the corpus's own spelling
     "age": pl.String,  # in the corpus's own spelling: a decade, or years
@@ -24,33 +24,33 @@ ROW_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "accent": pl.String,
     "duration_s": pl.Float64,  # seconds
     "sentence": pl.String,
-    "table_rank": pl.Int32,  # of a clip in several tables, the one of the lowest rank counts
+    "table_rank": pl.Int32,  # of a clip in several tables, the row with the lowest rank is kept
 }
-"""The columns that every layout gives; a corpus's other columns follow as text."""
+"""The columns that every layout returns; the other columns of a corpus follow as text."""
 
 NAMES: Final = ("clip_id", "corpus", "release")
-"""Columns that rows may bring along which were a manifest's before; where they are null, the source names the clip."""
+"""Extra columns of rows that come from a manifest. Where they are null, the source names the clip."""
 
 UNREADABLE: Final = "unreadable row"
-"""The reason of a row with another number of fields than the header, or not in UTF-8."""
+"""Reason for dropping rows with another number of fields than the header, or not in UTF-8."""
 
-_WORKING: Final = ("_source", "_key", "_present", "_measured")  # columns that the import adds and takes away again
+_WORKING: Final = ("_source", "_key", "_present", "_measured")  # temporary columns of the import
 _TAKEN: Final = frozenset({*SCHEMA, *ROW_SCHEMA, SPLIT_UNIT, *_WORKING})
 
 
 @dataclass(frozen=True)
 class Source:
-    """One corpus in one folder, as a layout recognised it.
+    """One corpus in one folder, recognised by a layout.
 
     Attributes:
         layout: name of the layout.
         folder: absolute path of the folder with the tables.
         corpus: first part of the clip ids.
-        release: second part, or ``None``.
-        locale: third part where the rows do not name their own, or ``None``.
-        file: the one file that the corpus is, for layouts of a single file, or ``None``.
-        home: absolute path that the rows' ``file`` is relative to, where that is not ``folder`` (an archive's tables
-            are read somewhere else than its clips will be), or ``None``.
+        release: second part of the clip ids, or ``None``.
+        locale: third part of the clip ids, for rows without their own locale, or ``None``.
+        file: the file, for layouts of a single file, or ``None``.
+        home: absolute path that the rows' ``file`` is relative to; ``None`` if it is ``folder``. It differs for an
+            archive, whose tables are read from a temporary folder.
     """
 
     layout: str
@@ -68,22 +68,22 @@ class Source:
 
     @property
     def shown(self) -> str:
-        """What to call the source to a person: the path that was given, or found."""
+        """Path of the source, for messages."""
         return storage.text_of(self.file or self.base)
 
 
 @dataclass
 class Rows:
-    """What a layout read from a source.
+    """The rows of a source, read by a layout.
 
     Attributes:
-        table: the rows that could be read, with the columns of :data:`ROW_SCHEMA` and those of the corpus.
-        tables: names of the tables that were read.
-        dropped: reason → number of rows that are not in ``table``.
-        notes: what a person should know about this source.
-        examples: reason → where the first few of those rows are, such as ``validated.tsv:17``.
-        failures: tables beside those of the rows that could not be read, and why.
-        reasons: why rows could not be read → how many.
+        table: the rows, with the columns of :data:`ROW_SCHEMA` and those of the corpus.
+        tables: names of the tables read.
+        dropped: reason → number of rows dropped.
+        notes: notes for the user about this source.
+        examples: reason → the first few rows dropped, such as ``validated.tsv:17``.
+        failures: one message for each other table or folder that could not be read.
+        reasons: reason why rows are unreadable → number of rows.
     """
 
     table: pl.DataFrame
@@ -97,16 +97,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class Listing:
-    """The names in one folder, hidden ones left out; lower-case lookups are up to the layout."""
+    """The names of files and folders in one folder, without hidden ones."""
 
     folder: Path
     files: frozenset[str]
     folders: frozenset[str]
-    error: OSError | None = None  # why it cannot be read
+    error: OSError | None = None  # why the folder cannot be read
 
     @classmethod
     def of(cls, folder: Path) -> "Listing":
-        """List a folder; one that may not be entered has no names."""
+        """List a folder; if it cannot be read, there are no names."""
         files: set[str] = set()
         folders: set[str] = set()
         try:
@@ -120,29 +120,29 @@ class Listing:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a folder or a link to one; a link that leads to itself is none."""
+    """Return whether an entry is a folder or a link to one; false for a link to itself."""
     with contextlib.suppress(OSError):
         return entry.is_dir()
     return False
 
 
 def is_file(entry: os.DirEntry[str]) -> bool:
-    """Return whether an entry is a file or a link to one; a link that leads to itself is none."""
+    """Return whether an entry is a file or a link to one; false for a link to itself."""
     with contextlib.suppress(OSError):
         return entry.is_file()
     return False
 
 
 def rename(table: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFrame:
-    """Bring a corpus's columns under the names of :data:`ROW_SCHEMA`.
+    """Rename the columns of a corpus to those of :data:`ROW_SCHEMA`.
 
     Args:
-        table: text columns under the corpus's names.
-        names: name here → the corpus's names for it in lower case; where several are there, the first value that is
-            not null counts.
+        table: text columns with the corpus's names.
+        names: new name → the corpus's names in lower case; of several columns, the first value that is not null is
+            taken.
 
     Returns:
-        The same rows; a corpus's own column whose name means something else in a manifest is called ``source_…``.
+        The same rows. Other columns whose name has another meaning in a manifest are renamed to ``source_…``.
     """
     by_lower: dict[str, str] = {}
     for name in table.columns:
@@ -152,7 +152,7 @@ def rename(table: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFr
     for name, spellings in names.items():
         there = [by_lower[spelling] for spelling in spellings if spelling in by_lower]
         used.update(there)
-        if name in ("gender", "age"):  # "unknown" in one column hides nothing that another one knows
+        if name in ("gender", "age"):  # "unknown" in one column must not hide a value in another
             made.append(pl.coalesce([known(one) for one in there] or pl.lit(None, pl.String)).alias(name))
             continue
         made.append((pl.coalesce(there) if there else pl.lit(None, pl.String)).alias(name))
@@ -167,14 +167,14 @@ def rename(table: pl.DataFrame, names: Mapping[str, Sequence[str]]) -> pl.DataFr
 
 
 def drop_nameless(table: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Take out the rows that name no file, and count them."""
+    """Drop the rows without a file name, and count them."""
     named = table.select((pl.col("file").str.strip_chars() != "").fill_null(False))[:, 0]
     lost = table.height - int(named.sum())
     return (table.filter(named), {"no file name": lost}) if lost else (table, {})
 
 
 def complete(table: pl.DataFrame) -> pl.DataFrame:
-    """Give a table all columns of :data:`ROW_SCHEMA` in order, with their types; the corpus's other columns follow."""
+    """Add missing columns of :data:`ROW_SCHEMA`, and set order and types; the corpus's other columns follow."""
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in ROW_SCHEMA.items() if name not in table.columns]
     table = table.with_columns(missing)
     own = [name for name in table.columns if name not in ROW_SCHEMA]
@@ -182,10 +182,10 @@ def complete(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_suffix(column: str) -> pl.Expr:
-    """Cut the file ending off a column of names or relative paths."""
+    """Return a column of names or relative paths without file endings."""
     return pl.col(column).str.replace(r"\.[^./]+$", "")
 
 
 def file_name(column: str) -> pl.Expr:
-    """Keep the last part of a column of paths."""
+    """Return the last parts of a column of paths."""
     return pl.col(column).str.replace(r"^.*/", "")

@@ -1,15 +1,14 @@
-"""The corpora's own spellings of gender, age and split, translated on import into the vocabulary of
-:mod:`voxtrait.labels`; tables and the names of class folders are read by the same spellings.
+"""Translates the spellings of gender, age and split in tables and folder names to those of :mod:`voxtrait.labels`.
 
-Only spellings are translated. ``transgender``, ``non-binary``, ``do_not_wish_to_say``, ``other`` and whatever else
-people call themselves stay as they were written, and nothing later takes them for ``female`` or ``male``.
+Only spellings are translated. ``transgender``, ``non-binary``, ``do_not_wish_to_say``, ``other`` and all other
+self-descriptions are kept as written, and are never used as ``female`` or ``male``.
 
-Sources of the words: Common Voice and the public corpora of :mod:`voxtrait.corpora.layouts` as they write them; HL7
-FHIR's AdministrativeGender (``female``, ``male``); Wikidata's labels of Q6581072 and Q6581097 (female, male), Q467 and
-Q8441 (woman, man), Q3031 and Q3010 (girl, boy) in each language, with the forms of both grammatical genders. Left out
-are words that mean something else in another language of the list or in the name of a folder: ``h`` and ``home``
-(man in Spanish and Catalan), ``v`` and ``k`` (woman in Dutch and Polish), ``dona``, ``nino``, and what people also call
-themselves, such as ``fem`` and ``masc``.
+Sources of the words: Common Voice and the public corpora of :mod:`voxtrait.corpora.layouts`; HL7 FHIR's
+AdministrativeGender (``female``, ``male``); Wikidata's labels of Q6581072 and Q6581097 (female, male), Q467 and Q8441
+(woman, man), Q3031 and Q3010 (girl, boy) in each language, with the forms of both grammatical genders. Omitted are
+words that have another meaning in another language of the list or in a folder name, namely ``h`` and ``home`` (man in
+Spanish and Catalan), ``v`` and ``k`` (woman in Dutch and Polish), ``dona`` and ``nino``, and words that are also
+self-descriptions, such as ``fem`` and ``masc``.
 """
 
 import unicodedata
@@ -61,7 +60,7 @@ _MALE: Final = """
 
 
 def word(text: str) -> str:
-    """Spell a label as the tables here do: composed letters (Macs decompose those of file names), lower case.
+    """Return a label in lower case with composed letters, as in the tables here; macOS decomposes file names.
 
     Examples:
         >>> word(" Fe\u0301minin ")
@@ -71,7 +70,7 @@ def word(text: str) -> str:
 
 
 def _spellings(words: str, label: str) -> dict[str, str]:
-    """Give each word, and each in Latin letters without its marks too: ``feminin``, ``garcon``."""
+    """Return each word, also without its diacritics: ``feminin``, ``garcon``."""
     found = dict.fromkeys(map(word, words.split()), label)
     plain = [unicodedata.normalize("NFD", one).encode("ascii", "ignore").decode() for one in found]
     marked = zip(found, plain, strict=True)
@@ -85,13 +84,13 @@ GENDER_SPELLINGS: Final = {
     "phụ nữ": "female",
     "đàn ông": "male",
 }
-"""Lower-case spelling → gender; what is not here is a self-description and stays."""
+"""Lower-case spelling → gender. Other words are self-descriptions and are kept."""
 
 AGE_SPELLINGS: Final = {
     **{group: group for group in AGE_GROUPS},
     **{f"{10 * i}s": group for i, group in enumerate(AGE_GROUPS) if i},
     **{f"{10 * i}-{10 * i + 9}": group for i, group in enumerate(AGE_GROUPS)},
-    "fourties": "forties",  # Common Voice, in every release so far
+    "fourties": "forties",  # in all releases of Common Voice so far
     "under ten": "under_ten",
 }
 """Lower-case spelling of a decade → age group."""
@@ -105,11 +104,13 @@ SPLIT_SPELLINGS: Final = {
     "dev": "validation",
     "test": "test",
 }
-"""Lower-case spelling of a split → split, as folders and tables name it."""
+"""Lower-case spelling in tables and folder names → split."""
 
 
 def gender(column: str) -> pl.Expr:
-    """Translate a column of genders; self-descriptions stay verbatim, blanks and words for "unknown" become null.
+    """Translate a column of genders.
+
+    Self-descriptions are kept as written; blanks and words for "unknown" become null.
 
     Examples:
         >>> table = pl.DataFrame({"g": ["male_masculine", "F", "Weiblich", "Non-binary", " ", "N/A"]})
@@ -122,8 +123,9 @@ def gender(column: str) -> pl.Expr:
 
 
 def age_years(column: str) -> pl.Expr:
-    """Read a column of ages as years, Float64; decades and what is no age of a person (under 0, 130 and over) become
-    null.
+    """Convert a column of ages to years, Float64.
+
+    Decades, and numbers below 0 or from 130 up, become null.
 
     Examples:
         >>> pl.DataFrame({"a": ["34", "fourties", "400"]}).select(age_years("a"))["a"].to_list()
@@ -134,7 +136,7 @@ def age_years(column: str) -> pl.Expr:
 
 
 def age_group(column: str) -> pl.Expr:
-    """Translate a column of ages, in decades or in years, to age groups; what is neither becomes null.
+    """Translate a column of ages, in decades or years, to age groups; other values become null.
 
     Examples:
         >>> pl.DataFrame({"a": ["34", "fourties", "104", "old"]}).select(age_group("a"))["a"].to_list()
@@ -147,7 +149,7 @@ def age_group(column: str) -> pl.Expr:
 
 
 def split(column: str) -> pl.Expr:
-    """Translate a column of split names; others become null.
+    """Translate a column of split names; other values become null.
 
     Examples:
         >>> pl.DataFrame({"s": ["dev", "Train", "holdout"]}).select(split("s"))["s"].to_list()
@@ -157,14 +159,14 @@ def split(column: str) -> pl.Expr:
 
 
 def class_of(name: str) -> tuple[str | None, str | None] | None:
-    """Read the name of a folder as a class: its gender and its age group, each ``None`` where it is not known.
+    """Return the gender and the age group in a folder name, each ``None`` if unknown.
 
     Args:
-        name: a gender, an age group, or both with ``_``, ``-`` or a blank between them, in any spelling; or a word for
+        name: a gender, an age group, or both separated by ``_``, ``-`` or a blank, in any spelling; or a word for
             "unknown".
 
     Returns:
-        ``None`` if it is no class.
+        The gender and the age group; ``None`` if the name is not that of a class.
 
     Examples:
         >>> class_of("female_fourties"), class_of("Männer"), class_of("Teens"), class_of("unknown"), class_of("music")

@@ -1,4 +1,4 @@
-"""Counts of a manifest, and a picture of them."""
+"""Counts the clips, speakers and hours of a manifest, and draws the counts."""
 
 import os
 from pathlib import Path
@@ -14,10 +14,10 @@ from voxtrait.palette.drawing import dress
 
 BY: Final = ("split", "gender", "age_group", "locale")
 COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")
-"""The columns that counts and picture use."""
+"""The columns that :func:`stats` and :func:`picture` use."""
 
-LARGEST: Final = 15  # locales that the picture has room for
-FEWEST: Final = 8  # bars that it keeps room for
+LARGEST: Final = 15  # maximum number of locales drawn
+FEWEST: Final = 8  # minimum number of bars with space in a plot
 
 _COLORS: Final = {"female": FEMALE.light, "male": MALE.light, "other": OTHER.light, "unknown": HATCH.light}
 _HATCHES: Final = {"male": "//", "other": "xx", "unknown": ".."}  # for eyes and printers without colour
@@ -25,13 +25,15 @@ _ORDER: Final = {name: at for at, name in enumerate((*SPLITS, *GENDERS, *AGE_GRO
 
 
 def stats(table: pl.DataFrame) -> list[dict[str, Any]]:
-    """Count clips, speakers and hours of a manifest: all of it, and by split, gender, age group and locale.
+    """Count the clips, speakers and hours of a manifest: in total, and by split, gender, age group and locale.
+
+    Args:
+        table: the columns :data:`COUNTED` of a manifest.
 
     Returns:
-        One row for each value, with ``by`` (``all``, ``split``, ``gender``, ``age_group``, ``locale``), ``value``
-        (``None`` if unknown; such rows are last), ``clips``, ``speakers`` (``None`` if no clip has a speaker id) and
-        ``hours`` (of the clips with a known duration; ``None`` if there are none). A speaker with clips of two values
-        counts for both.
+        One row per value: ``by`` (``all``, ``split``, ``gender``, ``age_group``, ``locale``), ``value`` (``None``, at
+        the end, if unknown), ``clips``, ``speakers`` (``None`` if no clip has a speaker id) and ``hours`` (total of the
+        known durations, ``None`` if all are unknown). A speaker with clips of two values counts for both.
 
     Examples:
         >>> table = pl.DataFrame({"split": ["test"], "gender": ["male"], "age_group": ["teens"], "locale": ["en"]})
@@ -62,12 +64,16 @@ def _counts() -> dict[str, pl.Expr]:
 
 
 def picture(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Draw a manifest's speakers by gender and age group, by split, and in its largest locales.
+    """Draw the number of speakers by gender in each age group, split and large locale.
 
-    Where the manifest has no speaker ids clips are counted, and the axes are labelled so.
+    Without speaker ids, clips are counted, and the titles say so.
+
+    Args:
+        table: the columns :data:`COUNTED` of a manifest.
+        path: a ``.png``, ``.svg``, ``.pdf`` or ``.jpg`` file.
 
     Raises:
-        OptionError: if ``path`` ends in no kind of picture.
+        OptionError: if the file has another ending.
     """
     file = Path(path)
     check_picture(file)
@@ -101,7 +107,7 @@ def picture(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 def _one_gender_each(table: pl.DataFrame) -> pl.DataFrame:
-    """Give all clips of a speaker the gender of most of their labelled clips, so that bars add up to speakers."""
+    """Set the gender of all clips of a speaker to the most frequent one, so that each speaker is counted once."""
     votes = table.drop_nulls("speaker_id").group_by("speaker_id", "gender").len()
     votes = votes.sort(pl.col("gender") == "unknown", -pl.col("len").cast(pl.Int64), "gender")
     one = votes.unique("speaker_id", keep="first", maintain_order=True).drop("len")
@@ -116,7 +122,7 @@ def _crossed(table: pl.DataFrame, column: str) -> dict[tuple[str | None, str], i
 def _bars(
     axis: Any, counts: dict[tuple[str | None, str], int], values: list[str | None], title: str, across: bool = False
 ) -> None:
-    """Stack the genders; ``across`` draws the bars from left to right, the first on top."""
+    """Draw stacked bars by gender; ``across`` draws horizontal bars, the first on top."""
     names = ["unknown" if value is None else value.replace("_", " ") for value in values]
     base = [0] * len(values)
     for gender, color in _COLORS.items():
@@ -134,7 +140,7 @@ def _bars(
         else:
             axis.text(at, total + highest * 0.01, f"{total:,}", ha="center", va="bottom", fontsize=8)
     if across:
-        axis.set_ylim(max(len(values), FEWEST) - 0.5, -0.5)  # one locale alone is no wall
+        axis.set_ylim(max(len(values), FEWEST) - 0.5, -0.5)  # a single locale must not fill the plot
         axis.set_xlim(0, highest * 1.15)
     else:
         axis.set_ylim(0, highest * 1.1)

@@ -1,24 +1,25 @@
-"""A table with one row a clip: a manifest that voxtrait or anyone else wrote.
+"""Layout of a single table with one row per clip: a manifest, or any other table that names audio files.
 
-Source: anyone; ``voxtrait corpus import`` and ``corpus export --to csv`` write such tables. Licence: that of the clips.
+Source: any; ``voxtrait corpus import`` and ``corpus export --to csv`` write such tables. Licence: that of the clips.
 
 Tree::
 
-    clips.csv                       or .tsv, .parquet, .jsonl: give the file itself
-    my-export/                      or a folder with manifest.csv, and nothing beside it but audio/
+    clips.csv                       or .tsv, .parquet, .jsonl: import the file itself
+    my-export/                      or a folder with only manifest.csv and audio/
         manifest.csv
         audio/one.ogg
 
-Columns: the file of the clip in ``path``, ``file``, ``file_name``, ``filename``, ``audio``, ``audio_path`` or ``wav``,
-absolute or relative to the table; the others as in :mod:`voxtrait.corpora.layouts.audio_folder`. A table with all
-columns of a manifest is one: its clips come back under the very names, splits and extra columns that they had.
+Columns: the file of the clip is in ``path``, ``file``, ``file_name``, ``filename``, ``audio``, ``audio_path`` or
+``wav``, absolute or relative to the table. The other columns are as in
+:mod:`voxtrait.corpora.layouts.audio_folder`. A table with all columns of a manifest is read as a manifest: clip ids,
+splits and extra columns are kept.
 
-Known dirt:
+Known problems:
 
-- TSV is read without quotes, as Common Voice writes it, but a manifest's with them, as voxtrait writes it.
-- ``path`` may be a file that only the table's maker has; ``corpus check`` names those.
-- A table named after a split (``train.csv``) is that split, where it has no column for it.
-- Columns of numbers, lists and records become text; columns of bytes are left out.
+- TSV is read without quotes, as in Common Voice, but the TSV of a manifest with quotes, as voxtrait writes it.
+- ``path`` may name a file that only the author of the table has; ``corpus check`` reports missing files.
+- If a table is named after a split (``train.csv``) and has no column for it, all clips are in that split.
+- Columns of numbers, lists and records become text; columns of bytes are dropped.
 """
 
 import gzip
@@ -48,11 +49,11 @@ from voxtrait.labels import GENDERS
 from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT, readable
 
 LAYOUT: Final = "table"
-EXPECTED: Final = "table: manifest.csv (.tsv, .parquet, .jsonl) with nothing beside it but audio/"
-EXPECTED_FILE: Final = "a table of clips: .csv, .tsv, .parquet or .jsonl with a column path, file, file_name or audio"
+EXPECTED: Final = "table: only manifest.csv (.tsv, .parquet, .jsonl) and audio/"
+EXPECTED_FILE: Final = "a table of clips: .csv, .tsv, .parquet or .jsonl, with a column path, file, file_name or audio"
 SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 FILES: Final = ("path", "file", "file_name", "filename", "audio", "audio_path", "wav")
-PLAIN_NAMES: Final = ("manifest", "metadata", "clips", "index", "all", "data", "files")  # that name no corpus
+PLAIN_NAMES: Final = ("manifest", "metadata", "clips", "index", "all", "data", "files")  # too generic to name a corpus
 
 _CHUNK: Final = 1 << 26  # bytes of JSON lines parsed at a time
 _OWN: Final = frozenset(SCHEMA) - {"path", "split"}
@@ -66,7 +67,9 @@ _COLUMNS: Final = {
     "duration_s": ("duration_s", "duration"),
     "sentence": ("sentence", "text", "transcription", "transcript"),
 }
-_ELSEWHERE: Final = {name for names in _COLUMNS.values() for name in names} - set(SCHEMA)  # what no manifest has
+_ELSEWHERE: Final = {name for names in _COLUMNS.values() for name in names} - set(
+    SCHEMA
+)  # columns that are not in a manifest
 MANIFEST_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     **{name: (name,) for name in SCHEMA if name not in ("path", "age_group", "age_years")},
     "age": ("age_years", "age_group", "age"),
@@ -74,7 +77,7 @@ MANIFEST_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise a folder with a manifest alone, or with the audio that was exported beside it."""
+    """Recognise a folder that contains only a manifest, or a manifest and its exported audio."""
     if not _manifests(listing) or listing.folders - {"audio"}:
         return None
     return Source(LAYOUT, listing.folder, listing.folder.name)
@@ -85,15 +88,15 @@ def _manifests(listing: Listing) -> list[str]:
 
 
 def find_file(path: Path) -> Source | None:
-    """Recognise a file by its ending; the corpus is named after it, or after its folder where its name is generic.
+    """Recognise a file by its ending; the corpus is named after it, or after its folder if its name is generic.
 
     Raises:
-        CorpusError: if it is a table of Common Voice, whose clips are found only from the whole folder.
+        CorpusError: if the file is a table of Common Voice, whose clips are found only from the whole folder.
     """
     if path.suffix.lower() not in SUFFIXES:
         return None
     if path.suffix.lower() == ".tsv" and (path.parent / "clips").is_dir():
-        raise CorpusError(f"{path} is one table of a Common Voice release: give its folder, {path.parent}")
+        raise CorpusError(f"{path} is one table of a Common Voice release. Import its folder: {path.parent}")
     plain = path.stem.lower() in (*PLAIN_NAMES, *spellings.SPLIT_SPELLINGS)
     return Source(LAYOUT, path.parent, path.parent.name if plain else path.stem, file=path)
 
@@ -102,19 +105,19 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the table.
 
     Args:
-        source: as :func:`find` or :func:`find_file` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find` or :func:`find_file`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if no column names a file, or it is no table.
+        CorpusError: if no column names a file, or the file is not a table.
     """
     path = source.file or source.folder / _manifests(Listing.of(source.folder))[0]
     bad = Bad([], Counter())
     table, unreadable = read_any(path, bad)
     if not {name.lower() for name in table.columns} & set(FILES):
         raise CorpusError(
-            f"{path} has the columns {delimited.shown(table.columns)}, expected one that names the clip's file: "
-            f"{', '.join(FILES)}"
+            f"{path} has the columns {delimited.shown(table.columns)}. Expected one with the clip's file: "
+            f"{', '.join(FILES)}."
         )
     rows, nameless = drop_nameless(renamed(table, FILES))
     if path.stem.lower() in spellings.SPLIT_SPELLINGS and not rows["split"].count():
@@ -126,7 +129,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
 
 
 def is_foreign(path: Path) -> bool:
-    """Return whether a file is a table of clips in another form than a manifest's, judged by its ending and columns."""
+    """Return whether a file is a table of clips but not a manifest, judged by its ending and columns."""
     if not path.is_file() or path.suffix.lower() not in SUFFIXES:
         return False
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet"):
@@ -136,7 +139,7 @@ def is_foreign(path: Path) -> bool:
             pl.read_parquet_schema(readable(path)) if path.suffix.lower() == ".parquet" else delimited.columns_of(path)
         )
     except (CorpusError, pl.exceptions.PolarsError, OSError):
-        return False  # whoever reads it says what is wrong
+        return False  # reading it raises the error
     lower = {name.lower() for name in names}
     if "path" not in lower:
         return bool(lower & set(FILES))
@@ -146,11 +149,11 @@ def is_foreign(path: Path) -> bool:
 
 
 def _has_spellings(path: Path) -> bool:
-    """Return whether a table writes a gender as no manifest does, such as ``F``."""
+    """Return whether a table has a gender in a spelling that manifests do not have, such as ``F``."""
     try:
         written = read_any(path)[0]["gender"].cast(pl.String).drop_nulls().unique()
     except CorpusError:
-        return False  # whoever reads it says what is wrong
+        return False  # reading it raises the error
     return any(spellings.word(one) in spellings.GENDER_SPELLINGS and one not in GENDERS for one in written)
 
 
@@ -160,29 +163,29 @@ def is_manifest(columns: Sequence[str]) -> bool:
 
 
 def renamed(table: pl.DataFrame, files: Sequence[str]) -> pl.DataFrame:
-    """Bring a table's columns under the names of :data:`~voxtrait.corpora.source.ROW_SCHEMA`.
+    """Rename the columns of a table to those of :data:`~voxtrait.corpora.source.ROW_SCHEMA`.
 
-    A manifest's own columns are taken as they are, and so keep the clip's name; anyone else's by their usual names.
+    The columns of a manifest keep their names and the clip ids. Other tables are read by common column names.
 
     Args:
-        table: with columns of any type; what is no text becomes text.
-        files: the names, in lower case, that the column of files may have.
+        table: columns of any type; they are converted to text.
+        files: possible names of the column with files, in lower case.
     """
     own = is_manifest(table.columns)
-    # what was split clip by clip stays marked so
+    # a split by clip stays marked
     unit: dict[str, tuple[str, ...]] = {SPLIT_UNIT: (SPLIT_UNIT,)} if SPLIT_UNIT in table.columns else {}
     table = as_text(table)
     if own and (kept := next((name for name in files if name in table.columns), None)):
-        files = (kept,)  # the other ones are extra columns of the manifest
+        files = (kept,)  # the others are extra columns of the manifest
     rows = rename(table, {"file": tuple(files), **(MANIFEST_COLUMNS | unit if own else _COLUMNS)})
     if own:
         return rows
-    # people write ./a.wav and stray blanks; a manifest does not
+    # other tables may have ./a.wav, or blanks around names
     return rows.with_columns(pl.col("file").str.strip_chars().str.replace(r"^\./", ""))
 
 
 def as_text(table: pl.DataFrame) -> pl.DataFrame:
-    """Make every column text: numbers as written, lists and records as JSON, lengths of time as seconds."""
+    """Convert all columns to text: lists and records to JSON, durations to seconds; bytes are dropped."""
     out = []
     for name, kind in table.schema.items():
         column = pl.col(name)
@@ -198,15 +201,17 @@ def as_text(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def json_text(name: str) -> pl.Expr:
-    """Write a column's values as JSON, nulls staying null."""
+    """Return the values of a column as JSON text; nulls stay null."""
     head = len(json.dumps(name, ensure_ascii=False)) + 2  # {"name":
     encoded = pl.struct(name).struct.json_encode().str.strip_suffix("}")
     return pl.when(pl.col(name).is_not_null()).then(encoded.str.slice(head)).alias(name)
 
 
 def with_stem(rows: pl.DataFrame) -> pl.DataFrame:
-    """Name clips: by what their name in a manifest ends in, else by the file's name where that is unique in the table,
-    else by its path, ending included.
+    """Add the column ``stem``, the name of the clip in its corpus.
+
+    It is the last part of the clip id of a manifest; otherwise the file name without ending, if unique in the table;
+    otherwise the path with ending.
     """
     stems = rows.select("file").unique().select("file", stem=without_suffix("file")).with_columns(file_name("stem"))
     stems = stems.with_columns(
@@ -220,24 +225,24 @@ def with_stem(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 class Bad(NamedTuple):
-    """The rows of one table that cannot be read."""
+    """The unreadable rows of one table."""
 
-    lines: list[int]  # of the first few
+    lines: list[int]  # line numbers of the first few
     reasons: Counter[str]
 
 
 def read_any(path: Path, bad: Bad | None = None) -> tuple[pl.DataFrame, int]:
-    """Read a table by its ending.
+    """Read a table in the format of its file ending.
 
     Args:
-        path: of the table.
-        bad: gets where and why rows cannot be read.
+        path: path of the table.
+        bad: gets the lines of unreadable rows, and the reasons.
 
     Returns:
-        The table, and the number of its rows that cannot be read.
+        The table, and the number of unreadable rows.
 
     Raises:
-        CorpusError: if it is no such table.
+        CorpusError: if the file is not a table in this format.
     """
     bad = Bad([], Counter()) if bad is None else bad
     try:
@@ -257,26 +262,26 @@ def _read_text(path: Path, bad: Bad) -> tuple[pl.DataFrame, int]:
     with path.open("rb") as data:
         header = data.readline().decode(errors="replace").strip().split(separator)
     if is_manifest([name.strip('"') for name in header]):
-        try:  # voxtrait wrote it, quotes where they must be: one pass, without a Python object a field
+        try:  # as voxtrait writes it, with valid quotes: one pass without Python objects
             return pl.read_csv(readable(path), separator=separator, infer_schema=False), 0
         except pl.exceptions.PolarsError:
-            pass  # someone else has been at it: row by row, a damaged one costs itself alone
+            pass  # another program changed it: read row by row, so that only damaged rows are lost
     return delimited.read(path, bad_lines=bad.lines, reasons=bad.reasons)
 
 
 def read_json_lines(path: Path, found: Bad | None = None) -> tuple[pl.DataFrame, int]:
-    """Read a file of one JSON object a line, plain or gzipped.
+    """Read a file with one JSON object per line, plain or gzipped.
 
     Args:
-        path: of the file.
-        found: gets where and why lines cannot be read.
+        path: path of the file.
+        found: gets the numbers of unreadable lines, and the reasons.
 
     Returns:
-        The table, with a column for each key; and the number of lines that are no JSON object.
+        The table, with a column for each key, and the number of lines that are not JSON objects.
 
     Raises:
-        CorpusError: if none of them is.
-        OSError: if the file cannot be read or unpacked.
+        CorpusError: if no line is a JSON object.
+        OSError: if the file cannot be read or decompressed.
     """
     parts, bad, first = [], 0, 1
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as data:
@@ -290,12 +295,12 @@ def read_json_lines(path: Path, found: Bad | None = None) -> tuple[pl.DataFrame,
                 bad += len(wrong)
                 if found is not None:
                     found.lines.extend(wrong[: max(0, delimited.FIRST - len(found.lines))])
-                    found.reasons["no JSON object"] += len(wrong)
+                    found.reasons["not a JSON object"] += len(wrong)
                 if good:
                     parts.append(pl.read_ndjson(BytesIO(b"\n".join(good)), infer_schema_length=None))
             first += chunk.count(b"\n")
     if not parts:
-        raise CorpusError(f"{path} has no line that is a JSON object, expected one a clip")
+        raise CorpusError(f"{path} has no JSON objects. Expected one per line and clip.")
     return pl.concat(parts, how="diagonal_relaxed"), bad
 
 

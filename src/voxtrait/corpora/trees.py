@@ -1,8 +1,7 @@
-"""What the layouts of public corpora share: the files below a folder, and small tables about the speakers in them.
+"""Lists the files of a corpus and reads small tables of speakers, for the layouts of public corpora.
 
-Many corpora name their clips by folders and keep one small text file about the people; those files are written in as
-many ways as there are corpora (``|``, blanks, tabs in a ``.csv``), so a layout splits the lines itself and only the
-reading of them is here.
+Many corpora name their clips by folders and have a small text file about the speakers. Each corpus has its own format
+(``|``, blanks, tabs in a ``.csv``), so the layouts split the lines, and this module only reads them.
 """
 
 from collections.abc import Collection, Sequence
@@ -14,48 +13,48 @@ import polars as pl
 from voxtrait import storage
 from voxtrait.audio import SUFFIXES
 from voxtrait.audio.folders import Walk, names_below
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 AUDIO: Final = tuple(sorted(SUFFIXES))
 
 
 class Found(NamedTuple):
-    """The files below a folder."""
+    """The files found below a folder."""
 
     names: list[str]  # relative to the folder, with /, in order; as text (see :mod:`voxtrait.storage.names`)
-    failures: list[str]  # folders that cannot be read, and why
+    failures: list[str]  # one message for each folder that cannot be read
 
 
 def files_below(folder: Path, endings: Collection[str] = AUDIO) -> Found:
-    """List the files below a folder by the end of their names, whatever its case; links to folders are followed.
+    """List the files below a folder that have one of the endings, in any case; links to folders are followed.
 
     Args:
-        folder: where to look, to any depth; hidden files and folders are left out.
-        endings: ends of file names in lower case, such as ``.flac`` or ``.trans.txt``.
+        folder: folder to search, to any depth; hidden files and folders are skipped.
+        endings: endings of file names in lower case, such as ``.flac`` or ``.trans.txt``.
     """
     walk = Walk()
     return Found(sorted(names_below(folder, endings, walk)), walk.failures)
 
 
 def lines_of(path: Path) -> list[str]:
-    """Read a small text file as lines without those that are blank.
+    """Return the lines of a small text file, without blank lines.
 
-    Letters that are not UTF-8 become U+FFFD: a damaged name costs that name and not the speaker.
+    Bytes that are not UTF-8 become U+FFFD, so that a damaged name does not cost the speaker.
 
     Raises:
-        CorpusError: if there is nothing in the file, or it is no text.
+        CorpusError: if the file is empty or not text.
     """
     data = Path(storage.path_of(str(path))).read_bytes()
     if b"\0" in data:
-        raise CorpusError(f"{path} is not UTF-8 text, expected a small table about speakers: download it again")
+        raise CorpusError(f"{path} is not UTF-8 text. Expected a small table of speakers. Download it again.")
     lines = [line.rstrip() for line in data.decode("utf-8-sig", errors="replace").split("\n") if line.strip()]
     if not lines:
-        raise CorpusError(f"{path} is empty, expected a small table about speakers: download it again")
+        raise CorpusError(f"{path} is empty. Expected a small table of speakers. Download it again.")
     return lines
 
 
 def frame(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> pl.DataFrame:
-    """Make a table of text, blanks as nulls, with one row for each value of the first column: the first counts.
+    """Return a text table with blanks as nulls, and only the first row for each value of the first column.
 
     Examples:
         >>> frame(("speaker", "gender"), [("19", "F "), ("19", "M"), ("60", "")]).rows()
@@ -68,9 +67,9 @@ def frame(columns: Sequence[str], rows: Sequence[Sequence[str | None]]) -> pl.Da
 
 
 def unknown_speakers(rows: pl.DataFrame, speakers: pl.DataFrame, key: str, table: str) -> list[str]:
-    """Give a note of how many of the rows' speakers are not in the table about speakers; nothing where all are."""
+    """Return a note with the number of speakers who are not in the table of speakers; empty if there are none."""
     lost = rows.select(key).drop_nulls().unique().join(speakers.select(key), on=key, how="anti")
     if not lost.height:
         return []
-    named = ", ".join(sorted(lost[key].to_list())[:3])
-    return [f"has clips of {lost.height} speakers who are not in {table} ({named}{', …' if lost.height > 3 else ''})"]
+    named = ", ".join(sorted(lost[key].to_list())[:3]) + (", …" if lost.height > 3 else "")
+    return [f"has clips of {counted(lost.height, 'speaker')} not listed in {table} ({named})"]

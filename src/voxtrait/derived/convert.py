@@ -64,9 +64,9 @@ def convert(
         (1, 0, 1.0)
     """
     if not 1000 <= rate <= 384_000:
-        raise OptionError(f"got a rate of {rate} Hz, expected 1000 to 384000")
+        raise OptionError(f"Got a rate of {rate} Hz. Expected 1000 to 384000.")
     if str(channels) not in CHANNELS:
-        raise OptionError(f"got channels {channels!r}, expected {' or '.join(CHANNELS)}")
+        raise OptionError(f"Got channels {channels!r}. Expected {' or '.join(CHANNELS)}.")
     mono = str(channels) == "1"
     summary = Summary(os.fspath(out_dir))
     if single.names_file(source, out_dir, ".wav"):
@@ -78,7 +78,7 @@ def convert(
     table = clips.table.select("path", target=derived.mirrored_names(clips.table["path"], clips.root, ".wav"))
     in_place = table.filter(table["path"] == f"{storage.text_of(out)}/" + table["target"])
     if in_place.height:
-        raise OptionError(f"{in_place['path'][0]} would be overwritten by its own conversion. Write to another folder")
+        raise OptionError(f"{in_place['path'][0]} would be overwritten by its own conversion. Write to another folder.")
     settings = {"rate": rate, "channels": str(channels), "source": storage.shown(clips.root)}
     with batch.claimed(out):
         again = derived.claim(out, CONVERT_SETTINGS, settings, overwrite=overwrite)
@@ -125,8 +125,8 @@ class _Convert:
             info = soundfile.info(file)
         if info.samplerate != self.rate or (self.mono and info.channels != 1):
             raise OptionError(
-                f"{target} exists, with {info.samplerate} Hz and {counted(info.channels, 'channel')}, expected "
-                f"{self.rate} Hz{' mono' if self.mono else ''}. Move it to another folder, or pass --overwrite"
+                f"{target} exists, with {info.samplerate} Hz and {counted(info.channels, 'channel')}. Expected "
+                f"{self.rate} Hz{' mono' if self.mono else ''}. Move it to another folder, or pass --overwrite."
             )
         return True
 

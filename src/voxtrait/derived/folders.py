@@ -145,10 +145,10 @@ def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> 
         return _behind_url(source, absolute(out_dir))
     place, out = Path(source), Path(out_dir)
     if out.exists() and not out.is_dir():
-        raise OptionError(f"the output {out} is a file. Expected a folder or a new name")
+        raise OptionError(f"The output {out} is a file. Expected a folder or a new name.")
     if place.is_dir():
         if out.resolve() == place.resolve():
-            raise OptionError(f"{out} is both source and output. Expected two folders")
+            raise OptionError(f"{out} is both source and output. Expected two folders.")
         inner = f"{storage.text_of(out.resolve())}{os.sep}"
         paths = pl.Series("path", [storage.text_of(file) for file in audio_files(place.resolve())], dtype=pl.String)
         table = pl.DataFrame([paths]).filter(~pl.col("path").str.starts_with(inner))
@@ -162,12 +162,12 @@ def sources(source: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> 
         found = Sources(pl.DataFrame({"path": [storage.text_of(whole)]}), storage.text_of(whole.parent), False)
     elif place.is_file():
         raise NothingToDoError(
-            f"got {place}, expected a folder, a manifest ({', '.join(MANIFESTS)}), a list ({LIST}) or an audio file"
+            f"Got {place}. Expected a folder, a manifest ({', '.join(MANIFESTS)}), a list ({LIST}) or an audio file."
         )
     else:
-        raise NothingToDoError(f"no such file or folder: {place}")
+        raise NothingToDoError(f"No such file or folder: {place}")
     if not found.table.height:
-        raise NothingToDoError(f"no clips in {place}: the table has no rows, or all files are in {out}")
+        raise NothingToDoError(f"No clips in {place}: the table has no rows, or all files are in {out}.")
     return found
 
 
@@ -182,13 +182,13 @@ def _behind_url(source: str, out: str) -> Sources:
         found = Sources(pl.DataFrame({"path": [source]}), storage.parent(source), False)
     else:
         if out == place:
-            raise OptionError(f"{storage.shown(out)} is both source and output. Expected two folders")
+            raise OptionError(f"{storage.shown(out)} is both source and output. Expected two folders.")
         paths = pl.Series("path", storage.files(source, SUFFIXES), dtype=pl.String)
         table = pl.DataFrame([paths]).filter(~pl.col("path").str.starts_with(f"{out}/"))
         found = Sources(table, storage.parent(source) if paths.to_list() == [place] else place, False)
     if not found.table.height:
         raise NothingToDoError(
-            f"no clips in {storage.shown(source)}: the table has no rows, or all files are in {storage.shown(out)}"
+            f"No clips in {storage.shown(source)}: the table has no rows, or all files are in {storage.shown(out)}."
         )
     return found
 
@@ -196,7 +196,7 @@ def _behind_url(source: str, out: str) -> Sources:
 def _files_in(place: Path) -> list[str]:
     names = storage.names_in(place)
     if not any(storage.is_url(name) or Path(name).exists() for name in names):
-        raise NothingToDoError(f"no file of the list {place} exists. Expected one path or URL per line")
+        raise NothingToDoError(f"No file of the list {place} exists. Expected one path or URL per line.")
     return names
 
 

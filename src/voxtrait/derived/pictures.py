@@ -160,11 +160,11 @@ def front_end_of(out_dir: str | os.PathLike[str]) -> FrontEnd:
     """
     settings = derived.read_settings(out_dir, PICTURES_SETTINGS)
     if settings is None or not isinstance(settings.get("front_end"), dict):
-        raise OptionError(f"{out_dir} has no {PICTURES_SETTINGS}. Expected a folder written by 'voxtrait images'")
+        raise OptionError(f"{out_dir} has no {PICTURES_SETTINGS}. Expected a folder written by 'voxtrait images'.")
     if settings.get("axes"):
         raise OptionError(
-            f"{out_dir} has images with axes, written with --axes. Training expects images without axes: run 'voxtrait "
-            "images' without --axes, with another folder"
+            f"{out_dir} has images with axes, written with --axes. Training expects images without axes. Run 'voxtrait "
+            "images' without --axes, with another folder."
         )
     return FrontEnd.from_dict(settings["front_end"])
 

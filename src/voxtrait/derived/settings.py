@@ -28,9 +28,9 @@ def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] 
     except FileNotFoundError:  # also AudioMissingError
         return None
     except (ValueError, OSError) as error:
-        raise OptionError(f"{file} cannot be read ({error}). Delete the folder, or pass --overwrite") from None
+        raise OptionError(f"{file} cannot be read ({error}). Delete the folder, or pass --overwrite.") from None
     if not isinstance(settings, dict):
-        raise OptionError(f"{file} is not a settings file. Delete the folder, or pass --overwrite")
+        raise OptionError(f"{file} is not a settings file. Delete the folder, or pass --overwrite.")
     return settings
 
 
@@ -60,7 +60,7 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
         ]
         if differences:
             raise OptionError(
-                f"{folder} has other settings ({'; '.join(differences)}). Use another folder, or pass --overwrite"
+                f"{folder} has other settings ({'; '.join(differences)}). Use another folder, or pass --overwrite."
             )
     if not storage.is_url(out_dir):  # files of a store are always complete
         remove_unfinished(out_dir)

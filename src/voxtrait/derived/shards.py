@@ -93,8 +93,8 @@ def pack(
     clips = None if place.is_dir() else derived.sources(place, out_dir)
     if clips is None or not clips.labelled:
         raise OptionError(
-            f"got {place}, expected a manifest with splits, or a folder that 'voxtrait images' wrote for one "
-            f"(with {MANIFEST})"
+            f"Got {place}. Expected a manifest with splits, or a folder that 'voxtrait images' wrote for one "
+            f"(with {MANIFEST})."
         )
     table = _ordered(clips.table, place, seed)
     settings = {"front_end": front_end.to_dict(), "seed": seed}
@@ -176,7 +176,7 @@ def read(folder: str | os.PathLike[str]) -> pl.DataFrame:
     needed = table.select(pl.col("shard").max() + 1).item() or 0
     if len(files) < needed:
         raise ManifestError(
-            f"{home / PICTURES} has {counted(len(files), 'shard')}, expected {needed}. To pack again: voxtrait images "
+            f"{home / PICTURES} has {counted(len(files), 'shard')}. Expected {needed}. To pack again: voxtrait images "
             f"MANIFEST {home} --shards"
         )
     return table.with_columns(pl.Series("file", files, dtype=pl.Enum(files)).gather(table["shard"])).drop("shard")
@@ -190,7 +190,7 @@ def shards_front_end(folder: str | os.PathLike[str]) -> FrontEnd:
     """
     settings = derived.read_settings(folder, SETTINGS)
     if settings is None or not isinstance(settings.get("front_end"), dict):
-        raise OptionError(f"{folder} has no {SETTINGS}. Expected a folder written by 'voxtrait images --shards'")
+        raise OptionError(f"{folder} has no {SETTINGS}. Expected a folder written by 'voxtrait images --shards'.")
     return FrontEnd.from_dict(settings["front_end"])
 
 
@@ -204,7 +204,7 @@ def pictures_of(file: str | os.PathLike[str]) -> pl.Series:
         return pl.read_parquet(Path(file), columns=["picture"])["picture"]
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise ManifestError(f"the shard {file} cannot be read ({reason}). Delete it, and pack again") from None
+        raise ManifestError(f"The shard {file} cannot be read ({reason}). Delete it, and pack again.") from None
 
 
 def _ordered(table: pl.DataFrame, source: Path, seed: int) -> pl.DataFrame:
@@ -216,7 +216,7 @@ def _ordered(table: pl.DataFrame, source: Path, seed: int) -> pl.DataFrame:
     names = naming.file_names(table["clip_id"]) + ".png"
     table = table.with_columns(pl.when(wanted).then(names).alias("name"))
     if not table["name"].count():
-        raise ManifestError(f"no clip of {source} has a gender and a split. Run 'voxtrait corpus split' first")
+        raise ManifestError(f"No clip of {source} has a gender and a split. Run 'voxtrait corpus split' first.")
     table = table.sort("clip_id")
     shuffled = pl.Series("turn", np.random.default_rng(seed).permutation(table.height))
     turn = pl.when(pl.col("split") == "train").then(shuffled)
@@ -237,7 +237,7 @@ class _Picture:
                 png, seconds = Path(storage.path_of(path)).read_bytes(), 0.0
                 shape, wanted = features.decode_png(png).shape, (self.front_end.n_mels, self.front_end.columns)
                 if shape != wanted:
-                    raise OptionError(f"{path}: got {shape[1]}×{shape[0]} pixels, expected {wanted[1]}×{wanted[0]}")
+                    raise OptionError(f"{path} has {shape[1]}×{shape[0]} pixels. Expected {wanted[1]}×{wanted[0]}.")
             else:
                 signal, rate = audio.load(storage.path_of(path), self.front_end.sampling_rate)
                 png = features.encode_png(features.picture(signal, rate, front_end=self.front_end))

@@ -37,12 +37,12 @@ def names_file(source: str | os.PathLike[str], out: str | os.PathLike[str], suff
         return False
     shown, of = (storage.text_of(storage.shown(os.fspath(name))) for name in (out, source))
     if not storage.is_url(source) and not Path(source).exists():
-        raise NothingToDoError(f"no such file or folder: {of}")
+        raise NothingToDoError(f"No such file or folder: {of}")
     several = storage.suffix_of(os.fspath(source)) in (*MANIFESTS, LIST)
     if several or (storage.suffix_of(source) not in SUFFIXES if storage.is_url(source) else Path(source).is_dir()):
-        raise OptionError(f"{of} may contain many clips, but {shown} names one file. Expected a folder")
+        raise OptionError(f"{of} may contain many clips, but {shown} names one file. Expected a folder.")
     if ending != suffix:
-        raise OptionError(f"got the output {shown}, expected a folder, or a name ending in {suffix}")
+        raise OptionError(f"Got the output {shown}. Expected a folder, or a name ending in {suffix}.")
     return True
 
 
@@ -77,7 +77,7 @@ def make(
     else:
         there = os.path.lexists(out)
         if there and not storage.is_url(source) and Path(out).exists() and Path(out).samefile(source):
-            raise OptionError(f"{shown} is both source and output. Use another name for the output")
+            raise OptionError(f"{shown} is both source and output. Use another name for the output.")
         with writing(out):
             Path(out).resolve().parent.mkdir(parents=True, exist_ok=True)
     if there and not overwrite:

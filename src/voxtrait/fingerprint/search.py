@@ -1,4 +1,4 @@
-"""The same recordings among many: found by their keys, then compared sign by sign."""
+"""Finds copies among many recordings: candidates by common keys, then a comparison sign by sign."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,28 +11,28 @@ from voxtrait.fingerprint.signs import HOP, RATE, STEP, Fingerprint, Words
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-NEIGHBOURS: Final = 16  # recordings that each is laid over at most for one key: a key that all share costs little
+NEIGHBOURS: Final = 16  # maximum comparisons per recording and key, so that very common keys cost little
 MOST_ERRORS: Final = 0.2  # share of signs that may differ between copies; docs/how-to/leakage.md has the margins
-SURE_S: Final = 1.5  # of sound in both, from which on that many may differ; in half of it half as many
-LEAST_S: Final = 0.5  # of sound that two copies must share
-LEAST_SHARE: Final = 0.5  # of the sound of the one that has less
-WORD_S: Final = STEP * HOP / RATE  # seconds a word
-_ROUND: Final = 1 << 21  # words that are compared at a time
+SURE_S: Final = 1.5  # seconds of shared sound; with less, MOST_ERRORS is reduced in proportion
+LEAST_S: Final = 0.5  # minimum sound that two copies share, in seconds
+LEAST_SHARE: Final = 0.5  # minimum share of the sound of the shorter copy
+WORD_S: Final = STEP * HOP / RATE  # seconds per word
+_ROUND: Final = 1 << 21  # words compared at a time
 _ONES: Final = np.array([value.bit_count() for value in range(1 << 16)], np.uint8)
 
 
 class Pair(NamedTuple):
-    """Two recordings that are one."""
+    """Two copies of one recording."""
 
     first: int
-    second: int  # more than first
-    later_s: float  # by how much the second begins later within the recording, in s
+    second: int  # greater than first
+    later_s: float  # delay of the second copy's start within the recording, in seconds
     errors: float  # share of signs that differ, 0 to MOST_ERRORS
-    shared_s: float  # of sound in both, in s
+    shared_s: float  # sound in both, in seconds
 
 
 class Prints:
-    """The fingerprints of many recordings, in three arrays: a clip of 5 s takes about 430 bytes.
+    """The fingerprints of many recordings, in three arrays; a clip of 5 s needs about 430 bytes.
 
     Examples:
         >>> prints = Prints()
@@ -51,7 +51,7 @@ class Prints:
         return len(self._n_words)
 
     def add(self, taken: Fingerprint) -> None:
-        """Add the next recording."""
+        """Add the fingerprint of the next recording."""
         self._words += taken.words.tobytes()
         self._keys += taken.keys.tobytes()
         self._at += taken.at.tobytes()
@@ -60,17 +60,17 @@ class Prints:
 
     @property
     def words(self) -> Words:
-        """All words, one recording behind the other."""
+        """The words of all recordings, uint16 ``(words,)``."""
         return np.frombuffer(self._words, np.uint16)
 
     @property
     def starts(self) -> npt.NDArray[np.int64]:
-        """Where the words of each recording begin, and at the end where the last one's end: ``(n + 1,)``."""
+        """The index of each recording's first word, and the number of words at the end: int64 ``(n + 1,)``."""
         return np.concatenate([[0], np.cumsum(self._n_words, dtype=np.int64)])
 
     @property
     def keys(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], Words]:
-        """All keys, the recordings they are of, and their frames."""
+        """All keys, uint32 ``(keys,)``, the indices of their recordings, and their frames."""
         owners = np.repeat(np.arange(len(self), dtype=np.uint32), self._n_keys)
         return np.frombuffer(self._keys, np.uint32), owners, np.frombuffer(self._at, np.uint16)
 
@@ -78,14 +78,14 @@ class Prints:
 def near_duplicates(
     prints: Prints, *, among: npt.NDArray[np.bool_] | None = None, most_errors: float = MOST_ERRORS
 ) -> list[Pair]:
-    """Find the recordings that are one.
+    """Find pairs of copies.
 
-    Of a recording that is there very often not every pair is named, but pairs that lead from each to each.
+    For a recording with very many copies, not every pair is returned, but all copies are connected by pairs.
 
     Args:
         prints: fingerprints, in any order.
-        among: which of them are compared, bool ``(n,)``; all of them by default.
-        most_errors: share of signs that may differ, 0 to 0.3.
+        among: mask of the recordings to compare, bool ``(n,)``; ``None`` compares all.
+        most_errors: maximum share of signs that differ, 0 to 0.3.
 
     Returns:
         The pairs, sorted by ``first`` and ``second``.
@@ -118,7 +118,7 @@ def near_duplicates(
 def _meetings(
     keys: npt.NDArray[np.uint32], owners: npt.NDArray[np.uint32], at: Words
 ) -> Iterator[tuple[Ints, Ints, Ints]]:
-    """Lay recordings with a common key over each other: first, second, and by how many words the second is later."""
+    """Align recordings with a common key: first, second, and the delay of the second, in words."""
     order = np.argsort(keys, kind="stable")  # stable: within a key by recording
     keys, owners, at = keys[order], owners[order], at[order]
     for apart in range(1, NEIGHBOURS + 1):
@@ -137,7 +137,7 @@ def _compared(
     """Compare overlaps word by word, some millions of words at a time."""
     begin = np.maximum(shift, 0)  # in words of the first
     length = np.minimum(starts[first + 1] - starts[first], starts[second + 1] - starts[second] + shift) - begin
-    length = np.maximum(length, 0)  # kept fingerprints may be anything
+    length = np.maximum(length, 0)  # fingerprints from a cache may be invalid
     one, other = starts[first] + begin, starts[second] + begin - shift
     ends = np.cumsum(length)
     low = 0
@@ -159,7 +159,7 @@ def _compared(
 
 
 def _differences(words: Words, one: Ints, other: Ints, length: Ints) -> tuple[Ints, Ints]:
-    """Count the signs that differ and the words compared in overlaps that begin at ``one`` and ``other``."""
+    """Count the different signs and the compared words in overlaps that begin at ``one`` and ``other``."""
     begins = np.cumsum(length) - length
     step = np.arange(length.sum()) - np.repeat(begins, length)
     left, right = words[np.repeat(one, length) + step], words[np.repeat(other, length) + step]

@@ -1,4 +1,4 @@
-"""A recording becomes signs to compare it by, and keys to find it by; the package's docstring describes the method."""
+"""Computes the fingerprint of a recording: words to compare, keys to search. The package describes the method."""
 
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
@@ -12,31 +12,31 @@ from voxtrait.audio.signals import Signal
 Words: TypeAlias = npt.NDArray[np.uint16]
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-RATE: Final = 8_000  # Hz: a telephone's, so that a copy from there has lost nothing that is used
+RATE: Final = 8_000  # Hz: that of a telephone, so that telephone copies lose nothing that is used
 WINDOW: Final = 512  # samples: 64 ms
 HOP: Final = 128  # samples: 16 ms between frames
-STEP: Final = 2  # frames a word: 32 ms
-LONGEST_S: Final = 60.0  # of a recording that is used, in s
-F_MIN, F_MAX = 300.0, 3000.0  # Hz: what a telephone and a bad codec leave
+STEP: Final = 2  # frames per word: 32 ms
+LONGEST_S: Final = 60.0  # seconds of a recording that are used
+F_MIN, F_MAX = 300.0, 3000.0  # Hz: the band that telephones and poor codecs keep
 BANDS: Final = 17
-SMOOTH: Final = 10  # frames: two running means of this length, a triangle of 0.3 s
+SMOOTH: Final = 10  # frames: two running means of this length make a triangle of 0.3 s
 LAG: Final = 10  # frames: each sign compares 160 ms before with 160 ms after
-MOMENTS: Final = (-18, -6, 6, 18)  # frames of the four bytes of a key
-FLOOR: Final = 3e-3  # of a loud frame's strongest band: below it all is one; noise at 10 dB turns few signs over
-QUIET: Final = 10**-2.5  # of a loud frame's power: a frame below is silence
-INAUDIBLE: Final = 10**-7.5  # power under which nothing is speech: -75 dBFS
-STEADY: Final = 0.05  # mean change of log energy under which a frame is hum: its signs are random, as in silence
-APART: Final = 3  # frames at least between two keys
-KEYS: Final = 32  # of a clip up to 8 s; of a longer one 4 a second
+MOMENTS: Final = (-18, -6, 6, 18)  # frames of the four bytes of a key, relative to its own
+FLOOR: Final = 3e-3  # of a loud frame's strongest band, so that noise at 10 dB changes few signs
+QUIET: Final = 10**-2.5  # of a loud frame's power: frames below are silence
+INAUDIBLE: Final = 10**-7.5  # power below which there is no speech: -75 dBFS
+STEADY: Final = 0.05  # mean change of log energy below which a frame is hum; its signs are random, as in silence
+APART: Final = 3  # minimum frames between two keys
+KEYS: Final = 32  # maximum keys of a clip up to 8 s; longer clips have 4 per second
 
 
 class Fingerprint(NamedTuple):
-    """What is kept of one recording.
+    """The fingerprint of one recording.
 
     Attributes:
-        words: uint16 ``(frames,)``, one every 32 ms, a bit a band; 0 where there is silence.
+        words: uint16 ``(frames,)``, one every 32 ms, one bit per pair of neighbouring bands; 0 in silence.
         keys: uint32 ``(k,)``.
-        at: uint16 ``(k,)``, the frames (16 ms) of the keys, ascending.
+        at: uint16 ``(k,)``, the frames (16 ms each) of the keys, ascending.
     """
 
     words: Words
@@ -45,14 +45,14 @@ class Fingerprint(NamedTuple):
 
 
 def fingerprint(signal: Signal, rate: float) -> Fingerprint:
-    """Take the fingerprint of a recording's first minute.
+    """Compute the fingerprint of the first minute of a recording.
 
     Args:
         signal: ``(samples,)`` or ``(channels, samples)``, float32 in [-1, 1].
-        rate: its sampling rate in Hz.
+        rate: sampling rate, in Hz.
 
     Returns:
-        The fingerprint; empty for silence, hum, and for less than 64 ms. Without keys it is like no other.
+        The fingerprint; empty for silence, hum, and recordings shorter than 0.384 s. Without keys, it matches no other.
 
     Examples:
         >>> from voxtrait.synthetic import cohort, speak
@@ -84,9 +84,9 @@ _EMPTY: Final = Fingerprint(np.zeros(0, np.uint16), np.zeros(0, np.uint32), np.z
 
 
 def _narrow(signal: Signal, rate: float) -> Signal:
-    """Bring a recording's first minute to :data:`RATE`, twice as fast as a resampler of listening quality."""
+    """Resample the first minute to :data:`RATE`, twice as fast as a high-quality resampler."""
     part = to_mono(signal[..., : round(LONGEST_S * rate)])
-    if (fold := int(rate) // (2 * RATE)) > 1:  # means of 2 or 3 samples: what folds into our bands was above 13 kHz
+    if (fold := int(rate) // (2 * RATE)) > 1:  # means: only what is above 13 kHz aliases into the bands
         whole = part[: part.size // fold * fold]
         part = np.add.reduce([whole[at::fold] for at in range(fold)]) * np.float32(1 / fold)
         rate /= fold
@@ -100,7 +100,7 @@ def _narrow(signal: Signal, rate: float) -> Signal:
 
 
 def _halved(signal: Signal) -> Signal:
-    """Keep every second sample, behind a half-band filter of 23 taps: 50 dB down on what would fold into our bands."""
+    """Keep every second sample after a half-band filter of 23 taps, which attenuates aliases in the bands by 50 dB."""
     reach = np.arange(1, 12, 2)
     taps = np.sin(np.pi / 2 * reach) / (np.pi * reach) * (0.54 + 0.46 * np.cos(np.pi / 11 * reach))
     n = -(-signal.size // 2)
@@ -113,7 +113,7 @@ def _halved(signal: Signal) -> Signal:
 
 
 def _energies(signal: Signal) -> Floats:
-    """Give the power in each band, ``(frames, BANDS)``; a full-scale sine has about 1 in all."""
+    """Return the power in each band, ``(frames, BANDS)``; that of a full-scale sine is about 1 in total."""
     import scipy.fft
 
     if signal.size < WINDOW:
@@ -136,20 +136,20 @@ def _window_and_bank() -> tuple[Floats, Floats]:
 
 @lru_cache(maxsize=1)
 def _wide_bands() -> Floats:
-    """Give the weights ``(BANDS, 9)`` that make every second band a wide one, overlapping its neighbours."""
+    """Return the weights ``(BANDS, 9)`` of wide, overlapping bands around every second band."""
     away = np.abs(np.arange(BANDS)[:, None] - np.arange(0, BANDS, 2))
     weights = np.clip(2.0 - away, 0, None)
     return np.asarray(weights / weights.sum(axis=0), np.float32)
 
 
 def _loud(values: Floats) -> float:
-    """Give the value that 5 % are over: not the peak, which may be a click that is cut off in a copy."""
+    """Return the 95th percentile, not the peak, which may be a click that a copy lacks."""
     at = int(0.95 * (values.size - 1))
     return float(np.partition(values, at)[at])
 
 
 def _running_mean(values: Floats) -> Floats:
-    """Smooth along time; at the ends over what is there."""
+    """Smooth over time, with shorter windows at the ends."""
     sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0, dtype=np.float64)])
     middle = np.arange(len(values))
     low, high = np.maximum(middle - SMOOTH // 2, 0), np.minimum(middle + SMOOTH - SMOOTH // 2, len(values))
@@ -157,7 +157,7 @@ def _running_mean(values: Floats) -> Floats:
 
 
 def _changes(logs: Floats) -> Floats:
-    """Give how the slope of the spectrum changes over time, ``(frames, bands - 1)``; 0 where it is not defined."""
+    """Return the change of the spectrum's slope over time, ``(frames, bands - 1)``; 0 where it is undefined."""
     slopes = logs[:, :-1] - logs[:, 1:]
     changes = np.zeros_like(slopes)
     changes[LAG:-LAG] = slopes[2 * LAG :] - slopes[: -2 * LAG]
@@ -174,7 +174,7 @@ def _keys(changes: Floats, active: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[n
     sizes = np.abs(changes)
     level = sizes.mean(axis=1)
     taps = middle[:, None] + np.array(MOMENTS)
-    # how sure the eight least sure of the 32 signs are: a moment where they are clear is one in every copy
+    # score by the eight least clear of the 32 signs: where they are clear, every copy has a key
     clear = (sizes / (level + 1e-9)[:, None])[taps].reshape(len(middle), -1)
     score = np.partition(clear, 8, axis=1)[:, :8].mean(axis=1)
     score[~active[middle] | (level[taps].min(axis=1) < 2 * STEADY)] = 0

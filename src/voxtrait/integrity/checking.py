@@ -95,5 +95,5 @@ def check(
 
 def _of(manifest_path: str | os.PathLike[str], table: pl.DataFrame) -> Report:
     if not table.height:
-        raise NothingToDoError(f"{storage.shown(os.fspath(manifest_path))} has no rows")
+        raise NothingToDoError(f"{storage.shown(os.fspath(manifest_path))} has no rows.")
     return Report(storage.text_of(storage.shown(os.fspath(manifest_path))), table.height)

@@ -62,7 +62,7 @@ def check_wav(clips: Sources, folder: str, report: Report, *, jobs: batch.Jobs, 
 
 def _settings(folder: str, name: str, command: str, report: Report) -> dict[str, Any]:
     if not storage.is_url(folder) and not Path(folder).is_dir():
-        raise OptionError(f"no such folder: {folder}. Expected a folder written by '{command}'")
+        raise OptionError(f"No such folder: {folder}. Expected a folder written by '{command}'.")
     settings = derived.read_settings(folder, name)
     if settings is None:
         report.add(f"{name} missing: settings of the folder unknown", REPORTED, [storage.shown(folder)])

@@ -173,7 +173,7 @@ def _sides(
         if len(names) < 2:
             raise NothingToDoError(
                 f"{first_name or manifest} has {'only one split' if names else 'no split'}. Split it first (voxtrait "
-                "corpus split), or give a second manifest to compare it with"
+                "corpus split), or give a second manifest to compare it with."
             )
     else:
         second = derived.labelled_clips(other).table
@@ -186,7 +186,7 @@ def _sides(
         )
         for name, table in zip(named, (first, second), strict=True):
             if not table.height:
-                raise NothingToDoError(f"{name} has no rows")
+                raise NothingToDoError(f"{name} has no rows.")
     counts = dict(rows.group_by("side").len().iter_rows())
     return rows, {name: counts[name] for name in names}
 

@@ -93,7 +93,7 @@ def check_picture(path: str | os.PathLike[str]) -> None:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in PICTURES:
-        raise OptionError(f"got a plot file ending in {suffix!r}, expected one of {', '.join(PICTURES)}")
+        raise OptionError(f"Got a plot file ending in {suffix!r}. Expected one of {', '.join(PICTURES)}.")
 
 
 def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:

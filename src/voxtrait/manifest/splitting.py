@@ -53,10 +53,10 @@ def parse_sizes(text: str) -> tuple[float, float, float]:
     try:
         train, validation, test = (float(part) for part in text.split("/"))
     except ValueError:
-        raise OptionError(f"got the sizes {text!r}, expected three numbers such as 80/10/10") from None
+        raise OptionError(f"Got the sizes {text!r}. Expected three numbers such as 80/10/10.") from None
     total = train + validation + test
     if not (train > 0 and validation >= 0 and test >= 0 and total < float("inf")):
-        raise OptionError(f"got the sizes {text!r}, expected three numbers such as 80/10/10, train above 0")
+        raise OptionError(f"Got the sizes {text!r}. Expected three numbers such as 80/10/10, train above 0.")
     return train / total, validation / total, test / total
 
 
@@ -100,7 +100,7 @@ def split(
         raise LeakageError(
             f"{nameless} of {counted(table.height, 'clip')} {'has' if nameless == 1 else 'have'} no speaker id, so two "
             "splits could share a speaker. Remove these clips, or pass --allow-leak, which marks the split and its "
-            "results"
+            "results."
         )
     is_clip = pl.col("speaker_id").is_null()
     key = pl.coalesce("speaker_id", _CLIP + pl.col("clip_id")) if nameless else pl.col("speaker_id")

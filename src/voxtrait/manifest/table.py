@@ -64,7 +64,7 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
     """
     if "path" not in table.columns:
         raise ManifestError(
-            f"no column 'path' (columns: {', '.join(table.columns[:12])}). Expected a manifest. To convert another "
+            f"No column 'path' (columns: {', '.join(table.columns[:12])}). Expected a manifest. To convert another "
             "table: voxtrait corpus import TABLE all.parquet"
         )
     if "clip_id" not in table.columns:
@@ -82,7 +82,7 @@ def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.D
             [pl.col(name).cast(kind) for name, kind in schema.items()] + [pl.col(name) for name in extra]
         )
     except pl.exceptions.PolarsError as error:
-        raise ManifestError(f"a column has values of the wrong type: {_first_line(error)}") from None
+        raise ManifestError(f"A column has values of the wrong type: {_first_line(error)}") from None
     if "age_years" in schema:  # NaN is pandas' null
         table = table.with_columns(pl.col("age_years").fill_nan(None))
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
@@ -93,10 +93,10 @@ def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.D
             _refuse_unknown(table, column, allowed)
     for column in {"clip_id", "path"} & set(table.columns):
         if table[column].null_count():
-            raise ManifestError(f"{counted(table[column].null_count(), 'row has', 'rows have')} no {column}")
+            raise ManifestError(f"{counted(table[column].null_count(), 'row has', 'rows have')} no {column}.")
     if "clip_id" in table.columns and not _is_unique(table["clip_id"]):
         repeated = table.filter(pl.col("clip_id").is_duplicated())["clip_id"][0]
-        raise ManifestError(f"clip_id {repeated!r} is on more than one row. Expected one row per clip_id")
+        raise ManifestError(f"clip_id {repeated!r} is on more than one row. Expected one row per clip_id.")
     return table
 
 
@@ -120,7 +120,7 @@ def _is_unique(names: pl.Series) -> bool:
 def _refuse_unknown(table: pl.DataFrame, column: str, known: tuple[str, ...]) -> None:
     unknown = table.filter(pl.col(column).is_not_null() & ~pl.col(column).is_in(known))[column]
     if unknown.len():
-        raise ManifestError(f"got {column} {unknown[0]!r}, expected one of {', '.join(known)}, or no value")
+        raise ManifestError(f"Got {column} {unknown[0]!r}. Expected one of {', '.join(known)}, or no value.")
 
 
 def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -> pl.DataFrame:
@@ -153,10 +153,10 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
     file = Path(path)
     if file.is_dir():
         raise ManifestError(
-            f"{file} is a folder, expected a manifest. To make one: voxtrait corpus import {file} all.parquet"
+            f"{file} is a folder. Expected a manifest. To make one: voxtrait corpus import {file} all.parquet"
         )
     if not file.is_file():
-        raise ManifestError(f"no such manifest: {file}. To make it: voxtrait corpus import SOURCE {file.name}")
+        raise ManifestError(f"No such manifest: {file}. To make it: voxtrait corpus import SOURCE {file.name}")
     try:
         match file.suffix.lower():
             case ".parquet":
@@ -166,7 +166,7 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
             case ".tsv":
                 rows = pl.scan_csv(readable(file), separator="\t", infer_schema=False)
             case other:
-                raise ManifestError(f"got a manifest ending in {other!r}, expected .parquet, .csv or .tsv")
+                raise ManifestError(f"Got a manifest ending in {other!r}. Expected .parquet, .csv or .tsv.")
         there = rows.collect_schema().names()
         if columns is None or not {"path", *({"clip_id"} & set(columns))} <= set(there):
             return conform(rows.collect()) if columns is None else conform(rows.collect()).select(columns)
@@ -194,10 +194,12 @@ def check_name(path: str | os.PathLike[str]) -> None:
     """
     if re.match(r"[a-z][a-z0-9+.-]+:/", os.fspath(path)):  # as ``Path`` leaves a URL, with one slash
         raise ManifestError(
-            f"cannot write a manifest to the URL {os.fspath(path)}. Write it to a path, then copy the file"
+            f"Cannot write a manifest to the URL {os.fspath(path)}. Write it to a path, then copy the file."
         )
     if storage.suffix_of(os.fspath(path)) not in (".parquet", ".csv", ".tsv"):
-        raise ManifestError(f"got the manifest name {os.fspath(path)!r}, expected one ending in .parquet, .csv or .tsv")
+        raise ManifestError(
+            f"Got the manifest name {os.fspath(path)!r}. Expected one ending in .parquet, .csv or .tsv."
+        )
 
 
 def check_replaceable(path: str | os.PathLike[str], sources: Sequence[str | os.PathLike[str]] = ()) -> int | None:

@@ -92,21 +92,21 @@ def _explained(url: str, error: Exception) -> tuple[Exception, bool]:
     name, kind, status = shown(url), type(error).__name__, getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         bucket = "bucket" in str(error) or "container" in str(error)
-        return AudioMissingError(f"no such file: {name}{' (no such bucket)' if bucket else ''}"), False
+        return AudioMissingError(f"No such file: {name}{' (no such bucket)' if bucket else ''}"), False
     if isinstance(error, PermissionError) or status in (401, 403, 407):
-        return StorageError(f"access to {name} refused. Check the permissions of the credentials in use"), False
+        return StorageError(f"Access to {name} refused. Check the permissions of the credentials in use."), False
     if "Credentials" in kind or "Token" in kind:
         return StorageError(
-            f"no credentials for {name}. Set them as its library expects (for s3: AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true for a public bucket)"
+            f"No credentials for {name}. Set them as its library expects (for s3: AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or FSSPEC_S3_ANON=true for a public bucket)."
         ), False
     if status is not None:
         reason = f"the server returned status {status} {getattr(error, 'message', '')}".rstrip()
         return StorageError(f"{name} cannot be reached: {reason}"), status >= 500 or status in (408, 425, 429)
     if isinstance(error, TimeoutError) or "Timeout" in kind:
-        return StorageError(f"{name} cannot be reached: no response within {SILENCE_S} s"), True
+        return StorageError(f"{name} cannot be reached: no response within {SILENCE_S} s."), True
     if "Connect" in kind or "DNS" in kind:
-        return StorageError(f"{name} cannot be reached: the host is unknown or refuses connections"), True
+        return StorageError(f"{name} cannot be reached: the host is unknown or refuses connections."), True
     if isinstance(error, StorageError | OptionError | MissingExtraError):
         return error, False
     text = USER.sub("", str(error).replace(url, name)).partition("\n")[0]

@@ -151,7 +151,7 @@ def check_writable(url: str) -> None:
     """
     if protocol_of(url) in WEB:
         raise OptionError(
-            f"cannot write to the web server at {shown(url)}. Expected a folder or an object store (s3://…, gs://…)"
+            f"Cannot write to the web server at {shown(url)}. Expected a folder or an object store (s3://…, gs://…)."
         )
     require_remote(url)
 

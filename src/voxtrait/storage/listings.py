@@ -76,10 +76,10 @@ def names_in(file: str | os.PathLike[str]) -> list[str]:
     try:
         data = read(file) if is_url(file) else sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except FileNotFoundError:
-        raise NothingToDoError(f"no such list of files: {shown(os.fspath(file))}") from None
+        raise NothingToDoError(f"No such list of files: {shown(os.fspath(file))}") from None
     names = [name for line in _lines(data) if (name := _name_in(line))]
     if not names:
-        raise NothingToDoError(f"{shown(os.fspath(file))} names no file. Expected one path or URL per line")
+        raise NothingToDoError(f"{shown(os.fspath(file))} names no file. Expected one path or URL per line.")
     if is_url(file):
         home = parent(file)
         return [name if is_url(name) else join(home, name) for name in names]
@@ -117,11 +117,11 @@ def listing(folder: str) -> dict[str, Entry]:
     """
     if protocol_of(folder) in WEB:
         raise NothingToDoError(
-            f"cannot list {shown(folder)}: web servers do not list files. Name the files, or give a list of their URLs "
-            "(--files-from FILE)"
+            f"Cannot list {shown(folder)}: web servers do not list files. Name the files, or give a list of their URLs "
+            "(--files-from FILE)."
         )
     if folder.endswith("://"):
-        raise NothingToDoError(f"no bucket in {folder}. Expected, for example, {folder}bucket/clips")
+        raise NothingToDoError(f"No bucket in {folder}. Expected, for example, {folder}bucket/clips")
     store, root = place_of(folder.rstrip("/"))
     try:
         found = tried(folder, lambda: store.find(root, detail=True))

@@ -1,1 +1,1 @@
-"""One file a layout: where it is from, its licence, its tree, its known dirt, and how it becomes a manifest."""
+"""Corpus layouts, one module each: source, licence, tree, known problems, and the conversion to manifest rows."""

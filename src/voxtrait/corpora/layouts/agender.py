@@ -1,8 +1,8 @@
-"""aGender, and any plain list of recordings with age and gender like its own.
+"""Layout of aGender, and of similar lists of recordings with age and gender.
 
 Source: https://www.bas.uni-muenchen.de/forschung/BITS/Revalidation_aGender.html; Burkhardt et al., A database of age
 and gender annotated telephone speech, LREC 2010; the lists of the Interspeech 2010 paralinguistic challenge. Licence:
-of the Bavarian Archive for Speech Signals, for research. Lists of samples such as ``mozillacommonvoice.test.csv`` are
+Bavarian Archive for Speech Signals, for research. Lists of samples such as ``mozillacommonvoice.test.csv`` are
 published by audEERING at https://zenodo.org/records/7761387.
 
 Tree::
@@ -11,22 +11,22 @@ Tree::
         trainSampleList_train.txt  trainSampleList_devel.txt      no header; blanks between the fields
         wav_traindevel/1001/2/a11001s10.raw                       speaker, session, speaker and sentence
 
-A single list may be named instead: ``.txt``, ``.lst``, ``.list``, ``.csv`` or ``.tsv``, with tabs, semicolons, commas
-or blanks, with a header (``file``, ``speaker``, ``age``, ``gender``, ``class``) or without. Without one the columns
-are found by their values: names of audio files; ``f``, ``m``, ``x``; the classes C, YF, YM, AF, AM, SF, SM; the age
-is next to the gender; the speaker is the column that the path repeats, or the first that is left. Other columns
-stay as ``column_3`` ….
+The source may also be a single list: ``.txt``, ``.lst``, ``.list``, ``.csv`` or ``.tsv``, separated by tabs,
+semicolons, commas or blanks, with or without a header (``file``, ``speaker``, ``age``, ``gender``, ``class``). Without
+a header, the columns are recognised by their values: names of audio files; ``f``, ``m``, ``x``; the classes C, YF, YM,
+AF, AM, SF, SM. The age is the column next to the gender. The speaker is the column that the path repeats, or the first
+other column. The remaining columns are kept as ``column_3`` ….
 
-``split`` is taken from names such as ``…_devel.txt`` or ``….test.csv`` where the lists have speakers and share none
-of them. ``class`` becomes a column; it spans decades (youth is 15 to 24), so it is no ``age``.
+``split`` is taken from names such as ``…_devel.txt`` or ``….test.csv``, if the lists have speakers and share none of
+them. ``class`` becomes a column. It spans decades (youth is 15 to 24), so it does not fill ``age``.
 
-Known dirt:
+Known problems:
 
-- aGender's audio is ``.raw``, headerless 8 kHz 16-bit, which no program opens without these parameters: the manifest
-  names the ``.wav`` of the same name, beside it or in ``wav/``, ``clips/`` or ``audio/``, and ``corpus check`` lists
-  those that are still to be made. An ``.mp3`` where the list says ``.wav`` is found likewise.
-- Children's gender is ``x`` or ``child``, which stays as it is written; ``w`` is German for female.
-- The challenge's test part is masked: no ages, no genders.
+- aGender's audio is ``.raw``: 8 kHz, 16 bit, without a header, so programs cannot open it without these parameters. The
+  manifest therefore names the ``.wav`` of the same name, in the same folder or in ``wav/``, ``clips/`` or ``audio/``,
+  and ``corpus check`` reports those that do not exist yet. An ``.mp3`` in place of a listed ``.wav`` is found too.
+- Children's gender is ``x`` or ``child``, which is kept as written; ``w`` is German for female.
+- The test part of the challenge is masked: no ages, no genders.
 """
 
 import os
@@ -51,7 +51,7 @@ from voxtrait.corpora.source import (
     rename,
     without_suffix,
 )
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 from voxtrait.labels import UNKNOWN_WORDS
 
 LAYOUT: Final = "aGender list"
@@ -60,9 +60,9 @@ EXPECTED_FILE: Final = "a list like aGender's (.txt, .lst, .csv, .tsv): file, sp
 ENDINGS: Final = (".txt", ".lst", ".list", ".csv", ".tsv")
 GENDERS: Final = frozenset((*spellings.GENDER_SPELLINGS, "x", "child"))
 CLASSES: Final = frozenset(("C", "YF", "YM", "AF", "AM", "SF", "SM"))
-OLDEST: Final = 120  # years, of a column that is taken for ages
+OLDEST: Final = 120  # years: maximum in a column of ages
 CONVERT: Final = (
-    "the .wav of each is looked for, made such as with 'sox -t raw -r 8000 -e signed -b 16 -c 1 one.raw one.wav'"
+    "Convert each to a .wav of the same name, for example with: sox -t raw -r 8000 -e signed -b 16 -c 1 one.raw one.wav"
 )
 CORPORA: Final = {"mozillacommonvoice": "common-voice", "agender": "agender"}
 
@@ -70,7 +70,7 @@ _SAMPLES: Final = re.compile(r"(?i)trainsamplelist\w*\.txt")
 _PUBLISHED: Final = re.compile(r"(?i)(agender|mozillacommonvoice|timit|voxceleb\d?)\.(train|devel|dev|test)\.csv")
 _AUDIO: Final = r"(?i)\.(raw|" + "|".join(sorted(suffix[1:] for suffix in SUFFIXES)) + r")$"
 _RAW: Final = r"(?i)\.raw$"
-_PLACES: Final = ("", "wav", "clips", "audio")  # where audio is looked for that is not where the list says
+_PLACES: Final = ("", "wav", "clips", "audio")  # folders searched for audio that is not at its listed path
 _COLUMNS: Final = {
     "file": ("file", "path", "filename", "file_name", "audio", "wav"),
     "speaker_id": ("speaker", "speaker_id", "speakerid", "spk", "client_id"),
@@ -81,7 +81,7 @@ _COLUMNS: Final = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise a folder by the challenge's lists, or by audEERING's.
+    """Recognise a folder by the lists of the challenge, or by those of audEERING.
 
     Examples:
         >>> find(Listing(Path("agender"), frozenset({"trainSampleList_train.txt"}), frozenset())).locale
@@ -92,7 +92,7 @@ def find(listing: Listing) -> Source | None:
 
 
 def find_file(path: Path) -> Source | None:
-    """Recognise a list by its name, or by a first line with an audio file and more in it, or a header."""
+    """Recognise a list by its name, by a first line with an audio file and other fields, or by a header."""
     if path.suffix.lower() not in ENDINGS:
         return None
     if not _lists([path.name]):
@@ -103,7 +103,7 @@ def find_file(path: Path) -> Source | None:
             return None
         fields = _fields(first, _separator(first))
         is_list = len(fields) > 1 and any(re.search(_AUDIO, field) for field in fields)
-        # tables with a header in the usual endings are another layout's
+        # .csv and .tsv files with a header have another layout
         if not is_list and (path.suffix.lower() in (".csv", ".tsv") or not _is_header(fields)):
             return None
     return _source(path.parent, [path.name], path)
@@ -132,11 +132,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the lists.
 
     Args:
-        source: as :func:`find` or :func:`find_file` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find` or :func:`find_file`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if a list has no column of audio files, or is no text.
+        CorpusError: if a list has no column of audio files, or is not text.
     """
     names = [source.file.name] if source.file else _lists(Listing.of(source.folder).files)
     parts, damaged = [], 0
@@ -150,13 +150,13 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = rows.with_columns(pl.col("file").str.replace(r"^(\./)+", ""))
     raw = int(rows["file"].str.contains(_RAW).sum())
     rows = _with_stem(rows).with_columns(file=_resolved(source.folder, rows["file"]))
-    notes = [f"lists {raw} files in .raw, which has no header: {CONVERT}"] if raw else []
+    notes = [f"lists {counted(raw, '.raw file')}, without a header. {CONVERT}"] if raw else []
     if rows["speaker_id"].null_count() == rows.height and source.corpus == "agender":
         rows = rows.with_columns(speaker_id=pl.col("file").str.extract(r"(?:^|/)(\d+)/\d+/[^/]+$"))
     if rows["speaker_id"].null_count() == rows.height:
         notes.append("has no speaker ids")
     rows, note = _with_split(rows)
-    short = pl.col("speaker_id").str.len_chars() < 16  # numbers and codes; a hash is its own all over the world
+    short = pl.col("speaker_id").str.len_chars() < 16  # numbers and codes; a hash is unique worldwide
     prefixed = pl.when(short).then(pl.lit(f"{source.corpus}-") + pl.col("speaker_id")).otherwise(pl.col("speaker_id"))
     from_name = pl.col("stem").str.extract(r"^common_voice_([A-Za-z-]+)_\d+$")
     locale = pl.coalesce(pl.lit(source.locale, pl.String), from_name)
@@ -173,15 +173,15 @@ def _fields(line: str, separator: str | None) -> list[str]:
 
 
 def _read_list(path: Path) -> tuple[pl.DataFrame, int]:
-    """Read one list into columns of text, and count the lines with another number of fields than the first."""
+    """Read one list as text columns, and count the lines with another number of fields than the first."""
     lines = trees.lines_of(path)
     separator = _separator(lines[0])
     rows = [_fields(line, separator) for line in lines]
     header = None if any(re.search(_AUDIO, field) for field in rows[0]) else [name.lower() for name in rows.pop(0)]
     if header is not None and not set(header) & set(_COLUMNS["file"]):
         raise CorpusError(
-            f"{path} begins with {lines[0][:100]!r}, expected a line with an audio file in it, or a header with "
-            "'file', 'speaker', 'age', 'gender'"
+            f"{path} begins with {lines[0][:100]!r}. Expected a line with an audio file, or a header with "
+            "'file', 'speaker', 'age', 'gender'."
         )
     width = len(header or rows[0])
     good = [row for row in rows if len(row) == width]
@@ -190,22 +190,24 @@ def _read_list(path: Path) -> tuple[pl.DataFrame, int]:
     table = table.with_columns(pl.all().replace("", None))
     if header is None:
         return table.rename(_columns_by_values(table)), len(rows) - len(good)
-    own = {name: names[header.index(name)] for name in header if name}  # of columns of one name the first counts
+    own = {
+        name: names[header.index(name)] for name in header if name
+    }  # of columns with the same name, the first is read
     return table.select(pl.col(column).alias(name) for name, column in own.items()), len(rows) - len(good)
 
 
 def _columns_by_values(table: pl.DataFrame) -> dict[str, str]:
-    """Name the columns of a list without a header by what is in them."""
+    """Recognise the columns of a list without a header by their values."""
     names = table.columns
     file = next(name for name in names if re.search(_AUDIO, table[name][0] or ""))
     left = [name for name in names if name != file and table[name].count()]
     gender = next((name for name in left if _are_genders(table[name].str.to_lowercase())), None)
     kind = next((name for name in left if _all_in(table[name], CLASSES)), None)
     left = [name for name in left if name not in (gender, kind)]
-    repeats = [name for name in left if _is_in_path(table, file, name)]  # ids of speakers and sessions, and no ages
+    repeats = [name for name in left if _is_in_path(table, file, name)]  # ids of speakers and sessions, not ages
     ages = [name for name in left if _are_ages(table[name]) and name not in repeats]
     at = names.index(gender) if gender else len(names)
-    # aGender's lists have the age just before the gender; sessions and digits of classes are numbers too
+    # aGender's lists have the age just before the gender; sessions and class numbers are numbers too
     age = min(ages, key=lambda name: (abs(names.index(name) - at), names.index(name)), default=None)
     left = [name for name in left if name != age]
     speaker = next(iter(sorted(repeats, key=lambda name: -table[name].n_unique()) or left), None)
@@ -239,17 +241,18 @@ def _split_of(name: str) -> pl.Expr:
 
 
 def _with_split(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Keep the lists' names as a split only where they are known to share no speaker."""
+    """Keep the splits of the lists only if all speakers are known and none is shared."""
     named = rows.drop_nulls(("speaker_id", "split"))
     shared = named.group_by("speaker_id").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height
     if not rows["split"].count() or (named.height and not shared):
         return rows, []
-    why = f"share {shared} speakers" if shared else "have no speakers"
-    return rows.with_columns(split=pl.lit(None, pl.String)), [f"has lists that {why}: no split; see the column 'list'"]
+    why = f"share {counted(shared, 'speaker')}" if shared else "have no speakers"
+    note = f"has lists that {why}, so split is empty. The column 'list' has their names"
+    return rows.with_columns(split=pl.lit(None, pl.String)), [note]
 
 
 def _with_stem(rows: pl.DataFrame) -> pl.DataFrame:
-    """Name a clip by its file where that is the only one of the name, else by its path."""
+    """Name a clip by its file name if that is unique, otherwise by its path."""
     files = rows.select("file").unique().with_columns(stem=without_suffix("file")).with_columns(path="stem")
     files = files.with_columns(file_name("stem"))
     stem = pl.when(pl.col("stem").is_duplicated()).then(pl.col("path")).otherwise(pl.col("stem"))
@@ -257,7 +260,7 @@ def _with_stem(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _resolved(folder: Path, files: pl.Series) -> pl.Series:
-    """Give for each listed file the one that is there: itself, else one of its name in another format or folder."""
+    """Return an existing file for each listed one: itself, or one of the same name in another format or folder."""
     listed = (
         pl.DataFrame({"file": files})
         .with_columns(stem=without_suffix("file"))

@@ -1,27 +1,27 @@
-"""Databases in audformat, audEERING's format: a header in YAML and tables of labels.
+"""Layout of databases in audformat, audEERING's format: a header in YAML and tables of labels.
 
-Source: https://audeering.github.io/audformat/. Licence: the header's, field ``license``.
+Source: https://audeering.github.io/audformat/. Licence: in the header, field ``license``.
 
 Tree::
 
     my-db/
-        db.yaml                   schemes, splits, and which columns each table has
+        db.yaml                   schemes, splits, and the columns of each table
         db.files.parquet          or .csv: filewise (``file``) or segmented (``file``, ``start``, ``end``) tables
-        db.speaker.csv            a misc table: what is known of each speaker
-        audio/001.wav             files are named relative to the folder
+        db.speaker.csv            a misc table: labels of each speaker
+        audio/001.wav             file names are relative to the folder
 
 Columns are recognised by their names, or by those of their schemes: ``speaker``, ``gender``, ``age``, ``language``,
-``transcription``, ``duration`` …. Where a scheme's labels hold more (a speaker's gender and age), that counts as the
-label of each of the speaker's files. A table's split fills ``split``. Needs the extra ``[audformat]``.
+``transcription``, ``duration`` …. If the labels of a scheme have fields (a speaker's gender and age), these become
+labels of all files of the speaker. The split of a table fills ``split``. Requires the extra ``[audformat]``.
 
-Known dirt:
+Known problems:
 
-- A clip is a file: of a file with several segments, or in several tables, those labels stay in which all agree.
-- ``age`` is years as a number in one database, and a decade or a class such as ``young`` in another.
-- Genders may be ``child`` or ``other`` beside ``female`` and ``male``: kept as written.
-- Languages are in the header for the whole database, as three letters.
-- Databases of audb have pickled copies of their tables. Reading a pickle, or a header with Python's own tags, runs
-  code: neither is ever opened.
+- A clip is a file. For a file with several segments or in several tables, only labels on which all agree are kept.
+- ``age`` is a number of years in one database, and a decade or a class such as ``young`` in another.
+- Genders may also be ``child`` or ``other``; these are kept as written.
+- The header has the languages of the whole database, as three-letter codes.
+- Databases of audb have pickled copies of their tables. Reading a pickle, or a header with Python tags, would run
+  code, so these are never read.
 """
 
 import contextlib
@@ -37,15 +37,15 @@ from voxtrait.corpora import placing, spellings
 from voxtrait.corpora.layouts import kaldi
 from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless, rename
 from voxtrait.corpora.table import MANIFEST_COLUMNS, as_text, with_stem
-from voxtrait.errors import CorpusError, MissingExtraError
+from voxtrait.errors import CorpusError, MissingExtraError, counted
 from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.manifest.table import SPLIT_UNIT
 
 LAYOUT: Final = "audformat"
-EXPECTED: Final = "audformat: db.yaml beside db.….csv or db.….parquet"
+EXPECTED: Final = "audformat: db.yaml, and db.….csv or db.….parquet"
 FOLDERS: Final = {"validation": "dev"}
 
-_MARK: Final = "voxtrait"  # in the header of a column: its name in the manifest
+_MARK: Final = "voxtrait"  # key in the metadata of a column: its name in the manifest
 _COLUMNS: Final = {
     "file": ("file",),
     "clip_id": ("clip_id",),
@@ -83,10 +83,10 @@ def _library() -> Any:
 
 
 def require() -> None:
-    """Make sure that the library is there, before any work is done.
+    """Check that audformat is installed, before any work is done.
 
     Raises:
-        MissingExtraError: if it is not.
+        MissingExtraError: if it is not installed.
     """
     _library()
 
@@ -95,8 +95,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the tables of a database.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
         MissingExtraError: if audformat is not installed.
@@ -105,16 +105,16 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     library = _library()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what the library does that pandas no longer likes
+            warnings.simplefilter("ignore")  # the library uses deprecated functions of pandas
             with _opened(library, source.folder) as database:
                 names = list(database.tables)
                 parts = [_table(database, name) for name in names]
                 languages = list(database.languages)
-    except Exception as error:  # the library raises whatever YAML, pandas and Arrow do
+    except Exception as error:  # the library passes on all errors of YAML, pandas and Arrow
         why = str(error).partition("\n")[0]
         raise CorpusError(f"{source.folder} cannot be read as an audformat database: {why}") from None
     if not parts:
-        raise CorpusError(f"{source.folder}/db.yaml names no table of files, expected at least one")
+        raise CorpusError(f"{source.folder}/db.yaml names no tables of files. Expected at least one.")
     together = pl.concat(parts, how="diagonal")
     rows, shared = kaldi.one_a_recording(_merged(together), "file")
     rows, nameless = drop_nameless(rename(rows.drop("utterances", strict=False), _names_of(rows.columns)))
@@ -124,18 +124,19 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         spellings.split("split"),
         locale=pl.coalesce("locale", pl.lit(one_language, pl.String)),
     )
-    notes = [f"has {shared} files whose labels differ between segments or tables: those are null"] if shared else []
+    contradictory = counted(shared, "file")
+    notes = [f"has {contradictory} with labels that differ between segments or tables; these are empty"] * (shared > 0)
     repeated = {"further segment or table of a file": together.height - rows.height - sum(nameless.values())}
     return Rows(complete(with_stem(rows)), names, {**nameless, **repeated}, notes)
 
 
 @contextlib.contextmanager
 def _opened(library: Any, folder: Path) -> Iterator[Any]:
-    """Open a database without anything in it that could run code; its tables are read until the end of the block."""
+    """Open a database without parts that could run code; its tables are readable until the end of the block."""
     import yaml
 
     with (folder / HEADER).open(encoding="utf-8") as file:
-        yaml.safe_load(file)  # fails on Python's own tags, which the library would follow
+        yaml.safe_load(file)  # fails on Python tags, which the library would execute
     with tempfile.TemporaryDirectory(prefix="voxtrait-") as plain:
         for path in [folder / HEADER, *(path for path in folder.glob("db.*") if path.name.endswith(_TABLES))]:
             Path(plain, path.name).symlink_to(path.resolve())
@@ -143,7 +144,7 @@ def _opened(library: Any, folder: Path) -> Iterator[Any]:
 
 
 def _names_of(columns: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    """The names that columns are looked up by: a manifest's own where it has been one, else the usual ones."""
+    """Return the recognised column names: those of a manifest if it was exported from one, otherwise common ones."""
     own = {**MANIFEST_COLUMNS, "file": ("file",), "split": ("_split",)}
     if SPLIT_UNIT in columns:
         own[SPLIT_UNIT] = (SPLIT_UNIT,)
@@ -151,7 +152,7 @@ def _names_of(columns: Sequence[str]) -> Mapping[str, Sequence[str]]:
 
 
 def _table(database: Any, name: str) -> pl.DataFrame:
-    """One table as text, under the names that a manifest or a scheme has for its columns."""
+    """Return one table as text, with the column names of the manifest or of the schemes."""
     table = database[name]
     frame = table.get()
     out: dict[str, list[str | None]] = {"file": [str(file) for file in frame.index.get_level_values("file")]}
@@ -171,7 +172,7 @@ _KNOWN: Final = frozenset(name for names in _COLUMNS.values() for name in names)
 
 
 def _texts(values: Any) -> list[str | None]:
-    """Make a pandas column text, its missing values null, lengths of time seconds and whole numbers whole."""
+    """Convert a pandas column to text: missing values to null, durations to seconds."""
     if values.dtype.kind == "m":
         values = values.dt.total_seconds()
     missing = values.isna()
@@ -179,7 +180,7 @@ def _texts(values: Any) -> list[str | None]:
 
 
 def _fields(database: Any, column: Any) -> list[str]:
-    """What a column's labels hold beside themselves: the columns of a misc table, or the keys of records."""
+    """Return the fields of a column's labels: the columns of a misc table, or the keys of records."""
     scheme = database.schemes.get(column.scheme_id)
     labels = None if scheme is None else scheme.labels
     if isinstance(labels, str) and labels in database.misc_tables:
@@ -190,22 +191,22 @@ def _fields(database: Any, column: Any) -> list[str]:
 
 
 def _merged(rows: pl.DataFrame) -> pl.DataFrame:
-    """Fill a file's nulls in one table with its values in another, so that only contradictions differ."""
+    """Fill the nulls of a file in one table with its values in another, so that only contradictions remain."""
     names = [name for name in rows.columns if name != "file"]
     filled = [pl.col(name).fill_null(pl.col(name).drop_nulls().first().over("file")) for name in names]
     return rows.with_columns(filled).unique(maintain_order=True)
 
 
 def write(rows: pl.DataFrame, out: Path, name: str) -> list[str]:
-    """Write a database: ``db.yaml``, and a filewise table a split, as Parquet.
+    """Write a database: ``db.yaml``, and a filewise Parquet table per split.
 
     Args:
-        rows: of a manifest, with ``place``, the clip's file below ``out``, or null where ``path`` stays its file.
+        rows: rows of a manifest, with ``place``, the clip's path relative to ``out``, or null to use ``path``.
         out: the folder.
-        name: of the database.
+        name: name of the database.
 
     Returns:
-        The tables, and the header last.
+        The names of the tables, and of the header as the last one.
 
     Raises:
         MissingExtraError: if audformat is not installed.
@@ -220,7 +221,7 @@ def _write(library: Any, rows: pl.DataFrame, out: Path, name: str) -> list[str]:
     columns = [one for one in rows.columns if one not in ("path", "place", "split") and rows[one].count()]
     names = {one: _WRITTEN_AS.get(one, one) for one in columns}
     rows = _plain(rows)
-    for one in columns:  # an extra column may be called as one of the format's own
+    for one in columns:  # an extra column may have the name of a standard one
         if one not in _WRITTEN_AS and names[one] in _WRITTEN_AS.values():
             names[one] = f"source_{one}"
         database.schemes[names[one]] = _scheme(library, rows[one])

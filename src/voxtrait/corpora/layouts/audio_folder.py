@@ -1,4 +1,4 @@
-"""A table of metadata beside audio, as Hugging Face's AudioFolder convention has it.
+"""Layout of Hugging Face's AudioFolder: a folder of audio with a table of metadata.
 
 Source: https://huggingface.co/docs/datasets/audio_dataset#audiofolder; used by anyone, under any licence.
 
@@ -6,21 +6,21 @@ Tree::
 
     my-corpus/                       its name becomes ``corpus``
         metadata.csv                 or .tsv, .jsonl, .parquet; or one in each of train/, validation/, test/, unsplit/,
-                                     and in any other folder beside these or below: its clips are in no split
+                                     and in other folders, whose clips have no split
         audio/one.ogg                ``file_name`` is relative to the table
 
-Columns: ``file_name`` (in the newer convention also ``audio_file_name``); ``gender``, ``age`` and ``speaker_id`` where
-they are known, ``split``, ``locale``, ``accent``, ``sentence`` (or ``text``, ``transcription``), ``duration_s``.
-``age`` may be a decade in any spelling or exact years.
-Where all columns of a manifest are there, as ``corpus export`` writes them, its clips come back under their own names.
+Columns: ``file_name`` (or, in the newer convention, ``audio_file_name``), and optionally ``gender``, ``age``,
+``speaker_id``, ``split``, ``locale``, ``accent``, ``sentence`` (or ``text``, ``transcription``) and ``duration_s``.
+``age`` may be a decade in any spelling or a number of years. If the table has all columns of a manifest, as
+``corpus export`` writes them, clip ids are kept.
 
-Known dirt:
+Known problems:
 
-- Ages are text here and numbers there, both in one column at times.
-- Two clips may have the same name in two folders: a clip is named by its file name where that is unique in the table,
-  else by its path below the corpus, ending included.
-- The split may be a column, the folder of the table, or the first folder of ``file_name``; the first of these that is
-  there counts.
+- Ages may be text, numbers, or both in one column.
+- Two clips may have the same name in two folders. A clip is named by its file name if that is unique in the table,
+  otherwise by its path in the corpus, with the file ending.
+- The split may be a column, the folder of the table, or the first folder of ``file_name``; the first of these that
+  exists is used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,13 +34,13 @@ from voxtrait.audio.folders import unread
 from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import delimited, placing, spellings, table
 from voxtrait.corpora.source import UNREADABLE, Listing, Rows, Source, complete, drop_nameless
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 LAYOUT: Final = "AudioFolder"
-EXPECTED: Final = "AudioFolder: metadata.csv (.tsv, .jsonl, .parquet) with a column file_name, beside audio"
+EXPECTED: Final = "AudioFolder: metadata.csv (.tsv, .jsonl, .parquet) with a column file_name, and audio files"
 TABLES: Final = ("metadata.csv", "metadata.tsv", "metadata.jsonl", "metadata.parquet")
 WRITTEN: Final = "metadata.parquet"
-MAX_DEPTH: Final = 3  # folders below the corpus's where a table may be
+MAX_DEPTH: Final = 3  # levels of subfolders that may have a table
 FILES: Final = ("file_name", "audio_file_name", "filename", "file", "path")
 
 
@@ -60,9 +60,9 @@ def _is_part(folder: str) -> bool:
 
 
 def _tables(listing: Listing, depth: int, seen: set[Path], failures: list[str]) -> Iterator[Path]:
-    """Yield the tables of metadata in a folder and below: all are read, whatever their folders are called."""
+    """Yield the tables of metadata in a folder and its subfolders, whatever their names."""
     real = listing.folder.resolve()
-    if real in seen:  # links may run in circles
+    if real in seen:  # links may form circles
         return
     seen.add(real)
     if listing.error is not None:
@@ -78,11 +78,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the metadata.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if none of the tables has a column ``file_name``, or is a table.
+        CorpusError: if no table has a column ``file_name``, or no table can be read.
     """
     result = Rows(pl.DataFrame(), dropped={UNREADABLE: 0}, examples={UNREADABLE: []})
     parts, errors, named = [], [], {}
@@ -108,7 +108,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = rows.with_columns(split=pl.coalesce(spellings.split("split"), from_folder))
     if rows["split"].count():
         result.notes += [
-            f"has {count} rows without a split in {name}: {name.partition('/')[0]} is not the name of a split (train, "
+            f"has {counted(count, 'row')} without a split in {name}: {name.partition('/')[0]} is not a split (train, "
             "validation, test)"
             for name, count in named.items()
             if count and "/" in name and not name.lower().startswith(f"{placing.UNSPLIT}/")
@@ -123,7 +123,7 @@ def _read_table(path: Path, name: str, result: Rows) -> pl.DataFrame:
     metadata, unreadable = table.read_any(path, bad)
     if not {column.lower() for column in metadata.columns} & set(FILES):
         raise CorpusError(
-            f"{path} has the columns {delimited.shown(metadata.columns)}, expected 'file_name', 'gender', 'age', …"
+            f"{path} has the columns {delimited.shown(metadata.columns)}. Expected 'file_name', 'gender', 'age', …"
         )
     result.dropped[UNREADABLE] += unreadable
     result.examples[UNREADABLE] += [f"{name}:{line}" for line in bad.lines]
@@ -131,7 +131,7 @@ def _read_table(path: Path, name: str, result: Rows) -> pl.DataFrame:
 
 
 def _in_folder(rows: pl.DataFrame, below: str, split: str | None) -> pl.DataFrame:
-    """Make the files of a table in a folder relative to the corpus's."""
+    """Make the paths of a table in a subfolder relative to the corpus."""
     if not below:
         return rows
     file = pl.when(pl.col("file").str.starts_with("/")).then("file").otherwise(f"{below}/" + pl.col("file"))
@@ -139,13 +139,13 @@ def _in_folder(rows: pl.DataFrame, below: str, split: str | None) -> pl.DataFram
 
 
 def write(rows: pl.DataFrame, out: Path) -> list[str]:
-    """Write ``metadata.parquet``, one in each split's folder where clips have splits, as ``datasets`` needs them.
+    """Write ``metadata.parquet`` for Hugging Face's ``datasets``, in the folder of each split if clips have splits.
 
-    Not as CSV: ``datasets`` guesses its types anew in each file, so that a column without values in one split is of
-    another type there, which it refuses, and an id such as ``0001`` a number.
+    The format is not CSV, because ``datasets`` guesses its types separately for each file: an id such as ``0001``
+    becomes a number, and a column without values in one split gets another type there, which is an error.
 
     Args:
-        rows: of a manifest, with ``place``, the clip's file below ``out``.
+        rows: rows of a manifest, with ``place``, the clip's path relative to ``out``.
         out: the folder.
 
     Returns:

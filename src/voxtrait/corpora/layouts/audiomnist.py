@@ -1,4 +1,4 @@
-"""AudioMNIST: 30,000 spoken English digits of 60 people, with gender, age and accent.
+"""Layout of AudioMNIST: 30,000 spoken English digits of 60 people, with gender, age and accent.
 
 Source: https://github.com/soerenab/AudioMNIST; Becker et al., AudioMNIST: Exploring explainable artificial
 intelligence for audio analysis on a simple benchmark, J. Franklin Inst. 361, 2024. Licence: MIT.
@@ -9,16 +9,16 @@ Tree::
         audioMNIST_meta.txt             JSON: "01" → accent, age, gender, native speaker, origin, recordingdate, …
         01/0_01_0.wav                   digit, speaker, repetition
 
-The authors test gender on a subset of 24 speakers, half of them women, in four folds of 12 for training, 6 for
+The authors evaluate gender on 24 speakers, half of them women, in four folds with 12 speakers for training, 6 for
 validation and 6 for testing, all disjoint (their ``audiomnist/train/splits.py``). The columns ``gender_fold_0`` …
-``gender_fold_3`` hold ``train``, ``validation`` or ``test``, and null for the other 36 speakers; a manifest of one
-fold is ``table.with_columns(split="gender_fold_0").drop_nulls("split")``. ``split`` itself is null.
+``gender_fold_3`` contain ``train``, ``validation`` or ``test``, and null for the other 36 speakers. To get the manifest
+of a fold: ``table.with_columns(split="gender_fold_0").drop_nulls("split")``. ``split`` itself is null.
 
-Known dirt:
+Known problems:
 
-- Speaker 45 is 1234 years old: the age counts as unknown and stays in the extra column ``age``.
-- The first versions of the table lack speakers 17, 22 and 34; their clips get no labels then.
-- Ages are numbers and texts in one column; 12 of the 60 speakers are women.
+- The age of speaker 45 is 1234. It is read as unknown, and kept in the extra column ``age``.
+- The first versions of the table lack speakers 17, 22 and 34; their clips then have no labels.
+- Ages are both numbers and texts. Only 12 of the 60 speakers are women.
 """
 
 import json
@@ -32,7 +32,7 @@ from voxtrait.corpora.source import Listing, Rows, Source, complete, file_name, 
 from voxtrait.errors import CorpusError
 
 LAYOUT: Final = "AudioMNIST"
-EXPECTED: Final = "AudioMNIST: audioMNIST_meta.txt beside 01/ … 60/"
+EXPECTED: Final = "AudioMNIST: audioMNIST_meta.txt, and 01/ … 60/"
 TABLE: Final = "audioMNIST_meta.txt"
 WORDS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 GENDER_TEST_GROUPS: Final = (
@@ -41,7 +41,7 @@ GENDER_TEST_GROUPS: Final = (
     (26, 12, 57, 25, 37, 45),
     (43, 28, 52, 48, 53, 41),
 )
-"""The speakers tested in each of the authors' folds; a fold is validated on the group that the fold before it tests."""
+"""The test speakers of each fold. The validation speakers are the test speakers of the previous fold."""
 
 _COLUMNS: Final = {
     **{name: (name,) for name in ("file", "stem", "speaker_id", "locale", "sentence")},
@@ -55,13 +55,13 @@ def find(listing: Listing) -> Source | None:
 
 
 def gender_split(fold: int) -> dict[int, str]:
-    """Give the authors' split of speakers for a fold of the gender task.
+    """Return the authors' split of speakers for a fold of the gender task.
 
     Args:
         fold: 0 to 3.
 
     Raises:
-        CorpusError: if there is no such fold.
+        CorpusError: if the number of the fold is not 0 to 3.
 
     Examples:
         >>> split = gender_split(0)
@@ -70,21 +70,21 @@ def gender_split(fold: int) -> dict[int, str]:
     """
     folds = len(GENDER_TEST_GROUPS)
     if not 0 <= fold < folds:
-        raise CorpusError(f"got the fold {fold}, expected 0 to {folds - 1}: AudioMNIST's gender task has {folds} folds")
+        raise CorpusError(f"Got the fold {fold} of AudioMNIST's gender task. Expected 0 to {folds - 1}.")
     split = {speaker: "train" for group in GENDER_TEST_GROUPS for speaker in group}
     split |= dict.fromkeys(GENDER_TEST_GROUPS[fold - 1], "validation")
     return split | dict.fromkeys(GENDER_TEST_GROUPS[fold], "test")
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
-    """List the digits, with what the table says about their speakers.
+    """List the clips, with the labels of their speakers.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if the table is no JSON object of speakers.
+        CorpusError: if the table is not a JSON object of speakers.
     """
     speakers = _read_speakers(source)
     found, closed = trees.files_below(source.folder)
@@ -108,13 +108,14 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
 
 def _read_speakers(source: Source) -> pl.DataFrame:
     path = source.folder / TABLE
+    content = "\n".join(trees.lines_of(path))
     try:
-        speakers = json.loads("\n".join(trees.lines_of(path)))
+        speakers = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise CorpusError(f"{path} is no JSON ({error}), expected an object of speakers: download it again") from None
+        raise CorpusError(f"{path} is not JSON ({error}). Expected an object of speakers. Download it again.") from None
     if not isinstance(speakers, dict) or not all(isinstance(one, dict) for one in speakers.values()):
         raise CorpusError(
-            f'{path} is JSON of another shape, expected {{"01": {{"age": …, "gender": …}}, …}}: download it again'
+            f'{path} has another structure than expected: {{"01": {{"age": …, "gender": …}}, …}}. Download it again.'
         )
     own = sorted({name for one in speakers.values() for name in one} - {"speaker"})
     text = [[_text(key.zfill(2)), *(_text(one.get(name)) for name in own)] for key, one in speakers.items()]

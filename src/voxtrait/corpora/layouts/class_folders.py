@@ -1,23 +1,23 @@
-"""A tree of folders named after classes, as most image and audio tutorials use it.
+"""Layout of class folders: clips in folders named after genders or age groups, as in many tutorials.
 
-Source: anyone; also the folders that ``voxtrait images`` makes. Licence: that of the clips.
+Source: any; also the folders that ``voxtrait images`` writes. Licence: that of the clips.
 
 Tree::
 
     my-tree/                               its name becomes ``corpus``
         female/001.wav  male/001.wav       gender
         female_fifties/…  fifties/…        gender and age group, or age group alone
-        woman/…  M/…  weiblich/…           any spelling of :mod:`voxtrait.corpora.spellings`; unknown/ has no label
-        train/…  validation/…  test/…      may be above the classes
-        gender/…  age/…                    may be above the classes, above or below the split
+        woman/…  M/…  weiblich/…           any spelling in voxtrait.corpora.spellings; unknown/ has no label
+        train/…  validation/…  test/…      optional, above the classes
+        gender/…  age/…                    optional, above the classes, above or below the split
 
-Known dirt:
+Known problems:
 
-- No speaker ids: whether its splits share speakers cannot be checked.
-- ``female/001.wav`` and ``male/001.wav`` are two clips, so the class belongs to the clip's name. Under ``gender/`` and
-  ``age/`` the same clip is once under each, so there the name is what follows the class, and the two become one row
-  with both labels.
-- ``fourties`` again, where folders were made from Common Voice.
+- There are no speaker ids, so shared speakers of splits cannot be detected.
+- ``female/001.wav`` and ``male/001.wav`` are two clips, so the class is part of the clip's name. ``gender/`` and
+  ``age/`` contain the same clips, so there the name is the part after the class, and the two files become one row with
+  both labels.
+- Folders made from Common Voice have the spelling ``fourties``.
 """
 
 import os
@@ -36,16 +36,16 @@ from voxtrait.labels import AGE_GROUPS, GENDERS
 
 LAYOUT: Final = "class folders"
 EXPECTED: Final = (
-    "class folders: female/, male/, female_fifties/ …, below train/, validation/, test/ and gender/, age/ if you like"
+    "class folders: female/, male/, female_fifties/ …, optionally below train/, validation/, test/ and gender/, age/"
 )
 AXES: Final = ("age", "gender")
 
 _MAX_LEVELS: Final = 3  # a split, an axis, a class
-_SHORT: Final = 5  # letters of a word for a gender that may be a name
+_SHORT: Final = 5  # maximum letters of a word for a gender that may also be a name
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise the root of a tree: class folders are in it, or below folders of splits and axes alone."""
+    """Recognise a folder with class folders, directly or below folders of splits and axes."""
     for folder in _class_folders(listing, _MAX_LEVELS):
         if next(names_below(folder, SUFFIXES), None) is not None:
             return Source(LAYOUT, listing.folder, listing.folder.name)
@@ -62,9 +62,9 @@ def _class_folders(listing: Listing, levels: int) -> Iterator[Path]:
 
 
 def _are_classes(named: Mapping[str, tuple[str | None, str | None] | None]) -> bool:
-    """Return whether folders are classes and not people or shelves whose names are short words for a gender too.
+    """Return whether folders are classes, and not names or letters that are also short words for a gender.
 
-    ``f`` and ``m`` beside ``e`` and ``g`` are letters, and ``donna`` beside ``anna`` is a name.
+    ``f`` and ``m`` next to ``e`` and ``g`` are letters, and ``donna`` next to ``anna`` is a name.
     """
     known = {name: found for name, found in named.items() if found and any(found)}
     if any(len(spellings.word(name)) > _SHORT or age or name.lower() in GENDERS for name, (_, age) in known.items()):
@@ -76,12 +76,12 @@ def _are_classes(named: Mapping[str, tuple[str | None, str | None] | None]) -> b
 
 
 def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collection[str] = SUFFIXES) -> Rows:
-    """List the files of a tree with the labels that their folders' names give.
+    """List the files, with labels from the names of their folders.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
-        suffixes: endings of the files that count, in lower case.
+        source: a result of :func:`find`.
+        tables: ignored.
+        suffixes: endings of the files to list, in lower case.
     """
     files: dict[str, list[str | None]] = {"file": [], "stem": [], "gender": [], "age": [], "split": [], "axis": []}
     outside: list[str] = []
@@ -96,7 +96,7 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
     merged = _merge_axes(table)
     dropped = {
         "in no class folder": len(outside),
-        "same clip under another axis, labels joined": table.height - merged.height,
+        "same clip under gender/ and age/, labels joined": table.height - merged.height,
     }
     notes = ["has no speaker ids", *walk.notes()]
     examples = {"in no class folder": outside[:3]}
@@ -104,15 +104,15 @@ def read(source: Source, tables: Sequence[str] | None = None, suffixes: Collecti
 
 
 def places(rows: pl.DataFrame) -> pl.DataFrame:
-    """Give the places of clips, in the folders that ``voxtrait images`` makes too.
+    """Return the paths of clips in class folders, which are the same as those of ``voxtrait images``.
 
     Args:
-        rows: of a manifest, with ``name``, the file's.
+        rows: rows of a manifest, with ``name``, the file name.
 
     Returns:
-        One row a place, in the order of the clips: ``at``, the clip's number; and ``place``, such as
-        ``train/gender/female/a.mp3`` and ``train/age/female_fifties/a.mp3``. A clip whose gender is neither ``female``
-        nor ``male`` and that has no age group has none; one without a split has places right below the root.
+        One row per path, in the order of the clips: ``at``, the index of the clip, and ``place``, such as
+        ``train/gender/female/a.mp3`` or ``train/age/female_fifties/a.mp3``. Clips without a split have no split in
+        their paths. Clips that are neither ``female`` nor ``male`` and have no age group have no path.
     """
     split = pl.when(pl.col("split").is_not_null()).then(pl.col("split") + "/").otherwise(pl.lit(""))
     gender = pl.when(pl.col("gender").is_in(GENDERS)).then("gender")
@@ -127,7 +127,7 @@ def places(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _describe(path: str) -> tuple[str, str, str | None, str | None, str | None, str | None] | None:
-    """Read one path: file, stem, gender, age, split, axis; ``None`` where no class folder is on the way."""
+    """Return file, stem, gender, age, split and axis of a path; ``None`` if it has no class folder."""
     *folders, name = path.split("/")
     split = axis = None
     for at, folder in enumerate(folders[:_MAX_LEVELS]):
@@ -146,7 +146,7 @@ def _describe(path: str) -> tuple[str, str, str | None, str | None, str | None, 
 
 
 def _merge_axes(table: pl.DataFrame) -> pl.DataFrame:
-    """Make one row of the files of one clip under the two axes; of the gender, the gender axis counts."""
+    """Merge the files of a clip under both axes into one row, with the gender of the gender axis."""
     by_gender_axis = table.filter(pl.col("axis") == "gender").unique("stem", keep="first", maintain_order=True)
     twins = table.filter(pl.col("axis") == "age").unique("stem", keep="first", maintain_order=True)
     twins = twins.join(by_gender_axis.select("stem"), on="stem", how="semi")

@@ -1,28 +1,29 @@
-r"""Mozilla Common Voice, scripted speech, every release from 1 on.
+r"""Layout of Mozilla Common Voice, scripted speech, all releases.
 
 Source: https://commonvoice.mozilla.org (since 2025 at the Mozilla Data Collective). Licence: CC0 1.0.
 
 Tree::
 
-    cv-corpus-6.1-2020-12-11/          the release, a delta or a singleword segment: its name becomes ``release``
-        en/                            the locale; up to release 4 cv-corpus-4-2019-12-10_en/ itself has the tables
+    cv-corpus-6.1-2020-12-11/          release, delta or singleword segment; its name becomes ``release``
+        en/                            locale; up to release 4, cv-corpus-4-2019-12-10_en/ itself has the tables
             validated.tsv  invalidated.tsv  other.tsv      every clip is in exactly one of these
-            train.tsv  dev.tsv  test.tsv                   the official split, a part of validated.tsv; deltas have none
+            train.tsv  dev.tsv  test.tsv                   official split, a part of validated.tsv; not in deltas
             clip_durations.tsv         since 16.1, milliseconds; times.txt in 14 and 15
             clips/common_voice_en_123.mp3
 
-Known dirt:
+Known problems:
 
 - The tables have 8 columns up to release 4, 10 from 5, 11 from 13 (``variant``), 13 from 17 (``sentence_id``,
-  ``sentence_domain``); ``accent`` became ``accents`` in 8, once twice in one header; 5.0 has its columns in another
-  order. So: by header names only.
-- TSV without quoting: a bare ``"`` is a letter.
-- ``path`` has no ``.mp3`` in the first releases; ``locale`` comes with 5.
-- ``fourties``, always; ``male_masculine`` and ``female_feminine`` since 17; 6.0 has lost the label ``male``.
-- Labels are stored with the clip since 6.1, so one speaker may have several ages, and a few have both genders.
-- Clips of 0 bytes, clips in the tables that are not in the archive.
-- ``client_id`` is the same in all releases and locales; clips are numbered once for all releases, so that a clip that
-  comes again in a later release has the same file name there.
+  ``sentence_domain``). ``accent`` became ``accents`` in 8, and one header has it twice. 5.0 has another order of
+  columns. So columns are read only by their header names.
+- The TSV files have no quoting: ``"`` is an ordinary character.
+- ``path`` has no ``.mp3`` in the first releases. ``locale`` exists since 5.
+- The spelling is ``fourties`` in all releases, and ``male_masculine`` and ``female_feminine`` since 17. 6.0 has lost
+  the label ``male``.
+- Since 6.1, labels are stored with the clip, so a speaker may have several ages, and a few have both genders.
+- Some clips have 0 bytes, and some clips in the tables are not in the archive.
+- ``client_id`` is the same in all releases and locales. Clips are numbered across releases, so a clip has the same file
+  name in all releases.
 """
 
 import re
@@ -46,24 +47,28 @@ from voxtrait.corpora.source import (
     rename,
     without_suffix,
 )
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 from voxtrait.manifest.table import lookup
 
 LAYOUT: Final = "Common Voice"
-EXPECTED: Final = "Common Voice: validated.tsv (or train, dev, test, other, invalidated) beside clips/"
+EXPECTED: Final = "Common Voice: validated.tsv (or train, dev, test, other, invalidated), and clips/"
 CLIP_TABLES: Final = ("validated", "train", "dev", "test", "other", "invalidated")
-OFFICIAL: Final = {"train": "train", "dev": "validation", "test": "test"}  # a clip in several counts for the last
+OFFICIAL: Final = {
+    "train": "train",
+    "dev": "validation",
+    "test": "test",
+}  # a clip in several tables is in the last of them
 ODD_RELEASES: Final = {
-    "5": "the columns of its train, dev and test tables are in disorder and some rows have no audio; 5.1 mends that",
-    "12": "its English accents are all empty",
+    "5": "columns in train, dev and test have another order, and some rows have no audio. 5.1 corrects both",
+    "12": "all English accents are empty",
 }
 REFUSED: Final = {
-    "6": "which has lost the label 'male': its men count as unlabelled and its women do not. Use 6.1, the same clips "
-    "with all labels, or leave this folder out",
+    "6": "which has lost the label 'male', so all men would be unlabelled. Import 6.1, which has the same clips with "
+    "all labels, or omit this folder",
 }
-NUMBERED: Final = r"^common_voice_.+_\d+$"  # file names, without ending, that are the same clip in every release
+NUMBERED: Final = r"^common_voice_.+_\d+$"  # names, without ending, of the same clip in every release
 
-LONG: Final = ("client_id", "accents")  # columns whose long values are repeated on many rows
+LONG: Final = ("client_id", "accents")  # columns with long values repeated on many rows
 
 _COLUMNS: Final = {
     "file": ("path",),
@@ -80,7 +85,7 @@ _HAS_SUFFIX: Final = r"(?i)\.(" + "|".join(sorted(suffix[1:] for suffix in SUFFI
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise a locale folder: one with a table of clips, or with any TSV beside ``clips/``."""
+    """Recognise the folder of a locale: it has a table of clips, or any TSV and ``clips/``."""
     tables = {f"{name}.tsv" for name in CLIP_TABLES} & listing.files
     if not tables and not ("clips" in listing.folders and any(name.endswith(".tsv") for name in listing.files)):
         return None
@@ -92,7 +97,7 @@ def find(listing: Listing) -> Source | None:
 
 
 def _release_of(folder: Path) -> tuple[str | None, str | None]:
-    """Take the release, and a locale that ends its name, from a folder or its parent, links kept or followed."""
+    """Return the release, and a locale at the end of its name, from a folder, its parent, or the targets of links."""
     for path in (folder, folder.parent, folder.resolve(), folder.resolve().parent):
         if match := _RELEASE.match(path.name):
             rest = path.name[match.end() :].lstrip("-_")  # cv-corpus-1_en, up to release 4
@@ -104,12 +109,12 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the tables of a locale.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: names of tables, without ``.tsv``; ``None`` takes ``validated``, or the official ``train``, ``dev`` and
-            ``test`` where there is no ``validated``.
+        source: a result of :func:`find`.
+        tables: names of tables, without ``.tsv``; ``None`` takes ``validated``, or ``train``, ``dev`` and ``test`` if
+            ``validated`` does not exist.
 
     Raises:
-        CorpusError: if a table has no column ``path``, or is no table; or if this is a release that cannot be used.
+        CorpusError: if a table has no column ``path``, is not a table, or is from a release without valid labels.
     """
     match = _RELEASE.match(source.release or "")
     number = match[1].removesuffix(".0") if match else ""
@@ -122,7 +127,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         found = ", ".join(sorted(path.name for path in source.folder.glob("*.tsv")))
         wanted = ", ".join(tables or ("validated", *OFFICIAL))
         return Rows(
-            complete(pl.DataFrame()), notes=[f"has none of the tables {wanted}; it has {found}: choose with --tables"]
+            complete(pl.DataFrame()),
+            notes=[f"has none of the tables {wanted}. It has {found}. Name some of them with --tables"],
         )
     reasons: Counter[str] = Counter()
     rows, dropped, examples = _clips(source.folder, there, reasons)
@@ -136,7 +142,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
 
 
 def _clips(folder: Path, names: Sequence[str], reasons: Counter[str]) -> tuple[pl.DataFrame, dict[str, int], list[str]]:
-    """Read the tables of clips: their rows, the counts of those left out, and where the first of these are."""
+    """Read the tables of clips: rows, numbers of dropped rows, and the lines of the first few of these."""
     parts: list[pl.DataFrame] = []
     examples: list[str] = []
     unreadable = 0
@@ -146,7 +152,7 @@ def _clips(folder: Path, names: Sequence[str], reasons: Counter[str]) -> tuple[p
         parts.append(part.with_columns(table_rank=pl.lit(rank, pl.Int32)))
         unreadable += bad
         examples += [f"{name}.tsv:{line}" for line in lines]
-    del part  # the columns are large: what is not needed any more goes before the next copy is made
+    del part  # the columns are large: free memory before the next copy
     rows = rename(pl.concat(parts, how="diagonal"), {**_COLUMNS, "table_rank": ("table_rank",)})
     parts.clear()
     rows, nameless = drop_nameless(rows)
@@ -155,7 +161,7 @@ def _clips(folder: Path, names: Sequence[str], reasons: Counter[str]) -> tuple[p
 
 
 def _file_name(paths: pl.Series) -> pl.Series:
-    """Give the clips' names below ``clips/``; the first releases leave ``.mp3`` out."""
+    """Return the file names in ``clips/``; the first releases omit ``.mp3``."""
     if not (bare := ~paths.str.contains(_HAS_SUFFIX)).any():
         return paths.str.strip_prefix("clips/") if paths.str.starts_with("clips/").any() else paths
     named = pl.when(bare).then(pl.col(paths.name) + ".mp3").otherwise(pl.col(paths.name))
@@ -172,8 +178,8 @@ def _read_table(
     if "path" not in table.columns:
         found = delimited.shown(delimited.read(path)[0].columns)
         raise CorpusError(
-            f"{path} has the columns {found}, expected Common Voice's 'client_id', 'path', "
-            "'sentence', …: unpack the release again, or leave this table out with --tables"
+            f"{path} has the columns {found}. Expected Common Voice's 'client_id', 'path', 'sentence', … Unpack the "
+            "release again, or name other tables with --tables."
         )
     return table, unreadable
 
@@ -184,9 +190,9 @@ def _locale(folder: str | None) -> pl.Expr:
 
 
 def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.DataFrame, list[str], list[str]]:
-    """Fill ``split`` from the official tables that are there; note what is odd about them, and which cannot be read.
+    """Fill ``split`` from the official tables; also returns notes on them, and errors of unreadable tables.
 
-    A clip that is in several of them by mistake is kept out of training.
+    A clip in several tables gets the split of the last, so that test clips are not in training.
     """
     parts, failures = [], []
     for name, split in OFFICIAL.items():
@@ -203,14 +209,14 @@ def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.
     official = listed.filter(pl.col("file").is_last_distinct())
     notes = []
     if official.height < listed.height and (again := listed.unique().height - official.height):
-        notes.append(f"has {again} clips in more than one of train, dev and test; each counts for the last of them")
+        notes.append(f"has {counted(again, 'clip')} in more than one of train, dev and test. The last of these is used")
     if count_lost and (lost := official.join(rows.select("file"), on="file", how="anti").height):
-        notes.append(f"has {lost} clips of the official split that are not in its validated table")
+        notes.append(f"has {counted(lost, 'clip')} in the official split but not in validated.tsv")
     return rows.with_columns(lookup(rows, official, "file", "split")), notes, failures
 
 
 def _with_durations(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Fill ``duration_s`` from the release's own table of lengths, if there is one; give why it cannot be read."""
+    """Fill ``duration_s`` from the release's table of durations, if any; also returns errors of an unreadable table."""
     path = next((folder / name for name in ("clip_durations.tsv", "times.txt") if (folder / name).is_file()), None)
     table, failures = pl.DataFrame(), []
     if path is not None:
@@ -221,11 +227,11 @@ def _with_durations(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, lis
         else:
             if table.width < 2:
                 found = delimited.shown(table.columns)
-                failures.append(f"{path} has the columns {found}, expected a clip and its length in milliseconds")
+                failures.append(f"{path} has the columns {found}. Expected a clip and its duration in milliseconds.")
     if table.width < 2:
         return rows.with_columns(duration_s=pl.lit(None, pl.Float64)), failures
     first, second = table.columns[:2]
-    # times.txt has no header: its first clip became one, and is put back
+    # times.txt has no header: restore the first clip, which was read as one
     lines = pl.concat([pl.DataFrame({"file": [first], "ms": [second]}), table.select(file=first, ms=second)])
     seconds = pl.col("ms").cast(pl.Float64, strict=False) / 1000
     known = lines.select(file_name("file"), duration_s=seconds).filter(pl.col("duration_s") > 0)

@@ -1,4 +1,4 @@
-"""CREMA-D: 7442 clips of 91 actors who say twelve sentences in six emotions, with exact ages.
+"""Layout of CREMA-D: 7,442 clips of 91 actors who speak twelve sentences in six emotions, with ages in years.
 
 Source: https://github.com/CheyneyComputerScience/CREMA-D; Cao et al., CREMA-D: Crowd-sourced emotional multimodal
 actors dataset, IEEE Trans. Affective Computing 5, 2014. Licence: Open Database License 1.0 (contents: DbCL 1.0).
@@ -7,20 +7,19 @@ Tree::
 
     CREMA-D/
         VideoDemographics.csv               ActorID, Age, Sex, Race, Ethnicity
-        SentenceFilenames.csv               all clips: those that are not there get a row too
+        SentenceFilenames.csv               all clips; missing clips get a row too
         AudioWAV/1001_DFA_ANG_XX.wav        actor, sentence, emotion, level
-        AudioMP3/1001_DFA_ANG_XX.mp3        the same clips: taken where AudioWAV has none
+        AudioMP3/1001_DFA_ANG_XX.mp3        the same clips, used if missing in AudioWAV
 
-``emotion`` and ``emotion_level`` are what the actor was asked for, in words; race and ethnicity stay under their own
-names. There is no official split.
+``emotion`` and ``emotion_level`` are those that the actor was asked for, as words. Race and ethnicity are kept as extra
+columns. There is no official split.
 
-Known dirt:
+Known problems:
 
-- ``1076_MTI_SAD_XX`` is silent, or empty.
-- Mirrors such as Kaggle's have AudioWAV alone: genders and ages are null then, until VideoDemographics.csv is
-  put beside it.
-- Cloned without Git LFS the audio is small text files: ``corpus check`` names them as undecodable.
-- Everyone says the same sentences, so any split shares them; shouted anger is high in pitch for any gender.
+- ``1076_MTI_SAD_XX`` is silent or empty.
+- Mirrors such as Kaggle's have only AudioWAV. Genders and ages are then null until VideoDemographics.csv is added.
+- After cloning without Git LFS, the audio files are small text files; ``corpus check`` reports them as undecodable.
+- All actors speak the same sentences, so all splits share them. Shouted anger has a high pitch for any gender.
 """
 
 import re
@@ -32,10 +31,10 @@ import polars as pl
 
 from voxtrait.corpora import delimited, trees
 from voxtrait.corpora.source import Listing, Rows, Source, complete, file_name, rename, without_suffix
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 LAYOUT: Final = "CREMA-D"
-EXPECTED: Final = "CREMA-D: VideoDemographics.csv beside AudioWAV/ or AudioMP3/"
+EXPECTED: Final = "CREMA-D: VideoDemographics.csv, and AudioWAV/ or AudioMP3/"
 TABLE: Final = "VideoDemographics.csv"
 CLIPS: Final = "SentenceFilenames.csv"
 FOLDERS: Final = ("AudioWAV", "AudioMP3")
@@ -62,7 +61,7 @@ EMOTIONS: Final = {
     "NEU": "neutral",
     "SAD": "sad",
 }
-LEVELS: Final = {"LO": "low", "MD": "medium", "HI": "high"}  # XX: none was asked for
+LEVELS: Final = {"LO": "low", "MD": "medium", "HI": "high"}  # XX: unspecified
 
 _STEM: Final = r"^(?<actor>\d{4})_(?<_sentence>[A-Z]{3})_(?<_emotion>[A-Z]{3})_(?<_level>[A-Z]{2})$"
 _CLIP: Final = re.compile(r"\d{4}_[A-Z]{3}_[A-Z]{3}_[A-Z]{2}\.(wav|mp3)")
@@ -74,7 +73,7 @@ _COLUMNS: Final = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise the root, or a folder of audio in it or alone, by how its clips are named.
+    """Recognise the root folder, or a folder of audio, by the names of the clips.
 
     Examples:
         >>> find(Listing(Path("CREMA-D"), frozenset({TABLE}), frozenset({"AudioWAV"}))).corpus
@@ -93,14 +92,14 @@ def _has_clips(folder: Path) -> bool:
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
-    """List the clips, with what the table says about their actors.
+    """List the clips, with the labels of their actors.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if a table lacks its columns, or is no table.
+        CorpusError: if a table lacks columns, or is not a table.
     """
     rows, closed = _clips(source.folder)
     twins = rows.height - rows["stem"].n_unique()
@@ -116,14 +115,12 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     notes, read_tables = [], ["folders"]
     if (source.folder / TABLE).is_file():
         actors, damaged = _read_actors(source.folder / TABLE)
-        notes += [f"has {damaged} lines in {TABLE} that could not be read"] if damaged else []
+        notes += [f"has {counted(damaged, 'unreadable line')} in {TABLE}"] if damaged else []
         notes += trees.unknown_speakers(rows, actors, "actor", TABLE)
         rows = rows.join(actors, on="actor", how="left", maintain_order="left")
         read_tables = [TABLE]
     else:
-        notes.append(
-            f"has no {TABLE}, so no genders and ages: it lies in the authors' repository, put it beside the audio"
-        )
+        notes.append(f"has no {TABLE}, so no genders and ages. Copy it from the authors' repository to this folder")
     dropped = {TWIN: twins}
     return Rows(complete(rename(rows.drop("actor"), _COLUMNS)), read_tables, dropped, notes, failures=closed)
 
@@ -133,7 +130,7 @@ def _word(column: str, words: dict[str, str]) -> pl.Expr:
 
 
 def _clips(folder: Path) -> tuple[pl.DataFrame, list[str]]:
-    """Give ``file`` and ``stem`` of the clips in WAV, in MP3, and in the list of all, in this order; and failures."""
+    """Return ``file`` and ``stem`` of the clips in WAV, in MP3 and in the list, in this order; and the failures."""
     files: list[str] = []
     closed: list[str] = []
     there = [name for name in FOLDERS if (folder / name).is_dir()]
@@ -148,8 +145,8 @@ def _clips(folder: Path) -> tuple[pl.DataFrame, list[str]]:
     table, _ = delimited.read(folder / CLIPS)
     if "Filename" not in table.columns:
         raise CorpusError(
-            f"{folder / CLIPS} has the columns {delimited.shown(table.columns)}, expected 'Stimulus_Number', "
-            "'Filename': download it again"
+            f"{folder / CLIPS} has the columns {delimited.shown(table.columns)}. Expected 'Stimulus_Number', "
+            "'Filename'. Download it again."
         )
     listed = table.select(stem=pl.col("Filename").str.strip_chars()).drop_nulls().unique(maintain_order=True)
     absent = listed.filter(pl.col("stem") != "").join(rows, on="stem", how="anti", maintain_order="left")
@@ -162,8 +159,8 @@ def _read_actors(path: Path) -> tuple[pl.DataFrame, int]:
     table, damaged = delimited.read(path)
     if not {"ActorID", "Age", "Sex"} <= set(table.columns):
         raise CorpusError(
-            f"{path} has the columns {delimited.shown(table.columns)}, expected 'ActorID', 'Age', 'Sex', 'Race', "
-            "'Ethnicity': download it again"
+            f"{path} has the columns {delimited.shown(table.columns)}. Expected 'ActorID', 'Age', 'Sex', 'Race', "
+            "'Ethnicity'. Download it again."
         )
     actors = table.rename({"ActorID": "actor"}).with_columns(pl.col("actor").str.strip_chars())
     return actors.drop_nulls("actor").unique("actor", keep="first", maintain_order=True), damaged

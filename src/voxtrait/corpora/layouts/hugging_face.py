@@ -1,30 +1,30 @@
-"""Data sets of Hugging Face's ``datasets`` on disk: saved ones, and clones of the hub's repositories.
+"""Layout of datasets of Hugging Face's ``datasets`` on disk: saved ones, and clones of repositories on the hub.
 
-Source: https://huggingface.co/docs/datasets. Licence: the data set card's.
+Source: https://huggingface.co/docs/datasets. Licence: in the dataset card.
 
 Tree::
 
     my-data/                                       its name becomes ``corpus``
-        dataset_dict.json                          ``save_to_disk``: a folder a split; or the next three here
-        train/state.json                           names the files in order
+        dataset_dict.json                          ``save_to_disk``: a folder per split; or the next three here
+        train/state.json                           names of the data files, in order
         train/dataset_info.json                    ``features``: types, and the names of classes
         train/data-00000-of-00002.arrow            an Arrow stream
-    my-repository/                                 what ``git clone`` and ``snapshot_download`` give
-        data/train-00000-of-00002.parquet          or beside data/, or in a folder a configuration
+    my-repository/                                 from ``git clone`` or ``snapshot_download``
+        data/train-00000-of-00002.parquet          or not in data/, or in a folder per configuration
 
-Columns: audio in the column of type ``Audio``, a record of ``bytes`` and ``path`` or a path; the others as in
-:mod:`voxtrait.corpora.layouts.audio_folder`. Classes (``ClassLabel``) become their names.
+Columns: the audio is in the column of type ``Audio``, a record of ``bytes`` and ``path``, or a path. The other columns
+are as in :mod:`voxtrait.corpora.layouts.audio_folder`. Classes (``ClassLabel``) are replaced by their names.
 
-The audio is mostly inside these files. Such clips get the path that :func:`extract` gives them, so that a manifest
-may be made before or after; the import alone reads no audio, and reads one file after another.
+Usually the audio is inside these files. Such clips get the path to which :func:`extract` writes them, so a manifest may
+be made before or after the extraction. The import itself reads no audio, and reads one file at a time.
 
-Known dirt:
+Known problems:
 
-- Clones without Git LFS hold text files of three lines instead of data.
-- ``path`` inside the audio is a name from the maker's disk: it names a clip where it is unique in its split, else
-  together with the clip's number.
-- Classes are numbers, and -1 where they are not known. A column ``gender`` may be a class, and hold ``other``.
-- A split may be called ``train.clean.100``: its first word counts.
+- After cloning without Git LFS, the data files are text files of three lines.
+- ``path`` in the audio is a file name of the author. It names the clip if it is unique in its split, otherwise together
+  with the number of the clip.
+- Classes are numbers, with -1 for unknown. A column ``gender`` may be a class and contain ``other``.
+- A split may be named ``train.clean.100``; its first word is used.
 """
 
 import json
@@ -41,13 +41,13 @@ from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless
 from voxtrait.corpora.table import FILES, renamed, with_stem
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 LAYOUT: Final = "Hugging Face"
 EXPECTED: Final = (
     "Hugging Face datasets: dataset_dict.json or state.json (save_to_disk), or data/train-00000-of-….parquet"
 )
-EXPECTED_FILE: Final = "a Parquet file of Hugging Face datasets, with audio inside"
+EXPECTED_FILE: Final = "a Parquet file of Hugging Face datasets that contains audio"
 
 _SHARD: Final = re.compile(r"(?P<split>\w[\w.]*?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.parquet")
 _LFS: Final = b"version https://git-lfs"
@@ -56,13 +56,13 @@ _NAME: Final = r"[^\w+=.-]"
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise what ``save_to_disk`` wrote, or a folder of numbered Parquet files, in ``data/`` or right there."""
+    """Recognise a folder of ``save_to_disk``, or one with numbered Parquet files, directly or in ``data/``."""
     saved = "dataset_dict.json" in listing.files or {"state.json", "dataset_info.json"} <= listing.files
     return Source(LAYOUT, listing.folder, listing.folder.name) if saved or _shards(listing) else None
 
 
 def find_file(path: Path) -> Source | None:
-    """Recognise a Parquet file with audio inside."""
+    """Recognise a Parquet file that contains audio."""
     if path.suffix.lower() != ".parquet":
         return None
     try:
@@ -84,14 +84,14 @@ def _shards(listing: Listing) -> list[Path]:
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
-    """Read everything but the audio.
+    """Read the rows, without the audio.
 
     Args:
-        source: as :func:`find` or :func:`find_file` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find` or :func:`find_file`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if a file is missing or damaged, or only a pointer of Git LFS, or no column is audio.
+        CorpusError: if a file is missing, damaged or a pointer of Git LFS, or has no column of audio.
     """
     parts = []
     for split, path, frame in _named_frames(source):
@@ -103,26 +103,30 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     of_split = pl.col("_split").replace_strict(spellings.SPLIT_SPELLINGS, default=None, return_dtype=pl.String)
     rows = named.with_columns(split=pl.coalesce(spellings.split("split"), of_split)).drop("_split")
     rows, nameless = drop_nameless(rows)
-    notes = [f"has {inside} clips inside its files: --extract FOLDER writes them out"] if inside else []
+    notes = (
+        [f"has {counted(int(inside), 'clip')} inside its data files. To write them to files, pass --extract FOLDER"]
+        if inside
+        else []
+    )
     return Rows(complete(with_stem(rows)), list(dict.fromkeys(together["_of"])), nameless, notes)
 
 
 def extract(source: Source, folder: Path, label: str | None = None) -> int:
-    """Write the audio inside a data set out as files, under the names that :func:`read` gives the clips.
+    """Write the audio inside a dataset to files, under the names of the clips in :func:`read`.
 
-    A killed run is resumed: a file appears when it is whole, and one of the right size stays.
+    An interrupted run is resumed: files are written atomically, and existing files of the right size are kept.
 
     Args:
-        source: as :func:`find` gives it.
-        folder: where to; made if it is not there. With ``dataclasses.replace(source, home=folder)`` the rows of
-            :func:`read` lead there.
-        label: of the progress line, or ``None``.
+        source: a result of :func:`find`.
+        folder: output folder; created if it does not exist. To read rows with paths in it, pass
+            ``dataclasses.replace(source, home=folder)`` to :func:`read`.
+        label: shown before the progress line; ``None`` shows no progress.
 
     Returns:
-        The number of files that were written now.
+        The number of files written.
 
     Raises:
-        CorpusError: as :func:`read`.
+        CorpusError: for the same reasons as in :func:`read`.
     """
     written = 0
     for name, data in batch.progress(_inside(source), None, label, "clip"):
@@ -143,10 +147,12 @@ def _inside(source: Source) -> Iterator[tuple[str, bytes]]:
 
 
 def _named_frames(source: Source) -> list[tuple[str, Path, pl.DataFrame]]:
-    """Read all files without the audio: split, file, and rows with ``_file`` and whether it is ``_inside``."""
+    """Read all files without the audio: split, file, and rows with ``_file`` and ``_inside`` (audio is stored)."""
     files = list(_files(source))
     if not files:
-        raise CorpusError(f"{source.shown} names no file of data, expected .arrow or .parquet files beside its JSON")
+        raise CorpusError(
+            f"{source.shown} has no data files. Expected .arrow or .parquet files next to its JSON files."
+        )
     frames = [_load(path, with_bytes=False).with_columns(_base=_base(pl.col("_path"))) for _, path, _ in files]
     splits = list(dict.fromkeys(split for split, _, _ in files))
     names = {
@@ -164,7 +170,7 @@ def _named_frames(source: Source) -> list[tuple[str, Path, pl.DataFrame]]:
 
 
 def _files(source: Source) -> Iterator[tuple[str, Path, dict[str, list[str]]]]:
-    """The files of a data set in order, with their splits and, where they are known, the names of their classes."""
+    """Yield the files of a dataset in order, with their splits and the names of their classes, if known."""
     if source.file:
         shard = _SHARD.fullmatch(source.file.name)
         yield (_first_word(shard["split"]) if shard else ""), source.file, {}
@@ -195,9 +201,11 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise CorpusError(f"{path} cannot be read: {error}; expected what datasets' save_to_disk writes") from None
+        raise CorpusError(
+            f"{path} cannot be read ({error}). Expected a file written by save_to_disk of datasets."
+        ) from None
     if not isinstance(value, dict):
-        raise CorpusError(f"{path} holds no JSON object, expected what datasets' save_to_disk writes")
+        raise CorpusError(f"{path} is not a JSON object. Expected a file written by save_to_disk of datasets.")
     return value
 
 
@@ -211,7 +219,7 @@ def _classes(features: Any) -> dict[str, list[str]]:
 
 
 def _classes_of(path: Path) -> dict[str, list[str]]:
-    """The names of classes that a Parquet file of the hub carries itself."""
+    """Return the names of classes in the metadata of a Parquet file of the hub."""
     if path.suffix != ".parquet":
         return {}
     try:
@@ -234,11 +242,11 @@ def _is_audio(kind: pl.DataType) -> bool:
 
 
 def _load(path: Path, with_bytes: bool) -> pl.DataFrame:
-    """Read one file: the columns beside audio, and ``_path``, ``_inside``, ``_head``, maybe ``_bytes`` of it."""
+    """Read one file: ``_path``, ``_inside``, ``_head`` and optionally ``_bytes`` of the audio, and other columns."""
     try:
         with path.open("rb") as data:
             if data.read(len(_LFS)) == _LFS:
-                raise CorpusError(f"{path} is only a pointer to the data: run git lfs pull in its folder")
+                raise CorpusError(f"{path} is a Git LFS pointer without data. Run git lfs pull in its folder.")
         lazy = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.read_ipc_stream(path).lazy()
         schema = lazy.collect_schema()
         audio = _audio_column(schema, path)
@@ -260,7 +268,7 @@ def _audio_column(schema: pl.Schema, path: Path) -> str:
     found = [name for name, kind in schema.items() if _is_audio(kind)]
     found += [name for wanted in ("audio", *FILES) for name in schema if name.lower() == wanted]
     if not found:
-        raise CorpusError(f"{path} has the columns {', '.join(schema.names()[:8])}, expected one of audio")
+        raise CorpusError(f"{path} has the columns {', '.join(schema.names()[:8])}. Expected a column of audio.")
     return found[0]
 
 
@@ -269,7 +277,7 @@ def _base(path: pl.Expr) -> pl.Expr:
 
 
 def _named(frame: pl.DataFrame, split: str, first: int, repeated: pl.Series, folder: Path) -> pl.DataFrame:
-    """Name each clip's file: inside, ``split/name`` as it will be written out; outside, its own path."""
+    """Return the path of each clip: ``split/name`` for extracted audio, otherwise the path of the file."""
     base, path = pl.col("_base").fill_null(""), pl.col("_path")
     number = (pl.int_range(pl.len()) + first).cast(pl.String).str.zfill(7)
     plain = base.str.replace(r"\.[^.]*$", "")

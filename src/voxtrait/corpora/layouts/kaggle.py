@@ -1,4 +1,4 @@
-"""The first Common Voice, as it is on Kaggle since 2017: English, CSV, no speaker ids.
+"""Layout of the first Common Voice on Kaggle (2017): English, CSV, without speaker ids.
 
 Source: https://www.kaggle.com/datasets/mozillaorg/common-voice. Licence: CC0 1.0.
 
@@ -11,12 +11,12 @@ Tree::
         cv-valid-train/sample-000000.mp3                             or, as Kaggle unpacks it,
         cv-valid-train/cv-valid-train/…
 
-Known dirt:
+Known problems:
 
-- No speaker id at all: whether its splits share speakers cannot be checked, and they do share sentences.
-- ``sample-000000`` is in every table: the table belongs to the clip's name.
+- There are no speaker ids, so shared speakers of splits cannot be detected. The splits share sentences.
+- ``sample-000000`` is in every table, so the table is part of the clip's name.
 - ``duration`` is empty; sentences are in lower case; accents are tokens such as ``us``.
-- Two thirds of the clips have neither gender nor age.
+- Two thirds of the clips have no gender and no age.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ from voxtrait.corpora.source import UNREADABLE, Listing, Rows, Source, complete,
 from voxtrait.errors import CorpusError
 
 LAYOUT: Final = "Common Voice on Kaggle"
-EXPECTED: Final = "Common Voice on Kaggle: cv-valid-train.csv … beside folders of the same names"
+EXPECTED: Final = "Common Voice on Kaggle: cv-valid-train.csv …, and folders of the same names"
 VALIDATED: Final = {"cv-valid-train": "train", "cv-valid-dev": "validation", "cv-valid-test": "test"}
 OTHER: Final = ("cv-other-train", "cv-other-dev", "cv-other-test")
 CLIP_TABLES: Final = (*VALIDATED, *OTHER, "cv-invalid")
@@ -46,7 +46,7 @@ _COLUMNS: Final = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise the folder by the names of its tables."""
+    """Recognise a folder by the names of its tables."""
     if not {f"{name}.csv" for name in CLIP_TABLES} & listing.files:
         return None
     return Source(LAYOUT, listing.folder, "common-voice", "cv_corpus_v1", "en")
@@ -56,19 +56,20 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the tables.
 
     Args:
-        source: as :func:`find` gives it.
+        source: a result of :func:`find`.
         tables: ``validated``, ``other``, ``invalidated``, or single tables such as ``cv-valid-dev`` or ``valid-dev``;
             ``None`` takes ``validated``.
 
     Raises:
-        CorpusError: if a table has no column ``filename``, or is no table.
+        CorpusError: if a table has no column ``filename``, or is not a table.
     """
     wanted = [name for group in tables or ("validated",) for name in _tables_of(group)]
     there = [name for name in dict.fromkeys(wanted) if (source.folder / f"{name}.csv").is_file()]
     if not there:
         found = ", ".join(sorted(path.name for path in source.folder.glob("cv-*.csv")))
         return Rows(
-            complete(pl.DataFrame()), notes=[f"has none of the tables asked for; it has {found}: choose with --tables"]
+            complete(pl.DataFrame()),
+            notes=[f"has none of these tables. It has {found}. Name some of them with --tables"],
         )
     parts, unreadable, examples = [], 0, []
     reasons: Counter[str] = Counter()
@@ -79,9 +80,9 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         unreadable += bad
         if "filename" not in table.columns:
             found = delimited.shown(table.columns)
-            raise CorpusError(f"{source.folder / name}.csv has the columns {found}, expected 'filename', 'text', …")
+            raise CorpusError(f"{source.folder / name}.csv has the columns {found}. Expected 'filename', 'text', …")
         renamed = rename(table, _COLUMNS)
-        # Kaggle's own archive unpacks each folder into a folder of the same name
+        # the archive of Kaggle unpacks each folder into a folder of the same name
         folder = f"{name}/{name}" if (source.folder / name / name).is_dir() else name
         clip = file_name("file")
         parts.append(

@@ -1,4 +1,4 @@
-r"""Data folders of Kaldi, and of what follows its habits (ESPnet, WeNet, icefall).
+r"""Layout of Kaldi data folders, also used by ESPnet, WeNet and icefall.
 
 Source: https://kaldi-asr.org/doc/data_prep.html. Licence: that of the clips.
 
@@ -7,27 +7,27 @@ Tree::
     data/
         train/                    a split's name (train, dev, train_clean_5, …) fills ``split``
             wav.scp               recording → file, or a command that ends in ``|``
-            segments              utterance → recording, start and end in seconds; none where each is a whole file
+            segments              utterance → recording, start and end in seconds; missing if utterances are files
             utt2spk  spk2utt      utterance → speaker, and back
-            spk2gender            speaker → m or f; utt2gender where it is the utterance's
+            spk2gender            speaker → m or f; or utt2gender, by utterance
             text                  utterance → sentence
             utt2dur  reco2dur     seconds
-            utt2age  spk2age      years, or a decade
+            utt2age  spk2age      years or a decade
             utt2lang  spk2lang    language
 
-The corpus is named after the folder, or after the one above where the folder is a split (and above ``data/``).
+The corpus is named after the folder, or after its parent if the folder is a split (or after the parent of ``data/``).
 Other files of the form ``utt2…`` and ``spk2…`` become columns.
 
-Known dirt:
+Known problems:
 
-- A command (``flac -c -d -s x.flac |``, ``sph2pipe … x.sph |``) counts as the one audio file that it names; one that
-  names none or several, and audio inside a Kaldi archive (``x.ark:123``), is no file, so such rows are dropped.
-- Relative paths are relative to where the recipe ran, often two folders up: the nearest folder from which the first
-  of them is there counts.
-- A clip is a file: of a recording with several utterances those labels stay in which all of them agree, and the
-  column ``utterances`` counts them.
-- A speaker who is called as the utterance is none: so Kaldi writes an unknown speaker.
-- One line a value: of a sentence, line breaks and runs of blanks are lost.
+- A command (``flac -c -d -s x.flac |``, ``sph2pipe … x.sph |``) is replaced by the audio file that it names. Commands
+  that name no file or several, and audio inside a Kaldi archive (``x.ark:123``), are dropped.
+- Relative paths are relative to the folder where the recipe ran, often two levels up. The nearest folder from which the
+  first path exists is used.
+- A clip is a file. For a recording with several utterances, only labels on which all agree are kept, and the column
+  ``utterances`` has their number.
+- A speaker with the name of the utterance is unknown; this is how Kaldi writes unknown speakers.
+- A value is one line, so line breaks and repeated blanks of sentences are lost.
 """
 
 import re
@@ -42,13 +42,13 @@ from voxtrait.audio import SUFFIXES
 from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete
 from voxtrait.corpora.table import with_stem
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 from voxtrait.manifest.table import SCHEMA
 
 LAYOUT: Final = "Kaldi"
-EXPECTED: Final = "Kaldi data folder: wav.scp, with utt2spk, spk2gender, text … beside it"
+EXPECTED: Final = "Kaldi data folder: wav.scp, and utt2spk, spk2gender, text …"
 
-_CHUNK: Final = 1 << 26  # bytes of lines at a time
+_CHUNK: Final = 1 << 26  # bytes read at a time
 NO_LABELS: Final = ("num_frames", "uniq", "warp", "max_frames", "utt", "spk")
 _NAMES: Final = {
     "lang": "locale",
@@ -59,7 +59,7 @@ _NAMES: Final = {
     "age_group": "age",
 }
 _AUDIO: Final = r"(?i)\.(?:" + "|".join(sorted(suffix[1:] for suffix in {*SUFFIXES, ".sph"})) + r")$"
-_CHANNELS: Final = (  # how commands take one channel, counted from 1
+_CHANNELS: Final = (  # how commands select one channel, counted from 1
     r"sph2pipe\b[^|]*\s-c\s*(\d+)",
     r"\bremix\s+(?:-[mp]\s+)?(\d+)\s*(?:\||$)",
 )
@@ -78,7 +78,7 @@ def find(listing: Listing) -> Source | None:
 
 
 def _split_of(folder: str) -> str | None:
-    """Read a folder's name as a split: ``train``, ``dev_clean_2``, ``test-other``."""
+    """Return the split in a folder name such as ``train``, ``dev_clean_2`` or ``test-other``."""
     return spellings.SPLIT_SPELLINGS.get(re.split(r"[-_.]", folder.lower())[0])
 
 
@@ -86,16 +86,18 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the files of a data folder.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if ``wav.scp`` is empty or no text, or a file cannot be read.
+        CorpusError: if ``wav.scp`` has no recordings, or a file cannot be read.
     """
     there = Listing.of(source.folder).files
     recordings, unreadable = _mapping(source.folder / "wav.scp", "reco", "file")
     if not recordings.height:
-        raise CorpusError(f"{source.folder / 'wav.scp'} has no line with a recording and its file")
+        raise CorpusError(
+            f"{source.folder / 'wav.scp'} has no recordings. Expected lines with a recording and its file."
+        )
     recordings, no_file = files_of(recordings)
     utterances = _utterances(source.folder, there, recordings)
     rows, shared = one_a_recording(utterances, "reco")
@@ -104,12 +106,14 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     rows = rows.with_columns(split=pl.lit(_split_of(source.folder.name), pl.String))
     notes = channel_notes(recordings)
     if shared:
-        notes.append(f"has {shared} recordings of several utterances: a clip is a file, and has what they agree in")
+        notes.append(
+            f"has {counted(shared, 'recording')} with several utterances. Only labels on which they agree are kept"
+        )
     return Rows(complete(_named(rows)), ["wav.scp"], {"unreadable row": unreadable, **no_file}, notes)
 
 
 def _mapping(path: Path, key: str, value: str) -> tuple[pl.DataFrame, int]:
-    """Read lines of a key and the rest; of a key that comes again the first line counts."""
+    """Read lines with a key and a value; of a repeated key, the first line is used."""
     parts, unreadable = [], 0
     try:
         for text in _texts(path):
@@ -136,7 +140,7 @@ def _texts(path: Path) -> Iterator[str]:
 
 
 def files_of(recordings: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Take the file out of each command in ``file``; drop and count the rows without one."""
+    """Replace commands in ``file`` by the files that they name; drop and count the rows without a file."""
     value = pl.col("file")
     tokens = value.str.extract_all(r"""'[^']*'|"[^"]*"|[^\s'"|<>]+""").list.eval(pl.element().str.strip_chars("'\""))
     named = tokens.list.eval(pl.element().filter(pl.element().str.contains(_AUDIO))).list.unique()
@@ -164,19 +168,19 @@ def files_of(recordings: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
 
 
 def channel_notes(recordings: pl.DataFrame) -> list[str]:
-    """Say that commands take one channel of a file."""
+    """Return a note if commands select one channel of a file."""
     count = recordings["channel"].count() if "channel" in recordings.columns else 0
     if not count:
         return []
-    what = "1 recording that is one channel" if count == 1 else f"{count} recordings that are one channel"
+    what = counted(count, "recording that is", "recordings that are")
     return [
-        f"has {what} of a file: see the column channel. voxtrait averages the channels of a file, so that different "
-        "people are mixed. Save each channel as a file first: sox FILE OUT remix N"
+        f"has {what} one channel of a file (column channel). voxtrait averages the channels of a file, which mixes "
+        "different speakers. Save each channel to its own file first: sox FILE OUT remix N"
     ]
 
 
 def based(column: str, files: pl.Series, folder: Path) -> pl.Expr:
-    """Make relative paths absolute, from the nearest folder above from which the first one is there."""
+    """Make relative paths absolute, based on the nearest parent folder from which the first one exists."""
     first = files.filter(~files.str.starts_with("/"))
     base = folder
     if first.len():
@@ -187,7 +191,7 @@ def based(column: str, files: pl.Series, folder: Path) -> pl.Expr:
 
 
 def _utterances(folder: Path, there: frozenset[str], recordings: pl.DataFrame) -> pl.DataFrame:
-    """One row an utterance: its recording, and everything that the files hold on it or on its speaker."""
+    """Return one row per utterance: its recording, and all labels of the utterance and its speaker."""
     if "segments" in there:
         table, _ = _mapping(folder / "segments", "utt", "reco")
         table = table.with_columns(pl.col("reco").str.extract(r"^(\S+)"))
@@ -218,15 +222,15 @@ _WORKING: Final = ("utt", "reco", "file", "stem", "split", "path", "table_rank",
 
 
 def _joined(table: pl.DataFrame, folder: Path, there: frozenset[str], name: str, key: str, column: str) -> pl.DataFrame:
-    """Add a column from a file, in front of what the column may hold from another one."""
+    """Add a column from a file; its values replace those from earlier files."""
     if name not in there:
         return table if column in table.columns else table.with_columns(pl.lit(None, pl.String).alias(column))
     pairs, _ = _mapping(folder / name, key, "_value")
-    if name != "text":  # where a quotation mark is one
+    if name != "text":  # in which quotation marks are ordinary characters
         pairs = pairs.with_columns(pl.col("_value").map_batches(_plain, return_dtype=pl.String))
     joined = table.join(pairs, on=key, how="left", maintain_order="left")
     values = [one for one in (column, "_value") if one in joined.columns]
-    if name in ("utt2sentence", "utt2duration_s"):  # what the standard file could not hold
+    if name in ("utt2sentence", "utt2duration_s"):  # values that the standard file could not store
         values.reverse()
     return joined.with_columns(pl.coalesce(values).alias(column)).drop("_value")
 
@@ -240,10 +244,11 @@ def _plain(values: pl.Series) -> pl.Series:
 
 
 def one_a_recording(utterances: pl.DataFrame, key: str) -> tuple[pl.DataFrame, int]:
-    """Make one row a recording; what its utterances do not agree in becomes null.
+    """Merge utterances into one row per recording; labels that differ between its utterances become null.
 
     Returns:
-        The rows, with ``utterances`` as text where any recording has several; and the number of those recordings.
+        The rows, with ``utterances``, their number as text, if any recording has several; and the number of these
+        recordings.
     """
     several = utterances[key].is_duplicated()
     count = utterances.filter(several)[key].n_unique()
@@ -258,7 +263,7 @@ def one_a_recording(utterances: pl.DataFrame, key: str) -> tuple[pl.DataFrame, i
 
 
 def _with_durations(rows: pl.DataFrame, folder: Path, there: frozenset[str]) -> pl.DataFrame:
-    """Take a file's length from ``reco2dur``, or from its only utterance where that is the whole file."""
+    """Fill the durations of files from ``reco2dur``, or from an utterance that is the whole file."""
     if "duration_s" not in rows.columns or "segments" in there:
         rows = rows.with_columns(duration_s=pl.lit(None, pl.String))
     if "reco2dur" in there:
@@ -269,7 +274,7 @@ def _with_durations(rows: pl.DataFrame, folder: Path, there: frozenset[str]) -> 
 
 
 def _named(rows: pl.DataFrame) -> pl.DataFrame:
-    """Give rows that were a manifest's their names back; corpus, release and locale are in them."""
+    """Restore the clip ids of rows exported from a manifest, with corpus, release and locale."""
     if "clip_id" not in rows.columns:
         return rows
     known = pl.col("clip_id").is_not_null()

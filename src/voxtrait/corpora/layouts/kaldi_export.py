@@ -1,4 +1,4 @@
-"""Writes Kaldi data folders, as ``utils/validate_data_dir.sh`` accepts them."""
+"""Writes Kaldi data folders that ``utils/validate_data_dir.sh`` accepts."""
 
 from pathlib import Path
 from typing import Final
@@ -15,21 +15,22 @@ from voxtrait.manifest import naming
 
 FOLDERS: Final = {"validation": "dev"}
 _STANDARD: Final = ("spk", "gender", "age", "dur", "lang")
-_ODD: Final = r'[\x00-\x1f\x7f]|^[\s"]|\s$'  # a value that a line would not give back
-_BLANKS: Final = r"[\s\x00-\x1f\x7f\x{0085}]+"  # what validate_text.pl refuses, and what splits a line elsewhere
+_ODD: Final = r'[\x00-\x1f\x7f]|^[\s"]|\s$'  # a value that a line cannot store exactly
+_BLANKS: Final = r"[\s\x00-\x1f\x7f\x{0085}]+"  # rejected by validate_text.pl, or taken for a line end by other tools
 
 
 def write(rows: pl.DataFrame, out: Path) -> list[str]:
-    """Write data folders that ``utils/validate_data_dir.sh`` accepts: one a split, or ``out`` itself.
+    """Write data folders that ``utils/validate_data_dir.sh`` accepts: one per split, or ``out`` itself.
 
-    Utterances are named after speaker and clip. What Kaldi has no file for goes to ``utt2…`` files of its habit.
+    Utterances are named after speaker and clip. Columns without a Kaldi file of their own are written to ``utt2…``
+    files.
 
     Args:
-        rows: of a manifest, with absolute ``path``; none of them with a line break or a bar at its end.
+        rows: rows of a manifest, with absolute paths that are valid in ``wav.scp``: see :func:`holds`.
         out: the folder.
 
     Returns:
-        The ``wav.scp`` of each, relative to ``out``.
+        The path of each ``wav.scp``, relative to ``out``.
     """
     written = []
     for split, part in placing.by_split(rows, FOLDERS):
@@ -41,14 +42,15 @@ def write(rows: pl.DataFrame, out: Path) -> list[str]:
 
 
 def holds(path: str) -> pl.Expr:
-    """Return whether ``wav.scp`` can hold a path: it is one line, trimmed, and a bar at its end makes it a command."""
+    """Return whether a path is valid in ``wav.scp``: one line, without blanks or ``|`` at its end."""
     return ~pl.col(path).str.contains(r"[\n\r]|[ \t|]$|(?i)\.ark:\d+$")
 
 
 def _with_ids(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add ``_utt``, ``_spk`` and ``_at``, the place of the row where both rise: a speaker's id begins the utterance's.
+    """Add ``_utt``, ``_spk``, and ``_at``, the position of the row in an order in which both ids ascend.
 
-    The rows stay as they are: sorting each file by a number takes less memory than sorting the table by names.
+    The id of an utterance begins with that of its speaker. The rows are not sorted: sorting each file by a number takes
+    less memory than sorting the table by names.
     """
     names = naming.file_names(rows["clip_id"], any_disk=True)
     for strict in (False, True):
@@ -67,8 +69,10 @@ def _with_ids(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _tokens(ids: pl.Series, strict: bool) -> pl.Series:
-    """Make words of ids: only those of one word stay, and in the strict way only those whose letters all sort behind
-    the hyphen that follows them (``a`` and ``a-b``, each before ``-``, would be sorted otherwise than alone).
+    """Return ids as single words; other ids are replaced by hashed names.
+
+    With ``strict``, only ids whose characters sort after the hyphen that follows them are kept: otherwise ``a`` and
+    ``a-b``, each followed by ``-``, could be sorted in another order than alone.
     """
     allowed = r"[^\w.=]" if strict else r"[^\w.=-]"
     unique = ids.drop_nulls().unique()
@@ -117,7 +121,7 @@ _DONE: Final = (
 
 
 def _write_gender(rows: pl.DataFrame, folder: Path) -> None:
-    """Write ``spk2gender`` where all clips of every speaker have the same m or f, and else ``utt2gender``."""
+    """Write ``spk2gender`` if all clips of each speaker have the same gender, m or f; otherwise ``utt2gender``."""
     letters = pl.col("gender").replace_strict({gender: gender[0] for gender in GENDERS}, default=None)
     speakers = rows.group_by("_spk").agg(letter=letters.first(), alike=pl.col("gender").n_unique() == 1).sort("_spk")
     if speakers["alike"].all() and not speakers["letter"].has_nulls():
@@ -127,14 +131,14 @@ def _write_gender(rows: pl.DataFrame, folder: Path) -> None:
 
 
 def _file_part(column: str) -> str:
-    """Name a column in a file's name, so that no file of Kaldi's own is taken for it."""
+    """Return a column's name for use in a file name, different from Kaldi's own files."""
     text = quote(column, safe="").replace(".", "%2E")
     reserved = (*_STANDARD, *NO_LABELS, "sentence", "duration_s", "_speaker")
     return f"%{ord(text[0]):02X}{text[1:]}" if column in reserved else text
 
 
 def _line(name: str) -> pl.Expr:
-    """Write values as one line each: those that a line would not give back as JSON texts."""
+    """Return values as one line each; values that a line cannot store exactly become JSON strings."""
     head = len(f'{{"{name}":')
     encoded = pl.struct(pl.col(name).alias(name)).struct.json_encode().str.slice(head).str.strip_suffix("}")
     return pl.when(pl.col(name).str.contains(_ODD)).then(encoded).otherwise(pl.col(name))
@@ -143,7 +147,7 @@ def _line(name: str) -> pl.Expr:
 def _write_known(
     rows: pl.DataFrame, path: Path, value: pl.Expr, *, as_is: bool = False, even_empty: bool = False
 ) -> None:
-    """Write a value an utterance, where it is known; ``as_is`` for files in which no value is JSON."""
+    """Write the known values, one per utterance; with ``as_is``, no value is written as JSON."""
     known = rows.select("_utt", "_at", value.cast(pl.String).alias("_value")).filter(pl.col("_value").is_not_null())
     if not known.height and not even_empty:
         return
@@ -153,7 +157,7 @@ def _write_known(
 
 
 def _write(path: Path, rows: pl.DataFrame, value: str) -> None:
-    """Write lines of a key, the first column, and a value."""
+    """Write lines with a key, the first column, and a value."""
     with atomic_path(path) as part:
         rows.select(pl.concat_str(rows.columns[0], value, separator=" ")).write_csv(
             part, include_header=False, quote_style="never", separator="\x1f"

@@ -1,4 +1,4 @@
-"""Manifests of Lhotse: recordings with supervisions, or cuts.
+"""Layout of Lhotse manifests: recordings and supervisions, or cuts.
 
 Source: https://lhotse.readthedocs.io, https://github.com/lhotse-speech/lhotse. Licence: that of the clips.
 
@@ -7,20 +7,21 @@ Tree::
     manifests/                                    its name becomes ``corpus``
         corpus_recordings_train.jsonl.gz          or .jsonl; id, sources, sampling_rate, num_samples, duration
         corpus_supervisions_train.jsonl.gz        recording_id, start, duration, text, language, speaker, gender, custom
-        corpus_cuts_train.jsonl.gz                only where there are no recordings: both of them in one line
+        corpus_cuts_train.jsonl.gz                only if there are no recordings; both in one line
 
-A file of cuts alone may be given too. Words of a file's name that are a split (``train``, ``dev-clean``) fill
-``split``. ``age``, ``accent`` and whatever else is in ``custom`` become columns; lists and records become JSON text.
+The source may also be a single file of cuts. A split in the name of a file (``train``, ``dev-clean``) fills ``split``.
+``age``, ``accent`` and all other fields of ``custom`` become columns; lists and records become JSON text.
 
-Known dirt:
+Known problems:
 
-- A clip is a file: a recording with several supervisions, or cut into several parts, is one clip, and has those labels
-  in which they agree; the column ``utterances`` counts them.
-- Cuts of several recordings (``MixedCut``), and recordings in memory, behind an address or in several files, have no
-  file and are dropped. A command counts as the one audio file that it names.
-- Relative paths are relative to where Lhotse ran: the nearest folder from which the first one is there counts.
-- One corpus has ages in ``custom.age`` as years, another as text, a third as ``custom.speaker_age``.
-- Lengths that a resampled or sped-up recording has are those after it.
+- A clip is a file. For a recording with several supervisions or cuts, only labels on which all agree are kept, and the
+  column ``utterances`` has their number.
+- Cuts of several recordings (``MixedCut``), and recordings in memory, behind a URL or in several files, are dropped. A
+  command is replaced by the audio file that it names.
+- Relative paths are relative to the folder where Lhotse ran. The nearest folder from which the first path exists is
+  used.
+- Ages are in ``custom.age`` as years in one corpus, as text in another, and in ``custom.speaker_age`` in a third.
+- The durations of resampled or speed-perturbed recordings are those after the change.
 """
 
 import gzip
@@ -36,12 +37,12 @@ from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import placing, spellings, table
 from voxtrait.corpora.layouts import kaldi
 from voxtrait.corpora.source import Listing, Rows, Source, complete, rename
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 from voxtrait.manifest.table import SPLIT_UNIT
 
 LAYOUT: Final = "Lhotse"
-EXPECTED: Final = "Lhotse: …recordings….jsonl(.gz) beside …supervisions….jsonl(.gz), or …cuts….jsonl(.gz)"
-EXPECTED_FILE: Final = "Lhotse's cuts: …cuts….jsonl or .jsonl.gz"
+EXPECTED: Final = "Lhotse: …recordings….jsonl(.gz) and …supervisions….jsonl(.gz), or …cuts….jsonl(.gz)"
+EXPECTED_FILE: Final = "Lhotse cuts: …cuts….jsonl or .jsonl.gz"
 FOLDERS: Final = {"validation": "dev"}
 
 _ENDINGS: Final = (".jsonl", ".jsonl.gz")
@@ -61,12 +62,12 @@ _COLUMNS: Final = {
     "sentence": ("_text", "sentence"),
 }
 _MANIFEST_COLUMNS: Final = {"age": ("age_years", "age_group", "age"), "accent": ("accent",), "sentence": ("_text",)}
-_SLICE: Final = 100_000  # rows written at a time: memory stays flat
-_LEVEL: Final = 2  # of gzip: tables shrink to a fifth, in a third of the default's time
+_SLICE: Final = 100_000  # rows written at a time, for constant memory
+_LEVEL: Final = 2  # of gzip: compresses to a fifth, in a third of the time of the default
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise a folder with recordings, or with cuts alone."""
+    """Recognise a folder with recordings or cuts."""
     if not (_named(listing, "recordings") or _named(listing, "cuts")):
         return None
     return Source(LAYOUT, listing.folder, listing.folder.name)
@@ -84,7 +85,7 @@ def _named(listing: Listing, kind: str) -> list[str]:
 
 
 def _split_of(name: str) -> str | None:
-    """Find a split among the words of a file's name."""
+    """Return the split in a file name."""
     words = name.lower().partition(".")[0].replace("-", "_").split("_")
     return next((spellings.SPLIT_SPELLINGS[word] for word in words if word in spellings.SPLIT_SPELLINGS), None)
 
@@ -93,11 +94,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the manifests of a folder, or a file of cuts.
 
     Args:
-        source: as :func:`find` or :func:`find_file` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find` or :func:`find_file`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if a line has none of the fields of a recording or a cut, or a file is no such manifest.
+        CorpusError: if a file is not a Lhotse manifest, or lacks fields of recordings or cuts.
     """
     result = Rows(pl.DataFrame())
     listing = Listing.of(source.folder)
@@ -110,10 +111,10 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
             parts.append(read_one(source.folder / name, result).with_columns(_split=pl.lit(_split_of(name), pl.String)))
         except (pl.exceptions.PolarsError, OSError, EOFError) as error:
             why = str(error).partition("\n")[0]
-            raise CorpusError(f"{source.folder / name} cannot be read as a manifest of Lhotse: {why}") from None
+            raise CorpusError(f"{source.folder / name} cannot be read as a Lhotse manifest: {why}") from None
         result.tables.append(name)
     together = pl.concat(parts, how="diagonal")
-    own = "clip_id" in together.columns  # a manifest before: its extra columns are no other names for these
+    own = "clip_id" in together.columns  # exported from a manifest: its extra columns are not alternatives to these
     unit = {SPLIT_UNIT: (SPLIT_UNIT,)} if SPLIT_UNIT in together.columns else {}
     rows = rename(together, {**_COLUMNS, **_MANIFEST_COLUMNS, **unit} if own else _COLUMNS)
     rows = rows.with_columns(
@@ -137,24 +138,24 @@ def _recordings(path: Path, result: Rows) -> pl.DataFrame:
     rows = _files(_checked(recordings, path), result)
     beside = path.with_name(path.name.replace("recordings", "supervisions"))
     if not beside.is_file():
-        result.notes.append(f"has no {beside.name} beside {path.name}: its clips have no labels")
+        result.notes.append(f"has no {beside.name}, so the clips of {path.name} have no labels")
         return rows
     supervisions, bad = table.read_json_lines(beside)
     _count(result, "unreadable row", bad)
     if "recording_id" not in supervisions.columns:
-        raise CorpusError(f"{beside} has no field 'recording_id', expected Lhotse's supervisions")
+        raise CorpusError(f"{beside} has no field 'recording_id'. Expected Lhotse supervisions.")
     return _labelled(rows, _flat(supervisions), result, "several supervisions")
 
 
 def _checked(recordings: pl.DataFrame, path: Path) -> pl.DataFrame:
     missing = [name for name in ("id", "sources") if name not in recordings.columns]
     if missing or not isinstance(recordings["sources"].dtype, pl.List):
-        raise CorpusError(f"{path} has no field {(missing or ['sources'])[0]!r}, expected Lhotse's recordings")
+        raise CorpusError(f"{path} has no field {(missing or ['sources'])[0]!r}. Expected Lhotse recordings.")
     return recordings
 
 
 def _files(recordings: pl.DataFrame, result: Rows) -> pl.DataFrame:
-    """Take the file out of each recording's sources; drop and count the recordings without one."""
+    """Find the file of each recording; drop and count the recordings without one."""
     first = pl.col("sources").list.first()
     fields = recordings["sources"].dtype.inner.fields  # type: ignore[attr-defined]
     names = {field.name for field in fields} if isinstance(fields, list) else set()
@@ -167,17 +168,17 @@ def _files(recordings: pl.DataFrame, result: Rows) -> pl.DataFrame:
         _several=pl.col("sources").list.len() > 1,
         _duration=pl.col(length).cast(pl.String) if length else pl.lit(None, pl.String),
     )
-    _count(result, "recording of several files", rows["_several"].sum())
+    _count(result, "recording in several files", rows["_several"].sum())
     rows = rows.filter(~pl.col("_several").fill_null(True)).drop("_several")
     rows, dropped = kaldi.files_of(rows)
     for why, count in dropped.items():
-        _count(result, "recording that is no file" if why == "no file name" else why, count)
+        _count(result, "recording without a file" if why == "no file name" else why, count)
     result.notes.extend(kaldi.channel_notes(rows))
     return rows.rename({"file": "_file"})
 
 
 def _flat(supervisions: pl.DataFrame) -> pl.DataFrame:
-    """Flatten supervisions: their own fields under names with an underscore, those of ``custom`` beside."""
+    """Flatten supervisions: their fields get names with an underscore, the fields of ``custom`` keep theirs."""
     own = {"speaker": "_speaker", "gender": "_gender", "language": "_language", "text": "_text"}
     columns: list[pl.Expr] = [
         (pl.col(name) if name in supervisions.columns else pl.lit(None)).cast(pl.String).alias(to)
@@ -194,23 +195,24 @@ def _flat(supervisions: pl.DataFrame) -> pl.DataFrame:
 def _labelled(rows: pl.DataFrame, labels: pl.DataFrame, result: Rows, what: str) -> pl.DataFrame:
     merged, shared = kaldi.one_a_recording(labels, "_recording")
     if shared:
-        result.notes.append(f"has {shared} recordings with {what}: a clip is a file, and has what they agree in")
+        result.notes.append(f"has {counted(shared, 'recording')} with {what}. Only labels on which they agree are kept")
     return rows.join(merged, on="_recording", how="left", maintain_order="left")
 
 
 def _cuts(path: Path, result: Rows) -> pl.DataFrame:
-    """Read cuts: the recordings they are of, each once, with the labels of their supervisions."""
+    """Read cuts: their recordings, each once, with the labels of their supervisions."""
     cuts, bad = table.read_json_lines(path)
     _count(result, "unreadable row", bad)
     if "recording" not in cuts.columns or not isinstance(cuts.schema["recording"], pl.Struct):
-        raise CorpusError(f"{path} has the fields {', '.join(cuts.columns[:8])}, expected Lhotse's cuts")
+        raise CorpusError(f"{path} has the fields {', '.join(cuts.columns[:8])}. Expected Lhotse cuts.")
     whole = cuts.filter(pl.col("recording").is_not_null() & pl.col("recording").struct.field("id").is_not_null())
-    _count(result, "cut of several recordings, or of none", cuts.height - whole.height)
+    _count(result, "cut of several recordings or no recording", cuts.height - whole.height)
     recordings = _checked(whole["recording"].struct.unnest(), path)
     if {"start", "duration"} <= set(cuts.columns) and "duration" in recordings.columns:
         part = (whole["start"] > 0.01) | (whole["duration"] < recordings["duration"] - 0.01)
         if count := part.sum():
-            result.notes.append(f"has {count} cuts that are a part of their recording: a clip is the whole file")
+            cuts_ = counted(int(count), "cut that is", "cuts that are")
+            result.notes.append(f"has {cuts_} a part of a recording. Their clips are the whole files")
     _count(result, "another cut of the same recording", recordings["id"].is_duplicated().sum() - _repeated(recordings))
     rows = _files(recordings.unique("id", keep="first", maintain_order=True), result)
     if not isinstance(cuts.schema.get("supervisions"), pl.List):
@@ -224,7 +226,7 @@ def _cuts(path: Path, result: Rows) -> pl.DataFrame:
 
 
 def _repeated(recordings: pl.DataFrame) -> int:
-    """Count the recordings that come more than once, each once."""
+    """Return the number of different recordings that are repeated."""
     return recordings.filter(pl.col("id").is_duplicated())["id"].n_unique()
 
 
@@ -236,30 +238,30 @@ Header = tuple[int, int, int]  # sampling rate in Hz, frames, channels
 
 
 def header_of(path: str) -> Header | str:
-    """Read what Lhotse needs of a file from its header; a reason where it has none that can be read."""
+    """Return sampling rate, frames and channels from the header of a file, or the reason why it cannot be read."""
     import soundfile
 
     try:
         info = soundfile.info(path)
     except (soundfile.LibsndfileError, OSError) as error:
-        return f"its length and sampling rate cannot be read: {str(error).rpartition(': ')[2]}"
+        return f"duration and sampling rate cannot be read: {str(error).rpartition(': ')[2]}"
     if info.frames <= 0 or info.samplerate <= 0:
-        return "its header says that it is empty"
+        return "the file has no samples, according to its header"
     return info.samplerate, info.frames, info.channels
 
 
 def with_headers(
     rows: pl.DataFrame, *, tables_only: bool, jobs: int, label: str | None, fail: Callable[[pl.DataFrame], None]
 ) -> pl.DataFrame:
-    """Add ``_rate`` in Hz, ``_frames`` and ``_channels`` of each clip, and leave out those that have none.
+    """Add ``_rate`` in Hz, ``_frames`` and ``_channels`` of each clip, and drop clips without them.
 
     Args:
-        rows: of a manifest, with absolute paths.
-        tables_only: open no file; the lengths are then the manifest's, and so is the rate where it has a column
-            ``sampling_rate``; else it is taken to be 16 kHz.
-        jobs: processes that read headers.
-        label: of the progress line, or ``None``.
-        fail: is called with the rows that are left out, with ``reason``.
+        rows: rows of a manifest, with absolute paths.
+        tables_only: open no file. Durations then come from the manifest, and the rate from its column
+            ``sampling_rate``, if any; otherwise it is assumed to be 16 kHz.
+        jobs: number of worker processes that read headers.
+        label: shown before the progress line; ``None`` shows no progress.
+        fail: called with the dropped rows, with ``reason``.
     """
     if tables_only:
         stated = (
@@ -271,7 +273,7 @@ def with_headers(
         known = (rows["_frames"] > 0).fill_null(False)
         if known.all():
             return rows
-        fail(rows.filter(~known).with_columns(reason=pl.lit("its length is not in the manifest")))
+        fail(rows.filter(~known).with_columns(reason=pl.lit("no duration in the manifest")))
         return rows.filter(known)
     found = batch.run(header_of, rows["path"].to_list(), jobs=jobs, on_crash=lambda path, why: why, label=label)
     heads: dict[str, list[Any]] = {"_rate": [], "_frames": [], "_channels": [], "reason": []}
@@ -288,14 +290,14 @@ def with_headers(
 
 
 def write(rows: pl.DataFrame, out: Path) -> list[str]:
-    """Write ``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``, a pair a split where clips have splits.
+    """Write ``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``, one pair per split if clips have splits.
 
     Args:
-        rows: of a manifest, with absolute ``path``, and with the columns of :func:`with_headers`.
+        rows: rows of a manifest, with absolute paths and the columns of :func:`with_headers`.
         out: the folder.
 
     Returns:
-        The files, relative to ``out``.
+        The names of the files, relative to ``out``.
     """
     written = []
     for split, part in placing.by_split(rows, FOLDERS):
@@ -322,7 +324,7 @@ def _recording_lines(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _supervision_lines(rows: pl.DataFrame) -> pl.DataFrame:
     own = ("path", "place", "split", "speaker_id", "gender", "locale", "sentence", "_rate", "_frames", "_channels")
-    # names of Lhotse's own fields, and of the underscore kind, would not come back as columns
+    # fields of Lhotse itself, and names with an underscore, would not be read back as columns
     custom = [name for name in rows.columns if name not in own]
     return rows.select(
         id="clip_id", recording_id="clip_id", start=pl.lit(0.0), duration=_SECONDS, channel=pl.lit(0),

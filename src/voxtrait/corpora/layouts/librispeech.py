@@ -1,4 +1,4 @@
-"""LibriSpeech: a thousand hours of LibriVox readers, English, with genders and without ages.
+"""Layout of LibriSpeech: a thousand hours of LibriVox readers, English, with genders and without ages.
 
 Source: https://www.openslr.org/12; Panayotov et al., LibriSpeech: an ASR corpus based on public domain audio books,
 ICASSP 2015. Licence: CC BY 4.0.
@@ -7,23 +7,23 @@ Tree::
 
     LibriSpeech/
         SPEAKERS.TXT  CHAPTERS.TXT  BOOKS.TXT              in every archive of the corpus
-        train-clean-100/                                   the subset: it becomes ``release``
+        train-clean-100/                                   subset; becomes ``release``
             19/198/19-198-0000.flac                        speaker, chapter, utterance
             19/198/19-198.trans.txt                        ``19-198-0000 SENTENCE IN CAPITALS``
         dev-clean/ …  test-other/ …
 
 Columns: SPEAKERS.TXT is ``ID | SEX | SUBSET | MINUTES | NAME``, CHAPTERS.TXT ``ID | READER | MINUTES | SUBSET | PROJ.
 | BOOK ID | CH. TITLE | PROJECT TITLE``, both with comments after ``;``. ``chapter_id`` and ``book_id`` become
-columns: two speakers may have read from one book.
+columns, because two speakers may have read from one book.
 
 The subsets are disjoint in speakers, so ``train-*`` is train, ``dev-*`` validation and ``test-*`` test.
 
-Known dirt:
+Known problems:
 
-- Names with the separator in them: speaker 60 is ``|CBW|Simon``.
-- The tables name all 2484 readers, whatever subset was unpacked.
-- Gender is what LibriVox's volunteers put down for a reader; ages are nowhere.
-- LibriTTS has folders of the same names with other clips (``SPEAKERS.txt``, ``speakers.tsv``) and is not this layout.
+- Names may contain the separator: speaker 60 is ``|CBW|Simon``.
+- The tables list all 2,484 readers, whichever subset was unpacked.
+- Genders were entered by LibriVox volunteers. There are no ages.
+- LibriTTS has folders of the same names with other clips (``SPEAKERS.txt``, ``speakers.tsv``). It is not supported.
 """
 
 import re
@@ -36,10 +36,10 @@ import polars as pl
 from voxtrait import storage
 from voxtrait.corpora import trees
 from voxtrait.corpora.source import Listing, Rows, Source, complete, file_name, rename, without_suffix
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 LAYOUT: Final = "LibriSpeech"
-EXPECTED: Final = "LibriSpeech: SPEAKERS.TXT beside train-clean-100/, dev-clean/ …, or one of these"
+EXPECTED: Final = "LibriSpeech: SPEAKERS.TXT, and train-clean-100/, dev-clean/ …, or one of these folders"
 SPEAKERS: Final = "SPEAKERS.TXT"
 CHAPTERS: Final = "CHAPTERS.TXT"
 SPLITS: Final = {"train": "train", "dev": "validation", "test": "test"}
@@ -49,7 +49,7 @@ _TRANSCRIPT: Final = ".trans.txt"
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise the root, or one subset in it; a subset without ``SPEAKERS.TXT`` by its first chapter.
+    """Recognise the root folder or one subset; a subset without ``SPEAKERS.TXT`` by its first chapter.
 
     Examples:
         >>> find(Listing(Path("LibriSpeech"), frozenset({SPEAKERS}), frozenset({"dev-clean"}))).corpus
@@ -77,11 +77,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the transcripts of all subsets, with the genders of ``SPEAKERS.TXT``.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: names of subsets such as ``dev-clean``; ``None``, or names that no subset has, takes all.
+        source: a result of :func:`find`.
+        tables: names of subsets such as ``dev-clean``; ``None``, or names of no subset, takes all.
 
     Raises:
-        CorpusError: if ``SPEAKERS.TXT`` is no such table.
+        CorpusError: if ``SPEAKERS.TXT`` has another format.
     """
     listing = Listing.of(source.folder)
     subsets = {name: f"{name}/" for name in sorted(listing.folders) if _SUBSET.fullmatch(name)}
@@ -103,11 +103,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     speakers = trees.frame(("speaker", "gender"), [])
     if (root / SPEAKERS).is_file():
         speakers, damaged = _read_speakers(root / SPEAKERS)
-        notes += [f"has {damaged} lines in {SPEAKERS} that could not be read"] if damaged else []
+        notes += [f"has {counted(damaged, 'unreadable line')} in {SPEAKERS}"] if damaged else []
         notes += trees.unknown_speakers(rows, speakers, "speaker", SPEAKERS)
         read_tables.insert(0, SPEAKERS)
     else:
-        notes.append(f"has no {SPEAKERS}, so no genders: it lies in each of the corpus's archives")
+        notes.append(f"has no {SPEAKERS}, so no genders. Copy it from an archive of the corpus")
     rows = rows.join(speakers, on="speaker", how="left", maintain_order="left")
     if (root / CHAPTERS).is_file():
         rows = rows.join(_read_chapters(root / CHAPTERS), on="chapter_id", how="left", maintain_order="left")
@@ -119,7 +119,7 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
 
 
 def _read_subset(folder: Path, at: str) -> tuple[pl.DataFrame, list[str]]:
-    """Give ``file``, ``stem`` and ``sentence`` of the clips below a subset: those in transcripts, and those there."""
+    """Return ``file``, ``stem`` and ``sentence`` of the clips of a subset, from its files and transcripts."""
     found, closed = trees.files_below(folder / at, (*trees.AUDIO, _TRANSCRIPT))
     transcripts = [path for path in found if path.endswith(_TRANSCRIPT)]
     audio = pl.DataFrame({"file": [at + path for path in found if not path.endswith(_TRANSCRIPT)]}, {"file": pl.String})
@@ -149,8 +149,8 @@ def _read_speakers(path: Path) -> tuple[pl.DataFrame, int]:
     good = [row[:2] for row in fields if len(row) >= 3 and row[0].isdecimal()]
     if not good:
         raise CorpusError(
-            f"{path} has no line such as '19 | F | train-clean-100 | 25.19 | Kara Shallenberg', expected one a "
-            "speaker: unpack it again, or move it away to import without genders"
+            f"{path} has no line such as '19 | F | train-clean-100 | 25.19 | Kara Shallenberg'. Expected one per "
+            "speaker. Unpack it again, or move it to another folder to import without genders."
         )
     return trees.frame(("speaker", "gender"), good), len(lines) - len(good)
 

@@ -1,23 +1,23 @@
-"""Speech Accent Archive, as it is on Kaggle: one English paragraph read by 2140 people from 177 countries.
+"""Layout of the Speech Accent Archive on Kaggle: an English paragraph read by 2,140 people from 177 countries.
 
 Source: https://www.kaggle.com/datasets/rtatman/speech-accent-archive, from https://accent.gmu.edu (Weinberger, George
-Mason University). Licence: CC BY-NC-SA 4.0, so no commercial use.
+Mason University). Licence: CC BY-NC-SA 4.0, non-commercial.
 
 Tree::
 
     speech-accent-archive/
         speakers_all.csv
-        recordings/recordings/afrikaans1.mp3        or, unpacked once less, recordings/afrikaans1.mp3
-        reading-passage.txt                         what everyone reads: it becomes ``sentence``
+        recordings/recordings/afrikaans1.mp3        or recordings/afrikaans1.mp3
+        reading-passage.txt                         the text that all speakers read; becomes ``sentence``
 
-Columns: ``age,age_onset,birthplace,filename,native_language,sex,speakerid,country,file_missing?`` and stray empty
-ones. ``accent`` is the native language; the others stay under their own names.
+Columns: ``age,age_onset,birthplace,filename,native_language,sex,speakerid,country,file_missing?`` and some
+empty columns. ``accent`` is the native language; the others keep their names.
 
-Known dirt:
+Known problems:
 
-- One ``famale``; ages of 0 where nobody asked, which are taken out.
-- ``file_missing?`` is TRUE where the archive has no recording: those rows stay, and ``corpus check`` names them.
-- ``filename`` has no ending. Everyone reads the same words, so any split shares its sentence.
+- One gender is ``famale``. Unknown ages are 0; these are removed.
+- ``file_missing?`` is TRUE if the archive has no recording. These rows are kept, and ``corpus check`` reports them.
+- ``filename`` has no ending. All speakers read the same text, so all splits share it.
 """
 
 from collections import Counter
@@ -39,10 +39,10 @@ from voxtrait.corpora.source import (
     rename,
     without_suffix,
 )
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 LAYOUT: Final = "Speech Accent Archive"
-EXPECTED: Final = "Speech Accent Archive on Kaggle: speakers_all.csv beside recordings/"
+EXPECTED: Final = "Speech Accent Archive on Kaggle: speakers_all.csv, and recordings/"
 TABLE: Final = "speakers_all.csv"
 PASSAGE: Final = "reading-passage.txt"
 
@@ -56,7 +56,7 @@ _COLUMNS: Final = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise the folder by the name of its table.
+    """Recognise a folder by the name of its table.
 
     Examples:
         >>> find(Listing(Path("archive"), frozenset({TABLE}), frozenset({"recordings"}))).locale
@@ -69,11 +69,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the table.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if the table has no columns ``filename`` and ``sex``, or is no table.
+        CorpusError: if the table has no columns ``filename`` and ``sex``, or is not a table.
     """
     path = source.folder / TABLE
     bad_lines: list[int] = []
@@ -81,8 +81,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     table, unreadable = delimited.read(path, bad_lines=bad_lines, reasons=reasons)
     if not {"filename", "sex"} <= set(table.columns):
         raise CorpusError(
-            f"{path} has the columns {delimited.shown(table.columns)}, expected 'age', 'filename', 'native_language', "
-            "'sex', 'speakerid', …: download it again"
+            f"{path} has the columns {delimited.shown(table.columns)}. Expected 'age', 'filename', 'native_language', "
+            "'sex', 'speakerid', … Download it again."
         )
     stray = [name for name in table.columns if name.startswith("column_") and table[name].null_count() == table.height]
     rows, nameless = drop_nameless(rename(table.drop(stray), _COLUMNS))
@@ -102,8 +102,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     more = more.with_columns(stem=without_suffix("file")).with_columns(file_name("stem"))
     rows = pl.concat([rows, more], how="diagonal")
     rows = rows.with_columns(locale=pl.lit(source.locale), sentence=pl.lit(_passage(source.folder), pl.String))
-    notes = [f"has {zero_ages} ages of 0, taken out"] if zero_ages else []
-    notes += [f"has {more.height} recordings that are not in {TABLE}"] if more.height else []
+    notes = [f"has {counted(zero_ages, 'age')} of 0, read as unknown"] if zero_ages else []
+    notes += [f"has {counted(more.height, 'recording')} not listed in {TABLE}"] if more.height else []
     dropped = {UNREADABLE: unreadable, **nameless}
     examples = {UNREADABLE: [f"{TABLE}:{line}" for line in bad_lines]}
     return Rows(complete(rows), [TABLE], dropped, notes, examples, closed, reasons)

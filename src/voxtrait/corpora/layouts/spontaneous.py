@@ -1,4 +1,4 @@
-"""Mozilla Common Voice, spontaneous speech: people answer questions in their own words.
+"""Layout of Mozilla Common Voice, spontaneous speech: people respond to questions in their own words.
 
 Source: https://github.com/common-voice/cv-dataset/tree/main/datasets/spontaneous-speech; the releases are at the
 Mozilla Data Collective. Licence: CC0 1.0.
@@ -6,21 +6,21 @@ Mozilla Data Collective. Licence: CC0 1.0.
 Tree::
 
     sps-corpus-3.0-2026-03-09-en/                      or sps-corpus-3.0-delta-…; its name becomes ``release``
-        ss-corpus-en.tsv                               a row a recording; the name has the locale
-        ss-reported-audios-en.tsv                      recordings that listeners reported: not in the table above
+        ss-corpus-en.tsv                               one row per recording; the name contains the locale
+        ss-reported-audios-en.tsv                      recordings reported by listeners, not in the table above
         ss-corpus-en.qa-summary.json
-        audios/spontaneous-speech-en-1.mp3             those of both tables
+        audios/spontaneous-speech-en-1.mp3             the recordings of both tables
 
 Columns: ``client_id``, ``audio_file``, ``duration_ms``, ``transcription``, ``split`` (``train``, ``dev``, ``test``,
-``unassigned``), ``language`` (its name, not its code), ``prompt``, ``votes``, …; ``age``, ``gender``, ``accents`` and
-``variant`` since 3.0, taken from the speaker's profile of scripted speech.
+``unassigned``), ``language`` (its name, not its code), ``prompt``, ``votes``, …; since 3.0 also ``age``, ``gender``,
+``accents`` and ``variant``, taken from the speaker's profile for scripted speech.
 
-Known dirt:
+Known problems:
 
-- Nobody has an age or a gender before 3.0.
-- ``client_id`` in the table of reported recordings is who reported, not who spoke; so that table is not read.
-- Recordings are up to minutes long, and most have no transcription yet.
-- A recording that comes again in a later release has the same file name there.
+- There are no ages and genders before 3.0.
+- ``client_id`` in the table of reported recordings is the reporting person, not the speaker, so it is not read.
+- Recordings are up to several minutes long, and most have no transcription yet.
+- A recording has the same file name in all releases.
 """
 
 import re
@@ -44,8 +44,8 @@ from voxtrait.corpora.source import (
 from voxtrait.errors import CorpusError
 
 LAYOUT: Final = "Common Voice Spontaneous Speech"
-EXPECTED: Final = "Common Voice Spontaneous Speech: ss-corpus-en.tsv beside audios/"
-NUMBERED: Final = r"^spontaneous-speech-.+-\d+$"  # file names, without ending, that are the same clip in every release
+EXPECTED: Final = "Common Voice Spontaneous Speech: ss-corpus-en.tsv, and audios/"
+NUMBERED: Final = r"^spontaneous-speech-.+-\d+$"  # names, without ending, of the same clip in every release
 
 _TABLE: Final = re.compile(r"ss-corpus-(?P<locale>.+)\.tsv")
 _RELEASE: Final = re.compile(r"sps-corpus-\d+(?:\.\d+)?(?:-delta)?(?:-\d{4}-\d{2}-\d{2})?")
@@ -62,7 +62,7 @@ _COLUMNS: Final = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise a locale's folder by its table."""
+    """Recognise the folder of a locale by its table."""
     locale = next((match["locale"] for name in sorted(listing.files) if (match := _TABLE.fullmatch(name))), None)
     if locale is None:
         return None
@@ -75,11 +75,11 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     """Read the tables of a folder.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here: there is one table.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if a table has no column ``audio_file``, or is no table.
+        CorpusError: if a table has no column ``audio_file``, or is not a table.
     """
     parts, dropped, examples, names = [], {UNREADABLE: 0}, [], []
     reasons: Counter[str] = Counter()
@@ -89,8 +89,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         table, unreadable = delimited.read(path, repeated=long, bad_lines=lines, reasons=reasons)
         if "audio_file" not in table.columns:
             raise CorpusError(
-                f"{path} has the columns {delimited.shown(table.columns)}, expected 'client_id', 'audio_file', "
-                "'duration_ms', …: unpack the release again"
+                f"{path} has the columns {delimited.shown(table.columns)}. Expected 'client_id', 'audio_file', "
+                "'duration_ms', … Unpack the release again."
             )
         match = _TABLE.fullmatch(path.name)
         parts.append(rename(table, _COLUMNS).with_columns(locale=pl.lit(match["locale"] if match else None)))

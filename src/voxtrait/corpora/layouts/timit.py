@@ -1,28 +1,28 @@
-"""TIMIT: 630 Americans read ten sentences each, with dates of birth.
+"""Layout of TIMIT: 630 Americans read ten sentences each, with dates of birth.
 
 Source: https://catalog.ldc.upenn.edu/LDC93S1; Garofolo et al., TIMIT acoustic-phonetic continuous speech corpus, LDC
-1993. Licence: LDC's, for a fee; it may not be passed on.
+1993. Licence: that of the LDC, for a fee; redistribution is not allowed.
 
-Tree (in upper or lower case, with the folder ``TIMIT/`` or ``data/`` above it or not)::
+Tree, in upper or lower case, optionally below a folder ``TIMIT/`` or ``data/``::
 
-    TRAIN/DR1/FCJF0/SA1.WAV         split, dialect region, sex and speaker, sentence; NIST SPHERE, or RIFF by now
+    TRAIN/DR1/FCJF0/SA1.WAV         split, dialect region, sex and speaker, sentence; NIST SPHERE or RIFF
     TRAIN/DR1/FCJF0/SA1.TXT         first sample, last sample, sentence
     TEST/…
     DOC/SPKRINFO.TXT                ID Sex DR Use RecDate BirthDate Ht Race Edu Comments, comments after ``;``
     DOC/PROMPTS.TXT                 ``sentence (sa1)``
 
-``split`` is TRAIN and TEST, which share no speaker (there is no validation). ``age`` is in completed years on the day
-of the recording. ``dialect_region``, ``height``, ``race`` and ``education`` become columns.
+``split`` is that of TRAIN and TEST, which share no speakers; there is no validation split. ``age`` is in completed
+years on the day of the recording. ``dialect_region``, ``height``, ``race`` and ``education`` become columns.
 
-Known dirt:
+Known problems:
 
-- Dates have two-digit years; ``??`` marks what is unknown, such as a month or a day (the middle of the year counts
-  then) or as a whole date (no age).
-- The speaker's folder is named by sex and ID (``FCJF0``), SPKRINFO by the ID alone (``CJF0``). Without SPKRINFO the
-  sex is read from the folder.
-- A mirror on Kaggle has each recording twice, ``SA1.WAV`` and ``SA1.WAV.wav``: the second, which any program opens,
-  counts.
-- Everyone reads the sentences SA1 and SA2, so TRAIN and TEST share them.
+- Dates have two-digit years. ``??`` is an unknown month or day, read as the middle of the year, or an unknown date,
+  which gives no age.
+- The folder of a speaker is named after sex and ID (``FCJF0``); SPKRINFO has only the ID (``CJF0``). Without SPKRINFO,
+  the sex is read from the folder name.
+- A mirror on Kaggle has each recording twice, as ``SA1.WAV`` and ``SA1.WAV.wav``. The second is used, because all
+  programs can open it.
+- All speakers read the sentences SA1 and SA2, so TRAIN and TEST share them.
 """
 
 import re
@@ -35,7 +35,7 @@ import polars as pl
 
 from voxtrait.corpora import trees
 from voxtrait.corpora.source import Listing, Rows, Source, complete, rename
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 LAYOUT: Final = "TIMIT"
 EXPECTED: Final = "TIMIT: TRAIN/DR1/FCJF0/SA1.WAV …, TEST/ …, and DOC/SPKRINFO.TXT"
@@ -57,7 +57,7 @@ _FIELDS: Final = ("id", "sex", "age", "height", "race", "education")
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise the folder with TRAIN or TEST in it by the dialect regions below them."""
+    """Recognise a folder with TRAIN or TEST by the dialect regions in them."""
     for name in sorted(listing.folders):
         if name.lower() in ("train", "test"):
             regions = Listing.of(listing.folder / name).folders
@@ -67,15 +67,15 @@ def find(listing: Listing) -> Source | None:
 
 
 def age_on(recorded: str, born: str) -> int | None:
-    """Give an age in completed years from two dates as SPKRINFO writes them.
+    """Return an age in completed years from two dates in the format of SPKRINFO.
 
     Args:
-        recorded: ``month/day/year``, two digits each; ``??`` for an unknown month or day is taken as the middle of the
-            year.
-        born: the same.
+        recorded: date of the recording, ``month/day/year``, two digits each. ``??`` is an unknown month or day, read
+            as the middle of the year.
+        born: date of birth, in the same format.
 
     Returns:
-        The age; ``None`` where a date is unknown or impossible, or the birth after the recording.
+        The age; ``None`` if a date is unknown or invalid, or the birth is after the recording.
 
     Examples:
         >>> age_on("03/03/86", "06/17/60"), age_on("01/27/86", "??/??/55"), age_on("01/27/86", "??")
@@ -98,14 +98,14 @@ def _day(text: str) -> date | None:
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
-    """List the recordings, with what SPKRINFO says about their speakers.
+    """List the recordings, with the labels of their speakers.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if SPKRINFO is no such table.
+        CorpusError: if SPKRINFO has another format.
     """
     listing = Listing.of(source.folder)
     halves = [name for name in sorted(listing.folders) if name.lower() in ("train", "test")]
@@ -126,12 +126,12 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     notes, read_tables = [], ["folders"]
     if (path := _document(source.folder, SPEAKERS)) is not None:
         speakers, damaged = _read_speakers(path)
-        notes += [f"has {damaged} lines in {SPEAKERS} that could not be read"] if damaged else []
+        notes += [f"has {counted(damaged, 'unreadable line')} in {SPEAKERS}"] if damaged else []
         notes += trees.unknown_speakers(rows, speakers, "id", SPEAKERS)
         read_tables = [SPEAKERS]
     else:
         speakers = trees.frame(_FIELDS, [])
-        notes.append(f"has no {SPEAKERS}, so no ages, and genders from the folders' names: it belongs in DOC/")
+        notes.append(f"has no {SPEAKERS}, so no ages. Genders come from folder names. Copy the file to DOC/")
     rows = rows.join(speakers, on="id", how="left", maintain_order="left")
     rows = rows.with_columns(
         sentence=_sentences(source.folder, rows),
@@ -139,12 +139,12 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         speaker_id="timit-" + pl.col("folder"),
         locale=pl.lit(source.locale),
     ).drop("sex", "folder", "prompt", "id", "text")
-    dropped = {TWIN: twins, "outside TRAIN/DR…/speaker/ and TEST/": stray}
+    dropped = {TWIN: twins, "not in TRAIN/DR…/speaker/ or TEST/DR…/speaker/": stray}
     return Rows(complete(rename(rows, _COLUMNS)), read_tables, dropped, notes, failures=closed)
 
 
 def _one_a_recording(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """Keep one file of each recording, with its transcript's name as ``text``; count the other audio files."""
+    """Keep one file per recording, with the name of its transcript as ``text``; count the other audio files."""
     is_text = pl.col("file").str.to_lowercase().str.ends_with(".txt")
     texts = rows.filter(is_text).unique("stem", keep="first", maintain_order=True)
     audio = rows.filter(~is_text)
@@ -158,7 +158,7 @@ def _one_a_recording(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 
 
 def _document(folder: Path, name: str) -> Path | None:
-    """Find a document in the folder, in its DOC, or in those of the folder above, in any case."""
+    """Find a document in the folder, in its parent, or in the DOC folder of either, in any case."""
     for place in (folder, folder.parent):
         doc = [place / one for one in sorted(Listing.of(place).folders) if one.lower() == "doc"]
         for here in (place, *doc):
@@ -173,8 +173,8 @@ def _read_speakers(path: Path) -> tuple[pl.DataFrame, int]:
     good = [line for line in lines if len(line) >= 6 and line[1].upper() in ("F", "M")]
     if not good:
         raise CorpusError(
-            f"{path} has no line such as 'CJF0  F  1  TRN  02/05/86  04/11/59  5'4\"  WHT  BS', expected one a "
-            "speaker: copy it again, or move it away to import without ages"
+            f"{path} has no line such as 'CJF0  F  1  TRN  02/05/86  04/11/59  5'4\"  WHT  BS'. Expected one per "
+            "speaker. Copy it again, or move it to another folder to import without ages."
         )
     return trees.frame(_FIELDS, list(map(_speaker, good))), len(lines) - len(good)
 
@@ -186,7 +186,7 @@ def _speaker(fields: list[str]) -> tuple[str | None, ...]:
 
 
 def _sentences(folder: Path, rows: pl.DataFrame) -> pl.Series:
-    """Give each row's sentence from PROMPTS, and from its own transcript where it is not there."""
+    """Return the sentence of each row, from PROMPTS or else from its transcript."""
     path = _document(folder, PROMPTS)
     lines = trees.lines_of(path) if path else []
     prompts = {match[2].upper(): match[1] for line in lines if (match := _PROMPT.fullmatch(line))}
@@ -201,6 +201,6 @@ def _spoken(folder: Path, prompts: dict[str, str], rows: Iterator[tuple[str, str
             continue
         try:
             words = " ".join(" ".join(trees.lines_of(folder / text)).split())
-        except CorpusError:  # an empty transcript: the recording is still one
+        except CorpusError:  # an empty transcript: keep the recording
             words = ""
         yield _SAMPLES.sub("", words, count=1) or None

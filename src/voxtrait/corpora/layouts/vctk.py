@@ -1,4 +1,4 @@
-"""VCTK: 110 speakers of English with many accents, about 400 sentences each, with ages.
+"""Layout of VCTK: 110 speakers of English with many accents, about 400 sentences each, with ages.
 
 Source: https://datashare.ed.ac.uk/handle/10283/3443 (version 0.92), https://datashare.ed.ac.uk/handle/10283/2651
 (0.80); Yamagishi, Veaux and MacDonald, CSTR VCTK corpus, University of Edinburgh, 2019. Licence: CC BY 4.0 (0.80:
@@ -7,22 +7,21 @@ ODC-By).
 Tree::
 
     VCTK-Corpus-0.92/
-        speaker-info.txt                                ID AGE GENDER ACCENTS REGION COMMENTS, in columns of blanks
-        wav48_silence_trimmed/p225/p225_001_mic1.flac   and the same utterance from the other microphone, _mic2
+        speaker-info.txt                                ID AGE GENDER ACCENTS REGION COMMENTS, separated by blanks
+        wav48_silence_trimmed/p225/p225_001_mic1.flac   and the same utterance from the other microphone: _mic2
         txt/p225/p225_001.txt                           the sentence
     VCTK-Corpus/                                        version 0.80
         wav48/p225/p225_001.wav
 
-``accent`` is the accent; ``region`` and ``comment`` become columns. There is no official split, and all speakers read
-some of the same sentences.
+``region`` and ``comment`` become columns. There is no official split, and all speakers read some of the same sentences.
 
-Two microphones recorded each utterance at once. Only ``mic1`` is imported (``mic2`` where that is missing), since the
-same words of the same second twice would count a speaker double; the others are counted as dropped, and
-``other_microphone`` has their paths. ``--tables mic2``, or ``mic1,mic2``, selects otherwise.
+Two microphones recorded each utterance at the same time. Only ``mic1`` is imported (``mic2`` if that is missing), so
+that no utterance is counted twice. The other files are counted as dropped, and ``other_microphone`` has their paths.
+``--tables mic2`` or ``--tables mic1,mic2`` selects other microphones.
 
-Known dirt:
+Known problems:
 
-- Version 0.80 writes ``225`` for ``p225``; it does not list p280. Regions have double blanks, or are missing.
+- Version 0.80 writes ``225`` for ``p225``, and does not list p280. Regions may have double blanks or be missing.
 - p280 and p315 have no mic2; p315 has no texts.
 """
 
@@ -36,10 +35,10 @@ import polars as pl
 from voxtrait import storage
 from voxtrait.corpora import trees
 from voxtrait.corpora.source import Listing, Rows, Source, complete, file_name, rename, without_suffix
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 LAYOUT: Final = "VCTK"
-EXPECTED: Final = "VCTK: speaker-info.txt beside wav48_silence_trimmed/ (0.92) or wav48/ (0.80)"
+EXPECTED: Final = "VCTK: speaker-info.txt, and wav48_silence_trimmed/ (0.92) or wav48/ (0.80)"
 SPEAKERS: Final = "speaker-info.txt"
 RELEASES: Final = {"wav48_silence_trimmed": "0.92", "wav48": "0.80"}
 MICROPHONES: Final = ("mic1", "mic2")
@@ -54,7 +53,7 @@ _COLUMNS: Final = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise the folder by its folder of audio; its name gives the version.
+    """Recognise a folder by its subfolder of audio, whose name gives the version.
 
     Examples:
         >>> find(Listing(Path("VCTK-Corpus"), frozenset({SPEAKERS}), frozenset({"wav48", "txt"}))).release
@@ -67,15 +66,15 @@ def find(listing: Listing) -> Source | None:
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
-    """List the utterances, with what ``speaker-info.txt`` says about their speakers.
+    """List the utterances, with the labels of their speakers.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: ``mic1``, ``mic2`` or both; ``None``, or other names, takes one microphone an utterance, the first that
-            is there.
+        source: a result of :func:`find`.
+        tables: ``mic1``, ``mic2`` or both; ``None``, or other names, takes the first existing microphone of each
+            utterance.
 
     Raises:
-        CorpusError: if ``speaker-info.txt`` is no such table.
+        CorpusError: if ``speaker-info.txt`` has another format.
     """
     folder = next(name for name, release in RELEASES.items() if release == source.release)
     found, closed = trees.files_below(source.folder / folder)
@@ -91,19 +90,19 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
     notes, read_tables = [], ["folders"]
     if (source.folder / SPEAKERS).is_file():
         speakers, damaged = _read_speakers(source.folder / SPEAKERS)
-        notes += [f"has {damaged} lines in {SPEAKERS} that could not be read"] if damaged else []
+        notes += [f"has {counted(damaged, 'unreadable line')} in {SPEAKERS}"] if damaged else []
         notes += trees.unknown_speakers(rows, speakers, "speaker", SPEAKERS)
         rows = rows.join(speakers, on="speaker", how="left", maintain_order="left")
         read_tables = [SPEAKERS]
     else:
-        notes.append(f"has no {SPEAKERS}, so no genders and ages: it lies in the corpus's archive")
+        notes.append(f"has no {SPEAKERS}, so no genders and ages. Copy it from the archive of the corpus")
     rows = rows.with_columns(speaker_id="vctk-" + pl.col("speaker"), locale=pl.lit(source.locale))
     rows = rename(rows.drop("speaker", "utterance", "speaker_utterance"), _COLUMNS)
     return Rows(complete(rows), read_tables, {OTHER_MICROPHONE: others}, notes, failures=closed)
 
 
 def _absent(rows: pl.DataFrame, words: pl.DataFrame, folder: str) -> pl.DataFrame:
-    """Give the utterances that have a text but no audio, in the columns of the rows."""
+    """Return the utterances with a text but without audio, with the columns of the rows."""
     there = rows.select(speaker_utterance=pl.concat_str("speaker", "utterance", separator="_")).drop_nulls()
     lost = words.join(there, on="speaker_utterance", how="anti", maintain_order="left").select(
         pl.col("speaker_utterance").str.extract(r"^(.*)_\d+$").alias("speaker"),
@@ -118,7 +117,7 @@ def _absent(rows: pl.DataFrame, words: pl.DataFrame, folder: str) -> pl.DataFram
 
 
 def _microphones(rows: pl.DataFrame, chosen: Sequence[str]) -> tuple[pl.DataFrame, int]:
-    """Keep the selected microphones, or the first of each utterance, with the other's file; count the rows left out."""
+    """Keep the selected microphones, or the first of each utterance, with the file of the other; count dropped rows."""
     one_only = pl.col("microphone").is_null()
     pairs = rows.filter(~one_only).sort("speaker_utterance", "microphone")
     mates = pairs.select("speaker_utterance", other="microphone", other_microphone="file")
@@ -150,8 +149,8 @@ def _read_speakers(path: Path) -> tuple[pl.DataFrame, int]:
     good = [match for line in lines if (match := _SPEAKER.fullmatch(line))]
     if not good:
         raise CorpusError(
-            f"{path} has no line such as 'p225  23  F    English    Southern  England', expected one a speaker: "
-            "download it again, or move it away to import without genders and ages"
+            f"{path} has no line such as 'p225  23  F    English    Southern  England'. Expected one per speaker. "
+            "Download it again, or move it to another folder to import without genders and ages."
         )
     return trees.frame(("speaker", "age", "gender", "accent", "region", "comment"), [_speaker(one) for one in good]), (
         len(lines) - len(good)
@@ -162,7 +161,7 @@ def _speaker(match: re.Match[str]) -> tuple[str | None, ...]:
     speaker = match["id"] if match["id"][0] in "ps" else f"p{match['id']}"
     age = None if "?" in match["age"] else match["age"]
     accent, rest = match["accent"], match["rest"]
-    if accent.startswith("("):  # a comment where there is no accent
+    if accent.startswith("("):  # a comment instead of an accent
         accent, rest = "", f"{accent} {rest}"
     comment = _COMMENT.search(rest)
     region = " ".join((rest[: comment.start()] if comment else rest).split())

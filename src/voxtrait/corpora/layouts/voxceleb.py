@@ -1,36 +1,35 @@
-"""VoxCeleb 1 and 2: celebrities in interviews, with gender, and with ages where someone worked them out.
+"""Layout of VoxCeleb 1 and 2: celebrities in interviews, with gender, and with ages from published lists.
 
 Source: https://www.robots.ox.ac.uk/~vgg/data/voxceleb/; Nagrani, Chung and Zisserman, VoxCeleb, Interspeech 2017;
-Chung, Nagrani and Zisserman, VoxCeleb2, Interspeech 2018. Licence: CC BY 4.0 (the metadata; the recordings are
-YouTube's).
+Chung, Nagrani and Zisserman, VoxCeleb2, Interspeech 2018. Licence: CC BY 4.0 for the metadata; the recordings
+are from YouTube.
 
-Tree, in any folders: what counts is speaker, video and number at the end of the path::
+Tree, in any folders; only speaker, video and number at the end of the path are read::
 
     voxceleb/
-        vox1_meta.csv  vox2_meta.csv                    here, in meta/, or above the folder that was named
+        vox1_meta.csv  vox2_meta.csv                    here, in meta/, or above the imported folder
         vox1_dev_wav/wav/id10001/1zcIwhmdeo4/00001.wav  VoxCeleb1: id10001 and up
         vox2/dev/aac/id00012/21Uxsk56VDQ/00001.m4a      VoxCeleb2: id00012 to id09279
         final_dataframe_extended.csv  age-train.txt  age-test.txt  gender-train_set.txt  gender-test_set.txt
         utt2age.train  utt2age.test
 
-``release`` is ``vox1`` or ``vox2``. ``split`` is the column Set, in which the speakers of dev (train here) and test
-differ.
+``release`` is ``vox1`` or ``vox2``. ``split`` comes from the column Set: dev becomes train. Its speakers differ from
+those of test.
 
-Ages come from two published lists, wherever they are among the folders above (or in a clone of their repository
-there):
+Ages come from two published lists, in the folders above or in a clone of their repositories there:
 
-- https://github.com/hechmik/voxceleb_enrichment_age_gender (Hechmi et al., ASRU 2021): by video, ``speaker_age``,
-  with ``birth_year``, ``recording_year`` and a second opinion on gender (``enrichment_gender``). Its lists of who was
-  trained and tested on become ``enrichment_age_split`` and ``enrichment_gender_split``.
-- https://github.com/nttcslab-sp/agevoxceleb (Tawara et al., ICASSP 2021): by clip of VoxCeleb2, ``agevoxceleb_age``
-  and ``agevoxceleb_split``. ``age`` is the first list's, and this one's where that has none.
+- https://github.com/hechmik/voxceleb_enrichment_age_gender (Hechmi et al., ASRU 2021): ``speaker_age`` by video, with
+  ``birth_year``, ``recording_year`` and a second label of gender (``enrichment_gender``). Its lists of training and
+  test speakers become ``enrichment_age_split`` and ``enrichment_gender_split``.
+- https://github.com/nttcslab-sp/agevoxceleb (Tawara et al., ICASSP 2021): ``agevoxceleb_age`` and
+  ``agevoxceleb_split`` by clip of VoxCeleb2. ``age`` is that of the first list, otherwise that of this one.
 
-Known dirt:
+Known problems:
 
-- ``vox1_meta.csv`` is separated by tabs, ``vox2_meta.csv`` by commas with blanks before them.
-- The lists' ages are years of upload less years of birth: a year or so off, and wrong where a video is old.
-- Gender is that of the celebrity; a few are wrong, which the second opinion shows.
-- A clip in two formats is one clip; the second is dropped as repeated.
+- ``vox1_meta.csv`` is separated by tabs, ``vox2_meta.csv`` by commas after blanks.
+- The ages are the year of upload minus the year of birth: inaccurate by about a year, and wrong for old videos.
+- Gender is that of the celebrity; a few are wrong, as the second label shows.
+- A clip in two formats is one clip; the second file is dropped as repeated.
 """
 
 import csv
@@ -43,17 +42,17 @@ import polars as pl
 
 from voxtrait.corpora import trees
 from voxtrait.corpora.source import Listing, Rows, Source, complete, rename
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, counted
 
 LAYOUT: Final = "VoxCeleb"
-EXPECTED: Final = "VoxCeleb: vox1_meta.csv or vox2_meta.csv, and id10001/<video>/00001.wav in any folder below"
+EXPECTED: Final = "VoxCeleb: vox1_meta.csv or vox2_meta.csv, and id10001/<video>/00001.wav in any subfolder"
 META: Final = ("vox1_meta.csv", "vox2_meta.csv")
 ENRICHMENT: Final = "final_dataframe_extended.csv"
 AGE_LISTS: Final = {"age-train.txt": "train", "age-test.txt": "test"}
 GENDER_LISTS: Final = {"gender-train_set.txt": "train", "gender-test_set.txt": "test"}
 CLIP_AGES: Final = {"utt2age.train": "train", "utt2age.test": "test"}
 SPLITS: Final = {"dev": "train", "test": "test"}
-MAX_ABOVE: Final = 3  # folders above the clips in which tables are looked for: vox2/dev/aac below the root
+MAX_ABOVE: Final = 3  # parent folders searched for tables, for clips in vox2/dev/aac
 
 _BESIDE: Final = (
     "",
@@ -74,7 +73,7 @@ _COLUMNS: Final = {
 
 
 def find(listing: Listing) -> Source | None:
-    """Recognise a folder with the metadata in it, or one of speakers.
+    """Recognise a folder with the metadata, or one with speakers.
 
     Examples:
         >>> find(Listing(Path("vox"), frozenset(META), frozenset({"wav"}))).corpus
@@ -88,7 +87,7 @@ def find(listing: Listing) -> Source | None:
 
 
 def _has_videos(listing: Listing) -> bool:
-    """Look into the first speaker's first video: folders called id00001 are other corpora's too."""
+    """Check the first video of the first speaker: other corpora also have folders named id00001."""
     speaker = min((name for name in listing.folders if _ID.fullmatch(name)), default=None)
     videos = Listing.of(listing.folder / speaker).folders if speaker else frozenset()
     if speaker is None or not videos:
@@ -97,14 +96,14 @@ def _has_videos(listing: Listing) -> bool:
 
 
 def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
-    """List the clips, with what the tables say about their speakers and videos.
+    """List the clips, with the labels of their speakers and videos.
 
     Args:
-        source: as :func:`find` gives it.
-        tables: has no meaning here.
+        source: a result of :func:`find`.
+        tables: ignored.
 
     Raises:
-        CorpusError: if a table lacks its columns, or is no table.
+        CorpusError: if a table lacks columns, or is not a table.
     """
     found, closed = trees.files_below(source.folder)
     rows = pl.DataFrame({"file": found}, {"file": pl.String})
@@ -124,14 +123,14 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         gender=pl.coalesce("gender", "enrichment_gender"),
         split=pl.col("set").str.to_lowercase().replace_strict(SPLITS, default=None, return_dtype=pl.String),
     ).drop("speaker", "clip", "set", "speaker_age")
-    dropped = {"outside id…/video/number": stray}
+    dropped = {"not in id…/video/": stray}
     empty = [name for name in rows.columns if name not in _COLUMNS and rows[name].null_count() == rows.height]
     rows = rename(rows.drop(empty), _COLUMNS)
     return Rows(complete(rows), sorted(there) or ["folders"], dropped, notes, failures=closed)
 
 
 def _tables(folder: Path) -> dict[str, Path]:
-    """Find each table in the folder, below it in a few known places, or in a folder above; the nearest counts."""
+    """Find each table in the folder, in some known subfolders, or in a parent folder; the nearest is used."""
     names = (*META, ENRICHMENT, *AGE_LISTS, *GENDER_LISTS, *CLIP_AGES)
     found: dict[str, Path] = {}
     for place in (folder, *list(folder.parents)[:MAX_ABOVE]):
@@ -148,7 +147,7 @@ def _with_speakers(rows: pl.DataFrame, paths: Sequence[Path]) -> tuple[pl.DataFr
         trees.unknown_speakers(rows, speakers, "speaker", " and ".join(path.name for path in paths)) if paths else []
     )
     if not paths:
-        notes = [f"has no {' or '.join(META)}, so no official split: they lie on VoxCeleb's page"]
+        notes = [f"has no {' or '.join(META)}, so no official split. Download them from VoxCeleb's page"]
     return rows.join(speakers, on="speaker", how="left", maintain_order="left"), notes
 
 
@@ -163,8 +162,8 @@ def _read_meta(path: Path) -> Iterator[tuple[str | None, ...]]:
     }
     if at["id"] is None or at["gender"] is None:
         raise CorpusError(
-            f"{path} has the header {header[:100]!r}, expected 'VoxCeleb1 ID', 'VGGFace1 ID', 'Gender', …: download it "
-            "again"
+            f"{path} has the header {header[:100]!r}. Expected 'VoxCeleb1 ID', 'VGGFace1 ID', 'Gender', … Download it "
+            "again."
         )
     for line in lines:
         fields = line.split(separator)
@@ -174,7 +173,7 @@ def _read_meta(path: Path) -> Iterator[tuple[str | None, ...]]:
 
 
 def _with_enrichment(rows: pl.DataFrame, there: dict[str, Path]) -> pl.DataFrame:
-    """Add ages by video, and who was trained and tested on, from Hechmi's lists."""
+    """Add ages by video, and the training and test speakers, from Hechmi's lists."""
     lists = {split: there[name] for name, split in AGE_LISTS.items() if name in there}
     by_video = ("VoxCeleb_ID", "video_id", "speaker_age", "birth_year")
     ages = _videos([(*one, None, None) for path in lists.values() for one in _read_csv(path, by_video)])
@@ -216,7 +215,8 @@ def _disputed(rows: pl.DataFrame) -> list[str]:
     if not people:
         return []
     named = ", ".join(people[:3]) + (", …" if len(people) > 3 else "")
-    return [f"has {len(people)} speakers whose gender is another in {ENRICHMENT} ({named}): see 'enrichment_gender'"]
+    who = counted(len(people), "speaker")
+    return [f"has {who} with another gender in {ENRICHMENT} ({named}). The column 'enrichment_gender' has it"]
 
 
 def _videos(rows: list[tuple[str | None, ...]]) -> pl.DataFrame:
@@ -226,15 +226,15 @@ def _videos(rows: list[tuple[str | None, ...]]) -> pl.DataFrame:
 
 
 def _read_csv(path: Path, wanted: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield some columns of a large quoted table, row by row: its descriptions of videos are most of it."""
+    """Yield some columns of a large quoted table, row by row; most of it are descriptions of videos."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.reader(file)
         try:
             header = next(rows, [])
             if not set(wanted) <= set(header):
                 raise CorpusError(
-                    f"{path} has the columns {', '.join(header)[:100]!r}, expected {', '.join(map(repr, wanted))}: "
-                    "download it again"
+                    f"{path} has the columns {', '.join(header)[:100]!r}. Expected {', '.join(map(repr, wanted))}. "
+                    "Download it again."
                 )
             at = [header.index(name) for name in wanted]
             for row in rows:
