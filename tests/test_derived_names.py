@@ -139,7 +139,7 @@ def test_a_name_of_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, comman
         (clip, "out.jpg", f"Expected a folder, or a name ending in {ending}"),
         (tmp_path / "in", f"out{ending}", "names one file. Expected a folder"),
         (tmp_path / "all.csv", f"out{ending}", "names one file. Expected a folder"),
-        (tmp_path / "none.mp3", f"out{ending}", "no such file or folder"),
+        (tmp_path / "none.mp3", f"out{ending}", "No such file or folder"),
     ):
         result = run(command, source, tmp_path / out)
         assert result.exit_code == 2 and said in result.stderr and result.stderr.count("\n") == 1

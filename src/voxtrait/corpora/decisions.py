@@ -73,8 +73,8 @@ def read(path: str | os.PathLike[str]) -> pl.DataFrame:
     """Read a file of decisions.
 
     Returns:
-        One row per decision: ``scope``, ``id``, ``decision``, ``value`` and ``note`` as text, which may be empty, and
-        ``line``, its line in the file.
+        One row per decision, with ``scope``, ``id``, ``decision``, ``value`` and ``note`` as text, which may be empty,
+        and ``line``, its line in the file.
 
     Raises:
         CorpusError: if the file cannot be read, has other columns, or has invalid or contradictory rows; the message

@@ -48,8 +48,8 @@ def read(
         reasons: gets the number of skipped rows by reason.
 
     Returns:
-        The table, and the number of skipped rows: those with another number of fields than the header, or not in UTF-8.
-        All columns are text; empty fields are null. Of columns with the same name, only the first is read.
+        The table, and the number of rows skipped because they have another number of fields than the header, or are not
+        UTF-8. All columns are text; empty fields are null. Of columns with the same name, only the first is read.
 
     Raises:
         CorpusError: if the file is empty or not a table.

@@ -98,7 +98,7 @@ def export(
         table: a manifest with absolute paths (:func:`voxtrait.manifest.with_absolute_paths`).
         out: a new folder, or the folder of the same export after an interruption, which is then resumed. For ``csv``,
             it may be the name of a table, ``.csv`` or ``.tsv``.
-        to: one of :data:`TARGETS`.
+        to: one of ``TARGETS``.
         audio: ``copy`` or ``link`` the files into ``out``, or ``reference`` them where they are; ``None`` takes the
             default of the format. Links are relative.
         splits: export only the clips of these splits; empty exports all clips.
@@ -107,8 +107,8 @@ def export(
         label: shown before the progress line on standard error; ``None`` shows no progress.
 
     Returns:
-        The figures of the export. Missing files are failures: their clips have no row if audio is copied or linked,
-        and keep their row if it is referenced.
+        The figures of the export. Missing files are failures. Their clips have no row if audio is copied or linked, and
+        keep their row if it is referenced.
 
     Raises:
         OptionError: if an argument is not one of the values above, or ``out`` contains other files. Existing files are

@@ -46,10 +46,10 @@ def import_corpora(
         sources: corpora, folders that contain corpora, single files, and archives of Common Voice.
         tables: names of the tables to read, for layouts with several; ``None`` takes the validated ones.
         tables_only: open no audio; the existence of files is not checked, and ``duration_s`` comes only from tables.
-        decisions: a file of decisions to apply: see :mod:`voxtrait.corpora.decisions`.
+        decisions: a file of decisions to apply: see ``voxtrait.corpora.decisions``.
         extract: a folder to which audio inside the tables of a source is written; ``None`` writes no audio.
         measure: function from absolute paths to durations in seconds, ``None`` if unknown; the default is
-            :func:`duration_of`.
+            ``duration_of``.
         label: shown before the progress lines on standard error; ``None`` shows no progress.
 
     Returns:

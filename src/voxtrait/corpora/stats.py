@@ -28,12 +28,12 @@ def stats(table: pl.DataFrame) -> list[dict[str, Any]]:
     """Count the clips, speakers and hours of a manifest: in total, and by split, gender, age group and locale.
 
     Args:
-        table: the columns :data:`COUNTED` of a manifest.
+        table: the columns ``COUNTED`` of a manifest.
 
     Returns:
-        One row per value: ``by`` (``all``, ``split``, ``gender``, ``age_group``, ``locale``), ``value`` (``None``, at
-        the end, if unknown), ``clips``, ``speakers`` (``None`` if no clip has a speaker id) and ``hours`` (total of the
-        known durations, ``None`` if all are unknown). A speaker with clips of two values counts for both.
+        One row per value, with ``by`` (``all``, ``split``, ``gender``, ``age_group``, ``locale``), ``value`` (``None``,
+        at the end, if unknown), ``clips``, ``speakers`` (``None`` if no clip has a speaker id) and ``hours`` (total of
+        the known durations, ``None`` if all are unknown). A speaker with clips of two values counts for both.
 
     Examples:
         >>> table = pl.DataFrame({"split": ["test"], "gender": ["male"], "age_group": ["teens"], "locale": ["en"]})
@@ -69,7 +69,7 @@ def picture(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     Without speaker ids, clips are counted, and the titles say so.
 
     Args:
-        table: the columns :data:`COUNTED` of a manifest.
+        table: the columns ``COUNTED`` of a manifest.
         path: a ``.png``, ``.svg``, ``.pdf`` or ``.jpg`` file.
 
     Raises:

@@ -291,8 +291,8 @@ def class_folders(table: pl.DataFrame) -> pl.DataFrame:
     """Return the class folders of the spectrogram images of a manifest's clips.
 
     Returns:
-        One row per clip, in the order of the manifest: ``clip_id``; ``name``, the file name; ``gender_at``, such as
-        ``train/gender/female``; and ``age_at``, such as ``train/age/female_fifties``. The last two are null if the
+        One row per clip, in the order of the manifest, with ``clip_id``; ``name``, the file name; ``gender_at``, such
+        as ``train/gender/female``; and ``age_at``, such as ``train/age/female_fifties``. The last two are null if the
         label is missing or the gender is neither ``female`` nor ``male``.
     """
     split = pl.col("split").fill_null(UNSPLIT)

@@ -71,7 +71,7 @@ def draw(
         jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
         label: shown before the progress line on standard error; ``None`` shows no progress.
         overwrite: draw every image again and overwrite existing files.
-        axes: draw for people: see :func:`voxtrait.derived.axes.with_axes`. Training refuses such images.
+        axes: draw for people: see ``voxtrait.derived.axes.with_axes``. Training rejects such images.
 
     Returns:
         Numbers of images drawn, kept, moved, removed and failed, and the speed.

@@ -40,7 +40,7 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
     Unfinished files of an interrupted run are removed.
 
     Returns:
-        Whether all files must be made again: with ``overwrite``, or after an interrupted run with ``overwrite``.
+        Whether all files must be made again, with ``overwrite`` or after an interrupted run with ``overwrite``.
 
     Raises:
         OptionError: if the folder has other settings; the message names each difference.

@@ -159,8 +159,8 @@ def read(folder: str | os.PathLike[str]) -> pl.DataFrame:
     """Read the table of images in a folder of shards, without the images.
 
     Returns:
-        One row per image: ``file`` (the shard), ``row`` (row in the shard), ``name``, and the columns of the manifest
-        except ``path`` and ``sentence``.
+        One row per image, with ``file`` (the shard), ``row`` (row in the shard), ``name``, and the columns of the
+        manifest except ``path`` and ``sentence``.
 
     Raises:
         ManifestError: if the folder has no table, because it has no shards or packing was interrupted, or if a shard is

@@ -125,8 +125,8 @@ def leakage(table: pl.DataFrame) -> Leakage:
     """Count the speakers and sentences that the splits of a manifest share.
 
     Returns:
-        ``verdict``: ``"none"``, ``"unknown: no speaker ids"`` (some clips in a split have none), ``"3 speakers in more
-        than one split"``, or ``"no split"``; and the counts behind it. Shared sentences do not affect the verdict.
+        The counts, and a ``verdict``. The verdict is ``"none"``, ``"unknown: no speaker ids"`` (some clips in a split
+        have none), ``"3 speakers in more than one split"``, or ``"no split"``. Shared sentences do not affect it.
 
     Examples:
         >>> table = pl.DataFrame({"speaker_id": ["a", "a"], "sentence": ["x", None], "split": ["train", "test"]})
@@ -151,9 +151,9 @@ def summary(table: pl.DataFrame) -> list[dict[str, Any]]:
     """Count the clips and speakers of each split: in total, by gender, and by gender and age group.
 
     Returns:
-        One row per class, first the total, then genders, then genders with age groups: ``class``, ``train_clips``,
-        ``train_speakers``, ``validation_clips`` … Labels are those of the clips, not the speaker's most frequent ones.
-        Speakers are ``None`` if no clip has a speaker id.
+        One row per class, with ``class``, ``train_clips``, ``train_speakers``, ``validation_clips`` … The first row is
+        the total, followed by genders, then genders with age groups. Labels are those of the clips, not the speaker's
+        most frequent ones. Speakers are ``None`` if no clip has a speaker id.
     """
     gender = pl.col("gender").fill_null("unknown")
     joint = pl.when(pl.col("age_group").is_not_null()).then(pl.concat_str(gender, pl.col("age_group"), separator="_"))

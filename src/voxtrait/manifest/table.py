@@ -132,7 +132,7 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
             columns, including extra ones.
 
     Returns:
-        The table, with ``path`` as it is written in the file: see :func:`with_absolute_paths`.
+        The manifest. ``path`` is unchanged; :func:`voxtrait.manifest.with_absolute_paths` resolves it.
 
     Raises:
         ManifestError: if the file does not exist, has another ending, or is not a manifest.

@@ -92,7 +92,7 @@ def _explained(url: str, error: Exception) -> tuple[Exception, bool]:
     name, kind, status = shown(url), type(error).__name__, getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in (404, 410):
         bucket = "bucket" in str(error) or "container" in str(error)
-        return AudioMissingError(f"No such file: {name}{' (no such bucket)' if bucket else ''}"), False
+        return AudioMissingError(f"no such file: {name}{' (no such bucket)' if bucket else ''}"), False
     if isinstance(error, PermissionError) or status in (401, 403, 407):
         return StorageError(f"Access to {name} refused. Check the permissions of the credentials in use."), False
     if "Credentials" in kind or "Token" in kind:

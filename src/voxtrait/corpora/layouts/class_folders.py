@@ -110,7 +110,7 @@ def places(rows: pl.DataFrame) -> pl.DataFrame:
         rows: rows of a manifest, with ``name``, the file name.
 
     Returns:
-        One row per path, in the order of the clips: ``at``, the index of the clip, and ``place``, such as
+        One row per path, in the order of the clips, with ``at``, the index of the clip, and ``place``, such as
         ``train/gender/female/a.mp3`` or ``train/age/female_fifties/a.mp3``. Clips without a split have no split in
         their paths. Clips that are neither ``female`` nor ``male`` and have no age group have no path.
     """
