@@ -1,6 +1,7 @@
 """Images for people: axes, a colour bar and a title around the same pixels, and never in training."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,15 @@ def test_training_refuses_images_with_axes(tmp_path: Path) -> None:
     (tmp_path / "people/pictures.json").unlink()  # also without the settings: the images have another size
     status, said = run("train", "diary-gender", "--data", tmp_path / "people", "--out", tmp_path / "run", "--quiet")
     assert status == 2 and "368" in said
+
+
+def test_names_in_any_script_are_drawn_without_warnings() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = [decode_png(axes.with_axes(voice(1.0), RATE, FrontEnd(), name)) for name in ("имя", "東京", "a" * 200)]
+    titles = [picture[: axes.TOP - 2] for picture in drawn]
+    assert all((title < 128).any() for title in titles) and not np.array_equal(titles[0], titles[1])
+    assert (titles[2][:, -40:] > 128).all()  # a long name is cut
 
 
 def test_one_clip_under_a_name(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ def dress(figure: Any, *, paper: bool = True) -> None:
     from matplotlib.text import Text
 
     _load_font()
+    # characters that no font has are drawn as boxes; a warning about each would only fill standard error
+    warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
     figure.patch.set_visible(paper)
     figure.patch.set_facecolor(PAPER.light)
     for axes in figure.axes:
