@@ -43,7 +43,16 @@ PIECES: Final = 8  # … and how many pieces it holds
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """The predictions at one moment of live audio."""
+    """The predictions at one moment of live audio.
+
+    Examples:
+        >>> import voxtrait
+        >>> blocks = [(np.zeros(16000, np.float32), 16000)]
+        >>> for estimate in voxtrait.load().listen(blocks):
+        ...     print(estimate.at_s, estimate.so_far.status, estimate.final)
+        1.0 no_speech False
+        1.0 no_speech True
+    """
 
     #: Seconds processed.
     at_s: float
