@@ -267,7 +267,7 @@ def test_heads_in_8_bits_answer_as_before_and_else_are_refused(clips, monkeypatc
         found = export.run(graph, "gender", summary=real[row : row + 1])
         np.testing.assert_allclose(found, expected[0][row : row + 1], atol=0.03)
     monkeypatch.setattr(heads, "FIDELITY", 1e-6)
-    with pytest.raises(BundleError, match="after quantisation, expected 1e-06 on average"):
+    with pytest.raises(BundleError, match=r"on average after quantisation\. Expected at most 1e-06\."):
         heads.graph(network, real)
 
 
