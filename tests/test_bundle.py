@@ -133,7 +133,7 @@ def _set(*path: Any) -> Callable[[dict[str, Any]], Any]:
         (_set("calibration", "age", "mood", 1), "has the age calibration"),
         (_set("front_end", "n_mels", 0), "a value of the wrong type"),
         (_set("front_end", "n_mels", "many"), "a value of the wrong type"),
-        (_set("front_end", "gain", 1), r"unknown \['gain'\]"),
+        (_set("front_end", "gain", 1), r"lacks the keys \[\] and has the unknown keys \['gain'\]"),
         (_set("files", {"model.onnx": "00", "speakers.txt": "00"}), "its hash differs from that in bundle.json"),
         (_set("files", "../escape", "00"), "Expected model.onnx and speakers.txt"),
         (_set("files", "head.onnx", "00"), "Expected model.onnx and speakers.txt for a front end with fit 'middle'"),
