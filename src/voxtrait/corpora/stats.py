@@ -9,7 +9,7 @@ import polars as pl
 from voxtrait.audio.writing import atomic_path
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest.funnel import check_picture
-from voxtrait.palette import FEMALE, HATCH, MALE, OTHER, PAPER
+from voxtrait.palette import FEMALE, MALE, OTHER, PAPER, UNSURE
 from voxtrait.palette.drawing import dress
 
 BY: Final = ("split", "gender", "age_group", "locale")
@@ -19,7 +19,7 @@ COUNTED: Final = (*BY, "clip_id", "speaker_id", "duration_s")
 LARGEST: Final = 15  # maximum number of locales drawn
 FEWEST: Final = 8  # minimum number of bars with space in a plot
 
-_COLORS: Final = {"female": FEMALE.light, "male": MALE.light, "other": OTHER.light, "unknown": HATCH.light}
+_COLORS: Final = {"female": FEMALE.light, "male": MALE.light, "other": OTHER.light, "unknown": UNSURE.light}
 _HATCHES: Final = {"male": "//", "other": "xx", "unknown": ".."}  # for eyes and printers without colour
 _ORDER: Final = {name: at for at, name in enumerate((*SPLITS, *GENDERS, *AGE_GROUPS))}
 

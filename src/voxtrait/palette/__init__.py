@@ -23,7 +23,7 @@ class Colour(NamedTuple):
 # Voices and music
 FEMALE: Final = Colour("#b26a00", "#f2a93b")
 MALE: Final = Colour("#2563b8", "#6aa5f2")
-UNSURE: Final = Colour("#7d766b", "#9a9287")
+UNSURE: Final = Colour("#7d766b", "#9a9287")  # also for an unknown gender
 OTHER: Final = Colour("#7a2f6e", "#e3a3d6")  # self-descriptions other than female and male
 MUSIC: Final = Colour("#b9ab7f", "#66603f")  # always hatched
 
