@@ -42,7 +42,7 @@ from voxtrait.manifest.table import conform
 COLUMNS: Final = ("scope", "id", "decision", "value", "note")
 SCOPES: Final = ("clip", "speaker")
 DECIDED: Final = "decided"
-"""Extra column of a manifest: the decision applied to a row, such as ``gender: male → female``."""
+"""Extra column of a manifest with the decision applied to a row, such as ``gender: male → female``."""
 
 LABELS: Final = {"gender": "gender", "age_group": "age_group", "speaker": "speaker_id"}  # decision → column
 _ABOUT: Final = (*LABELS, "")

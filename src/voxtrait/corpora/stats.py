@@ -66,7 +66,7 @@ def _counts() -> dict[str, pl.Expr]:
 def picture(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
     """Draw the number of speakers by gender in each age group, split and large locale.
 
-    Without speaker ids, clips are counted, and the titles say so.
+    Without speaker ids, clips are counted, and the titles name them.
 
     Args:
         table: the columns ``COUNTED`` of a manifest.

@@ -65,7 +65,7 @@ class Prints:
 
     @property
     def starts(self) -> npt.NDArray[np.int64]:
-        """The index of each recording's first word, and the number of words at the end: int64 ``(n + 1,)``."""
+        """The index of each recording's first word, then the number of words, int64 ``(n + 1,)``."""
         return np.concatenate([[0], np.cumsum(self._n_words, dtype=np.int64)])
 
     @property

@@ -39,7 +39,7 @@ SCHEMA: Final[dict[str, type[pl.DataType]]] = {
     "sentence": pl.String,  # Text that was read. Null if unknown.
 }
 SPLIT_UNIT: Final = "split_unit"
-"""Extra column: ``clip`` marks rows that were split without a speaker id (``--allow-leak``)."""
+"""Extra column; ``clip`` marks rows that were split without a speaker id (``--allow-leak``)."""
 
 LABELS: Final = ("gender", "age_group", "age_years")
 """The columns in which words for "unknown" are read as null. In other columns ``N/A`` is ordinary text."""

@@ -1,6 +1,6 @@
 """Layout of Hugging Face's AudioFolder: a folder of audio with a table of metadata.
 
-Source: https://huggingface.co/docs/datasets/audio_dataset#audiofolder; used by anyone, under any licence.
+Source: https://huggingface.co/docs/datasets/audio_dataset#audiofolder; used by many corpora, with any licence.
 
 Tree::
 
