@@ -23,8 +23,7 @@ def lines() -> Iterator[str]:
         "REST API",
         "`voxtrait serve` has these addresses. The OpenAPI description is at `/openapi.json`. [How to serve a web page "
         "and a REST API](../how-to/web.md) has examples and clients.",
-        "With `--token-file`, every address except the page and `/healthz` needs the header `Authorization: Bearer "
-        "TOKEN`.",
+        "With `--token-file`, the addresses below `/v1/` and `/metrics` need the header `Authorization: Bearer TOKEN`.",
     )
     for path, methods in described["paths"].items():
         for method, operation in methods.items():

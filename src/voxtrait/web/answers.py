@@ -188,7 +188,7 @@ class LimitsAnswer(BaseModel):
     """The limits of the server."""
 
     max_upload_bytes: int = Field(description="Maximum size of an upload in bytes.", examples=[100_000_000])
-    max_seconds: float = Field(description="Maximum seconds of sound in an upload.", examples=[3600.0])
+    max_seconds: float = Field(description="Maximum seconds of audio in an upload.", examples=[3600.0])
     timeout_s: float = Field(description="Maximum seconds of processing without progress.", examples=[60.0])
     auth: bool = Field(description="Whether the server requires a token.")
 
@@ -255,7 +255,7 @@ UPLOAD: Final = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "Audio or video file: wav, mp3, flac, ogg, opus, m4a or webm.",
+                            "description": "wav, mp3, flac, ogg, opus, m4a or webm.",
                         }
                     },
                 }
