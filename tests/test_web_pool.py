@@ -71,7 +71,7 @@ def test_a_hang_is_ended_in_time_and_the_others_never_notice() -> None:
         assert answers == [f"n {n}" for n in range(20)]
         assert not hanging.done()
         assert await hanging == (
-            "too_slow", 422, "processing made no progress for 4 s: split the recording",
+            "too_slow", 422, "processing made no progress for 3 s: split the recording",
         )  # fmt: skip
         assert 2.9 < time.monotonic() - begun < 30  # of a minute that it hangs
         assert dict(pool.replaced) == {"late": 1}
