@@ -360,4 +360,4 @@ def test_a_corpus_or_a_table_of_one_is_taken_for_its_manifest(given: str, tmp_pa
     (tmp_path / "empty").mkdir()
     nothing = CliRunner().invoke(root, ["evaluate", str(folder), str(tmp_path / "empty"), "--out", str(tmp_path / "o")])
     assert (nothing.exit_code, nothing.stdout) == (2, "")
-    assert "no corpus in" in nothing.stderr
+    assert "No corpus in" in nothing.stderr
