@@ -67,7 +67,7 @@ def test_a_table_of_unreadable_rows_says_which_and_why(content: str, encoding: s
     result = run("corpus", "import", folder, tmp_path / "all.csv", "--tables-only")
     assert result.exit_code == 0
     assert " unreadable: " in result.stderr
-    assert "for example validated.tsv:2" in result.stderr
+    assert "such as validated.tsv:2" in result.stderr
 
 
 def test_rows_that_name_no_file_are_said_and_an_empty_table_is_called_empty(tmp_path: Path) -> None:
