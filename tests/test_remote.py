@@ -266,7 +266,7 @@ def test_a_list_of_addresses(bundle: str, clips: Path, web: tuple[str, list[str]
     refused = run(f"{address}/clips/", "--model", bundle)
     assert refused.exit_code == 2 and "clips/: web servers do not list files. Name the files" in refused.stderr
     to_web = run(clips, "--model", bundle, "--out", f"{address}/out.csv")
-    assert to_web.exit_code == 2 and "cannot write to the web server at" in to_web.stderr
+    assert to_web.exit_code == 2 and "Cannot write to the web server at" in to_web.stderr
 
 
 def test_a_password_is_used_and_not_shown(bundle: str, clips: Path, web: tuple[str, list[str]]) -> None:
