@@ -75,6 +75,7 @@ html_title = "voxtrait"
 html_theme = "furo"
 html_static_path = ["_static", f"{PAGE}/onest-latin.woff2", f"{PAGE}/onest-cyrillic.woff2"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_favicon = f"{PAGE}/favicon.svg"
 html_theme_options = {f"{scheme}_css_variables": _variables(scheme) for scheme in ("light", "dark")}
 html_show_sphinx = False

@@ -10,6 +10,8 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 
+from pages import launch
+
 ROOT = Path(__file__).resolve().parent.parent
 LOADING = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
@@ -82,6 +84,22 @@ def test_it_loads_nothing_from_other_servers(site: Path) -> None:
     assert loaded == set()
     styles = "".join(file.read_text("utf-8") for file in site.rglob("*.css"))
     assert re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//", styles) == []
+
+
+@pytest.mark.slow
+def test_every_page_is_accessible(site: Path) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = {}
+    with playwright.sync_playwright() as driver:
+        browser = launch(driver, site / "no-microphone.wav")
+        tab = browser.new_page()
+        for file in sorted(site.rglob("*.html")):
+            tab.goto(file.as_uri())
+            if violations := axe.Axe().run(tab).response["violations"]:
+                found[str(file.relative_to(site))] = [(one["id"], one["nodes"][0]["html"]) for one in violations]
+        browser.close()
+    assert found == {}
 
 
 def test_a_broken_page_would_be_found(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def training_data() -> Iterator[str]:
 
 def _by_bundle(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
     found = [bundles.load(name) for name in NAMES]
-    yield "| | " + " | ".join(f"`{name}`" for name in NAMES) + " |"
+    yield "| figure | " + " | ".join(f"`{name}`" for name in NAMES) + " |"
     yield "|---|" + "---|" * len(found)
     for task, figure in rows:
         cells = [wording.interval(bundle.scores[task].get(figure), figure) for bundle in found]
