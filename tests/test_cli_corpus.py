@@ -58,7 +58,7 @@ def test_import_prints_the_funnel_and_says_the_layout(release: Path, tmp_path: P
     assert lines[0] == ["source", "rows", "dropped", "kept", "present", "gender", "other_gender", "age", "both"]
     assert lines[1][1:] == ["5", "1", "4", "0", "3", "1", "2", "1"]
     assert lines[3] == ["total", "18", "2", "16", "1", "11", "5", "8", "5"]
-    assert result.stdout.splitlines()[-1] == "dropped: 2 repeated clip"
+    assert result.stdout.splitlines()[-1] == "dropped 2 rows: repeated clip"
     assert "layout Common Voice: 2 folders" in result.stderr
     assert "16 clips in" in result.stderr
     table = manifest.read(tmp_path / "out" / "all.csv")

@@ -356,7 +356,7 @@ def test_a_corpus_or_a_table_of_one_is_taken_for_its_manifest(given: str, tmp_pa
     assert (report["n_clips"], report["n_speakers"], report["split"]) == (6, 4, "all")
     assert report["gender"]["n_clips"] == 6
     assert "is not a manifest: imported for this run only" in done.stderr
-    assert "dropped: 1 repeated clip" in done.stderr
+    assert "dropped 1 row: repeated clip" in done.stderr
     (tmp_path / "empty").mkdir()
     nothing = CliRunner().invoke(root, ["evaluate", str(folder), str(tmp_path / "empty"), "--out", str(tmp_path / "o")])
     assert (nothing.exit_code, nothing.stdout) == (2, "")

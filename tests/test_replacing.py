@@ -53,5 +53,5 @@ def test_a_manifest_is_replaced_and_that_is_said(folder: Path) -> None:
 
 def test_a_misspelt_class_folder_is_named(folder: Path) -> None:
     done = run("import", folder / "clips", folder / "all.csv")
-    assert "dropped: 1 in no class folder" in done.stdout
+    assert "dropped 1 row: in no class folder" in done.stdout
     assert "femal/c.wav" in done.stderr

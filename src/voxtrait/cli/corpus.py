@@ -11,7 +11,6 @@ from voxtrait.cli.funnel import funnel
 from voxtrait.cli.imported import manifest_of
 from voxtrait.cli.leakage import leakage
 from voxtrait.cli.options import (
-    counted,
     finish,
     format_option,
     jobs_option,
@@ -24,6 +23,7 @@ from voxtrait.cli.options import (
     shown,
     where_options,
 )
+from voxtrait.errors import counted
 
 if TYPE_CHECKING:
     from voxtrait.batch import Where
@@ -125,7 +125,7 @@ def import_(
 def _print_funnel(result: "Import", quiet: bool) -> None:
     print_table(result.rows())
     for reason, count in sorted({**result.total.dropped, **result.decided}.items()):
-        click.echo(f"dropped: {count} {reason}")
+        click.echo(f"dropped {counted(count, 'row')}: {reason}")
         if cases := [case for one in result.sources for case in one.examples.get(reason, [])][:3]:
             note(f"  such as {', '.join(cases)}", quiet)
     for why in sorted({why for one in result.sources for why in one.reasons}):

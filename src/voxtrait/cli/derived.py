@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import click
 
-from voxtrait.cli.options import counted, finish, note, print_csv, print_json
+from voxtrait.cli.options import finish, note, print_csv, print_json
 from voxtrait.derived.folders import FAILURES, Summary
+from voxtrait.errors import counted
 
 SHOWN: Final = 20  # failures printed as text; failures.csv lists all of them
 COLUMNS: Final = ("path", "reason")

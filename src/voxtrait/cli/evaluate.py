@@ -6,7 +6,6 @@ import click
 
 from voxtrait.cli.imported import manifest_of
 from voxtrait.cli.options import (
-    counted,
     finish,
     format_option,
     jobs_option,
@@ -17,6 +16,7 @@ from voxtrait.cli.options import (
     print_table,
     quiet_option,
 )
+from voxtrait.errors import counted
 
 
 @click.command(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from voxtrait.cli.options import (
-    counted,
     finish,
     format_option,
     jobs_option,
@@ -18,7 +17,7 @@ from voxtrait.cli.options import (
     print_table,
     quiet_option,
 )
-from voxtrait.errors import require
+from voxtrait.errors import counted, require
 
 if TYPE_CHECKING:
     from voxtrait.corpora import Export

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from voxtrait.cli.options import label, note
+from voxtrait.errors import counted
 
 
 class Given(NamedTuple):
@@ -35,7 +36,7 @@ def manifest_of(path: Path | str, quiet: bool) -> Iterator[Given]:
     for line in [*result.layouts(), *result.notes]:
         note(line, quiet)
     for reason, count in sorted(result.total.dropped.items()):
-        note(f"dropped: {count} {reason}", quiet)
+        note(f"dropped {counted(count, 'row')}: {reason}", quiet)
     for failure in result.failures:
         note(f"voxtrait: {failure}")
     if not result.table.height:

@@ -193,16 +193,6 @@ def _cell(value: Any, digits: int) -> str:
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
-def counted(number: int, what: str) -> str:
-    """Return a number with its noun.
-
-    Examples:
-        >>> counted(1, "file"), counted(2, "file")
-        ('1 file', '2 files')
-    """
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def finish(failed: bool) -> None:
     """End a command, after all of its output, with exit status 1 if some inputs failed."""
     sys.stdout.flush()

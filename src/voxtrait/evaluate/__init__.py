@@ -16,9 +16,8 @@ from typing import Any
 import polars as pl
 
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import NothingToDoError
+from voxtrait.errors import NothingToDoError, counted
 from voxtrait.evaluate import clips, page, report
-from voxtrait.evaluate.wording import counted
 from voxtrait.manifest.table import history, read, with_absolute_paths
 from voxtrait.recognize import load
 from voxtrait.storage import path_of, text_of

@@ -9,8 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait.bundle import Bundle, hash_speaker
-from voxtrait.errors import LeakageError, NothingToDoError, OptionError
-from voxtrait.evaluate.wording import counted
+from voxtrait.errors import LeakageError, NothingToDoError, OptionError, counted
 from voxtrait.labels import AGE_GROUPS, AGE_MIDDLES, GENDERS, SPLITS
 from voxtrait.manifest.table import SPLIT_UNIT, with_absolute_paths
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from voxtrait.errors import counted
 from voxtrait.evaluate.figures import FEW
 from voxtrait.evaluate.slices import CHILDREN
-from voxtrait.evaluate.wording import bare, counted, interval, listing, number, plain
+from voxtrait.evaluate.wording import bare, interval, listing, number, plain
 from voxtrait.labels import JOINT_CLASSES
 
 COMPARED: Final = {

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from voxtrait.errors import counted
 from voxtrait.evaluate import plots, wording
 from voxtrait.evaluate.figures import FEW, LEAST_IN_BIN, merged_bins
 from voxtrait.evaluate.slices import LARGEST
@@ -93,7 +94,7 @@ def _environment() -> Any:
     shown = {
         one.__name__: one
         for one in (
-            *(wording.bare, wording.bounds, wording.classes, wording.counted),
+            *(wording.bare, wording.bounds, wording.classes, counted),
             wording.interval,
             wording.plain,
             number,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from voxtrait import palette
-from voxtrait.evaluate.wording import counted
+from voxtrait.errors import counted
 from voxtrait.manifest import funnel
 from voxtrait.palette.drawing import dress, with_variables
 

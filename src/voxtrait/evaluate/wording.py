@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from voxtrait.errors import counted
 from voxtrait.labels import YEARS
 
 NAMES: Final = {
@@ -196,16 +197,6 @@ def plain(name: str) -> str:
         'female under ten'
     """
     return name.replace("_", " ")
-
-
-def counted(n: int, noun: str) -> str:
-    """Write a number with its noun, in the singular or the plural.
-
-    Examples:
-        >>> counted(1, "clip"), counted(1324, "clip")
-        ('1 clip', '1,324 clips')
-    """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def classes(labels: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from voxtrait.errors import counted
 from voxtrait.timelines.naming import one_line, shown_path
 from voxtrait.timelines.records import UNSURE, Segment, Speaker, Timeline
 
@@ -40,7 +41,7 @@ def text(timeline: Timeline, width: int = WIDTH) -> str:
     if timeline.status != "ok":
         return f"{path}  {timeline.status}: {_clean(timeline.message or 'no details')}"
     length = max([timeline.duration_s or 0.0, *(one.end_s for one in timeline.segments)])
-    counts = f"{_counted(len(timeline.speakers), 'speaker')}, {_counted(len(timeline.turns), 'turn')}"
+    counts = f"{counted(len(timeline.speakers), 'speaker')}, {counted(len(timeline.turns), 'turn')}"
     head = [f"{path}  {clock(length)}  {counts}, {clock(timeline.speech_s or 0.0)} of speech"]
     if timeline.message:
         head.append(_clean(timeline.message))
@@ -120,10 +121,6 @@ def _columns(rows: list[list[str]]) -> list[str]:
     wide = max((len(row) for row in rows), default=0)
     widths = [max(len(row[place]) for row in rows if place < len(row)) for place in range(wide)]
     return ["  ".join(f"{cell:<{size}}" for cell, size in zip(row, widths, strict=False)).rstrip() for row in rows]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def clock(time_s: float) -> str:
