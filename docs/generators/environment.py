@@ -26,7 +26,7 @@ def lines() -> Iterator[str]:
     yield from prose(
         f"`torchrun` sets {', '.join(f'`{name}`' for name in TORCHRUN if name in found)}; `voxtrait train` reads them. "
         "Credentials of object stores and web servers are read by the libraries that connect to them: see [process "
-        "files in object stores](../how-to/remote.md#credentials). The variable of shell completion is in the "
+        "files behind URLs](../how-to/remote.md#credentials). The variable of shell completion is in the "
         "[command line](cli.md#shell-completion)."
     )
     yield from ("", "## Development", "")

@@ -14,9 +14,9 @@ def lines() -> Iterator[str]:
     """Yield the lines of the page."""
     yield from page(
         "Manifest columns",
-        "A manifest is one table with one row a clip. It is a Parquet file (`.parquet`), a CSV file (`.csv`) or a TSV "
-        "file (`.tsv`). These columns are always there, in this order. Extra columns of a corpus follow under their "
-        "own names.",
+        "A manifest is one table with one row per clip. It is a Parquet file (`.parquet`), a CSV file (`.csv`) or a "
+        "TSV file (`.tsv`). These columns are always there, in this order. Extra columns of a corpus follow under "
+        "their own names.",
         "Unknown values are null (in CSV and TSV: empty), never an empty text.",
     )
     yield ""

@@ -14,11 +14,13 @@ def lines() -> Iterator[str]:
         "`voxtrait evaluate` and `voxtrait train` write `report.json`. `report.html` and `model-card.md` show the same "
         "figures.",
         "A figure is an object with `value`, `low` and `high`: the figure and its 95 % interval over speakers. It is "
-        "null if the bundle cannot have it. `low` and `high` are null if there are fewer than two speakers.",
+        "null if it does not apply to the bundle or the clips. `low` and `high` are null if there are fewer than two "
+        "speakers.",
     )
     yield ""
     yield from table(("key", "meaning"), ((f"`{key}`", text) for key, text in report.FIELDS.items()))
-    for task, names in (("gender", figures.GENDER_FIGURES), ("age", figures.AGE_FIGURES)):
+    of_adults = tuple(f"{name}_adults" for name in report.OF_ADULTS)
+    for task, names in (("gender", (*figures.GENDER_FIGURES, *of_adults)), ("age", figures.AGE_FIGURES)):
         yield from ("", f"## Figures of {task}", "")
         texts = wording.NAMES[task]
         yield from table(("key", "unit", "meaning"), ((f"`{name}`", unit(name), texts[name]) for name in names))
@@ -35,7 +37,7 @@ def lines() -> Iterator[str]:
     for name, text in report.NOTES.items():
         yield from bullet(f"`{name}`: {text}.")
     yield from ("", "## predictions.csv", "")
-    yield from prose(f"One row a clip: {listed(PREDICTION_COLUMNS)}.")
+    yield from prose(f"One row per clip: {listed(PREDICTION_COLUMNS)}.")
 
 
 def listed(names: tuple[str, ...]) -> str:

@@ -21,8 +21,8 @@ def lines() -> Iterator[str]:
     described = create_app(settings=Settings(workers=1)).openapi()
     yield from page(
         "REST API",
-        "`voxtrait serve` has these addresses. The OpenAPI description is at `/openapi.json`. [How to serve a web page "
-        "and a REST API](../how-to/web.md) has examples and clients.",
+        "`voxtrait serve` has these addresses. The OpenAPI description is at `/openapi.json`. [Web page and REST "
+        "API](../how-to/web.md) has examples and clients.",
         "With `--token-file`, the addresses below `/v1/` and `/metrics` need the header `Authorization: Bearer TOKEN`.",
     )
     for path, methods in described["paths"].items():
@@ -39,7 +39,7 @@ def lines() -> Iterator[str]:
     )
     yield from ("", "## WebSocket /v1/live", "")
     yield from prose(
-        "Live recognition of one voice. Text messages are JSON. With a token, the client offers the subprotocols "
+        "Live estimates for one voice. Text messages are JSON. With a token, the client offers the subprotocols "
         "`voxtrait` and `token.TOKEN`."
     )
     yield ""

@@ -30,7 +30,7 @@ def lines() -> Iterator[str]:
     yield from table(("field", "type", "meaning", "null"), map(row_of, class_fields(records, "Segment")))
     yield from ("", "## Columns of tables", "")
     yield from prose(
-        "CSV and Parquet have one row a segment, with the fields of its speaker beside it: "
+        "CSV and Parquet have one row per segment, with the fields of its speaker beside it: "
         + ", ".join(f"`{name}`" for name in ("path", *records.COLUMNS))
         + "."
     )

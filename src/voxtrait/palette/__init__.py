@@ -1,4 +1,4 @@
-"""Defines the colours and the font of the web page, the report, the audit page, plots and pictures.
+"""Defines the colours and the font of the web page, the report, the audit page, plots and images.
 
 Female and male voices have one colour each everywhere. ``tests/test_palette.py`` measures that colour-blind readers
 can distinguish the colours. Marks, hatches or letters repeat every distinction that a colour makes.

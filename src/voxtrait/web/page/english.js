@@ -170,7 +170,7 @@ export default {
   "position": "Position in the recording",
   "position.at": "{at} s of {duration} s",
   "shown": "Waveform and mel spectrogram of {name}",
-  "shown.part": "The picture shows the first {n} s.",
+  "shown.part": "Only the first {n} s are shown.",
   "play.not": "This browser cannot play the file. The result is not affected.",
   "save.recording": "Save recording",
   "save.json": "Save as JSON",
