@@ -21,8 +21,8 @@ def lines() -> Iterator[str]:
     described = create_app(settings=Settings(workers=1)).openapi()
     yield from page(
         "REST API",
-        "`voxtrait serve` has these addresses. The OpenAPI description is at `/openapi.json`. [Web page and REST "
-        "API](../how-to/web.md) has examples and clients.",
+        "`voxtrait serve` has these addresses. The OpenAPI description is at `/openapi.json`. [Run the web page "
+        "and the REST API](../how-to/web.md) has examples and clients.",
         "With `--token-file`, the addresses below `/v1/` and `/metrics` need the header `Authorization: Bearer TOKEN`.",
     )
     for path, methods in described["paths"].items():
