@@ -39,8 +39,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# two processes, each with whole files of tests: half the time of one, and tests of time limits still have a core each
+WORKERS ?= 2
 test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 # the site, in build/docs; the pages that come from the code are written first
 docs: $(STAMP)

@@ -108,7 +108,7 @@ def broken(folder: Path) -> dict[Path, str]:
     whole = picture(folder / "whole.png").read_bytes()
     kinds = {
         "zero.png": (b"", r"it is empty \(0 bytes\)"),
-        "text.png": (b"This is no picture.\n", "expected PNG or JPEG"),
+        "text.png": (b"This is no picture.\n", "Expected PNG or JPEG"),
         "cut.png": (whole[: len(whole) // 2], "it is damaged"),
         "flipped.png": (whole[:60] + bytes([whole[60] ^ 255]) + whole[61:], "it is damaged"),
         "large.png": (picture(folder / "x.png", size=(224, 100)).read_bytes(), "it has 224×100 pixels, expected 96×64"),
@@ -168,7 +168,7 @@ def test_a_training_leaves_out_broken_pictures_and_counts_them(tmp_path: Path) -
         (["train"] * 4, ["female", "male"] * 2, r"No validation split in .*\. Found train 4, among clips with a label"),
         ([None] * 4, ["female", "male"] * 2, r"No train/validation split in .*\. Found 4 in no split"),
         (["train", "validation"] * 2, [None] * 4, "No clip in .* has a label for gender"),
-        (["train", "validation"] * 2, ["male"] * 4, "got 1 classes of gender"),
+        (["train", "validation"] * 2, ["male"] * 4, "Got 1 gender class with 1 or more speakers"),
     ],
 )
 def test_a_table_without_what_training_needs_is_refused_before_a_picture_is_drawn(

@@ -43,7 +43,7 @@ def test_every_speaker_has_a_lane_and_names_are_drawn_as_they_are(tmp_path: Path
 def test_a_recording_without_speech_has_a_picture_that_says_so(tmp_path: Path) -> None:
     plot(Timeline("a.mp3", "no_speech", "no speech was found", 9.0, 0.0, (), (), "voxtrait"), tmp_path / "a.svg")
     assert "<!-- no speech was found" in (tmp_path / "a.svg").read_text("utf-8")
-    with pytest.raises(OptionError, match="expected one of"):
+    with pytest.raises(OptionError, match="Expected one of"):
         plot(talk(1), tmp_path / "a.bmp")
 
 

@@ -7,6 +7,41 @@ can distinguish the colours. Marks, hatches or letters repeat every distinction 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+__all__ = [
+    "ACCENT",
+    "FEMALE",
+    "FONT",
+    "GENDERS",
+    "HATCH",
+    "INK",
+    "LINE",
+    "MALE",
+    "MUSIC",
+    "ON_ACCENT",
+    "ON_SIGNAL",
+    "OTHER",
+    "PAPER",
+    "QUIET",
+    "RAISED",
+    "SIGNAL",
+    "SIGNAL_HOVER",
+    "STRONG_LINE",
+    "SUNK",
+    "TAPE",
+    "TAPE_INK",
+    "TAPE_LINE",
+    "TAPE_QUIET",
+    "TAPE_STRONG_LINE",
+    "TINT",
+    "UNSURE",
+    "VARIABLES",
+    "WARN",
+    "WARN_PAPER",
+    "WASH",
+    "Colour",
+    "css",
+]
+
 
 class Colour(NamedTuple):
     """One colour of the palette, as ``#rrggbb``.

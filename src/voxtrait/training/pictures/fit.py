@@ -308,7 +308,10 @@ def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, split: str, fol
         return pictures / PICTURES_MANIFEST
     labels = table["label"].to_list()
     genders = labels if task == "gender" else [parts_of(label)[0] for label in labels]
-    groups = [None] * len(labels) if task == "gender" else [parts_of(label)[1] for label in labels]
+    if task != "gender":
+        groups = [parts_of(label)[1] for label in labels]
+    else:  # shards have the age groups too, from which the report takes the adults
+        groups = table["age_group"].to_list() if "age_group" in table.columns else [None] * len(labels)
     assert set(genders) <= set(GENDERS)
     rows = table.select(
         pl.coalesce("clip_id", "path").alias("clip_id"), "path", "speaker_id", "split", "age_years"

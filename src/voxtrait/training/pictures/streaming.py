@@ -21,8 +21,8 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
     """List the images of a task in a folder of shards.
 
     Returns:
-        The columns of :func:`~voxtrait.training.pictures.folders.read_folder`, with ``file`` (the shard) and ``row``
-        (the row in it); ``path`` is that of the loose image. Training clips are sorted by ``path``, so that rows have
+        The columns of :func:`~voxtrait.training.pictures.folders.read_folder`, with ``age_group``,
+        ``file`` (the shard) and ``row`` (the row in it); ``path`` is that of the loose image. Training clips are sorted by ``path``, so that rows have
         the same numbers as those of loose images. The others have the order of the shards.
 
     Raises:
@@ -40,7 +40,7 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
             f"{', '.join(sorted(found)) or 'none'}. Run 'voxtrait corpus split', then pack again."
         )
     path = pl.concat_str(pl.lit(str(folder.resolve())), "split", pl.lit(task), "label", "name", separator="/")
-    columns = ("path", "label", "split", "clip_id", "speaker_id", "age_years", "file", "row")
+    columns = ("path", "label", "split", "clip_id", "speaker_id", "age_years", "age_group", "file", "row")
     table = table.with_columns(path=path).select(columns)
     training = pl.col("split") == "train"
     return pl.concat([table.filter(training).sort("path"), table.filter(~training).sort("file", "row")])
