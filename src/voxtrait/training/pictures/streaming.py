@@ -21,9 +21,9 @@ def read_table(folder: Path, task: str) -> pl.DataFrame:
     """List the images of a task in a folder of shards.
 
     Returns:
-        The columns of :func:`~voxtrait.training.pictures.folders.read_folder`, with ``age_group``,
-        ``file`` (the shard) and ``row`` (the row in it); ``path`` is that of the loose image. Training clips are sorted by ``path``, so that rows have
-        the same numbers as those of loose images. The others have the order of the shards.
+        The columns of :func:`~voxtrait.training.pictures.folders.read_folder`, with ``age_group``, ``file`` (the shard)
+        and ``row`` (the row in it). ``path`` is that of the loose image. Training clips are sorted by ``path``, so that
+        rows have the same numbers as those of loose images. The others have the order of the shards.
 
     Raises:
         ManifestError: if the folder of shards is incomplete, or has no images of this task for training or validation.
