@@ -5,7 +5,16 @@ import math
 import pytest
 
 from voxtrait import labels
-from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, age_group_of, age_middle, joint_class, parts_of
+from voxtrait.labels import (
+    AGE_GROUPS,
+    GENDERS,
+    JOINT_CLASSES,
+    age_group_of,
+    age_middle,
+    joint_class,
+    parts_of,
+    whole_years,
+)
 
 
 def test_the_order_is_the_contracts() -> None:
@@ -64,3 +73,11 @@ def test_other_names_are_no_joint_classes(name: str) -> None:
 def test_unknown_words_are_refused(call: object) -> None:
     with pytest.raises(ValueError):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("age", "shown"), [(49.5, 49), (49.49, 49), (50.0, 50), (47.6, 48), (9.7, 9), (0.2, 0), (89.9, 89)]
+)
+def test_a_shown_age_is_in_the_decade_of_its_group(age: float, shown: int) -> None:
+    assert whole_years(age) == shown
+    assert age_group_of(whole_years(age)) == age_group_of(age)

@@ -25,6 +25,7 @@ from voxtrait.derived import convert, pictures
 from voxtrait.derived.folders import Summary as Derived
 from voxtrait.errors import OptionError
 from voxtrait.evaluate import evaluate
+from voxtrait.labels import whole_years
 from voxtrait.manifest import splitting
 from voxtrait.training import recipe as recipes
 from voxtrait.training import require_extra
@@ -362,6 +363,6 @@ def _line(clip: dict[str, Any], prediction: recognize.Prediction) -> str:
     age = (
         ""
         if prediction.age_years is None
-        else f", {prediction.age_years:.0f} years ({prediction.age_low:.0f}–{prediction.age_high:.0f})"
+        else f", {whole_years(prediction.age_years)} years ({prediction.age_low:.0f}–{prediction.age_high:.0f})"
     )
     return f"synthesised as {made}; predicted: {prediction.gender} (p_female {prediction.p_female:.3f}){age}"

@@ -113,3 +113,13 @@ def parts_of(joint: str) -> tuple[str, str]:
         raise ValueError(f"Got the class {joint!r}. Expected a gender and an age group, such as 'female_fifties'.")
     gender, _, group = joint.partition("_")
     return gender, group
+
+
+def whole_years(age: float) -> int:
+    """Return an age as the nearest whole year in the same decade, so that it does not contradict its age group.
+
+    Examples:
+        >>> whole_years(47.6), whole_years(49.6), whole_years(50.2)
+        (48, 49, 50)
+    """
+    return min(round(age), int(age) // 10 * 10 + 9)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from voxtrait import storage
+from voxtrait.labels import whole_years
 
 BRIEF: Final = 100  # characters of a representation, without the path
 
@@ -156,7 +157,9 @@ def _gender(found: Any) -> str:
 
 
 def _years(found: Any) -> str:
-    return "" if found.age_years is None else f"{found.age_years:.0f} years ({found.age_low:.0f}–{found.age_high:.0f})"
+    if found.age_years is None:
+        return ""
+    return f"{whole_years(found.age_years)} years ({found.age_low:.0f}–{found.age_high:.0f})"
 
 
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:

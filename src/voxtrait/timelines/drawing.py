@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from voxtrait.errors import counted
+from voxtrait.labels import whole_years
 from voxtrait.timelines.naming import one_line, shown_path
 from voxtrait.timelines.records import UNSURE, Segment, Speaker, Timeline
 
@@ -102,7 +103,7 @@ def about(one: Speaker) -> list[str]:
     if one.age_years is None:
         return [*spoken, gender]
     range_ = "" if one.age_low is None or one.age_high is None else f" ({one.age_low:.0f}–{one.age_high:.0f})"
-    return [*spoken, gender, f"{one.age_years:.0f} years{range_}"]
+    return [*spoken, gender, f"{whole_years(one.age_years)} years{range_}"]
 
 
 def _speaking(timeline: Timeline) -> list[str]:

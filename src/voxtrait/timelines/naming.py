@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Final
 
 from voxtrait import storage
+from voxtrait.labels import whole_years
 from voxtrait.timelines.records import UNSURE, Speaker, Timeline
 
 NOT_SPEAKERS: Final = frozenset({"", "music", "silence", "sil", "noise", "noenergy", "♪"})
@@ -23,7 +24,7 @@ def label(speaker: Speaker) -> str:
         >>> label(Speaker("S2", 0.4))
         'S2 (unsure)'
     """
-    years = "" if speaker.age_years is None else f", {speaker.age_years:.0f}"
+    years = "" if speaker.age_years is None else f", {whole_years(speaker.age_years)}"
     return f"{one_line(speaker.speaker)} ({speaker.gender or UNSURE}{years})"
 
 

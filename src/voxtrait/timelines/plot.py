@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from voxtrait import palette
 from voxtrait.audio.writing import atomic_path
+from voxtrait.labels import whole_years
 from voxtrait.manifest.funnel import check_picture
 from voxtrait.palette.drawing import dress
 from voxtrait.timelines.drawing import clock
@@ -100,5 +101,5 @@ def _name(speaker: Speaker) -> str:
         parts.append(speaker.gender)
     if speaker.age_years is not None:
         between = "" if speaker.age_low is None else f" ({speaker.age_low:.0f}–{speaker.age_high:.0f})"
-        parts.append(f"{speaker.age_years:.0f} years{between}")
+        parts.append(f"{whole_years(speaker.age_years)} years{between}")
     return ", ".join(parts)

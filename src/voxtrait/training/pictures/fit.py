@@ -308,6 +308,7 @@ def _manifest_of(pictures: Path, table: pl.DataFrame, task: str, split: str, fol
         return pictures / PICTURES_MANIFEST
     labels = table["label"].to_list()
     genders = labels if task == "gender" else [parts_of(label)[0] for label in labels]
+    groups: list[str | None]
     if task != "gender":
         groups = [parts_of(label)[1] for label in labels]
     else:  # shards have the age groups too, from which the report takes the adults

@@ -1,7 +1,7 @@
 /** Age as a distribution over the years, with the shares of the decades and the 80 % interval. */
 import { GROUPS, density } from "./density.js";
 import { html, svg } from "./elements.js";
-import { number, say } from "./language.js";
+import { number, say, wholeYears } from "./language.js";
 
 const HEIGHT = 166;
 const TOP = 26; // above the curve, where the shares of the decades are
@@ -13,8 +13,8 @@ let drawn = 0; // curves so far: the clip path of each needs a unique id
 function described(prediction) {
   const group = say(`group.${prediction.age_group}`);
   if (prediction.age_low === null) return say("age.curve.no_interval", { group });
-  const [n, low, high] = [prediction.age_years, prediction.age_low, prediction.age_high].map(Math.round);
-  return say("age.curve", { n, low, high, group });
+  const [low, high] = [prediction.age_low, prediction.age_high].map(Math.round);
+  return say("age.curve", { n: wholeYears(prediction.age_years), low, high, group });
 }
 
 /** Returns a figure that redraws itself when its width changes. */

@@ -4,7 +4,7 @@ import { ageCurve } from "./age.js";
 import { button, html, icon } from "./elements.js";
 import { json, save } from "./export.js";
 import { genderGauge, genderInWords } from "./gender.js";
-import { bytes, minutes, say, seconds } from "./language.js";
+import { bytes, minutes, say, seconds, wholeYears } from "./language.js";
 import { ageLimits, expectedError, genderLimits } from "./limits.js";
 import { player } from "./player.js";
 import { SHORT_S } from "./timeline.js";
@@ -16,7 +16,7 @@ export function inWords({ prediction, name }) {
   const parts = [];
   if (prediction.gender !== null) parts.push(`${say(`presents.${prediction.gender}`)}, ${genderInWords(prediction)}`);
   if (prediction.age_years !== null) {
-    parts.push(say("age.about", { n: Math.round(prediction.age_years) }), range(prediction));
+    parts.push(say("age.about", { n: wholeYears(prediction.age_years) }), range(prediction));
   }
   return `${name}: ${parts.join(", ")}.`;
 }
@@ -75,7 +75,7 @@ function estimates({ prediction, timeline }, served) {
     const error = expectedError(prediction, scores?.age?.by_estimate);
     parts.push(html("section", { class: "part age" },
       html("h3", { text: say("age") }),
-      prediction.age_years === null ? null : html("p", { class: "big" }, years(Math.round(prediction.age_years))),
+      prediction.age_years === null ? null : html("p", { class: "big" }, years(wholeYears(prediction.age_years))),
       html("p", { class: "quiet", text: [
         prediction.age_low === null ? null : range(prediction),
         prediction.age_group === null ? null : say("age.group", { group: say(`group.${prediction.age_group}`) }),

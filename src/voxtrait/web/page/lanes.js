@@ -1,6 +1,6 @@
 /** The rows below the spectrogram: a lane for each speaker, or charts for one voice, with labels. */
 import { html } from "./elements.js";
-import { number, say, span } from "./language.js";
+import { number, say, span, wholeYears } from "./language.js";
 import { CHART, LANE } from "./rows.js";
 
 const PITCH_MARKS = [50, 100, 150, 200, 250, 300, 400];
@@ -34,8 +34,8 @@ function who({ speaker, gender }) {
 function how({ age_years: age, age_low: low, age_high: high, gender, speech_s: speech }, timeline) {
   const all = timeline.speakers.reduce((sum, one) => sum + one.speech_s, 0);
   const years = age === null ? null
-    : low === null ? say("age.about", { n: Math.round(age) })
-      : `${say("age.about", { n: Math.round(age) })} (${say("age.range.short", { low: Math.round(low), high: Math.round(high) })})`;
+    : low === null ? say("age.about", { n: wholeYears(age) })
+      : `${say("age.about", { n: wholeYears(age) })} (${say("age.range.short", { low: Math.round(low), high: Math.round(high) })})`;
   const nothing = gender === null && age === null ? say("lane.little") : null;
   const share = all ? `, ${number((100 * speech) / all)} %` : "";
   return [years ?? nothing, `${span(speech)}${share}`].filter(Boolean).join(" · ");

@@ -42,6 +42,9 @@ export function minutes(seconds) {
   return seconds < 120 ? say("seconds", { n: seconds }) : say("minutes", { n: Math.floor(seconds / 60) });
 }
 
+/** An age as the nearest whole year in the same decade, so that it does not contradict its age group. */
+export const wholeYears = (age) => Math.min(Math.round(age), Math.floor(age / 10) * 10 + 9);
+
 /** A time as `m:ss`, or `h:mm:ss` from an hour on. */
 export function clock(value) {
   const whole = Math.floor(value + 1e-6);
