@@ -5,7 +5,7 @@ folder of Common Voice releases, and among as many speakers drawn at random:
 
     .venv/bin/python benchmarks/audit_pitch.py ../shared/corpora --out /tmp/audit
 
-``--voices`` instead measures the figures of docs/how-to/audit.md about voices: the similarity of clips of one person
+``--voices`` instead measures the figures of docs/notes/audit.md about voices: the similarity of clips of one person
 and of two people, and the number of ids listed at each similarity threshold.
 """
 

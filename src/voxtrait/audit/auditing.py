@@ -22,7 +22,7 @@ from voxtrait.corpora import decisions as files
 from voxtrait.errors import NothingToDoError, OptionError
 from voxtrait.recognize import load
 
-MODEL: Final = "voxtrait-base"  # the thresholds in docs/how-to/audit.md were measured on its embeddings
+MODEL: Final = "voxtrait-base"  # the thresholds in docs/notes/audit.md were measured on its embeddings
 TOP: Final = 200  # entries of each kind on the page
 MOST_PAIRS: Final = 10_000  # pairs of ids in same.csv at most, unless ``top`` asks for more
 

@@ -4,7 +4,7 @@ Two embeddings are compared by their cosine, normalised by the cohort of each si
 normalisation: P. Matějka et al., "Analysis of score normalization in multilingual speaker recognition", Interspeech
 2017). The likeness is the number of standard deviations between the cosine and the mean cosine to the nearest 2.5 % of
 a cohort of other ids of the same manifest, averaged over both sides. The cosine alone rates all children of one school,
-and all callers on one line, as similar. docs/how-to/audit.md has the measured thresholds. Another encoder has other
+and all callers on one line, as similar. docs/notes/audit.md has the measured thresholds. Another encoder has other
 cosines: the threshold 0.354 of Y. Zhang et al. (Interspeech 2025) for VoxCeleb and Common Voice does not apply here.
 """
 
