@@ -165,6 +165,17 @@ def test_every_field_of_a_response_is_explained(documents: dict[str, str]) -> No
     assert [name for name, meaning in rows if not meaning.strip()] == []
 
 
+def test_lines_of_prose_are_short() -> None:
+    long = [
+        f"{file.relative_to(ROOT)}: {line}"
+        for file in markdown()
+        if file.parent.name != "templates"  # wrapped when it is filled in
+        for line in FENCE.sub("", file.read_text("utf-8")).splitlines()
+        if len(line) > 100 and not line.startswith(("|", "<!--"))
+    ]
+    assert long == []
+
+
 def slugs(text: str) -> set[str]:
     """The anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ +(.+?) *$", FENCE.sub("", text), re.MULTILINE)
