@@ -5,6 +5,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 import wave
 from collections.abc import Iterator
@@ -155,6 +156,23 @@ def test_what_killed_runs_left_is_removed_and_the_work_of_others_is_not(tmp_path
     os.utime(ours, (old, old))
     remove_unfinished(tmp_path)
     assert not ours.exists() and mine.exists()
+
+
+@posix
+def test_workers_that_end_after_their_killed_run_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxtrait.audio.writing.ENDING_S", 30.0)  # a busy machine ends processes late
+    code = "import time; time.sleep({})"
+    soon = subprocess.Popen([sys.executable, "-c", code.format(0.5)])  # still runs when the next run begins
+    ended = subprocess.Popen([sys.executable, "-c", code.format(60)])
+    ended.kill()
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its status is not collected
+    files = [tmp_path / f".0a1b2c3d.{process.pid}.part" for process in (soon, ended)]
+    for file in files:
+        file.write_bytes(b"half")
+    threading.Thread(target=soon.wait).start()
+    remove_unfinished(tmp_path)
+    assert [file.exists() for file in files] == [False, False]
+    ended.wait()
 
 
 def test_a_wav_is_what_it_was(tmp_path: Path) -> None:

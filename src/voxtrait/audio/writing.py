@@ -19,6 +19,7 @@ from voxtrait.errors import DecodeError, DiskFullError, OutputError, VoxtraitErr
 WAV_BYTES: Final = 2**32 - 1024  # maximum bytes of samples in a WAV, whose sizes are 32-bit numbers
 LONGEST_NAME: Final = 255  # maximum bytes of a file name on most disks
 LONGEST_S: Final = 24 * 3600.0  # maximum seconds of writing a file: no process still writes to an older one
+ENDING_S: Final = 2.0  # maximum seconds that the workers of a killed run take to end
 CLOCK_S: Final = 5.0  # maximum difference between the clocks of a disk and of processes, in seconds
 _PART: Final = re.compile(r"\.(\d+)\.part$")
 _PROBE: Final = 2**18  # bytes; more than any library writes at a time without reporting an error
@@ -159,15 +160,32 @@ def writing(target: str | os.PathLike[str], part: Path | None = None) -> Iterato
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove incomplete files of killed runs below a folder; files of running processes are kept."""
-    for here, _, names in os.walk(folder):
-        for name in names:
-            if name[0] == "." and (found := _PART.search(name)):
-                file = Path(here, name)
-                with contextlib.suppress(OSError):
-                    changed = file.stat().st_mtime
-                    if time.time() - changed > LONGEST_S or not _may_write(int(found[1]), changed):
-                        file.unlink()
+    """Remove incomplete files of killed runs below a folder; files of running processes are kept.
+
+    The workers of a killed run end a moment after it. So files of processes that still run are examined again for
+    :data:`ENDING_S` seconds.
+    """
+    deadline = time.monotonic() + ENDING_S
+    parts = [Path(here, name) for here, _, names in os.walk(folder) for name in names if _is_part(name)]
+    while parts := [part for part in parts if _may_be_written(part)]:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
+
+
+def _is_part(name: str) -> bool:
+    return name[0] == "." and _PART.search(name) is not None
+
+
+def _may_be_written(part: Path) -> bool:
+    """Remove an incomplete file if nobody writes to it. Return whether somebody may."""
+    found = _PART.search(part.name)
+    with contextlib.suppress(OSError):
+        changed = part.stat().st_mtime
+        if found and time.time() - changed <= LONGEST_S and _may_write(int(found[1]), changed):
+            return True
+        part.unlink()
+    return False
 
 
 def _may_write(process: int, changed: float) -> bool:
@@ -181,7 +199,10 @@ def _may_write(process: int, changed: float) -> bool:
     except OSError:  # a process of another user
         pass
     try:  # the first process of a container has the same number at every start
-        ticks = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        if fields[0] in "ZX":  # ended, but nobody has collected its status: frequent in containers
+            return False
+        ticks = int(fields[19])
         booted = time.time() - float(Path("/proc/uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return True
