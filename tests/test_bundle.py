@@ -175,6 +175,10 @@ def test_a_changed_or_missing_file_is_refused(tmp_path: Path, name: str) -> None
 
 
 def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "run" / "bundle").mkdir(parents=True)
+    (tmp_path / "run" / "bundle" / "bundle.json").touch()
+    with pytest.raises(BundleError, match=r"No bundle at .*run\. Expected .*\. Use .*run/bundle\.$"):
+        bundles.load(tmp_path / "run")
     with pytest.raises(BundleError, match=r"No bundle at nowhere\. Expected a folder"):
         bundles.load("nowhere")
     with pytest.raises(BundleError, match="No bundle at"):

@@ -134,7 +134,11 @@ def test_every_release_is_read_unpacked_and_packed(tmp_path: Path, release: Rele
     out_of_it = import_corpora([archive])
     assert out_of_it.table.equals(table.with_columns(pl.col("path")))  # beside the archive lies what is in it
     assert out_of_it.sources[0].present == 4
-    assert any("is packed in" in note for note in out_of_it.notes)
+    unpack = f"tar -xf {archive} -C {tmp_path}"
+    if flat:
+        unpack = f"mkdir {tmp_path / release.name} && {unpack}/{release.name}"
+    packed_note = f" is packed in {archive.name}. The paths of its clips are valid after: {unpack}"
+    assert any(note.endswith(packed_note) for note in out_of_it.notes)
 
 
 def test_release_6_0_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -263,8 +267,9 @@ def test_kaggles_zip_is_read_packed(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("cv-valid-train.csv", header + "cv-valid-train/sample-000000.mp3,hello,1,0,fourties,male,us,\n")
         made.writestr("cv-valid-train/cv-valid-train/sample-000000.mp3", b"\xff\xfb")
-    table = import_corpora([archive]).table
-    assert table.select("clip_id", "gender", "age_group", "speaker_id").rows() == [
+    result = import_corpora([archive])
+    assert any(note.endswith(f" are valid after: unzip {archive} -d {tmp_path / 'archive'}") for note in result.notes)
+    assert result.table.select("clip_id", "gender", "age_group", "speaker_id").rows() == [
         ("common-voice/cv_corpus_v1/en/cv-valid-train/sample-000000", "male", "forties", None)
     ]
 

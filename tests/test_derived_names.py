@@ -178,9 +178,9 @@ def test_the_end_is_said_in_words(tmp_path: Path) -> None:
     rows = {"path": ["in/0.wav", "in/1.wav", "in/2.wav"], "gender": ["female", "male", None], "split": ["train"] * 3}
     manifest.write(pl.DataFrame(rows), tmp_path / "all.csv")
     drawn = run("images", tmp_path / "all.csv", tmp_path / "pictures", "-q").stdout
-    assert re.fullmatch(r"2 images drawn in \d+\.\d s, 1 clip without a label skipped\.\n", drawn)
+    assert re.fullmatch(r"2 images drawn in \d+\.\d s, 1 clip without a class skipped\.\n", drawn)
     packed = run("images", tmp_path / "all.csv", tmp_path / "shards", "--shards", "-q").stdout
-    assert re.fullmatch(r"2 images packed into 1 shard in \d+\.\d s, 1 clip without a label skipped\.\n", packed)
+    assert re.fullmatch(r"2 images packed into 1 shard in \d+\.\d s, 1 clip without a class skipped\.\n", packed)
 
 
 @pytest.mark.parametrize("make", [convert.convert, pictures.draw])

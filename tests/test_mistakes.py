@@ -4,11 +4,12 @@ import shlex
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import soundfile
 
 import models
-from voxtrait.cli import console, main
+from voxtrait.cli import console, main, root
 
 EXPECTED_AUDIO = "Expected audio, a folder, a manifest (.parquet, .csv, .tsv) or a list with one path or URL per line."
 BUNDLES = "Expected a folder with bundle.json, or a shipped name (voxtrait-base, voxtrait-diary, voxtrait-fast)"
@@ -38,7 +39,7 @@ REFUSED = {
         "Add --engine ray or --engine dask.",
     ),
     "voxtrait convert clip.wav": ("Missing argument 'OUT_DIR'.", "Usage: voxtrait convert [OPTIONS] SRC OUT_DIR"),
-    "voxtrait corpus import nothing": ("Missing argument 'SRC...'.", "Usage: voxtrait corpus import"),
+    "voxtrait corpus import nothing": ("Missing argument 'OUT'.", "Usage: voxtrait corpus import [OPTIONS] SRC... OUT"),
     "voxtrait train base": ("Missing option '--data'.", "Usage: voxtrait train [OPTIONS] RECIPE"),
     "voxtrait train bse --data nothing --out run": ("Unknown recipe 'bse'. ", "base, diary-age, diary-gender, fast"),
     "voxtrait evaluate clip.wav absent.csv --out report": ("No bundle at clip.wav. ", BUNDLES),
@@ -62,6 +63,7 @@ ROWS = {
         "voices.csv",
         "There is no file voices.csv. To write predictions to it, use --out",
     ),
+    "voxtrait my voice memo.wav": ("memo.wav  error: ", "Put a path with spaces in quotes: 'my voice memo.wav'\n"),
     "voxtrait README.md": ("README.md  error: README.md is not a readable audio file", ""),
     "voxtrait face.png": ("needs audio. Pass the recording.", ""),
 }
@@ -70,6 +72,7 @@ ROWS = {
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     soundfile.write(tmp_path / "clip.wav", models.voice(1), 16_000)
+    soundfile.write(tmp_path / "my voice memo.wav", models.voice(1), 16_000)
     for name in ("nothing", "record"):
         (tmp_path / name).mkdir()
     (tmp_path / "notes.txt").write_text("Dear diary\n")
@@ -124,6 +127,27 @@ def test_no_arguments_show_the_help(
     assert (status, out) == (2, "")
     assert err.startswith("Usage: voxtrait [OPTIONS] COMMAND [ARGS]...")
     assert "voxtrait clip.mp3  " in err
+
+
+@pytest.mark.parametrize(
+    ("line", "how"),
+    [
+        ("voxtrait clips", ""),
+        ("voxtrait clips --out voices.csv", " To resume, repeat the command."),
+        ("voxtrait predict clips -o voices.csv", " To resume, repeat the command."),
+        ("voxtrait images all.parquet pictures", " To resume, repeat the command."),
+        ("voxtrait train base --data all.parquet --out run", " To resume, repeat the command with --resume."),
+        ("voxtrait corpus import cv all.parquet", ""),
+    ],
+)
+def test_an_interrupted_command_states_how_to_resume(
+    line: str, how: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise click.exceptions.Abort
+
+    monkeypatch.setattr(root, "main", interrupted)
+    assert run(line, monkeypatch, capsys) == (130, "", f"voxtrait: interrupted. No file is incomplete.{how}\n")
 
 
 def test_options_may_stand_before_the_command_and_a_folder_for_the_output_is_made(

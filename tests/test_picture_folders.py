@@ -162,13 +162,34 @@ def test_a_training_leaves_out_broken_pictures_and_counts_them(tmp_path: Path) -
     assert status == 2 and "No images for validation in" in said.splitlines()[-1]
 
 
+def test_a_folder_with_too_few_classes_leaves_no_run_folder_so_that_the_command_can_be_corrected(
+    tmp_path: Path,
+) -> None:
+    data = tree(tmp_path / "data", ("train", "validation", "test"), ("female",))
+    status, said = train(data, tmp_path / "run")
+    assert status == 2 and "Got 1 gender class with 1 or more speakers" in said.splitlines()[-1]
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
 @pytest.mark.parametrize(
     ("splits", "genders", "expected"),
     [
-        (["train"] * 4, ["female", "male"] * 2, r"No validation split in .*\. Found train 4, among clips with a label"),
-        ([None] * 4, ["female", "male"] * 2, r"No train/validation split in .*\. Found 4 in no split"),
+        (
+            ["train"] * 4,
+            ["female", "male"] * 2,
+            r"No validation split in .*\. Clips with a label for gender: train 4\. Run",
+        ),
+        (
+            [None] * 4,
+            ["female", "male"] * 2,
+            r"No train/validation split .*\. Clips .* for gender: 4 in no split\. Run",
+        ),
         (["train", "validation"] * 2, [None] * 4, "No clip in .* has a label for gender"),
-        (["train", "validation"] * 2, ["male"] * 4, "Got 1 gender class with 1 or more speakers"),
+        (
+            ["train", "validation"] * 2,
+            ["male"] * 4,
+            r"Got 1 gender class with 1 or more speakers and training .* per class: male 4\.\n$",
+        ),
     ],
 )
 def test_a_table_without_what_training_needs_is_refused_before_a_picture_is_drawn(

@@ -199,7 +199,11 @@ def load(which: str | os.PathLike[str] | None = None) -> Bundle:
         folder = Path(text)
     if not (folder / "bundle.json").is_file():
         names = ", ".join(path.name for path in shipped()) or "none"
-        raise BundleError(f"No bundle at {text}. Expected a folder with bundle.json, or a shipped name ({names}).")
+        inner = Path(text) / "bundle"  # where a training writes it
+        hint = f" Use {inner}." if (inner / "bundle.json").is_file() else ""
+        raise BundleError(
+            f"No bundle at {text}. Expected a folder with bundle.json, or a shipped name ({names}).{hint}"
+        )
     values = _read_json(folder / "bundle.json")
     try:
         return _parse(folder, values)

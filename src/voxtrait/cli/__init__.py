@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import click
 from click.shell_completion import CompletionItem
 
-from voxtrait.cli import console
+from voxtrait.cli import console, exit_status
 from voxtrait.cli.options import MODEL_VARIABLE, from_variable
 from voxtrait.errors import BundleError, VoxtraitError
 
@@ -87,17 +87,18 @@ class CommandGroup(click.Group):
 @click.group(
     cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Start with: voxtrait clip.mp3        Whole pipeline on synthetic voices: voxtrait demo",
+    epilog="\b\nStart with: voxtrait clip.mp3\nWhole pipeline on synthetic voices: voxtrait demo",
 )
 @click.version_option(package_name="voxtrait", prog_name="voxtrait")
 def root() -> None:
     """Estimate how a voice presents: gender and age, each with its uncertainty.
 
     \b
-    voxtrait clip.mp3                                   a file, a folder, or - for standard input
-    voxtrait timeline talk.mp3                          who speaks when, with gender and age
-    voxtrait corpus import cv-corpus-*/ all.parquet     import a corpus into a table
-    voxtrait train base --data all.parquet --out run    train a model
+    voxtrait clip.mp3                                     a file, a folder, or - for standard input
+    voxtrait timeline talk.mp3                            who speaks when, with gender and age
+    voxtrait corpus import cv-corpus-*/ all.parquet       import a corpus into a table
+    voxtrait corpus split all.parquet split.parquet       split it by speaker
+    voxtrait train base --data split.parquet --out run    train a model
 
     `voxtrait FILE...` is short for `voxtrait predict FILE...`.
     """
@@ -121,6 +122,17 @@ def _one_line(error: click.UsageError) -> str:
     return f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} See {error.ctx.command_path} --help."
 
 
+def _how_to_resume(arguments: list[str]) -> str:
+    """Return the sentence that states how to resume an interrupted command, or an empty text."""
+    command = next((word for word in arguments if word in COMMANDS), "predict")
+    if command == "train":
+        return " To resume, repeat the command with --resume."
+    written = any(word == "-o" or word.partition("=")[0] == "--out" for word in arguments)
+    if command in ("convert", "images", "evaluate") or (command == "predict" and written):
+        return " To resume, repeat the command."
+    return ""
+
+
 def main() -> None:
     """Run the console script."""
     from voxtrait.batch import silence_decoders
@@ -130,8 +142,8 @@ def main() -> None:
     try:
         status = root.main(prog_name="voxtrait", standalone_mode=False)
     except click.exceptions.Abort:
-        click.echo("voxtrait: interrupted; finished work is kept, no file is incomplete", err=True)
-        status = 130
+        click.echo(f"voxtrait: interrupted. No file is incomplete.{_how_to_resume(sys.argv[1:])}", err=True)
+        status = exit_status.STOPPED_STATUS
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         status = error.exit_code

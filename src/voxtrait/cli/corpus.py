@@ -40,8 +40,8 @@ def corpus() -> None:
     """Import corpora into a manifest; check, split, count, audit and export it."""
 
 
-@corpus.command("import")
-@click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=PATH)
+@corpus.command("import", short_help="Import corpora into a manifest.")
+@click.argument("sources", metavar="SRC...", nargs=-1, type=PATH)
 @click.argument("out", type=PATH)
 @click.option(
     "--tables",
@@ -84,6 +84,8 @@ def import_(
     from voxtrait.errors import NothingToDoError
     from voxtrait.manifest import funnel as funnels
 
+    if not sources:  # click would report SRC as the missing one
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'OUT'", param_type="argument")
     manifest.check_name(out)
     replaced = manifest.check_replaceable(out, sources)
     if plot is not None:
@@ -187,7 +189,7 @@ def check(
     finish(report.fatal or given.failed)
 
 
-@corpus.command()
+@corpus.command(short_help="Split a manifest by speaker.")
 @click.argument("manifest", metavar="MANIFEST", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--sizes", default="80/10/10", show_default=True, help="Shares of speakers in train/validation/test.")
@@ -228,7 +230,7 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
     note(f"leakage: {verdict}", quiet)
 
 
-@corpus.command()
+@corpus.command(short_help="Count clips, speakers and hours.")
 @click.argument("manifest", type=PATH)
 @click.option("--plot", type=PATH, help="Draw the counts to this .png, .svg, .pdf or .jpg file.")
 @format_option("text", "json", "csv")

@@ -56,7 +56,7 @@ def sentence(figures: dict[str, Any], what: str, verb: str) -> str:
         "kept": f"{count['kept']} skipped (already done)",
         "moved": f"{count['moved']} moved to another class folder",
         "removed": f"{counted(count['removed'], 'file')} removed from old class folders",
-        "unlabelled": f"{counted(count['unlabelled'], 'clip')} without a label skipped",
+        "unlabelled": f"{counted(count['unlabelled'], 'clip')} without a class skipped",
         "unknown": f"{counted(count['unknown'], 'file')} of unknown clips left in place",
         "failed": f"{count['failed']} failed",
     }

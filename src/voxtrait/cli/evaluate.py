@@ -21,7 +21,7 @@ from voxtrait.errors import counted
 
 @click.command(
     short_help="Evaluate a bundle on held-out speakers; write a report and a model card.",
-    epilog="Example: voxtrait evaluate run/bundle all.parquet --out report",
+    epilog="Example: voxtrait evaluate run/bundle split.parquet --out report",
 )
 @click.argument("bundle")
 @click.argument("manifest", type=click.Path(path_type=Path))

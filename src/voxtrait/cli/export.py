@@ -29,7 +29,7 @@ SHOWN: Final = 20  # failures printed as text; failures.csv lists all of them
 PATH = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Export a manifest in the format of another tool.")
 @click.argument("manifest", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--to", required=True, type=click.Choice(TARGETS), help="Format of the export.")

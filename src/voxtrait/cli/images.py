@@ -20,7 +20,7 @@ def parse_size(ctx: click.Context, param: click.Parameter, value: str) -> tuple[
 
 @click.command(
     short_help="Draw clips as mel-spectrogram images in class folders.",
-    epilog="Example: voxtrait images all.parquet pictures --jobs 8",
+    epilog="Example: voxtrait images split.parquet pictures --jobs 8",
 )
 @click.argument("source", metavar="SRC", type=click.Path())
 @click.argument("out_dir", metavar="OUT_DIR", type=click.Path())

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ Item: TypeAlias = str | BytesIO
 
 TABLES: Final = (".parquet", ".csv", ".tsv")
 LIST: Final = ".txt"
+MANY_WORDS: Final = 20  #: first arguments that may be the words of one path
 
 
 class Inputs(NamedTuple):
@@ -75,7 +77,10 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
         raise NothingToDoError(
             reasons or "No file given. Name files or folders, or - for standard input: voxtrait clip.mp3"
         )
-    for message in [*empty.values(), *filter(None, map(_hint, inputs))]:
+    path = _with_spaces(inputs)
+    quoted = [f"Put a path with spaces in quotes: '{path}'"] if path else []
+    words = path.split(" ") if path else []
+    for message in [*empty.values(), *quoted, *filter(None, (_hint(name) for name in inputs if name not in words))]:
         note(f"warning: {message}", quiet)
     return Inputs(items, many, left_out, unread)
 
@@ -103,6 +108,15 @@ def _hint(name: str) -> str | None:
     for other in difflib.get_close_matches(place.name, there, n=1, cutoff=0.75):
         return f"There is no file or folder {name}. Did you mean {storage.text_of(place.with_name(other))}?"
     return None if place.suffix else f"There is no file or folder {name}."
+
+
+def _with_spaces(names: Sequence[str]) -> str | None:
+    """Return the path that successive arguments make when they are joined by spaces, or ``None``."""
+    missing = [not os.path.lexists(name) for name in names]
+    for begin, end in itertools.combinations(range(min(len(names), MANY_WORDS) + 1), 2):
+        if end - begin > 1 and all(missing[begin:end]) and os.path.lexists(path := " ".join(names[begin:end])):
+            return path
+    return None
 
 
 def _meant_as_output(name: str) -> str | None:

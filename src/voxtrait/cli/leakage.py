@@ -12,7 +12,7 @@ PATH = click.Path(path_type=Path)
 COLUMNS = ("shared", "count", "clips", "speakers", "examples")
 
 
-@click.command()
+@click.command(short_help="Find leakage between splits, or between two manifests.")
 @click.argument("manifest", type=PATH)
 @click.argument("other", type=PATH, required=False)
 @click.option("--tables-only", is_flag=True, help="Check only the tables; read no audio.")

@@ -27,7 +27,7 @@ NARROWEST: Final = 40  # a line is not shortened below this number of columns
 
 @click.command(
     short_help="Estimate gender and age live, from a microphone, pipe or stream.",
-    epilog="Example: voxtrait listen --microphone        A stream: ffmpeg -i URL -f wav - | voxtrait listen -",
+    epilog="\b\nExample: voxtrait listen --microphone\nA stream: ffmpeg -i URL -f wav - | voxtrait listen -",
 )
 @click.argument("source", metavar="[FILE]", required=False, type=click.Path(readable=False))
 @model_option

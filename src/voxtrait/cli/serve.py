@@ -22,7 +22,7 @@ def read_bytes(context: click.Context, parameter: click.Parameter, value: str) -
 
 @click.command(
     short_help="Serve the web page and the REST API on this machine.",
-    epilog="Example: voxtrait serve --port 8000        Then: curl -F file=@clip.mp3 http://127.0.0.1:8000/v1/predict",
+    epilog="\b\nExample: voxtrait serve --port 8000\nThen: curl -F file=@clip.mp3 http://127.0.0.1:8000/v1/predict",
 )
 @click.option(
     "--port", "-p", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 for any free port."

@@ -18,7 +18,7 @@ from voxtrait.cli.options import (
 
 @click.command(
     short_help="Train a model from a recipe; write its bundle and report.",
-    epilog="Example: voxtrait train diary-gender --data manifest.parquet --out runs/gender",
+    epilog="Example: voxtrait train diary-gender --data split.parquet --out runs/gender",
 )
 @click.argument("recipe")
 @click.option(

@@ -1,6 +1,7 @@
 """Imports one or more corpora into one manifest, and counts the rows kept and dropped."""
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -136,9 +137,12 @@ def _read_archived(source: Source, archive: Archive, names: Sequence[str] | None
     """Read a source from the tables of an archive; its rows have the paths of the clips after unpacking."""
     home = archive.home / source.folder.relative_to(archive.tables)
     rows = detect.read(replace(source, home=home), names)
-    command = f"tar -xf {archive.path.name}"
-    if archive.home != archive.path.parent:
-        command = f"mkdir {archive.home.name} && {command} -C {archive.home.name}"
+    packed, place = (shlex.quote(storage.text_of(path)) for path in (archive.path, archive.home))
+    command = f"tar -xf {packed} -C {place}"
+    if archive.path.suffix.lower() == ".zip":
+        command = f"unzip {packed} -d {place}"
+    elif archive.home != archive.path.parent:
+        command = f"mkdir {place} && {command}"
     rows.notes.append(f"is packed in {archive.path.name}. The paths of its clips are valid after: {command}")
     if empty := archive.clips.filter(pl.col("bytes") == 0).height:
         rows.notes.append(f"has {counted(empty, 'empty recording')} in {archive.path.name}")

@@ -36,9 +36,11 @@ def choose_classes(table: pl.DataFrame, recipe: Recipe) -> tuple[str, ...]:
     training = set(table.filter(pl.col("split") == "train")["label"])
     classes = tuple(name for name in NAMES[recipe.task] if count.get(name, 0) >= least and name in training)
     if len(classes) < 2:
+        found = ", ".join(f"{name} {count[name]}" for name in NAMES[recipe.task] if name in count) or "none"
+        advice = " Lower the limit with --set min_speakers=N." if recipe.task == "age" else ""
         raise ManifestError(
-            f"Got {len(classes)} {recipe.task} class{'' if len(classes) == 1 else 'es'} with {least} or more speakers. "
-            f"Expected 2 or more. Speakers per class: {count}. Lower the limit with --set min_speakers=N."
+            f"Got {len(classes)} {recipe.task} class{'' if len(classes) == 1 else 'es'} with "
+            f"{least} or more speakers and training clips. Expected 2 or more. Speakers per class: {found}.{advice}"
         )
     return classes
 

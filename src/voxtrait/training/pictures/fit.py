@@ -72,6 +72,8 @@ def train(
         def prepare() -> Data:
             claim(folder, recipe, source, resume, write=False)
             found = _found(recipe, source, jobs, label)  # before the run folder is claimed: errors can be corrected
+            if found:
+                choose_classes(found.table, recipe)
             alone.enter_context(batch.claimed(folder))
             claim(folder, recipe, source, resume)
             return found or _drawn(recipe, source, folder, jobs, label)

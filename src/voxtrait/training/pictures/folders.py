@@ -144,7 +144,7 @@ def check_manifest(data: Path, task: str) -> pl.DataFrame:
         unsplit = table["split"].null_count()
         found = "; ".join(part for part in (there, f"{unsplit:,} in no split" if unsplit else "") if part)
         raise ManifestError(
-            f"No {'/'.join(missing)} split in {data}. Found {found}, among clips with a label for {task}. "
+            f"No {'/'.join(missing)} split in {data}. Clips with a label for {task}: {found}. "
             "Run 'voxtrait corpus split' first."
         )
     return table
