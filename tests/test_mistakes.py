@@ -40,6 +40,10 @@ REFUSED = {
     ),
     "voxtrait convert clip.wav": ("Missing argument 'OUT_DIR'.", "Usage: voxtrait convert [OPTIONS] SRC OUT_DIR"),
     "voxtrait corpus import nothing": ("Missing argument 'OUT'.", "Usage: voxtrait corpus import [OPTIONS] SRC... OUT"),
+    "voxtrait train base --data x --out y --set a b": (
+        "Got unexpected extra argument (b).",
+        "See voxtrait train --help",
+    ),
     "voxtrait train base": ("Missing option '--data'.", "Usage: voxtrait train [OPTIONS] RECIPE"),
     "voxtrait train bse --data nothing --out run": ("Unknown recipe 'bse'. ", "base, diary-age, diary-gender, fast"),
     "voxtrait evaluate clip.wav absent.csv --out report": ("No bundle at clip.wav. ", BUNDLES),

@@ -50,8 +50,8 @@ def test_set_replaces_one_typed_value(override, field, value):
     ("override", "message"),
     [
         ("epochs=3", r"Unknown key epochs\. Expected some of name, task, .*max_epochs"),
-        ("max_epochs=many", r"max_epochs: got 'many', expected int"),
-        ("max_epochs=true", r"max_epochs: got True, expected int"),
+        ("max_epochs=many", r"max_epochs: got 'many', expected a whole number"),
+        ("max_epochs=true", r"max_epochs: got True, expected a whole number"),
         ("max_epochs=0", r"max_epochs: got 0, expected 1 to"),
         ("dropout=1.5", r"dropout: got 1.5, expected 0 to 0.95"),
         ("channels=3", r"channels: got 3, expected a list"),

@@ -91,6 +91,8 @@ def test_without_speaker_ids_a_split_is_refused_or_marked() -> None:
     half = table.with_columns(speaker_id=pl.when(pl.col("clip_id") < "c0010").then(pl.col("speaker_id")))
     with pytest.raises(LeakageError, match=r"10 of 20 clips have no speaker id.*--allow-leak"):
         split(half)
+    with pytest.raises(LeakageError, match=r"table of a corpus, run 'voxtrait corpus import' first\.$"):
+        split(table.with_columns(speaker_id=pl.lit(None, pl.String)))
     done = split(half, allow_leak=True)
     assert done[manifest.SPLIT_UNIT].to_list() == ["speaker"] * 10 + ["clip"] * 10
     assert done["split"].value_counts().sort("split")["count"].to_list() == [2, 16, 2]

@@ -119,7 +119,7 @@ def _one_line(error: click.UsageError) -> str:
         for parameter in error.ctx.command.params:
             if parameter.name == "format_" and word in cast(click.Choice[str], parameter.type).choices:
                 return f"No such option '{error.option_name}'. Use --format {word}."
-    return f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} See {error.ctx.command_path} --help."
+    return f"{message}{'' if message.endswith(('.', '?', '?)')) else '.'} See {error.ctx.command_path} --help."
 
 
 def _how_to_resume(arguments: list[str]) -> str:

@@ -97,10 +97,11 @@ def split(
     shares = parse_sizes("/".join(map(str, sizes)))
     nameless = table["speaker_id"].null_count()
     if nameless and not allow_leak:
+        hint = " If this is a table of a corpus, run 'voxtrait corpus import' first." if nameless == len(table) else ""
         raise LeakageError(
             f"{nameless} of {counted(table.height, 'clip')} {'has' if nameless == 1 else 'have'} no speaker id, so two "
             "splits could share a speaker. Remove these clips, or pass --allow-leak, which marks the split and its "
-            "results."
+            f"results.{hint}"
         )
     is_clip = pl.col("speaker_id").is_null()
     key = pl.coalesce("speaker_id", _CLIP + pl.col("clip_id")) if nameless else pl.col("speaker_id")

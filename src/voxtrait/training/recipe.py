@@ -244,6 +244,9 @@ def from_dict(values: Mapping[str, Any]) -> Recipe | EncoderRecipe:
     return recipe
 
 
+KIND_NAMES: Final = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
 def _typed(key: str, value: Any, kind: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -252,7 +255,7 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
             return tuple(value)
         raise RecipeError(f"{key}: got {value!r}, expected a list of whole numbers")
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-        raise RecipeError(f"{key}: got {value!r}, expected {kind.__name__}")
+        raise RecipeError(f"{key}: got {value!r}, expected {KIND_NAMES[kind]}")
     return value
 
 
