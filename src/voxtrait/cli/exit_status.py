@@ -5,7 +5,7 @@ from typing import Final
 WELL: Final = "Success. `no_speech`, `too_short` and `unsure` are results, not failures."
 FAILED: Final = "Some or all inputs failed. All others were processed, and each failure has its own row or line."
 WRONG: Final = "Wrong usage, or nothing to do. One line on standard error states the reason."
-STOPPED: Final = "Interrupted by Ctrl-C. Finished work is kept, and no file is incomplete."
+STOPPED: Final = "Interrupted by Ctrl-C. No file is incomplete. The message states how to resume, if the command can."
 STOPPED_STATUS: Final = 130
 
 OF_COMMANDS: Final[dict[str, tuple[str | None, str]]] = {
