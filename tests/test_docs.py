@@ -9,7 +9,6 @@ import re
 import shlex
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -261,12 +260,6 @@ def test_commands_behind_prompts_and_pipes_are_found() -> None:
 def test_an_option_that_is_not_there_would_be_found() -> None:
     assert unknown_options(["a.mp3", "--format", "json", "--nonsense=1"]) == ["--nonsense=1"]
     assert unknown_options(["corpus", "split", "a", "b", "--sizes", "80/10/10", "--size", "3"]) == ["--size"]
-
-
-def test_the_changelog_begins_with_this_version() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    headings = re.findall(r"^## +(\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert headings[0] == version
 
 
 def test_the_drawing_of_the_layers_is_the_one_enforced() -> None:

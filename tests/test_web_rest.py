@@ -196,7 +196,7 @@ def test_models_limits_and_health(client: TestClient) -> None:
     assert client.get("/v1/limits").json() == {
         "max_upload_bytes": 1_000_000, "max_seconds": 30.0, "timeout_s": 60.0, "auth": False
     }  # fmt: skip
-    assert client.get("/healthz").json() == {"status": "ok", "workers": 1, "version": "0.1.0"}
+    assert client.get("/healthz").json() == {"status": "ok", "workers": 1, "version": voxtrait.__version__}
 
 
 def test_another_bundle_answers_and_is_the_active_one(tmp_path: Path) -> None:
