@@ -202,12 +202,7 @@ class AudioFile:
         planar = media.Planar()
         try:
             with media.opened(self._seekable(piece), self.kind.demuxer) as container:
-                if not container.streams.audio:
-                    raise NotAudioError(f"{self._name} has no audio: it is a container without an audio stream")
-                stream = container.streams.audio[0]
-                if stream.codec_context is None:
-                    raise self._no_audio(first_error)
-                check_header(stream.rate or 1, stream.channels or 1, self._name)
+                stream = audio_stream(container, self._name)
                 for frame in media.frames(container, stream):
                     for block in planar.feed(frame):
                         yield block, planar.rate
@@ -272,6 +267,22 @@ def alike(parts: Blocks, rate: int, channels: int) -> Blocks:
         yield part, rate
     if stream is not None:
         yield stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).reshape(-1, channels).T, rate
+
+
+def audio_stream(container: Any, name: str) -> Any:
+    """Return the first audio stream of a container that PyAV has opened, after a check of its header.
+
+    Raises:
+        NotAudioError: if there is no audio stream.
+        DecodeError: if its codec is unknown, or its header is impossible.
+    """
+    if not container.streams.audio:
+        raise NotAudioError(f"{name} has no audio: it is a container without an audio stream")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise DecodeError(f"{name} is damaged: the codec of its audio is unknown")
+    check_header(stream.rate or 1, stream.channels or 1, name)
+    return stream
 
 
 def check_header(rate: int, channels: int, name: str) -> None:

@@ -352,10 +352,7 @@ def _by_pyav(source: Pipe, name: str, kind: Kind) -> Iterator[tuple[Signal, int]
     planar = media.Planar()
     try:
         with media.opened(source, kind.demuxer, buffer_size=PROBED) as container:
-            if not container.streams.audio:
-                raise DecodeError(f"{name} has no audio: it is a container without an audio stream")
-            stream = container.streams.audio[0]
-            opening.check_header(stream.rate or 1, stream.channels or 1, name)
+            stream = opening.audio_stream(container, name)
             for frame in container.decode(stream):
                 if not source.ended:  # otherwise the decoder had kept this frame
                     source.count, source.most = 0, ASTRAY_VIDEO if container.streams.video else ASTRAY
