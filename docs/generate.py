@@ -16,6 +16,7 @@ from generators import (  # noqa: E402
     cli,
     environment,
     exit_status,
+    licences,
     manifest,
     parts,
     picture,
@@ -44,6 +45,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "environment": environment.lines,
     "rest": rest.lines,
     "python-api": python_api.lines,
+    "licences": licences.lines,
 }
 """Name of each page in docs/reference, and the function that yields its lines."""
 

@@ -57,8 +57,8 @@ GENERATED = (
         f"reference/{name}.md"
         for name in ("cli", "exit-status", "environment", "rest", "python-api", "manifest", "prediction")
     ),
-    *(f"reference/{name}.md" for name in ("timeline", "report", "bundle", "recipes")),
-    *(f"explanation/{name}.md" for name in ("architecture", "bias-and-limits", "ethics", "evidence")),
+    *(f"reference/{name}.md" for name in ("timeline", "report", "bundle", "recipes", "licences")),
+    *(f"explanation/{name}.md" for name in ("architecture", "bias-and-limits", "data-statement", "ethics", "evidence")),
     "explanation/unsure-and-intervals.md",
     "images/calibration.svg",
     "images/how-it-works.svg",

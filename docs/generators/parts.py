@@ -21,6 +21,7 @@ PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
 PAGES: Final = (
     "explanation/architecture.md",
     "explanation/bias-and-limits.md",
+    "explanation/data-statement.md",
     "explanation/ethics.md",
     "explanation/evidence.md",
     "explanation/unsure-and-intervals.md",
