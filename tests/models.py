@@ -208,6 +208,14 @@ def _tensors(constants: Mapping[str, Any]) -> list[onnx.TensorProto]:
     return [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
 
 
+def unopened() -> bytes:
+    """Make a graph without anything forbidden, which ONNX Runtime cannot open: its operator does not exist."""
+    seen, given = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("input", "gender"))
+    nodes = [helper.make_node("NoSuchOperator", ["input"], ["gender"])]
+    model = helper.make_model(helper.make_graph(nodes, "tiny", [seen], [given]), ir_version=9)
+    return bytes(model.SerializeToString())
+
+
 def _serialised(
     nodes: list[onnx.NodeProto],
     tensors: list[onnx.TensorProto],

@@ -1,6 +1,7 @@
 """The mel code against numbers done by hand, against librosa, and the promises about pictures."""
 
 import dataclasses
+import math
 import tracemalloc
 import warnings
 from io import BytesIO
@@ -297,7 +298,18 @@ def test_a_key_too_many_or_too_few_is_refused() -> None:
     ("change", "message"),
     [
         ({"window_length": 4096}, "window_length <= n_fft"),
-        ({"hop_length": 0}, "positive hop_length"),
+        ({"hop_length": 0}, "Got hop_length 0. Expected a whole number from 1 to 32768."),
+        ({"hop_length": 160.0}, "Got hop_length 160.0. Expected a whole number"),
+        ({"hop_length": True}, "Got hop_length True. Expected a whole number"),
+        ({"n_fft": 2**40}, "Got n_fft 1099511627776. Expected a whole number from 2 to 32768."),
+        ({"n_mels": 10**6, "columns": 10**6}, "Got n_mels 1000000"),
+        ({"columns": 4097}, "Got columns 4097 of an image. Expected at most 4096."),
+        ({"floor": math.nan}, "Got floor nan. Expected a number from 1e-30 to 1.0."),
+        ({"floor": 0.0}, "Got floor 0.0"),
+        ({"level_db": math.inf}, "Got level_db inf. Expected a number from -200.0 to 50.0."),
+        ({"floor_db": "low"}, "Got floor_db 'low'. Expected a number"),
+        ({"scaled": 1}, "Got scaled 1. Expected true or false."),
+        ({"fit": ["middle"]}, "Expected one of middle, stretch, windows"),
         ({"f_max": 9000.0}, "half the rate"),
         ({"f_min": 8000.0}, "f_min < f_max"),
         ({"fit": "squeeze"}, "one of middle, stretch, windows"),

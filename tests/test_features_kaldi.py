@@ -350,7 +350,7 @@ def test_unknown_and_missing_keys_are_refused_with_and_without_the_added_ones() 
         ({"pre_emphasis": -0.1}, "Got pre_emphasis -0.1"),
         ({"pre_emphasis": math.nan}, "Got pre_emphasis nan"),
         ({"shrink": 2}, "Got shrink 2 for windows. Expected 1: only images are shrunk."),
-        ({"columns": 0}, "positive hop_length, n_mels, columns"),
+        ({"columns": 0}, "Got columns 0. Expected a whole number from 1 to 1000000."),
     ],
 )
 def test_parameters_out_of_range_are_refused(change: dict[str, object], message: str) -> None:

@@ -148,7 +148,7 @@ def test_a_file_with_nan_in_it_is_an_error(recognizer: Recognizer, tmp_path: Pat
 
 
 def test_a_graph_that_does_not_open_is_no_fault_of_the_file(tmp_path: Path) -> None:
-    with mock.patch.object(models, "graph", return_value=b"no graph"):
+    with mock.patch.object(models, "graph", return_value=models.unopened()):
         broken = models.make_bundle(tmp_path / "a")
     with pytest.raises(BundleError, match="is not a graph that ONNX Runtime can open"):
         Recognizer(broken).predict(models.grey(tmp_path / "a.png", 0.5))

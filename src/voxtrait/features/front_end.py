@@ -20,6 +20,16 @@ CHOICES: Final = {
     "triangles": ("hz", "mel"),
     "frames": ("centred", "inside"),
 }
+SWITCHES: Final = ("dc_removed", "scaled", "mean_removed")
+LARGEST_SIDE: Final = 4096  # pixels of an image
+LIMITS: Final[dict[str, tuple[float, float]]] = {
+    "sampling_rate": (1000, 768_000), "n_fft": (2, 2**15), "window_length": (1, 2**15), "hop_length": (1, 2**15),
+    "n_mels": (1, LARGEST_SIDE), "columns": (1, 1_000_000), "chosen_from": (0, 1_000_000), "shrink": (1, LARGEST_SIDE),
+    "f_min": (0.0, 384_000.0), "f_max": (0.0, 384_000.0), "pre_emphasis": (0.0, 1.0), "floor": (1e-30, 1.0),
+    "level_db": (-200.0, 50.0), "floor_db": (-500.0, 500.0), "ceiling_db": (-500.0, 500.0),
+}  # fmt: skip
+"""Parameter → lowest and highest value; whole numbers have whole limits. A front end comes from a file of somebody, and
+takes memory in proportion to these values."""
 ADDED: Final = (("window", "triangles", "frames", "dc_removed", "pre_emphasis", "mean_removed"), ("chosen_from",))
 """Keys that older front ends lack, in the order of their addition: front ends of format 2 lack both groups, that of
 voxtrait-base 2.0 lacks the last one. The defaults match those front ends."""
@@ -96,9 +106,20 @@ class FrontEnd:
 
     def __post_init__(self) -> None:
         """Check the parameters."""
-        if not 0 < self.window_length <= self.n_fft or self.hop_length < 1 or self.n_mels < 1 or self.columns < 1:
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            is_number = isinstance(value, int if isinstance(low, int) else int | float) and not isinstance(value, bool)
+            if not (is_number and low <= value <= high) and not (name == "level_db" and value is None):
+                kind = "a whole number" if isinstance(low, int) else "a number"
+                raise OptionError(f"Got {name} {value!r}. Expected {kind} from {low} to {high}.")
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"Got {name} {getattr(self, name)!r}. Expected true or false.")
+        if self.fit != "windows" and self.columns > LARGEST_SIDE:
+            raise OptionError(f"Got columns {self.columns} of an image. Expected at most {LARGEST_SIDE}.")
+        if self.window_length > self.n_fft:
             raise OptionError(
-                f"Got {self}. Expected 0 < window_length <= n_fft and positive hop_length, n_mels, columns."
+                f"Got window_length {self.window_length} and n_fft {self.n_fft}. Expected window_length <= n_fft."
             )
         if not 0 <= self.f_min < self.f_max <= self.sampling_rate / 2:
             raise OptionError(

@@ -1,7 +1,7 @@
 """Opens the ONNX graphs of a bundle at first use, and checks their inputs and outputs."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Graph:
         threads: number of threads of ONNX Runtime.
         optimised: as for :func:`voxtrait.runtime.session`.
         reuse_memory: as for :func:`voxtrait.runtime.session`.
+        verify: called right before the file is opened; raises an error if the file is not what it should be.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Graph:
         threads: int = 1,
         optimised: bool = True,
         reuse_memory: bool = True,
+        verify: Callable[[], None] | None = None,
     ) -> None:
+        self.verify = verify
         self.file = file
         self.takes = tuple(takes)
         self.gives = dict(gives)
@@ -85,6 +88,8 @@ class Graph:
         return self._session
 
     def _open(self) -> Any:
+        if self.verify is not None:
+            self.verify()
         try:
             session = runtime.session(
                 self.file, threads=self.threads, optimised=self.optimised, reuse_memory=self.reuse_memory

@@ -1,7 +1,8 @@
 """Runs the three steps of a prediction on signals: front end, graph, decision."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -42,8 +43,10 @@ class Inference:
         self.threads = threads
         classes = {task: len(labels) for task, labels in bundle.outputs.items()}
         self._head: Graph | None = None
+        model, head = (functools.partial(bundle.verify, name) for name in ("model.onnx", "head.onnx"))
         if bundle.head is None:
-            self._model = Graph(bundle.model, bundle.front_end.input_shape, classes, threads=threads)
+            shape: Sequence[int | None] = bundle.front_end.input_shape
+            self._model = Graph(bundle.model, shape, classes, threads=threads, verify=model)
         else:
             shape = [None, bundle.front_end.n_mels]  # windows of any number of frames
             self._model = Graph(
@@ -54,9 +57,10 @@ class Inference:
                 threads=threads,
                 optimised=False,
                 reuse_memory=not bundle.front_end.chosen_from,  # chosen windows are short
+                verify=model,
             )
             heads = classes | {"embedding": None}
-            self._head = Graph(bundle.head, [None], heads, name="summary", threads=threads)
+            self._head = Graph(bundle.head, [None], heads, name="summary", threads=threads, verify=head)
 
     @property
     def embedding_size(self) -> int | None:

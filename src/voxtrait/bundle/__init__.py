@@ -12,13 +12,13 @@
         bundle.json, speakers.txt
 
 The front end states the kind of a bundle: fit "windows" is the second kind, any other fit the first. Loading checks
-everything: a missing or unknown key, a label out of order, or a changed file is an error.
+everything: a missing or unknown key, a label out of order, a changed file, or a graph that could do more than compute
+(:mod:`voxtrait.bundle.graphs`) is an error. Before a graph is opened, its hash is compared again.
 """
 
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import warnings
 from collections.abc import Iterable, Mapping
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from voxtrait.audio.writing import atomic_path
+from voxtrait.bundle import graphs, hashes
 from voxtrait.errors import BundleError, OptionError
 from voxtrait.features import FrontEnd
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS
@@ -36,7 +37,7 @@ FORMATS: Final = {"pictures": (2, 3), "windows": (3,)}
 DEFAULT: Final = "voxtrait-base"
 RENAMED: Final = {"voxtrait-large": DEFAULT}
 """Former names of shipped bundles → their current names. Loading a former name gives a warning."""
-SHIPPED: Final = Path(__file__).parent / "bundles"
+SHIPPED: Final = Path(__file__).parents[1] / "bundles"
 TASKS: Final = {"gender": (GENDERS,), "age": (JOINT_CLASSES, AGE_GROUPS, YEARS)}
 """The tasks of a graph, and the possible labels of each."""
 CALIBRATION: Final = {
@@ -62,6 +63,14 @@ FILES: Final = (
 )
 """Files of a bundle beside ``bundle.json``."""
 PRETRAINED: Final = {"name", "source", "licence"}
+LARGEST: Final = {"bundle.json": 2**20, "speakers.txt": 64 * 2**20}
+"""Maximum sizes of files in bytes; that of graphs is :data:`voxtrait.bundle.graphs.LARGEST`."""
+_TYPES: Final = {
+    "name": str, "version": str, "description": str, "licence": str,
+    "outputs": dict, "calibration": dict, "scores": dict, "made_with": dict, "front_end": dict, "files": dict,
+    "data": list, "pretrained": list,
+}  # fmt: skip
+_STEEPEST: Final = 1e6  # largest size of a calibration value, far above any that a training finds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +101,8 @@ class Bundle:
     made_with: Mapping[str, str]
     #: Pretrained weights that the training started from, each with ``name``, ``source`` and ``licence``.
     pretrained: tuple[Mapping[str, Any], ...] = ()
+    #: SHA-256 hash of each other file.
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def model(self) -> Path:
@@ -115,8 +126,20 @@ class Bundle:
 
     def speakers(self) -> frozenset[str]:
         """Return the hashes of the speakers of training and model selection, as :func:`hash_speaker` makes them."""
-        file = self.folder / "speakers.txt"
-        return frozenset(file.read_text("utf-8").split())
+        name = "speakers.txt"
+        content = hashes.read(self.folder / name, _largest(name), self.files.get(name))
+        return frozenset(content.decode("ascii", "replace").split())
+
+    def verify(self, name: str) -> None:
+        """Compare a file with its hash, so that a graph that was replaced after loading is not used.
+
+        Raises:
+            BundleError: if the file is missing or was changed.
+
+        Examples:
+            >>> load("voxtrait-diary").verify("model.onnx")
+        """
+        hashes.verify(self.folder / name, _largest(name), self.files.get(name, ""))
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
@@ -135,7 +158,9 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "data": [dict(entry) for entry in bundle.data],
         "pretrained": [dict(part) for part in bundle.pretrained],
         "licence": bundle.licence,
-        "size_mb": round(sum(file.stat().st_size for file in bundle.folder.iterdir()) / 1e6, 2),
+        "size_mb": round(
+            sum((bundle.folder / name).stat().st_size for name in ("bundle.json", *bundle.files)) / 1e6, 2
+        ),
     }
 
 
@@ -204,10 +229,12 @@ def load(which: str | os.PathLike[str] | None = None) -> Bundle:
         raise BundleError(
             f"No bundle at {text}. Expected a folder with bundle.json, or a shipped name ({names}).{hint}"
         )
-    values = _read_json(folder / "bundle.json")
+    values = hashes.read_json(folder / "bundle.json", _largest("bundle.json"))
     try:
         return _parse(folder, values)
-    except (AttributeError, KeyError, OptionError, TypeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, OptionError, TypeError, ValueError) as error:
+        if isinstance(error, BundleError):
+            raise
         raise BundleError(f"{folder}/bundle.json has a value of the wrong type: {error}") from None
 
 
@@ -244,14 +271,8 @@ def write(bundle: Bundle, graph: bytes, speakers: Iterable[str], head: bytes | N
         part.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_text("utf-8"))
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{file} cannot be read: {error}") from None
-    if not isinstance(values, dict):
-        raise BundleError(f"{file} contains a {type(values).__name__}. Expected a JSON object.")
-    return values
+def _largest(name: str) -> int:
+    return LARGEST.get(name, graphs.LARGEST)
 
 
 def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
@@ -259,12 +280,19 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
         raise BundleError(
             f"{folder} has format {values.get('format')!r}. Expected {FORMAT}: the bundle is for another version."
         )
-    expected = {field.name for field in dataclasses.fields(Bundle)} - {"folder"} | {"format", "files"}
+    expected = {field.name for field in dataclasses.fields(Bundle)} - {"folder"} | {"format"}
     if set(values) != expected:
         raise BundleError(
             f"{folder}/bundle.json has the wrong keys. Missing: {sorted(expected - set(values))}. "
             f"Unknown: {sorted(set(values) - expected)}."
         )
+    for key, kind in _TYPES.items():
+        if not isinstance(values[key], kind):
+            raise TypeError(f"{key} is a {type(values[key]).__name__}, expected {kind.__name__}")
+    if not all(isinstance(entry, dict) for entry in values["data"]):
+        raise TypeError("data has a value that is not an object")
+    if not all(values[key].isprintable() and 0 < len(values[key]) <= 100 for key in ("name", "version")):
+        raise TypeError("name and version are not texts of 1 to 100 printable characters")
     front_end = FrontEnd.from_dict(values["front_end"])
     if front_end.fit == "windows" and values["format"] not in FORMATS["windows"]:
         raise BundleError(
@@ -278,9 +306,9 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
             f"for a front end with fit {front_end.fit!r}."
         )
     for name, digest in values["files"].items():
-        file = folder / name
-        if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != digest:
-            raise BundleError(f"{file} is missing or was changed: its hash differs from that in bundle.json.")
+        content = hashes.read(folder / name, _largest(name), str(digest))
+        if name.endswith(".onnx"):
+            graphs.check(str(folder / name), content)
     outputs = {task: tuple(labels) for task, labels in values["outputs"].items()}
     _check_outputs(folder, outputs, values["calibration"])
     pretrained = tuple(values["pretrained"])
@@ -288,7 +316,7 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
         raise BundleError(
             f"{folder} has the pretrained weights {list(pretrained)}. Expected the texts {sorted(PRETRAINED)} for each."
         )
-    kept = {key: values[key] for key in expected - {"format", "files", "front_end", "outputs", "data", "pretrained"}}
+    kept = {key: values[key] for key in expected - {"format", "front_end", "outputs", "data", "pretrained"}}
     return Bundle(
         folder=folder,
         front_end=front_end,
@@ -320,14 +348,16 @@ def _check_outputs(folder: Path, outputs: dict[str, tuple[str, ...]], calibratio
                 f"{folder} has the {task} calibration {sorted(values)}. Expected {sorted(CALIBRATION[task])}."
             )
         bias = values["bias"]
-        if len(bias) != len(labels) or not all(math.isfinite(v) for v in (*bias, values["temperature"])):
+        if len(bias) != len(labels) or not all(abs(v) <= _STEEPEST for v in (*bias, values["temperature"])):
             raise BundleError(
                 f"{folder} has an invalid {task} calibration. Expected finite values, one bias per label."
             )
-        if values["temperature"] <= 0:
-            raise BundleError(f"{folder} has the {task} temperature {values['temperature']}. Expected more than 0.")
-        if not (math.isfinite(values["evidence"]) and values["evidence"] >= 0):
-            raise BundleError(f"{folder} has the {task} evidence {values['evidence']}. Expected 0 or more.")
+        if values["temperature"] < 1 / _STEEPEST:
+            raise BundleError(
+                f"{folder} has the {task} temperature {values['temperature']}. Expected more than 0.000001."
+            )
+        if not 0 <= values["evidence"] <= 10:
+            raise BundleError(f"{folder} has the {task} evidence {values['evidence']}. Expected 0 to 10.")
         if task == "gender" and not 0 <= values["unsure"][0] <= 0.5 <= values["unsure"][1] <= 1:
             raise BundleError(
                 f"{folder} has the abstention band {values['unsure']}. Expected two probabilities around 0.5."
