@@ -68,8 +68,8 @@ def read_json(file: Path, largest: int) -> dict[str, Any]:
     """Read a JSON object from a file, with a maximum size, as in :func:`read`.
 
     Raises:
-        BundleError: as for :func:`read`; or if the file is not a JSON object, or has a key twice, because parsers differ
-            in which of the two they take.
+        BundleError: as for :func:`read`; or if the file is not a JSON object, or has a key twice, because another
+            parser may use the other value.
     """
     try:
         values = json.loads(read(file, largest).decode("utf-8"), object_pairs_hook=_unique)
