@@ -33,7 +33,7 @@ ONLY_IN = {
     "torch": ("training/",),
     "torchmetrics": ("training/",),
     "lightning": ("training/",),
-    "onnx": ("training/",),
+    "onnx": ("recognize/portable/", "training/"),
     "onnxruntime": ("runtime.py", "training/export.py"),
     "sklearn": ("audit/",),
     "playwright": (),

@@ -61,6 +61,7 @@ main()
         ("ray", "ray", ["convert", "gone", "out", "--engine", "ray"]),
         ("sounddevice", "microphone", ["listen", "--microphone", "--model", "gone"]),
         ("audformat", "audformat", ["corpus", "export", "gone.csv", "out", "--to", "audformat"]),
+        ("onnx", "site", ["bundle", "export", "gone", "out", "--to", "onnx"]),
         ("fsspec", "remote", ["https://host.invalid/a.mp3", "gone", "--model", "gone"]),
         ("s3fs", "remote", ["a.wav", "s3://bucket/clips", "--model", "gone"]),
         ("fsspec", "remote", ["a.wav", "--out", "s3://bucket/out.csv"]),

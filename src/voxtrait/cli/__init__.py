@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "serve": "voxtrait.cli.serve:serve",
     "demo": "voxtrait.cli.demo:demo",
     "models": "voxtrait.cli.models:models",
+    "bundle": "voxtrait.cli.bundle:bundle",
 }
 
 

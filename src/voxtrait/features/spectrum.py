@@ -50,7 +50,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
         power = float(np.dot(signal, signal)) / len(signal) - offset**2 if len(signal) else 0.0
         if power > 0:
             gain = 10 ** (front_end.level_db / 20) / math.sqrt(power)
-    window, bank = _window(front_end), filters(front_end)
+    window, bank = window_function(front_end), filters(front_end)
     half = front_end.window_length // 2
     # only the part of the signal that the frames cover is padded and cut into frames
     start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
@@ -188,7 +188,8 @@ def _compress(power: Array, front_end: FrontEnd) -> Array:
 
 
 @functools.lru_cache(maxsize=8)
-def _window(front_end: FrontEnd) -> Array:
+def window_function(front_end: FrontEnd) -> Array:
+    """Return the window function that every frame is multiplied by, ``(window_length,)`` float32."""
     n = front_end.window_length
     if front_end.window == "povey":
         window = ((0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n) / (n - 1))) ** 0.85).astype(np.float32)

@@ -189,7 +189,7 @@ def interval(ages: npt.ArrayLike, tail: Tail, p_female: npt.ArrayLike = 0.5) -> 
     if isinstance(tail, float | int):
         tails = tail
     else:
-        female, male = _log_tails(tuple(tuple(row) for row in tail))
+        female, male = log_tails(tuple(tuple(row) for row in tail))
         tails = np.exp(male + np.asarray(p_female)[..., None] * (female - male))
     spare = np.stack([below - tails, (1 - tails - below)[..., ::-1]]).reshape(-1, int(LIFE) + 1)
     row, after = np.arange(len(spare)), np.argmax(spare >= 0, axis=-1)  # the first value is always negative
@@ -199,7 +199,7 @@ def interval(ages: npt.ArrayLike, tail: Tail, p_female: npt.ArrayLike = 0.5) -> 
 
 
 @functools.lru_cache(maxsize=8)  # a bundle has the same tails for every clip
-def _log_tails(of_groups: tuple[tuple[float, ...], ...]) -> tuple[Floats, Floats]:
+def log_tails(of_groups: tuple[tuple[float, ...], ...]) -> tuple[Floats, Floats]:
     """Return the logarithm of the tail for women and for men at 0, 1, … 100 years, ``(101,)`` each."""
     middles, years = DECADE * (np.arange(len(AGE_GROUPS)) + 0.5), np.arange(LIFE + 1)
     female, male = (np.interp(years, middles, np.log(of_groups[GENDERS.index(one)])) for one in ("female", "male"))

@@ -20,10 +20,10 @@ Array = npt.NDArray[np.float32]
 FRAME: Final = 512  # samples at 16 kHz for one probability
 PACKAGE: Final = "voxtrait.speech"
 GRAPH: Final = "silero_vad_16k_spectra.onnx"
-_CONTEXT: Final = 64  # samples of the previous frame, which are input too
-_FFT: Final = 256
-_HOP: Final = 128
-_HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_FFT) / _FFT)).astype(np.float32)
+CONTEXT: Final = 64  # samples of the previous frame, which are input too
+FFT: Final = 256
+HOP: Final = 128
+HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
 
 
 class State(NamedTuple):
@@ -37,7 +37,7 @@ class State(NamedTuple):
 def start() -> State:
     """Return the state before the first sample."""
     rest = np.zeros((1, 1, 128), np.float32)
-    return State(np.zeros(_CONTEXT, np.float32), rest, rest)
+    return State(np.zeros(CONTEXT, np.float32), rest, rest)
 
 
 def probabilities(signal: Signal, state: State, gain: float = 1.0) -> tuple[Array, State]:
@@ -61,13 +61,13 @@ def probabilities(signal: Signal, state: State, gain: float = 1.0) -> tuple[Arra
         ["speech_probs", "hn", "cn"],
         {"spectra": _spectra(padded, gain), "h": state.hidden, "c": state.cell},
     )
-    return values, State(padded[-_CONTEXT:].copy(), hidden, cell)
+    return values, State(padded[-CONTEXT:].copy(), hidden, cell)
 
 
 def _spectra(padded: Signal, gain: float = 1.0) -> Array:
     """Return magnitudes, ``(n, 4, 129)``, of four windows per frame. The last window ends with mirrored samples."""
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME]
-    mirrored = np.concatenate([frames, frames[:, -2 : -2 - _CONTEXT : -1]], axis=1)
-    windows = np.lib.stride_tricks.sliding_window_view(mirrored, _FFT, axis=1)[:, ::_HOP]
+    frames = np.lib.stride_tricks.sliding_window_view(padded, CONTEXT + FRAME)[::FRAME]
+    mirrored = np.concatenate([frames, frames[:, -2 : -2 - CONTEXT : -1]], axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(mirrored, FFT, axis=1)[:, ::HOP]
     # the gain scales the window, 256 numbers, instead of the magnitudes, which are many more
-    return np.asarray(np.abs(scipy.fft.rfft(windows * (_HANN * np.float32(gain)), axis=2)), dtype=np.float32)
+    return np.asarray(np.abs(scipy.fft.rfft(windows * (HANN * np.float32(gain)), axis=2)), dtype=np.float32)

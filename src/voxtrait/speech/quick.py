@@ -25,7 +25,9 @@ SPEECH_FRAMES: Final = 32  # 1 s: minimum number of speech frames in a clear win
 SURE: Final = 0.97  # minimum mean probability of its speech frames
 DOUBTED: Final = 0.25  # maximum share of frames that are neither
 
-_HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
+HANN: Final = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME) / FRAME)).astype(np.float32)
+"""Window function of a frame, ``(512,)``."""
+HIGHEST: Final = 30.0  # larger logits count as this
 
 
 def powers(signal: Signal, gain: float = 1.0) -> Array:
@@ -35,7 +37,7 @@ def powers(signal: Signal, gain: float = 1.0) -> Array:
         signal: mono at 16 kHz.
         gain: factor that brings it to the usual level.
     """
-    frames = signal.reshape(-1, FRAME) * (_HANN * np.float32(gain))
+    frames = signal.reshape(-1, FRAME) * (HANN * np.float32(gain))
     squares = scipy.fft.rfft(frames, axis=1).view(np.float32)  # real and imaginary parts in turn
     squares *= squares
     return np.asarray(squares[:, ::2] + squares[:, 1::2], dtype=np.float32)
@@ -57,7 +59,7 @@ def probabilities(signal: Signal, gain: float = 1.0) -> Array:
         ((5,), True)
     """
     (logits,) = runtime.packaged(PACKAGE, GRAPH).run(["logits"], {"powers": powers(signal, gain)})
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), dtype=np.float32)
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -HIGHEST, HIGHEST))), dtype=np.float32)
 
 
 def is_clear(shares: npt.ArrayLike) -> bool:
