@@ -119,7 +119,7 @@ def _write(table: pl.DataFrame, path: Path) -> None:
 
 
 def measure(folder: Path, rows: int, speakers: int, steps: dict[str, list[str]]) -> dict[str, dict[str, float]]:
-    """Run every step, and return ``{step: {"seconds", "mb"}}``."""
+    """Run every step, and return ``{step: {"seconds", "cpu", "mb"}}``."""
     release = write_release(folder, rows, speakers)
     found = {}
     for name, words in steps.items():
@@ -127,25 +127,27 @@ def measure(folder: Path, rows: int, speakers: int, steps: dict[str, list[str]])
         code = (
             "import sys, resource; from voxtrait.cli import main\n"
             "try: main()\nexcept SystemExit as end: status = end.code or 0\nelse: status = 0\n"
-            "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, status, file=sys.stderr)"
+            "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+            "print('peak', used.ru_maxrss, used.ru_utime + used.ru_stime, status, file=sys.stderr)"
         )
         start = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", code, *command, "--quiet"], capture_output=True, text=True, check=True
         )
         seconds = time.perf_counter() - start
-        peak, status = done.stderr.rsplit("peak ", 1)[1].split()
+        peak, cpu, status = done.stderr.rsplit("peak ", 1)[1].split()
         if int(status) > 1:
             raise SystemExit(f"{name} failed with exit status {status}: {done.stderr}")
-        found[name] = {"seconds": seconds, "mb": int(peak) / 1024}
+        found[name] = {"seconds": seconds, "cpu": float(cpu), "mb": int(peak) / 1024}
     return found
 
 
 def show(rows: int, speakers: int, found: dict[str, dict[str, float]]) -> None:
-    total = sum(one["seconds"] for one in found.values())
-    cells = " ".join(f"{one['seconds']:8.1f} {one['mb']:7.0f}" for one in found.values())
+    total, busy = (sum(one[what] for one in found.values()) for what in ("seconds", "cpu"))
+    cells = " ".join(f"{one['seconds']:8.1f} {one['cpu']:6.1f} {one['mb']:6.0f}" for one in found.values())
     print(
-        f"{rows:>11,} {speakers:>9,} {cells} {total:8.1f} {max(one['mb'] for one in found.values()):7.0f}", flush=True
+        f"{rows:>11,} {speakers:>9,} {cells} {total:8.1f} {busy:6.1f} {max(one['mb'] for one in found.values()):6.0f}",
+        flush=True,
     )
 
 
@@ -184,10 +186,8 @@ def main() -> None:
     if options.growth:
         sizes = [(rows, max(1, rows * SPEAKERS // ROWS)) for rows in (10_000, 100_000, 1_000_000, 10_000_000)]
     steps = STEPS | (EXPORTS if options.export else {})
-    print(f"{len(os.sched_getaffinity(0))} cores; seconds and peak MB of each step")
-    print(
-        f"{'rows':>11} {'speakers':>9} " + " ".join(f"{name:>8} {'MB':>7}" for name in steps) + f" {'all':>8} {'MB':>7}"
-    )
+    print(f"{len(os.sched_getaffinity(0))} cores; seconds, processor seconds and peak MB of each step")
+    print(f"{'rows':>11} {'speakers':>9} " + " ".join(f"{name:>8} {'cpu':>6} {'MB':>6}" for name in (*steps, "all")))
     for rows, speakers in sizes:
         if options.keep:
             options.keep.mkdir(parents=True, exist_ok=True)

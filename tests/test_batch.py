@@ -37,6 +37,13 @@ def name_process(item: int) -> int:
     return os.getpid()
 
 
+def blas_threads(item: int) -> str:
+    import threadpoolctl  # after NumPy, which sets the number
+
+    numbers = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+    return ", ".join(map(str, sorted(numbers)))
+
+
 def crash(item: int, reason: str) -> str:
     return f"{item} crashed: {reason}"
 
@@ -63,6 +70,18 @@ def test_results_keep_the_order_of_the_items(jobs: int) -> None:
 def test_two_jobs_work_in_other_processes() -> None:
     workers = set(batch.run(name_process, ITEMS, jobs=2, on_crash=crash))
     assert os.getpid() not in workers and 1 <= len(workers) <= 2
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [(None, "1"), ("2", "2")])
+def test_a_worker_multiplies_matrices_in_one_thread(
+    chosen: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if chosen:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", chosen)  # what the user chose is kept
+    before = dict(os.environ)
+    assert set(batch.run(blas_threads, ITEMS[:16], jobs=2, on_crash=crash)) == {expected}
+    assert dict(os.environ) == before
 
 
 def test_a_dying_worker_costs_one_item() -> None:

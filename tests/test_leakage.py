@@ -218,6 +218,19 @@ def test_a_second_run_opens_only_what_is_new_or_changed(clips: Path, tmp_path: P
     assert counts(found)["near-duplicates"] == 1
 
 
+def test_a_quick_check_uses_all_of_the_cache_and_a_whole_one_only_its_own_part(clips: Path, tmp_path: Path) -> None:
+    table = write(tmp_path, rows_of("0.mp3", "copy.wav", "1.mp3"))
+    kept = tmp_path / "heard"
+    quick, whole = (integrity.check(table, quick=quick).to_dict() for quick in (True, False))
+    names = [[row["problem"] for row in report["problems"]] for report in (quick, whole)]
+    assert set(names[1]) - set(names[0]) == {"near-duplicate recordings shared between splits"}
+    assert integrity.check(table, cache=kept, quick=True).to_dict() == quick
+    assert integrity.check(table, cache=kept).to_dict() == whole
+    assert integrity.check(table, cache=kept, quick=True).to_dict() == quick
+    shards = sorted(path.name.partition("-")[0] for path in kept.iterdir())
+    assert shards == ["heard", "quick"]
+
+
 def test_a_killed_run_goes_on(clips: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination.batch, "SHARD", 2)
     table = write(tmp_path, rows_of(*(f"{at}.mp3" for at in range(6))))

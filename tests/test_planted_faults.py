@@ -72,11 +72,14 @@ def named(release: Release, tmp_path: Path) -> tuple[dict[str, int], dict[str, t
     """What the import drops, and what the check finds: severity, count, and examples in one text."""
     imported = run("import", release.write(), tmp_path / "all.parquet")
     assert imported.exit_code == 0, imported.stderr
-    checked = run("check", tmp_path / "all.parquet")
+    return json.loads(imported.stdout)["total"]["dropped"], problems_of(tmp_path)
+
+
+def problems_of(tmp_path: Path, *options: str) -> dict[str, tuple[str, int, str]]:
+    checked = run("check", tmp_path / "all.parquet", *options)
     report = json.loads(checked.stdout)
     assert checked.exit_code == int(report["fatal"])
-    problems = {row["problem"]: (row["severity"], row["count"], str(row["examples"])) for row in report["problems"]}
-    return json.loads(imported.stdout)["total"]["dropped"], problems
+    return {row["problem"]: (row["severity"], row["count"], str(row["examples"])) for row in report["problems"]}
 
 
 def test_a_clean_release_has_no_fault(release: Release, tmp_path: Path) -> None:
@@ -164,6 +167,9 @@ def test_every_planted_fault_is_named_and_no_other(release: Release, tmp_path: P
     }.items():
         for at in clips:
             assert release.clip(at).stem in problems[problem][2], problem
+    quick = {name: found for name, found in problems.items() if not name.startswith("near-duplicate")}
+    assert len(quick) == len(problems) - 2
+    assert problems_of(tmp_path, "--quick") == quick
     for problem, people in {"speakers with both genders": (21, 22), "speakers shared between splits": (19, 20)}.items():
         for person in people:
             assert release.rows[2 * person]["client_id"] in problems[problem][2], problem

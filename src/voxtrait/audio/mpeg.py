@@ -161,25 +161,26 @@ def walk(data: Data, at: int, first: Frame) -> Walk:
     """Count the frames of a stream from its first frame to a tag or the end, skipping damage."""
     own = data[at + 2] >> 4
     frames = _equal(data, at, first)
-    samples = frames * first.samples
     at += frames * first.length
     size = len(data)
-    known: dict[bytes, Frame | None] = {}  # by the header bytes with rate and length
+    lengths: dict[bytes, int] = {}  # by the header bytes with rate and length; 0 if it is no frame of this stream
     while at + 4 <= size:
         key = data[at : at + 3]
-        here = known[key] if key in known else known.setdefault(key, frame(data, at))
-        if here is None or not here.follows(first):
+        length = lengths.get(key)
+        if length is None:
+            here = frame(data, at)
+            length = lengths[key] = here.length if here is not None and here.follows(first) else 0
+        if not length:
             if any(data[at : at + len(tag)] == tag for tag in TAGS) or (at_next := next_frame(data, at)) < 0:
                 break
             at = at_next
             continue
-        if at + here.length > size:
+        if at + length > size:
             break
         frames += 1
-        samples += here.samples
-        at += here.length
-    constant = all(key[2] >> 4 == own for key, one in known.items() if one is not None and one.follows(first))
-    return Walk(frames, samples, at, constant)
+        at += length
+    constant = all(key[2] >> 4 == own for key, length in lengths.items() if length)
+    return Walk(frames, frames * first.samples, at, constant)
 
 
 def _equal(data: Data, at: int, first: Frame) -> int:

@@ -89,7 +89,7 @@ class AudioFile:
     """
 
     def __init__(self, file: IO[bytes] | Any, data: Data, name: str) -> None:
-        self._file, self._data, self._name = file, data, name
+        self._file, self.data, self._name = file, data, name
         at = mpeg.after_tags(data)
         self._head = bytes(data[at : at + kinds.HEAD])
         self.kind: Kind | None = kinds.kind_of(self._head)
@@ -116,7 +116,7 @@ class AudioFile:
 
     def _blocks(self, samples: int | None) -> Blocks:
         rate = channels = total = 0
-        for piece in pieces.pieces_of(self._data, self.kind):
+        for piece in pieces.pieces_of(self.data, self.kind):
             parts = self._decoded(piece, samples)
             if rate:
                 parts = alike(parts, rate, channels)
@@ -132,7 +132,7 @@ class AudioFile:
         import soundfile
 
         total = 0.0
-        for piece in pieces.pieces_of(self._data, self.kind):
+        for piece in pieces.pieces_of(self.data, self.kind):
             if piece.samples is not None:
                 total += piece.samples / piece.rate
                 continue
@@ -236,10 +236,10 @@ class AudioFile:
         return file.name if os.name == "nt" else file.fileno()  # Windows: libsndfile's C library has other descriptors
 
     def _seekable(self, piece: Piece) -> Any:
-        if isinstance(self._file, FileIO) and piece.covers(len(self._data)):
+        if isinstance(self._file, FileIO) and piece.covers(len(self.data)):
             self._file.seek(0)
             return self._file
-        return PieceFile(self._data, piece)  # also for BytesIO: libsndfile seeks to -1 in some damaged files
+        return PieceFile(self.data, piece)  # also for BytesIO: libsndfile seeks to -1 in some damaged files
 
     def _looks_like_mpeg(self) -> bool:
         """Return whether libsndfile would search it as an MP3, although it has no consecutive frames."""

@@ -26,6 +26,9 @@ READY: Final = 0
 DONE: Final = 1
 FAILED: Final = 2
 PART: Final = 3
+# One thread for matrix products: several processes with a thread per core each take up to three times as long.
+_ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
+_starting: Final = threading.Lock()
 
 
 class UnwantedError(Exception):
@@ -48,7 +51,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_work, args=(theirs, parts), daemon=True)
-        with _without_script() if bare else contextlib.nullcontext():
+        with _starting, _one_thread(), _without_script() if bare else contextlib.nullcontext():
             self.process.start()
         theirs.close()  # so that reading ends when the process ends
         with contextlib.suppress(OSError):  # the process is dead already: the next :meth:`take` reports it
@@ -89,6 +92,18 @@ class Worker:
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Limit the BLAS of a new process to one thread, unless the user chose a number; NumPy reads it when it starts."""
+    chosen = [name for name in _ONE_THREAD if name not in os.environ]
+    os.environ.update(dict.fromkeys(chosen, "1"))
+    try:
+        yield
+    finally:
+        for name in chosen:
+            os.environ.pop(name, None)
 
 
 @contextlib.contextmanager

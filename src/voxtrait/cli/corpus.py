@@ -144,6 +144,7 @@ def _print_funnel(result: "Import", quiet: bool) -> None:
     "--wav", type=click.Path(), help="Also compare this folder, made by 'voxtrait convert', with the manifest."
 )
 @click.option("--tables-only", is_flag=True, help="Check only the table; read no audio.")
+@click.option("--quick", is_flag=True, help="Do not search for near-duplicate recordings: about twice as fast.")
 @click.option("--cache", type=PATH, help="Folder for the results per file. A later run opens only new files.")
 @where_options
 @format_option("text", "json", "csv")
@@ -153,6 +154,7 @@ def check(
     images: str | None,
     wav: str | None,
     tables_only: bool,
+    quick: bool,
     cache: Path | None,
     where: "Where",
     format_: str,
@@ -174,6 +176,7 @@ def check(
         report = integrity.check(
             given.manifest,
             tables_only=tables_only or given.packed,
+            quick=quick,
             images=images,
             wav=wav,
             jobs=where,

@@ -19,6 +19,7 @@ def check(
     manifest_path: str | os.PathLike[str],
     *,
     tables_only: bool = False,
+    quick: bool = False,
     images: str | os.PathLike[str] | None = None,
     wav: str | os.PathLike[str] | None = None,
     jobs: Jobs = 1,
@@ -42,6 +43,7 @@ def check(
     Args:
         manifest_path: the manifest. The manifest, the paths in it and the derived folders may be URLs.
         tables_only: open no audio and no image.
+        quick: do not search for copies of a recording with different bytes, which takes about half of the time.
         images: a folder written by ``voxtrait images``.
         wav: a folder written by ``voxtrait convert``.
         jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
@@ -77,7 +79,8 @@ def check(
     report = _of(manifest_path, clips.table)
     check_table(clips.table, report)
     if not tables_only:
-        check_recordings(clips.table, report, jobs=jobs, label=label, cache=Path(cache) if cache else None)
+        kept = Path(cache) if cache else None
+        check_recordings(clips.table, report, jobs=jobs, label=label, cache=kept, quick=quick)
         check_strays(clips.table, report)
     if images is not None:
         check_pictures(

@@ -8,12 +8,10 @@
 * flac: the first block declares the number of samples (RFC 9639): see :func:`flac_samples`.
 """
 
-import mmap
-from typing import Final, TypeAlias
+from typing import Final
 
 from voxtrait.audio import mpeg
-
-Data: TypeAlias = bytes | mmap.mmap
+from voxtrait.audio.mpeg import Data
 
 _UNKNOWN_SIZE: Final = 0xFFFFFFFF  # of a WAV that was written to a pipe
 
@@ -22,7 +20,7 @@ def truncation(data: Data) -> str | None:
     """Describe how a file is truncated, according to its container.
 
     Args:
-        data: the whole file, as bytes or as a memory map.
+        data: the whole file: bytes, a memory map, or a view that reads on demand.
 
     Returns:
         The reason; ``None`` if the file is complete, or if its format does not show truncation.
@@ -70,7 +68,7 @@ def _ogg(data: Data) -> str | None:
     at = 0
     while at >= 0 and at + 4 <= len(data):
         if data[at : at + 4] != b"OggS":
-            at = data.find(b"OggS", at)
+            at = data.find(b"OggS", at, len(data))
             continue
         segments = data[at + 26] if at + 27 <= len(data) else 0
         end = at + 27 + segments

@@ -13,11 +13,12 @@ import polars as pl
 import soundfile
 
 from voxtrait import batch, derived, features, storage
+from voxtrait.audio.mpeg import Data
 from voxtrait.derived import axes
 from voxtrait.derived.folders import Rows, Sources
 from voxtrait.derived.settings import CONVERT_SETTINGS, PICTURES_SETTINGS
 from voxtrait.errors import DecodeError, OptionError
-from voxtrait.integrity.containers import Data, truncation
+from voxtrait.integrity.containers import truncation
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report
 
 
