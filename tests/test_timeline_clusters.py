@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from voxtrait.timelines.clusters import Item, Limits, Speakers, merge, similarities
+from voxtrait.recognize.merging import Limits, merge
+from voxtrait.timelines.clusters import SAME, Item, Speakers, similarities
 
 
 def item(start: float, end: float, slot: int, angle: float) -> Item:
@@ -22,7 +23,7 @@ def test_the_number_of_speakers_can_be_given() -> None:
     assert len(set(Speakers(Limits(3, 3)).assign(items))) == 3
     assert len(set(Speakers(Limits(1, 1)).assign(items))) == 1
     assert len(set(Speakers(Limits(4)).assign(items))) == 4
-    assert merge(np.eye(3), np.ones(3), Limits(1, 2)) in ([0, 0, 1], [0, 1, 0], [0, 1, 1])
+    assert merge(np.eye(3), np.ones(3), Limits(1, 2), same=SAME) in ([0, 0, 1], [0, 1, 0], [0, 1, 1])
 
 
 def test_later_parts_keep_the_speakers_of_parts_before() -> None:

@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 
@@ -30,6 +29,7 @@ CANDIDATES: Final = 8  # candidates of a frame that are kept for the path
 JUMP_COST: Final = 0.35  # cost of a jump of an octave between two frames, 10 ms apart
 VOICING_COST: Final = 0.14  # cost of a change between voiced and unvoiced, 10 ms apart
 _BLOCK: Final = 2048  # frames in memory at a time
+_FFT: Final = 1080  # samples: more than a window and the longest lag, so that no lag wraps around; a fast length
 
 
 class Candidates(NamedTuple):
@@ -146,9 +146,8 @@ def _path(hz: Array, strength: Array) -> Array:
 
 def _autocorrelation(frames: Array, n: int) -> Array:
     """Return the autocorrelation at lags 0 to ``n`` - 1, relative to lag 0: ``(frames, samples)`` → ``(frames, n)``."""
-    size = scipy.fft.next_fast_len(frames.shape[1] + n, real=True)  # long enough that no lag wraps around
-    spectrum = scipy.fft.rfft(frames, size, axis=1)
-    r = scipy.fft.irfft(spectrum.real**2 + spectrum.imag**2, size, axis=1)[:, :n]
+    spectrum = np.fft.rfft(frames, _FFT, axis=1)
+    r = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, _FFT, axis=1)[:, :n]
     return np.asarray(r / r[:, :1])
 
 

@@ -3,12 +3,10 @@
 import functools
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
-import scipy.sparse
 
 from voxtrait.audio.mixing import to_mono
 from voxtrait.audio.signals import Signal, check_signal, resample
@@ -21,6 +19,15 @@ QUIET: Final = 1e-4  # minimum power of a hop as a share of the mean, so that th
 TINY: Final = float(np.finfo(np.float32).tiny)
 LOUDEST: Final = 1e12  # maximum absolute value of a sample, 240 dB over full scale: larger powers would overflow
 FRAMES: Final = 80  # frames per transform: they fit in the processor's cache, and memory does not grow with length
+BANDS: Final = 16  # bands per product with the filters: few products, and few weights that are zero
+
+
+class _Filters(NamedTuple):
+    """The filters of neighbouring bands, without the bins that none of them uses."""
+
+    bands: slice
+    bins: slice
+    weights: Array  # (bins, bands)
 
 
 def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64] | None = None) -> Array:
@@ -50,7 +57,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
         power = float(np.dot(signal, signal)) / len(signal) - offset**2 if len(signal) else 0.0
         if power > 0:
             gain = 10 ** (front_end.level_db / 20) / math.sqrt(power)
-    window, bank = window_function(front_end), filters(front_end)
+    window, bank = window_function(front_end), _filters(front_end)
     half = front_end.window_length // 2
     # only the part of the signal that the frames cover is padded and cut into frames
     start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
@@ -70,18 +77,21 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     ]
     if front_end.pre_emphasis:  # for all frames at once: only the first sample of each differs, and its weight is 0
         padded[1:] -= np.float32(front_end.pre_emphasis) * padded[:-1]
-    out = np.empty((front_end.n_mels, len(first)), dtype=np.float32)
+    out = np.empty((len(first), front_end.n_mels), dtype=np.float32)
     frames = np.zeros((min(FRAMES, len(first)), front_end.n_fft), dtype=np.float32)
+    spectra: npt.NDArray[Any] = np.empty((len(frames), front_end.n_fft // 2 + 1), dtype=np.complex64)
+    # always all rows, because the rounding of a product depends on their number: a frame has one value in any signal
+    powers = np.zeros((FRAMES, front_end.n_fft // 2 + 1), dtype=np.float32)
     for number, some in enumerate(where):
         found, at, count = windows[some], number * FRAMES, len(parts[number])
         inside = frames[:count, : front_end.window_length]
         np.multiply(found - offsets[number] if front_end.dc_removed else found, window, out=inside)
-        spectrum = scipy.fft.rfft(frames[:count], axis=1)
-        squares = spectrum.view(np.float32)  # alternating real and imaginary parts
+        squares = np.fft.rfft(frames[:count], axis=1, out=spectra[:count]).view(np.float32)
         squares *= squares
-        power = np.add(squares[:, ::2].T, squares[:, 1::2].T, order="C")  # bins before frames, for the product
-        out[:, at : at + count] = bank @ power
-    return out
+        np.add(squares[:, ::2], squares[:, 1::2], out=powers[:count])  # of real and imaginary parts
+        for group in bank:
+            out[at : at + count, group.bands] = (powers[:, group.bins] @ group.weights)[:count]
+    return out.T
 
 
 def _centres(samples: int, front_end: FrontEnd) -> npt.NDArray[np.int64]:
@@ -174,7 +184,9 @@ def _loudest(signal: Signal, front_end: FrontEnd) -> Iterator[npt.NDArray[np.int
 
 def _compressed(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64] | None = None) -> Array:
     bands = _compress(mel_power(signal, front_end, centres), front_end)
-    return bands - bands.mean(axis=1, keepdims=True) if front_end.mean_removed else bands
+    if front_end.mean_removed:  # a mean of 64 bits, so that silence is exactly 0
+        bands = bands - bands.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    return bands
 
 
 def _compress(power: Array, front_end: FrontEnd) -> Array:
@@ -199,14 +211,26 @@ def window_function(front_end: FrontEnd) -> Array:
 
 
 @functools.lru_cache(maxsize=8)
-def filters(front_end: FrontEnd) -> scipy.sparse.csr_array:
+def _filters(front_end: FrontEnd) -> list[_Filters]:
+    """Return the filters, a few bands at a time. A product with all bins would mostly multiply by zero."""
+    bank = filters(front_end)
+    found = []
+    for at in range(0, len(bank), BANDS):
+        part = bank[at : at + BANDS]
+        used = np.flatnonzero(part.any(axis=0))
+        bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0)
+        found.append(_Filters(slice(at, at + BANDS), bins, np.ascontiguousarray(part[:, bins].T)))
+    return found
+
+
+def filters(front_end: FrontEnd) -> Array:
     """Compute the triangular filters that map power spectra to mel bands.
 
     Args:
         front_end: parameters of the spectrogram.
 
     Returns:
-        ``(n_mels, n_fft / 2 + 1)`` float32, sparse, because most weights are zero.
+        ``(n_mels, n_fft / 2 + 1)`` float32. Most weights are zero.
 
     Examples:
         >>> from voxtrait.features.front_end import kaldi_front_end
@@ -225,7 +249,7 @@ def filters(front_end: FrontEnd) -> scipy.sparse.csr_array:
     bank = np.maximum(0, np.minimum((bins - low) / (middle - low), (high - bins) / (high - middle)))
     if front_end.norm == "area":
         bank *= 2 / (hz[2:] - hz[:-2])[:, None]
-    return scipy.sparse.csr_array(bank.astype(np.float32))
+    return np.asarray(bank, dtype=np.float32)
 
 
 def band_of(hz: float, front_end: FrontEnd) -> float:

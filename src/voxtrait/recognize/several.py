@@ -10,11 +10,10 @@ from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.features import Array
+from voxtrait.recognize.merging import ANY, merge
 from voxtrait.speech import segmentation
 
 Voices = Literal["one", "several"]
@@ -100,10 +99,8 @@ class VoiceCount:
         seconds = np.array([piece[2] for piece in pieces])
         vectors = np.stack([piece[3] for piece in pieces]).astype(np.float64)
         bonus = np.where(slot[:, None] == slot[None], SLOT_BONUS, -SLOT_BONUS)
-        distance = 1 - vectors @ vectors.T - np.where(place[:, None] == place[None], bonus, 0.0)
-        np.fill_diagonal(distance, 0.0)
-        tree = linkage(squareform(np.maximum(distance, 0.0), checks=False), "average")
-        groups = fcluster(tree, 1 - SAME, "distance")
+        similarity = np.minimum(vectors @ vectors.T + np.where(place[:, None] == place[None], bonus, 0.0), 1.0)
+        groups = merge(similarity, np.ones(len(pieces)), ANY, same=SAME)
         spoken = np.sort(np.bincount(groups, weights=seconds))
         return len(spoken) > 1 and bool(spoken[-2] >= LEAST_S)
 

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
 
 from voxtrait import runtime
 from voxtrait.audio.signals import Signal
@@ -70,4 +69,4 @@ def _spectra(padded: Signal, gain: float = 1.0) -> Array:
     mirrored = np.concatenate([frames, frames[:, -2 : -2 - CONTEXT : -1]], axis=1)
     windows = np.lib.stride_tricks.sliding_window_view(mirrored, FFT, axis=1)[:, ::HOP]
     # the gain scales the window, 256 numbers, instead of the magnitudes, which are many more
-    return np.asarray(np.abs(scipy.fft.rfft(windows * (HANN * np.float32(gain)), axis=2)), dtype=np.float32)
+    return np.asarray(np.abs(np.fft.rfft(windows * (HANN * np.float32(gain)), axis=2)), dtype=np.float32)

@@ -11,8 +11,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.vq import kmeans2
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from voxtrait.audio.channels import Comparison
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
@@ -23,6 +21,7 @@ from voxtrait.timelines.diarizer import DIGITS, finished
 from voxtrait.timelines.given import describe as describe_turns
 from voxtrait.timelines.records import Segment, Speaker, Timeline
 from voxtrait.timelines.runs import filled
+from voxtrait.timelines.sliding import sliding_maximum, sliding_mean
 
 Frames = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.float32]
@@ -35,6 +34,7 @@ LEAK_DB: Final = (
     8.0  # the speaker of a channel exceeds cross-talk by this, but by at most a third of the distance above
 )
 OUTER: Final = 75.0  # percentile
+ROUNDS: Final = 10  # of k-means, which rarely needs more than three
 LEAST_FRAMES: Final = 15  # a channel with less speech than this, 0.5 s, is not compared with others
 WITHIN_FRAMES: Final = 19  # 0.6 s; shorter gaps that the removal leaves in speech are filled
 GAP_FRAMES: Final = 9  # 0.3 s; shorter pauses belong to a turn
@@ -127,8 +127,8 @@ def own_speech(frames: Frames, powers: Levels) -> Frames:
         >>> own_speech(frames, powers).sum(axis=1).tolist()  # levels are averaged over 0.2 s
         [53, 53]
     """
-    levels = 10 * np.log10(np.maximum(uniform_filter1d(powers, SMOOTHED_FRAMES, axis=1), QUIETEST))
-    spread = maximum_filter1d(levels, ECHO_FRAMES, axis=1)
+    levels = 10 * np.log10(np.maximum(sliding_mean(powers, SMOOTHED_FRAMES), QUIETEST))
+    spread = sliding_maximum(levels, ECHO_FRAMES)
     speaking = [channel for channel, row in enumerate(frames) if np.count_nonzero(row) >= LEAST_FRAMES]
     found = frames.copy()
     for one, other in itertools.combinations(speaking, 2):
@@ -151,11 +151,13 @@ def _differences(one: Levels, other: Levels, ours: Frames, theirs: Frames) -> tu
     for level, frames in ((one, ours), (other, theirs)):
         clear |= frames & (level > np.percentile(level[frames], 90) - LOUD_DB)
     differences = (one - other)[clear].astype(np.float64)
-    ends = np.percentile(differences, [[2.0], [98.0]])
-    if ends[1, 0] - ends[0, 0] < APART_DB:  # one value, so only one of them speaks
-        return float(ends[0, 0]), float(ends[1, 0])
-    centres, _ = kmeans2(differences[:, None], ends, minit="matrix")
-    middle = float(centres.mean())
+    low, high = np.percentile(differences, [2.0, 98.0])
+    if high - low < APART_DB:  # one value, so only one of them speaks
+        return float(low), float(high)
+    for _ in range(ROUNDS):  # k-means with two clusters; none of them becomes empty, as the middle is between means
+        upper = differences > (low + high) / 2
+        low, high = differences[~upper].mean(), differences[upper].mean()
+    middle = (low + high) / 2
     # while both speak, the difference is between the two values, so only the outer part of each half counts
     low, high = (
         np.percentile(half, at) if len(half) else middle

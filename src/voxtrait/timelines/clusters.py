@@ -1,17 +1,17 @@
 """Clusters runs by speaker.
 
-The method is agglomerative clustering with average linkage, each run weighted by its seconds (Day and Edelsbrunner,
-"Efficient algorithms for agglomerative hierarchical clustering methods", 1984). It is the usual method of diarisation
-(Sell et al., "Diarization is hard", Interspeech 2018). The similarity of two runs is the cosine of their speaker
-embeddings; between runs in one window of the segmentation network, the slots of the network count too. The merging is
-implemented here, because scikit-learn and SciPy weight all items equally and cannot keep the speakers of final parts
-apart.
+The method is agglomerative clustering with average linkage, each run weighted by its seconds
+(:mod:`voxtrait.recognize.merging`). It is the usual method of diarisation (Sell et al., "Diarization is hard",
+Interspeech 2018). The similarity of two runs is the cosine of their speaker embeddings; between runs in one window of
+the segmentation network, the slots of the network count too.
 """
 
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from voxtrait.recognize.merging import Limits, merge
 
 Array = npt.NDArray[np.float32]
 
@@ -36,16 +36,6 @@ class Item(NamedTuple):
     embedding: Array | None  # (d,), of length 1; None if there is too little speech
 
 
-class Limits(NamedTuple):
-    """Minimum and maximum number of speakers."""
-
-    least: int = 1
-    most: int | None = None
-
-
-ANY: Final = Limits()
-
-
 def similarities(items: list[Item]) -> npt.NDArray[np.float64]:
     """Return the similarities of all pairs of items, ``(n, n)``. Each item needs an embedding."""
     vectors = np.stack([np.asarray(item.embedding, np.float64) for item in items])
@@ -58,60 +48,6 @@ def similarities(items: list[Item]) -> npt.NDArray[np.float64]:
     found += SLOT_BONUS * np.where(near, np.where(same, 1.0, -1.0), 0.0)
     found -= np.where((gap < -OVERLAP_S) & ~same, APART, 0.0)
     return np.asarray(found)
-
-
-def merge(
-    similarity: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
-    limits: Limits,
-    fixed: int = 0,
-    same: float = SAME,
-) -> list[int]:
-    """Merge the most similar clusters until no two are similar enough.
-
-    Args:
-        similarity: similarities between items, ``(n, n)``.
-        weights: weights of the items, ``(n,)``, more than 0.
-        limits: limits of the number of clusters.
-        fixed: number of items, at the beginning, that are known speakers; they are never merged with each other.
-        same: similarity at which merging stops.
-
-    Returns:
-        The cluster of each item, numbered from 0.
-
-    Examples:
-        >>> merge(np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1.0]]), np.ones(3), Limits())
-        [0, 0, 1]
-        >>> merge(np.array([[1, 0.9, 0], [0.9, 1, 0], [0, 0, 1.0]]), np.ones(3), Limits(1, 1))
-        [0, 0, 0]
-    """
-    count = len(similarity)
-    mean = similarity.copy()
-    mean[:fixed, :fixed] = -np.inf
-    np.fill_diagonal(mean, -np.inf)
-    mass = weights.astype(np.float64).copy()
-    members = [[place] for place in range(count)]
-    alive = count
-    while alive > limits.least:
-        place = int(np.argmax(mean))
-        one, two = sorted(divmod(place, count))
-        best = mean[one, two]
-        if best == -np.inf or (best < same and (limits.most is None or alive <= limits.most)):
-            break
-        share = mass[one] / (mass[one] + mass[two])
-        joined = share * mean[one] + (1 - share) * mean[two]
-        mean[one], mean[:, one] = joined, joined
-        mean[one, one] = -np.inf
-        mean[two], mean[:, two] = -np.inf, -np.inf
-        mass[one] += mass[two]
-        members[one] += members[two]
-        members[two] = []
-        alive -= 1
-    labels = [0] * count
-    for number, group in enumerate(group for group in members if group):
-        for place in group:
-            labels[place] = number
-    return labels
 
 
 class Speakers:
@@ -148,7 +84,7 @@ class Speakers:
                 between = np.block([[np.full((fixed, fixed), -np.inf), across], [across.T, between]])
             weights = np.array(self._seconds + [item.alone_s for item in ours])
             limits = Limits(max(self._limits.least, fixed), self._limits.most)
-            found = merge(between, weights, limits, fixed, self._same)
+            found = merge(between, weights, limits, fixed, same=self._same)
             found = self._without_small(found, between, weights, fixed)
             numbers: dict[int, int] = {found[place]: place for place in range(fixed)}
             for place, label in zip(sure, found[fixed:], strict=True):

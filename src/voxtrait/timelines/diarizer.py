@@ -18,9 +18,10 @@ from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.features import Array
 from voxtrait.recognize import SHORTEST_S
 from voxtrait.recognize.inference import Inference
+from voxtrait.recognize.merging import ANY, Limits
 from voxtrait.recognize.notes import note_on
 from voxtrait.speech import segmentation
-from voxtrait.timelines.clusters import ANY, Item, Limits, Speakers
+from voxtrait.timelines.clusters import Item, Speakers
 from voxtrait.timelines.music import Music
 from voxtrait.timelines.records import Segment, Speaker, Timeline, union_s
 from voxtrait.timelines.runs import MOST_FRAMES, Run, Runs

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from voxtrait.audio.signals import Signal
 from voxtrait.recognize.inference import Inference
+from voxtrait.recognize.merging import ANY, Limits
 from voxtrait.speech import Provisional, network, segmentation
-from voxtrait.timelines.clusters import ANY, Limits, Speakers
+from voxtrait.timelines.clusters import Speakers
 from voxtrait.timelines.diarizer import Diarizer
 from voxtrait.timelines.records import Segment
 from voxtrait.timelines.runs import Runs

@@ -10,12 +10,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
-from scipy.ndimage import uniform_filter1d
 
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.speech import segmentation
 from voxtrait.timelines.records import Segment
+from voxtrait.timelines.sliding import sliding_mean
 from voxtrait.timelines.tracks import Stretch
 
 Array = npt.NDArray[np.float32]
@@ -98,9 +97,9 @@ def is_music(block: Signal) -> bool:
     if float(np.mean(np.square(block))) < QUIETEST:
         return False
     frames = np.lib.stride_tricks.sliding_window_view(block, FFT)[::HOP]
-    spectrum = scipy.fft.rfft(frames * _HANN, axis=1)[:, LOWEST_BIN:]
+    spectrum = np.fft.rfft(frames * _HANN, axis=1)[:, LOWEST_BIN:]
     levels = 10 * np.log10(spectrum.real**2 + spectrum.imag**2 + 1e-9)
-    lines = (levels > uniform_filter1d(levels, AROUND, axis=1) + ABOVE_DB).astype(np.float32)
+    lines = (levels > sliding_mean(levels, AROUND) + ABOVE_DB).astype(np.float32)
     if _activation(lines.mean(axis=0)) < ACTIVATION:
         return False
     size = len(lines) // PARTS

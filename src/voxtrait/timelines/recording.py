@@ -11,10 +11,10 @@ from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import BundleError, DecodeError, OptionError, VoxtraitError
 from voxtrait.recognize import Recognizer, load
 from voxtrait.recognize.inputs import Input, Sound, Taken, name_of, taken
+from voxtrait.recognize.merging import ANY, Limits
 from voxtrait.recognize.sources import blocks_of, channel_blocks_of
 from voxtrait.timelines import given
 from voxtrait.timelines.channels import describe
-from voxtrait.timelines.clusters import ANY, Limits
 from voxtrait.timelines.diarizer import diarize, noted
 from voxtrait.timelines.records import Segment, Timeline
 from voxtrait.timelines.turns import read_turns

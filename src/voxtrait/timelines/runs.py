@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
 from voxtrait.audio.signals import Signal
 from voxtrait.speech import segmentation
+from voxtrait.timelines.sliding import sliding_maximum
 from voxtrait.timelines.tracks import Stretch
 
 ACTIVE: Final = 0.5  # a slot with at least this probability speaks
@@ -55,7 +55,7 @@ class Runs:
         """Process the next stretch, and yield the runs that have ended."""
         if not len(self._active):
             self._start = stretch.start
-        spoken = maximum_filter1d(stretch.speech, NEAR_FRAMES) >= PAUSE
+        spoken = sliding_maximum(stretch.speech, NEAR_FRAMES) >= PAUSE
         self._active = np.concatenate([self._active, (stretch.activity >= ACTIVE) & spoken[:, None]])
         self._speech = np.concatenate([self._speech, stretch.speech])
         self._samples = np.concatenate([self._samples, stretch.samples])

@@ -61,7 +61,7 @@ def bank() -> npt.NDArray[np.float32]:
     front_end = FrontEnd(
         n_fft=network.FRAME, window_length=network.FRAME, n_mels=BANDS, norm="area", compression="none", scaled=False
     )
-    return np.ascontiguousarray(features.filters(front_end).toarray().T)
+    return np.ascontiguousarray(features.filters(front_end).T)
 
 
 @dataclasses.dataclass
