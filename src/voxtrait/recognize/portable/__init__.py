@@ -8,18 +8,20 @@ speech detection, :mod:`~voxtrait.recognize.portable.answer` encoder, heads and 
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from voxtrait.errors import require
 
 __all__ = ["export"]
 
 
-def export(which: str | os.PathLike[str] | None, out: Path) -> list[Path]:
+def export(which: str | os.PathLike[str] | None, out: Path, to: Literal["onnx", "web"] = "onnx") -> list[Path]:
     """Write a bundle as a folder of ONNX graphs, with a description for programs and one for people.
 
     Args:
         which: folder or name of a bundle with a speaker encoder, or ``None`` for the default bundle.
         out: the new folder. It may exist if it is empty.
+        to: ``onnx`` for the graphs, or ``web`` for the JavaScript package voxtrait-web with the graphs in ``model``.
 
     Returns:
         Paths of the files.
@@ -40,4 +42,5 @@ def export(which: str | os.PathLike[str] | None, out: Path) -> list[Path]:
     from voxtrait import bundle
     from voxtrait.recognize.portable import folder
 
-    return folder.write(bundle.load(which), out)
+    write = folder.write_package if to == "web" else folder.write
+    return write(bundle.load(which), out)

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import importlib.resources
 import json
 import textwrap
 from collections.abc import Iterator
@@ -54,13 +55,20 @@ MEANINGS: Final = {
     ("answer.onnx", "age_groups"): "Calibrated probability of each age group. The sum is 1.",
 }
 """Meaning of each input and output."""
+PACKAGE: Final = "voxtrait-web"  # folder of the JavaScript package
+MODEL: Final = "model"  # folder of the graphs in it
 NOTICES: Final = ("silero_vad.NOTICE.txt", "campplus.NOTICE.txt")
 
 
-def write(bundle: Bundle, out: Path) -> list[Path]:
+def write(bundle: Bundle, out: Path, *, above: Path | None = None) -> list[Path]:
     """Write a bundle to a new folder, as :func:`voxtrait.recognize.portable.export` does.
 
     ``model.json`` is written last, so that an interrupted export has none.
+
+    Args:
+        bundle: a bundle with an encoder.
+        out: the folder.
+        above: the folder that must be new, if it is not ``out`` itself.
 
     Returns:
         Paths of the files.
@@ -71,8 +79,9 @@ def write(bundle: Bundle, out: Path) -> list[Path]:
         "voice.onnx": answer.voice_graph(bundle),
         "answer.onnx": answer.answer_graph(bundle),
     }
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OptionError(f"{out} exists and is not an empty folder. Choose a new folder for the export.")
+    new = above or out
+    if new.exists() and (not new.is_dir() or any(new.iterdir())):
+        raise OptionError(f"{new} exists and is not an empty folder. Choose a new folder for the export.")
     described = description(bundle, graphs)
     contents = {
         **graphs,
@@ -85,6 +94,20 @@ def write(bundle: Bundle, out: Path) -> list[Path]:
         with atomic_path(out / name) as part:
             part.write_bytes(content)
     return [out / name for name in contents]
+
+
+def write_package(bundle: Bundle, out: Path) -> list[Path]:
+    """Write the JavaScript package voxtrait-web to a new folder, with the bundle in its folder ``model``.
+
+    Returns:
+        Paths of the files.
+    """
+    files = write(bundle, out / MODEL, above=out)
+    for file in sorted(importlib.resources.files(__package__).joinpath(PACKAGE).iterdir(), key=lambda one: one.name):
+        with atomic_path(out / file.name) as part:
+            part.write_bytes(file.read_bytes())
+        files.append(out / file.name)
+    return files
 
 
 def description(bundle: Bundle, graphs: dict[str, bytes]) -> dict[str, Any]:
