@@ -14,7 +14,7 @@ import numpy as np
 from formats import KINDS, RATE
 from fuzzing import Refused, Target
 from piping import piped
-from voxtrait.audio.signals import HIGHEST_RATE
+from voxtrait.audio.signals import HIGHEST_RATE, LOWEST_RATE
 from voxtrait.errors import AudioError, DecodeError, NothingToDoError, OptionError
 
 FAMILIES: Final[dict[str, tuple[str, ...]]] = {
@@ -93,7 +93,7 @@ def drained(blocks: Iterator[tuple[np.ndarray, int]]) -> tuple[int, int, int, in
         channels = here
         samples += block.shape[-1]
         check = zlib.crc32(np.ascontiguousarray(block[..., :4096]), check)
-    assert 0 < rate <= HIGHEST_RATE, f"a rate of {rate} Hz"
+    assert LOWEST_RATE <= rate <= HIGHEST_RATE, f"a rate of {rate} Hz"
     return samples, channels, rate, check
 
 

@@ -81,9 +81,10 @@ def scaled(array: Samples, *, whole: bool) -> Samples:
         middle = 2.0 ** (bits - 1)
         return (array.astype(np.float64) - middle) / middle
     if kind == "f":
-        if not whole or not LOUDEST < (peak := _peak(array)) < np.inf:
+        if not LOUDEST < (peak := _peak(array)) < np.inf:
             return array
-        return np.asarray(array / full_scale(peak))
+        scale = full_scale(peak)  # also for a part: a sample of 1e30 makes all others silence
+        return np.asarray(array / scale) if whole else array
     if bits == 64 or (bits == 32 and whole and bool((array & 0xFF).any())):
         # too loud is better than too quiet: speech is detected at any level over -48 dBFS
         return array.astype(np.float64) / (full_scale(_peak(array)) if whole else 2.0**15)

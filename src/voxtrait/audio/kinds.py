@@ -1,5 +1,6 @@
 """Recognises the kind of a file by its content, not by its name."""
 
+import codecs
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -176,7 +177,8 @@ def described(head: bytes) -> str:
         if head[at : at + len(magic)] == magic:
             return name
     try:
-        text = head.decode("utf-8", "strict" if len(head) < HEAD else "ignore")
+        # the last character may be cut
+        text = codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) < HEAD)
     except UnicodeDecodeError:
         text = "\0"
     is_text = all(sign.isprintable() or sign in "\t\r\n\f\ufeff" for sign in text)

@@ -12,6 +12,9 @@ ALONE: Final = {"protocol_whitelist": "none"}
 """Prevents FFmpeg from opening the files and addresses in a playlist or in a file that looks like a video."""
 
 
+PLANES: Final = 7  # maximum channels that PyAV reads from planes
+
+
 class Planar:
     """Converts decoded frames to ``(channels, samples)`` blocks with the rate and layout of the first frame.
 
@@ -34,7 +37,9 @@ class Planar:
             self.rate, self._layout, self.channels = frame.sample_rate, frame.layout.name, frame.layout.nb_channels
         if form != self._taken:
             yield from self.close()
-            self._resampler = av.AudioResampler(format="fltp", rate=self.rate, layout=self._layout)
+            # of more channels in planes, PyAV reads memory that is not theirs, and the process crashes
+            form_out = "fltp" if self.channels <= PLANES else "flt"
+            self._resampler = av.AudioResampler(format=form_out, rate=self.rate, layout=self._layout)
             self._taken = form
         frame.pts = None  # ignore gaps in the timestamps of a broadcast
         yield from self._blocks(frame)
@@ -47,7 +52,8 @@ class Planar:
 
     def _blocks(self, frame: Any) -> Iterator[Signal]:
         for out in self._resampler.resample(frame):
-            yield np.asarray(out.to_ndarray(), dtype=np.float32)
+            samples = np.asarray(out.to_ndarray(), dtype=np.float32)
+            yield samples if self.channels <= PLANES else samples.reshape(-1, self.channels).T
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import contextlib
 import os
 import stat
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from io import BytesIO, FileIO
 from typing import IO, Any, Final, TypeAlias, cast
 
@@ -20,7 +20,7 @@ from voxtrait.audio.arrays import MOST_CHANNELS
 from voxtrait.audio.kinds import Kind
 from voxtrait.audio.mpeg import Data
 from voxtrait.audio.pieces import Piece, PieceFile
-from voxtrait.audio.signals import HIGHEST_RATE, Signal
+from voxtrait.audio.signals import HIGHEST_RATE, LOWEST_RATE, Signal
 from voxtrait.errors import AudioMissingError, DecodeError, MissingExtraError, NotAudioError, VoxtraitError
 
 Source: TypeAlias = str | os.PathLike[str] | BytesIO
@@ -28,6 +28,7 @@ Source: TypeAlias = str | os.PathLike[str] | BytesIO
 BLOCK_S: Final = 60.0  # seconds of a block, so that an hour at 48 kHz stereo is never in memory at once
 BLOCK_VALUES: Final = 2**24  # maximum values of a block, all channels together: a header may claim a high rate
 IN_MEMORY: Final = 2**26  # maximum bytes of a pipe in memory; more go to a temporary file
+EMPTY_PIECES: Final = 100  # maximum consecutive pieces without samples: a hostile file has millions
 EXPECTED: Final = "Expected WAV, MP3, FLAC, Ogg, Opus, M4A, WebM or another audio or video file."
 
 Blocks: TypeAlias = Generator[tuple[Signal, int], None, None]
@@ -106,24 +107,22 @@ class AudioFile:
             DecodeError: if the file is damaged or not audio.
             MissingExtraError: if decoding needs PyAV, which is not installed.
         """
-        try:
+        with damage(self._name):
             yield from self._blocks(samples)
-        except (VoxtraitError, OSError):
-            raise
-        except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:  # errors of a library about one file
-            told = " ".join(str(error).split()) or type(error).__name__
-            raise DecodeError(f"{self._name} is damaged: decoding stopped with {told!r}") from error
 
     def _blocks(self, samples: int | None) -> Blocks:
-        rate = channels = total = 0
+        rate = channels = total = empty = 0
         for piece in pieces.pieces_of(self.data, self.kind):
-            parts = self._decoded(piece, samples)
+            parts, before = self._decoded(piece, samples), total
             if rate:
                 parts = alike(parts, rate, channels)
             for part, rate in parts:
                 channels = part.shape[0]
                 total += part.shape[1]
                 yield part, rate
+            empty = 0 if total > before else empty + 1
+            if empty > EMPTY_PIECES:
+                raise DecodeError(f"{self._name} is damaged: it has more than {EMPTY_PIECES} parts without samples")
         if not total:
             raise no_samples(self._name)
 
@@ -199,15 +198,10 @@ class AudioFile:
             if self.kind.sndfile and self.kind is not kinds.OGG:
                 raise self._no_audio(first_error) from None
             raise MissingExtraError(f"reading {self._name}", "media") from None
-        planar = media.Planar()
         try:
             with media.opened(self._seekable(piece), self.kind.demuxer) as container:
                 stream = audio_stream(container, self._name)
-                for frame in media.frames(container, stream):
-                    for block in planar.feed(frame):
-                        yield block, planar.rate
-                for block in planar.close():
-                    yield block, planar.rate
+                yield from planar_blocks(media.frames(container, stream), self._name)
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, DecodeError):
                 raise
@@ -253,6 +247,22 @@ class AudioFile:
         return NotAudioError(f"{self._name} is not a readable audio file: it is {is_what}. {EXPECTED}")
 
 
+@contextlib.contextmanager
+def damage(name: str) -> Iterator[None]:
+    """Convert the errors of a library about one file.
+
+    Raises:
+        DecodeError: instead of an error that is not of voxtrait and not of the system.
+    """
+    try:
+        yield
+    except (VoxtraitError, OSError):
+        raise
+    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise DecodeError(f"{name} is damaged: decoding stopped with {told!r}") from error
+
+
 def alike(parts: Blocks, rate: int, channels: int) -> Blocks:
     """Convert the blocks of a piece to the rate and number of channels of the first piece."""
     import soxr
@@ -281,20 +291,35 @@ def audio_stream(container: Any, name: str) -> Any:
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise DecodeError(f"{name} is damaged: the codec of its audio is unknown")
-    check_header(stream.rate or 1, stream.channels or 1, name)
+    check_header(stream.rate or LOWEST_RATE, stream.channels or 1, name)
     return stream
 
 
-def check_header(rate: int, channels: int, name: str) -> None:
-    """Refuse an impossible header, before memory is allocated for it.
+def planar_blocks(frames: Iterable[Any], name: str) -> Blocks:
+    """Convert the frames that PyAV decodes to blocks.
 
     Raises:
-        DecodeError: if the number of channels or the rate in Hz is too high.
+        DecodeError: if a frame is impossible, although the header of its stream was possible.
     """
-    if not 0 < rate <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
+    planar = media.Planar()
+    for frame in frames:
+        for block in planar.feed(frame):
+            check_header(planar.rate, planar.channels, name)
+            yield block, planar.rate
+    for block in planar.close():
+        yield block, planar.rate
+
+
+def check_header(rate: int, channels: int, name: str) -> None:
+    """Refuse an impossible header, before memory is allocated for it: a low rate makes hours of a few samples.
+
+    Raises:
+        DecodeError: if the number of channels is too high, or the rate in Hz too low or too high.
+    """
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE or not 0 < channels <= MOST_CHANNELS:
         raise DecodeError(
             f"{name} is damaged: its header states {channels} channels at {rate} Hz. Expected 1 to {MOST_CHANNELS} "
-            f"channels at up to {HIGHEST_RATE} Hz"
+            f"channels at {LOWEST_RATE} to {HIGHEST_RATE} Hz"
         )
 
 

@@ -10,6 +10,7 @@ from voxtrait.errors import OptionError, SignalError
 
 Signal: TypeAlias = npt.NDArray[np.float32]
 SAMPLING_RATE: Final = 16_000  # Hz, rate of the input of every model
+LOWEST_RATE: Final = 1000  # Hz; less is a rate in kHz, or a damaged header
 HIGHEST_RATE: Final = 1_000_000  # Hz; recordings of bats reach 500 kHz
 
 

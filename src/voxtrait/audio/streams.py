@@ -11,14 +11,15 @@ import importlib.util
 import os
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import IO, Any, Final, NamedTuple
 
-from voxtrait.audio import kinds, media, mpeg, opening, pieces
+from voxtrait.audio import kinds, media, mpeg, opening, pages, pieces
 from voxtrait.audio.arrays import MOST_CHANNELS
+from voxtrait.audio.headers import Layout, arrives_decodable, layout_of
 from voxtrait.audio.kinds import Kind
 from voxtrait.audio.pipes import LEAVE_S, WAITING, Pipe, in_thread
-from voxtrait.audio.signals import Signal
+from voxtrait.audio.signals import HIGHEST_RATE, LOWEST_RATE, Signal
 from voxtrait.errors import DecodeError, MissingExtraError, NothingToDoError, OptionError
 
 BLOCK_S: Final = 0.1  # seconds of a block: maximum delay for a consumer
@@ -42,7 +43,6 @@ RAW: Final = {
 }
 """Encodings of raw samples: ffmpeg's name → libsndfile's name."""
 
-PIPED: Final = frozenset([0x1, 0x2, 0x3, 0x6, 0x7, 0x11, 0x55, 0xFFFE])  # codecs of a WAV that need no seeking
 MARK: Final = 64  # bytes that identify most kinds
 UNKNOWN_MOST: Final = 2**24  # maximum bytes to wait for if the kind is unknown
 GATHERED_SAMPLES: Final = 4800  # samples of a block of audio that is decoded only at its end
@@ -91,10 +91,10 @@ def incoming(file: IO[bytes], raw: Raw | None = None, *, name: str = "the input"
     if raw is not None:
         if raw.encoding not in RAW:
             raise OptionError(f"Got raw samples of {raw.encoding!r}. Expected one of {', '.join(RAW)}.")
-        if raw.rate < 1 or not 1 <= raw.channels <= MOST_CHANNELS:
+        if not LOWEST_RATE <= raw.rate <= HIGHEST_RATE or not 1 <= raw.channels <= MOST_CHANNELS:
             raise OptionError(
                 f"Got {raw.channels} channel{'' if raw.channels == 1 else 's'} at {raw.rate} Hz. "
-                f"Expected 1 to {MOST_CHANNELS} channels at a positive rate."
+                f"Expected 1 to {MOST_CHANNELS} channels at {LOWEST_RATE} to {HIGHEST_RATE} Hz."
             )
     source = Pipe(file)
     found = False
@@ -150,28 +150,35 @@ def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
 
 def _decoded(source: Pipe, raw: Raw | None, name: str) -> Generator[tuple[Signal, int], None, None]:
     try:
-        if not source.look(1):
-            raise NothingToDoError(f"No data from {name}. Expected audio.")
-        if raw is not None:
-            subtype, endian = RAW[raw.encoding]
-            options: dict[str, Any] = {"format": "RAW", "subtype": subtype, "endian": endian}
-            yield from _by_libsndfile(source, name, samplerate=raw.rate, channels=raw.channels, **options)
-            return
-        _skip_tags(source)
-        kind = kinds.kind_of(source.look(MARK)) or kinds.kind_of(source.look(kinds.HEAD))
-        has_media = importlib.util.find_spec("av") is not None
-        if kind is None and kinds.described(source.look(kinds.HEAD)) != kinds.UNKNOWN:
-            is_what = kinds.described(source.look(kinds.HEAD))
-            raise DecodeError(f"{name} is not a readable audio file: it is {is_what}. {opening.EXPECTED}")
-        if kind in (kinds.WAV, kinds.MP3, kinds.AU) and (layout := _layout(source, kind)).streams:
-            yield from _pieces(source, name, kind, layout)
-        elif kind is None or not _streams(source, kind) or (kind.sndfile and not has_media):
-            yield from _gathered(source, kind, name)
-        else:
-            yield from _by_pyav(source, name, kind)
+        with opening.damage(name):
+            yield from _by_kind(source, raw, name)
     finally:
         if not source.lent:
             source.close()
+
+
+def _by_kind(source: Pipe, raw: Raw | None, name: str) -> Iterator[tuple[Signal, int]]:
+    if not source.look(1):
+        raise NothingToDoError(f"No data from {name}. Expected audio.")
+    if raw is not None:
+        subtype, endian = RAW[raw.encoding]
+        options: dict[str, Any] = {"format": "RAW", "subtype": subtype, "endian": endian}
+        yield from _by_libsndfile(source, name, samplerate=raw.rate, channels=raw.channels, **options)
+        return
+    _skip_tags(source)
+    kind = kinds.kind_of(source.look(MARK)) or kinds.kind_of(source.look(kinds.HEAD))
+    has_media = importlib.util.find_spec("av") is not None
+    if kind is None and kinds.described(source.look(kinds.HEAD)) != kinds.UNKNOWN:
+        is_what = kinds.described(source.look(kinds.HEAD))
+        raise DecodeError(f"{name} is not a readable audio file: it is {is_what}. {opening.EXPECTED}")
+    if kind in (kinds.WAV, kinds.MP3, kinds.AU) and (layout := layout_of(source, kind)).streams:
+        yield from _pieces(source, name, kind, layout)
+    elif kind is None or not arrives_decodable(source, kind) or (kind.sndfile and not has_media):
+        yield from _gathered(source, kind, name)
+    elif kind is kinds.OGG:
+        yield from _links(source, name, kind)
+    else:
+        yield from _by_pyav(source, name, kind)
 
 
 def _skip_tags(source: Pipe) -> None:
@@ -180,72 +187,6 @@ def _skip_tags(source: Pipe) -> None:
         left = mpeg.after_tags(head)
         while left and (found := source.read(min(left, CHUNK))):
             left -= len(found)
-
-
-class _Layout(NamedTuple):
-    """How a stream can be decoded."""
-
-    streams: bool = True  # decodable while it arrives
-    length: int | None = None  # bytes of a piece, if stated
-
-
-def _layout(source: Pipe, kind: Kind) -> _Layout:
-    if kind is kinds.MP3:
-        first = mpeg.frame(source.look(4), 0)
-        header = mpeg.header(source.look(first.length), 0, first) if first else None
-        if first and header and None in header:  # otherwise libsndfile would guess the number of frames, or stop there
-            _replace(source, first.side + 8, lambda head: head[:-4] + bytes(4))
-        return _Layout(length=header.length if header else None)
-    if kind is kinds.AU and source.look(12)[8:] == bytes(4):
-        _replace(source, 12, lambda head: head[:8] + b"\xff" * 4)
-    return _wav_layout(source) if kind is kinds.WAV else _Layout()
-
-
-def _wav_layout(source: Pipe) -> _Layout:
-    """Read the header of a WAV; a missing length, as recorders write to pipes, is replaced by the maximum."""
-    riff = source.look(8)
-    order = pieces.order_of(riff[:4])
-    at, size, coding = 12, 8, 1
-    while at + size < pieces.HEADER:
-        header = source.look(at + size + 8)
-        if len(header) < at + size:
-            break
-        length = int.from_bytes(header[at + 4 : at + 8], order)
-        if header[at : at + 4] == b"fmt ":
-            coding = int.from_bytes(header[at + 8 : at + 10], order)
-        if header[at : at + 4] == b"data":
-            if coding not in PIPED:
-                return _Layout(streams=False)
-            if length:
-                riff_length = int.from_bytes(riff[4:], order)
-                known = pieces.UNKNOWN not in (length, riff_length)
-                return _Layout(length=max(riff_length + 8, at + size + length) if known else None)
-            _replace(source, at + size, lambda head: head[:4] + b"\xff" * 4 + head[8:-4] + b"\xff" * 4)
-            break
-        at += 8 + length + length % 2
-    return _Layout()
-
-
-def _replace(source: Pipe, size: int, change: Callable[[bytes], bytes]) -> None:
-    """Change the next bytes."""
-    taken = b""
-    while len(taken) < size:
-        taken += source.read(size - len(taken))
-    source.put_back(change(taken))
-
-
-def _streams(source: Pipe, kind: Kind) -> bool:
-    """Return whether FFmpeg can decode a stream while it arrives: an MP4 only if its index precedes its audio."""
-    at = 0
-    while kind is kinds.MP4 and at < pieces.HEADER:
-        box = source.look(at + 16)[at:]
-        size = int.from_bytes(box[:4], "big")
-        if box[4:8] == b"moov":
-            return True
-        if box[4:8] == b"mdat" or size < 8:
-            return False
-        at += size
-    return kind.streams and kind is not kinds.MP4
 
 
 def _gathered(source: Pipe, kind: Kind | None, name: str) -> Iterator[tuple[Signal, int]]:
@@ -257,7 +198,7 @@ def _gathered(source: Pipe, kind: Kind | None, name: str) -> Iterator[tuple[Sign
         yield from file.blocks(GATHERED_SAMPLES)
 
 
-def _pieces(source: Pipe, name: str, kind: Kind, layout: _Layout) -> Iterator[tuple[Signal, int]]:
+def _pieces(source: Pipe, name: str, kind: Kind, layout: Layout) -> Iterator[tuple[Signal, int]]:
     """Decode a file, and the files appended to it."""
     rate, channels, heard_s = 0, 0, 0.0
     while True:
@@ -271,7 +212,7 @@ def _pieces(source: Pipe, name: str, kind: Kind, layout: _Layout) -> Iterator[tu
         _skip_tags(source)
         if kinds.kind_of(source.look(kinds.HEAD)) is not kind:
             break
-        layout = _layout(source, kind)
+        layout = layout_of(source, kind)
     source.count = 0
     while source.count <= TAIL and source.read(CHUNK):
         pass
@@ -343,28 +284,46 @@ def _pump(source: Pipe, entrance: int, length: int | None) -> None:
             source.close()
 
 
-def _by_pyav(source: Pipe, name: str, kind: Kind) -> Iterator[tuple[Signal, int]]:
+def _links(source: Pipe, name: str, kind: Kind) -> Iterator[tuple[Signal, int]]:
+    """Decode an Ogg stream, and the streams chained to it."""
+    rate = channels = 0
+    while source.look(len(pages.MARK)) == pages.MARK:
+        parts = _by_pyav(source, name, kind, pages.Link(source))
+        for part, own in opening.alike(parts, rate, channels) if rate else parts:
+            rate, channels = own, part.shape[0]
+            yield part, rate
+
+
+def _by_pyav(
+    source: Pipe, name: str, kind: Kind, part: pages.Link | None = None
+) -> Generator[tuple[Signal, int], None, None]:
+    """Decode a pipe, or a part of it."""
     try:
         import av
     except ImportError:
         raise MissingExtraError(f"reading {name}, which is {kind.name},", "media") from None
     decoded_s = 0.0
-    planar = media.Planar()
     try:
-        with media.opened(source, kind.demuxer, buffer_size=PROBED) as container:
+        with media.opened(part or source, kind.demuxer, buffer_size=PROBED) as container:
             stream = opening.audio_stream(container, name)
-            for frame in container.decode(stream):
-                if not source.ended:  # otherwise the decoder had kept this frame
-                    source.count, source.most = 0, ASTRAY_VIDEO if container.streams.video else ASTRAY
-                for block in planar.feed(frame):
-                    decoded_s += block.shape[1] / planar.rate
-                    yield block, planar.rate
-            for block in planar.close():
-                yield block, planar.rate
-            if source.count > (ASTRAY_VIDEO if container.streams.video else TAIL):
+            for block, rate in opening.planar_blocks(_frames(source, container, stream), name):
+                decoded_s += block.shape[1] / rate
+                yield block, rate
+            most = ASTRAY_VIDEO if container.streams.video else TAIL
+            while part is None and source.count <= most and source.read(CHUNK):
+                pass  # FFmpeg leaves what follows the end that a header states
+            if source.count > most:
                 raise DecodeError(f"{name} is damaged after {decoded_s:.1f} s")
     except av.error.FFmpegError as error:
         if not decoded_s:
             raise DecodeError(f"{name} is not a readable audio file ({error.strerror}). {opening.EXPECTED}") from None
         if not source.ended or source.count > TAIL:  # otherwise only the end is missing
             raise DecodeError(f"{name} is damaged after {decoded_s:.1f} s ({error.strerror})") from None
+
+
+def _frames(source: Pipe, container: Any, stream: Any) -> Iterator[Any]:
+    """Decode a stream; many bytes without a frame end the pipe."""
+    for frame in container.decode(stream):
+        if not source.ended:  # otherwise the decoder had kept this frame
+            source.count, source.most = 0, ASTRAY_VIDEO if container.streams.video else ASTRAY
+        yield frame

@@ -3,12 +3,10 @@
 import numbers
 import operator
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from voxtrait.audio.signals import HIGHEST_RATE
+from voxtrait.audio.signals import HIGHEST_RATE, LOWEST_RATE
 from voxtrait.errors import OptionError, OptionTypeError
-
-LOWEST_RATE: Final = 1000  # Hz; less is a rate in kHz
 
 
 def checked_rate(rate: Any) -> int:
