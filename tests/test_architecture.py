@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
+import voxtrait
+
 TESTS = Path(__file__).resolve().parent
-SOURCE = TESTS.parent / "src" / "voxtrait"
+SOURCE = Path(voxtrait.__file__).parent
 
 # A module imports only from layers above it in this list; modules of one layer do not know each other.
 LAYERS = (

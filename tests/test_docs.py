@@ -194,6 +194,7 @@ def broken_links(file: Path) -> Iterator[str]:
             yield f"{file.relative_to(ROOT)}: no heading for {link}"
 
 
+@pytest.mark.checkout
 def test_links_lead_somewhere() -> None:
     assert [broken for file in markdown() for broken in broken_links(file)] == []
 

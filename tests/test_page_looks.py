@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+import voxtrait
 from pages import Visit, becomes, expect, record
 
 pytest_plugins = ["page_fixtures"]
 
 PAPER = "getComputedStyle(document.documentElement).backgroundColor"
 WIDTH = "document.documentElement.scrollWidth"
-PAGE = Path(__file__).resolve().parent.parent / "src" / "voxtrait" / "web" / "page"
+PAGE = Path(voxtrait.__file__).parent / "web" / "page"
 
 
 def first(tab: Any, voices: Path) -> None:

@@ -102,6 +102,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, P
     shutil.rmtree(work)
 
 
+@pytest.mark.checkout
 def test_two_builds_are_equal_and_whole(built: list[dict[str, Path]]) -> None:
     first, second = built
     assert {one.name for one in first.values()} == {
@@ -112,6 +113,7 @@ def test_two_builds_are_equal_and_whole(built: list[dict[str, Path]]) -> None:
     assert contents.problems(ROOT, first[".gz"], first[".whl"]) == []
 
 
+@pytest.mark.checkout
 def test_what_lacks_in_a_wheel_would_be_found(built: list[dict[str, Path]], tmp_path: Path) -> None:
     whole = built[0][".whl"]
     stem = whole.name.removesuffix("-py3-none-any.whl")

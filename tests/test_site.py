@@ -13,6 +13,7 @@ import pytest
 from pages import launch
 
 ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.checkout  # pages link to files of src
 LOADING = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 
 

@@ -13,6 +13,7 @@ pytest.importorskip("httpx2")
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+import voxtrait
 from odd_jobs import odd
 from voxtrait import bundle
 from voxtrait.errors import OptionError
@@ -20,7 +21,6 @@ from voxtrait.web import Settings, create_app, is_loopback, read_token
 from voxtrait.web.pool import Pool
 
 TOKEN = "a-token-of-some-length"
-HERE = Path(__file__).resolve().parent.parent
 
 
 def client_of(**settings: Any) -> TestClient:
@@ -142,7 +142,7 @@ def test_files_of_the_page_are_served_as_they_are() -> None:
     }
     for name, kind in kinds.items():
         found = client.get(f"/static/{name}")
-        file = HERE / "src" / "voxtrait" / "web" / "page" / name
+        file = Path(voxtrait.__file__).parent / "web" / "page" / name
         assert hashlib.sha256(found.content).digest() == hashlib.sha256(file.read_bytes()).digest()
         assert (found.headers["content-type"], found.headers["cache-control"]) == (kind, "no-cache")
         again = client.get(f"/static/{name}", headers={"If-None-Match": found.headers["etag"]})

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import voxtrait
 from generators.fields import page, prose, table
 
 ROOT = Path(__file__).resolve().parents[2]
-READ = ("src/voxtrait",)
+READ = (str(Path(voxtrait.__file__).parent),)
 DEVELOPMENT = ("tests/conftest.py", "benchmarks/clips.py")
 TORCHRUN = ("LOCAL_RANK", "LOCAL_WORLD_SIZE", "RANK", "TORCHELASTIC_RUN_ID", "WORLD_SIZE")
 PASSED_ON = ("PYTHONPATH",)  # to worker processes, unchanged

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-SOURCE: Final = Path(__file__).resolve().parents[2] / "src" / "voxtrait"
+import voxtrait
+
+SOURCE: Final = Path(voxtrait.__file__).parent
 
 
 def units() -> dict[str, list[Path]]:
