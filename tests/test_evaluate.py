@@ -316,6 +316,20 @@ def test_which_split(tmp_path: Path) -> None:
         evaluate(bundle, unlabelled, tmp_path / "out")
 
 
+def test_the_report_of_another_bundle_is_not_replaced(tmp_path: Path, manifest: Path) -> None:
+    bundle = models.make_bundle(tmp_path / "b").folder
+    first = evaluate(bundle, manifest, tmp_path / "out")
+    assert evaluate(bundle, manifest, tmp_path / "out", split="all")["split"] == "all"  # the same bundle's
+    others = tmp_path / "out/report.json"
+    before = json.dumps(first | {"model": "other 1.0"})
+    for text, named in ((before, "other 1.0"), ("half of a {", "an unknown bundle"), ("[]", "an unknown bundle")):
+        others.write_text(text)
+        with pytest.raises(OptionError, match=f"contains a report of {named}. This run would use "):
+            evaluate(bundle, manifest, tmp_path / "out")
+        assert others.read_text() == text
+    assert evaluate(bundle, manifest, tmp_path / "out", overwrite=True) == first
+
+
 def test_when_every_file_fails_there_is_a_report_without_figures(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, path=pl.lit("gone.wav"))
     report = evaluate(models.make_bundle(tmp_path / "b").folder, manifest, tmp_path / "out")

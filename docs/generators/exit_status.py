@@ -19,6 +19,7 @@ def lines() -> Iterator[str]:
         ("1", exit_status.FAILED),
         ("2", exit_status.WRONG),
         (str(exit_status.STOPPED_STATUS), exit_status.STOPPED),
+        (exit_status.ENDED_STATUSES, exit_status.ENDED),
     )
     yield from table(("status", "meaning"), rows)
     yield from ("", "## By command", "")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from voxtrait import storage
+from voxtrait.audio import durability
 from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import Signal, check_signal, to_pcm16
 from voxtrait.errors import DecodeError, DiskFullError, OutputError, VoxtraitError
@@ -58,13 +59,16 @@ def write_wav(target: Source, signal: Signal, sampling_rate: int) -> None:
         soundfile.write(file, samples, sampling_rate, format="WAV", subtype="PCM_16")
 
 
-def write_wav_blocks(target: str | os.PathLike[str], parts: Iterable[tuple[Signal, int]]) -> float:
+def write_wav_blocks(
+    target: str | os.PathLike[str], parts: Iterable[tuple[Signal, int]], *, sync: bool = True
+) -> float:
     """Write a 16-bit PCM WAV block by block, so that memory does not grow with its length.
 
     Args:
         target: a path in an existing folder; the file appears there only when it is complete.
         parts: blocks with their sampling rate in Hz, as :func:`voxtrait.audio.blocks` yields them, all with the same
             rate and number of channels.
+        sync: as for :func:`atomic_path`.
 
     Returns:
         Duration in seconds.
@@ -77,7 +81,7 @@ def write_wav_blocks(target: str | os.PathLike[str], parts: Iterable[tuple[Signa
     import wave  # not soundfile, which waits for the disk (fsync) when it closes a file
 
     frames, rate, file = 0, 0, None
-    with atomic_path(target) as part, contextlib.ExitStack() as stack:
+    with atomic_path(target, sync=sync) as part, contextlib.ExitStack() as stack:
         for signal, rate in parts:
             if not signal.shape[-1]:
                 continue
@@ -99,14 +103,18 @@ def write_wav_blocks(target: str | os.PathLike[str], parts: Iterable[tuple[Signa
 
 
 @contextlib.contextmanager
-def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(target: str | os.PathLike[str], *, sync: bool = True) -> Iterator[Path]:
     """Yield a hidden path beside ``target`` to write to, which is renamed to ``target`` after success.
+
+    After a crash or a power failure, ``target`` is the old file or the whole new one.
 
     The hidden name is short, so that the name of ``target`` may have the maximum length. If ``target`` is a URL, the
     path is a temporary file, which is then uploaded.
 
     Args:
         target: a path in an existing folder, or a URL.
+        sync: wait until the content and the name are on the disk. Without it, only a crash of the program is safe, not
+            a power failure: for folders of many small files, see :mod:`voxtrait.audio.durability`.
 
     Raises:
         DiskFullError: if the disk is full.
@@ -131,7 +139,11 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         stack.enter_context(writing(target, part))
         _check_length(final)
         yield storage.openable(part, stack)
+        if sync and part.exists():
+            durability.sync_file(part)
         part.replace(final)
+        if sync:
+            durability.sync_folder(final.parent)
 
 
 @contextlib.contextmanager
@@ -157,6 +169,61 @@ def writing(target: str | os.PathLike[str], part: Path | None = None) -> Iterato
         name = storage.text_of(storage.shown(os.fspath(target)))
         kind = DiskFullError if code in _FULL else OutputError
         raise kind(f"{name} cannot be written ({os.strerror(code)}): {_advice(code, target)}") from None
+
+
+@contextlib.contextmanager
+def synced(folder: str | os.PathLike[str]) -> Iterator[durability.Unsynced]:
+    """Send a folder of many files to the disk at the end of the block, also after an error.
+
+    Args:
+        folder: an existing folder, claimed by this process, or a URL, whose files are always complete.
+
+    Raises:
+        DiskFullError: if the disk is full.
+        OutputError: if the disk fails.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with synced(folder) as unsynced:
+        ...         inside = os.listdir(folder)
+        ...     inside, os.listdir(folder), unsynced.since
+        (['.unsynced'], [], None)
+    """
+    unsynced = durability.Unsynced(folder)
+    with writing(folder, Path(durability.NEW)):
+        unsynced.begin()
+    try:
+        yield unsynced
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unsynced.end()
+        raise
+    with writing(folder, Path(durability.NEW)):
+        unsynced.end()
+
+
+def create_folder(folder: str | os.PathLike[str]) -> None:
+    """Create a folder for output, and those above it; it may exist.
+
+    Raises:
+        DiskFullError: if the disk is full.
+        OutputError: if the folder cannot be created, or is a file.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     create_folder(f"{folder}/a/b")
+        ...     os.listdir(folder)
+        ['a']
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError(f"The output {folder} is a file. Expected a folder or a new name.") from None
+    except OSError as error:
+        with writing(folder, Path(error.filename or folder)):
+            raise
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:

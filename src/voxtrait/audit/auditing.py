@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from voxtrait import batch, manifest
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import atomic_path, create_folder
 from voxtrait.audit import doubt, heads, page, tables, voices
 from voxtrait.audit.decided import Decided, decide
 from voxtrait.audit.embeddings import ClipEmbeddings, embed_clips
@@ -74,7 +74,7 @@ def audit(
     made = files.read(decisions) if decisions is not None else None
     recognizer = load(bundle or MODEL)
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    create_folder(folder)
     embedded = embed_clips(recognizer, whole["path"].to_list(), folder, jobs=jobs, label=label)
     decided = decide(whole, made)
     here = ClipEmbeddings(embedded.table, embedded.embeddings, embedded.has & decided.kept)

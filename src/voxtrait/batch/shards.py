@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from voxtrait import storage
 from voxtrait.audio.channels import OneChannel
-from voxtrait.audio.writing import LONGEST_NAME, atomic_path, writing
+from voxtrait.audio.writing import LONGEST_NAME, atomic_path, create_folder, writing
 from voxtrait.batch.running import Item, Result, run
 from voxtrait.batch.where import Jobs
 from voxtrait.errors import OptionError
@@ -142,6 +142,7 @@ def claimed(folder: str | os.PathLike[str]) -> Iterator[None]:
     if name in _ours:
         yield
         return
+    create_folder(home)
     with writing(home, home / LOCK):
         lock = _lock(home / LOCK)
     _ours.add(name)

@@ -6,13 +6,14 @@ failed, 2 for wrong usage or if there is nothing to do.
 
 import importlib
 import os
+import signal
 import sys
 from typing import Any, Final, cast
 
 import click
 from click.shell_completion import CompletionItem
 
-from voxtrait.cli import console, exit_status
+from voxtrait.cli import console, streams
 from voxtrait.cli.options import MODEL_VARIABLE, from_variable
 from voxtrait.errors import BundleError, VoxtraitError
 
@@ -38,7 +39,8 @@ class Stop(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:
-        """Print the message, without click's own prefix."""
+        """Print the message on its own line, without click's own prefix."""
+        console.end_progress()
         click.echo(f"voxtrait: {self.format_message()}", err=True)
 
 
@@ -79,9 +81,11 @@ class CommandGroup(click.Group):
         except VoxtraitError as error:
             raise Stop(str(error)) from None
         except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-            sys.stderr.close()
+            streams.discard(sys.stdout)
             ctx.exit(0)
         except OSError as error:
+            if error.filename == streams.RESULTS:
+                streams.discard(sys.stdout)
             raise Stop(f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")) from None
 
 
@@ -134,24 +138,50 @@ def _how_to_resume(arguments: list[str]) -> str:
     return ""
 
 
+def _signal_of(error: BaseException) -> signal.Signals:
+    """Return the signal that stopped a command; ``voxtrait.__main__`` passes its number with the exception."""
+    cause = error.__cause__ or error
+    known = isinstance(cause, KeyboardInterrupt) and cause.args
+    return signal.Signals(cause.args[0]) if known else signal.SIGINT
+
+
 def main() -> None:
     """Run the console script."""
+    streams.prepare()
+    try:
+        status = _status()
+    except (click.exceptions.Abort, KeyboardInterrupt) as error:
+        kind = _signal_of(error)
+        reason = "interrupted" if kind is signal.SIGINT else f"stopped by {kind.name}"
+        click.echo(f"voxtrait: {reason}. No file is incomplete.{_how_to_resume(sys.argv[1:])}", err=True)
+        status = 128 + kind
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams.discard(sys.stdout)
+    except OSError as error:
+        streams.discard(sys.stdout)
+        click.echo(f"voxtrait: {error.strerror}: {error.filename}", err=True)
+        status = status or 2
+    sys.exit(status)
+
+
+def _status() -> int:
+    """Run the command, print the error of wrong usage, and return the exit status."""
     from voxtrait.batch import silence_decoders
 
     silence_decoders()
+    streams.replace()
     console.prepare()
     try:
         status = root.main(prog_name="voxtrait", standalone_mode=False)
-    except click.exceptions.Abort:
-        click.echo(f"voxtrait: interrupted. No file is incomplete.{_how_to_resume(sys.argv[1:])}", err=True)
-        status = exit_status.STOPPED_STATUS
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        status = error.exit_code
+        return error.exit_code
     except click.UsageError as error:
         click.echo(f"voxtrait: {_one_line(error)}", err=True)
-        status = error.exit_code
+        return error.exit_code
     except click.ClickException as error:
         error.show()
-        status = error.exit_code
-    sys.exit(status if isinstance(status, int) else 0)
+        return error.exit_code
+    return status if isinstance(status, int) else 0

@@ -78,6 +78,13 @@ def filter_warnings() -> None:
         warnings.filterwarnings("default", "voxtrait-", DeprecationWarning)  # former names of bundles
 
 
+def end_progress() -> None:
+    """End the lines of open progress bars, which an error has left, so that its message has its own line."""
+    if tqdm := sys.modules.get("tqdm"):  # otherwise there is none
+        for bar in list(tqdm.tqdm._instances):
+            bar.close()
+
+
 def _note(message: Warning | str, *place: Any, **more: Any) -> None:
     """Print a warning as one line on standard error, without file name and line number."""
     click.echo(f"voxtrait: {message}", err=True)

@@ -51,6 +51,7 @@ def corpus() -> None:
 @click.option("--decisions", type=PATH, help="File of decisions to apply: saved by 'corpus audit' or written by hand.")
 @click.option("--extract", type=PATH, help="Folder for audio that is stored inside a dataset's tables.")
 @click.option("--plot", type=PATH, help="Draw the funnel to this .png, .svg, .pdf or .jpg file.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT even if its split is lost.")
 @jobs_option
 @format_option("text", "json")
 @quiet_option
@@ -62,6 +63,7 @@ def import_(
     decisions: Path | None,
     extract: Path | None,
     plot: Path | None,
+    overwrite: bool,
     jobs: int | None,
     format_: str,
     quiet: bool,
@@ -111,6 +113,8 @@ def import_(
         note(line, quiet)
     if not result.table.height:
         raise NothingToDoError(f"No rows to import from {', '.join(map(str, sources))}: {result.why_empty()}")
+    if replaced is not None and not overwrite:
+        manifest.check_split_kept(result.table, out)
     manifest.write(manifest.with_relative_paths(result.table, out.parent), out, result.steps())
     if plot is not None:
         funnels.picture(result.steps(), plot)

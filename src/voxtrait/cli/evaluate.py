@@ -32,6 +32,7 @@ from voxtrait.errors import counted
     help="Split to evaluate on.  [default: test if the manifest has splits, else all]",
 )
 @click.option("--allow-leak", is_flag=True, help="Also evaluate on training speakers, and mark the report as leaked.")
+@click.option("--overwrite", is_flag=True, help="Replace the report of another bundle in --out.")
 @format_option("text", "json")
 @jobs_option
 @quiet_option
@@ -41,6 +42,7 @@ def evaluate(
     out: Path,
     split: str | None,
     allow_leak: bool,
+    overwrite: bool,
     format_: str,
     jobs: int | None,
     quiet: bool,
@@ -66,6 +68,7 @@ def evaluate(
             out,
             split=split,
             allow_leak=allow_leak,
+            overwrite=overwrite,
             jobs=jobs or default_jobs(),
             label=label("evaluate", quiet),
         )

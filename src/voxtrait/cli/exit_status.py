@@ -6,7 +6,9 @@ WELL: Final = "Success. `no_speech`, `too_short` and `unsure` are results, not f
 FAILED: Final = "Some or all inputs failed. All others were processed, and each failure has its own row or line."
 WRONG: Final = "Wrong usage, or nothing to do. One line on standard error states the reason."
 STOPPED: Final = "Interrupted by Ctrl-C. No file is incomplete. The message states how to resume, if the command can."
-STOPPED_STATUS: Final = 130
+STOPPED_STATUS: Final = 130  # 128 and the number of the signal, as in a shell
+ENDED: Final = "Stopped by a closed terminal (SIGHUP, 129) or another program (SIGTERM, 143), otherwise as by Ctrl-C."
+ENDED_STATUSES: Final = "129, 143"
 
 OF_COMMANDS: Final[dict[str, tuple[str | None, str]]] = {
     "predict": (

@@ -67,6 +67,7 @@ TABLE: Final = ".parquet"  # suffix of an output file with one row per segment
     type=click.Path(),
     help="Output file, or a folder for one file per recording. In a folder, finished recordings are skipped.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the --out file, whatever it contains.")
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False),
@@ -85,6 +86,7 @@ def timeline(
     channels: bool,
     channel: int | None,
     out: str | None,
+    overwrite: bool,
     plot: str | None,
     where: "Where",
     quiet: bool,
@@ -104,6 +106,7 @@ def timeline(
     from voxtrait.timelines import formats, read_turns
     from voxtrait.timelines.plot import plot as draw
     from voxtrait.timelines.recording import check_channels, failed, limits_of
+    from voxtrait.timelines.replacing import check_replaceable
     from voxtrait.timelines.turns import turns_of
 
     limits_of(speakers, min_speakers, max_speakers)
@@ -115,6 +118,9 @@ def timeline(
         raise OptionError(f"Got --format {format_} and the output file {out}. Expected --out {TABLE} alone.")
     if out is not None and not folder:
         format_ = "text" if as_table else _format_of(out, format_)
+        told = [_name(item) or "-" for item in items]
+        if not overwrite and check_replaceable(out, TABLE[1:] if as_table else format_, told):
+            note(f"{out} contains an earlier timeline, which is replaced", quiet)
         _check_place(out)
     if not folder and not as_table:
         formats.check(format_, many)
@@ -134,6 +140,8 @@ def timeline(
             got = "--out FOLDER" if folder else f"{len(items)} recordings"
             raise OptionError(f"Got --plot and {got}. Expected one recording, and no --out FOLDER.")
         _check_place(plot)
+    if folder:
+        _check_place(str(Path(str(out), "-")))
     targets = _targets(items, str(out), formats.ENDINGS[format_]) if folder else []
     there = 0  # recordings whose output file exists
     if folder:

@@ -12,8 +12,9 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import batch, storage
-from voxtrait.audio.writing import atomic_path, remove_unfinished
-from voxtrait.errors import OptionError
+from voxtrait.audio.durability import is_older
+from voxtrait.audio.writing import atomic_path, create_folder, remove_unfinished, synced, writing
+from voxtrait.errors import DiskFullError, OptionError
 from voxtrait.labels import SPLITS
 
 MARK: Final = ".voxtrait-export.json"  # settings of the export; hidden, so that loaders ignore it
@@ -74,7 +75,7 @@ def claim(out: Path, settings: Mapping[str, Any], table: pl.DataFrame) -> None:
         _same_export(out, wanted)
         remove_unfinished(out)
         return
-    out.mkdir(parents=True, exist_ok=True)
+    create_folder(out)
     with atomic_path(out / MARK) as part:
         part.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
 
@@ -109,25 +110,34 @@ def put_all(
         The index of each file that could not be copied or linked, and the reason.
 
     Raises:
-        OptionError: if the disk does not support links, or is full.
+        OptionError: if the disk does not support links.
+        DiskFullError: if the disk is full.
+        OutputError: if the disk is read-only.
     """
     real: dict[str, str] = {}  # folder in out → its real path
-    for at, (source, place) in enumerate(batch.progress(places, total, label)):
-        folder, _, name = place.rpartition("/")
-        if folder not in real:
-            (out / folder).mkdir(parents=True, exist_ok=True)
-            real[folder] = os.path.realpath(out / folder)
-        source = storage.path_of(source)
-        try:
-            (_link if how == "link" else _copy)(source, Path(real[folder], name))
-        except FileExistsError:
-            yield at, f"another file exists at {place}"
-        except OSError as error:
-            if how == "link" and error.errno in _NO_LINKS:
-                raise OptionError(f"The disk of {out} does not support links. Use --audio copy.") from None
-            if error.errno in _NO_ROOM:
-                raise OptionError(f"{out} cannot store more files: {error.strerror}") from None
-            yield at, "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
+    with synced(out) as unsynced:
+        for at, (source, place) in enumerate(unsynced.watch(batch.progress(places, total, label))):
+            folder, _, name = place.rpartition("/")
+            if folder not in real:
+                create_folder(out / folder)
+                real[folder] = os.path.realpath(out / folder)
+            target = Path(real[folder], name)
+            try:
+                if how == "link":
+                    _link(storage.path_of(source), target)
+                else:
+                    _copy(storage.path_of(source), target, unsynced.since)
+            except FileExistsError:
+                yield at, f"another file exists at {place}"
+            except OSError as error:
+                if how == "link" and error.errno in _NO_LINKS:
+                    raise OptionError(f"The disk of {out} does not support links. Use --audio copy.") from None
+                if isinstance(error, DiskFullError):
+                    raise
+                if error.errno in _NO_ROOM:
+                    with writing(target):
+                        raise
+                yield at, "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
 
 
 def _link(source: str, target: Path) -> None:
@@ -141,15 +151,15 @@ def _link(source: str, target: Path) -> None:
     os.symlink(text, target)  # noqa: PTH211 - atomic
 
 
-def _copy(source: str, target: Path) -> None:
+def _copy(source: str, target: Path, since: int | None) -> None:
     status = os.stat(source)  # noqa: PTH116
-    if os.path.lexists(target):
+    if os.path.lexists(target) and is_older(target.lstat(), since):
         there = target.lstat()
         # copy2 keeps the modification time, which distinguishes a copy of this file from other files
         if (there.st_size, int(there.st_mtime)) == (status.st_size, int(status.st_mtime)):
             return
         raise FileExistsError(target)
-    with atomic_path(target) as part:
+    with atomic_path(target, sync=False) as part:
         shutil.copy2(source, part)
 
 

@@ -1,5 +1,6 @@
 """Derives folders from clips: WAV files, spectrogram images, and shards of images."""
 
+from voxtrait.derived.changes import changed_ns, check_unchanged
 from voxtrait.derived.folders import (
     Rows,
     Summary,
@@ -22,6 +23,8 @@ __all__ = [
     "Rows",
     "Summary",
     "absolute",
+    "changed_ns",
+    "check_unchanged",
     "claim",
     "class_folders",
     "find_pictures",

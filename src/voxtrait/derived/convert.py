@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -9,7 +10,8 @@ import polars as pl
 import soundfile
 
 from voxtrait import audio, batch, derived, storage
-from voxtrait.audio.writing import writing
+from voxtrait.audio.durability import is_older
+from voxtrait.audio.writing import create_folder, synced
 from voxtrait.derived import single
 from voxtrait.derived.folders import HARMLESS, Outcome, Summary
 from voxtrait.derived.settings import CONVERT_SETTINGS
@@ -30,8 +32,8 @@ def convert(
 ) -> Summary:
     """Convert the clips of a folder or manifest to 16-bit PCM WAV, in the same subfolders of ``out_dir``.
 
-    Complete WAV files from earlier runs are kept. Each clip that fails gets a row in ``out_dir/failures.csv``. Samples
-    above full scale are clipped.
+    Complete WAV files from earlier runs are kept, unless their clip has changed since. Each clip that fails gets a row
+    in ``out_dir/failures.csv``. Samples above full scale are clipped.
 
     Args:
         source: a folder (searched recursively), a manifest, a list of files (``.txt``), or an audio file. The source
@@ -70,7 +72,7 @@ def convert(
     mono = str(channels) == "1"
     summary = Summary(os.fspath(out_dir))
     if single.names_file(source, out_dir, ".wav"):
-        job = _Convert(single.folder_of(out_dir), rate, mono, again=True)
+        job = _Convert(single.folder_of(out_dir), rate, mono, again=True, sync=True)
         single.make(job, source, out_dir, summary, overwrite=overwrite, jobs=jobs)
         return summary
     out = derived.absolute(out_dir)
@@ -82,12 +84,14 @@ def convert(
     settings = {"rate": rate, "channels": str(channels), "source": storage.shown(clips.root)}
     with batch.claimed(out):
         again = derived.claim(out, CONVERT_SETTINGS, settings, overwrite=overwrite)
-        job = _Convert(out, rate, mono, again)
+        job = _Convert(out, rate, mono, again, sync=False)
         if storage.is_url(out):  # one listing, not one request per file: existing files are complete
             there = pl.Series([name for name, entry in storage.listing(out).items() if entry.size], dtype=pl.String)
             table = table.with_columns(there=pl.col("target").is_in(there.implode()))
-        outcomes = batch.run(job, derived.Rows(table), jobs=jobs, on_crash=single.crashed, label=label)
-        derived.gather(outcomes, summary)
+        with synced(out) as unsynced:
+            job = dataclasses.replace(job, since=unsynced.since)
+            outcomes = batch.run(job, derived.Rows(table), jobs=jobs, on_crash=single.crashed, label=label)
+            derived.gather(unsynced.watch(outcomes), summary)
         if again:
             derived.finished(out, CONVERT_SETTINGS, settings)
     return summary
@@ -101,25 +105,33 @@ class _Convert:
     rate: int
     mono: bool
     again: bool
+    sync: bool
+    since: int | None = None  # of :class:`voxtrait.audio.durability.Unsynced`
 
     def __call__(self, item: tuple[str, str] | tuple[str, str, bool]) -> Outcome:
         path, name, *there = item
         target = derived.target_of(self.out_dir, name, path)
+        changed = derived.changed_ns(path)
         try:
-            if not self.again and (there[0] if there else self._is_kept(Path(target))):
+            if not self.again and (there[0] if there else self._is_kept(Path(target), changed)):
                 return Outcome("kept", path)
             if not storage.is_url(target):
-                with writing(target):
-                    Path(target).parent.mkdir(parents=True, exist_ok=True)
-            parts = audio.blocks(storage.path_of(path), self.rate, mono=self.mono)
-            return Outcome("done", path, audio.write_wav_blocks(target, parts))
+                create_folder(Path(target).parent)
+            return Outcome("done", path, audio.write_wav_blocks(target, self._parts(path, changed), sync=self.sync))
         except DiskFullError:  # every other file would fail too
             raise
         except HARMLESS as error:
             return Outcome("failed", path, reason=derived.reason_of(error))
 
-    def _is_kept(self, target: Path) -> bool:
+    def _parts(self, path: str, changed: int | None) -> Iterator[tuple[audio.Signal, int]]:
+        yield from audio.blocks(storage.path_of(path), self.rate, mono=self.mono)
+        derived.check_unchanged(path, changed)
+
+    def _is_kept(self, target: Path, changed: int | None) -> bool:
         if not os.path.exists(target) or not _is_whole(target):  # noqa: PTH110 - Path.exists raises for long names
+            return False
+        status = target.stat()
+        if not is_older(status, self.since) or status.st_mtime_ns < (changed or 0):  # the clip was replaced since
             return False
         with target.open("rb") as file:  # opened, not named: libsndfile cannot open every name
             info = soundfile.info(file)

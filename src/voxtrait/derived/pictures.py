@@ -21,7 +21,8 @@ from typing import Any, Final
 import polars as pl
 
 from voxtrait import audio, batch, derived, features, manifest, storage
-from voxtrait.audio.writing import atomic_path, writing
+from voxtrait.audio.durability import is_older
+from voxtrait.audio.writing import atomic_path, create_folder, synced
 from voxtrait.derived import single
 from voxtrait.derived.axes import with_axes
 from voxtrait.derived.folders import HARMLESS, Outcome, Rows, Sources
@@ -57,8 +58,8 @@ def draw(
 ) -> Summary:
     """Draw the clips of a manifest as spectrogram images in class folders, or those of a folder in the same subfolders.
 
-    Complete images from earlier runs are kept. If the split or label of a clip has changed, its image is moved. Only
-    images of clips in the manifest are moved or removed.
+    Complete images from earlier runs are kept, unless their clip has changed since. If the split or label of a clip has
+    changed, its image is moved. Only images of clips in the manifest are moved or removed.
 
     Args:
         source: a manifest, a folder (searched recursively), a list of files (``.txt``), or an audio file. The source
@@ -99,7 +100,7 @@ def draw(
     front_end = front_end or features.picture_front_end(size, fit=fit)
     summary = Summary(os.fspath(out_dir))
     if single.names_file(source, out_dir, ".png"):
-        job = _Draw(single.folder_of(out_dir), front_end, again=True, axes=axes)
+        job = _Draw(single.folder_of(out_dir), front_end, again=True, axes=axes, sync=True)
         single.make(job.alone, source, out_dir, summary, overwrite=overwrite, jobs=jobs)
         return summary
     out = derived.absolute(out_dir)
@@ -123,7 +124,6 @@ def _draw_all(
 ) -> None:
     settings = settings_of(front_end, None if clips.labelled else storage.shown(clips.root), axes=axes)
     again = derived.claim(out, PICTURES_SETTINGS, settings, overwrite=overwrite)
-    job = _Draw(out, front_end, again, axes)
     if clips.labelled:
         wanted = pl.concat([clips.table.select("path"), derived.class_folders(clips.table)], how="horizontal")
         there = derived.find_pictures(out)
@@ -133,9 +133,13 @@ def _draw_all(
         names = derived.mirrored_names(clips.table["path"], clips.root, ".png")
         items = clips.table.select("path", first=names, second=pl.lit(None, pl.String), there=pl.lit(None, pl.String))
         items = items.with_columns(have=_have(items["first"], out))
-    derived.gather(batch.run(job, Rows(items), jobs=jobs, on_crash=single.crashed, label=label, unit="clip"), summary)
+    with synced(out) as unsynced:
+        job = _Draw(out, front_end, again, axes, since=unsynced.since)
+        outcomes = batch.run(job, Rows(items), jobs=jobs, on_crash=single.crashed, label=label, unit="clip")
+        derived.gather(unsynced.watch(outcomes), summary)
+        if clips.labelled:
+            _tidy(out, wanted, there, summary)
     if clips.labelled:
-        _tidy(out, wanted, there, summary)
         _write_manifest(out, clips.table, summary)
     if again:
         derived.finished(out, PICTURES_SETTINGS, settings)
@@ -203,21 +207,24 @@ class _Draw:
     front_end: FrontEnd
     again: bool
     axes: bool = False
+    sync: bool = False
+    since: int | None = None  # of :class:`voxtrait.audio.durability.Unsynced`
 
     def __call__(self, item: tuple[str, str, str | None, str | None, list[str] | None]) -> Outcome:
         path, first, second, there, have = item
         try:
             targets = [at for at in (first, second) if at]
             known = [*targets, *([there] if there else [])]
-            whole = None if self.again else next((at for at in known if self._is_there(at, have, path)), None)
+            changed = derived.changed_ns(path)
+            whole = None if self.again else next((at for at in known if self._is_there(at, have, path, changed)), None)
             seconds = 0.0
             if whole is None:
-                seconds = self._draw(path, targets[0])
+                seconds = self._draw(path, targets[0], changed)
                 whole, status = targets[0], "done"
             else:
                 status = "kept" if whole in targets else "moved"
             for target in targets:
-                if target != whole and (status == "done" or not self._is_there(target, have, path)):
+                if target != whole and (status == "done" or not self._is_there(target, have, path, changed)):
                     self._link(whole, target)
             return Outcome(status, path, seconds)
         except DiskFullError:  # every other clip would fail too
@@ -229,12 +236,15 @@ class _Draw:
         """Draw one clip under one name."""
         return self((*item, None, None, None))
 
-    def _is_there(self, at: str, have: list[str] | None, path: str) -> bool:
-        return at in have if have is not None else _is_whole(Path(derived.target_of(self.out_dir, at, path)))
+    def _is_there(self, at: str, have: list[str] | None, path: str, changed: int | None) -> bool:
+        if have is not None:
+            return at in have
+        return _is_whole(Path(derived.target_of(self.out_dir, at, path)), self.since, changed)
 
-    def _draw(self, path: str, at: str) -> float:
+    def _draw(self, path: str, at: str, changed: int | None) -> float:
         target = derived.target_of(self.out_dir, at, path)
         signal, rate = audio.load(storage.path_of(path), self.front_end.sampling_rate)
+        derived.check_unchanged(path, changed)
         if self.axes:
             png = with_axes(signal, rate, self.front_end, storage.text_of(Path(storage.shown(path)).name))
         else:
@@ -242,9 +252,8 @@ class _Draw:
         if storage.is_url(target):
             storage.write(target, png)
             return len(signal) / rate
-        with writing(target):
-            Path(target).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(target) as part:
+        create_folder(Path(target).parent)
+        with atomic_path(target, sync=self.sync) as part:
             part.write_bytes(png)
         return len(signal) / rate
 
@@ -257,19 +266,21 @@ class _Draw:
 
 def _link(file: Path, target: Path) -> None:
     """Give an image a second name, or copy it if the disk has no hard links."""
-    with writing(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    create_folder(target.parent)
     target.unlink(missing_ok=True)
     try:
         target.hardlink_to(file)
     except OSError:
-        with atomic_path(target) as part:
+        with atomic_path(target, sync=False) as part:
             shutil.copyfile(file, part)
 
 
-def _is_whole(png: Path) -> bool:
+def _is_whole(png: Path, since: int | None, changed: int | None) -> bool:
     try:
         with png.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not is_older(status, since) or status.st_mtime_ns < (changed or 0):  # the clip was replaced since
+                return False
             file.seek(-len(_TAIL), os.SEEK_END)
             return file.read() == _TAIL
     except OSError:  # missing, or shorter than the tail

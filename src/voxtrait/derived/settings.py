@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from voxtrait import storage
-from voxtrait.audio.writing import atomic_path, remove_unfinished, writing
+from voxtrait.audio.writing import atomic_path, create_folder, remove_unfinished
 from voxtrait.errors import OptionError
 
 CONVERT_SETTINGS: Final = "convert.json"
@@ -47,8 +47,7 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
     """
     folder = storage.text_of(storage.shown(os.fspath(out_dir)))
     if not storage.is_url(out_dir):
-        with writing(out_dir):
-            Path(out_dir).mkdir(parents=True, exist_ok=True)
+        create_folder(out_dir)
     before = None if overwrite else read_settings(out_dir, name)
     again = overwrite or bool(before and before.get(_UNFINISHED))
     if before is not None:

@@ -11,18 +11,20 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import NothingToDoError, counted
+from voxtrait.errors import NothingToDoError, OptionError, counted
 from voxtrait.evaluate import clips, page, report
 from voxtrait.manifest.table import history, read, with_absolute_paths
 from voxtrait.recognize import load
 from voxtrait.storage import path_of, text_of
 
 __all__ = ["evaluate"]
+
+_REPORT: Final = "report.json"
 
 
 def evaluate(
@@ -32,6 +34,7 @@ def evaluate(
     *,
     split: str | None = None,
     allow_leak: bool = False,
+    overwrite: bool = False,
     jobs: int = 1,
     label: str | None = None,
 ) -> dict[str, Any]:
@@ -43,6 +46,7 @@ def evaluate(
         out: folder for ``report.json``, ``report.html``, ``model-card.md`` and ``predictions.csv``.
         split: split to evaluate; ``None`` means ``test`` if the manifest has splits, otherwise ``all``.
         allow_leak: evaluate even if the bundle was trained on some of the speakers; the report is marked as leaked.
+        overwrite: replace the report of another bundle in ``out``.
         jobs: number of worker processes.
         label: text of the progress line on standard error; ``None`` for no progress line.
 
@@ -54,6 +58,7 @@ def evaluate(
         ManifestError: if the table is not a manifest.
         LeakageError: if the bundle was trained on speakers of these clips, or if they also occur in another split.
         NothingToDoError: if no clip has a label of a task of this bundle.
+        OptionError: if ``out`` holds the report of another bundle.
     """
     recognizer = load(bundle)
     whole = read(manifest)
@@ -65,6 +70,8 @@ def evaluate(
             f"no labels to evaluate: {counted(chosen.height, 'clip')} in split '{name}', none with a label of {tasks}"
         )
     home = Path(manifest).parent
+    if not overwrite:
+        _check_replaceable(Path(out) / _REPORT, recognizer.bundle.title)
     leakage = clips.examine(labelled, whole, name, recognizer.bundle, allow_leak=allow_leak, folder=home)
     folder = Path(out)
     parts = folder / ".parts"
@@ -83,13 +90,28 @@ def evaluate(
         n_elsewhere=whole.height - chosen.height,
         steps=history(manifest),
     )
-    _write(folder / "report.json", json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
+    _write(folder / _REPORT, json.dumps(figures, ensure_ascii=False, indent=1) + "\n")
     _write(folder / "report.html", page.html(figures, predicted))
     _write(folder / "model-card.md", page.card(figures))
     with atomic_path(folder / "predictions.csv") as part:
         predicted.select(clips.PREDICTION_COLUMNS).write_csv(part)
     shutil.rmtree(parts)
     return figures
+
+
+def _check_replaceable(file: Path, model: str) -> None:
+    """Refuse to replace the report of another bundle, which may have taken hours."""
+    try:
+        there = json.loads(file.read_text("utf-8"))["model"]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (ValueError, KeyError, TypeError):
+        there = "an unknown bundle"
+    if there != model:
+        raise OptionError(
+            f"{file.parent} contains a report of {there}. This run would use {model}. Pass --overwrite to replace it, "
+            "or use another folder with --out."
+        )
 
 
 def _write(file: Path, text: str) -> None:

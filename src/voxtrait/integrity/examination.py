@@ -19,6 +19,7 @@ import polars as pl
 from voxtrait import audio, batch, storage
 from voxtrait.audio.mpeg import Data
 from voxtrait.audio.opening import opened
+from voxtrait.audio.writing import create_folder
 from voxtrait.derived.folders import Rows
 from voxtrait.errors import AudioError, AudioMissingError, MissingExtraError, StorageError
 from voxtrait.fingerprint import Fingerprint, Prints, fingerprint
@@ -156,7 +157,7 @@ def _examine_into(
     label: str | None,
     kind: str,
 ) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
+    create_folder(cache)
     items = Rows(left.select("path"))
     with contextlib.closing(batch.run(job, items, jobs=jobs, on_crash=_crashed, label=label)) as results:
         for at in range(0, left.height, batch.SHARD):

@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 
 from voxtrait import storage
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import atomic_path, create_folder
 from voxtrait.errors import AudioMissingError, ManifestError, OptionError, StorageError, counted
 from voxtrait.labels import AGE_GROUPS, SPLITS, UNKNOWN_WORDS
 from voxtrait.manifest import funnel
@@ -225,6 +225,24 @@ def check_replaceable(path: str | os.PathLike[str], sources: Sequence[str | os.P
         ) from None
 
 
+def check_split_kept(table: pl.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Check that replacing a manifest loses no split.
+
+    Args:
+        table: the new manifest.
+        path: the existing manifest.
+
+    Raises:
+        OptionError: if the existing manifest has a split for a clip, and the new one has none at all.
+    """
+    split = read(path, ("split",))["split"].count()
+    if split and not table["split"].count():
+        raise OptionError(
+            f"{storage.text_of(path)} has a split of {split:,} clips, and this import has none. Choose another name "
+            "for the output, or pass --overwrite and run 'voxtrait corpus split' again."
+        )
+
+
 def history(path: str | os.PathLike[str]) -> list[Step]:
     """Read the funnel stored in a Parquet manifest; empty for CSV and TSV, which cannot store one."""
     if Path(path).suffix.lower() != ".parquet":
@@ -251,7 +269,7 @@ def write(table: pl.DataFrame, path: str | os.PathLike[str], steps: Sequence[Ste
     check_name(path)
     file = Path(path)
     table = conform(table)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    create_folder(file.parent)
     with atomic_path(file) as unfinished, unfinished.open("wb") as part:  # Polars opens only names in UTF-8
         match file.suffix.lower():
             case ".parquet":

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from voxtrait import storage
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import atomic_path, create_folder
 from voxtrait.corpora import licence_of, source_of
 from voxtrait.errors import OptionError
 from voxtrait.evaluate import figures, groups
@@ -58,7 +58,7 @@ def claim(folder: Path, recipe: Recipe | EncoderRecipe, data: Path, resume: bool
         return
     if not write:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    create_folder(folder)
     with atomic_path(note) as part:
         part.write_text(json.dumps(wanted, indent=1) + "\n", "utf-8")
 
