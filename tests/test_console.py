@@ -123,7 +123,7 @@ def test_csv_is_utf8_in_files_and_pipes_unless_the_user_chose(bundle: str, folde
         assert "gone-语.wav" in done.stdout.decode("utf-8") or "gone-\\u8bed.wav" in done.stdout.decode("ascii")
 
 
-@pytest.mark.parametrize(("encoding", "sign"), [("cp1252", "#"), ("cp437", "#"), ("utf-8", "█")])
+@pytest.mark.parametrize(("encoding", "sign"), [("cp1252", "#"), ("cp437", "█"), ("utf-8", "█")])
 def test_a_progress_line_fits_the_encoding(encoding: str, sign: str, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stderr", stream)

@@ -346,7 +346,7 @@ def make_lock(item: int) -> Any:
 LIMITED = """
 import resource, sys
 from voxtrait.cli import main, predict
-import voxtrait.recognize, polars, tqdm
+import voxtrait.recognize, polars
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
 sys.argv[1:2] = []
 main()

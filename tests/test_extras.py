@@ -36,6 +36,7 @@ def test_every_extra_that_an_error_names_exists() -> None:
     source = "".join(file.read_text("utf-8") for file in PACKAGE.rglob("*.py"))
     named = set(re.findall(r'(?:MissingExtraError|require)\([^\n]*?, "([a-z]+)"[,)]', source))
     assert {"media", "train", "web", "audit", "audformat", "microphone", "remote", "ray", "dask"} <= named
+    assert {"corpus", "timeline"} <= named
     assert named <= PUBLIC
 
 
@@ -69,16 +70,35 @@ main()
         ("aiohttp", "remote", ["timeline", "https://host.invalid/a.mp3"]),
         ("fsspec", "remote", ["convert", "s3://bucket/clips", "out"]),
         ("fsspec", "remote", ["corpus", "check", "s3://bucket/all.parquet"]),
+        ("polars", "corpus", ["gone.wav", "--out", "out.csv", "--model", "gone"]),
+        ("polars", "corpus", ["gone.wav", "all.csv", "--model", "gone"]),
+        ("polars", "corpus", ["--files-from", "all.csv", "--model", "gone"]),
+        ("polars", "corpus", ["timeline", "gone.wav", "--out", "out.parquet", "--model", "gone"]),
+        ("matplotlib", "timeline", ["timeline", "gone.wav", "--plot", "a.png", "--model", "gone"]),
+        ("polars", "corpus", ["corpus", "import", "gone", "out.csv"]),
+        ("scipy", "corpus", ["corpus", "check", "gone.csv"]),
+        ("polars", "corpus", ["corpus", "split", "gone.csv", "out.csv"]),
+        ("matplotlib", "corpus", ["corpus", "stats", "gone.csv", "--plot", "a.png"]),
+        ("polars", "corpus", ["corpus", "funnel", "gone.parquet"]),
+        ("scipy", "corpus", ["corpus", "leakage", "gone", "gone"]),
+        ("polars", "audit", ["corpus", "audit", "gone.csv"]),
+        ("polars", "corpus", ["corpus", "export", "gone.csv", "out", "--to", "kaldi"]),
+        ("polars", "corpus", ["convert", "gone", "out"]),
+        ("PIL", "corpus", ["images", "gone", "out", "--axes"]),
+        ("jinja2", "corpus", ["evaluate", "gone", "gone.csv", "--out", "out"]),
+        ("jinja2", "web", ["serve", "--model", "gone"]),
+        ("polars", "train", ["train", "no-recipe", "--data", "gone", "--out", "out"]),
     ],
 )
 def test_a_missing_extra_is_named_before_anything_else(
     package: str, extra: str, arguments: list[str], tmp_path: Path
 ) -> None:
+    (tmp_path / "all.csv").write_text("path\na.wav\n")
     command = [sys.executable, "-c", WITHOUT, package, *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert re.fullmatch(rf"voxtrait: .* needs the extra \[{extra}\]: pip install .*\[{extra}\][^\n]*'\n", done.stderr)
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in tmp_path.iterdir()] == ["all.csv"]
 
 
 def test_a_format_of_media_is_a_row_that_names_its_extra(tmp_path: Path) -> None:

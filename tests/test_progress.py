@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from voxtrait.batch import line as lines
+from voxtrait.batch.line import Line
 from voxtrait.training import curves, progress
 from voxtrait.training.progress import ProgressLine
 
@@ -90,4 +92,37 @@ def test_without_a_label_nothing_is_shown(capsys: pytest.CaptureFixture[str]) ->
     line.on_train_batch_end(trainer, module, None, None, 0)
     line.on_train_epoch_end(trainer, module)
     line.on_fit_end(trainer, module)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_has_a_line_every_ten_seconds_and_the_last_state(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(lines.time, "monotonic", lambda: clock[0])
+    with Line("predict", 100) as line:
+        for _ in range(25):
+            clock[0] += 1.0
+            line.advance()
+    assert capsys.readouterr().err.splitlines() == [
+        "predict:  10%|█         | 10/100 [00:10<01:30, 1.00 file/s]",
+        "predict:  20%|██        | 20/100 [00:20<01:20, 1.00 file/s]",
+        "predict:  25%|██        | 25/100 [00:25<01:15, 1.00 file/s]",
+    ]
+
+
+def test_a_terminal_has_one_line_without_the_rest_of_a_longer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(lines.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("sys.stderr", seen := Terminal())
+    with Line("a long label", done=3) as line:
+        clock[0] = 4000.0
+        line.advance(2)
+        line.label = "short"
+    assert seen.getvalue() == "\ra long label: 5 [1:06:40, 0.00 file/s]\rshort: 5 [1:06:40, 0.00 file/s]       \n"
+
+
+def test_a_delayed_line_does_not_appear_for_a_short_job(capsys: pytest.CaptureFixture[str]) -> None:
+    with Line("timeline", 10.0, "s of audio", delay_s=3.0) as line:
+        line.advance(10.0)
     assert capsys.readouterr().err == ""

@@ -28,13 +28,10 @@ Each class is also a subclass of the built-in exception in parentheses, so calle
 what is wrong, what was expected, and what to do.
 """
 
-import importlib.metadata
 import importlib.util
-import json
 import os
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
 
 
 class VoxtraitError(Exception):
@@ -160,6 +157,22 @@ def require(what: str, extra: str, *packages: str) -> None:
             raise MissingExtraError(what, extra)
 
 
+CORPUS: Final = ("jinja2", "matplotlib", "PIL", "polars", "scipy")
+"""Modules of the extra ``[corpus]``, which ``[train]`` and ``[audit]`` include."""
+
+
+def require_corpus(what: str) -> None:
+    """Check that the packages of the extra ``[corpus]`` are installed, without importing them.
+
+    Args:
+        what: name of the feature that needs them, for the error message.
+
+    Raises:
+        MissingExtraError: if one of them is missing.
+    """
+    require(what, "corpus", *CORPUS)
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun in the singular or plural, for messages.
 
@@ -188,13 +201,18 @@ def install_line(extra: str) -> str:
     checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file():  # installed with -e, or not at all
         return f"pip install -e {_quoted(_place(checkout), extra)}"
+    import importlib.metadata  # here, because this module is on the way to every answer
+    import json
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
     try:
         origin = json.loads(importlib.metadata.distribution("voxtrait").read_text("direct_url.json") or "{}")
     except (importlib.metadata.PackageNotFoundError, ValueError):
         origin = {}
     url = str(origin.get("url", ""))
     if "dir_info" in origin and url.startswith("file:"):
-        return f"pip install {_quoted(_place(Path(urllib.request.url2pathname(urlsplit(url).path))), extra)}"
+        return f"pip install {_quoted(_place(Path(url2pathname(urlsplit(url).path))), extra)}"
     if "vcs_info" in origin:
         url = f"{origin['vcs_info']['vcs']}+{url}"
     return f"pip install {_quoted('voxtrait', extra, f' @ {url}' if url else '')}"

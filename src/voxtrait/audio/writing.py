@@ -15,13 +15,14 @@ from voxtrait import storage
 from voxtrait.audio import durability
 from voxtrait.audio.opening import Source
 from voxtrait.audio.signals import Signal, check_signal, to_pcm16
-from voxtrait.errors import DecodeError, DiskFullError, OutputError, VoxtraitError
+from voxtrait.errors import DecodeError, DiskFullError, OptionError, OutputError, VoxtraitError
 
 WAV_BYTES: Final = 2**32 - 1024  # maximum bytes of samples in a WAV, whose sizes are 32-bit numbers
 LONGEST_NAME: Final = 255  # maximum bytes of a file name on most disks
 LONGEST_S: Final = 24 * 3600.0  # maximum seconds of writing a file: no process still writes to an older one
 ENDING_S: Final = 2.0  # maximum seconds that the workers of a killed run take to end
 CLOCK_S: Final = 5.0  # maximum difference between the clocks of a disk and of processes, in seconds
+PICTURES: Final = (".png", ".svg", ".pdf", ".jpg")  # kinds of file that plots are written to
 _PART: Final = re.compile(r"\.(\d+)\.part$")
 _PROBE: Final = 2**18  # bytes; more than any library writes at a time without reporting an error
 _FULL: Final = frozenset([errno.ENOSPC, errno.EDQUOT] if hasattr(errno, "EDQUOT") else [errno.ENOSPC])
@@ -326,3 +327,14 @@ def _advice(code: int, target: str | os.PathLike[str]) -> str:
     if code == errno.EFBIG:
         return "earlier results are kept. The disk or the account does not allow files of that size"
     return "choose another folder, or change its permissions"
+
+
+def check_picture(path: str | os.PathLike[str]) -> None:
+    """Check the file ending of a plot, before any work is done.
+
+    Raises:
+        OptionError: if the ending is not one of :data:`PICTURES`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in PICTURES:
+        raise OptionError(f"Got a plot file ending in {suffix!r}. Expected one of {', '.join(PICTURES)}.")

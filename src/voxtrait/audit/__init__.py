@@ -7,6 +7,10 @@
     index.html ─ reviewer ─► decisions.csv ─ corpora.decisions ─► the next manifest
 """
 
+from voxtrait.errors import CORPUS, require
+
+require("the audit", "audit", "sklearn", *CORPUS)
+
 from voxtrait.audit.auditing import TOP, audit
 from voxtrait.audit.findings import Audit
 

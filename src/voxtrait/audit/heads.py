@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from voxtrait.audit.embeddings import ClipEmbeddings
-from voxtrait.errors import MissingExtraError
+from voxtrait.errors import require
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -37,10 +37,7 @@ def check_extra() -> None:
     Raises:
         MissingExtraError: if scikit-learn is not installed.
     """
-    try:
-        import sklearn  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("auditing", "audit") from None
+    require("the audit", "audit", "sklearn")
 
 
 def folds_of(speakers: pl.Series, seed: int = 0) -> Whole:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, S
 from typing import Any, Final, TypeVar
 
 from voxtrait.batch.crew import Crew, Lost
+from voxtrait.batch.line import Line
 from voxtrait.batch.where import Jobs, Where, default_jobs
 
 Item = TypeVar("Item")
@@ -105,13 +106,8 @@ def progress(
     results: Iterable[Result], total: int | None, label: str | None, unit: str = "file"
 ) -> Generator[Result, None, None]:
     """Yield results unchanged, with a progress line (rate and time left) on standard error if ``label`` is given."""
-    from tqdm import tqdm
-
-    every = 0.1 if sys.stderr.isatty() else 10.0  # seconds between updates: fewer lines in a log file
-    quiet = label is None
-    with tqdm(
-        total=total, desc=label, unit=unit, disable=quiet, mininterval=every, file=sys.stderr, dynamic_ncols=True
-    ) as bar:
+    with contextlib.nullcontext() if label is None else Line(label, total, unit) as line:
         for result in results:
-            bar.update()  # before the yield: the consumer may stop after the last result
+            if line is not None:
+                line.advance()  # before the yield: the consumer may stop after the last result
             yield result

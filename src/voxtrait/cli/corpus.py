@@ -83,6 +83,7 @@ def import_(
     from functools import partial
 
     from voxtrait import batch, corpora, manifest
+    from voxtrait.audio.writing import check_picture
     from voxtrait.errors import NothingToDoError
     from voxtrait.manifest import funnel as funnels
 
@@ -91,7 +92,7 @@ def import_(
     manifest.check_name(out)
     replaced = manifest.check_replaceable(out, sources)
     if plot is not None:
-        funnels.check_picture(plot)
+        check_picture(plot)
     measure = partial(
         batch.run,
         corpora.duration_of,
@@ -252,10 +253,10 @@ def stats(manifest: Path, plot: Path | None, format_: str, quiet: bool) -> None:
     """
     from voxtrait import corpora
     from voxtrait import manifest as manifests
-    from voxtrait.manifest import funnel as funnels
+    from voxtrait.audio.writing import check_picture
 
     if plot is not None:
-        funnels.check_picture(plot)
+        check_picture(plot)
     with manifest_of(manifest, quiet) as given:
         table = manifests.read(given.manifest, corpora.COUNTED)
     if plot is not None:

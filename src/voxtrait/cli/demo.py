@@ -36,6 +36,9 @@ def demo(out: Path, jobs: int | None, format_: str, quiet: bool) -> None:
     Each step prints the command that does the same. The exit status is 1 if the trained network has a gender UAR under
     0.9 on held-out synthetic voices. Synthetic voices test the pipeline; they do not measure accuracy on real voices.
     """
+    from voxtrait.training import require_extra
+
+    require_extra()
     from voxtrait import batch
     from voxtrait.demo import run
 

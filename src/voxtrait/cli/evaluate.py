@@ -54,8 +54,10 @@ def evaluate(
     Writes report.json, report.html, model-card.md and predictions.csv. The same command resumes an interrupted run. The
     command refuses clips of speakers from training or model selection.
     """
+    from voxtrait.errors import NothingToDoError, require_corpus
+
+    require_corpus("an evaluation")
     from voxtrait.batch import default_jobs
-    from voxtrait.errors import NothingToDoError
     from voxtrait.evaluate import evaluate as measure
     from voxtrait.evaluate.page import summary
 

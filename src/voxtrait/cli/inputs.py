@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from voxtrait.cli.options import note
-from voxtrait.errors import ManifestError, NothingToDoError, StorageError
+from voxtrait.errors import ManifestError, NothingToDoError, StorageError, require_corpus
 
 if TYPE_CHECKING:
     from voxtrait.audio import Found
@@ -47,9 +47,11 @@ def find_inputs(inputs: Sequence[str], quiet: bool = False, files_from: str | No
     items: list[Item] = []
     empty: dict[str, str] = {}
     many = len(inputs) != 1 or bool(files_from)
-    for text in inputs:
+    for text in inputs if files_from is None else [*inputs, files_from]:
         if storage.is_url(text):
             storage.require_remote(text)
+        if storage.suffix_of(text) in TABLES and (storage.is_url(text) or Path(text).is_file()):
+            require_corpus(f"reading {storage.shown(text)}")
     left_out: list[str] = []
     unread = False
     for text in [*inputs, *(_listed(files_from) if files_from else [])]:

@@ -116,10 +116,12 @@ def predict(
 
     A file that cannot be used gets an error row with the reason, and the exit status is 1.
     """
+    from voxtrait.errors import require_corpus
     from voxtrait.recognize import check_table_name, load
 
     if out is not None:
         check_table_name(out)
+        require_corpus("--out")
     found = find_inputs(inputs, quiet, files_from)
     recognizer = load(model)
     if where.engine == "local" and where.jobs is None and len(found.items) < WORTH_PROCESSES:

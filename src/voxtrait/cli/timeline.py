@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
@@ -25,7 +24,7 @@ from voxtrait.cli.options import (
     quiet_option,
     where_options,
 )
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, require_corpus
 
 if TYPE_CHECKING:
     from voxtrait.batch import Where
@@ -101,19 +100,23 @@ def timeline(
     The exit status is 1 if a recording could not be used.
     """
     from voxtrait import batch
-    from voxtrait.manifest.funnel import check_picture
+    from voxtrait.audio.writing import check_picture
     from voxtrait.recognize import load
     from voxtrait.timelines import formats, read_turns
-    from voxtrait.timelines.plot import plot as draw
+    from voxtrait.timelines import plot as plots
     from voxtrait.timelines.recording import check_channels, failed, limits_of
     from voxtrait.timelines.replacing import check_replaceable
     from voxtrait.timelines.turns import turns_of
 
+    if plot is not None:
+        plots.require_extra()
     limits_of(speakers, min_speakers, max_speakers)
     check_channels(channels, channel, bool(speakers or min_speakers or max_speakers or turns))
     items, many, left_out, unread = find_inputs(inputs, quiet)
     folder = out is not None and (Path(out).is_dir() or not Path(out).suffix)
     as_table = out is not None and Path(out).suffix.lower() == TABLE
+    if as_table:
+        require_corpus(f"--out {TABLE}")
     if as_table and format_ != "text":
         raise OptionError(f"Got --format {format_} and the output file {out}. Expected --out {TABLE} alone.")
     if out is not None and not folder:
@@ -182,7 +185,7 @@ def timeline(
                 _write(targets[place], formats.render([one], format_))
             yield one
             if plot is not None:
-                draw(one, plot)
+                plots.plot(one, plot)
                 note(f"plot: {plot}", quiet)
 
     if folder:
@@ -246,24 +249,17 @@ class _Job:
 @contextlib.contextmanager
 def sound_progress(item: Item | None) -> Iterator[Callable[[float], None] | None]:
     """Show how many seconds of a recording are processed, after a delay of three seconds; nothing for ``None``."""
-    from tqdm import tqdm
-
     from voxtrait import audio, storage
+    from voxtrait.batch.line import Line
 
     if item is None:
         yield None
         return
     total = None if isinstance(item, str) and storage.is_url(item) else audio.stated_s(item)
-    every = 0.1 if sys.stderr.isatty() else 10.0
-    form = "{desc}: {percentage:.0f} %, {n:.0f} of {total:.0f} s of audio, {elapsed} < {remaining}"
-    if total is None:
-        form = "{desc}: {n:.0f} s of audio, {elapsed}"
-    with tqdm(
-        total=total, desc="timeline", delay=3.0, mininterval=every, file=sys.stderr, dynamic_ncols=True, bar_format=form
-    ) as bar:
+    with Line("timeline", total, "s of audio", delay_s=3.0) as line:
 
         def advance(seconds: float) -> None:
-            bar.update(seconds if total is None else min(seconds, max(total - bar.n, 0.0)))
+            line.advance(seconds if total is None else min(seconds, max(total - line.done, 0.0)))
 
         yield advance
 

@@ -1,5 +1,9 @@
 """Imports corpora into a manifest, counts its clips, and exports it to other formats; one module per corpus layout."""
 
+from voxtrait.errors import require_corpus
+
+require_corpus("working with corpora")
+
 from voxtrait.corpora.archives import is_archive
 from voxtrait.corpora.exporting import Export, export
 from voxtrait.corpora.imported import Funnel, Import

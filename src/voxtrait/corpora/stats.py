@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import atomic_path, check_picture
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
-from voxtrait.manifest.funnel import check_picture
 from voxtrait.palette import FEMALE, MALE, OTHER, PAPER, UNSURE
 from voxtrait.palette.drawing import dress
 

@@ -1,5 +1,9 @@
 """Derives folders from clips: WAV files, spectrogram images, and shards of images."""
 
+from voxtrait.errors import require_corpus
+
+require_corpus("converting and drawing")
+
 from voxtrait.derived.changes import changed_ns, check_unchanged
 from voxtrait.derived.folders import (
     Rows,

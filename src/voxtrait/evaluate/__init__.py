@@ -13,12 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-import polars as pl
-
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import NothingToDoError, OptionError, counted
-from voxtrait.evaluate import clips, page, report
-from voxtrait.manifest.table import history, read, with_absolute_paths
+from voxtrait.errors import NothingToDoError, OptionError, counted, require_corpus
 from voxtrait.recognize import load
 from voxtrait.storage import path_of, text_of
 
@@ -57,9 +53,16 @@ def evaluate(
         BundleError: if the bundle is damaged or incomplete.
         ManifestError: if the table is not a manifest.
         LeakageError: if the bundle was trained on speakers of these clips, or if they also occur in another split.
+        MissingExtraError: if the extra ``[corpus]`` is not installed.
         NothingToDoError: if no clip has a label of a task of this bundle.
         OptionError: if ``out`` holds the report of another bundle.
     """
+    require_corpus("an evaluation")
+    import polars as pl
+
+    from voxtrait.evaluate import clips, page, report
+    from voxtrait.manifest.table import history, read, with_absolute_paths
+
     recognizer = load(bundle)
     whole = read(manifest)
     chosen, name = clips.choose(whole, split)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from voxtrait.audio.mixing import to_mono
 from voxtrait.audio.signals import check_signal, resample
-from voxtrait.errors import DecodeError, OptionError
+from voxtrait.errors import DecodeError, OptionError, require
 from voxtrait.features.front_end import PICTURE_FITS, PICTURE_SIZE, Fit, FrontEnd, picture_front_end
 from voxtrait.features.spectrum import LOUDEST, Array, mel_power
 
@@ -154,12 +154,14 @@ def decode_png(data: bytes) -> Picture:
 
     Raises:
         DecodeError: if the bytes are not a readable image.
+        MissingExtraError: if the extra ``[corpus]`` is not installed.
 
     Examples:
         >>> import numpy as np
         >>> decode_png(encode_png(np.full((2, 3), 7, np.uint8))).tolist()
         [[7, 7, 7], [7, 7, 7]]
     """
+    require("reading an image", "corpus", "PIL")
     from PIL import Image, UnidentifiedImageError
 
     if not data:

@@ -5,6 +5,10 @@ files by their bytes, ``examination`` opens every clip, ``recordings`` compares 
 each other, ``leaks`` finds what two sides share, and ``folders`` checks derived folders.
 """
 
+from voxtrait.errors import require_corpus
+
+require_corpus("checking corpora")
+
 from voxtrait.integrity.checking import check
 from voxtrait.integrity.containers import truncation
 from voxtrait.integrity.leaks import Leakage, leakage

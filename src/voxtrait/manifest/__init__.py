@@ -1,5 +1,9 @@
 """The manifest, a table with one row per clip: schema, reading and writing, splits, and the funnel of dropped rows."""
 
+from voxtrait.errors import require_corpus
+
+require_corpus("reading tables")
+
 from voxtrait.manifest.table import (
     SCHEMA,
     SPLIT_UNIT,

@@ -9,14 +9,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import OptionError
+from voxtrait.audio.writing import atomic_path, check_picture
 from voxtrait.palette import ACCENT, INK, QUIET
 from voxtrait.palette.drawing import dress
-
-PICTURES: Final = (".png", ".svg", ".pdf", ".jpg")
 
 
 @dataclass(frozen=True)
@@ -83,17 +80,6 @@ def decode(text: str | None) -> list[Step]:
         ]
     except (ValueError, TypeError, KeyError, AttributeError):
         return []
-
-
-def check_picture(path: str | os.PathLike[str]) -> None:
-    """Check the file ending of a plot, before any work is done.
-
-    Raises:
-        OptionError: if the ending is not one of :data:`PICTURES`.
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in PICTURES:
-        raise OptionError(f"Got a plot file ending in {suffix!r}. Expected one of {', '.join(PICTURES)}.")
 
 
 def picture(steps: Sequence[Step], path: str | os.PathLike[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from voxtrait.errors import OptionError, OptionTypeError
 from voxtrait.recognize.arguments import described
 from voxtrait.recognize.prediction import FIELDS, Prediction
-from voxtrait.recognize.table import table_schema
+from voxtrait.recognize.table import TEXTS, table_schema
 
 
 def to_frame(answers: Iterable[Prediction] | Prediction, library: Literal["polars", "pandas"] = "polars") -> Any:
@@ -26,6 +26,7 @@ def to_frame(answers: Iterable[Prediction] | Prediction, library: Literal["polar
         OptionTypeError: (a ``TypeError``) if an item is not a prediction.
         OptionError: (a ``ValueError``) if the library is unknown.
         ImportError: if pandas is requested and not installed.
+        MissingExtraError: if Polars is requested and the extra ``[corpus]`` is not installed.
 
     Examples:
         >>> silent = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 2.1")
@@ -40,7 +41,7 @@ def to_frame(answers: Iterable[Prediction] | Prediction, library: Literal["polar
     if library == "pandas":
         import pandas as pd
 
-        texts = [name for name, kind in table_schema().items() if str(kind) == "String" and name in FIELDS]
+        texts = [name for name in TEXTS if name in FIELDS]
         frame = pd.DataFrame(rows, columns=list(FIELDS))
         # a column without any value would have no type
         numbers = {name: "float64" for name in FIELDS if name not in (*texts, "age_groups")}

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from voxtrait import storage
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import AudioMissingError, OptionError
+from voxtrait.errors import AudioMissingError, OptionError, require
 from voxtrait.labels import AGE_GROUPS
 from voxtrait.recognize.prediction import CSV_FIELDS, FIELDS, UNPRINTED, Prediction
 
 if TYPE_CHECKING:
     import polars as pl
+
+TEXTS: Final = ("path", "status", "message", "gender", "age_group", "model", "voices", "joint_class")
+"""The fields of a prediction that are texts."""
 
 TABLE_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 
@@ -23,13 +26,17 @@ def table_row(one: Prediction) -> dict[str, Any]:
 
 
 def table_schema() -> dict[str, Any]:
-    """Return the Polars schema of a table of predictions, including the fields that are not printed."""
+    """Return the Polars schema of a table of predictions, including the fields that are not printed.
+
+    Raises:
+        MissingExtraError: if the extra ``[corpus]`` is not installed.
+    """
+    require("a table", "corpus", "polars")
     import polars as pl
 
-    texts = ("path", "status", "message", "gender", "age_group", "model", "voices", "joint_class")
     groups = pl.Struct(dict.fromkeys(AGE_GROUPS, pl.Float64))
     return {
-        name: pl.String if name in texts else groups if name == "age_groups" else pl.Float64
+        name: pl.String if name in TEXTS else groups if name == "age_groups" else pl.Float64
         for name in (*FIELDS, *UNPRINTED)
     }
 

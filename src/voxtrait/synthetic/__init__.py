@@ -6,6 +6,10 @@
 Synthetic voices test the pipeline. The scores of a model trained on them do not apply to real voices.
 """
 
+from voxtrait.errors import require
+
+require("synthetic voices", "corpus", "scipy")
+
 from voxtrait.synthetic.release import client_id, write_common_voice
 from voxtrait.synthetic.synthesis import speak
 from voxtrait.synthetic.voices import Voice, cohort, draw_voice, typical_f0_hz, typical_tract_cm

@@ -16,14 +16,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import polars as pl
 
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, require
 from voxtrait.synthetic.synthesis import speak
 from voxtrait.synthetic.voices import Voice
+
+if TYPE_CHECKING:
+    import polars as pl
 
 COLUMNS: Final = (
     *("client_id", "path", "sentence_id", "sentence", "sentence_domain", "up_votes", "down_votes"),
@@ -97,6 +99,9 @@ def write_common_voice(
     planned = [_plan_voice(voice, clips_per_voice, seed, locale, seconds) for voice in voices]
     _speak_all(voices, planned, clips_dir, jobs)
     rows = _rows(voices, planned, seed, locale, blank)
+    require("a synthetic release", "corpus", "polars")
+    import polars as pl
+
     table = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
     _write_table(table, clips_dir.with_name("validated.tsv"))
     clips = [clip for plan in planned for clip in plan]
@@ -163,7 +168,7 @@ def _rows(
             yield (client_id(voice), name, sentence_id, sentence, "", "2", "0", age, gender, "", "", locale, "")
 
 
-def _write_table(table: pl.DataFrame, path: Path) -> None:
+def _write_table(table: "pl.DataFrame", path: Path) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         table.write_csv(part, separator="\t", quote_style="never")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from voxtrait import palette
-from voxtrait.audio.writing import atomic_path
+from voxtrait.audio.writing import atomic_path, check_picture
+from voxtrait.errors import require
 from voxtrait.labels import whole_years
-from voxtrait.manifest.funnel import check_picture
 from voxtrait.palette.drawing import dress
 from voxtrait.timelines.drawing import clock
 from voxtrait.timelines.naming import one_line, shown_path
@@ -20,6 +20,15 @@ SHORTEST: Final = 0.0015  # share of the width that a turn gets at least, so tha
 NAME: Final = 24  # characters of a speaker's name at most
 
 
+def require_extra() -> None:
+    """Check that the packages of the extra ``[timeline]`` are installed.
+
+    Raises:
+        MissingExtraError: if one of them is missing.
+    """
+    require("plotting a timeline", "timeline", "matplotlib")
+
+
 def plot(timeline: Timeline, path: str | os.PathLike[str]) -> None:
     """Draw a timeline to a file.
 
@@ -29,7 +38,9 @@ def plot(timeline: Timeline, path: str | os.PathLike[str]) -> None:
 
     Raises:
         OptionError: if the suffix is not one of these.
+        MissingExtraError: if the extra ``[timeline]`` is not installed.
     """
+    require_extra()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from voxtrait import storage
+from voxtrait.errors import require
 from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.recognize.prediction import rounded
 
@@ -240,6 +241,7 @@ class Timeline:
 
     def to_polars(self) -> Any:
         """Return a ``polars.DataFrame`` with one row per segment, including the speaker's gender and age."""
+        require("a table", "corpus", "polars")
         import polars as pl
 
         rows = self._rows()

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from voxtrait.errors import require
+from voxtrait.errors import CORPUS, require
 
 if TYPE_CHECKING:
     from voxtrait.training.recipe import EncoderRecipe, Recipe
@@ -16,7 +16,7 @@ def require_extra() -> None:
     Raises:
         MissingExtraError: if one of them is missing.
     """
-    require("training", "train", "torch", "lightning", "torchmetrics", "onnx", "onnxscript")
+    require("training", "train", "torch", "lightning", "torchmetrics", "onnx", "onnxscript", *CORPUS)
 
 
 def leads() -> bool:

@@ -7,6 +7,8 @@ from typing import Any, Final
 import lightning
 from lightning.pytorch.callbacks import Callback
 
+from voxtrait.batch.line import Line
+
 EVERY_S: Final = 10.0  # seconds between two lines if standard error is not a terminal
 
 
@@ -20,7 +22,7 @@ class ProgressLine(Callback):
 
     def __init__(self, label: str | None, epochs: int) -> None:
         self.label, self.epochs = label, epochs
-        self.bar: Any = None
+        self.line: Line | None = None
         self.losses = ""
         self.started = self.printed = 0.0
         self.first = self.done = 0  # batches before this run, and until now in all
@@ -59,28 +61,26 @@ class ProgressLine(Callback):
         )
         epoch = trainer.current_epoch + 1
         batches = int(trainer.num_training_batches)
-        if self.bar is not None:
-            self.bar.set_postfix_str(self.losses)
+        if self.line is not None:
+            self.line.remark = self.losses
+            self.line.show()
         elif self.done - self.first <= batches or time.monotonic() - self.printed >= EVERY_S:
             self._print(f"epoch {epoch}/{self.epochs} done, {self.losses}{self._left(batches)}")
             self.losses = ""
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """End the line. Without a terminal, show the losses of the last epoch."""
-        if self.bar is not None:
-            self.bar.close()
+        if self.line is not None:
+            self.line.close()
         elif self.losses:
             done = trainer.current_epoch
             self._print(f"{done} epoch{'' if done == 1 else 's'} done, {self.losses}")
 
     def _move(self, at: str, batches: int) -> None:
-        from tqdm import tqdm
-
-        if self.bar is None:
-            total = self.epochs * batches
-            self.bar = tqdm(total=total, initial=self.done - 1, unit="batch", file=sys.stderr, dynamic_ncols=True)
-        self.bar.set_description_str(f"{self.label}, {at}", refresh=False)
-        self.bar.update()
+        if self.line is None:
+            self.line = Line("", self.epochs * batches, "batch", done=self.done - 1)
+        self.line.label = f"{self.label}, {at}"
+        self.line.advance()
 
     def _print(self, text: str) -> None:
         self.printed = time.monotonic()
