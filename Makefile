@@ -4,6 +4,7 @@
 # make docs      install, then the documentation site in build/docs
 # make flyer     install, then a one-page flyer in build/flyer
 # make node      packages for the tests of JavaScript, in build/node
+# make onnxruntime  ONNX Runtime for C++, for the test of that example, in build/onnxruntime
 # make weights   install, then the published weights of CAM++ (for make model and one test)
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -13,8 +14,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WEIGHTS := $(VENV)/.weights
 NODE := build/node
+ORT := build/onnxruntime
+ORT_HEADERS := package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers
 
-.PHONY: install weights node demo test lint docs flyer bench bench-corpus bench-scale bench-peers bench-web cases model scores cross-corpus clean
+.PHONY: install weights node onnxruntime demo test lint docs flyer bench bench-corpus bench-scale bench-peers bench-web cases model scores cross-corpus clean
 
 install: $(STAMP)
 
@@ -41,6 +44,19 @@ $(NODE)/node_modules: Makefile
 	if command -v npm >/dev/null; then \
 		npm install --silent --no-save --ignore-scripts --prefix $(NODE) onnxruntime-web@1.30.0 typescript@7.0.2; \
 		touch $@; \
+	fi
+
+# headers and library of ONNX Runtime for Linux on x86-64, from a package of the npm registry (150 MB)
+onnxruntime: $(ORT)/lib
+
+$(ORT)/lib: Makefile
+	rm -rf $(ORT)
+	mkdir -p $(ORT)/include $(ORT)/unpacked
+	if command -v npm >/dev/null; then \
+		cd $(ORT) && npm pack --silent com.github.asus4.onnxruntime@0.4.9 && tar xzf *.tgz -C include \
+			--strip-components=7 '$(ORT_HEADERS)' && tar xzf *.tgz -C unpacked \
+			--strip-components=4 package/Plugins/Linux/x64/libonnxruntime.so && rm *.tgz && \
+		ln -s libonnxruntime.so unpacked/libonnxruntime.so.1 && mv unpacked lib; \
 	fi
 
 demo: $(STAMP)

@@ -182,7 +182,7 @@ The graphs take samples and return the values of a prediction of voxtrait. They 
 1. Decode the recording, average its channels, and resample it to 16 kHz: float32 samples in
    [-1, 1].
 2. Find the speech with `quick.onnx` and `silero.onnx`. `model.json` has the numbers of the rules
-   under `speech`, and `src/voxtrait/speech/detector.py` of voxtrait has the rules. If you have
+   under `speech`, and `examples/cpp/voxtrait.hpp` of voxtrait has the rules in C++. If you have
    speech without pauses, skip this step.
 3. Run `voice.onnx` on the speech. Cut more than two minutes into pieces, and join the rows.
 4. Run `answer.onnx` on all rows.
