@@ -22,6 +22,7 @@ from fuzzing.running import Runner, Tally, fuzz, judge
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 FOLDER = Path("build/fuzz")
+SLOW_S, LARGE_MB = 1.0, 50.0  # from which an input is named; --seed 1 --first 17 --count 1 makes 1-17 again
 LONGEST = 100  # signs of a reason
 
 
@@ -65,6 +66,8 @@ def main() -> int:
     if len(tallies) > 1:
         print(row("all", total(list(tallies.values()))))
     for name, tally in tallies.items():
+        if tally.slowest_s > SLOW_S or tally.memory_mb > LARGE_MB:
+            print(f"{name}: slowest {tally.slowest}, largest {tally.largest}")
         for find, count in tally.finds.most_common():
             print(f"{name}: {count} × {find}")
         for reason, count in tally.answers.most_common(asked.reasons):

@@ -5,6 +5,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from voxtrait import audio
 from voxtrait.audio import kinds, streams
 from voxtrait.audio.arrays import full_scale
 from voxtrait.errors import DecodeError, OptionError, SignalError
+from voxtrait.integrity.examination import examine
 
 SIGNAL = (0.3 * np.sin(np.arange(8000) / 5)).astype(np.float32)
 Blocks = Iterator[tuple[np.ndarray, int]]
@@ -168,15 +170,20 @@ def model() -> voxtrait.Recognizer:
 
 
 @pytest.mark.parametrize("sample", [1e10, -1e19, 3e38])
-def test_a_sample_of_damage_is_refused_and_not_computed_with(model: voxtrait.Recognizer, sample: float) -> None:
+def test_a_sample_of_damage_is_refused_and_not_computed_with(
+    model: voxtrait.Recognizer, sample: float, tmp_path: Path
+) -> None:
     signal = np.tile(SIGNAL, 3)
     signal[9000] = sample
     data = BytesIO(sndfile("WAV", "FLOAT")(signal))
+    path = tmp_path / "a.wav"
+    path.write_bytes(data.getvalue())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = model.predict(data)
         recording = voxtrait.timeline(data, model=model)
-    assert (found.status, recording.status) == ("error", "error")
+        (state,) = {examine((str(path),), quick=quick).state for quick in (True, False)}
+    assert (found.status, recording.status, state) == ("error", "error", "undecodable")
     assert found.message is not None
     assert "Got samples up to" in found.message
 
@@ -221,3 +228,18 @@ def test_audio_after_the_stated_end_of_a_pipe_is_never_dropped_silently() -> Non
 )
 def test_bytes_are_only_called_text_if_they_are(head: bytes, text: bool) -> None:
     assert (kinds.described(head[: kinds.HEAD]) == "a text file") == text
+
+
+@pytest.mark.parametrize("kind", ["w64.w64", "wav-rf64.wav", "wav-pcm24.wav", "aiff.aiff", "caf.caf", "flac.flac"])
+def test_a_truncated_file_has_one_result_on_a_disk_and_in_memory(kind: str, tmp_path: Path) -> None:
+    whole = KINDS[kind](SIGNAL)
+    path = tmp_path / "a"
+    for size in range(40, len(whole), len(whole) // 9):
+        path.write_bytes(whole[:size])
+        results = []
+        for source in (path, BytesIO(whole[:size])):
+            try:
+                results.append(audio.load(source, None)[0].tolist())
+            except DecodeError:
+                results.append(None)
+        assert results[0] == results[1], size

@@ -55,15 +55,17 @@ class Tally:
     finds: Counter[str] = dataclasses.field(default_factory=Counter)
     answers: Counter[str] = dataclasses.field(default_factory=Counter)
     slowest_s: float = 0.0
+    slowest: str = ""  # name of that input
     memory_mb: float = 0.0
+    largest: str = ""
     seconds: float = 0.0
 
-    def add(self, one: Outcome) -> str:
+    def add(self, one: Outcome, name: str) -> str:
         """Count an outcome, and return the kind of find that it belongs to."""
         self.inputs += 1
         self.counts["find" if one.is_find else one.kind] += 1
-        self.slowest_s = max(self.slowest_s, one.seconds)
-        self.memory_mb = max(self.memory_mb, one.memory_mb)
+        self.slowest_s, self.slowest = max((self.slowest_s, self.slowest), (one.seconds, name))
+        self.memory_mb, self.largest = max((self.memory_mb, self.largest), (one.memory_mb, name))
         found = f"{one.kind}: {re.sub(r'[0-9]+', '#', one.text)[:120]}" if one.is_find else ""
         self.answers[one.text[:80] if one.kind == REFUSED else one.kind] += 1
         if found:
@@ -208,19 +210,20 @@ def fuzz(
         outcome = runner.read(target, data)
         if outcome.kind == REFUSED:
             outcome = Outcome("refused seed", f"number {at}: {outcome.text}")
-        _keep(tally.add(outcome), tally, outcome, data, finds, f"seed-{at}")
+        _keep(tally, outcome, data, finds, f"seed-{at}")
     for number in range(first, first + count):
         if seconds is not None and time.perf_counter() - begun > seconds:
             break
         data = mutation(target, seed, number, more)
         outcome = runner.read(target, data)
-        _keep(tally.add(outcome), tally, outcome, data, finds, f"{seed}-{number}")
+        _keep(tally, outcome, data, finds, f"{seed}-{number}")
     tally.seconds = time.perf_counter() - begun
     return tally
 
 
-def _keep(found: str, tally: Tally, outcome: Outcome, data: bytes, folder: Path | None, name: str) -> None:
-    """Save the first inputs of each kind of find, each with a text that says what happened."""
+def _keep(tally: Tally, outcome: Outcome, data: bytes, folder: Path | None, name: str) -> None:
+    """Count an outcome; save the first inputs of each kind of find, each with a text that says what happened."""
+    found = tally.add(outcome, name)
     if not found or folder is None or tally.finds[found] > EXAMPLES:
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -97,8 +97,14 @@ def drained(blocks: Iterator[tuple[np.ndarray, int]]) -> tuple[int, int, int, in
     return samples, channels, rate, check
 
 
-def read_file(data: bytes) -> str:
-    """From a disk and from memory, with the same result; with its stated length, and one channel."""
+def read_file(data: bytes, exact: bool = True) -> str:
+    """From a disk and from memory, with the same result, and the duration that the file states.
+
+    Args:
+        data: content of the file.
+        exact: whether both have the same samples. In an mp3 with a damaged frame, mpg123 goes on elsewhere if it reads
+            from a file.
+    """
     from voxtrait import audio
 
     path = place()
@@ -113,7 +119,8 @@ def read_file(data: bytes) -> str:
     on_disk, in_memory = results
     if isinstance(on_disk, Exception) and isinstance(in_memory, Exception):
         raise on_disk
-    assert on_disk == in_memory, f"on disk {on_disk}, in memory {in_memory}"
+    same = on_disk == in_memory if exact else type(on_disk) is type(in_memory)
+    assert same, f"on disk {on_disk}, in memory {in_memory}"
     samples, channels, rate, _ = on_disk
     return f"{samples} samples, {channels} channels, {rate} Hz"
 
@@ -186,16 +193,17 @@ def check(data: bytes) -> str:
 
 
 def convert(data: bytes) -> str:
-    """To a WAV, as ``convert`` does it."""
-    from voxtrait.derived.convert import _Convert
+    """To a WAV, as ``convert`` does it with one file."""
+    from voxtrait.derived.convert import convert as converted
 
     path = place("clip.mp3")
     path.write_bytes(data)
-    job = _Convert(str(path.parent / "made"), RATE, mono=len(data) % 2 == 0, again=True)
-    found = job((str(path), "clip.wav"))
-    if found.status == "failed":
-        raise Refused(found.reason)
-    return found.status
+    channels = 1 if len(data) % 2 else "keep"
+    summary = converted(path, path.with_name("made.wav"), channels=channels, overwrite=True, jobs=1)
+    if summary.failed:
+        (failure,) = summary.failures()
+        raise Refused(failure["reason"])
+    return "converted"
 
 
 @cache
@@ -260,7 +268,7 @@ def _target(name: str, family: str | None, run: Callable[[bytes], str], **option
 
 
 TARGETS: Final = (
-    *(_target(f"file-{family}", family, read_file) for family in FAMILIES),
+    *(_target(f"file-{one}", one, partial(read_file, exact=one != "mpeg")) for one in FAMILIES),
     *(_target(f"stream-{family}", family, read_stream) for family in FAMILIES),
     _target("file-mono", None, read_mono),
     _target("pipe", None, read_pipe),

@@ -9,6 +9,7 @@ from voxtrait.errors import SignalError
 
 LOUDEST: Final = 16.0  # maximum of floats in [-1, 1], 24 dB over full scale; larger floats were integers before
 WIDTHS: Final = (16, 24, 32)  # possible bits of samples whose type does not show them
+LARGEST: Final = 2.0 ** (WIDTHS[-1] - 1)  # largest sample, of 32 bits
 INTERLEAVED: Final = 8  # maximum channels of a ``(frames, channels)`` array that is transposed
 MOST_CHANNELS: Final = 64
 

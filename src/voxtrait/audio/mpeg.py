@@ -39,6 +39,7 @@ _KBITS: Final = {
 _RATES: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}  # Hz by version
 SEARCH: Final = 65_536  # maximum bytes to search for the next frame after damage
 TAGS: Final = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
+MOST_TAGS: Final = 1000  # ID3 tags that are skipped: a hostile file has millions
 CHAIN: Final = 3  # consecutive frames that confirm MPEG audio, because any two bytes may look like a header
 
 
@@ -125,7 +126,9 @@ def is_adts(data: Data, at: int = 0) -> bool:
 
 def after_tags(data: Data, at: int = 0) -> int:
     """Return the position after ID3 tags, which may be after the end of the file."""
-    while data[at : at + 3] == b"ID3" and at + 10 <= len(data):
+    for _ in range(MOST_TAGS):
+        if data[at : at + 3] != b"ID3" or at + 10 > len(data):
+            break
         size = 0
         for byte in data[at + 6 : at + 10]:
             size = size << 7 | byte & 127

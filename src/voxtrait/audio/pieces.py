@@ -103,9 +103,13 @@ class PieceFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set the position, relative to the start, the current position or the end."""
+        """Set the position, relative to the start, the current position or the end; one before the start is ignored.
+
+        libsndfile seeks there in some damaged files, and a file on a disk then keeps its position.
+        """
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        self._at = max(0, base + offset)
+        if base + offset >= 0:
+            self._at = base + offset
         return self._at
 
     def readinto(self, buffer: "io.BufferedWriter | memoryview") -> int:  # type: ignore[override]

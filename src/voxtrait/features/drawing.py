@@ -11,7 +11,7 @@ import numpy.typing as npt
 from voxtrait.audio.mixing import to_mono
 from voxtrait.audio.signals import check_signal, resample
 from voxtrait.errors import DecodeError, OptionError, require
-from voxtrait.features.front_end import PICTURE_FITS, PICTURE_SIZE, Fit, FrontEnd, picture_front_end
+from voxtrait.features.front_end import LONGEST_SIDE, PICTURE_FITS, PICTURE_SIZE, Fit, FrontEnd, picture_front_end
 from voxtrait.features.spectrum import LOUDEST, Array, mel_power
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
@@ -153,7 +153,7 @@ def decode_png(data: bytes) -> Picture:
     """Decode a PNG of any colour type, or a JPEG, to ``(height, width)``, uint8.
 
     Raises:
-        DecodeError: if the bytes are not a readable image.
+        DecodeError: if the bytes are not a readable image, or if it has more pixels than any spectrogram image.
         MissingExtraError: if the extra ``[corpus]`` is not installed.
 
     Examples:
@@ -169,7 +169,10 @@ def decode_png(data: bytes) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(data)) as image:
+            # two formats only: for others, Pillow starts other programs or unpacks without a limit
+            with Image.open(BytesIO(data), formats=("PNG", "JPEG")) as image:
+                if image.width * image.height > LONGEST_SIDE**2:
+                    raise Image.DecompressionBombError
                 return np.asarray(image.convert("L"), dtype=np.uint8)
     except UnidentifiedImageError:  # its own text names an object in memory
         raise DecodeError("not a readable image. Expected PNG or JPEG") from None

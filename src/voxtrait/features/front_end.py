@@ -9,6 +9,7 @@ from voxtrait.errors import BundleError, OptionError
 Fit = Literal["middle", "stretch"]
 
 PICTURE_SIZE: Final = (432, 288)  # width, height in pixels: 6 × 4 inches at 72 dots per inch
+LONGEST_SIDE: Final = 4096  # pixels of an image
 PICTURE_FITS: Final = ("middle", "stretch")
 FITS: Final = (*PICTURE_FITS, "windows")
 CHOICES: Final = {
@@ -202,8 +203,10 @@ def picture_front_end(
     width, height = size
     if fit not in PICTURE_FITS:
         raise OptionError(f"Got fit {fit!r}. Expected one of {', '.join(PICTURE_FITS)}.")
-    if not (8 <= width <= 4096 and 8 <= height <= 4096):
-        raise OptionError(f"Got a size of {width}×{height}. Expected a width and a height of 8 to 4096 pixels.")
+    if not (8 <= width <= LONGEST_SIDE and 8 <= height <= LONGEST_SIDE):
+        raise OptionError(
+            f"Got a size of {width}×{height}. Expected a width and a height of 8 to {LONGEST_SIDE} pixels."
+        )
     base = base or FrontEnd()
     n_fft = base.n_fft
     while height > n_fft / 7:  # bands narrower than bins would make empty rows

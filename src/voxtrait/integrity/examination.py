@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from voxtrait import audio, batch, storage
+from voxtrait.audio.arrays import LARGEST
 from voxtrait.audio.mpeg import Data
 from voxtrait.audio.opening import opened
 from voxtrait.audio.writing import create_folder
@@ -199,7 +200,7 @@ def examine(item: tuple[str], *, quick: bool = False) -> State:
 def _examine(path: str, source: audio.Source, quick: bool) -> State:
     """Examine the file at ``source``, reported as ``path``."""
     digest, cut, declared, reason = bytes(DIGEST), None, None, ""
-    samples, peak, rate, finite, state, taken = 0, 0.0, 1, True, "whole", NOTHING
+    samples, peak, rate, sound, state, taken = 0, 0.0, 1, True, "whole", NOTHING
     try:
         if not isinstance(source, BytesIO):
             file = Path(source)
@@ -213,8 +214,9 @@ def _examine(path: str, source: audio.Source, quick: bool) -> State:
             for block, rate in audio.at_rate(content.blocks(), None, mono=False):
                 low, high = float(block.min(initial=0)), float(block.max(initial=0))
                 peak = max(peak, high, -low)
-                finite = finite and bool(np.isfinite((low, high)).all())  # NaN is the minimum of what has NaN
-                if not samples and finite and not quick:
+                # NaN is the minimum of what has NaN
+                sound = sound and -LARGEST <= low <= high <= LARGEST
+                if not samples and sound and not quick:
                     taken = fingerprint(block, rate)  # it uses the first block only, usually one minute
                 samples += block.shape[-1]
     except MissingExtraError as error:
@@ -227,8 +229,8 @@ def _examine(path: str, source: audio.Source, quick: bool) -> State:
         state, reason = "truncated", cut
     elif state == "whole" and not samples:
         state, reason = "undecodable", "no samples"
-    elif state == "whole" and not finite:
-        state, reason = "undecodable", "the samples contain NaN or infinity"
+    elif state == "whole" and not sound:
+        state, reason = "undecodable", "the samples contain NaN, infinity or numbers over 32 bits"
     elif state == "whole" and peak < SILENCE:
         state, reason = "silent", f"peak {20 * np.log10(max(peak, 1e-10)):.0f} dBFS"
     return State(state, path, digest, samples / rate, reason, NOTHING if state in UNHEARD else taken)
