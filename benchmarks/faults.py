@@ -10,9 +10,11 @@ without it, their rows are listed as not run.
 """
 
 import argparse
+import re
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from faulting import ROWS
@@ -24,6 +26,7 @@ def main() -> int:
     parser.add_argument("--rows", help=f"faults, separated by commas: {', '.join(ROWS)}")
     parser.add_argument("--commands", help=f"commands, separated by commas: {', '.join(COMMANDS)}")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown, for docs")
+    parser.add_argument("--jobs", type=int, default=2, help="faults at a time")
     asked = parser.parse_args()
     rows = asked.rows.split(",") if asked.rows else list(ROWS)
     chosen = set(asked.commands.split(",")) if asked.commands else set(COMMANDS)
@@ -31,24 +34,24 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(unknown)}")
     begun, outcomes = time.monotonic(), []
     with tempfile.TemporaryDirectory(prefix="voxtrait-faults-") as folder:
-        Path(folder).chmod(0o755)  # a row runs as another user
+        Path(folder).chmod(0o755)
         stage = Stage(Path(folder))
-        for name in rows:
-            row = time.monotonic()
-            for outcome in ROWS[name](stage, chosen):
-                outcomes.append(outcome)
-                print(_line(outcome, asked.markdown), flush=True)
-            print(f"{name}: {time.monotonic() - row:.0f} s", file=sys.stderr, flush=True)
+        with ThreadPoolExecutor(asked.jobs) as threads:  # a row waits most of the time
+            for found in threads.map(lambda name: list(ROWS[name](stage, chosen)), rows):
+                for outcome in found:
+                    print(_line(outcome, stage, asked.markdown), flush=True)
+                outcomes += found
     wrong = sum(bool(one.wrong) for one in outcomes)
     print(f"{len(outcomes)} rows, {wrong} wrong, {time.monotonic() - begun:.0f} s", file=sys.stderr)
     return int(wrong > 0)
 
 
-def _line(one: Outcome, markdown: bool) -> str:
+def _line(one: Outcome, stage: Stage, markdown: bool) -> str:
     verdict = "; ".join(one.wrong) or "right"
+    happened = re.sub(rf"{stage.folder}(/\d+)?/?", "", one.happened)
     if markdown:
-        return f"| {one.fault} | {one.command} | {one.happened.replace('|', '/')} | {verdict} |"
-    return f"{one.fault:<34} {one.command:<10} {verdict:<6} {one.happened[:150]}"
+        return f"| {one.fault} | {one.command} | {happened.replace('|', '/')} | {verdict} |"
+    return f"{one.fault:<36} {one.command:<10} {verdict:<6} {happened[:150]}"
 
 
 if __name__ == "__main__":

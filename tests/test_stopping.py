@@ -86,3 +86,20 @@ def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None
     command = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *VOXTRAIT, "convert", tmp_path, tmp_path / "out", "-q", "-j", "1"]
     subprocess.run(command, check=False)
     assert (tmp_path / "out" / "a.wav").read_bytes() == (tmp_path / "whole" / "a.wav").read_bytes()
+
+
+@posix
+def test_a_file_that_stalls_costs_that_file_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "c"):
+        audio.write_wav(tmp_path / "in" / f"{name}.wav", tone(1.0), 16_000)
+    os.mkfifo(tmp_path / "in" / "b.wav")  # opening it waits for a writer, as a network disk whose server is gone
+    arguments = ("convert", tmp_path / "in", tmp_path / "out", "--timeout", "2", "-j", "2", "-q")
+    done = subprocess.run([*VOXTRAIT, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "b.wav: it took longer than 2 s and was stopped" in done.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "a.wav",
+        "c.wav",
+        "convert.json",
+        "failures.csv",
+    ]

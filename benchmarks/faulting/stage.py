@@ -84,7 +84,8 @@ class Done:
     @property
     def line(self) -> str:
         """The last line of standard error, or the one of voxtrait about an error."""
-        lines = [line.strip() for line in self.err.replace("\r", "\n").splitlines() if line.strip()]
+        parts = self.err.replace("\r", "\n").replace("voxtrait: ", "\nvoxtrait: ").splitlines()
+        lines = [line.strip() for line in parts if line.strip() and "[00:" not in line]
         return next((line for line in lines if line.startswith("voxtrait: ")), lines[-1] if lines else "")
 
 

@@ -16,8 +16,8 @@ import psutil
 
 from faulting.stage import COMMANDS, QUICK, VOXTRAIT, Done, Outcome, Stage, contents, judged, resumed, run
 
-MOMENTS: Final = (0.35, 0.6, 0.85)  # of the duration of an undisturbed run
-KILLS: Final = 5
+MOMENTS: Final = (0.5, 0.85)  # of the duration of an undisturbed run
+KILLS: Final = 3
 STOPPED: Final = (*QUICK, "pack", "audit", "timelines", "train")
 
 Send = Callable[["subprocess.Popen[bytes]"], None]
@@ -92,13 +92,15 @@ def interrupt(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
 
 def interrupt_twice(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
     """Ctrl-C three times in quick succession: nobody waits for the first."""
-    kinds = (signal.SIGINT,) * 3
-    yield from _stopped(stage, chosen, "Ctrl-C three times", to_group(*kinds), 130)
+    few = chosen & {"predict", "convert", "images", "timelines", "train"}
+    send = to_group(*(signal.SIGINT,) * 3)
+    yield from _stopped(stage, few, "Ctrl-C three times", send, 130, tidy=False)
 
 
 def terminate(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
     """SIGTERM to the first process, as ``docker stop``."""
-    yield from _stopped(stage, chosen, "SIGTERM", to_parent(signal.SIGTERM), 143)
+    few = chosen & {"predict", "convert", "export", "import", "evaluate", "audit", "timelines", "train"}
+    yield from _stopped(stage, few, "SIGTERM", to_parent(signal.SIGTERM), 143)
 
 
 def terminate_group(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
@@ -109,7 +111,7 @@ def terminate_group(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
 
 def hang_up(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
     """SIGHUP to all processes, as a closed terminal."""
-    few = chosen & {"predict", "convert", "images", "import", "export", "timeline"}
+    few = chosen & {"predict", "convert", "import", "timeline"}
     yield from _stopped(stage, few, "SIGHUP", to_group(signal.SIGHUP), 129)
 
 

@@ -35,7 +35,7 @@ def audit(
     decisions: str | os.PathLike[str] | None = None,
     top: int = TOP,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> Audit:
     """Find labels and speaker ids that look wrong, and write tables and a page for review. Labels stay unchanged.
@@ -54,7 +54,7 @@ def audit(
             not listed again.
         top: maximum number of entries of each kind on the page.
         seed: random seed of the speaker folds.
-        jobs: number of worker processes.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
         label: text of the progress lines on standard error; ``None`` for no progress lines.
 
     Raises:

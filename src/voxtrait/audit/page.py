@@ -108,7 +108,7 @@ def draw(
     paths: pl.Series,
     folder: Path,
     *,
-    jobs: int = 1,
+    jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> dict[int, str]:
     """Draw the spectrograms of the page into ``folder/pictures``; keep existing ones and delete unused ones.
@@ -117,7 +117,7 @@ def draw(
         asked: the entries.
         paths: ``(clips,)``, absolute paths.
         folder: folder of the audit.
-        jobs: number of worker processes.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
         label: text of the progress line; ``None`` for no progress line.
 
     Returns:

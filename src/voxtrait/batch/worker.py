@@ -26,6 +26,7 @@ READY: Final = 0
 DONE: Final = 1
 FAILED: Final = 2
 PART: Final = 3
+KILL_S: Final = 5.0  # maximum seconds that a killed process takes to end
 # One thread for matrix products: several processes with a thread per core each take up to three times as long.
 _ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 _starting: Final = threading.Lock()
@@ -76,9 +77,12 @@ class Worker:
         return kind, value
 
     def kill(self) -> int | None:
-        """Kill the process, and return its exit status."""
+        """Kill the process, and return its exit status, or ``None`` if it does not end.
+
+        A process that waits for a network disk whose server is gone may not end before the server is back.
+        """
         self.process.kill()
-        self.process.join()
+        self.process.join(KILL_S)
         self.connection.close()
         return self.process.exitcode
 
@@ -91,7 +95,7 @@ class Worker:
         self.process.join(max(0.0, seconds))
         if self.process.is_alive():
             self.process.kill()
-            self.process.join()
+            self.process.join(KILL_S)
 
 
 @contextlib.contextmanager

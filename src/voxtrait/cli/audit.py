@@ -19,6 +19,7 @@ from voxtrait.cli.options import (
     print_json,
     print_table,
     quiet_option,
+    with_limit,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ def audit(
     Example: voxtrait corpus audit all.parquet --out audit
     """
     from voxtrait.audit import audit as examine
-    from voxtrait.batch import default_jobs
 
     with nullcontext(out) if out is not None else tempfile.TemporaryDirectory(prefix="voxtrait-") as folder:
         found = examine(
@@ -78,7 +78,7 @@ def audit(
             decisions=decisions,
             top=top,
             seed=seed,
-            jobs=jobs or default_jobs(),
+            jobs=with_limit(jobs),
             label=label("audit", quiet),
         )
     _print(found, format_, top)

@@ -22,6 +22,7 @@ from voxtrait.cli.options import (
     quiet_option,
     shown,
     where_options,
+    with_limit,
 )
 from voxtrait.errors import counted
 
@@ -96,7 +97,7 @@ def import_(
     measure = partial(
         batch.run,
         corpora.duration_of,
-        jobs=jobs or batch.default_jobs(),
+        jobs=with_limit(jobs),
         on_crash=lambda path, why: None,
         label=label("durations", quiet),
     )

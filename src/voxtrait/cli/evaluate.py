@@ -15,6 +15,7 @@ from voxtrait.cli.options import (
     print_json,
     print_table,
     quiet_option,
+    with_limit,
 )
 from voxtrait.errors import counted
 
@@ -57,7 +58,6 @@ def evaluate(
     from voxtrait.errors import NothingToDoError, require_corpus
 
     require_corpus("an evaluation")
-    from voxtrait.batch import default_jobs
     from voxtrait.evaluate import evaluate as measure
     from voxtrait.evaluate.page import summary
 
@@ -71,7 +71,7 @@ def evaluate(
             split=split,
             allow_leak=allow_leak,
             overwrite=overwrite,
-            jobs=jobs or default_jobs(),
+            jobs=with_limit(jobs),
             label=label("evaluate", quiet),
         )
     for banner in report["banners"]:

@@ -16,6 +16,7 @@ from voxtrait.cli.options import (
     print_json,
     print_table,
     quiet_option,
+    with_limit,
 )
 from voxtrait.errors import counted, require
 
@@ -63,16 +64,16 @@ def export(
     \b
     Example: voxtrait corpus export all.parquet kaldi --to kaldi --split train --split test
     """
-    from voxtrait import batch, corpora
+    from voxtrait import corpora
     from voxtrait import manifest as manifests
 
     if to == "audformat":
         require("the format audformat", "audformat", "audformat")
     table = manifests.with_absolute_paths(manifests.read(manifest), manifest.parent)
-    jobs = jobs or batch.default_jobs()
+    where = with_limit(jobs)
     text = label("export", quiet)
     result = corpora.export(
-        table, out, to=to, audio=audio, splits=splits, tables_only=tables_only, jobs=jobs, label=text
+        table, out, to=to, audio=audio, splits=splits, tables_only=tables_only, jobs=where, label=text
     )
     _print(result, format_, quiet)
 

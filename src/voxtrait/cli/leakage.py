@@ -6,7 +6,17 @@ from pathlib import Path
 import click
 
 from voxtrait.cli.imported import manifest_of
-from voxtrait.cli.options import finish, format_option, jobs_option, label, note, print_rows, quiet_option, shown
+from voxtrait.cli.options import (
+    finish,
+    format_option,
+    jobs_option,
+    label,
+    note,
+    print_rows,
+    quiet_option,
+    shown,
+    with_limit,
+)
 
 PATH = click.Path(path_type=Path)
 COLUMNS = ("shared", "count", "clips", "speakers", "examples")
@@ -39,9 +49,8 @@ def leakage(
     \b
     Example: voxtrait corpus leakage train.parquet benchmark.csv --cache checked
     """
-    from voxtrait import batch, integrity
+    from voxtrait import integrity
 
-    jobs = jobs or batch.default_jobs()
     progress = label("leakage", quiet)
     with contextlib.ExitStack() as stack:
         first, *rest = [stack.enter_context(manifest_of(path, quiet)) for path in (manifest, other) if path is not None]
@@ -50,7 +59,7 @@ def leakage(
             rest[0].manifest if rest else None,
             names=(manifest, other or manifest),
             tables_only=tables_only or any(given.packed for given in (first, *rest)),
-            jobs=jobs,
+            jobs=with_limit(jobs),
             label=progress,
             cache=cache,
         )

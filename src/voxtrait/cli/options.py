@@ -6,13 +6,16 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from voxtrait.cli import console
+
+if TYPE_CHECKING:
+    from voxtrait.batch import Where
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -123,6 +126,16 @@ def where_options(command: Command, limit: str = "600") -> Command:
     ):
         gathered = option(gathered)
     return cast(Command, gathered)
+
+
+def with_limit(jobs: int | None) -> "Where":
+    """Return where a command without ``--timeout`` runs: here, with the default limit per file.
+
+    A file on a network disk whose server is gone would otherwise stall the command for ever.
+    """
+    from voxtrait import batch
+
+    return batch.Where(jobs=jobs or batch.default_jobs(), timeout=batch.PATIENCE_S, inline=batch.CHUNK)
 
 
 def label(text: str, quiet: bool) -> str | None:

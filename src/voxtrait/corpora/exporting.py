@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait import manifest
+from voxtrait import batch, manifest
 from voxtrait.audio.writing import atomic_path
 from voxtrait.corpora import placing
 from voxtrait.corpora.layouts import audformat, audio_folder, class_folders, kaldi_export, lhotse
@@ -87,7 +87,7 @@ def export(
     audio: str | None = None,
     splits: Sequence[str] = (),
     tables_only: bool = False,
-    jobs: int = 1,
+    jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> Export:
     """Write a manifest in the format of another tool.
@@ -183,7 +183,9 @@ def _find_absent(rows: pl.DataFrame, result: Export, tables_only: bool) -> pl.Da
     return rows
 
 
-def _write(rows: pl.DataFrame, out: Path, result: Export, *, tables_only: bool, jobs: int, label: str | None) -> None:
+def _write(
+    rows: pl.DataFrame, out: Path, result: Export, *, tables_only: bool, jobs: batch.Jobs, label: str | None
+) -> None:
     if result.to == "class-folders":
         _write_class_folders(rows, out, result, label)
         return
@@ -243,7 +245,9 @@ def _for_kaldi(rows: pl.DataFrame, result: Export) -> pl.DataFrame:
     return exportable
 
 
-def _for_lhotse(rows: pl.DataFrame, result: Export, tables_only: bool, jobs: int, label: str | None) -> pl.DataFrame:
+def _for_lhotse(
+    rows: pl.DataFrame, result: Export, tables_only: bool, jobs: batch.Jobs, label: str | None
+) -> pl.DataFrame:
     if tables_only and "sampling_rate" not in rows.columns:
         result.notes.append(
             "the sampling rate of all clips is assumed to be 16000 Hz. Without --tables-only it is read from the files"

@@ -21,7 +21,7 @@ from voxtrait.derived.folders import (
     target_of,
     walk_class_folders,
 )
-from voxtrait.derived.settings import claim, finished, read_settings
+from voxtrait.derived.settings import claim, finished, read_settings, remove_what_crashed
 
 __all__ = [
     "Rows",
@@ -39,6 +39,7 @@ __all__ = [
     "places_of",
     "read_settings",
     "reason_of",
+    "remove_what_crashed",
     "shown",
     "sources",
     "target_of",

@@ -14,7 +14,7 @@ def changed_ns(path: str) -> int | None:
     """
     if storage.is_url(path):
         return None
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeError):
         status = Path(storage.path_of(path)).stat()
         return max(status.st_mtime_ns, status.st_ctime_ns)
     return None

@@ -92,6 +92,7 @@ def convert(
             job = dataclasses.replace(job, since=unsynced.since)
             outcomes = batch.run(job, derived.Rows(table), jobs=jobs, on_crash=single.crashed, label=label)
             derived.gather(unsynced.watch(outcomes), summary)
+            derived.remove_what_crashed(out, summary.failed)
         if again:
             derived.finished(out, CONVERT_SETTINGS, settings)
     return summary

@@ -137,6 +137,7 @@ def _draw_all(
         job = _Draw(out, front_end, again, axes, since=unsynced.since)
         outcomes = batch.run(job, Rows(items), jobs=jobs, on_crash=single.crashed, label=label, unit="clip")
         derived.gather(unsynced.watch(outcomes), summary)
+        derived.remove_what_crashed(out, summary.failed)
         if clips.labelled:
             _tidy(out, wanted, there, summary)
     if clips.labelled:

@@ -69,6 +69,12 @@ def claim(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any
     return again
 
 
+def remove_what_crashed(out_dir: str | os.PathLike[str], n_failed: int) -> None:
+    """Remove unfinished files of workers that were killed in this run; a run without failures has none."""
+    if n_failed and not storage.is_url(out_dir):
+        remove_unfinished(out_dir)
+
+
 def finished(out_dir: str | os.PathLike[str], name: str, settings: Mapping[str, Any]) -> None:
     """Record that all files in a derived folder have these settings."""
     _write_settings(out_dir, name, settings)

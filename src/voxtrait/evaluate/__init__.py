@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+from voxtrait import batch
 from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import NothingToDoError, OptionError, counted, require_corpus
 from voxtrait.recognize import load
@@ -31,7 +32,7 @@ def evaluate(
     split: str | None = None,
     allow_leak: bool = False,
     overwrite: bool = False,
-    jobs: int = 1,
+    jobs: batch.Jobs = 1,
     label: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate a bundle on the labelled clips of a manifest and write the report. Interrupted runs are resumed.
@@ -43,7 +44,7 @@ def evaluate(
         split: split to evaluate; ``None`` means ``test`` if the manifest has splits, otherwise ``all``.
         allow_leak: evaluate even if the bundle was trained on some of the speakers; the report is marked as leaked.
         overwrite: replace the report of another bundle in ``out``.
-        jobs: number of worker processes.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
         label: text of the progress line on standard error; ``None`` for no progress line.
 
     Returns:

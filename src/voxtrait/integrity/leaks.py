@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from voxtrait import derived, storage
+from voxtrait import batch, derived, storage
 from voxtrait.errors import NothingToDoError, counted
 from voxtrait.fingerprint import LONGEST_S
 from voxtrait.integrity.examination import STATES, UNHEARD, FileStates, examine_files
@@ -97,7 +97,7 @@ def leakage(
     *,
     names: Sequence[str | os.PathLike[str]] = (),
     tables_only: bool = False,
-    jobs: int = 1,
+    jobs: batch.Jobs = 1,
     label: str | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> Leakage:
@@ -111,7 +111,7 @@ def leakage(
         other: a second manifest, compared with all rows of the first.
         names: names of the two manifests in messages, if not their file names.
         tables_only: open no audio; file contents and near-duplicates are then not compared.
-        jobs: number of worker processes.
+        jobs: number of worker processes, or a :class:`voxtrait.batch.Where`.
         label: shown before the progress line on standard error; ``None`` shows no progress.
         cache: a folder that stores the state of each file. It may be shared with :func:`voxtrait.integrity.check`.
 

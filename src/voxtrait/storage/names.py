@@ -6,10 +6,12 @@ Python represents the bytes of such names as lone surrogates (PEP 383), which en
 import contextlib
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Final
 
 _LONGEST_PATH: Final = 1000  # bytes; libsndfile opens paths of up to 1,023
+_UTF_8: Final = sys.getfilesystemencoding().lower() == "utf-8"
 _ESCAPED: Final = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
@@ -24,7 +26,8 @@ def text_of(path: str | os.PathLike[str]) -> str:
     if name.isascii():
         return name
     try:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        data = name.encode("utf-8", "surrogateescape") if _UTF_8 else os.fsencode(name)
+        return data.decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half of a surrogate pair, which Windows allows in names
         return name.encode("utf-8", "backslashreplace").decode()
 
@@ -36,6 +39,8 @@ def path_of(text: str) -> str:
         >>> path_of("clip.mp3")
         'clip.mp3'
     """
+    if not _UTF_8 and not text.isascii():
+        text = _native(text)
     if "\\x" not in text or os.path.lexists(text):
         return text
     name = unspelled(text)
@@ -49,7 +54,15 @@ def unspelled(text: str) -> str:
         >>> os.fsencode(unspelled("caf\\xe9.mp3"))
         b'caf\xe9.mp3'
     """
-    return _ESCAPED.sub(lambda found: chr(0xDC00 + int(found[1], 16)), text)
+    name = _ESCAPED.sub(lambda found: chr(0xDC00 + int(found[1], 16)), text)
+    return name if _UTF_8 else _native(name)
+
+
+def _native(text: str) -> str:
+    """Return a path as Python spells it in a locale that is not UTF-8, such as ``LC_ALL=C`` without UTF-8 mode."""
+    with contextlib.suppress(UnicodeEncodeError):  # a path that is spelled so already
+        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    return text
 
 
 def openable(path: str | os.PathLike[str], stack: contextlib.ExitStack) -> Path:

@@ -251,7 +251,7 @@ def header_of(path: str) -> Header | str:
 
 
 def with_headers(
-    rows: pl.DataFrame, *, tables_only: bool, jobs: int, label: str | None, fail: Callable[[pl.DataFrame], None]
+    rows: pl.DataFrame, *, tables_only: bool, jobs: batch.Jobs, label: str | None, fail: Callable[[pl.DataFrame], None]
 ) -> pl.DataFrame:
     """Add ``_rate`` in Hz, ``_frames`` and ``_channels`` of each clip, and drop clips without them.
 
