@@ -33,9 +33,14 @@ import os
 from pathlib import Path
 from typing import Final
 
+LONGEST: Final = 2000  # signs of a message
+
 
 class VoxtraitError(Exception):
     """Base class of all exceptions that voxtrait raises deliberately.
+
+    A message may quote a file or a name of somebody else. So its control characters are escaped, because a terminal
+    would follow them, and the middle of a very long message is left out.
 
     Examples:
         >>> import voxtrait
@@ -45,6 +50,9 @@ class VoxtraitError(Exception):
         ...     print(type(error).__name__)
         BundleError
     """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_message(one) if isinstance(one, str) else one for one in args))
 
 
 class OptionError(VoxtraitError, ValueError):
@@ -173,6 +181,29 @@ def require_corpus(what: str) -> None:
     require(what, "corpus", *CORPUS)
 
 
+def printable(text: str) -> str:
+    r"""Return a text with the characters escaped that a terminal does not print, except line feeds.
+
+    Examples:
+        >>> printable("clip\x1b[2J.mp3\n"), printable("café 语")
+        ('clip\\x1b[2J.mp3\n', 'café 语')
+    """
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text)
+
+
+def clipped(text: object) -> str:
+    """Return a value for an error message, with at most 60 characters.
+
+    Examples:
+        >>> clipped("abc")
+        "'abc'"
+    """
+    shown = repr(text)
+    return shown if len(shown) <= 60 else shown[:59] + "…"
+
+
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun in the singular or plural, for messages.
 
@@ -216,6 +247,11 @@ def install_line(extra: str) -> str:
     if "vcs_info" in origin:
         url = f"{origin['vcs_info']['vcs']}+{url}"
     return f"pip install {_quoted('voxtrait', extra, f' @ {url}' if url else '')}"
+
+
+def _message(text: str) -> str:
+    half = LONGEST // 2 - 2
+    return printable(text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}")
 
 
 def _place(folder: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from voxtrait.errors import VoxtraitError
 
-MODULES: Final = ("sound", "images")
+MODULES: Final = ("sound", "images", "turns", "tables", "bundles", "requests")
 
 
 class Refused(Exception):  # noqa: N818 - a result, and no error

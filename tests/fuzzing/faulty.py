@@ -21,7 +21,7 @@ def broken(data: bytes) -> str:
         case b"u":
             raise KeyError("x")
         case b"e":
-            raise DecodeError("\x1b[2J")
+            raise DecodeError("")
         case b"r":
             raise DecodeError("it is damaged")
     return "read"

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from voxtrait.audio.writing import atomic_path
 from voxtrait.bundle import graphs, hashes
+from voxtrait.bundle import scores as figures
 from voxtrait.errors import BundleError, OptionError
 from voxtrait.features import FrontEnd
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES, YEARS
@@ -293,6 +294,7 @@ def _parse(folder: Path, values: dict[str, Any]) -> Bundle:
         raise TypeError("data has a value that is not an object")
     if not all(values[key].isprintable() and 0 < len(values[key]) <= 100 for key in ("name", "version")):
         raise TypeError("name and version are not texts of 1 to 100 printable characters")
+    figures.check(values["scores"], tuple(TASKS))
     front_end = FrontEnd.from_dict(values["front_end"])
     if front_end.fit == "windows" and values["format"] not in FORMATS["windows"]:
         raise BundleError(

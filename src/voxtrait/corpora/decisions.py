@@ -35,7 +35,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import CorpusError
+from voxtrait.errors import CorpusError, clipped
 from voxtrait.labels import AGE_GROUPS, GENDERS
 from voxtrait.manifest.table import conform
 
@@ -226,24 +226,26 @@ def _check_header(file: Path, header: list[str]) -> None:
     names = [name.strip() for name in header]
     missing = [name for name in COLUMNS[:4] if name not in names]
     if missing or len(set(names)) != len(names):
-        got = ", ".join(names[:8]) or "nothing"
-        raise CorpusError(f"{file} has the columns {got}. Expected {', '.join(COLUMNS)}.")
+        raise CorpusError(
+            f"{file} has the columns {', '.join(names[:8])[:200] or 'nothing'}. Expected {', '.join(COLUMNS)}."
+        )
 
 
 def _problem(one: Mapping[str, str], line: int, before: dict[tuple[str, str, str], tuple[str, int]]) -> str | None:
     """Describe the problem of a row, ``None`` if it is valid; the row is added to ``before`` for later rows."""
     decision, value = one["decision"], one["value"]
     if one["scope"] not in SCOPES:
-        return f"got the scope {one['scope']!r}, expected {' or '.join(SCOPES)}"
+        return f"got the scope {clipped(one['scope'])}, expected {' or '.join(SCOPES)}"
     if not one["id"]:
         return "no id"
     if decision not in _VALUES:
-        return f"got the decision {decision!r}, expected one of {', '.join(DECISIONS)}"
+        return f"got the decision {clipped(decision)}, expected one of {', '.join(DECISIONS)}"
     if decision == "apart" and (one["scope"] != "speaker" or not value or value == one["id"]):
         return "apart needs the scope speaker, and another speaker as value"
     allowed = _VALUES[decision]
     if allowed is not None and value not in allowed:
-        return f"got the value {value!r} for {decision}, expected {', '.join(filter(None, allowed)) or 'no value'}"
+        expected = ", ".join(filter(None, allowed)) or "no value"
+        return f"got the value {clipped(value)} for {decision}, expected {expected}"
     if decision in ("apart", "unsure"):
         return None
     keeps_all = decision == "keep" and not value
@@ -252,5 +254,6 @@ def _problem(one: Mapping[str, str], line: int, before: dict[tuple[str, str, str
         word = f"{decision} {value}" if decision != "keep" else "keep"
         earlier, where = before.setdefault(key, (word, line))
         if earlier != word:
-            return f"{word.strip()!r} contradicts {earlier.strip()!r} on line {where} for the same {one['scope']}"
+            words = f"{clipped(word.strip())} contradicts {clipped(earlier.strip())}"
+            return f"{words} on line {where} for the same {one['scope']}"
     return None

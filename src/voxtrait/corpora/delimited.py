@@ -17,10 +17,12 @@ import numpy as np
 import polars as pl
 
 from voxtrait.errors import CorpusError, counted
+from voxtrait.manifest.faults import TABLE_ERRORS, reason
 from voxtrait.manifest.table import lookup
 
 CHUNK: Final = 1 << 24  # bytes read at a time: small enough for the processor's caches and for reuse of memory
 BadLine: TypeAlias = tuple[int, str]  # its number, and the reason why it is skipped
+MOST_COLUMNS: Final = 2000  # of a table; the widest known one has 90
 NOT_UTF8: Final = "not UTF-8"
 FIRST: Final = 5  # bad lines named per table
 _BOM: Final = b"\xef\xbb\xbf"
@@ -80,8 +82,8 @@ def read(
                 bad_lines += [line for line, _ in bad[: max(0, FIRST - len(bad_lines))]]
         except UnicodeDecodeError:
             raise CorpusError(f"{path} is not UTF-8 text. Expected a table with a header line.") from None
-        except (pl.exceptions.PolarsError, csv.Error) as error:
-            raise CorpusError(f"{path} cannot be read as a table: {error}") from None
+        except (*TABLE_ERRORS, csv.Error) as error:
+            raise CorpusError(f"{path} cannot be read as a table: {reason(error)}") from None
     if not parts:
         return pl.DataFrame(schema=dict.fromkeys(keep, pl.String)), unreadable
     # one chunk: later steps would copy a table of many chunks as a whole
@@ -168,7 +170,7 @@ def _settled(
     chunk: bytes, first: int, task: Future[pl.DataFrame] | None, separator: bytes, names: list[str], keep: list[str]
 ) -> tuple[pl.DataFrame, list[BadLine]]:
     if task is not None:
-        with contextlib.suppress(pl.exceptions.PolarsError):
+        with contextlib.suppress(*TABLE_ERRORS):
             return task.result(), []
     good, bad = _good_lines(chunk, separator, len(names) - 1)
     return _parse_good(good, separator, names, keep), [(first + at, reason) for at, reason in bad]
@@ -266,8 +268,8 @@ def _read_quoted(data: bytes, separator: str, bad_lines: list[int], reasons: Cou
             unreadable += 1
             bad_lines += [line + 1][: max(0, FIRST - len(bad_lines))]
             lines = f", quotes span lines {line + 1} to {rows.line_num}" if rows.line_num > line + 1 else ""
-            reason = f"{counted(len(row), 'column')}, expected {len(names)}{lines}"
-            reasons[NOT_UTF8 if len(row) == len(names) else reason] += 1
+            why = f"{counted(len(row), 'column')}, expected {len(names)}{lines}"
+            reasons[NOT_UTF8 if len(row) == len(names) else why] += 1
         line = rows.line_num
     schema = dict.fromkeys(names, pl.String)
     table = pl.DataFrame(good, schema=schema, orient="row") if good else pl.DataFrame(schema=schema)
@@ -277,11 +279,13 @@ def _read_quoted(data: bytes, separator: str, bad_lines: list[int], reasons: Cou
 
 def _unique(names: list[str]) -> list[str]:
     """Strip header names, and prefix repeated ones with NUL (one release has two columns ``accents``)."""
-    out: list[str] = []
+    if len(names) > MOST_COLUMNS:
+        raise CorpusError(f"A table has {len(names):,} columns. Expected at most {MOST_COLUMNS:,}.")
+    out: dict[str, None] = {}
     for at, name in enumerate(names):
-        clean = name.strip().strip('"') or f"column_{at + 1}"
-        out.append(clean if clean not in out else f"{_AGAIN}{at}{clean}")
-    return out
+        clean = name.strip().strip('"').lstrip(_AGAIN) or f"column_{at + 1}"
+        out[clean if clean not in out else f"{_AGAIN}{at}{clean}"] = None
+    return list(out)
 
 
 def shown(names: Sequence[str]) -> str:

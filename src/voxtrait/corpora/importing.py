@@ -1,6 +1,7 @@
 """Imports one or more corpora into one manifest, and counts the rows kept and dropped."""
 
 import os
+import posixpath
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -23,6 +24,7 @@ from voxtrait.manifest.table import lookup
 
 Measure: TypeAlias = Callable[[Sequence[str]], Iterable[float | None]]
 
+OUTSIDE: Final = "file outside the corpus"
 REPEATED: Final = "repeated clip"
 REPEATED_RELEASE: Final = "same clip in another release"
 
@@ -130,13 +132,36 @@ def _read(
         home = Path(os.path.abspath(extract), source.folder.name)  # noqa: PTH100 - links stay as they are
         hugging_face.extract(source, home, label)
         source = replace(source, home=home)
-    return source, detect.read(source, names)
+    return source, _inside(source, detect.read(source, names))
+
+
+def _inside(source: Source, rows: Rows) -> Rows:
+    """Drop and count the rows whose file cannot be one of the corpus: its relative path leads out of the folder.
+
+    A table that the user names may be anywhere, and its clips too, so its paths may have ``..``. Absolute paths are
+    kept: exported manifests, Kaldi and Lhotse have them.
+    """
+    odd = rows.table["file"].str.contains("\0", literal=True).fill_null(False)
+    if source.file is None:
+        up = rows.table["file"].str.contains(r"(?:^|[/\\])\.\.(?:[/\\]|$)").fill_null(False)
+        odd |= pl.Series([bool(climbs) and _leaves(name) for name, climbs in zip(rows.table["file"], up, strict=True)]
+                         if up.any() else up, dtype=pl.Boolean)  # fmt: skip
+    if odd.any():
+        lost = rows.table.filter(odd)["file"]
+        rows.dropped[OUTSIDE] = lost.len()
+        rows.examples[OUTSIDE] = [ascii(name)[1:-1] for name in lost.head(EXAMPLES)]
+        rows.table = rows.table.filter(~odd)
+    return rows
+
+
+def _leaves(name: str) -> bool:
+    return not name.startswith("/") and posixpath.normpath(name.replace("\\", "/")).partition("/")[0] == ".."
 
 
 def _read_archived(source: Source, archive: Archive, names: Sequence[str] | None) -> tuple[Source, Rows]:
     """Read a source from the tables of an archive; its rows have the paths of the clips after unpacking."""
     home = archive.home / source.folder.relative_to(archive.tables)
-    rows = detect.read(replace(source, home=home), names)
+    rows = _inside(source, detect.read(replace(source, home=home), names))
     packed, place = (shlex.quote(storage.text_of(path)) for path in (archive.path, archive.home))
     command = f"tar -xf {packed} -C {place}"
     if archive.path.suffix.lower() == ".zip":

@@ -83,7 +83,7 @@ def claim(out: Path, settings: Mapping[str, Any], table: pl.DataFrame) -> None:
 def _same_export(out: Path, wanted: Mapping[str, Any]) -> None:
     try:
         before = json.loads((out / MARK).read_text(encoding="utf-8"))
-    except (ValueError, OSError):
+    except (ValueError, OSError, RecursionError):
         before = None
     if before != wanted:
         old = before if isinstance(before, dict) else {}

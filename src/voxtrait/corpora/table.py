@@ -24,6 +24,7 @@ Known problems:
 
 import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -46,6 +47,7 @@ from voxtrait.corpora.source import (
 )
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS
+from voxtrait.manifest.faults import TABLE_ERRORS, reason
 from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT, readable
 
 LAYOUT: Final = "table"
@@ -138,7 +140,7 @@ def is_foreign(path: Path) -> bool:
         names = (
             pl.read_parquet_schema(readable(path)) if path.suffix.lower() == ".parquet" else delimited.columns_of(path)
         )
-    except (CorpusError, pl.exceptions.PolarsError, OSError):
+    except (CorpusError, *TABLE_ERRORS):
         return False  # reading it raises the error
     lower = {name.lower() for name in names}
     if "path" not in lower:
@@ -253,8 +255,8 @@ def read_any(path: Path, bad: Bad | None = None) -> tuple[pl.DataFrame, int]:
                 return read_json_lines(path, bad)
             case _:
                 return _read_text(path, bad)
-    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
-        raise CorpusError(f"{path} cannot be read as a table: {str(error).partition(chr(10))[0]}") from None
+    except (*TABLE_ERRORS, EOFError, zlib.error) as error:
+        raise CorpusError(f"{path} cannot be read as a table: {reason(error)}") from None
 
 
 def _read_text(path: Path, bad: Bad) -> tuple[pl.DataFrame, int]:
@@ -264,7 +266,7 @@ def _read_text(path: Path, bad: Bad) -> tuple[pl.DataFrame, int]:
     if is_manifest([name.strip('"') for name in header]):
         try:  # as voxtrait writes it, with valid quotes: one pass without Python objects
             return pl.read_csv(readable(path), separator=separator, infer_schema=False), 0
-        except pl.exceptions.PolarsError:
+        except TABLE_ERRORS:
             pass  # another program changed it: read row by row, so that only damaged rows are lost
     return delimited.read(path, bad_lines=bad.lines, reasons=bad.reasons)
 
@@ -288,7 +290,7 @@ def read_json_lines(path: Path, found: Bad | None = None) -> tuple[pl.DataFrame,
         for chunk in _chunks(data):
             try:
                 parts.append(pl.read_ndjson(chunk, infer_schema_length=None))
-            except pl.exceptions.PolarsError:
+            except TABLE_ERRORS:
                 lines = chunk.split(b"\n")
                 good = [line for line in lines if line.strip() and _is_object(line)]
                 wrong = [at for at, line in enumerate(lines, first) if line.strip() and not _is_object(line)]

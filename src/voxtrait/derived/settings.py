@@ -27,7 +27,7 @@ def read_settings(out_dir: str | os.PathLike[str], name: str) -> dict[str, Any] 
         settings = json.loads(storage.read(at) if storage.is_url(at) else Path(at).read_text(encoding="utf-8"))
     except FileNotFoundError:  # also AudioMissingError
         return None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise OptionError(f"{file} cannot be read ({error}). Delete the folder, or pass --overwrite.") from None
     if not isinstance(settings, dict):
         raise OptionError(f"{file} is not a settings file. Delete the folder, or pass --overwrite.")

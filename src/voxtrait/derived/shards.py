@@ -27,7 +27,8 @@ from voxtrait.derived.pictures import MANIFEST, front_end_of
 from voxtrait.errors import ManifestError, OptionError, counted
 from voxtrait.features import FrontEnd
 from voxtrait.labels import GENDERS, SPLITS
-from voxtrait.manifest import naming
+from voxtrait.manifest import naming, parquet
+from voxtrait.manifest.faults import TABLE_ERRORS, reason
 
 SETTINGS: Final = "shards.json"
 TABLE: Final = "clips.parquet"
@@ -171,7 +172,10 @@ def read(folder: str | os.PathLike[str]) -> pl.DataFrame:
         raise ManifestError(
             f"{home} has no {TABLE}. To pack it, or to resume packing: voxtrait images MANIFEST {home} --shards"
         )
-    table = pl.read_parquet(home / TABLE)
+    try:
+        table = pl.read_parquet(parquet.checked(home / TABLE))
+    except TABLE_ERRORS as error:
+        raise ManifestError(f"{home / TABLE} cannot be read ({reason(error)}). Delete it, and pack again.") from None
     files = sorted(str(file.resolve()) for file in (home / PICTURES).glob("part-*.parquet"))
     needed = table.select(pl.col("shard").max() + 1).item() or 0
     if len(files) < needed:
@@ -201,10 +205,9 @@ def pictures_of(file: str | os.PathLike[str]) -> pl.Series:
         ManifestError: if the shard cannot be read.
     """
     try:
-        return pl.read_parquet(Path(file), columns=["picture"])["picture"]
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ManifestError(f"The shard {file} cannot be read ({reason}). Delete it, and pack again.") from None
+        return pl.read_parquet(parquet.checked(Path(file)), columns=["picture"])["picture"]
+    except TABLE_ERRORS as error:
+        raise ManifestError(f"The shard {file} cannot be read ({reason(error)}). Delete it, and pack again.") from None
 
 
 def _ordered(table: pl.DataFrame, source: Path, seed: int) -> pl.DataFrame:

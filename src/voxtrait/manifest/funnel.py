@@ -78,7 +78,7 @@ def decode(text: str | None) -> list[Step]:
             Step(str(one["name"]), int(one["rows"]), {str(k): int(v) for k, v in one["dropped"].items()})
             for one in json.loads(text or "[]")
         ]
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return []
 
 

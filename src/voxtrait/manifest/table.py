@@ -17,7 +17,8 @@ from voxtrait import storage
 from voxtrait.audio.writing import atomic_path, create_folder
 from voxtrait.errors import AudioMissingError, ManifestError, OptionError, StorageError, counted
 from voxtrait.labels import AGE_GROUPS, SPLITS, UNKNOWN_WORDS
-from voxtrait.manifest import funnel
+from voxtrait.manifest import funnel, parquet
+from voxtrait.manifest.faults import TABLE_ERRORS, reason
 from voxtrait.manifest.funnel import Step
 
 SCHEMA: Final[dict[str, type[pl.DataType]]] = {
@@ -63,9 +64,10 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
         ('clips/a', None, True)
     """
     if "path" not in table.columns:
+        columns = ", ".join(table.columns[:12])[:200]
         raise ManifestError(
-            f"No column 'path' (columns: {', '.join(table.columns[:12])}). Expected a manifest. To convert another "
-            "table: voxtrait corpus import TABLE all.parquet"
+            f"No column 'path' (columns: {columns}). Expected a manifest. To convert another table: voxtrait "
+            "corpus import TABLE all.parquet"
         )
     if "clip_id" not in table.columns:
         table = table.with_columns(clip_id=pl.col("path").cast(pl.String).str.replace(r"\.[^./]+$", ""))
@@ -81,8 +83,8 @@ def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.D
         table = table.select(
             [pl.col(name).cast(kind) for name, kind in schema.items()] + [pl.col(name) for name in extra]
         )
-    except pl.exceptions.PolarsError as error:
-        raise ManifestError(f"A column has values of the wrong type: {_first_line(error)}") from None
+    except TABLE_ERRORS as error:
+        raise ManifestError(f"A column has values of the wrong type: {reason(error)}") from None
     if "age_years" in schema:  # NaN is pandas' null
         table = table.with_columns(pl.col("age_years").fill_nan(None))
     texts = [name for name, kind in table.schema.items() if kind == pl.String]
@@ -171,15 +173,21 @@ def read(path: str | os.PathLike[str], columns: Collection[str] | None = None) -
         if columns is None or not {"path", *({"clip_id"} & set(columns))} <= set(there):
             return conform(rows.collect()) if columns is None else conform(rows.collect()).select(columns)
         table = rows.select(name for name in there if name in columns).collect()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ManifestError(f"{file} cannot be read as a manifest: {_first_line(error)}") from None
+    except TABLE_ERRORS as error:
+        raise ManifestError(f"{file} cannot be read as a manifest: {reason(error)}") from None
     wanted = {name: SCHEMA[name] for name in SCHEMA if name in columns}
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in wanted.items() if name not in there]
     return _typed(table.with_columns(missing), wanted)
 
 
 def readable(path: Path) -> Path | BytesIO:
-    """Return a source that Polars can open: the path, or the file's content if its name is not UTF-8."""
+    """Return a source that Polars can open: the path, or the file's content if its name is not UTF-8.
+
+    Raises:
+        OSError: if the file cannot be opened, or is a Parquet file with impossible sizes.
+    """
+    if path.suffix.lower() == ".parquet":
+        parquet.check(path)
     return path if storage.text_of(path) == str(path) else BytesIO(path.read_bytes())
 
 
@@ -249,7 +257,7 @@ def history(path: str | os.PathLike[str]) -> list[Step]:
         return []
     try:
         return funnel.decode(pl.read_parquet_metadata(readable(Path(path))).get(_HISTORY))
-    except (pl.exceptions.PolarsError, OSError):
+    except TABLE_ERRORS:
         return []
 
 
@@ -315,8 +323,3 @@ def moved(table: pl.DataFrame, here: str | os.PathLike[str], there: str | os.Pat
     if Path(here).resolve() == Path(there).resolve():
         return table
     return with_relative_paths(with_absolute_paths(table, here), there)
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error; Polars adds its own expressions below it."""
-    return str(error).partition("\n")[0]

@@ -127,12 +127,14 @@ def check_replaceable(
 def _check_rows(file: Path, name: str, paths: Iterable[str], model: str, channels: bool) -> None:
     import polars as pl
 
+    from voxtrait.manifest.faults import TABLE_ERRORS
+
     remedy = "Pass --overwrite to replace it, or use another name with --out."
     if not file.stat().st_size:
         return
     try:
         rows = _scan(file, storage.suffix_of(name)).select("path", "model").collect()
-    except (pl.exceptions.PolarsError, OSError):
+    except TABLE_ERRORS:
         raise OptionError(f"{name} exists and contains no predictions. {remedy}") from None
     models = rows["model"].drop_nulls().unique().sort().to_list()
     if set(models) - {model}:
@@ -150,9 +152,11 @@ def _check_rows(file: Path, name: str, paths: Iterable[str], model: str, channel
 def _scan(file: Path, suffix: str) -> "pl.LazyFrame":
     import polars as pl
 
+    from voxtrait.manifest import parquet
+
     match suffix:
         case ".parquet":
-            return pl.scan_parquet(file)
+            return pl.scan_parquet(parquet.checked(file))
         case ".csv":
             return pl.scan_csv(file, infer_schema=False)
         case _:

@@ -14,6 +14,14 @@ Result = TypeVar("Result")
 
 CONNECT_S: Final = 10  # timeout of a connection, in seconds
 SILENCE_S: Final = 30  # timeout without a byte from the server, in seconds
+STORES: Final = frozenset(
+    {
+        *("http", "https", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "wasb", "wasbs", "oci", "oss"),
+        *("ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs", "memory"),
+    }
+)
+"""Kinds of URLs that are opened. fsspec knows more: files that name other files, archives, caches, and chains of these,
+joined by ``::``. A table of clips may come from somebody else, so its URLs must not reach these."""
 WAITS: Final = (0.5, 2.0)  # seconds before the second and the third try
 
 
@@ -38,6 +46,10 @@ def require_remote(url: str) -> None:
 @functools.lru_cache(maxsize=64)
 def _filesystem(root: str, process: int) -> Any:
     """Make the filesystem of a root such as ``s3://bucket``; fsspec itself makes one per thread."""
+    if protocol_of(root) not in STORES or "::" in root:
+        raise StorageError(
+            f"{shown(root)} cannot be opened: {protocol_of(root)}:// is not one of {', '.join(sorted(STORES))}."
+        )
     try:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]
     except ImportError:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, clipped
 from voxtrait.timelines.naming import is_speaker
-from voxtrait.timelines.reading import Turn, clipped, problem, seconds, segment
+from voxtrait.timelines.reading import Turn, problem, seconds, segment
 
 START: Final = ("start", "start_s", "onset", "begin", "start_time", "tmin")
 END: Final = ("end", "end_s", "stop", "end_time", "tmax")
@@ -45,7 +45,9 @@ def turn_of(file: str, where: str, fields: Mapping[str, Any], recording: str | N
     elif end is None:
         end = fields.get(OFFSET)
     if start is None or (end is None and length is None):
-        raise problem(file, where, f"only the fields {', '.join(fields) or 'none'}", "start, end or duration, speaker")
+        raise problem(
+            file, where, f"only the fields {clipped(', '.join(fields) or 'none')}", "start, end or duration, speaker"
+        )
     start_s = seconds(file, where, start, "start")
     end_s = start_s + seconds(file, where, length, "duration") if end is None else seconds(file, where, end, "end")
     found = segment(file, where, start_s, end_s, str(speaker).strip())

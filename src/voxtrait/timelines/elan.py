@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from xml.parsers import expat
 
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, clipped
 from voxtrait.timelines.naming import is_speaker
-from voxtrait.timelines.reading import Turn, clipped, problem, seconds, segment
+from voxtrait.timelines.reading import Turn, problem, seconds, segment
 
 
 class _Annotation(NamedTuple):
@@ -78,9 +78,11 @@ def read(file: str, text: str) -> Iterator[Turn]:
     except expat.ExpatError as error:
         raise problem(file, f"line {error.lineno}", expat.ErrorString(error.code) or "damaged XML", "XML") from None
     if document.root != "ANNOTATION_DOCUMENT":
-        raise OptionError(f"{file} is XML with the root element {document.root}. Expected ANNOTATION_DOCUMENT (ELAN).")
+        raise OptionError(
+            f"{file} is XML with the root element {clipped(document.root)}. Expected ANNOTATION_DOCUMENT (ELAN)."
+        )
     if document.units != "milliseconds":
-        raise OptionError(f"{file} has times in {document.units}. Expected milliseconds.")
+        raise OptionError(f"{file} has times in {clipped(document.units)}. Expected milliseconds.")
     for line, speaker, first, last in document.annotations:
         start, end = document.time(line, first, "start"), document.time(line, last, "end")
         turn = segment(file, f"line {line}", start, end, speaker)

@@ -4,14 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, clipped
 from voxtrait.timelines.naming import is_speaker, one_line
-from voxtrait.timelines.reading import Turn, clipped, problem, seconds, segment
+from voxtrait.timelines.reading import Turn, problem, seconds, segment
 from voxtrait.timelines.records import Segment, Speaker, Timeline
 
 MUSIC: Final = "music"
 EMPTY: Final = "speakers"  # name of the empty tier of a recording without speech: Praat needs a tier
 _TOKEN: Final = re.compile(r'"(?P<text>(?:[^"]|"")*)"|(?P<comment>![^\n]*)|(?P<open>")|(?P<word>[^\s"]+)')
+_DIGITS: Final = 18  # of a count
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _DESCRIBED: Final = re.compile(r"(?:female|male|unsure)(?: \d+)?")
 
@@ -86,7 +87,7 @@ def _tiles(turns: list[Segment], label: str, stop: float) -> Iterator[tuple[str,
 
 
 class _Token(NamedTuple):
-    at: int
+    line: int
     value: str
     kind: str  # text, number or flag
 
@@ -109,12 +110,12 @@ def read(file: str, text: str) -> Iterator[Turn]:
     """
     tiers = [(name, found) for name, found in _tiers(file, text) if not _is_music(name, found)]
     for name, intervals in tiers:
-        for at, start, end, label in intervals:
+        for line, start, end, label in intervals:
             if not is_speaker(label):
                 continue
             speaker = name if len(tiers) > 1 or _is_own(name, label) else label
             if speaker.strip():
-                turn = segment(file, _line(text, at), start, end, speaker.strip())
+                turn = segment(file, f"line {line}", start, end, speaker.strip())
                 if turn is not None:
                     yield Turn(turn)
 
@@ -128,22 +129,20 @@ def _is_music(name: str, intervals: list[tuple[int, float, float, str]]) -> bool
     return name == MUSIC and all(label in ("", MUSIC) for _, _, _, label in intervals)
 
 
-def _line(text: str, at: int) -> str:
-    return f"line {text.count(chr(10), 0, at) + 1}"
-
-
 def _tokens(file: str, text: str) -> Iterator[_Token]:
+    line, counted = 1, 0  # lines are counted as the text is read, because there may be a million intervals
     for found in _TOKEN.finditer(text):
+        line, counted = line + text.count("\n", counted, found.start()), found.start()
         if found["text"] is not None:
-            yield _Token(found.start(), found["text"].replace('""', '"'), "text")
+            yield _Token(line, found["text"].replace('""', '"'), "text")
         elif found["open"] is not None:
-            raise problem(file, _line(text, found.start()), "a quotation mark that is not closed", "a closed text")
+            raise problem(file, f"line {line}", "a quotation mark that is not closed", "a closed text")
         elif found["word"] is not None:
             word = found["word"]
             if _NUMBER.fullmatch(word):
-                yield _Token(found.start(), word, "number")
+                yield _Token(line, word, "number")
             elif word in ("<exists>", "<absent>"):
-                yield _Token(found.start(), word, "flag")
+                yield _Token(line, word, "flag")
 
 
 class _Reader:
@@ -155,20 +154,21 @@ class _Reader:
     def next(self, kind: str, what: str) -> _Token:
         token = next(self.tokens, None)
         if token is None:
-            raise problem(self.file, _line(self.text, len(self.text.rstrip())), "the end of the file", what)
+            last = self.text.rstrip().count("\n") + 1
+            raise problem(self.file, f"line {last}", "the end of the file", what)
         if token.kind != kind:
-            raise problem(self.file, _line(self.text, token.at), clipped(token.value), what)
+            raise problem(self.file, f"line {token.line}", clipped(token.value), what)
         return token
 
     def count(self, what: str) -> int:
         token = self.next("number", what)
-        if not token.value.isdigit():
-            raise problem(self.file, _line(self.text, token.at), clipped(token.value), what)
+        if not token.value.isdigit() or len(token.value) > _DIGITS:
+            raise problem(self.file, f"line {token.line}", clipped(token.value), what)
         return int(token.value)
 
     def time(self, what: str) -> tuple[int, float]:
         token = self.next("number", f"the {what} of an interval")
-        return token.at, seconds(self.file, _line(self.text, token.at), token.value, what)
+        return token.line, seconds(self.file, f"line {token.line}", token.value, what)
 
 
 def _tiers(file: str, text: str) -> list[tuple[str, list[tuple[int, float, float, str]]]]:
@@ -178,7 +178,7 @@ def _tiers(file: str, text: str) -> list[tuple[str, list[tuple[int, float, float
     reader.next("text", "the file type of Praat")
     kind = reader.next("text", "the object class TextGrid")
     if kind.value != "TextGrid":
-        raise problem(file, _line(text, kind.at), f"object class {clipped(kind.value)}", "TextGrid")
+        raise problem(file, f"line {kind.line}", f"object class {clipped(kind.value)}", "TextGrid")
     reader.next("number", "the start of the recording")
     reader.next("number", "the end of the recording")
     if reader.next("flag", "<exists>").value == "<absent>":
@@ -193,13 +193,13 @@ def _tiers(file: str, text: str) -> list[tuple[str, list[tuple[int, float, float
         if class_.value == "IntervalTier":
             intervals = []
             for _ in range(size):
-                (at, start), (_, end) = reader.time("start"), reader.time("end")
-                intervals.append((at, start, end, reader.next("text", "the label of an interval").value.strip()))
+                (line, start), (_, end) = reader.time("start"), reader.time("end")
+                intervals.append((line, start, end, reader.next("text", "the label of an interval").value.strip()))
             found.append((name, intervals))
         elif class_.value == "TextTier":
             for _ in range(size):
                 reader.next("number", "the time of a point")
                 reader.next("text", "the label of a point")
         else:
-            raise problem(file, _line(text, class_.at), f"tier class {clipped(class_.value)}", "IntervalTier, TextTier")
+            raise problem(file, f"line {class_.line}", f"tier class {clipped(class_.value)}", "IntervalTier, TextTier")
     return found

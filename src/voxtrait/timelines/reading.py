@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Final, NamedTuple
 
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, clipped
 from voxtrait.timelines.naming import token
 from voxtrait.timelines.records import Segment
 
 _CLOCK: Final = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?")
+LONGEST_S: Final = 1e7  # seconds: 115 days; later times are refused, because the work on a turn grows with its length
 _NAMED = 5  # recordings that an error message lists
 
 
@@ -30,17 +31,6 @@ def problem(file: str, where: str, got: str, expected: str) -> OptionError:
         'a.rttm, line 3: got 4 fields, expected at least 8.'
     """
     return OptionError(f"{file}, {where}: got {got}, expected {expected}.")
-
-
-def clipped(text: object) -> str:
-    """Return a value for an error message, with at most 60 characters.
-
-    Examples:
-        >>> clipped("abc")
-        "'abc'"
-    """
-    shown = repr(text)
-    return shown if len(shown) <= 60 else shown[:59] + "…"
 
 
 def seconds(file: str, where: str, value: object, what: str) -> float:
@@ -66,7 +56,7 @@ def seconds(file: str, where: str, value: object, what: str) -> float:
             number = float(value)
         except OverflowError:
             number = math.inf
-    if not math.isfinite(number) or number < 0:
+    if not 0 <= number <= LONGEST_S * 1000:  # the largest number in milliseconds; also refuses NaN
         raise problem(file, where, f"{what} {clipped(value)}", "a finite, non-negative number of seconds")
     return number
 
@@ -81,8 +71,8 @@ def segment(file: str, where: str, start_s: float, end_s: float, speaker: str) -
         >>> segment("a.rttm", "line 1", 0.5, 2.0, "S1")
         Segment(start_s=0.5, end_s=2.0, speaker='S1', kind=None)
     """
-    if not math.isfinite(end_s):
-        raise problem(file, where, f"end {end_s}", "a finite number of seconds")
+    if not end_s <= LONGEST_S:
+        raise problem(file, where, f"end {end_s:g} s", f"a time of at most {LONGEST_S:,.0f} s")
     if end_s < start_s:
         raise problem(file, where, f"end {end_s:g} s before start {start_s:g} s", "an end after the start")
     return None if end_s == start_s else Segment(start_s, end_s, speaker)
@@ -109,7 +99,9 @@ def chosen(file: str, turns: Iterable[Turn], recording: str | None) -> list[Segm
     if len(names) > 1:
         wanted = None if recording is None else _match(names, recording)
         if wanted is None:
-            listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+            listed = ", ".join(
+                name if name.isprintable() and len(name) < 100 else clipped(name) for name in names[:_NAMED]
+            ) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
             asked = "no recording was named" if recording is None else f"{recording} is not among them"
             raise OptionError(f"{file} has {len(names)} recordings, and {asked}. Expected one of: {listed}.")
         found = [one for one in found if one.recording == wanted]

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, clipped
 from voxtrait.timelines.documents import END, LENGTH, OFFSET, SPEAKER, START, turn_of
 from voxtrait.timelines.naming import bare, is_speaker
-from voxtrait.timelines.reading import Turn, clipped, problem, seconds, segment
+from voxtrait.timelines.reading import Turn, problem, seconds, segment
 
 RTTM_TYPES: Final = frozenset(
     [

@@ -5,14 +5,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, clipped
 from voxtrait.timelines.naming import bare, is_speaker, label
-from voxtrait.timelines.reading import Turn, clipped, problem, seconds, segment
+from voxtrait.timelines.reading import Turn, problem, seconds, segment
 from voxtrait.timelines.records import Segment, Speaker, Timeline
 
 MUSIC: Final = "♪"
 _TIMES: Final = re.compile(r"\s*(\d[\d:.,]*)\s*-->\s*(\d[\d:.,]*)(?:\s.*)?")
-_VOICE: Final = re.compile(r"<v(?:\.[^\s>]+)*[ \t]+([^>]+)>")
+LONGEST: Final = 1000  # signs of a line in which a name is looked for
+_VOICE: Final = re.compile(r"<v(?:\.[^\s>.]+)*[ \t]+([^>]+)>")
 _TAG: Final = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 _BRACKETS: Final = re.compile(r"\[([^\[\]]{1,60})\]:?\s*\S.*")
 _COLON: Final = re.compile(r"(?P<name>[^:\[\]?!;]{1,60}?)\s*:(?:\s.*)?")
@@ -85,10 +86,10 @@ def read(file: str, text: str) -> Iterator[Turn]:
 
 def _body(lines: list[str], place: int) -> list[str]:
     found = []
-    for line in lines[place + 1 :]:
-        if not line.strip() or "-->" in line:
+    for at in range(place + 1, len(lines)):
+        if not lines[at].strip() or "-->" in lines[at]:
             break
-        found.append(line)
+        found.append(lines[at][:LONGEST])
     return found
 
 

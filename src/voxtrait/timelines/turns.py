@@ -58,8 +58,7 @@ def read_turns(path: str | os.PathLike[str], *, recording: str | None = None) ->
         [Segment(start_s=0.5, end_s=2.0, speaker='Anna', kind=None)]
     """
     file = _of_recording(path, recording) if Path(path).is_dir() else os.fsdecode(path)
-    text = _text(file)
-    return chosen(file, _reader(file, text)(file, text), recording)
+    return chosen(file, _turns(file), recording)
 
 
 def turns_of(path: str | os.PathLike[str], recordings: Sequence[str]) -> dict[str, list[Segment] | OptionError]:
@@ -93,8 +92,7 @@ def turns_of(path: str | os.PathLike[str], recordings: Sequence[str]) -> dict[st
                 )
         return found
     name = os.fsdecode(path)
-    text = _text(name)
-    turns = list(_reader(name, text)(name, text))
+    turns = _turns(name)
     if len({turn.recording for turn in turns} - {None}) < 2:
         raise OptionError(
             f"{name} has the turns of one recording, but there are {len(recordings)} recordings. Expected an RTTM or "
@@ -130,6 +128,14 @@ def _of_recording(folder: str | os.PathLike[str], recording: str | None) -> str:
             f"as {PurePath(recording or 'talk').stem}.rttm."
         )
     return os.fsdecode(found[0])
+
+
+def _turns(file: str) -> list[Turn]:
+    text = _text(file)
+    try:
+        return list(_reader(file, text)(file, text))
+    except RecursionError:
+        raise OptionError(f"{file} is nested too deeply. Expected a list of turns.") from None
 
 
 def _text(file: str) -> str:

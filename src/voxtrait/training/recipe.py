@@ -140,6 +140,7 @@ class EncoderRecipe:
         return kaldi_front_end(75, chosen_from=300, hop_length=320) if self.encoder == "fast" else kaldi_front_end(600)
 
 
+LARGEST: Final = 2**20  # bytes of a recipe
 KINDS: Final = {"pictures": Recipe, "encoder": EncoderRecipe}
 LIMITS: Final = {
     "max_epochs": (1, 100_000), "batch_size": (2, 65_536), "patience": (1, 100_000), "min_speakers": (1, 1_000_000),
@@ -189,9 +190,13 @@ def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe
     file = Path(text) if text.endswith(".toml") else SHIPPED / f"{text}.toml"
     if not file.is_file():
         raise RecipeError(f"Unknown recipe {text!r}. Expected a .toml file or one of {', '.join(shipped())}.")
+    if file.stat().st_size > LARGEST:
+        raise RecipeError(f"{file} has {file.stat().st_size:,} bytes. Expected a recipe of at most {LARGEST:,}.")
     try:
         values = tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise RecipeError(f"{file} is nested too deeply. Expected key = value lines.") from None
+    except ValueError as error:  # of TOML, of UTF-8, or of a number of thousands of digits
         raise RecipeError(f"{file} is not valid TOML: {error}") from None
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -199,7 +204,7 @@ def load(which: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe
             raise RecipeError(f"Got --set {override!r}. Expected key=value, such as max_epochs=10.")
         try:
             values[key.strip()] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             values[key.strip()] = value.strip()
     return from_dict(values)
 
@@ -218,7 +223,8 @@ def from_dict(values: Mapping[str, Any]) -> Recipe | EncoderRecipe:
         >>> from_dict({"name": "mine", "task": "gender", "max_epochs": 3}).max_epochs
         3
     """
-    known: Any = KINDS.get(values.get("kind", "pictures"))
+    kind = values.get("kind", "pictures")
+    known: Any = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None:
         raise RecipeError(f"kind: got {values['kind']!r}, expected one of {', '.join(KINDS)}")
     if known is Recipe:
@@ -248,10 +254,10 @@ KIND_NAMES: Final = {int: "a whole number", float: "a number", str: "text", bool
 
 
 def _typed(key: str, value: Any, kind: Any) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     if kind == tuple[int, ...]:
-        if isinstance(value, list | tuple) and all(isinstance(one, int) for one in value):
+        if isinstance(value, list | tuple) and all(type(one) is int for one in value):
             return tuple(value)
         raise RecipeError(f"{key}: got {value!r}, expected a list of whole numbers")
     if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
@@ -262,8 +268,8 @@ def _typed(key: str, value: Any, kind: Any) -> Any:
 def _check(recipe: Recipe) -> None:
     if recipe.task not in ("gender", "age"):
         raise RecipeError(f"task: got {recipe.task!r}, expected gender or age")
-    if not recipe.channels or min(recipe.channels) < 1:
-        raise RecipeError(f"channels: got {recipe.channels}, expected at least one positive number")
+    if not 1 <= len(recipe.channels) <= 12 or not all(1 <= one <= 4096 for one in recipe.channels):
+        raise RecipeError(f"channels: got {recipe.channels}, expected 1 to 12 numbers from 1 to 4096")
     try:
         recipe.front_end  # noqa: B018 - building it checks it
     except OptionError as error:

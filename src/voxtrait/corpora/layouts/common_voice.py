@@ -202,7 +202,7 @@ def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.
             except CorpusError as error:
                 failures.append(str(error))
             else:
-                parts.append(pl.DataFrame({"file": _file_name(table["path"]), "split": split}))
+                parts.append(table.select(file=_file_name(table["path"]).cast(pl.String), split=pl.lit(split)))
     if not parts:
         return rows.with_columns(split=pl.lit(None, pl.String)), [], failures
     listed = pl.concat(parts).drop_nulls("file")

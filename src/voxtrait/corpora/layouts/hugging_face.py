@@ -42,6 +42,8 @@ from voxtrait.corpora import spellings
 from voxtrait.corpora.source import Listing, Rows, Source, complete, drop_nameless
 from voxtrait.corpora.table import FILES, renamed, with_stem
 from voxtrait.errors import CorpusError, counted
+from voxtrait.manifest import parquet
+from voxtrait.manifest.faults import TABLE_ERRORS, reason
 
 LAYOUT: Final = "Hugging Face"
 EXPECTED: Final = (
@@ -53,6 +55,8 @@ _SHARD: Final = re.compile(r"(?P<split>\w[\w.]*?)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\
 _LFS: Final = b"version https://git-lfs"
 _MAGIC: Final = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff": ".mp3"}
 _NAME: Final = r"[^\w+=.-]"
+_AUDIO: Final = {"bytes": pl.Binary(), "path": pl.String()}
+_NAMED: Final = re.compile(r"\w[\w+=.-]*")
 
 
 def find(listing: Listing) -> Source | None:
@@ -66,8 +70,8 @@ def find_file(path: Path) -> Source | None:
     if path.suffix.lower() != ".parquet":
         return None
     try:
-        schema = pl.read_parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError):
+        schema = pl.read_parquet_schema(parquet.checked(path))
+    except TABLE_ERRORS:
         return None
     if not any(_is_audio(kind) for kind in schema.values()):
         return None
@@ -176,11 +180,12 @@ def _files(source: Source) -> Iterator[tuple[str, Path, dict[str, list[str]]]]:
         yield (_first_word(shard["split"]) if shard else ""), source.file, {}
         return
     if (source.folder / "dataset_dict.json").is_file():
-        for split in _json(source.folder / "dataset_dict.json").get("splits", []):
-            yield from _saved(source.folder / str(split), str(split))
+        for split in _list(source.folder / "dataset_dict.json", "splits"):
+            yield from _saved(source.folder / _plain(split), str(split))
     elif (source.folder / "state.json").is_file():
         state = _json(source.folder / "state.json")
-        yield from _saved(source.folder, str(state.get("_split") or ""))
+        split = state.get("_split")
+        yield from _saved(source.folder, _plain(split) if split else "")
     else:
         for path in _shards(Listing.of(source.folder)):
             match = _SHARD.fullmatch(path.name)
@@ -193,14 +198,31 @@ def _first_word(split: str) -> str:
 
 def _saved(folder: Path, split: str) -> Iterator[tuple[str, Path, dict[str, list[str]]]]:
     classes = _classes(_json(folder / "dataset_info.json").get("features"))
-    for entry in _json(folder / "state.json").get("_data_files", []):
-        yield _first_word(split), folder / str(entry["filename"]), classes
+    for entry in _list(folder / "state.json", "_data_files"):
+        yield _first_word(split), folder / _plain(entry.get("filename") if isinstance(entry, dict) else None), classes
+
+
+def _list(path: Path, key: str) -> list[Any]:
+    found = _json(path).get(key, [])
+    if not isinstance(found, list):
+        raise CorpusError(f"{path} has a {key} that is not a list. Expected a file of save_to_disk.")
+    return found
+
+
+def _plain(name: Any) -> str:
+    """Return the name of a split or file that a dataset states, if it is a plain name: it becomes part of a path."""
+    if not isinstance(name, str) or not _NAMED.fullmatch(name):
+        raise CorpusError(
+            f"A dataset names the split or file {ascii(name)[:100]}. Expected a name of letters, digits, points and "
+            "hyphens."
+        )
+    return name
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CorpusError(
             f"{path} cannot be read ({error}). Expected a file written by save_to_disk of datasets."
         ) from None
@@ -214,7 +236,9 @@ def _classes(features: Any) -> dict[str, list[str]]:
         return {}
     kinds = {name: kind for name, kind in features.items() if isinstance(kind, dict)}
     return {
-        name: kind["names"] for name, kind in kinds.items() if kind.get("_type") == "ClassLabel" and "names" in kind
+        name: list(map(str, kind["names"]))
+        for name, kind in kinds.items()
+        if kind.get("_type") == "ClassLabel" and isinstance(kind.get("names"), list)
     }
 
 
@@ -225,7 +249,7 @@ def _classes_of(path: Path) -> dict[str, list[str]]:
     try:
         info = json.loads(pl.read_parquet_metadata(path).get("huggingface", "{}"))
         return _classes(info.get("info", {}).get("features"))
-    except (ValueError, AttributeError, pl.exceptions.PolarsError):
+    except (ValueError, AttributeError, RecursionError, *TABLE_ERRORS):
         return {}
 
 
@@ -238,7 +262,7 @@ def _with_classes(frame: pl.DataFrame, classes: dict[str, list[str]]) -> pl.Data
 
 
 def _is_audio(kind: pl.DataType) -> bool:
-    return isinstance(kind, pl.Struct) and {"bytes", "path"} == {one.name for one in kind.fields}
+    return isinstance(kind, pl.Struct) and {one.name: one.dtype for one in kind.fields} == _AUDIO
 
 
 def _load(path: Path, with_bytes: bool) -> pl.DataFrame:
@@ -247,7 +271,8 @@ def _load(path: Path, with_bytes: bool) -> pl.DataFrame:
         with path.open("rb") as data:
             if data.read(len(_LFS)) == _LFS:
                 raise CorpusError(f"{path} is a Git LFS pointer without data. Run git lfs pull in its folder.")
-        lazy = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.read_ipc_stream(path).lazy()
+        is_parquet = path.suffix == ".parquet"
+        lazy = pl.scan_parquet(parquet.checked(path)) if is_parquet else pl.read_ipc_stream(path).lazy()
         schema = lazy.collect_schema()
         audio = _audio_column(schema, path)
         struct = _is_audio(schema[audio])
@@ -259,9 +284,8 @@ def _load(path: Path, with_bytes: bool) -> pl.DataFrame:
         ]  # fmt: skip
         others = [name for name, kind in schema.items() if name != audio and not _is_audio(kind)]
         return lazy.select(*picked, *others).collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
-        why = str(error).partition("\n")[0]
-        raise CorpusError(f"{path} cannot be read as data of Hugging Face datasets: {why}") from None
+    except TABLE_ERRORS as error:
+        raise CorpusError(f"{path} cannot be read as data of Hugging Face datasets: {reason(error)}") from None
 
 
 def _audio_column(schema: pl.Schema, path: Path) -> str:

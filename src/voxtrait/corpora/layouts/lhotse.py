@@ -25,6 +25,7 @@ Known problems:
 """
 
 import gzip
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ from voxtrait.corpora import placing, spellings, table
 from voxtrait.corpora.layouts import kaldi
 from voxtrait.corpora.source import Listing, Rows, Source, complete, rename
 from voxtrait.errors import CorpusError, counted
+from voxtrait.manifest.faults import TABLE_ERRORS, reason
 from voxtrait.manifest.table import SPLIT_UNIT
 
 LAYOUT: Final = "Lhotse"
@@ -109,9 +111,8 @@ def read(source: Source, tables: Sequence[str] | None = None) -> Rows:
         try:
             read_one = _cuts if is_cuts else _recordings
             parts.append(read_one(source.folder / name, result).with_columns(_split=pl.lit(_split_of(name), pl.String)))
-        except (pl.exceptions.PolarsError, OSError, EOFError) as error:
-            why = str(error).partition("\n")[0]
-            raise CorpusError(f"{source.folder / name} cannot be read as a Lhotse manifest: {why}") from None
+        except (*TABLE_ERRORS, EOFError, zlib.error) as error:
+            raise CorpusError(f"{source.folder / name} cannot be read as a Lhotse manifest: {reason(error)}") from None
         result.tables.append(name)
     together = pl.concat(parts, how="diagonal")
     own = "clip_id" in together.columns  # exported from a manifest: its extra columns are not alternatives to these
