@@ -106,6 +106,12 @@ def test_a_dataset_whose_json_is_none(change: str, tmp_path: Path) -> None:
         import_corpora([tmp_path / "d"])
 
 
+def test_a_dataset_without_rows(tmp_path: Path) -> None:
+    saved(tmp_path / "d", shard((b"RIFF", "a.wav", "s1", 0, 30)).clear())
+    with pytest.raises(CorpusError, match=r"/d has no rows$"):
+        import_corpora([tmp_path / "d"])
+
+
 def test_classes_that_are_no_list_of_names(tmp_path: Path) -> None:
     saved(tmp_path / "d", shard((b"RIFF", "a.wav", "s1", 0, 30)))
     for names in (7, "female", {"a": 1}, None):

@@ -185,7 +185,9 @@ def corpus(name: str, data: bytes) -> str:
     """Import, with its funnel and notes; no path leaves the folder by ``..``."""
     names = mutable(name)
     chosen = names[data[0] % len(names)] if data else names[0]
-    with written(tree(name) | {chosen: data[1:]}) as root:
+    top = chosen.partition("/")[0]
+    files = {file: content for file, content in tree(name).items() if file.startswith(f"{top}/")}
+    with written(files | {chosen: data[1:]}) as root:
         return imported(root, tables_only=len(data) % 4 != 0)
 
 

@@ -80,7 +80,7 @@ def import_corpora(
     if not found:
         raise errors[0]
     if not any(rows.tables for _, rows in found):
-        raise CorpusError(f"{found[0][0].shown} {found[0][1].notes[0]}")
+        raise CorpusError(f"{found[0][0].shown} {(found[0][1].notes or ['has no rows'])[0]}")
     failures = [*closed, *map(str, errors), *(failure for _, rows in found for failure in rows.failures)]
     funnels = [_start_funnel(source, rows) for source, rows in found]
     table = pl.concat([_locate(at, source, rows.table) for at, (source, rows) in enumerate(found)], how="diagonal")
