@@ -65,6 +65,16 @@ def test_the_front_end_is_pythons(name: str, voice: Array) -> None:
         assert np.abs(found - expected).mean() < 2e-5 * scale, len(signal)
 
 
+@pytest.mark.parametrize("front_end", [FrontEnd(), FrontEnd(n_mels=96, hop_length=320, fit="stretch", columns=100)])
+def test_columns_are_those_of_an_image(front_end: FrontEnd, voice: Array) -> None:
+    centres = np.linspace(0, len(voice), front_end.columns, dtype=np.int64)
+    graph = runtime.session(windows.columns_graph(front_end))
+    (found,) = graph.run(None, {"signal": voice, "centres": centres})
+    expected = features.picture(voice, front_end=dataclasses.replace(front_end, fit="stretch"))
+    assert expected.max() > 150
+    np.testing.assert_allclose(found.T[::-1], expected, atol=0.6)  # rounded there
+
+
 def test_images_have_no_graph() -> None:
     with pytest.raises(OptionError, match=r"Got a front end with fit 'middle'. Expected 'windows'."):
         windows.windows_graph(FrontEnd())

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "demo": "voxtrait.cli.demo:demo",
     "models": "voxtrait.cli.models:models",
     "bundle": "voxtrait.cli.bundle:bundle",
+    "site": "voxtrait.cli.site:site",
 }
 
 

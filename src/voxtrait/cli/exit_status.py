@@ -46,6 +46,7 @@ OF_COMMANDS: Final[dict[str, tuple[str | None, str]]] = {
     "serve": (None, "The port is in use, or an address other than loopback has no token."),
     "demo": ("The gender UAR of the trained network is under the required value.", "The folder cannot be used."),
     "models": (None, "There is no such bundle."),
+    "site": (None, "The bundle has no speaker encoder, OUT is not empty, or onnxruntime-web is missing."),
     "bundle export": (None, "There is no such bundle, it has no speaker encoder, or OUT is not empty."),
 }
 """Command → meaning of exit status 1 (``None`` if it does not occur), and the usual reason for 2."""

@@ -90,7 +90,8 @@ class Nodes:
         for name, value in inputs.items():
             self._nodes.append(helper.make_node("Identity", [value], [prefix + name], name=prefix + name))
         self._nodes.extend(part.node)
-        self._constants.extend(part.initializer)
+        used = {name for node in part.node for name in node.input}
+        self._constants.extend(one for one in part.initializer if one.name in used)  # others make the runtime warn
         return {one.name.removeprefix(prefix): one.name for one in part.output}
 
     def shape(self, value: str, axis: int = 0) -> str:

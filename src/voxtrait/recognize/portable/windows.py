@@ -4,6 +4,7 @@ All parameters, the window function and the filters are those of :mod:`voxtrait.
 product with a matrix of cosines and sines, because every runtime has a fast matrix product.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -37,6 +38,35 @@ def windows_graph(front_end: FrontEnd) -> bytes:
     nodes = Nodes()
     speech = nodes.take("speech", np.float32, ["samples"])
     nodes.give("windows", windows(nodes, speech, front_end), np.float32, ["windows", "frames", front_end.n_mels])
+    return nodes.serialised()
+
+
+def columns_graph(front_end: FrontEnd) -> bytes:
+    """Return the front end of an image as a graph that draws any columns of it.
+
+    Args:
+        front_end: front end of an image.
+
+    Returns:
+        The serialised model: ``signal`` (samples,) at the front end's rate and ``centres`` (columns,), the sample in
+        the middle of each column, int64 from 0 to the number of samples → ``greys`` (columns, n_mels) float32 from 0 to
+        255, lowest band first. They are those of :func:`voxtrait.features.picture`, without rounding.
+
+    Examples:
+        >>> from voxtrait import runtime
+        >>> inputs = {"signal": np.zeros(16000, np.float32), "centres": np.arange(0, 16000, 160)}
+        >>> runtime.session(columns_graph(FrontEnd())).run(["greys"], inputs)[0].shape
+        (100, 288)
+    """
+    nodes = Nodes()
+    signal = nodes.take("signal", np.float32, ["samples"])
+    centres = nodes.take("centres", np.int64, ["columns"])
+    half = front_end.window_length // 2
+    padded = nodes("Pad", signal, np.array([half, front_end.window_length]))
+    power = _bands(nodes, padded, signal, centres, dataclasses.replace(front_end, compression="db"))
+    scale = 255 / (front_end.ceiling_db - front_end.floor_db)
+    greys = nodes("Clip", nodes("Mul", nodes("Sub", power, front_end.floor_db), scale), 0.0, 255.0)
+    nodes.give("greys", greys, np.float32, ["columns", front_end.n_mels])
     return nodes.serialised()
 
 

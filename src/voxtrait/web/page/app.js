@@ -42,7 +42,8 @@ function drawSwitches() {
   find("theme").dataset.now = dark() ? "dark" : "light";
   find("language").lang = language() === "en" ? "ru" : "en";
   const loopback = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(location.hostname);
-  find("private").textContent = say(loopback ? "private.here" : "private.there", { host: location.hostname });
+  const local = loopback || document.body.dataset.local; // a site processes the audio in the browser
+  find("private").textContent = say(local ? "private.here" : "private.there", { host: location.hostname });
 }
 
 find("theme").addEventListener("click", () => {

@@ -9,7 +9,7 @@ export function examples(place, { take, failed }) {
   const load = async (name, pressed) => {
     pressed.ariaDisabled = "true";
     try {
-      const response = await fetch(`/examples/${name}.wav`);
+      const response = await fetch(`examples/${name}.wav`);
       if (!response.ok) throw new Error(response.statusText);
       const title = say("example.file", { name: say(`example.${name}`) });
       take({ files: [{ file: await response.blob(), name: title }], skipped: 0 });

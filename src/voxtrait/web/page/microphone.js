@@ -30,7 +30,7 @@ export class Microphone extends EventTarget {
     }
     try {
       this.#context = new AudioContext();
-      await this.#context.audioWorklet.addModule("/static/capture.js");
+      await this.#context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
       // without an audio device, Firefox waits forever
       await Promise.race([this.#context.resume(), later(PATIENCE_S).then(() => Promise.reject(new Error("no sound device")))]);
     } catch {

@@ -1,0 +1,95 @@
+/** Stands in for the server: the page's requests go to a worker of this page, and nothing leaves the device. */
+
+import { decode } from "../voxtrait-web/decoding.js";
+
+export const busy = new EventTarget(); // the events of a server that is busy; this one never is
+
+/** The reason for a missing result: see the page's own connection. */
+export class Problem extends Error {
+  constructor(kind, message, status = 0) {
+    super(message);
+    this.kind = kind;
+    this.status = status;
+  }
+}
+
+const LIMITS = { max_upload_bytes: 1e9, max_seconds: 2 * 3600, timeout_s: null, auth: false };
+const LARGE = 4e6; // bytes of a file from which it is decoded to 16 kHz, because memory is short
+const LOW_RATE = 16_000; // Hz
+const HIGH_RATE = 48_000;
+
+const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+const waiting = new Map(); // number of a request → what to call with its answer
+let last = 0;
+
+worker.addEventListener("message", ({ data }) => {
+  const { done, failed } = waiting.get(data.number);
+  waiting.delete(data.number);
+  if (data.problem) failed(new Problem(...data.problem));
+  else done(data.answer);
+});
+worker.addEventListener("error", ({ message }) => {
+  for (const { failed } of waiting.values()) failed(new Problem("other", message || "the worker cannot be started"));
+  waiting.clear();
+});
+
+/** Send a request to the worker. Requests are answered in order. */
+export function send(kind, content = {}, transfer = []) {
+  return new Promise((done, failed) => {
+    last += 1;
+    waiting.set(last, { done, failed });
+    worker.postMessage({ number: last, kind, ...content }, transfer);
+  });
+}
+
+/** Decode a file with the browser: its channels and their rate. */
+async function decoded(file) {
+  let content;
+  try {
+    content = await file.arrayBuffer();
+  } catch {
+    throw new Problem("gone", "the file can no longer be read");
+  }
+  try {
+    return await decode(content, content.byteLength > LARGE ? LOW_RATE : HIGH_RATE);
+  } catch (error) {
+    throw new Problem("not_audio", `The browser cannot decode this file. ${error.message}`);
+  }
+}
+
+async function asked(kind, file, signal) {
+  const { channels, rate } = await decoded(file);
+  signal?.throwIfAborted();
+  const copies = channels.map((channel) => channel.slice());
+  const answer = await send(kind, { channels: copies, rate }, copies.map((channel) => channel.buffer));
+  signal?.throwIfAborted();
+  return answer;
+}
+
+export async function predict(file, name, signal) {
+  return { path: name, ...(await asked("predict", file, signal)) };
+}
+
+export async function show(file, name, signal) {
+  const { picture, ...shown } = await asked("show", file, signal);
+  return { ...shown, spectrogram: URL.createObjectURL(picture) };
+}
+
+export async function timeline() {
+  throw new Problem("unsupported", "timelines need voxtrait's server or command line");
+}
+
+export const limits = async () => LIMITS;
+
+/** The active bundle: its title, the abstention band of `p_female`, and the figures of its evaluation. */
+export const activeModel = () => send("model");
+
+// --- what a site does not need: tokens
+
+export const token = () => null;
+export const authorise = async () => true;
+export const onToken = () => {};
+
+// --- after the first visit, the page works without a network
+
+if ("serviceWorker" in navigator && window.isSecureContext) navigator.serviceWorker.register("sw.js");

@@ -1,0 +1,60 @@
+/** The live estimates of a recording, computed in the worker: the page's own class with another source. */
+
+import { send } from "./connection.js";
+
+export class Live extends EventTarget {
+  #rate;
+  #began;
+  #fed = 0; // samples
+  #asked = 0; // samples at the last estimate
+  #estimating = false;
+
+  constructor(samplingRate) {
+    super();
+    this.#rate = samplingRate;
+    this.lost = false;
+    this.#began = send("begin", { rate: samplingRate }).catch(() => this.#lose());
+  }
+
+  /** Add a block, an ArrayBuffer of float32. */
+  give(block) {
+    if (this.lost) return;
+    this.#fed += block.byteLength / 4;
+    send("block", { block }).then( // a copy: the page still reads the block
+      ({ columns, height, hop }) => columns.length && this.#dispatch("columns", { data: columns, height, hop }),
+      () => this.#lose(),
+    );
+    if (!this.#estimating && this.#fed - this.#asked >= this.#rate) this.#estimate();
+  }
+
+  /** End the recording; resolves to the prediction, or to null without one. */
+  async end() {
+    await this.#began;
+    if (this.lost) return null;
+    this.lost = true; // estimates that are still under way come too late
+    return send("end").catch(() => null);
+  }
+
+  /** Estimate from the recording so far; without haste, if the device is slow. */
+  async #estimate() {
+    this.#estimating = true;
+    this.#asked = this.#fed;
+    try {
+      const estimate = await send("estimate");
+      if (!this.lost) this.#dispatch("estimate", estimate);
+    } catch {
+      this.#lose();
+    }
+    this.#estimating = false;
+  }
+
+  #dispatch(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  #lose() {
+    if (this.lost) return;
+    this.lost = true;
+    this.dispatchEvent(new Event("lost"));
+  }
+}

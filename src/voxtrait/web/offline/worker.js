@@ -1,0 +1,151 @@
+/** Runs the bundle beside the page: predictions, pictures and live estimates, one request after the other. */
+
+import * as ort from "../runtime/ort.wasm.min.mjs";
+import { load, Mixer, Resampler } from "../voxtrait-web/index.js";
+
+const RATE = 16_000; // Hz
+const SHOWN_S = 60; // seconds that are drawn
+const STROKES = 600; // parts of a waveform
+const WIDE = 432; // columns of a picture
+const HOP = 320; // samples of a live column
+const HALF = 512; // samples before and after the middle of a column
+const RECENT_S = 20; // seconds of a live estimate
+
+ort.env.wasm.wasmPaths = new URL("../runtime/", import.meta.url).href;
+ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+const opened = Promise.all([
+  load(new URL("../model", import.meta.url), { ort }),
+  fetch(new URL("../model/columns.onnx", import.meta.url))
+    .then((response) => response.arrayBuffer())
+    .then((content) => ort.InferenceSession.create(new Uint8Array(content))),
+]);
+opened.catch(() => {}); // each request reports it
+
+let live = null; // the recording: { clip, rate, blocks, resampler, kept, first }
+
+/** The grey levels of columns of a spectrogram, the highest band first. */
+async function greys(signal, centres) {
+  const [, session] = await opened;
+  const { greys: found } = await session.run({
+    signal: new ort.Tensor("float32", signal, [signal.length]),
+    centres: new ort.Tensor("int64", BigInt64Array.from(centres, BigInt), [centres.length]),
+  });
+  const [columns, height] = found.dims;
+  const levels = new Uint8Array(columns * height);
+  for (let at = 0; at < levels.length; at += 1) {
+    const band = at % height;
+    levels[at - band + (height - 1 - band)] = Math.round(found.data[at]);
+  }
+  return { levels, columns, height };
+}
+
+async function picture(signal) {
+  const centres = Array.from({ length: WIDE }, (_, at) => Math.floor((at * signal.length) / (WIDE - 1)));
+  const { levels, columns, height } = await greys(signal, centres);
+  const canvas = new OffscreenCanvas(columns, height);
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(columns, height);
+  for (let at = 0; at < levels.length; at += 1) {
+    const place = 4 * ((at % height) * columns + Math.floor(at / height));
+    image.data.fill(levels[at], place, place + 3);
+    image.data[place + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+  return canvas.convertToBlob();
+}
+
+function waveform(signal) {
+  const count = Math.min(STROKES, signal.length);
+  return Array.from({ length: count }, (_, at) => {
+    const part = signal.subarray(Math.floor((at * signal.length) / count), Math.floor(((at + 1) * signal.length) / count));
+    let [low, high] = [1, -1];
+    for (const sample of part) {
+      low = Math.min(low, sample);
+      high = Math.max(high, sample);
+    }
+    return [Math.max(-1, low), Math.min(1, high)];
+  });
+}
+
+/** Removes what only programs use. */
+function answer({ embedding, ...prediction }) {
+  return { ...prediction, voices: null };
+}
+
+const kinds = {
+  async model() {
+    const [model] = await opened;
+    const { model: title, unsure, scores } = model.description;
+    return { title, unsure, scores };
+  },
+
+  async predict({ channels, rate }) {
+    const [model] = await opened;
+    return answer(await model.predict(channels, rate));
+  },
+
+  async show({ channels, rate }) {
+    const mono = new Mixer().mix(channels.map((channel) => channel.subarray(0, SHOWN_S * rate)));
+    const resampler = new Resampler(rate, RATE);
+    const signal = Float32Array.from([...resampler.feed(mono), ...resampler.close()]);
+    return {
+      duration_s: channels[0].length / rate,
+      shown_s: signal.length / RATE,
+      waveform: waveform(signal),
+      picture: await picture(signal),
+    };
+  },
+
+  async begin({ rate }) {
+    const [model] = await opened;
+    live = { clip: model.clip(rate), rate, blocks: [], seconds: 0, resampler: new Resampler(rate, RATE), kept: new Float32Array(HALF) };
+  },
+
+  async block({ block }) {
+    const samples = new Float32Array(block);
+    await live.clip.feed(samples);
+    live.blocks.push(samples);
+    while (live.blocks.length > 1 && length(live.blocks.slice(1)) >= RECENT_S * live.rate) live.blocks.shift();
+    live.kept = joined([live.kept, live.resampler.feed(samples)]);
+    // column 0 has its middle at the first sample, half a frame into what is kept
+    const count = Math.max(0, Math.floor((live.kept.length - 2 * HALF) / HOP) + 1);
+    if (!count) return { columns: new Uint8Array(0), height: 0, hop: HOP / RATE };
+    const { levels, height } = await greys(live.kept, Array.from({ length: count }, (_, at) => HALF + at * HOP));
+    live.kept = live.kept.slice(count * HOP);
+    return { columns: levels, height, hop: HOP / RATE };
+  },
+
+  async estimate() {
+    const [model] = await opened;
+    return answer(await model.predict(joined(live.blocks), live.rate));
+  },
+
+  async end() {
+    const found = answer(await live.clip.close());
+    live = null;
+    return found;
+  },
+};
+
+const length = (parts) => parts.reduce((sum, part) => sum + part.length, 0);
+
+function joined(parts) {
+  const whole = new Float32Array(length(parts));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+let before = Promise.resolve(); // the sessions of the runtime take one request at a time
+self.addEventListener("message", ({ data: { number, kind, ...content } }) => {
+  before = before.then(async () => {
+    try {
+      self.postMessage({ number, answer: await kinds[kind](content) });
+    } catch (error) {
+      self.postMessage({ number, problem: [error instanceof RangeError ? "unusable" : "other", String(error.message ?? error)] });
+    }
+  });
+});

@@ -1,0 +1,129 @@
+"""The static site: the page predicts in the browser what Python predicts, sends nothing, and works offline."""
+
+import functools
+import gzip
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from click.testing import CliRunner
+
+import nodes
+from pages import Visit, expect, visits
+from voxtrait import recognize
+from voxtrait.cli import root
+from voxtrait.web import site
+
+pytest_plugins = ["page_fixtures"]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder without a log; what it is asked for is kept."""
+
+    asked: ClassVar[list[str]] = []
+
+    def log_message(self, format: str, *args: Any) -> None:
+        self.asked.append(self.path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runtime = nodes.PACKAGES / "onnxruntime-web"
+    if not runtime.is_dir():
+        pytest.skip("onnxruntime-web is not installed: run `make node`")
+    out = tmp_path_factory.mktemp("site") / "public" / "voice"  # below the root of the host
+    command = ["site", str(out), "--model", "voxtrait-fast", "--runtime", str(runtime), "-q"]
+    done = CliRunner().invoke(root, command)
+    assert done.exit_code == 0, done.output
+    return out
+
+
+@pytest.fixture(scope="module")
+def host(folder: Path) -> Iterator[str]:
+    serve = functools.partial(Quiet, directory=str(folder.parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def visit(browser: Any, host: str) -> Iterator[Visit]:
+    with visits(browser, host) as found:
+        yield found
+
+
+def opened(visit: Visit, **options: Any) -> Any:
+    tab = visit("/voice/", **options)
+    tab.wait_for_selector("body[data-ready=yes]")
+    return tab
+
+
+def test_files_are_predicted_in_the_browser_and_offline(visit: Visit, voices: Path, host: str) -> None:
+    tab = opened(visit)
+    expect(tab.locator("#private")).to_have_text("Nothing is stored. Audio stays on this machine.")
+    tab.click("[data-example=female]")
+    expect(tab.locator("#single .card.ok h2")).to_have_text("Female voice (synthetic).wav")
+    tab.set_input_files("#files", voices / "a.wav")
+    expect(tab.locator("#single .card.ok h2")).to_have_text("a.wav")
+    expected = recognize.load("voxtrait-fast").predict(voices / "a.wav")
+    shown = tab.evaluate("document.querySelector('#single .years').textContent")
+    assert abs(int("".join(filter(str.isdigit, shown))) - round(expected.age_years or 0)) <= 2
+    gender = {"female": "female", "male": "male", "unsure": "unsure"}[expected.gender or ""]
+    assert gender in tab.locator("#single .gender").inner_text().lower()
+    expect(tab.locator("#single .player[data-shown=yes]")).to_be_visible()
+    tab.evaluate("navigator.serviceWorker.ready")
+    tab.wait_for_function("caches.keys().then((names) => names.length === 1)")
+    before = len(Quiet.asked)
+    tab.context.set_offline(True)
+    tab.reload()
+    tab.wait_for_selector("body[data-ready=yes]")
+    files = [voices / name for name in ("b, too.wav", "silent.wav", "short.wav", "text.wav")]
+    tab.set_input_files("#files", files)
+    for kind in ("no_speech", "too_short", "error"):
+        expect(tab.locator(f"#counts .{kind}")).to_have_count(1)
+    expect(tab.locator("#progress")).to_be_hidden()
+    assert set(Quiet.asked[before:]) <= {"/voice/sw.js"}  # the browser itself looks for a new version
+
+
+def test_a_recording_has_live_estimates_and_a_result(visit: Visit) -> None:
+    tab = opened(visit, color_scheme="dark", viewport={"width": 390, "height": 844})
+    tab.click("#record")
+    expect(tab.locator("#so-far-age")).to_contain_text("years")
+    assert tab.evaluate("document.querySelector('#so-far-gender').textContent") != ""
+    tab.click("#record")
+    expect(tab.locator("#single .card.ok")).to_be_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_policy_allows_nothing_outside_and_the_site_is_small(folder: Path) -> None:
+    for page in ("index.html", "model-card.html"):
+        text = (folder / page).read_text("utf-8")
+        assert f'<meta http-equiv="Content-Security-Policy" content="{site.POLICY}">' in text
+        assert "http:" not in site.POLICY and "https:" not in site.POLICY and "unsafe-inline" not in site.POLICY
+    listed = (folder / "sw.js").read_text("utf-8")
+    files = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+    later = {"sw.js", *(name for name in files if name.startswith("examples/"))}
+    assert {name for name in files if f'"{name}"' not in listed} == later and len(later) == 4
+    first = sum(len(gzip.compress((folder / name).read_bytes(), 6)) for name in files if name not in later)
+    assert first < 11.5e6  # transferred at the first visit, from a host that compresses
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").touch()
+    cases = [
+        ([tmp_path / "full"], "is not an empty folder. Choose a new folder for the site."),
+        ([tmp_path / "new", "--runtime", tmp_path], "lacks dist/ort.wasm.min.mjs. Expected the folder of onnxruntime"),
+        (
+            [tmp_path / "new", "--model", "voxtrait-diary", "--runtime", nodes.PACKAGES / "onnxruntime-web"],
+            "is a CNN on",
+        ),
+    ]
+    for arguments, reason in cases:
+        done = CliRunner().invoke(root, ["site", *map(str, arguments)])
+        assert done.exit_code == 2 and reason in done.output, done.output
+    assert not (tmp_path / "new").exists()
