@@ -1,7 +1,11 @@
 """Inputs that fuzzing has found, made by code, with their neighbours."""
 
 import itertools
+import os
+import signal
 import struct
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -243,3 +247,23 @@ def test_a_truncated_file_has_one_result_on_a_disk_and_in_memory(kind: str, tmp_
             except DecodeError:
                 results.append(None)
         assert results[0] == results[1], size
+
+
+CRASH = """
+import os, signal, sys
+from voxtrait.audio import opening
+from voxtrait.cli import main
+opening.AudioFile.blocks = lambda self, samples=None: os.kill(os.getpid(), signal.SIGSEGV)
+sys.argv[1:] = ["predict", sys.argv[1]]
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_a_decoder_that_crashes_in_the_command_itself_leaves_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(KINDS["wav-pcm16.wav"](SIGNAL))
+    done = subprocess.run([sys.executable, "-c", CRASH, path], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGSEGV
+    assert done.stderr.startswith("Fatal Python error: Segmentation fault")
+    assert "files.py" in done.stderr

@@ -190,6 +190,7 @@ def fuzz(
     first: int = 0,
     seconds: float | None = None,
     more: Sequence[bytes] = (),
+    most_seeds: int | None = None,
     finds: Path | None = None,
 ) -> Tally:
     """Read the seeds of a target, and then mutations of them.
@@ -202,11 +203,13 @@ def fuzz(
         first: number of the first mutation.
         seconds: time after which no more inputs are read.
         more: additional seeds.
+        most_seeds: maximum seeds that are read as they are; ``None`` reads all.
         finds: folder for the inputs of finds; ``None`` does not save them.
     """
     tally = Tally()
     begun = time.perf_counter()
-    for at, data in enumerate(target.seeds()):
+    seeds = list(enumerate(target.seeds()))
+    for at, data in seeds[:: max(1, len(seeds) // (most_seeds or len(seeds) or 1))]:
         outcome = runner.read(target, data)
         if outcome.kind == REFUSED:
             outcome = Outcome("refused seed", f"number {at}: {outcome.text}")

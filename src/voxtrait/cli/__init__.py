@@ -4,6 +4,8 @@ Results go to standard output, messages to standard error. Exit status: 0 if eve
 failed, 2 for wrong usage or if there is nothing to do.
 """
 
+import contextlib
+import faulthandler
 import importlib
 import os
 import signal
@@ -173,6 +175,9 @@ def _status() -> int:
 
     silence_decoders()
     streams.replace()
+    with contextlib.suppress(OSError, ValueError):  # standard error may be closed, or not a file
+        # a few files are decoded in this process: a decoder that crashes would end it without a word
+        faulthandler.enable(sys.stderr, all_threads=False)
     console.prepare()
     try:
         status = root.main(prog_name="voxtrait", standalone_mode=False)
