@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import clips as chosen
+import light
 import memory
 import speed
 import threadpoolctl
@@ -131,6 +132,9 @@ def measure(clips: list[Path], many: list[Path], work: Path, size: Size) -> Iter
     helping, bare = memory.start_s([["-m", "voxtrait", "--help"], ["-c", "pass"]], 3 * size.rounds)
     beside = f"python -c pass {1000 * bare:.0f} ms"
     yield Row("voxtrait --help", f"{1000 * helping:.0f} ms", beside, f"{helping - bare:.2f} s more", "≤ 0.5 s")
+
+    for row in light.rows(clips[0], 3 * size.rounds):
+        yield Row(*row)
 
 
 def measure_bundles(clips: list[Path], work: Path, size: Size) -> Iterator[Row]:

@@ -32,10 +32,9 @@ import importlib
 import os
 import sys
 import warnings
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from voxtrait import features
@@ -83,11 +82,14 @@ _MOVED = {
 }
 
 
-class _Moved(MetaPathFinder, Loader):
+class _Moved:
     """Imports modules under their former names, with a deprecation warning."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(fullname, self) if fullname.removeprefix(f"{__name__}.") in _MOVED else None
+        return ModuleSpec(fullname, cast(Any, self)) if fullname.removeprefix(f"{__name__}.") in _MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Let Python make the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         new = f"{__name__}.{_MOVED[module.__name__.removeprefix(f'{__name__}.')]}"

@@ -1,7 +1,7 @@
 """Opens ONNX graphs. No other module opens sessions of ONNX Runtime."""
 
 import functools
-import importlib.resources
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ def session(graph: Path | bytes, *, threads: int = 1, optimised: bool = True, re
         threads: number of threads of ONNX Runtime; 0 for one per core.
         optimised: whether ONNX Runtime may rewrite the graph. For a graph that is already optimised, this only makes
             opening slower.
-        reuse_memory: whether nodes reuse the memory of other nodes. Without it, a large graph on short windows is
-            slightly faster and needs more memory.
+        reuse_memory: whether to plan which nodes reuse the memory of other nodes. In ONNX Runtime before 1.32, the plan
+            takes 0.1 s for a graph of a thousand nodes, and it saved neither memory nor time in our encoders.
 
     Returns:
         An ``onnxruntime.InferenceSession``.
@@ -51,4 +51,6 @@ def packaged(package: str, graph: str) -> Any:
 
 @functools.lru_cache(maxsize=4)
 def _packaged(package: str, graph: str, process: int) -> Any:
-    return session(importlib.resources.files(package).joinpath(graph).read_bytes())
+    spec = importlib.util.find_spec(package)
+    assert spec is not None and spec.submodule_search_locations
+    return session(Path(spec.submodule_search_locations[0], graph))

@@ -13,11 +13,10 @@ Engines only distribute. ``voxtrait.batch.crew``, on the machine that processes 
 dies or hangs.
 """
 
-from voxtrait.batch.crew import ATTEMPTS
+from voxtrait.batch.quiet import silence_decoders
 from voxtrait.batch.running import CHUNK, progress, run
 from voxtrait.batch.shards import SHARD, claimed, parts_of, run_sharded
-from voxtrait.batch.where import ENGINES, PATIENCE_S, Jobs, Where, default_jobs, require_engine
-from voxtrait.batch.worker import silence_decoders
+from voxtrait.batch.where import ATTEMPTS, ENGINES, PATIENCE_S, Jobs, Where, default_jobs, require_engine
 
 __all__ = [
     "ATTEMPTS",

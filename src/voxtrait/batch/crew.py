@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import wait
 from typing import Any, Final, NamedTuple
 
+from voxtrait.batch.where import ATTEMPTS
 from voxtrait.batch.worker import DONE, FAILED, READY, Worker
 from voxtrait.errors import WorkerError
 
-ATTEMPTS: Final = 3  # attempts at an item whose worker dies: an external kill must not fail a good file
 WINDOW: Final = 4  # running or queued chunks for each worker
 GRACE_S: Final = 10.0  # seconds for workers to finish their current items at the end
 DIED: Final = f"its worker process died {ATTEMPTS} times (crash of the decoder, or out of memory)"

@@ -2,12 +2,10 @@
 
 import contextlib
 import itertools
-import pickle
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from typing import Any, Final, TypeVar
 
-from voxtrait.batch.crew import Crew, Lost
 from voxtrait.batch.line import Line
 from voxtrait.batch.where import Jobs, Where, default_jobs
 
@@ -87,6 +85,8 @@ def _results(
                 yield from map(job, rest)
                 return
             found = _in_processes(job, chunks, processes, where.timeout)
+    from voxtrait.batch.crew import Lost
+
     with contextlib.closing(found):
         for item, result in found:
             yield on_crash(item, result.reason) if isinstance(result, Lost) else result
@@ -95,6 +95,10 @@ def _results(
 def _in_processes(
     job: Callable[[Any], Any], chunks: Iterator[Sequence[Any]], size: int, timeout: float | None
 ) -> Generator[tuple[Any, Any], None, None]:
+    import pickle  # here, because one file needs no other process, and should not wait for these modules
+
+    from voxtrait.batch.crew import Crew
+
     crew = Crew(pickle.dumps(job), size, timeout=timeout)
     try:
         yield from crew.run(chunks)

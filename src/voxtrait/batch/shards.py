@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import itertools
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
@@ -171,7 +170,7 @@ def _lock(file: Path) -> int | None:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if file.exists() and os.path.samestat(os.fstat(opened), file.stat()):
                 os.ftruncate(opened, 0)
-                os.write(opened, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                os.write(opened, f"process {os.getpid()} on {os.uname().nodename}".encode())
                 return opened
         except BlockingIOError:
             who = os.read(opened, 200).decode(errors="replace") or "another process"

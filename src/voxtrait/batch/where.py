@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 from voxtrait.errors import OptionError, require
 
 ENGINES: Final = ("local", "ray", "dask")
+ATTEMPTS: Final = 3  # attempts at an item whose worker dies: an external kill must not fail a good file
 PATIENCE_S: Final = 600.0  # default timeout of an item, in seconds
 
 

@@ -56,7 +56,7 @@ class Inference:
                 name="windows",
                 threads=threads,
                 optimised=False,
-                reuse_memory=not bundle.front_end.chosen_from,  # chosen windows are short
+                reuse_memory=False,
                 verify=model,
             )
             heads = classes | {"embedding": None}

@@ -1,7 +1,6 @@
 """Defines the prediction for one clip: fields, their order, and formatting."""
 
 import dataclasses
-import html
 import textwrap
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -100,6 +99,8 @@ class Prediction:
                 "speech": "" if self.speech_s is None else f"{self.speech_s:.1f} s",
             }
         cells |= {"message": row["message"] or "", "model": row["model"]}
+        import html
+
         shown = {name: html.escape(text) for name, text in cells.items() if text}
         head, body = (
             "".join(f'<{tag} style="text-align: left">{text}</{tag}>' for text in texts)

@@ -1,6 +1,5 @@
 """Predicts gender and age for files, signals and streams: the public :class:`~voxtrait.Recognizer`."""
 
-import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from io import BytesIO
@@ -246,6 +245,8 @@ class Recognizer(Inference):
             why = next((item.why for item in items if isinstance(item, Unusable)), "Got signals.")
             raise SourceError(f"{why} To resume a run, predict_shards needs files. For signals, call predict_many.")
 
+        from importlib.metadata import version
+
         def row(prediction: Prediction) -> dict[str, Any]:
             seen(prediction)
             return table_row(prediction)
@@ -256,7 +257,7 @@ class Recognizer(Inference):
             folder,
             row=row,
             schema=table_schema(),
-            settings=f"voxtrait {importlib.metadata.version('voxtrait')} {self.bundle.fingerprint}",
+            settings=f"voxtrait {version('voxtrait')} {self.bundle.fingerprint}",
             jobs=jobs,
             on_crash=self._crashed,
             label=label,
