@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import clips as chosen
+import commands
 import light
 import memory
 import speed
@@ -51,15 +52,16 @@ class Size(NamedTuple):
     many: int  # clips for two processes, whose start-up counts
     rounds: int
     memory: tuple[int, int]  # files
+    commands: int  # clips for the commands beside decoding
 
 
-FULL = Size(clips=48, many=3000, rounds=3, memory=(100, 1000))
-QUICK = Size(clips=16, many=240, rounds=2, memory=(50, 200))
+FULL = Size(clips=48, many=3000, rounds=3, memory=(100, 1000), commands=commands.CLIPS)
+QUICK = Size(clips=16, many=240, rounds=2, memory=(50, 200), commands=120)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer clips and rounds: rough figures in under a minute")
+    parser.add_argument("--quick", action="store_true", help="fewer clips and rounds: rough figures in a few minutes")
     size = QUICK if parser.parse_args().quick else FULL
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="voxtrait-bench-") as folder, threadpoolctl.threadpool_limits(1):
@@ -113,6 +115,15 @@ def measure(clips: list[Path], many: list[Path], work: Path, size: Size) -> Iter
     yield compare(ways[1], ways[2], 7)
 
     yield from measure_bundles(clips, work, size)
+
+    for one in commands.measure(commands.COMMANDS, work / "commands", size.rounds, clips=size.commands):
+        yield Row(
+            f"voxtrait {one.command.name}, {commands.JOBS} processes",
+            f"{one.ms:.2f} ms per clip",
+            f"{commands.DECODE} {one.decoding_ms:.2f} ms",
+            f"{one.ratio:.2f}× as long, processor {one.processor_ratio:.2f}×",
+            "" if one.command.target is None else f"≤ {one.command.target}",
+        )
 
     few, lot = (memory.folder_of(clips, count, work / f"of{count}") for count in size.memory)
     for command in ("convert", "images", "predict"):

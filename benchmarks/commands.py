@@ -134,6 +134,7 @@ def measure(
     commands: list[Command], work: Path, rounds: int, jobs: int = JOBS, clips: int = CLIPS
 ) -> Iterator[Measured]:
     """Measure commands and decoding, interleaved, and yield the best round of each."""
+    work.mkdir(exist_ok=True)
     for count in sorted({min(command.clips, clips) for command in commands}, reverse=True):
         folder = work / f"clips{count}"
         files, _ = chosen.choose(folder, count)

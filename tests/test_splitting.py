@@ -165,3 +165,25 @@ def test_any_table_is_split_disjoint_and_stratified(
     for key, members in classes.items():
         if len(members) >= 3:
             assert {where for _, where in members} == active, key
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["c/10", "c/9", "c/1"],
+        ["c/a", "c/", "c/ab"],
+        ["c/common_voice_en_20", "c/common_voice_en_3", "c/common_voice_en_17283949"],
+        ["a/en/17283949.1", "a/de/17283949", "a/de/172839491"],
+        ["c/é", "c/z", "c/ü", "c/~"],
+        ["c/éééééééé", "c/zzzzzzzz", "c/a"],
+        ["b", "a", "语"],
+        ["a"],
+        [],
+    ],
+)
+def test_a_manifest_is_sorted_as_text(names: list[str]) -> None:
+    table = pl.DataFrame({"clip_id": names, "at": range(len(names))}, schema={"clip_id": pl.String, "at": pl.Int64})
+    expected = sorted(names, key=str.encode)
+    found = manifest.sorted_by_id(table)
+    assert found["clip_id"].to_list() == expected
+    assert [names[at] for at in found["at"]] == expected

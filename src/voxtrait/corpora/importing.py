@@ -106,7 +106,7 @@ def import_corpora(
         applied = decision_files.apply(table, decided)
         table, dropped = applied.table, applied.dropped
         notes += [f"{os.fspath(decisions or '')}: {_effect(what, n)}" for what, n in applied.changed.items() if n]
-    return Import(table.sort("clip_id"), funnels, notes, dropped, failures)
+    return Import(manifest.sorted_by_id(table), funnels, notes, dropped, failures)
 
 
 def _effect(what: str, count: int) -> str:
@@ -262,12 +262,21 @@ def _contradictions(again: pl.DataFrame, funnels: Sequence[Funnel]) -> Iterator[
 
 
 def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
-    """Translate the labels; ages that are neither a decade nor a number of years stay in the extra column ``age``."""
-    table = table.with_columns(manifest.known("age"))
+    """Translate the labels; ages that are neither a decade nor a number of years stay in the extra column ``age``.
+
+    Each distinct text is translated once.
+    """
+    genders = table.select("gender").unique().with_columns(_known=spellings.gender("gender"))
+    ages = table.select("age").unique().with_columns(_written="age").with_columns(manifest.known("age"))
     group = spellings.age_group("age")
     unread = pl.when(group.is_null() & (pl.col("age").str.strip_chars() != "")).then(pl.col("age"))
+    ages = ages.select(age="_written", age_group=group, age_years=spellings.age_years("age"), _unread=unread)
+    found = table.select("age").join(ages, on="age", how="left", maintain_order="left")
     table = table.with_columns(
-        spellings.gender("gender"), age_group=group, age_years=spellings.age_years("age"), age=unread
+        manifest.lookup(table, genders, "gender", "_known").alias("gender"),
+        found["age_group"],
+        found["age_years"],
+        found["_unread"].alias("age"),
     )
     return table if table["age"].count() else table.drop("age")
 

@@ -210,9 +210,10 @@ def _with_split(rows: pl.DataFrame, folder: Path, count_lost: bool) -> tuple[pl.
     notes = []
     if official.height < listed.height and (again := listed.unique().height - official.height):
         notes.append(f"has {counted(again, 'clip')} in more than one of train, dev and test. The last of these is used")
-    if count_lost and (lost := official.join(rows.select("file"), on="file", how="anti").height):
+    rows = rows.with_columns(lookup(rows, official, "file", "split"))
+    if count_lost and (lost := official.height - rows.filter(pl.col("split").is_not_null())["file"].n_unique()):
         notes.append(f"has {counted(lost, 'clip')} in the official split but not in validated.tsv")
-    return rows.with_columns(lookup(rows, official, "file", "split")), notes, failures
+    return rows, notes, failures
 
 
 def _with_durations(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, list[str]]:
@@ -234,6 +235,8 @@ def _with_durations(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, lis
     # times.txt has no header: restore the first clip, which was read as one
     lines = pl.concat([pl.DataFrame({"file": [first], "ms": [second]}), table.select(file=first, ms=second)])
     seconds = pl.col("ms").cast(pl.Float64, strict=False) / 1000
-    known = lines.select(file_name("file"), duration_s=seconds).filter(pl.col("duration_s") > 0)
+    if lines["file"].str.contains("/", literal=True).any():
+        lines = lines.with_columns(file_name("file"))
+    known = lines.select("file", duration_s=seconds).filter(pl.col("duration_s") > 0)
     known = known.filter(pl.col("file").is_first_distinct())
     return rows.with_columns(lookup(rows, known, "file", "duration_s")), failures
