@@ -5,6 +5,7 @@
 # make flyer     install, then a one-page flyer in build/flyer
 # make node      packages for the tests of JavaScript, in build/node
 # make onnxruntime  ONNX Runtime for C++, for the test of that example, in build/onnxruntime
+# make release   sdist, wheel and bill of materials in build/dist, built twice and compared
 # make weights   install, then the published weights of CAM++ (for make model and one test)
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -17,7 +18,7 @@ NODE := build/node
 ORT := build/onnxruntime
 ORT_HEADERS := package/Plugins/iOS~/onnxruntime.xcframework/ios-arm64/onnxruntime.framework/Headers
 
-.PHONY: install weights node onnxruntime demo test lint docs flyer bench bench-corpus bench-scale bench-peers bench-web cases model scores cross-corpus clean
+.PHONY: install weights node onnxruntime demo test lint docs flyer bench bench-corpus bench-scale bench-peers bench-web release test-wheel offline audit image cases model scores cross-corpus clean
 
 install: $(STAMP)
 
@@ -127,6 +128,34 @@ cross-corpus: $(WEIGHTS)
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --trials
 	$(BIN)/python -m voxtrait.training.study.cross_corpus build/model/base --test
+
+# sdist and wheel once with each Python 3.11 to 3.14 of this machine, which must have the same hashes; then the bill of
+# materials of the light install. PYTHONS="--python NAME" selects interpreters
+PYTHONS ?=
+release: $(STAMP)
+	$(BIN)/python release/packages.py $(PYTHONS)
+	$(BIN)/python release/bill.py
+
+# after make release: the suite against the installed wheel, in a folder without src; TESTS="--fresh -- -k name"
+TESTS ?= -- -q
+test-wheel: $(STAMP)
+	$(BIN)/python release/wheel_tests.py $(TESTS)
+
+# after make release: the wheel alone in a fresh environment of each Python predicts with the network cut (Linux)
+offline: $(STAMP)
+	$(BIN)/python release/offline.py $(PYTHONS)
+
+# known vulnerabilities of the tested versions; needs a network that reaches the database of pip-audit
+audit: $(STAMP)
+	$(BIN)/python -m pip check
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet $(PIP_ARGS) -r release/requirements.txt
+	build/audit/bin/python -m pip_audit --requirement constraints.txt --no-deps --disable-pip
+
+# the file tree of deploy/Dockerfile without Docker: its size, and its server as an unknown user on a read-only tree
+# (Linux, root, debootstrap)
+image: $(STAMP)
+	$(BIN)/python release/image.py
 
 clean:
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache

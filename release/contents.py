@@ -9,7 +9,7 @@ from email.parser import Parser
 from pathlib import Path
 
 MODES = {0o644, 0o755}
-NEVER = re.compile(r"(^|/)(tests|__pycache__|\.git|\.venv|build|node_modules)/|\.(pyc|pyo|so|mp3|flac|orig|rej)$")
+NEVER = re.compile(r"(^|/)(tests|__pycache__|\.git|\.venv|build|node_modules)/|\.(pyc|pyo|so|orig|rej)$")
 DOCUMENTS = ("CHANGELOG.md", "CITATION.cff", "data-statement.md", "licences.md")
 CARDS = ("model-card-base.md", "model-card-diary.md", "model-card-fast.md")
 

@@ -92,7 +92,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build sdist and wheel with each Python and compare them.")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "dist", help="folder for the result")
     parser.add_argument("--python", action="append", default=[], metavar="NAME", help="interpreter (repeatable)")
+    parser.add_argument("--version", action="store_true", help="print the version of the release and end")
     arguments = parser.parse_args()
+    version = released((ROOT / "CHANGELOG.md").read_text("utf-8"))[0]
+    if arguments.version:
+        print(version)
+        return
     builders = pythons.found(arguments.python)
     builders += builders[:1] * (2 - len(builders))  # two builds at least
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
@@ -120,7 +125,6 @@ def main() -> None:
             shutil.copy(path, arguments.out)
     sums = "".join(f"{value}  {file}\n" for file, value in sorted(made[0].items()))
     (arguments.out / "SHA256SUMS").write_text(sums, "utf-8")
-    version = released((ROOT / "CHANGELOG.md").read_text("utf-8"))[0]
     print(f"voxtrait {version}: {len(builders)} builds, one hash each for sdist and wheel: {arguments.out}")
 
 

@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -19,16 +20,16 @@ pytest_plugins = ["page_fixtures"]
 
 
 @pytest.mark.parametrize("name", examples.NAMES)
-def test_a_clip_is_the_same_every_time(name: str) -> None:
+def test_a_clip_is_the_one_that_is_synthesised(name: str) -> None:
     client = TestClient(
         create_app(None, Settings(workers=1, token="a-token-of-some-length")), base_url="http://localhost"
     )
     found = client.get(f"/examples/{name}.wav")
     assert (found.status_code, found.headers["content-type"]) == (200, "audio/wav")
     assert client.head(f"/examples/{name}.wav").status_code == 200
-    examples._generate.cache_clear()
-    assert examples.example(name) == found.content
     signal, rate = soundfile.read(io.BytesIO(found.content))
+    made = examples.generate(name)  # python -m voxtrait.web.examples stores it
+    assert np.max(np.abs(signal - made)) < 1e-3
     assert (rate, signal.ndim) == (16_000, 1)
     assert len(signal) / rate == (24 if name == "talk" else 8)
 

@@ -166,7 +166,7 @@ def test_the_unit_lets_workers_finish_and_the_container_runs_as_nobody() -> None
         ]
         assert wrong == []
     recipe = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-    assert recipe.index("USER 10001") < recipe.index("ENTRYPOINT")
+    assert recipe.index("USER 65532:65532") < recipe.index("ENTRYPOINT")
     assert '"--token-file", "/run/token"' in recipe
 
 
