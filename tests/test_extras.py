@@ -152,3 +152,52 @@ def test_an_extra_without_packages_is_there() -> None:
     with pytest.raises(MissingExtraError, match=r"this needs the extra \[media\]"):
         errors.require("this", "media", "polars", "no_such_package")
     assert pl.__version__
+
+
+FUNCTIONS = """
+import io, sys
+for name in ("jinja2", "matplotlib", "PIL", "polars", "scipy"):
+    sys.modules[name] = None
+import voxtrait
+from voxtrait import evaluate, features
+from voxtrait.timelines import Timeline, formats, plot
+timeline = Timeline("a.wav", "ok", None, 1.0, 1.0, (), (), "")
+model = voxtrait.load()
+
+def load(name):
+    return lambda: __import__(f"voxtrait.{name}")
+
+for call in (
+    *map(load, ("corpora", "manifest", "derived.convert", "integrity", "audit", "synthetic")),
+    lambda: voxtrait.to_frame([]),
+    lambda: model.predict_shards(["gone.wav"], "parts"),
+    lambda: timeline.to_polars(),
+    lambda: formats.write_table([timeline], "a.parquet"),
+    lambda: plot.plot(timeline, "a.png"),
+    lambda: features.decode_png(b"png"),
+    lambda: evaluate.evaluate(None, "gone.csv", "out"),
+):
+    try:
+        call()
+    except voxtrait.VoxtraitError as error:
+        assert isinstance(error, ImportError)
+        print(str(error).partition(":")[0])
+"""
+
+
+def test_a_function_whose_extra_is_missing_names_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FUNCTIONS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "working with corpora needs the extra [corpus]",
+        "reading tables needs the extra [corpus]",
+        "converting and drawing needs the extra [corpus]",
+        "checking corpora needs the extra [corpus]",
+        "the audit needs the extra [audit]",
+        "synthetic speech needs the extra [corpus]",
+        *["a table needs the extra [corpus]"] * 4,
+        "plotting a timeline needs the extra [timeline]",
+        "reading an image needs the extra [corpus]",
+        "an evaluation needs the extra [corpus]",
+    ]
+    assert list(tmp_path.iterdir()) == []

@@ -46,9 +46,9 @@ def to_frame(answers: Iterable[Prediction] | Prediction, library: Literal["polar
         # a column without any value would have no type
         numbers = {name: "float64" for name in FIELDS if name not in (*texts, "age_groups")}
         return frame.astype(numbers | dict.fromkeys(texts, "str" if pd.__version__ >= "3" else "object"))
+    schema = table_schema()
     import polars as pl
 
-    schema = table_schema()
     return pl.DataFrame(rows, schema={name: schema[name] for name in FIELDS}, orient="row")
 
 

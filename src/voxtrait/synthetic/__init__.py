@@ -8,7 +8,7 @@ Synthetic voices test the pipeline. The scores of a model trained on them do not
 
 from voxtrait.errors import require
 
-require("synthetic voices", "corpus", "scipy")
+require("synthetic speech", "corpus", "scipy")
 
 from voxtrait.synthetic.release import client_id, write_common_voice
 from voxtrait.synthetic.synthesis import speak

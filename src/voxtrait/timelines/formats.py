@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from voxtrait.audio.writing import atomic_path
-from voxtrait.errors import OptionError
+from voxtrait.errors import OptionError, require
 from voxtrait.timelines import praat, subtitles
 from voxtrait.timelines.drawing import text
 from voxtrait.timelines.naming import file_ids, label, one_line, shown_path, token
@@ -125,6 +125,7 @@ def write_table(timelines: Sequence[Timeline], target: str | os.PathLike[str]) -
         ...     pl.read_parquet(f"{folder}/all.parquet").row(0)[:4]
         ('talk.mp3', 1.0, 5.25, 'S1')
     """
+    require("a table", "corpus", "polars")
     import polars as pl
 
     tables = [
