@@ -12,11 +12,13 @@ import lightning
 import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
 from torch.utils.data import Sampler
 
+from voxtrait.audio.writing import atomic_path, create_folder
 from voxtrait.errors import OptionError
 from voxtrait.training.ranks import PATIENCE, Share
 
@@ -64,6 +66,16 @@ def cosine(
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints like all files of voxtrait: whole under their names, also after a power failure."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        create_folder(Path(path).parent)
+        with atomic_path(path) as part:
+            super().save_checkpoint(checkpoint, part, storage_options)
+
+
 def trainer(
     epochs: int,
     folder: Path,
@@ -86,7 +98,7 @@ def trainer(
         precision: Lightning's name of the precision: see :func:`precision_of`.
         clip: maximum norm of a step's gradients; ``None`` for no limit.
     """
-    together: dict[str, Any] = {"accelerator": "auto", "devices": 1}
+    together: dict[str, Any] = {"accelerator": "auto", "devices": 1, "plugins": [WholeCheckpoints()]}
     if share.size > 1:
         together = {
             "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
@@ -100,7 +112,7 @@ def trainer(
     elif dist.is_available() and dist.is_initialized():
         device = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
         together["strategy"] = SingleDeviceStrategy(device)
-        together["plugins"] = [LightningEnvironment()]
+        together["plugins"].append(LightningEnvironment())
     return lightning.Trainer(
         max_epochs=epochs,
         deterministic="warn",
