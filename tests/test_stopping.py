@@ -1,5 +1,6 @@
 """Signals end a command with one line and their own exit status; streams that are closed or full lose no result."""
 
+import json
 import os
 import signal
 import subprocess
@@ -103,3 +104,19 @@ def test_a_file_that_stalls_costs_that_file_and_leaves_nothing(tmp_path: Path) -
         "convert.json",
         "failures.csv",
     ]
+
+
+@posix
+def test_names_are_found_where_the_locale_has_only_ascii(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    audio.write_wav(tmp_path / "a.wav", tone(1.0), 16_000)
+    names = [os.fsencode(name) for name in ("папка ß.wav", "日本.wav")] + [b"caf\xe9.wav"]
+    for name in names:
+        (Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/" + name))).write_bytes((tmp_path / "a.wav").read_bytes())
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    for kept in (0, 3):
+        arguments = ("convert", tmp_path / "in", tmp_path / "out", "-q", "-j", "1", "-f", "json")
+        done = subprocess.run([*VOXTRAIT, *arguments], env=plain, capture_output=True, text=True, check=False)
+        summary = json.loads(done.stdout)
+        assert (done.returncode, summary["kept"], summary["done"]) == (0, kept, 3 - kept)
+    assert {*names} < {os.fsencode(path.name) for path in (tmp_path / "out").iterdir()}

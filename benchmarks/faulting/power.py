@@ -57,7 +57,7 @@ def _unsynced(log: str, room: Path) -> tuple[int, list[str]]:
             waiting = {file: folder for file, folder in waiting.items() if folder != path}
         elif (found := _RENAME.search(line)) and "= 0" in line:
             old, new = (str(Path(at or "/", name)) for at, name in ((found[1], found[2]), (found[3], found[4])))
-            if new.startswith(f"{room}/") and not Path(new).name.startswith(".unsynced"):
+            if new.startswith(f"{room}/") and not Path(new).name.endswith((".part", ".unsynced")):
                 named[new] = old in sent
                 waiting[new] = str(Path(new).parent)
     return len(named), sorted({*waiting, *(file for file, safe in named.items() if not safe)})

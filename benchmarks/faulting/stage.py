@@ -218,7 +218,7 @@ def run(
     if watched is not None and watched.is_dir():
         left += [str(path.relative_to(watched)) for path in watched.rglob(".*.part")]
     if spare is not None:
-        left += [f"TMPDIR/{path.name}" for path in spare.iterdir()]
+        left += [f"TMPDIR/{path.name}" for path in spare.iterdir() if not path.name.startswith("torchinductor")]
         shutil.rmtree(spare, ignore_errors=True)
     return Done(status, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"), seconds, left)
 

@@ -7,6 +7,7 @@ at once: files have their names only when they are complete, so none is incomple
 """
 
 import _thread
+import contextlib
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 KINDS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 LATER_S: Final = 0.01
+MESSAGE: Final = "voxtrait: interrupted. No file is incomplete.\n"
 _received: list[int] = []
 _dropped = False  # whether the next signal only repeats an exception that Python has dropped
 
@@ -31,10 +33,11 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("voxtrait: interrupted. No file is incomplete.\n")
+        sys.stderr.write(MESSAGE)
         sys.exit(128 + _received[0])
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the result is complete, and only the interpreter has to end
+        for kind in KINDS:  # the result is complete, and only the interpreter has to end
+            signal.signal(kind, signal.SIG_IGN)
 
 
 def _stop(kind: int, frame: FrameType | None) -> None:
@@ -53,6 +56,9 @@ def _stop(kind: int, frame: FrameType | None) -> None:
             for child in multiprocessing.active_children():
                 child.kill()
         case _:
+            with contextlib.suppress(Exception):  # the signal may have interrupted another write
+                sys.stderr.write(MESSAGE)
+                sys.stderr.flush()
             os._exit(128 + _received[0])
 
 

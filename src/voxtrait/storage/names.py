@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _LONGEST_PATH: Final = 1000  # bytes; libsndfile opens paths of up to 1,023
-_UTF_8: Final = sys.getfilesystemencoding().lower() == "utf-8"
+_ASCII: Final = sys.getfilesystemencoding() == "ascii"  # LC_ALL=C without UTF-8 mode
 _ESCAPED: Final = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
@@ -26,7 +26,7 @@ def text_of(path: str | os.PathLike[str]) -> str:
     if name.isascii():
         return name
     try:
-        data = name.encode("utf-8", "surrogateescape") if _UTF_8 else os.fsencode(name)
+        data = os.fsencode(name) if _ASCII else name.encode("utf-8", "surrogateescape")
         return data.decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half of a surrogate pair, which Windows allows in names
         return name.encode("utf-8", "backslashreplace").decode()
@@ -39,7 +39,7 @@ def path_of(text: str) -> str:
         >>> path_of("clip.mp3")
         'clip.mp3'
     """
-    if not _UTF_8 and not text.isascii():
+    if _ASCII and not text.isascii():
         text = _native(text)
     if "\\x" not in text or os.path.lexists(text):
         return text
@@ -55,14 +55,12 @@ def unspelled(text: str) -> str:
         b'caf\xe9.mp3'
     """
     name = _ESCAPED.sub(lambda found: chr(0xDC00 + int(found[1], 16)), text)
-    return name if _UTF_8 else _native(name)
+    return _native(name) if _ASCII else name
 
 
 def _native(text: str) -> str:
-    """Return a path as Python spells it in a locale that is not UTF-8, such as ``LC_ALL=C`` without UTF-8 mode."""
-    with contextlib.suppress(UnicodeEncodeError):  # a path that is spelled so already
-        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
-    return text
+    """Return a path as Python spells it where file names are ASCII: other bytes are surrogates."""
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
 def openable(path: str | os.PathLike[str], stack: contextlib.ExitStack) -> Path:
