@@ -128,7 +128,7 @@ def build(work: Path) -> tuple[Path, list[tuple[str, str]]]:
     first, second = stages((ROOT / "deploy" / "Dockerfile").read_text("utf-8"))
     maker, tree = work / "build", work / "image"
     base(maker)
-    shutil.copytree(maker, tree, symlinks=True)
+    run("cp", "-a", maker, tree)  # with the devices in /dev, which must not be read
     for word, rest in first:
         if word == "COPY":
             *sources, target = rest.split()
