@@ -33,7 +33,8 @@ LEFT_OUT = (
     "var/cache/apt",
     "var/lib/apt/lists",
 )
-OURS = ("/etc/pip.conf", "/etc/ssl/certs", "/opt/wheels", "/opt/pypi", "/opt/pypi-more")  # pip's index and trust here
+OURS = ("/etc/pip.conf", "/opt/wheels", "/opt/pypi", "/opt/pypi-more")  # pip's settings and packages on this machine
+TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 PORT, TOKEN = 8217, "a-token-for-this-check"
 JAIL = """
 set -e
@@ -86,16 +87,12 @@ def base(tree: Path) -> None:
 def inside(tree: Path, command: str, here: str = "/", **variables: str) -> None:
     """Run a shell command in the tree, with the network and the package index of this machine."""
     shutil.copy("/etc/resolv.conf", tree / "etc" / "resolv.conf")
+    if TRUST.is_file():  # a copy: installing certificates in the tree must not change those of this machine
+        shutil.copy(TRUST, tree / "etc" / "index.pem")
     script = [f"mount -t proc proc {tree}/proc"]
-    for place in OURS:
-        if Path(place).is_dir():
-            script += [f"mkdir -p {tree}{place}", f"mount --bind {place} {tree}{place}"]
-        elif Path(place).is_file():
-            script += [
-                f"mkdir -p {tree}{Path(place).parent}",
-                f"touch {tree}{place}",
-                f"mount --bind {place} {tree}{place}",
-            ]
+    for place in filter(os.path.exists, OURS):
+        made = f"mkdir -p {tree}{place}" if Path(place).is_dir() else f"touch {tree}{place}"
+        script += [made, f"mount --bind {place} {tree}{place}", f"mount -o remount,bind,ro {tree}{place}"]
     script += [f"exec chroot {tree} sh -e -c {shlex.quote(f'cd {here}; {command}')}"]
     kept = {name: text for name, text in os.environ.items() if name.startswith(("PIP_", "http", "no_proxy"))}
     fixed = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"}
@@ -144,6 +141,7 @@ def build(work: Path) -> tuple[Path, list[tuple[str, str]]]:
             inside(tree, rest)
         elif word == "COPY":
             shutil.copytree(maker / "opt/voxtrait", tree / "opt/voxtrait", symlinks=True)
+    (tree / "etc" / "index.pem").unlink(missing_ok=True)
     slim(tree)
     return tree, second
 
