@@ -87,7 +87,22 @@ def test_python_predicts_embeds_and_finds_who_speaks_as_the_console_does(clip: s
 
 @pytest.mark.parametrize(
     "arguments",
-    [["models"], ["timeline", "--quiet", "--format", "rttm", "CLIP"], ["listen", "--quiet", "CLIP"]],
+    [
+        ["models"],
+        ["models", "--by-decade"],
+        ["timeline", "--quiet", "--format", "rttm", "CLIP"],
+        ["listen", "--quiet", "CLIP"],
+    ],
 )
 def test_other_commands_need_no_more(clip: str, arguments: list[str]) -> None:
     assert run(CONSOLE, *(clip if word == "CLIP" else word for word in arguments))
+
+
+def test_the_server_needs_nothing_of_corpora() -> None:
+    its = ("jinja2", "fastapi", "uvicorn", "av")
+    program = (
+        f"{REFUSED}\nfrom voxtrait.web import create_app, require_extra\nrequire_extra()\nprint(create_app().title)"
+    )
+    command = [sys.executable, "-c", program, ",".join(name for name in HEAVY if name not in its)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr

@@ -8,7 +8,6 @@ is. A user needs the second one, because the true decade is unknown.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from voxtrait.evaluate.slices import CHILDREN
 from voxtrait.labels import AGE_GROUPS, GENDERS
 
 LEAST_SPEAKERS: Final = 5
@@ -17,6 +16,8 @@ BY_GROUP: Final = "by_group"
 BY_ESTIMATE: Final = "by_estimate"
 AGE_KINDS: Final = {BY_GROUP: "age_group", BY_ESTIMATE: "estimated_age_group"}
 """Key in ``scores["age"]`` → kind of slice in a report."""
+CHILDREN: Final = ("under 13", "13 to 17", "teens, years unknown", "adults")
+"""Age bands around the change of voice. A corpus with decades does not record whether a teen is 13 or 19."""
 COUNTS: Final = ("n_clips", "n_speakers")
 AGE_ERRORS: Final = ("mae", "bias", "coverage80")
 DIGITS: Final = 3  # of every number

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from voxtrait.errors import counted
 from voxtrait.evaluate.figures import FEW
-from voxtrait.evaluate.slices import CHILDREN
+from voxtrait.evaluate.groups import CHILDREN
 from voxtrait.evaluate.wording import bare, interval, listing, number, plain
 from voxtrait.labels import JOINT_CLASSES
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from voxtrait.bundle import Bundle
 from voxtrait.evaluate import figures, languages, metrics
+from voxtrait.evaluate.groups import CHILDREN
 from voxtrait.labels import AGE_GROUPS, GENDERS, JOINT_CLASSES
 
 SLICE_FIGURES: Final = {
@@ -18,8 +19,6 @@ SLICE_FIGURES: Final = {
 DURATIONS: Final = (2.0, 4.0, 6.0, 10.0)  # seconds: edges of the slices by duration
 SNRS: Final = (10.0, 20.0, 30.0)  # dB: edges of the slices by signal-to-noise ratio
 UNKNOWN: Final = "unknown"
-CHILDREN: Final = ("under 13", "13 to 17", "teens, years unknown", "adults")
-"""Age bands around the change of voice. A corpus with decades does not record whether a teen is 13 or 19."""
 ADULTS: Final = CHILDREN[-1]
 ADULT_GROUPS: Final = AGE_GROUPS[AGE_GROUPS.index("twenties") :]
 LARGEST: Final = 20  # slices of a kind at most; the largest are kept

@@ -25,17 +25,7 @@ def require_extra() -> None:
     Raises:
         MissingExtraError: if one of them is missing.
     """
-    require(
-        "the server",
-        "web",
-        "fastapi",
-        "uvicorn",
-        "python_multipart",
-        "prometheus_client",
-        "websockets",
-        "jinja2",
-        "scipy",
-    )
+    require("the server", "web", "fastapi", "uvicorn", "python_multipart", "prometheus_client", "websockets", "jinja2")
 
 
 def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] = lambda url: None) -> None:
