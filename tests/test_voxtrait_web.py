@@ -123,6 +123,33 @@ def test_blocks_of_any_length_give_one_result(place: Path, files: list[Path]) ->
     assert "nowhere" in nowhere
 
 
+RESAMPLED = """
+import { readFileSync, writeFileSync } from "node:fs";
+import { Resampler } from "voxtrait-web";
+
+for (const rate of process.argv.slice(2).map(Number)) {
+  const resampler = new Resampler(rate, 16_000);
+  const signal = new Float32Array(new Uint8Array(readFileSync(`${rate}.f32`)).buffer);
+  const parts = [resampler.feed(signal), resampler.close()];
+  writeFileSync(`${rate}.out`, Buffer.concat(parts.map((part) => Buffer.from(part.buffer))));
+}
+"""
+
+
+def test_a_new_rate_is_that_of_python(place: Path) -> None:
+    (place / "resampled.mjs").write_text(RESAMPLED)
+    rates = (8000, 22_050, 44_100, 48_000)
+    noise = {rate: np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32) for rate in rates}
+    for rate, signal in noise.items():
+        signal.tofile(place / f"{rate}.f32")
+    assert nodes.run(place / "resampled.mjs", *map(str, rates)) == []
+    for rate, signal in noise.items():
+        found, expected = np.fromfile(place / f"{rate}.out", np.float32), resample(signal, rate, 16_000)
+        assert found.shape == expected.shape == (16_000,)
+        apart = (found - expected)[500:-500]
+        assert 10 * np.log10(np.mean(apart**2) / np.mean(expected**2)) < -50, rate
+
+
 def test_a_shipped_bundle_in_javascript(place: Path, files: list[Path]) -> None:
     done = CliRunner().invoke(root, ["bundle", "export", "voxtrait-fast", "--to", "web", str(place / "web"), "-q"])
     assert done.exit_code == 0, done.output
