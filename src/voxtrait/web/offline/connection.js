@@ -17,6 +17,7 @@ const LIMITS = { max_upload_bytes: 1e9, max_seconds: 2 * 3600, timeout_s: null, 
 const LARGE = 4e6; // bytes of a file from which it is decoded to 16 kHz, because memory is short
 const LOW_RATE = 16_000; // Hz
 const HIGH_RATE = 48_000;
+const PIECE_S = 60; // seconds sent to the worker at a time, and seconds that are drawn
 
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 const waiting = new Map(); // number of a request → what to call with its answer
@@ -57,22 +58,45 @@ async function decoded(file) {
   }
 }
 
-async function asked(kind, file, signal) {
-  const { channels, rate } = await decoded(file);
-  signal?.throwIfAborted();
-  const copies = channels.map((channel) => channel.slice());
-  const answer = await send(kind, { channels: copies, rate }, copies.map((channel) => channel.buffer));
-  signal?.throwIfAborted();
-  return answer;
+/** A part of the channels, in seconds. */
+function part({ channels, rate }, start, stop) {
+  return channels.map((channel) => channel.slice(start * rate, stop * rate));
+}
+
+const length = ({ channels, rate }) => channels[0].length / rate;
+let beginning = null; // of the file that was decoded last: { file, sound, duration }
+
+/** Decode a file, and keep its first minute, from which its picture is drawn. */
+async function heard(file) {
+  const sound = await decoded(file);
+  beginning = { file, sound: { channels: part(sound, 0, PIECE_S), rate: sound.rate }, duration: length(sound) };
+  return sound;
 }
 
 export async function predict(file, name, signal) {
-  return { path: name, ...(await asked("predict", file, signal)) };
+  const sound = await heard(file);
+  if (length(sound) > LIMITS.max_seconds) throw new Problem("too_long", `${Math.round(length(sound))} s, expected at most ${LIMITS.max_seconds} s`);
+  const job = await send("open", { rate: sound.rate });
+  try {
+    // minute by minute, so that a long recording is not in memory twice
+    for (let at = 0; at < length(sound); at += PIECE_S) {
+      signal?.throwIfAborted();
+      const channels = part(sound, at, at + PIECE_S);
+      await send("feed", { job, channels }, channels.map((channel) => channel.buffer));
+    }
+    signal?.throwIfAborted();
+    return { path: name, ...(await send("close", { job })) };
+  } catch (error) {
+    send("drop", { job }).catch(() => {});
+    throw error;
+  }
 }
 
-export async function show(file, name, signal) {
-  const { picture, ...shown } = await asked("show", file, signal);
-  return { ...shown, spectrogram: URL.createObjectURL(picture) };
+export async function show(file) {
+  if (beginning?.file !== file) await heard(file);
+  const { sound, duration } = beginning;
+  const { picture, ...shown } = await send("show", sound);
+  return { ...shown, duration_s: duration, spectrogram: URL.createObjectURL(picture) };
 }
 
 export async function timeline() {

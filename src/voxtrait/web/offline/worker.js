@@ -4,7 +4,6 @@ import * as ort from "../runtime/ort.wasm.min.mjs";
 import { load, Mixer, Resampler } from "../voxtrait-web/index.js";
 
 const RATE = 16_000; // Hz
-const SHOWN_S = 60; // seconds that are drawn
 const STROKES = 600; // parts of a waveform
 const WIDE = 432; // columns of a picture
 const HOP = 320; // samples of a live column
@@ -21,6 +20,8 @@ const opened = Promise.all([
 ]);
 opened.catch(() => {}); // each request reports it
 
+const jobs = new Map(); // number → the clip of a file
+let last = 0;
 let live = null; // the recording: { clip, rate, blocks, resampler, kept, first }
 
 /** The grey levels of columns of a spectrogram, the highest band first. */
@@ -79,17 +80,26 @@ const kinds = {
     return { title, unsure, scores };
   },
 
-  async predict({ channels, rate }) {
+  async open({ rate }) {
     const [model] = await opened;
-    return answer(await model.predict(channels, rate));
+    jobs.set((last += 1), model.clip(rate));
+    return last;
   },
 
+  feed: ({ job, channels }) => jobs.get(job).feed(channels),
+
+  async close({ job }) {
+    const found = answer(await jobs.get(job).close());
+    jobs.delete(job);
+    return found;
+  },
+
+  drop: ({ job }) => jobs.delete(job),
+
   async show({ channels, rate }) {
-    const mono = new Mixer().mix(channels.map((channel) => channel.subarray(0, SHOWN_S * rate)));
     const resampler = new Resampler(rate, RATE);
-    const signal = Float32Array.from([...resampler.feed(mono), ...resampler.close()]);
+    const signal = joined([resampler.feed(new Mixer().mix(channels)), resampler.close()]);
     return {
-      duration_s: channels[0].length / rate,
       shown_s: signal.length / RATE,
       waveform: waveform(signal),
       picture: await picture(signal),
