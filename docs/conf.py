@@ -58,7 +58,8 @@ nitpicky = True
 
 # Names in signatures that the site has no page for: other packages, and types of ours that callers do not name.
 nitpick_ignore_regex = [
-    (r"py:class", r"voxtrait\.recognize\.(inputs|inference)\..*|voxtrait\.(audio\.channels|timelines\.clusters)\..*"),
+    (r"py:class", r"voxtrait\.recognize\.(inputs|inference|merging)\..*"),
+    (r"py:class", r"voxtrait\.(audio\.channels|timelines\.clusters)\..*"),
     (r"py:class", r"voxtrait\.derived\.folders\.Outcome|Recipe|EncoderRecipe|Outcome|FastAPI|Input|ArrayLike"),
     (r"py:.*", r"(numpy|np|polars|pl|pandas|matplotlib|collections|typing|pathlib|os|io|onnxruntime|click)(\..*)?"),
 ]
