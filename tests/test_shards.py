@@ -1,6 +1,7 @@
 """Pictures packed into shards, and training from them: the very same curve, in memory that does not grow."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from test_training import QUICK
 from voxtrait import audio, batch, corpora, features, manifest
 from voxtrait.cli import root
 from voxtrait.derived import pictures, shards
-from voxtrait.errors import ManifestError, OptionError
+from voxtrait.errors import DecodeError, ManifestError, OptionError
 from voxtrait.manifest import splitting
 from voxtrait.training import recipe
 from voxtrait.training.pictures import folders, loading, streaming
@@ -199,3 +200,50 @@ def test_a_file_of_audio_is_no_manifest(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=r"Got .*a\.wav\. Expected a manifest with splits"):
         shards.pack(tmp_path / "a.wav", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def copied(packed: Path, to: Path) -> Path:
+    return Path(shutil.copytree(packed, to / "copy"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.drop("shard"), "cannot be read"),
+        (lambda table: table.drop("gender"), "cannot be read"),
+        (lambda table: table.with_columns(row=pl.lit("first")), "cannot be read"),
+        (lambda table: table.with_columns(shard=pl.lit(-1)), "the row number -1"),
+        (lambda table: table.with_columns(row=pl.lit(-2)), "the row number -2"),
+        (lambda table: table.with_columns(shard=pl.lit(2**40)), "Expected 1099511627777"),
+    ],
+)
+def test_a_table_that_does_not_fit_its_shards_is_refused(packed: Path, tmp_path: Path, change, words: str) -> None:
+    folder = copied(packed, tmp_path)
+    change(pl.read_parquet(folder / shards.TABLE)).write_parquet(folder / shards.TABLE)
+    with pytest.raises(ManifestError, match=words):
+        shards.read(folder)
+
+
+def test_a_shard_in_the_place_of_the_table_is_refused(packed: Path, tmp_path: Path) -> None:
+    folder = copied(packed, tmp_path)
+    shutil.copy(next((folder / shards.PICTURES).glob("*.parquet")), folder / shards.TABLE)
+    with pytest.raises(ManifestError, match="cannot be read"):
+        shards.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "words"),
+    [(None, ManifestError, "has no image in row"), (b"no image", DecodeError, r"row \d: not a readable image")],
+)
+def test_a_shard_without_a_picture_of_the_table_is_named(
+    packed: Path, tmp_path: Path, content: bytes | None, error: type[Exception], words: str
+) -> None:
+    folder = copied(packed, tmp_path)
+    for file in (folder / shards.PICTURES).glob("*.parquet"):
+        rows = pl.read_parquet(file).with_columns(picture=pl.lit(content, pl.Binary))
+        (rows.head(0) if content is None else rows).write_parquet(file)
+    table = streaming.read_table(folder, "gender")
+    front_end = shards.shards_front_end(folder)
+    dataset = streaming.ShardPictures(table, ("female", "male"), np.ones(table.height), front_end, holds=1)
+    with pytest.raises(error, match=words):
+        dataset[0]

@@ -3,13 +3,14 @@
 import zlib
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from fuzzing import Refused, Target
-from fuzzing.sound import place
-from voxtrait.errors import DecodeError, OptionError
+from fuzzing.sound import place, signal
+from voxtrait.errors import BundleError, DecodeError, ManifestError, OptionError
 
 WORDS: Final = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT",
                 b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xc0", b"\xff\xc2", b"\xff\xc4", b"\xff\xda", b"\xff\xd9",
@@ -63,6 +64,60 @@ def pack(data: bytes) -> str:
     return "packed"
 
 
+ROWS: Final = [
+    {"path": f"{number}.wav", "gender": gender, "age_group": "fifties", "split": split, "speaker_id": str(number)}
+    for number, (gender, split) in enumerate(
+        (gender, split) for gender in ("female", "male") for split in ("train", "validation")
+    )
+]
+
+
+@cache
+def packed() -> Path:
+    """A folder of shards with four clips, and the files that are mutated in it."""
+    import polars as pl
+
+    from voxtrait import audio, manifest
+    from voxtrait.derived import shards
+
+    home = place("shards").parent
+    for number, row in enumerate(ROWS):
+        audio.write_wav(home / row["path"], signal() * (0.5 + number / 10), 16_000)
+    manifest.write(pl.DataFrame(ROWS), home / "all.parquet")
+    shards.pack(home / "all.parquet", home / "packed", size=(60, 40))
+    return home / "packed"
+
+
+def shard_files() -> list[Path]:
+    """The files that are mutated: the table, the shard, and the settings."""
+    return [packed() / "clips.parquet", *(packed() / "pictures").glob("*.parquet"), packed() / "shards.json"]
+
+
+def shard_seeds() -> tuple[bytes, ...]:
+    """The number of a file of a folder of shards, and its content."""
+    return tuple(bytes([at]) + file.read_bytes() for at, file in enumerate(sorted(shard_files())))
+
+
+def read_shards(data: bytes) -> str:
+    """A folder of shards with one file of other content, as training reads it."""
+    from voxtrait.derived import shards
+    from voxtrait.training.pictures.streaming import ShardPictures, read_table
+
+    files = sorted(shard_files())
+    file = files[data[0] % len(files) if data else 0]
+    before = file.read_bytes()
+    file.write_bytes(data[1:])
+    try:
+        front_end = shards.shards_front_end(packed())
+        table = read_table(packed(), "gender")
+        pictures = ShardPictures(table, ("female", "male"), np.ones(table.height), front_end, holds=1)
+        for at in range(min(10, len(pictures))):
+            pictures[at]
+        return f"{len(pictures)} images"
+    finally:
+        file.write_bytes(before)
+
+
 def with_chunk_sums(data: bytes) -> bytes:
     """Correct the checksums of the chunks of a PNG."""
     made, at = bytearray(data), 8
@@ -77,5 +132,13 @@ def with_chunk_sums(data: bytes) -> bytes:
 
 TARGETS: Final = (
     Target("image", seeds, decode, (DecodeError,), WORDS, with_chunk_sums),
+    Target(
+        "image-shards",
+        shard_seeds,
+        read_shards,
+        (ManifestError, DecodeError, OptionError, BundleError),
+        (b"PAR1", b"\x15"),
+        slow=True,
+    ),
     Target("image-pack", seeds, pack, (DecodeError, OptionError, Refused), WORDS, with_chunk_sums),
 )

@@ -17,7 +17,7 @@ from fuzzing.mutation import mutation
 from voxtrait.batch.worker import Worker
 
 ADDRESS_SPACE: Final = 4 * 2**30  # bytes over that of an idle process, so that a find does not exhaust the machine
-GRACE_S: Final = 20.0  # for the start of a process and the imports of the first input
+GRACE_S: Final = 60.0  # for the start of a process and the imports of the first input
 LONGEST_MESSAGE: Final = 2000  # signs
 EXAMPLES: Final = 3  # inputs that are saved of each kind of find
 
@@ -83,12 +83,17 @@ class Reader:
     def __init__(self, extra: Target | None) -> None:
         self._targets = {} if extra is None else {extra.name: extra}
         self._begun = False
+        self._warm: set[str] = set()
 
     def __call__(self, item: tuple[str, bytes]) -> Outcome:
         if not self._begun:
             self._begin()
         name, data = item
         target = self._targets[name]
+        if name not in self._warm:  # imports take time and memory that no input is to blame for
+            self._warm.add(name)
+            for seed in target.seeds()[:1]:
+                judge(target, seed)
         before = memory_mb("VmRSS")
         _forget_peak()
         start = time.perf_counter()
@@ -146,21 +151,21 @@ class Runner:
     def __init__(self, extra: Target | None = None) -> None:
         self._extra = extra
         self._worker: Worker | None = None
-        self._fresh = True
+        self._warm: set[str] = set()  # targets that this worker has read
 
     def read(self, target: Target, data: bytes) -> Outcome:
         """Read one input in the worker."""
         if self._worker is None:
             self._worker = Worker(pickle.dumps(Reader(self._extra)))
             self._worker.take()
-            self._fresh = True
+            self._warm = set()
         worker = self._worker
         start = time.perf_counter()
         worker.give([(target.name, data)])
-        if not worker.connection.poll(target.seconds + (GRACE_S if self._fresh else 0.0)):
+        if not worker.connection.poll(target.seconds + (0.0 if target.name in self._warm else GRACE_S)):
             self.close()
             return Outcome(HANG, f"no end after {target.seconds:.0f} s", time.perf_counter() - start)
-        self._fresh = False
+        self._warm.add(target.name)
         message = worker.take()
         if message is None:
             self._worker = None

@@ -33,6 +33,9 @@ from voxtrait.manifest.faults import TABLE_ERRORS, reason
 SETTINGS: Final = "shards.json"
 TABLE: Final = "clips.parquet"
 PICTURES: Final = "pictures"
+_TABLE: Final = pl.Schema(
+    {"shard": pl.Int64, "row": pl.Int64, **dict.fromkeys(("name", "split", "gender", "age_group"), pl.String)}
+)
 _SCHEMA: Final = {"picture": pl.Binary, "seconds": pl.Float64, "message": pl.String}
 
 
@@ -173,12 +176,16 @@ def read(folder: str | os.PathLike[str]) -> pl.DataFrame:
             f"{home} has no {TABLE}. To pack it, or to resume packing: voxtrait images MANIFEST {home} --shards"
         )
     try:
-        table = pl.read_parquet(parquet.checked(home / TABLE))
+        table = pl.read_parquet(parquet.checked(home / TABLE)).cast(_TABLE)
+        least, needed = table.select(
+            pl.min_horizontal("shard", "row").min().alias("least"), pl.col("shard").max() + 1
+        ).row(0)
     except TABLE_ERRORS as error:
         raise ManifestError(f"{home / TABLE} cannot be read ({reason(error)}). Delete it, and pack again.") from None
     files = sorted(str(file.resolve()) for file in (home / PICTURES).glob("part-*.parquet"))
-    needed = table.select(pl.col("shard").max() + 1).item() or 0
-    if len(files) < needed:
+    if least is not None and least < 0:
+        raise ManifestError(f"{home / TABLE} is damaged: it has the row number {least}. Delete it, and pack again.")
+    if len(files) < (needed or 0):
         raise ManifestError(
             f"{home / PICTURES} has {counted(len(files), 'shard')}. Expected {needed}. To pack again: voxtrait images "
             f"MANIFEST {home} --shards"
@@ -191,6 +198,7 @@ def shards_front_end(folder: str | os.PathLike[str]) -> FrontEnd:
 
     Raises:
         OptionError: if the settings of the folder cannot be read.
+        BundleError: if the front end has another version.
     """
     settings = derived.read_settings(folder, SETTINGS)
     if settings is None or not isinstance(settings.get("front_end"), dict):
@@ -208,6 +216,18 @@ def pictures_of(file: str | os.PathLike[str]) -> pl.Series:
         return pl.read_parquet(parquet.checked(Path(file)), columns=["picture"])["picture"]
     except TABLE_ERRORS as error:
         raise ManifestError(f"The shard {file} cannot be read ({reason(error)}). Delete it, and pack again.") from None
+
+
+def picture_at(pictures: pl.Series, row: int, file: str) -> bytes:
+    """Return one image of :func:`pictures_of`.
+
+    Raises:
+        ManifestError: if the shard does not have the image, because it is not the shard that the table describes.
+    """
+    png = pictures[row] if row < len(pictures) else None
+    if png is None:
+        raise ManifestError(f"The shard {file} has no image in row {row}. Delete it, and pack again.")
+    return bytes(png)
 
 
 def _ordered(table: pl.DataFrame, source: Path, seed: int) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from voxtrait.audio.writing import atomic_path
 from voxtrait.derived import shards
-from voxtrait.errors import ManifestError
+from voxtrait.errors import DecodeError, ManifestError
 from voxtrait.features import Array, FrontEnd, decode_png, network_input
 from voxtrait.labels import AGE_GROUPS
 
@@ -74,7 +74,11 @@ class ShardPictures(Dataset[tuple[Tensor, int, float]]):
         return len(self.row)
 
     def __getitem__(self, at: int) -> tuple[Tensor, int, float]:
-        drawn = decode_png(self._pictures(int(self.file[at]))[int(self.row[at])])
+        file, row = int(self.file[at]), int(self.row[at])
+        try:
+            drawn = decode_png(shards.picture_at(self._pictures(file), row, self.files[file]))
+        except DecodeError as error:
+            raise DecodeError(f"{self.files[file]}, row {row}: {error}") from None
         return torch.from_numpy(network_input(drawn, self.front_end)), int(self.labels[at]), float(self.weights[at])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,5 +120,5 @@ def unpack(table: pl.DataFrame, folder: Path) -> pl.DataFrame:
             if not target.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(target) as part:
-                    part.write_bytes(pictures[row])
+                    part.write_bytes(shards.picture_at(pictures, row, str(file)))
     return table
