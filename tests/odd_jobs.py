@@ -11,6 +11,15 @@ from voxtrait.batch.worker import UnwantedError
 from voxtrait.web.work import Outcome, Task
 
 
+def fragile(folder: Path, task: Task, send: Callable[[Any], None]) -> Outcome:
+    """Like :func:`odd`, but each file in a folder is one worker that is killed while it starts."""
+    if task.kind == "warm":
+        for file in folder.iterdir():
+            file.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return odd(task, send)
+
+
 def odd(task: Task, send: Callable[[Any], None]) -> Outcome:
     if task.kind == "warm":
         return Outcome(None)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -108,6 +109,15 @@ class Running:
                     if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text():
                         found.append(int(child))
         return found
+
+
+def slow_reader(port: int, seconds: float = 60.0) -> socket.socket:
+    """A connection to a server on this machine whose responses fill its small buffer if they are not read."""
+    connection = socket.socket()
+    connection.settimeout(seconds)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", port))
+    return connection
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """A voice live: the same columns as a picture, the same answer as a file, and what ends a session."""
 
+import asyncio
 import base64
 import io
 import json
@@ -21,8 +22,9 @@ from odd_jobs import odd
 from servers import RATE, until, wav
 from voxtrait import audio, features
 from voxtrait.web import Settings, create_app
-from voxtrait.web.live import FRONT_END, Columns
+from voxtrait.web.live import FRONT_END, Columns, Live
 from voxtrait.web.pool import Pool
+from voxtrait.web.request_log import Metrics, RequestRecord
 
 
 def make_client(**settings: Any) -> TestClient:
@@ -125,6 +127,41 @@ def test_so_many_voices_and_no_more(client: TestClient) -> None:
         socket.close()
     until(lambda: "voxtrait_live_sessions 0.0" in client.get("/metrics").text)
     assert speak(client, np.zeros(16_000, np.float32), RATE)[-1]["prediction"]["status"] == "no_speech"
+
+
+def test_who_does_not_read_loses_the_session() -> None:
+    settings = Settings(workers=1, live_sessions=1, live_patience_s=0.3)
+
+    class Unread:  # a connection whose buffer is full after the handshake, as uvicorn treats it
+        def __init__(self, *messages: dict[str, Any]) -> None:
+            self.scope = {"record": RequestRecord("1")}
+            self._messages = list(messages)
+
+        async def accept(self, subprotocol: str | None) -> None:
+            pass
+
+        async def receive(self) -> dict[str, Any]:
+            return self._messages.pop(0) if self._messages else await asyncio.Future()
+
+        async def send_text(self, text: str) -> None:
+            await asyncio.Future()
+
+        async def close(self, code: int) -> None:
+            await asyncio.Future()
+
+    async def served(*messages: dict[str, Any]) -> RequestRecord:
+        live = Live(voxtrait.load(), settings, Metrics())
+        websocket: Any = Unread(*messages)
+        async with asyncio.timeout(20):
+            await live.serve(websocket)
+        live.close()
+        return websocket.scope["record"]
+
+    first, samples = {"type": "websocket.receive", "text": '{"sampling_rate": 16000}'}, bytes(4 * RATE)
+    assert asyncio.run(served(first, {"type": "websocket.receive", "bytes": samples})).is_gone  # an estimate
+    assert asyncio.run(served(first, {"type": "websocket.receive", "text": '{"end": true}'})).is_gone  # the final one
+    assert asyncio.run(served({"type": "websocket.receive", "text": "abc"})).code == "malformed"  # an error
+    assert asyncio.run(served(first)).code == "upload_timeout"
 
 
 def test_who_leaves_in_the_middle_leaves_nothing(client: TestClient) -> None:

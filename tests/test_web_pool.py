@@ -1,25 +1,30 @@
 """Workers that hang, crash and are killed: what becomes of the request, and that it is only that one."""
 
 import asyncio
+import functools
 import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi")
 
-from odd_jobs import odd
+from odd_jobs import fragile, odd
+from voxtrait.errors import WorkerError
 from voxtrait.web.errors import RequestError
-from voxtrait.web.pool import Pool
+from voxtrait.web.pool import ATTEMPTS, KILLED, Pool
 from voxtrait.web.work import Task
 
 
-def with_pool(size: int, do: Callable[[Pool], Awaitable[Any]], timeout_s: float = 20.0) -> Any:
+def with_pool(
+    size: int, do: Callable[[Pool], Awaitable[Any]], timeout_s: float = 20.0, job: Callable[..., Any] = odd
+) -> Any:
     async def run() -> Any:
-        pool = Pool(odd, size, timeout_s)
+        pool = Pool(job, size, timeout_s)
         await pool.start()
         try:
             return await do(pool)
@@ -141,6 +146,30 @@ def test_a_worker_killed_while_idle_costs_nothing() -> None:
         assert dict(pool.replaced) == {"idle": 1}
 
     with_pool(1, do)
+
+
+def test_a_worker_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
+    def kill_next(count: int) -> None:
+        for number in range(count):
+            (tmp_path / str(number)).touch()
+
+    async def do(pool: Pool) -> None:
+        assert dict(pool.replaced) == {"killed": 2}
+        kill_next(ATTEMPTS + 1)
+        (before,) = pool.process_ids()
+        os.kill(before, signal.SIGKILL)
+        await until(lambda: pool.alive == 0)
+        code, status, message = await refusal(pool, "hello")  # a killed worker is no fault of the server
+        assert (code, status) == ("interrupted", 503)
+        assert message == f"{KILLED}, or try again"
+        assert (await pool.ask(say("hello"))).value["said"] == "hello"
+        assert dict(pool.replaced) == {"killed": 2 + ATTEMPTS + 1, "idle": 1}
+
+    kill_next(2)
+    with_pool(1, do, job=functools.partial(fragile, tmp_path))
+    kill_next(ATTEMPTS)
+    with pytest.raises(WorkerError, match="was killed 3 times while it started"):
+        with_pool(1, do, job=functools.partial(fragile, tmp_path))
 
 
 def test_who_waits_too_long_is_sent_away() -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,14 @@ import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
+pytest.importorskip("websockets")
 
-from servers import form, running, silence, until, wav
+from websockets.exceptions import ConnectionClosedOK
+from websockets.sync.client import connect
+
+from servers import form, running, silence, slow_reader, until, wav
 from voxtrait.errors import install_line
+from voxtrait.web.live import GOING_AWAY
 from voxtrait.web.upload_folder import PREFIX, UploadFolder, remove_stale
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes in /proc")
@@ -100,7 +106,13 @@ def test_the_end_waits_for_requests_in_flight_and_leaves_nothing(
         until(lambda: "voxtrait_workers_busy 1.0" in server.get("/metrics")[1])
         assert len(list(tmp_path.glob(f"{PREFIX}*"))) == 1
         workers = server.workers()
-        server.process.send_signal(kind)
+        with connect(f"ws{server.url.removeprefix('http')}/v1/live") as live:
+            live.send('{"sampling_rate": 16000}')
+            until(lambda: "voxtrait_live_sessions 1.0" in server.get("/metrics")[1])
+            server.process.send_signal(kind)
+            with pytest.raises(ConnectionClosedOK):
+                live.recv(60)
+            assert live.close_code == GOING_AWAY
         thread.join()
         ((status, said),) = answers
         assert (status, said["status"], said["duration_s"]) == (200, "ok", 480.0)
@@ -218,6 +230,40 @@ def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
                 with socket.create_connection(place, 10) as connection:
                     connection.sendall(request.encode() + body)  # all of it, before a word is read
                     assert connection.recv(12) == f"HTTP/1.1 {status}".encode()
+
+
+def test_a_request_that_turns_out_to_be_malformed_is_no_error_of_the_server() -> None:
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
+    refused, accepted = head % b"audio/wav", head % b"multipart/form-data; boundary=edge"
+    good, bad = b"3\r\nabc\r\n", b"zz\r\nabc\r\n"
+    with running("--workers", "1", "--quiet") as server:
+        place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        for parts, expected in (
+            ((refused + bad,), b"HTTP/1.1 400"),  # before the application has responded
+            ((accepted + bad,), b"HTTP/1.1 400"),
+            ((accepted + good, bad), b"HTTP/1.1 400"),  # while it waits for the rest
+            ((refused + good, bad), b"HTTP/1.1 415"),  # after it has responded
+        ):
+            with socket.create_connection(place, 20) as connection:
+                for part in parts:
+                    connection.sendall(part)
+                    time.sleep(0.2)
+                assert connection.recv(12) == expected
+                while connection.recv(4096):  # the server closes it
+                    pass
+        until(lambda: "voxtrait_places_taken 0.0" in server.get("/metrics")[1])
+    assert [json.loads(line)["level"] for line in server.lines] == ["warning"] * 4
+
+
+@linux
+def test_a_client_that_reads_no_responses_is_disconnected() -> None:
+    with running("--workers", "1", "--quiet", "--timeout", "2") as server:
+        with slow_reader(int(server.url.rpartition(":")[2])) as connection, pytest.raises(ConnectionError):
+            begun = time.monotonic()
+            while time.monotonic() - begun < 60:
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert server.get("/healthz")[0] == 200
+    assert server.lines == []
 
 
 def test_who_goes_away_while_waiting_is_not_worked_for(long_voice: bytes) -> None:

@@ -14,7 +14,7 @@ from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import VoxtraitError
 from voxtrait.recognize import Listening, Recognizer
 from voxtrait.web.access import SUBPROTOCOL
-from voxtrait.web.errors import RequestError
+from voxtrait.web.errors import GoneError, RequestError
 from voxtrait.web.request_log import Metrics, RequestRecord
 from voxtrait.web.settings import Settings
 
@@ -26,6 +26,8 @@ HOP: Final = 320  # samples at 16 kHz: 20 ms a column
 RATES: Final = (8_000, 96_000)  # Hz
 LONGEST_MESSAGE_S: Final = 1.0
 FRONT_END: Final = features.FrontEnd(n_mels=BANDS, hop_length=HOP)
+LAST_S: Final = 2.0  # seconds at the end of the server for sessions to close
+FAREWELL_S: Final = 0.5  # … and for their clients to receive this: uvicorn then closes the connections at once
 GOING_AWAY: Final = 1001
 TRY_LATER: Final = 1013
 MESSAGES: Final = (
@@ -153,7 +155,19 @@ class Live:
         self._settings = settings
         self._metrics = metrics
         self._open = 0
+        self._tasks: set[asyncio.Task[Any]] = set()  # one for each connection
+        self._ending = False
         self._threads = ThreadPoolExecutor(settings.live_sessions, thread_name_prefix="voxtrait-live")
+
+    async def end(self) -> None:
+        """Close all connections with :data:`GOING_AWAY`, because the server stops."""
+        self._ending = True
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_S)
+            await asyncio.sleep(FAREWELL_S)
 
     def close(self) -> None:
         """Stop the threads."""
@@ -161,6 +175,20 @@ class Live:
 
     async def serve(self, websocket: "WebSocket") -> None:
         """Run one session, from the first message to the last."""
+        task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        self._tasks.add(task)
+        try:
+            await self._serve(websocket)
+        except asyncio.CancelledError:
+            if not self._ending:
+                raise
+            task.uncancel()
+            await self._end(websocket, None, GOING_AWAY)
+        finally:
+            self._tasks.discard(task)
+
+    async def _serve(self, websocket: "WebSocket") -> None:
         from starlette.websockets import WebSocketDisconnect
 
         record: RequestRecord = websocket.scope["record"]
@@ -181,14 +209,16 @@ class Live:
                 self._metrics.live.dec()
         except WebSocketDisconnect:
             return
+        except GoneError:
+            record.is_gone = True
         except RequestError as problem:
             record.code = problem.code
-            await _end(websocket, problem.body, code)
+            await self._end(websocket, problem.body, code)
         except VoxtraitError as error:  # invalid samples, or a bundle without live recognition
             record.code = "unusable"
-            await _end(websocket, RequestError("unusable", str(error)).body, code)
+            await self._end(websocket, RequestError("unusable", str(error)).body, code)
         else:
-            await _end(websocket, None, code)
+            await self._end(websocket, None, code)
         finally:
             self._open -= 1
 
@@ -199,10 +229,10 @@ class Live:
         try:
             while isinstance(message := await self._next(websocket), bytes):
                 for response in await loop.run_in_executor(self._threads, session.feed, message):
-                    await _send(websocket, response)
+                    await self._send(websocket, response)
             if not isinstance(command := _parsed(message), dict) or command.get("end") is not True:
                 raise RequestError("malformed", 'got another text message, expected samples or {"end": true}')
-            await _send(websocket, await loop.run_in_executor(self._threads, session.end))
+            await self._send(websocket, await loop.run_in_executor(self._threads, session.end))
         finally:
             record.audio_s = session.seconds
             self._threads.submit(session.leave)
@@ -220,6 +250,23 @@ class Live:
         data: bytes | None = message.get("bytes")
         return data if data is not None else str(message["text"])
 
+    async def _send(self, websocket: "WebSocket", message: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(self._settings.live_patience_s):
+                await websocket.send_text(json.dumps(message, ensure_ascii=False))
+        except TimeoutError:  # the client sends but does not read: it must not keep a session from others
+            raise GoneError from None
+
+    async def _end(self, websocket: "WebSocket", error: dict[str, Any] | None, code: int) -> None:
+        """Send the error, if any, and close the connection."""
+        from starlette.websockets import WebSocketDisconnect
+
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect, GoneError, TimeoutError):  # the client is gone
+            if error is not None:
+                await self._send(websocket, {"type": "error", **error})
+            async with asyncio.timeout(self._settings.live_patience_s):
+                await websocket.close(code)
+
 
 def _rate(message: str | bytes) -> int:
     settings = _parsed(message) if isinstance(message, str) else None
@@ -236,17 +283,3 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-async def _send(websocket: "WebSocket", message: dict[str, Any]) -> None:
-    await websocket.send_text(json.dumps(message, ensure_ascii=False))
-
-
-async def _end(websocket: "WebSocket", error: dict[str, Any] | None, code: int) -> None:
-    """Send the error, if any, and close the connection."""
-    from starlette.websockets import WebSocketDisconnect
-
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # if the client has disconnected
-        if error is not None:
-            await _send(websocket, {"type": "error", **error})
-        await websocket.close(code)

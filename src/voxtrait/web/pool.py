@@ -22,6 +22,9 @@ from voxtrait.web.errors import RequestError
 from voxtrait.web.work import Task
 
 START_S: Final = 120.0  # seconds within which a worker must be ready
+EXIT_S: Final = 5.0  # seconds for a dying worker to end
+ATTEMPTS: Final = 3  # at starting a worker that is killed while it starts
+KILLED: Final = f"a worker process was killed {ATTEMPTS} times while it started: check that there is enough memory"
 AGAIN_S: Final = 1.0  # seconds between attempts to start a worker
 OUTSIDE: Final = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 """Signals that an operator or the kernel sends. Any other signal indicates a crash."""
@@ -213,27 +216,41 @@ class _Slot:
         return (self._worker.process.pid or 0) if self._worker else 0
 
     def start(self) -> None:
-        with _starting:
-            if self._closed:
-                return
-            worker = Worker(self._job, bare=True, parts=True)
-        self._worker = worker
-        if not _received(worker, READY):
-            status = self._end("stillborn")
+        """Start a worker; a worker that is killed meanwhile is no reason to give up."""
+        for _ in range(ATTEMPTS):
+            with _starting:
+                if self._closed:
+                    return
+                worker = Worker(self._job, bare=True, parts=True)
+            self._worker = worker
+            is_ready = _received(worker, READY)
+            if is_ready:
+                worker.give([Task("warm")])
+                if _received(worker, DONE):
+                    return
+            worker.process.join(EXIT_S)
+            died = not worker.process.is_alive()
+            status = self._end("stillborn", died=died)
+            if not (died and _is_killed(status)):
+                break
+        else:
+            raise WorkerError(KILLED)
+        if not is_ready:
             raise WorkerError(
                 f"a worker process could not start (exit status {status}): check that this user may run Python"
             )
-        worker.give([Task("warm")])
-        if not _received(worker, DONE):
-            self._end("stillborn")
-            raise WorkerError("a worker process could not load the model: check that there is enough memory")
+        raise WorkerError("a worker process could not load the model: check that there is enough memory")
 
     def ask(self, task: Task, timeout_s: float, parts: _Parts) -> tuple[Any, float]:
         if self._worker is None or not self.alive:  # it was killed while idle
             self._end("idle")
-            self.start()
+            try:
+                self.start()
+            except WorkerError as error:  # the pool tries again
+                raise RequestError("interrupted", f"{error}, or try again") from None
         worker = self._worker
-        assert worker is not None
+        if worker is None:
+            raise RequestError("interrupted", "the server stops: try again later")
         begun = time.monotonic()
         worker.give([task])
         while True:
@@ -259,7 +276,7 @@ class _Slot:
                     raise error
             break
         status = self._end("", died=True)
-        if status is not None and status < 0 and -status in OUTSIDE:
+        if _is_killed(status):
             raise RequestError("interrupted", "the worker was killed while it processed this upload: try again")
         raise RequestError("decoder_crashed", "the decoder crashed on this upload: the file is damaged or malicious")
 
@@ -274,14 +291,19 @@ class _Slot:
         if worker is None:
             return None
         if died:
-            worker.process.join(5)  # otherwise kill() below would overwrite its own exit status
+            worker.process.join(EXIT_S)  # otherwise kill() below would overwrite its own exit status
         status = worker.kill()
         if died:
-            reason = "killed" if status is not None and status < 0 and -status in OUTSIDE else "crashed"
+            reason = "killed" if _is_killed(status) else "crashed"
         if not self._closed:
             self._replaced[reason] += 1
             _log.warning("a worker was replaced", extra={"reason": reason, "exit_status": status})
         return status
+
+
+def _is_killed(status: int | None) -> bool:
+    """Return whether an exit status is that of a process that was killed from outside."""
+    return status is not None and status < 0 and -status in OUTSIDE
 
 
 def _readable(worker: Worker, seconds: float) -> bool:

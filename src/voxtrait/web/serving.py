@@ -45,8 +45,10 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
     require_extra()
     import uvicorn
 
+    from voxtrait.web.protocol import Protocol
+
     state: AppState = app.state.server
-    with contextlib.closing(listen(host, port)) as listener:
+    with contextlib.closing(listen(host, port, state.settings.timeout_s)) as listener:
         url = address(host, listener.getsockname()[1])
 
         class Server(uvicorn.Server):
@@ -60,13 +62,17 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
                 if self.started:
                     ready(url)
 
+            async def shutdown(self, sockets: Any = None) -> None:
+                await state.live.end()
+                await super().shutdown(sockets)
+
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            http="h11",
+            http=Protocol,
             ws="websockets-sansio",
             ws_max_size=MESSAGE,
             ws_per_message_deflate=False,
@@ -88,8 +94,14 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
         raise state.failure or WorkerError("the server could not start")
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, timeout_s: float) -> socket.socket:
     """Open the server socket.
+
+    Args:
+        host: address to bind to.
+        port: port to bind to; 0: any free port.
+        timeout_s: seconds after which the kernel ends a connection whose client does not receive what was sent. Only
+            Linux supports this. Otherwise such a connection would remain as long as its client.
 
     Raises:
         OptionError: if the address cannot be bound.
@@ -99,6 +111,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # accepted connections inherit it
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * timeout_s))
             listener.bind(where)
         except OSError:
             listener.close()
