@@ -203,13 +203,14 @@ def test_no_bundle_is_made_from_corpora_with_fatal_findings(tmp_path):
 
 def test_ctrl_c_is_an_interrupt_and_resume_goes_on(drawn, tmp_path, monkeypatch):
     def interrupt(*_):
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(signal.SIGTERM)
 
     settings = recipe.load("diary-gender", (*QUICK, "max_epochs=2"))
     with monkeypatch.context() as patch:
         patch.setattr(Training, "on_validation_epoch_start", interrupt, raising=False)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as stopped:
             train(settings, drawn, tmp_path / "run")
+    assert stopped.value.args == (signal.SIGTERM,)  # Lightning raises SystemExit
     assert not (tmp_path / "run" / "bundle").exists()
     assert train(settings, drawn, tmp_path / "run", resume=True).bundle.is_dir()
 

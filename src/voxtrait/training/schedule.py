@@ -76,6 +76,12 @@ class WholeCheckpoints(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, part, storage_options)
 
 
+def interrupt_of(stop: SystemExit) -> KeyboardInterrupt:
+    """Return the interrupt that Lightning has replaced by the end of the program, with the number of its signal."""
+    cause = stop.__context__
+    return KeyboardInterrupt(*(cause.args if isinstance(cause, KeyboardInterrupt) else ()))
+
+
 def trainer(
     epochs: int,
     folder: Path,

@@ -216,8 +216,8 @@ def _fit(
         try:
             with writing(checkpoints):
                 running.fit(module, training, validation, ckpt_path=resumed if there else None, weights_only=False)
-        except SystemExit:  # Lightning raises it on Ctrl-C; --resume then uses the checkpoint of the last epoch
-            raise KeyboardInterrupt from None
+        except SystemExit as stop:  # Lightning raises it on Ctrl-C; --resume then uses the checkpoint of the last epoch
+            raise schedule.interrupt_of(stop) from None
     del training, validation  # ends their reading processes
     trained = Training(recipe, targets, module.steps)  # with layers for a single process, not compiled
     state = share.lead(lambda: torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False))

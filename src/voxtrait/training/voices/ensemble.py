@@ -243,8 +243,8 @@ def fit(recipe: EncoderRecipe, examples: Examples, folder: Path, *, label: str |
         whole: DataLoader[Any] = DataLoader(rows, batch_size=1024)  # type: ignore[arg-type]
         with quiet_lightning(), writing(folder / "checkpoints"):
             running.fit(module, loader, whole, ckpt_path=start, weights_only=False)
-    except SystemExit:  # Lightning raises it on Ctrl-C; --resume then uses the checkpoint of the last epoch
-        raise KeyboardInterrupt from None
+    except SystemExit as stop:  # Lightning raises it on Ctrl-C; --resume then uses the checkpoint of the last epoch
+        raise schedule.interrupt_of(stop) from None
     return module.network.cpu().eval()
 
 
