@@ -89,6 +89,9 @@ def _happened(ones: Sequence[Outcome]) -> str:
         return (
             f"{sum(int(one[1]) for one in counts)} of {sum(int(one[2]) for one in counts)} {counts[0][3]}, then resumed"
         )
+    disks = [pair for one in ones for pair in re.findall(r"(\d+) files, (\d+) incomplete", one.happened)]
+    if disks:
+        return f"{len(disks)} copies of a disk, {sum(int(pair[1]) for pair in disks)} files made again"
     for unit in ("kills", "files named", "MB"):
         numbers = [int(number[1]) for one in ones if (number := re.search(rf"(\d+) {unit}", one.happened))]
         if numbers:

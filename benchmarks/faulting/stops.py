@@ -171,7 +171,7 @@ def closed_pipe(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
         arguments = _printing(stage, name, room)
         command = ["bash", "-c", 'set -o pipefail; "$@" | head -c 20', "bash", *arguments]
         done = run(command, watched=room)
-        outcome = judged(stage, "| head", name, done, (0, 1))
+        outcome = judged(stage, "output to head", name, done, (0, 1))
         if "Broken pipe" in done.err:
             outcome.wrong.append("reports the closed pipe")
         yield outcome
