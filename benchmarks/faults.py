@@ -1,6 +1,6 @@
 """Plants faults in running commands: full disks, kills, power loss, broken surroundings; exit status 1 if one is wrong.
 
-    python benchmarks/faults.py                          # every row, about 10 minutes; as root on Linux
+    python benchmarks/faults.py                          # every row; as root on Linux
     python benchmarks/faults.py --rows disk-full,kill    # some of them
     python benchmarks/faults.py --commands predict,convert --results build/faults.jsonl
     python benchmarks/faults.py --table build/faults.jsonl                  # as in docs/reference/faults.md
