@@ -85,7 +85,7 @@ html_copy_source = False
 html_show_sourcelink = False
 
 # Files at the top of the repository that are pages of the site. The page in this folder is a link for code hosts.
-_TOP = {"CONTRIBUTING": "contributing", "CHANGELOG": "reference/changelog"}
+_TOP = {"CONTRIBUTING": "contributing", "CHANGELOG": "reference/changelog", "SECURITY": "explanation/security"}
 _LINK = re.compile(r"(\]\(<?)(?![a-z]+:|#)([^)#>\s]+)")
 
 

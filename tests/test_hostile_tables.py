@@ -1,5 +1,6 @@
 """Tables that mean no good: paths that lead out of the corpus, absurd sizes, and text that is none."""
 
+import gzip
 import json
 import struct
 from pathlib import Path
@@ -11,6 +12,7 @@ from public_corpora import put
 from test_corpora_hugging_face import FEATURES, saved, shard
 from voxtrait import manifest, storage
 from voxtrait.corpora import archives, detect, import_corpora
+from voxtrait.corpora import table as tables
 from voxtrait.corpora.importing import OUTSIDE
 from voxtrait.corpora.layouts import hugging_face
 from voxtrait.errors import AudioMissingError, CorpusError, ManifestError, StorageError
@@ -151,6 +153,36 @@ def test_a_header_of_a_million_columns_ends_at_once(tmp_path: Path) -> None:
     names = ["path", *["x"] * 1500]
     put(tmp_path / "b.csv", ",".join(names) + "\n" + ",".join(["a.wav"] * 1501) + "\n")
     assert import_corpora([tmp_path / "b.csv"], tables_only=True).table.height == 1
+
+
+def test_lines_with_a_field_of_their_own_each_make_no_square_table(tmp_path: Path) -> None:
+    for name, line in {
+        "a.jsonl": '{"path": "a.wav", "k%d": 1}\n',
+        "b.jsonl": '{"path": "a", "more": {"k%d": {}}}\n',
+    }.items():
+        put(tmp_path / name, "".join(line % at for at in range(30_000)))
+        with pytest.raises(CorpusError, match=r"has more than 2,000 different fields\."):
+            import_corpora([tmp_path / name])
+    put(tmp_path / "c.jsonl", '{"path": "a\\": b.wav", "text": "\\"x\\": 1"}\n')
+    assert import_corpora([tmp_path / "c.jsonl"], tables_only=True).table["sentence"].to_list() == ['"x": 1']
+    put(tmp_path / "list.txt", "\t".join(["a.wav", *map(str, range(30_000))]))
+    with pytest.raises(CorpusError, match=r"a line of 30,001 fields\. Expected at most 100\."):
+        import_corpora([tmp_path / "list.txt"])
+
+
+def test_json_lines_that_swell_end_at_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = b'{"id": "c", "recording": {"id": "r", "sources": [{"type": "file", "source": "a.wav"}]}}\n'
+    file = put(tmp_path / "m" / "x_cuts.jsonl.gz", gzip.compress(line * 5))
+    assert import_corpora([file], tables_only=True).table.height == 1
+    monkeypatch.setattr(tables, "SPARE_BYTES", 1000)
+    file.write_bytes(gzip.compress(line + b" " * 1_000_000))
+    with pytest.raises(CorpusError, match="expands to more than 200 times its size"):
+        import_corpora([file])
+    monkeypatch.setattr(tables, "_CHUNK", 10)
+    monkeypatch.setattr(tables, "LONGEST_LINE", 50)
+    file.write_bytes(gzip.compress(line))
+    with pytest.raises(CorpusError, match="a line of more than 50 bytes"):
+        import_corpora([file])
 
 
 def footer(file: Path) -> tuple[bytes, int]:

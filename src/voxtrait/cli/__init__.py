@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 
 from voxtrait.cli import console, streams
 from voxtrait.cli.options import MODEL_VARIABLE, from_variable
-from voxtrait.errors import BundleError, VoxtraitError
+from voxtrait.errors import BundleError, VoxtraitError, printable
 
 COMMANDS: Final = {
     "predict": "voxtrait.cli.predict:predict",
@@ -44,7 +44,7 @@ class Stop(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Print the message on its own line, without click's own prefix."""
         console.end_progress()
-        click.echo(f"voxtrait: {self.format_message()}", err=True)
+        click.echo(f"voxtrait: {printable(self.format_message())}", err=True)
 
 
 class CommandGroup(click.Group):
@@ -185,7 +185,7 @@ def _status() -> int:
         error.show()
         return error.exit_code
     except click.UsageError as error:
-        click.echo(f"voxtrait: {_one_line(error)}", err=True)
+        click.echo(f"voxtrait: {printable(_one_line(error))}", err=True)
         return error.exit_code
     except click.ClickException as error:
         error.show()

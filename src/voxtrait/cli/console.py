@@ -22,6 +22,7 @@ from typing import Any, Final, TextIO
 import click
 
 from voxtrait import storage
+from voxtrait.errors import printable
 
 PLAIN: Final = "voxtrait-plain"
 """Name of the error handler for encodings that :func:`prepare` sets."""
@@ -87,7 +88,7 @@ def end_progress() -> None:
 
 def _note(message: Warning | str, *place: Any, **more: Any) -> None:
     """Print a warning as one line on standard error, without file name and line number."""
-    click.echo(f"voxtrait: {message}", err=True)
+    click.echo(f"voxtrait: {printable(str(message))}", err=True)
 
 
 def plain(error: UnicodeError) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from voxtrait.cli import console
+from voxtrait.errors import printable
 
 if TYPE_CHECKING:
     from voxtrait.batch import Where
@@ -146,7 +147,7 @@ def label(text: str, quiet: bool) -> str | None:
 def note(message: str, quiet: bool = False) -> None:
     """Print a message to standard error, unless ``quiet`` is set."""
     if not quiet:
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
 
 def print_json(value: Any) -> None:
@@ -156,7 +157,9 @@ def print_json(value: Any) -> None:
 
 def print_text(text: str, format_: str) -> None:
     """Print the text of a timeline, which ends with a line break already."""
-    click.echo(console.json_text(text) if format_ in ("json", "jsonl", "lhotse") else text, nl=False)
+    if format_ in ("json", "jsonl", "lhotse"):
+        text = console.json_text(text)
+    click.echo(printable(text) if format_ == "text" else text, nl=False)
 
 
 def print_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -173,7 +176,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None
     if not rows:
         return
     names = list(columns or rows[0])
-    cells = [[_cell(row.get(name), digits) for name in names] for row in rows]
+    cells = [[printable(_cell(row.get(name), digits)) for name in names] for row in rows]
     widths = [max(len(name), *(len(line[at]) for line in cells)) for at, name in enumerate(names)]
     right = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
     for line in [names, *cells]:

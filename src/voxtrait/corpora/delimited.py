@@ -18,11 +18,10 @@ import polars as pl
 
 from voxtrait.errors import CorpusError, counted
 from voxtrait.manifest.faults import TABLE_ERRORS, reason
-from voxtrait.manifest.table import lookup
+from voxtrait.manifest.table import MOST_COLUMNS, lookup
 
 CHUNK: Final = 1 << 24  # bytes read at a time: small enough for the processor's caches and for reuse of memory
 BadLine: TypeAlias = tuple[int, str]  # its number, and the reason why it is skipped
-MOST_COLUMNS: Final = 2000  # of a table; the widest known one has 90
 NOT_UTF8: Final = "not UTF-8"
 FIRST: Final = 5  # bad lines named per table
 _BOM: Final = b"\xef\xbb\xbf"

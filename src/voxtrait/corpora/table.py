@@ -24,6 +24,7 @@ Known problems:
 
 import gzip
 import json
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,7 @@ from voxtrait.corpora.source import (
 from voxtrait.errors import CorpusError
 from voxtrait.labels import GENDERS
 from voxtrait.manifest.faults import TABLE_ERRORS, reason
-from voxtrait.manifest.table import SCHEMA, SPLIT_UNIT, readable
+from voxtrait.manifest.table import MOST_COLUMNS, SCHEMA, SPLIT_UNIT, readable
 
 LAYOUT: Final = "table"
 EXPECTED: Final = "table: only manifest.csv (.tsv, .parquet, .jsonl) and audio/"
@@ -57,6 +58,11 @@ SUFFIXES: Final = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 FILES: Final = ("path", "file", "file_name", "filename", "audio", "audio_path", "wav")
 PLAIN_NAMES: Final = ("manifest", "metadata", "clips", "index", "all", "data", "files")  # too generic to name a corpus
 
+MOST_TIMES: Final = 200  # uncompressed size of a file of JSON lines, as a multiple of its size, …
+SPARE_BYTES: Final = 1 << 28  # … and so many bytes
+LONGEST_LINE: Final = 1 << 26  # bytes
+_FIELD: Final = re.compile(rb'"((?:[^"\\]|\\.)*+)"\s*+:')
+_PIECE: Final = 1 << 22  # bytes whose fields are looked at together
 _CHUNK: Final = 1 << 26  # bytes of JSON lines parsed at a time
 _OWN: Final = frozenset(SCHEMA) - {"path", "split"}
 _COLUMNS: Final = {
@@ -286,8 +292,10 @@ def read_json_lines(path: Path, found: Bad | None = None) -> tuple[pl.DataFrame,
         OSError: if the file cannot be read or decompressed.
     """
     parts, bad, first = [], 0, 1
+    fields: set[bytes] = set()
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as data:
-        for chunk in _chunks(data):
+        for chunk in _chunks(data, path):
+            _check_fields(chunk, fields, path)
             try:
                 parts.append(pl.read_ndjson(chunk, infer_schema_length=None))
             except TABLE_ERRORS:
@@ -306,11 +314,27 @@ def read_json_lines(path: Path, found: Bad | None = None) -> tuple[pl.DataFrame,
     return pl.concat(parts, how="diagonal_relaxed"), bad
 
 
-def _chunks(data: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+def _chunks(data: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[bytes]:
+    """Yield chunks of whole lines; a file that swells when it is decompressed is refused."""
+    left = MOST_TIMES * path.stat().st_size + SPARE_BYTES
     while chunk := data.read(_CHUNK):
-        chunk += data.readline()
+        rest = data.readline(LONGEST_LINE)
+        if len(rest) == LONGEST_LINE:
+            raise CorpusError(f"{path} has a line of more than {LONGEST_LINE:,} bytes. Expected one clip per line.")
+        left -= len(chunk) + len(rest)
+        if left < 0:
+            raise CorpusError(f"{path} expands to more than {MOST_TIMES} times its size, as no table does.")
+        chunk += rest
         if chunk.strip():
             yield chunk
+
+
+def _check_fields(chunk: bytes, fields: set[bytes], path: Path) -> None:
+    """Refuse a file with very many different fields: a table of them would have more cells than the file has bytes."""
+    for at in range(0, len(chunk), _PIECE):  # names that are cut here count as others
+        fields.update(_FIELD.findall(chunk[at : at + _PIECE]))
+        if len(fields) > MOST_COLUMNS:
+            raise CorpusError(f"{path} has more than {MOST_COLUMNS:,} different fields. Expected one clip per line.")
 
 
 def _is_object(line: bytes) -> bool:

@@ -45,6 +45,7 @@ SPLIT_UNIT: Final = "split_unit"
 LABELS: Final = ("gender", "age_group", "age_years")
 """The columns in which words for "unknown" are read as null. In other columns ``N/A`` is ordinary text."""
 
+MOST_COLUMNS: Final = 2000  # of a table; the widest known one has 90
 _BYTES: Final = 8  # of a number
 _HISTORY: Final = "voxtrait.funnel"  # key of a Parquet file's own metadata
 
@@ -64,6 +65,8 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
         >>> table["clip_id"][0], table["gender"][0], table.columns == list(SCHEMA)
         ('clips/a', None, True)
     """
+    if table.width > MOST_COLUMNS:
+        raise ManifestError(f"A manifest has {table.width:,} columns. Expected at most {MOST_COLUMNS:,}.")
     if "path" not in table.columns:
         columns = ", ".join(table.columns[:12])[:200]
         raise ManifestError(

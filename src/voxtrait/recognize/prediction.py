@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from voxtrait import storage
+from voxtrait.errors import printable
 from voxtrait.labels import whole_years
 
 BRIEF: Final = 100  # characters of a representation, without the path
@@ -124,7 +125,7 @@ def text_line(row: Mapping[str, Any], width: int = 0) -> str:
         >>> text_line({"path": "clip.mp3", "status": "no_speech", "message": "no speech was found"})
         'clip.mp3  no_speech: no speech was found'
     """
-    name = one_line("-" if row["path"] is None else row["path"]).ljust(width)
+    name = printable(one_line("-" if row["path"] is None else row["path"])).ljust(width)
     if row["status"] != "ok":
         return f"{name}  {row['status']}: {one_line(row['message'])}"
     found = SimpleNamespace(**row)

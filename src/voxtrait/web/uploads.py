@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FIELD: Final = "file"
 FRAMING: Final = 65_536  # maximum bytes of a form in addition to its file
+HEADERS: Final = 16_384  # maximum bytes of the headers of all fields of a form
 PARTS: Final = 16  # maximum fields of a form
 NAME: Final = 1024  # characters of a file name that are kept
 
@@ -71,7 +72,7 @@ class _Form:
         self.name: str | None = None
         self._file = file
         self._most = most
-        self._taken = self._parts = 0
+        self._taken = self._parts = self._heading = 0
         self._found = self._open = self._ended = False
         self._header = [b"", b""]
         self._headers: dict[bytes, bytes] = {}
@@ -116,6 +117,9 @@ class _Form:
             raise RequestError("malformed", f"the form has more than {PARTS} fields, expected one field {FIELD!r}")
 
     def _add(self, which: int, data: bytes) -> None:
+        self._heading += len(data)
+        if self._heading > HEADERS:
+            raise RequestError("malformed", f"the headers in the form have more than {HEADERS:,} bytes")
         self._header[which] += data
 
     def _keep(self) -> None:

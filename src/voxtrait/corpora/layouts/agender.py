@@ -71,6 +71,7 @@ _PUBLISHED: Final = re.compile(r"(?i)(agender|mozillacommonvoice|timit|voxceleb\
 _AUDIO: Final = r"(?i)\.(raw|" + "|".join(sorted(suffix[1:] for suffix in SUFFIXES)) + r")$"
 _RAW: Final = r"(?i)\.raw$"
 _PLACES: Final = ("", "wav", "clips", "audio")  # folders searched for audio that is not at its listed path
+MOST_COLUMNS: Final = 100  # of a list; aGender has 8
 _COLUMNS: Final = {
     "file": ("file", "path", "filename", "file_name", "audio", "wav"),
     "speaker_id": ("speaker", "speaker_id", "speakerid", "spk", "client_id"),
@@ -184,6 +185,8 @@ def _read_list(path: Path) -> tuple[pl.DataFrame, int]:
             "'file', 'speaker', 'age', 'gender'."
         )
     width = len(header or rows[0])
+    if width > MOST_COLUMNS:
+        raise CorpusError(f"{path} begins with a line of {width:,} fields. Expected at most {MOST_COLUMNS}.")
     good = [row for row in rows if len(row) == width]
     names = [f"column_{at + 1}" for at in range(width)]
     table = pl.DataFrame(good, schema=dict.fromkeys(names, pl.String), orient="row")
