@@ -260,3 +260,15 @@ def test_what_polars_writes_passes(compression: str, page: int | None, tmp_path:
     parquet.check(file)
     pl.DataFrame({"a": ["same"] * 1_000_000}).write_parquet(file, compression=compression)  # type: ignore[arg-type]
     parquet.check(file)
+
+
+def test_a_note_has_an_end(tmp_path: Path) -> None:
+    from public_corpora import vctk
+    from voxtrait.errors import LONGEST
+
+    root = vctk(tmp_path)
+    table = next(root.rglob("speaker-info.txt"))
+    table.write_text(table.read_text() + "".join(f"{'p' * 3000}{at} 23 F English\n" for at in range(5)))
+    put(next(root.rglob("p*_*.flac")).parent / f"{'q' * 200}\x1b_001_mic1.flac")
+    result = import_corpora([root], tables_only=True)
+    assert all(len(text) <= LONGEST and "\x1b" not in text for text in (*result.notes, *result.failures))

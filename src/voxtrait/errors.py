@@ -52,7 +52,7 @@ class VoxtraitError(Exception):
     """
 
     def __init__(self, *args: object) -> None:
-        super().__init__(*(_message(one) if isinstance(one, str) else one for one in args))
+        super().__init__(*(shortened(one) if isinstance(one, str) else one for one in args))
 
 
 class OptionError(VoxtraitError, ValueError):
@@ -249,7 +249,13 @@ def install_line(extra: str) -> str:
     return f"pip install {_quoted('voxtrait', extra, f' @ {url}' if url else '')}"
 
 
-def _message(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return a message as people get it: printable, and at most :data:`LONGEST` signs of it.
+
+    Examples:
+        >>> shortened("no such file: a.mp3")
+        'no such file: a.mp3'
+    """
     half = LONGEST // 2 - 2
     return printable(text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}")
 

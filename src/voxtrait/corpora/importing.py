@@ -18,7 +18,7 @@ from voxtrait.corpora.archives import Archive
 from voxtrait.corpora.imported import EXAMPLES, Funnel, Import
 from voxtrait.corpora.layouts import common_voice, hugging_face, spontaneous
 from voxtrait.corpora.source import Rows, Source
-from voxtrait.errors import CorpusError, counted
+from voxtrait.errors import CorpusError, counted, shortened
 from voxtrait.labels import GENDERS
 from voxtrait.manifest.table import lookup
 
@@ -106,6 +106,7 @@ def import_corpora(
         applied = decision_files.apply(table, decided)
         table, dropped = applied.table, applied.dropped
         notes += [f"{os.fspath(decisions or '')}: {_effect(what, n)}" for what, n in applied.changed.items() if n]
+    notes, failures = [*map(shortened, notes)], [*map(shortened, failures)]
     return Import(manifest.sorted_by_id(table), funnels, notes, dropped, failures)
 
 

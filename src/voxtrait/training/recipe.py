@@ -140,7 +140,7 @@ class EncoderRecipe:
         return kaldi_front_end(75, chosen_from=300, hop_length=320) if self.encoder == "fast" else kaldi_front_end(600)
 
 
-LARGEST: Final = 2**20  # bytes of a recipe
+LARGEST: Final = 2**15  # bytes of a recipe; the time for a key with dots grows with the square of its length
 KINDS: Final = {"pictures": Recipe, "encoder": EncoderRecipe}
 LIMITS: Final = {
     "max_epochs": (1, 100_000), "batch_size": (2, 65_536), "patience": (1, 100_000), "min_speakers": (1, 1_000_000),
