@@ -189,7 +189,8 @@ The graphs take samples and return the values of a prediction of voxtrait. They 
 5. If there is no speech, the status is `no_speech`; with less than {shortest} s, it is `too_short`:
    ignore the answer.
 {unsure}
-All values are float32. A shape that has a name may have any length.
+All values are float32. A shape that has a name may have any length. The graphs are optimised: turn
+the runtime's own optimisation off to open them faster.
 """
 UNSURE: Final = """\
 6. If `p_female` is between {low:.4f} and {high:.4f}, the gender is `unsure`; else it is `female`

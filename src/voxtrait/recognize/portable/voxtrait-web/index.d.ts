@@ -56,7 +56,7 @@ export class Model {
 export interface LoadOptions {
   /** The module onnxruntime-web or onnxruntime-node. */
   ort: { InferenceSession: unknown; Tensor: unknown };
-  /** Options of onnxruntime's sessions. */
+  /** Options of onnxruntime's sessions. By default, graphs are not optimised again, which only takes time. */
   session?: object;
 }
 
