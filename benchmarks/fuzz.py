@@ -4,9 +4,10 @@ python benchmarks/fuzz.py [--targets file-wav,image] [--count 1000] [--seed 1] [
 python benchmarks/fuzz.py --targets file-wav --replay build/fuzz/finds/file-wav/1-17
 
 Prints, for each reader, how many inputs it read and how many it refused with a declared exception, its finds (a crash,
-a hang, an undeclared exception, a warning, too much memory, an unclear message), the slowest input and the peak of
-memory. Saves the inputs of finds in build/fuzz/finds. With --coverage, atheris (pip install atheris) first searches for
-inputs that reach new lines of voxtrait, which are then mutated too. Exit status 1 if there is a find.
+a hang, an undeclared exception, a warning, too much memory, an unclear message), the slowest input in seconds on a
+processor, and the peak of memory. Saves the inputs of finds in build/fuzz/finds. With --coverage, atheris (pip install
+atheris) first searches for inputs that reach new lines of voxtrait, which are then mutated too. Exit status 1 if there
+is a find.
 """
 
 import argparse

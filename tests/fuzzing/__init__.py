@@ -28,7 +28,7 @@ class Target:
     refusals: tuple[type[Exception], ...] = (VoxtraitError,)  # all that the reader may raise
     words: tuple[bytes, ...] = ()  # magic words of the format
     mend: Callable[[bytes], bytes] | None = None  # corrects checksums, so that a mutation reaches further than them
-    seconds: float = 10.0  # a longer time is a hang
+    seconds: float = 10.0  # a longer time on a processor is a hang
     slow: bool = False  # imports much: not read by the test
     memory_mb: float = 300.0  # more than this over the memory before is a find
 

@@ -27,4 +27,4 @@ def broken(data: bytes) -> str:
     return "read"
 
 
-FAULTY: Final = Target("faulty", tuple, broken, (DecodeError,), seconds=2.0, memory_mb=100.0)
+FAULTY: Final = Target("faulty", tuple, broken, (DecodeError,), seconds=1.0, memory_mb=100.0)
