@@ -195,6 +195,12 @@ def requests(host: str = "localhost") -> dict[str, bytes]:
         return "\r\n".join([*lines, "", ""]).encode() + content
 
     right = f"Content-Length: {len(body)}"
+
+    def form(*parts: bytes) -> bytes:
+        content = b"".join(b"--edge\r\n" + one + b"\r\n" for one in parts) + b"--edge--\r\n"
+        return request(f"Content-Length: {len(content)}", content=content)
+
+    field = b'Content-Disposition: form-data; name="note"'
     return {
         "more announced than sent": request(f"Content-Length: {len(body) + 1000}"),
         "less announced than sent": request(f"Content-Length: {len(body) - 500}"),
@@ -206,6 +212,12 @@ def requests(host: str = "localhost") -> dict[str, bytes]:
         "a chunk of a terabyte": request("Transfer-Encoding: chunked", content=b"10000000000\r\nabc\r\n"),
         "deflated": request(f"Content-Length: {len(zlib.compress(body))}", "Content-Encoding: deflate",
                             content=zlib.compress(body)),
+        "a thousand fields": form(*[field + b"\r\n\r\nx"] * 1000),
+        "a field with a thousand headers": form(field + b"\r\nX: y" * 1000 + b"\r\n\r\nx"),
+        "a field with a header of a megabyte": form(field + b"; x=" + b"y" * 10**6 + b"\r\n\r\nx"),
+        "fields with large headers": form(*[field + b"; x=" + b"y" * 4000 + b"\r\n\r\nx"] * 15),
+        "a field without a name": form(b"Content-Disposition: form-data\r\n\r\nx"),
+        "a form that is all boundary": form(),
         "headers without end": b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + b"y" * 100_000,
         "no HTTP at all": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200) + b"\r\n\r\n",
     }  # fmt: skip
