@@ -45,11 +45,17 @@ def epoch(changelog: str) -> int:
     return int(datetime.datetime(day.year, day.month, day.day, tzinfo=datetime.UTC).timestamp())
 
 
-def export(folder: Path, umask: int, days: int) -> None:
-    """Write the files of the last commit into a folder, with a umask, and with times that many days ago."""
+def commit() -> str:
+    """The last commit: asked for once, because a build takes minutes."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def export(which: str, folder: Path, umask: int, days: int) -> None:
+    """Write the files of a commit into a folder, with a umask, and with times that many days ago."""
     folder.mkdir(parents=True)
     packed = folder.with_name(folder.name + ".tar")
-    subprocess.run(["git", "archive", "-o", packed, "HEAD"], cwd=ROOT, check=True)
+    subprocess.run(["git", "archive", "-o", packed, which], cwd=ROOT, check=True)
     before = os.umask(umask)
     try:
         with tarfile.open(packed) as archive:
@@ -62,10 +68,10 @@ def export(folder: Path, umask: int, days: int) -> None:
     packed.unlink()
 
 
-def build(python: pythons.Python, work: Path, variation: dict[str, object]) -> dict[str, Path]:
+def build(which: str, python: pythons.Python, work: Path, variation: dict[str, object]) -> dict[str, Path]:
     """Build in a fresh environment and return the files by name."""
     folder, umask = work / str(variation["folder"]), int(str(variation["umask"]))
-    export(folder, umask, int(str(variation["days"])))
+    export(which, folder, umask, int(str(variation["days"])))
     out = work / f"{str(variation['folder'])[0]}-out"
     runs = pythons.environment(python, work / f"{str(variation['folder'])[0]}-env")
     pythons.pip(runs, "-r", TOOLS, constraints=folder / "constraints.txt")
@@ -100,6 +106,7 @@ def main() -> None:
         return
     builders = pythons.found(arguments.python)
     builders += builders[:1] * (2 - len(builders))  # two builds at least
+    which = commit()
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
     if changed:
         print("Changes that are not committed are not in the build.", file=sys.stderr)
@@ -109,7 +116,7 @@ def main() -> None:
             variation = VARIATIONS[number % len(VARIATIONS)]
             work = Path(name) / str(number)
             work.mkdir()
-            files = build(python, work, variation)
+            files = build(which, python, work, variation)
             made.append({file: digest(path) for file, path in files.items()})
             for file, value in made[-1].items():
                 size = files[file].stat().st_size

@@ -30,7 +30,7 @@ print("voxtrait", importlib.metadata.version("voxtrait"), "from", place.parent)
 def prepare(wheel: Path, python: pythons.Python, fresh: bool) -> Path:
     """Make the environment and the folder, and return the environment's interpreter."""
     shutil.rmtree(WORK, ignore_errors=True)
-    packages.export(WORK / "checkout", umask=0o022, days=0)
+    packages.export(packages.commit(), WORK / "checkout", umask=0o022, days=0)
     shutil.rmtree(WORK / "checkout" / "src")
     runs = pythons.environment(python, WORK / "env")
     if fresh:
