@@ -88,7 +88,8 @@ def inside(tree: Path, command: str, here: str = "/", **variables: str) -> None:
     """Run a shell command in the tree, with the network and the package index of this machine."""
     shutil.copy("/etc/resolv.conf", tree / "etc" / "resolv.conf")
     if TRUST.is_file():  # a copy: installing certificates in the tree must not change those of this machine
-        shutil.copy(TRUST, tree / "etc" / "index.pem")
+        (own := tree / TRUST.relative_to("/")).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TRUST, own)
     script = [f"mount -t proc proc {tree}/proc"]
     for place in filter(os.path.exists, OURS):
         made = f"mkdir -p {tree}{place}" if Path(place).is_dir() else f"touch {tree}{place}"
@@ -141,7 +142,7 @@ def build(work: Path) -> tuple[Path, list[tuple[str, str]]]:
             inside(tree, rest)
         elif word == "COPY":
             shutil.copytree(maker / "opt/voxtrait", tree / "opt/voxtrait", symlinks=True)
-    (tree / "etc" / "index.pem").unlink(missing_ok=True)
+    (tree / TRUST.relative_to("/")).unlink(missing_ok=True)
     slim(tree)
     return tree, second
 
