@@ -14,25 +14,27 @@ DOCUMENTS = ("CHANGELOG.md", "CITATION.cff", "data-statement.md", "licences.md")
 CARDS = ("model-card-base.md", "model-card-diary.md", "model-card-fast.md")
 
 
-def problems(root: Path, sdist: Path, wheel: Path) -> list[str]:
-    """What is wrong with the two files; ``root`` is the checkout that they were built from."""
-    return [*_of_wheel(root, wheel), *_of_sdist(root, sdist)]
+def problems(root: Path, sdist: Path, wheel: Path, commit: str | None = None) -> list[str]:
+    """What is wrong with two files built from a checkout, from its commit or else from its present files."""
+    files = tracked(root, commit)
+    return [*_of_wheel(files, wheel), *_of_sdist(files, sdist)]
 
 
-def tracked(root: Path, *places: str) -> set[str]:
-    """The files that git tracks, relative to the checkout."""
-    done = subprocess.run(["git", "ls-files", "-z", *places], cwd=root, capture_output=True, text=True, check=True)
+def tracked(root: Path, commit: str | None = None) -> set[str]:
+    """The files of a commit, or else those that git tracks now, relative to the checkout."""
+    command = ["git", "ls-tree", "-r", "-z", "--name-only", commit] if commit else ["git", "ls-files", "-z"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     return set(filter(None, done.stdout.split("\0")))
 
 
-def _of_wheel(root: Path, file: Path) -> Iterator[str]:
+def _of_wheel(files: set[str], file: Path) -> Iterator[str]:
     with zipfile.ZipFile(file) as archive:
         infos = {info.filename: info for info in archive.infolist()}
         (metadata,) = (name for name in infos if name.endswith(".dist-info/METADATA"))
         about = Parser().parsestr(archive.read(metadata).decode("utf-8"))
         empty = [name for name, info in infos.items() if not info.file_size and not name.endswith((".py", ".typed"))]
     stem = f"{about['Name']}-{about['Version']}"
-    expected = {name.removeprefix("src/") for name in tracked(root, "src/voxtrait")}
+    expected = {name.removeprefix("src/") for name in files if name.startswith("src/voxtrait/")}
     inside = {name for name in infos if name.startswith("voxtrait/")}
     yield from (f"{file.name} lacks {name}" for name in sorted(expected - inside))
     yield from (f"{file.name} has {name}, which git does not track" for name in sorted(inside - expected))
@@ -51,12 +53,12 @@ def _of_wheel(root: Path, file: Path) -> Iterator[str]:
     yield from (f"pyproject.toml: license-files lacks {name}" for name in sorted(notices - stated))
 
 
-def _of_sdist(root: Path, file: Path) -> Iterator[str]:
+def _of_sdist(files: set[str], file: Path) -> Iterator[str]:
     with tarfile.open(file) as archive:
         members = archive.getmembers()
     top = file.name.removesuffix(".tar.gz")
     inside = {member.name.removeprefix(f"{top}/") for member in members}
-    expected = tracked(root) | {"PKG-INFO"}
+    expected = files | {"PKG-INFO"}
     yield from (f"{file.name} lacks {name}" for name in sorted(expected - inside))
     yield from (f"{file.name} has {name}, which git does not track" for name in sorted(inside - expected))
     yield from (f"{file.name}: {one.name} is no file" for one in members if not one.isfile())

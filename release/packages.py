@@ -123,7 +123,8 @@ def main() -> None:
                 print(f"Python {python.version:8} umask {variation['umask']:03o}  {value}  {size:>9,}  {file}")
         if any(one != made[0] for one in made):
             sys.exit("The builds differ. Expected the same hashes from every Python.")
-        wrong = contents.problems(ROOT, *(files[file] for file in sorted(made[0], key=lambda file: Path(file).suffix)))
+        pair = (files[file] for file in sorted(made[0], key=lambda file: Path(file).suffix))
+        wrong = contents.problems(ROOT, *pair, commit=which)
         if wrong:
             sys.exit("\n".join(wrong))
         shutil.rmtree(arguments.out, ignore_errors=True)
