@@ -14,6 +14,8 @@ Result = TypeVar("Result")
 
 CHUNK: Final = 8  # items per chunk: enough to hide the transfer, few enough for a smooth progress line
 CLUSTER_CHUNK: Final = 32  # items per chunk on a cluster, because of the network
+LARGEST_CHUNK: Final = 256  # items per chunk of a large run on a cluster, whose scheduler would be the limit otherwise
+CHUNKS: Final = 10_000  # chunks of a run on a cluster before chunks become larger
 
 
 def run(
@@ -65,7 +67,7 @@ def _results(
 ) -> Iterator[Result]:
     if total == 0:
         return
-    size = CHUNK if where.engine == "local" else CLUSTER_CHUNK
+    size = chunk_size(where.engine, total)
     # chunks are cut on demand, because items may be lazy rows of a table
     rest = iter(items)
     chunks = iter(lambda: list(itertools.islice(rest, size)), [])
@@ -90,6 +92,20 @@ def _results(
     with contextlib.closing(found):
         for item, result in found:
             yield on_crash(item, result.reason) if isinstance(result, Lost) else result
+
+
+def chunk_size(engine: str, total: int | None) -> int:
+    """Return the number of items per chunk for a run of ``total`` items; results do not depend on it.
+
+    Examples:
+        >>> chunk_size("local", 30_000_000), chunk_size("dask", None), chunk_size("dask", 30_000_000)
+        (8, 32, 256)
+        >>> chunk_size("ray", 100_000), chunk_size("ray", 1_000_000)
+        (32, 100)
+    """
+    if engine == "local":
+        return CHUNK
+    return max(CLUSTER_CHUNK, min(LARGEST_CHUNK, (total or 0) // CHUNKS))
 
 
 def _in_processes(

@@ -75,7 +75,7 @@ def run_sharded(
     with contextlib.nullcontext() if storage.is_url(folder) else claimed(folder):
         there = _there(folder)
         cut = [items[at : at + SHARD] for at in range(0, len(items), SHARD)]
-        names = [f"part-{k:06d}-{_fingerprint(some, settings)}.parquet" for k, some in enumerate(cut)]
+        names = [f"part-{k:06d}-{mark}.parquet" for k, mark in enumerate(fingerprints(cut, settings))]
         shards = [storage.join(folder, name) if storage.is_url(folder) else Path(folder, name) for name in names]
         missing = [k for k, name in enumerate(names) if name not in there]
         left = [item for k in missing for item in cut[k]]
@@ -182,6 +182,11 @@ def _lock(file: Path) -> int | None:
             os.close(opened)
             return None
         os.close(opened)  # the previous holder has removed the file: try again with a new one
+
+
+def fingerprints(cut: Sequence[Sequence[Any]], settings: str) -> list[str]:
+    """Return a hash of each shard: of its items (name, size and modification time of a file) and of the settings."""
+    return [_fingerprint(some, settings) for some in cut]
 
 
 def _fingerprint(items: Sequence[Any], settings: str) -> str:
