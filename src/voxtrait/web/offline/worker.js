@@ -12,13 +12,12 @@ const RECENT_S = 20; // seconds of a live estimate
 
 ort.env.wasm.wasmPaths = new URL("../runtime/", import.meta.url).href;
 ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
-const opened = Promise.all([
-  load(new URL("../model", import.meta.url), { ort }),
-  fetch(new URL("../model/columns.onnx", import.meta.url))
-    .then((response) => response.arrayBuffer())
-    .then((content) => ort.InferenceSession.create(new Uint8Array(content))),
-]);
-opened.catch(() => {}); // each request reports it
+const opened = load(new URL("../model", import.meta.url), { ort });
+const drawing = opened // afterwards, because predictions come first
+  .then(() => fetch(new URL("../model/columns.onnx", import.meta.url)))
+  .then((response) => response.arrayBuffer())
+  .then((content) => ort.InferenceSession.create(new Uint8Array(content)));
+for (const one of [opened, drawing]) one.catch(() => {}); // each request reports it
 
 const jobs = new Map(); // number → the clip of a file
 let last = 0;
@@ -26,7 +25,7 @@ let live = null; // the recording: { clip, rate, blocks, resampler, kept, first 
 
 /** The grey levels of columns of a spectrogram, the highest band first. */
 async function greys(signal, centres) {
-  const [, session] = await opened;
+  const session = await drawing;
   const { greys: found } = await session.run({
     signal: new ort.Tensor("float32", signal, [signal.length]),
     centres: new ort.Tensor("int64", BigInt64Array.from(centres, BigInt), [centres.length]),
@@ -74,14 +73,8 @@ function answer({ embedding, ...prediction }) {
 }
 
 const kinds = {
-  async model() {
-    const [model] = await opened;
-    const { model: title, unsure, scores } = model.description;
-    return { title, unsure, scores };
-  },
-
   async open({ rate }) {
-    const [model] = await opened;
+    const model = await opened;
     jobs.set((last += 1), model.clip(rate));
     return last;
   },
@@ -107,7 +100,7 @@ const kinds = {
   },
 
   async begin({ rate }) {
-    const [model] = await opened;
+    const model = await opened;
     live = { clip: model.clip(rate), rate, blocks: [], seconds: 0, resampler: new Resampler(rate, RATE), kept: new Float32Array(HALF) };
   },
 
@@ -126,7 +119,7 @@ const kinds = {
   },
 
   async estimate() {
-    const [model] = await opened;
+    const model = await opened;
     return answer(await model.predict(joined(live.blocks), live.rate));
   },
 
