@@ -221,7 +221,7 @@ def test_a_bundle_of_windows_of_the_format_before_is_refused(tmp_path: Path) -> 
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of shipped bundles with the default one, and an empty working folder."""
     models.make_encoder_bundle(tmp_path / "shelf" / bundles.DEFAULT, name=bundles.DEFAULT)
-    monkeypatch.setattr(bundles, "SHIPPED", tmp_path / "shelf")
+    monkeypatch.setattr("voxtrait.bundle.folder.SHIPPED", tmp_path / "shelf")
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "shelf"

@@ -93,7 +93,7 @@ def test_every_generated_page_is_compared(documents: dict[str, str]) -> None:
         ("timelines.records", "Timeline"),
         ("timelines.records", "Speaker"),
         ("timelines.records", "Segment"),
-        ("bundle", "Bundle"),
+        ("bundle.folder", "Bundle"),
         ("features.front_end", "FrontEnd"),
     ],
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from generators.fields import class_fields, constant_keys, markdown, page, prose, table
 from voxtrait import bundle
+from voxtrait.bundle import folder
 from voxtrait.features import front_end
 
 
@@ -18,7 +19,7 @@ def lines() -> Iterator[str]:
     yield from table(
         ("file", "content"),
         (
-            *((f"`{one.name}`", one.meaning) for one in constant_keys(bundle, "FILES")),
+            *((f"`{one.name}`", one.meaning) for one in constant_keys(folder, "FILES")),
             ("`bundle.json`", "Everything else: the keys below. It is written last."),
         ),
     )
@@ -35,7 +36,7 @@ def lines() -> Iterator[str]:
         (
             *(
                 (f"`{one.name}`", markdown(one.meaning))
-                for one in class_fields(bundle, "Bundle")
+                for one in class_fields(folder, "Bundle")
                 if one.name != "folder"
             ),
             ("`format`", f"Version of this format: {bundle.FORMAT}. {formats()}"),
@@ -44,7 +45,7 @@ def lines() -> Iterator[str]:
     )
     for task in bundle.TASKS:
         yield from ("", f"## calibration: {task}", "")
-        rows = ((f"`{one.name}`", one.meaning) for one in constant_keys(bundle, "CALIBRATION", task))
+        rows = ((f"`{one.name}`", one.meaning) for one in constant_keys(folder, "CALIBRATION", task))
         yield from table(("key", "meaning"), rows)
     yield from ("", "## Front end", "")
     yield from prose(
