@@ -128,7 +128,9 @@ def measure(folder: Path, rows: int, speakers: int, steps: dict[str, list[str]])
             "import sys, resource; from voxtrait.cli import main\n"
             "try: main()\nexcept SystemExit as end: status = end.code or 0\nelse: status = 0\n"
             "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-            "print('peak', used.ru_maxrss, used.ru_utime + used.ru_stime, status, file=sys.stderr)"
+            # not used.ru_maxrss, which begins with the peak of the process that started this one
+            "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1]\n"
+            "print('peak', peak, used.ru_utime + used.ru_stime, status, file=sys.stderr)"
         )
         start = time.perf_counter()
         done = subprocess.run(

@@ -202,6 +202,11 @@ def test_the_recogniser_is_imported_without_its_runtime() -> None:
     assert loaded_by("import voxtrait; voxtrait.load, voxtrait.Prediction", "torch", "onnxruntime", "click") == []
 
 
+def test_a_worker_that_examines_clips_starts_without_tables() -> None:
+    job = "import pickle; pickle.loads(b'cvoxtrait.integrity.examination\\nexamine\\n.')"
+    assert loaded_by(job, "polars", "scipy", "matplotlib", "voxtrait.corpora", "voxtrait.derived") == []
+
+
 HELP = """
 from click.testing import CliRunner
 from voxtrait.cli import COMMANDS, root

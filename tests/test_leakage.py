@@ -16,7 +16,7 @@ from factories import tone
 from voxtrait import audio, integrity, manifest
 from voxtrait.cli import root
 from voxtrait.errors import ManifestError, NothingToDoError
-from voxtrait.integrity import examination
+from voxtrait.integrity import examination, surveying
 from voxtrait.integrity.leaks import Shared
 from voxtrait.synthetic import cohort, speak
 
@@ -232,7 +232,7 @@ def test_a_quick_check_uses_all_of_the_cache_and_a_whole_one_only_its_own_part(c
 
 
 def test_a_killed_run_goes_on(clips: Path, tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examination.batch, "SHARD", 2)
+    monkeypatch.setattr(surveying.batch, "SHARD", 2)
     table = write(tmp_path, rows_of(*(f"{at}.mp3" for at in range(6))))
     watched = examination.examine
 

@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float32]
 QUIET: Final = 1e-4  # minimum power of a hop as a share of the mean, so that the level of silence is finite
 TINY: Final = float(np.finfo(np.float32).tiny)
 LOUDEST: Final = 1e12  # maximum absolute value of a sample, 240 dB over full scale: larger powers would overflow
-FRAMES: Final = 80  # frames per transform: they fit in the processor's cache, and memory does not grow with length
+FRAMES: Final = 64  # frames per transform: they fit in the processor's cache, and memory does not grow with length
 BANDS: Final = 16  # bands per product with the filters: few products, and few weights that are zero
 
 

@@ -11,9 +11,10 @@ import polars as pl
 from voxtrait import batch, derived, storage
 from voxtrait.errors import NothingToDoError, counted
 from voxtrait.fingerprint import LONGEST_S
-from voxtrait.integrity.examination import STATES, UNHEARD, FileStates, examine_files
+from voxtrait.integrity.examination import STATES, UNHEARD
 from voxtrait.integrity.recordings import near_duplicate_groups, with_contents
 from voxtrait.integrity.report import EXAMPLES
+from voxtrait.integrity.surveying import FileStates, examine_files
 from voxtrait.labels import SPLITS
 from voxtrait.manifest.splitting import NO_LEAK, UNKNOWN_LEAK
 

@@ -12,8 +12,9 @@ from voxtrait.batch import Jobs
 from voxtrait.corpora import finding
 from voxtrait.errors import NothingToDoError
 from voxtrait.fingerprint import near_duplicates
-from voxtrait.integrity.examination import STATES, FileStates, examine_files
+from voxtrait.integrity.examination import STATES
 from voxtrait.integrity.report import EXAMPLES, FATAL, REPORTED, Report, Severity
+from voxtrait.integrity.surveying import FileStates, examine_files
 from voxtrait.integrity.tables import both_genders, crossing
 
 LENGTH_S: Final = 0.3  # allowed difference: some tools count the padding of an mp3, up to 0.28 s at 8 kHz
