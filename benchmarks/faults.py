@@ -23,14 +23,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from faulting import ROWS
+from faulting import ROWS, serving
 from faulting.stage import COMMANDS, Outcome, Stage
 
 
 def main() -> int:
+    names = [*COMMANDS, serving.NAME]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", help=f"faults, separated by commas: {', '.join(ROWS)}")
-    parser.add_argument("--commands", help=f"commands, separated by commas: {', '.join(COMMANDS)}")
+    parser.add_argument("--commands", help=f"commands, separated by commas: {', '.join(names)}")
     parser.add_argument("--jobs", type=int, default=2, help="faults at a time")
     parser.add_argument("--results", type=Path, help="append each row to this file, as JSON")
     parser.add_argument("--table", type=Path, help="run nothing; print the rows of this file as Markdown")
@@ -39,8 +40,8 @@ def main() -> int:
         print(*summary(_read(asked.table)), sep="\n")
         return 0
     rows = asked.rows.split(",") if asked.rows else list(ROWS)
-    chosen = set(asked.commands.split(",")) if asked.commands else set(COMMANDS)
-    if unknown := [*(set(rows) - set(ROWS)), *(chosen - set(COMMANDS))]:
+    chosen = set(asked.commands.split(",")) if asked.commands else set(names)
+    if unknown := [*(set(rows) - set(ROWS)), *(chosen - set(names))]:
         parser.error(f"unknown: {', '.join(unknown)}")
     begun, wrong, count, lock = time.monotonic(), 0, 0, threading.Lock()
     with tempfile.TemporaryDirectory(prefix="voxtrait-faults-") as folder:

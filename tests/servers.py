@@ -46,8 +46,10 @@ def form(content: bytes, name: str = "voice.wav", boundary: str = "edge") -> tup
 class Running:
     """A server in a process of its own."""
 
-    def __init__(self, options: Sequence[str], environment: dict[str, str] | None = None) -> None:
-        command = [sys.executable, "-m", "voxtrait", "serve", "--port", "0", "--format", "json", *options]
+    def __init__(
+        self, options: Sequence[str], environment: dict[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> None:
+        command = [*prefix, sys.executable, "-m", "voxtrait", "serve", "--port", "0", "--format", "json", *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
         )
@@ -121,9 +123,9 @@ def slow_reader(port: int, seconds: float = 60.0) -> socket.socket:
 
 
 @contextlib.contextmanager
-def running(*options: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
-    """A server on a free port, ended at the end."""
-    server = Running(options, environment)
+def running(*options: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()) -> Iterator[Running]:
+    """A server on a free port, ended at the end. A program in front of it must execute it in its own process."""
+    server = Running(options, environment, prefix)
     try:
         yield server
     finally:

@@ -148,6 +148,19 @@ def test_a_worker_killed_while_idle_costs_nothing() -> None:
     with_pool(1, do)
 
 
+def test_workers_killed_while_idle_are_replaced_without_a_request() -> None:
+    async def do(pool: Pool) -> None:
+        for pid in pool.process_ids():
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: pool.alive == 0)
+        pool.replace_dead()
+        await until(lambda: pool.alive == 2)
+        assert dict(pool.replaced) == {"idle": 2}
+        assert [(await pool.ask(say("hello"))).code for _ in range(3)] == [None] * 3
+
+    with_pool(2, do)
+
+
 def test_a_worker_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
     def kill_next(count: int) -> None:
         for number in range(count):

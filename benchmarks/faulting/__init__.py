@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from faulting import disks, power, stops, surroundings
+from faulting import disks, power, serving, stops, surroundings
 from faulting.stage import Outcome, Stage
 
 ROWS: Final[dict[str, Callable[[Stage, set[str]], Iterator[Outcome]]]] = {
@@ -26,7 +26,9 @@ ROWS: Final[dict[str, Callable[[Stage, set[str]], Iterator[Outcome]]]] = {
     "power-loss": power.power_loss,
     "clocks": surroundings.clocks,
     "memory": surroundings.memory,
+    "memory-gone": surroundings.memory_gone,
     "machine": surroundings.machine,
     "people": surroundings.people,
     "locales": surroundings.locales,
+    "serve": serving.serving,
 }

@@ -17,6 +17,7 @@ import psutil
 from faulting.stage import COMMANDS, QUICK, VOXTRAIT, Done, Outcome, Stage, contents, judged, resumed, run
 
 MOMENTS: Final = (0.5, 0.85)  # of the duration of an undisturbed run
+EARLIER: Final = (1.0, 0.7, 0.4)  # factors of the moment, until the command has not ended before it
 KILLS: Final = 3
 STOPPED: Final = (*QUICK, "pack", "audit", "timelines", "train")
 
@@ -63,10 +64,15 @@ def _stopped(
     for name in [name for name in STOPPED if name in chosen]:
         wrong, lines, stopped = [], set(), 0
         for moment in MOMENTS:
-            room = stage.room()
-            during = after(moment * stage.undisturbed(name)[1], send)
-            done = stage.run(COMMANDS[name], room, during=during)
-            one = judged(stage, fault, name, done, (0, 1, status), tidy=tidy)
+            for earlier in EARLIER:
+                room = stage.room()
+                during = after(earlier * moment * stage.undisturbed(name)[1], send)
+                done = stage.run(COMMANDS[name], room, during=during)
+                if done.status not in (0, 1):
+                    break
+            unborn = status is not None and status > 0 and not done.err and not contents(room)
+            expected = (0, 1, status, *((128 - status,) if unborn and status else ()))  # before Python had started
+            one = judged(stage, fault, name, done, expected, tidy=tidy)
             stopped += done.status == status
             if done.status == status and status is not None and status > 0:
                 lines.add(done.line)

@@ -1,6 +1,9 @@
 """Faults of the surroundings: clocks, memory, cores, homes, locales, permissions, limits, the network."""
 
+import csv
+import dataclasses
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -8,6 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
+import soundfile
 
 from faulting.stage import COMMANDS, Outcome, Stage, judged, resumed
 from faulting.stops import after, to_parent
@@ -89,6 +95,62 @@ def memory(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
             group.rmdir()
 
 
+HUNGRY: Final = """
+import os, sys, time
+open("/proc/self/oom_score_adj", "w").write("-1000")
+held = []
+while True:
+    links = set()
+    for pid in open(sys.argv[1]).read().split():
+        try:
+            links |= {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        except OSError:
+            pass
+    if any(link.endswith(sys.argv[2]) for link in links):
+        held.append(bytearray(os.urandom(2**12) * 2**10))
+    else:
+        held.clear()
+    time.sleep(0.01)
+"""
+"""A program that takes all memory of its control group while a process of the group has a file open."""
+
+
+def memory_gone(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
+    """The kernel kills workers for memory while they read one file: another program of the control group takes it."""
+    fault, name = "the kernel kills workers for memory", "predict"
+    if name not in chosen:
+        return
+    group = GROUP / f"voxtrait-hungry-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(500 * 2**20))
+    except OSError:
+        yield Outcome(fault, "-", "not run: no control group of memory (version 1) can be made")
+        return
+    inputs, room = stage.copy_of_inputs(), stage.room()
+    clip = soundfile.read(sorted((inputs / "clips").iterdir())[0], dtype="float32")
+    soundfile.write(inputs / "clips" / "00-long.flac", np.tile(clip[0], 1200), clip[1])
+    inside = ["bash", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "bash"]
+    hungry = subprocess.Popen([*inside, sys.executable, "-c", HUNGRY, str(group / "cgroup.procs"), "00-long.flac"])
+    try:
+        one = dataclasses.replace(COMMANDS[name], arguments=(*COMMANDS[name].arguments, "-j", "1"))  # one to end
+        done = stage.run(one, room, inputs=inputs, prefix=inside)
+    finally:
+        hungry.kill()
+        hungry.wait()
+    kills = re.search(r"oom_kill (\d+)", (group / "memory.oom_control").read_text())
+    outcome = judged(stage, fault, name, done, (1,))
+    rows = list(csv.DictReader((room / "all.csv").open(encoding="utf-8"))) if (room / "all.csv").is_file() else []
+    failed = [row for row in rows if row["status"] == "error"]
+    reasons = [row["message"] for row in failed if row["path"].endswith("00-long.flac")]
+    if len(rows) != 25 or len(failed) != 1 or not any("died 3 times" in reason for reason in reasons):
+        outcome.wrong.append(f"{len(rows)} rows, failed: {failed[:2]}")
+    outcome.happened = f"{kills[1] if kills else 0} kills by the kernel; {outcome.happened}"
+    group.rmdir()
+    shutil.rmtree(inputs)
+    yield outcome
+
+
 def _same(stage: Stage, outcome: Outcome, room: Path) -> Outcome:
     outcome.wrong += stage.differs(outcome.command, room)
     return outcome
@@ -97,17 +159,26 @@ def _same(stage: Stage, outcome: Outcome, room: Path) -> Outcome:
 def machine(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
     """One core, no /dev/shm, no network, a read-only installation, few open files."""
     yield from _each(stage, chosen, "one core", FEW, ["taskset", "-c", "0"])
-    hidden = 'mount -t tmpfs -o ro,size=4k tmpfs /dev/shm && exec "$@"'
-    yield from _each(stage, chosen, "no /dev/shm", FEW, ["unshare", "-m", "bash", "-c", hidden, "bash"])
+    yield from _each(stage, chosen, "no /dev/shm", FEW, without_shared_memory())
     yield from _each(stage, chosen, "no network", FEW, ["unshare", "-n"])
-    import voxtrait
-
-    code = Path(voxtrait.__file__).resolve().parent
-    packages = Path(sys.prefix)
-    fixed = f'for d in {code} {packages}; do mount --bind $d $d && mount -o remount,ro,bind $d; done && exec "$@"'
-    yield from _each(stage, chosen, "read-only installation", FEW, ["unshare", "-m", "bash", "-c", fixed, "bash"])
+    yield from _each(stage, chosen, "read-only installation", FEW, with_fixed_installation())
     yield from _each(stage, chosen, "64 open files", FEW, ["prlimit", "--nofile=64:64"])
     yield from _each(stage, chosen, "24 open files", FEW, ["prlimit", "--nofile=24:24"])
+
+
+def without_shared_memory() -> list[str]:
+    """Return a prefix that runs a command where /dev/shm has no space."""
+    hidden = 'mount -t tmpfs -o ro,size=4k tmpfs /dev/shm && exec "$@"'
+    return ["unshare", "-m", "bash", "-c", hidden, "bash"]
+
+
+def with_fixed_installation() -> list[str]:
+    """Return a prefix that runs a command where its code and its packages are read-only."""
+    import voxtrait
+
+    folders = f"{Path(voxtrait.__file__).resolve().parent} {Path(sys.prefix)}"
+    fixed = f'for d in {folders}; do mount --bind $d $d && mount -o remount,ro,bind $d; done && exec "$@"'
+    return ["unshare", "-m", "bash", "-c", fixed, "bash"]
 
 
 def people(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:

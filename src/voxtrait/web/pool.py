@@ -115,6 +115,11 @@ class Pool:
         self._mean_s = seconds if not self._mean_s else 0.9 * self._mean_s + 0.1 * seconds
         return result
 
+    def replace_dead(self) -> None:
+        """Start workers in place of those that were killed while idle; the next request would start only its own."""
+        for _ in range(self._free.qsize()):
+            self._offer(self._free.get_nowait())
+
     async def close(self) -> None:
         """Kill all workers immediately, even during a task."""
         self._closed = True
@@ -217,6 +222,7 @@ class _Slot:
 
     def start(self) -> None:
         """Start a worker; a worker that is killed meanwhile is no reason to give up."""
+        self._end("idle")  # one that was killed while idle
         for _ in range(ATTEMPTS):
             with _starting:
                 if self._closed:
@@ -242,8 +248,7 @@ class _Slot:
         raise WorkerError("a worker process could not load the model: check that there is enough memory")
 
     def ask(self, task: Task, timeout_s: float, parts: _Parts) -> tuple[Any, float]:
-        if self._worker is None or not self.alive:  # it was killed while idle
-            self._end("idle")
+        if not self.alive:  # it was killed while idle
             try:
                 self.start()
             except WorkerError as error:  # the pool tries again

@@ -141,6 +141,7 @@ def make_router(state: AppState) -> APIRouter:
     async def healthz() -> Response:
         """Return whether at least one worker is running. Requires no token."""
         alive = state.pool.alive
+        state.pool.replace_dead()  # if the system killed all of them, 503 would keep requests away, and so for ever
         version = importlib.metadata.version("voxtrait")
         health = {"status": "ok" if alive else "down", "workers": alive, "version": version}
         return JSONResponse(health, 200 if alive else 503)
