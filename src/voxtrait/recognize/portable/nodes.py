@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 OPSET: Final = 18  # of the bundles' graphs too
 IR: Final = 10
 CONTRIB: Final = "com.microsoft"  # operators of ONNX Runtime, which the encoders use
+LARGE: Final = 4096  # values from which it is worth storing a constant as float16
 KINDS: Final = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
 
 Value = str | float | int | npt.NDArray[Any]
@@ -72,12 +73,13 @@ class Nodes:
         self._nodes.append(helper.make_node("Identity", [value], [name], name=name))
         self._outputs.append(helper.make_tensor_value_info(name, KINDS[np.dtype(kind)], shape))
 
-    def include(self, graph: bytes, inputs: Mapping[str, str]) -> dict[str, str]:
+    def include(self, graph: bytes, inputs: Mapping[str, str], *, halved: bool = False) -> dict[str, str]:
         """Add all nodes of a finished graph.
 
         Args:
             graph: the serialised model.
             inputs: name of each of its inputs → name of the value that it gets here.
+            halved: store its large float32 constants as float16. The graph still computes with float32.
 
         Returns:
             Name of each of its outputs → name of its value here.
@@ -89,10 +91,23 @@ class Nodes:
         part = onnx.compose.add_prefix(model, prefix).graph
         for name, value in inputs.items():
             self._nodes.append(helper.make_node("Identity", [value], [prefix + name], name=prefix + name))
-        self._nodes.extend(part.node)
         used = {name for node in part.node for name in node.input}
-        self._constants.extend(one for one in part.initializer if one.name in used)  # others make the runtime warn
+        for one in part.initializer:
+            if one.name in used:  # others make the runtime warn
+                self._keep(one, halved)
+        self._nodes.extend(part.node)
         return {one.name.removeprefix(prefix): one.name for one in part.output}
+
+    def _keep(self, constant: Any, halved: bool) -> None:
+        """Add a constant of a finished graph under its own name, as float16 if it is large and should be halved."""
+        values = onnx.numpy_helper.to_array(constant)
+        if halved and values.dtype == np.float32 and values.size >= LARGE:
+            stored = self.constant(values.astype(np.float16))
+            self._nodes.append(
+                helper.make_node("Cast", [stored], [constant.name], name=constant.name, to=KINDS[values.dtype])
+            )
+        else:
+            self._constants.append(constant)
 
     def shape(self, value: str, axis: int = 0) -> str:
         """Return the length of an axis, an int64 scalar."""

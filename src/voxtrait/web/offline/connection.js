@@ -16,7 +16,6 @@ export class Problem extends Error {
 const LIMITS = { max_upload_bytes: 1e9, max_seconds: 2 * 3600, timeout_s: null, auth: false };
 const LARGE = 4e6; // bytes of a file from which it is decoded to 16 kHz, because memory is short
 const LOW_RATE = 16_000; // Hz
-const HIGH_RATE = 48_000;
 const PIECE_S = 60; // seconds sent to the worker at a time, and seconds that are drawn
 
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -52,7 +51,7 @@ async function decoded(file) {
     throw new Problem("gone", "the file can no longer be read");
   }
   try {
-    return await decode(content, content.byteLength > LARGE ? LOW_RATE : HIGH_RATE);
+    return await decode(content, content.byteLength > LARGE ? LOW_RATE : undefined);
   } catch (error) {
     throw new Problem("not_audio", `The browser cannot decode this file. ${error.message}`);
   }

@@ -63,7 +63,7 @@ export interface LoadOptions {
 /** Opens the folder of an exported bundle, at a URL or, in Node, a path. */
 export function load(folder: string | URL, options: LoadOptions): Promise<Model>;
 
-/** Decodes the content of a file with the browser, to a rate in Hz. Takes the ArrayBuffer away from the caller. */
+/** Decodes the content of a file with the browser, to a rate in Hz or the file's own. Takes the ArrayBuffer away from the caller. */
 export function decode(content: ArrayBuffer | Blob, rate?: number): Promise<{ channels: Float32Array[]; rate: number }>;
 
 /** Mixes channels to mono: an inverted channel is corrected, and a channel of only noise left out. */

@@ -1,0 +1,57 @@
+"""Measures the static site: python benchmarks/site.py [--models voxtrait-base voxtrait-fast]
+
+Prints what the first visit transfers, compressed with gzip and with brotli (needs `make node`).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from sites import written
+from voxtrait.web.site import EXAMPLES
+
+PACK = """
+import { readFileSync } from "node:fs";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 };
+const sizes = process.argv.slice(1).map((file) => {
+  const content = readFileSync(file);
+  return [content.length, gzipSync(content, { level: 9 }).length, brotliCompressSync(content, { params }).length];
+});
+console.log(JSON.stringify(sizes));
+"""
+FORMS = ("not compressed", "gzip", "brotli")
+
+
+def sizes(model: str, folder: Path) -> None:
+    """Print the size of each part of the first visit in MB."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = [file for file in files if not file.relative_to(folder).as_posix().startswith(EXAMPLES)]
+    command = ["node", "--input-type=module", "-e", PACK, *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    parts: dict[str, list[int]] = {"graphs": [0, 0, 0], "ONNX Runtime": [0, 0, 0], "page, fonts": [0, 0, 0]}
+    for file, found in zip(files, json.loads(done.stdout), strict=True):
+        part = {".onnx": "graphs", ".wasm": "ONNX Runtime"}.get(file.suffix, "page, fonts")
+        parts[part] = [one + other for one, other in zip(parts[part], found, strict=True)]
+    parts["in all"] = [sum(column) for column in zip(*parts.values(), strict=True)]
+    print(f"\n| {model}, MB | {' | '.join(FORMS)} |\n|---|---|---|---|")
+    for part, row in parts.items():
+        print(f"| {part} | {' | '.join(f'{size / 1e6:.2f}' for size in row)} |", flush=True)
+
+
+def main() -> None:
+    """Print a table for each bundle."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--models", nargs="+", default=["voxtrait-base", "voxtrait-fast"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        for model in options.models:
+            sizes(model, written(Path(name) / model, model))
+
+
+if __name__ == "__main__":
+    main()
