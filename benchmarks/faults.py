@@ -2,6 +2,7 @@
 
     python benchmarks/faults.py                          # every row; as root on Linux
     python benchmarks/faults.py --rows disk-full,kill    # some of them
+    python benchmarks/faults.py --rows serve             # the server
     python benchmarks/faults.py --commands predict,convert --results build/faults.jsonl
     python benchmarks/faults.py --table build/faults.jsonl                  # as in docs/reference/faults.md
 
@@ -78,10 +79,12 @@ def _line(one: Outcome) -> str:
 def summary(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Yield a table with one line a fault: its commands, what happened, and how many rows were right."""
     yield from ("| fault | commands | what happened | right |", "|---|---|---|---|")
-    for fault in dict.fromkeys(one.fault for one in outcomes):
-        ones = [one for one in outcomes if one.fault == fault]
+    kinds = dict.fromkeys((one.fault, one.command == serving.NAME) for one in outcomes)
+    for fault, served in sorted(kinds, key=lambda kind: kind[1]):  # the server last
+        ones = [one for one in outcomes if (one.fault, one.command == serving.NAME) == (fault, served)]
         right = sum(not one.wrong for one in ones)
-        yield f"| {fault} | {', '.join(one.command for one in ones)} | {_happened(ones)} | {right} of {len(ones)} |"
+        happened = ones[0].happened if served else _happened(ones)
+        yield f"| {fault} | {', '.join(one.command for one in ones)} | {happened} | {right} of {len(ones)} |"
 
 
 def _happened(ones: Sequence[Outcome]) -> str:

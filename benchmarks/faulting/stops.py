@@ -211,8 +211,8 @@ def closed_streams(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
                 *stage.arguments(COMMANDS[name], room),
                 *(("-q",) if name != "convert" else ()),
             ]
-            statuses = (0, 2) if name == "convert" else (0,)
-            outcome = judged(stage, f"{stream}, files", name, run(command, watched=room), statuses)
+            lost = name != "predict" and ("stdout" in stream or "all" in stream)  # the others print a summary
+            outcome = judged(stage, f"{stream}, files", name, run(command, watched=room), (2 if lost else 0,))
             outcome.wrong = [one for one in outcome.wrong if one != "no line says what happened"]
             outcome.wrong += stage.differs(name, room)
             yield outcome
