@@ -19,7 +19,7 @@ import models
 from voxtrait.cli import COMMANDS, root
 
 SHORT = {"--model": "-m", "--out": "-o", "--format": "-f", "--jobs": "-j", "--quiet": "-q", "--help": "-h"}
-TAKES_A_MODEL = {"predict", "timeline", "listen", "serve", "corpus audit"}
+TAKES_A_MODEL = {"predict", "timeline", "listen", "serve", "site", "corpus audit"}
 
 
 @pytest.fixture(scope="module")

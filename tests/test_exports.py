@@ -15,7 +15,9 @@ PACKAGES = [name for name, file in modules().items() if file.name == "__init__.p
 def public_names(package: str) -> set[str]:
     """What an ``__init__`` defines, or takes from its own modules, under a name without underscore."""
     found = set()
-    for node in ast.parse(modules()[package].read_text(encoding="utf-8")).body:
+    body = ast.parse(modules()[package].read_text(encoding="utf-8")).body
+    typed = [node for node in body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    for node in [*body, *(inner for one in typed for inner in one.body)]:  # a lazy package imports them for types
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
             found |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):

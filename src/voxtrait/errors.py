@@ -33,7 +33,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-LONGEST: Final = 2000  # signs of a message
+LONGEST: Final = 2000  # maximum characters of a message
 
 
 class VoxtraitError(Exception):
@@ -250,7 +250,7 @@ def install_line(extra: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return a message as people get it: printable, and at most :data:`LONGEST` signs of it.
+    """Return a message as people get it: printable, and at most ``LONGEST`` characters of it.
 
     Examples:
         >>> shortened("no such file: a.mp3")

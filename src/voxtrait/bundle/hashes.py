@@ -34,8 +34,10 @@ def read(file: Path, largest: int, digest: str | None = None) -> bytes:
         raise BundleError(f"{file} is missing, or is not a file." if digest is None else changed)
     try:
         with file.open("rb") as opened:
-            state = _state(file, os.fstat(opened.fileno()))
-            content = opened.read(largest + 1)
+            status = os.fstat(opened.fileno())
+            state = _state(file, status)
+            # one byte more than there are, to see a file that grows; read takes memory for all that it is asked for
+            content = opened.read(min(status.st_size, largest) + 1)
     except OSError as error:
         raise BundleError(f"{file} cannot be read: {error}") from None
     if len(content) > largest:

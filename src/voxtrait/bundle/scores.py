@@ -38,7 +38,7 @@ def check(scores: Mapping[str, Any], tasks: tuple[str, ...]) -> None:
             raise TypeError(f"the scores of {task} are not an object")
         for name, value in (found or {}).items():
             if name.startswith(GROUPS):
-                if not (isinstance(value, dict) and all(_is_row(row) for row in value.values())):
+                if value is not None and not (isinstance(value, dict) and all(map(_is_row, value.values()))):
                     raise TypeError(f"the score {task} {name} is not a table of numbers by group")
             elif isinstance(value, dict) and not all(part in value and _is_number(value[part]) for part in FIGURE):
                 raise TypeError(f"the score {task} {name} is not a number with its interval")
@@ -47,7 +47,7 @@ def check(scores: Mapping[str, Any], tasks: tuple[str, ...]) -> None:
 
 
 def _is_row(row: Any) -> bool:
-    counts = isinstance(row, dict) and all(type(row.get(name)) is int for name in COUNTS)
+    counts = isinstance(row, dict) and all(type(row.get(name, 0)) is int for name in COUNTS)
     return counts and all(map(_is_number, row.values()))
 
 

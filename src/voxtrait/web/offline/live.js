@@ -5,7 +5,7 @@ import { send } from "./connection.js";
 export class Live extends EventTarget {
   #rate;
   #began;
-  #fed = 0; // samples
+  #received = 0; // samples
   #asked = 0; // samples at the last estimate
   #estimating = false;
 
@@ -19,12 +19,12 @@ export class Live extends EventTarget {
   /** Add a block, an ArrayBuffer of float32. */
   give(block) {
     if (this.lost) return;
-    this.#fed += block.byteLength / 4;
+    this.#received += block.byteLength / 4;
     send("block", { block }).then( // a copy: the page still reads the block
       ({ columns, height, hop }) => columns.length && this.#dispatch("columns", { data: columns, height, hop }),
       () => this.#lose(),
     );
-    if (!this.#estimating && this.#fed - this.#asked >= this.#rate) this.#estimate();
+    if (!this.#estimating && this.#received - this.#asked >= this.#rate) this.#estimate();
   }
 
   /** End the recording; resolves to the prediction, or to null without one. */
@@ -38,7 +38,7 @@ export class Live extends EventTarget {
   /** Estimate from the recording so far; without haste, if the device is slow. */
   async #estimate() {
     this.#estimating = true;
-    this.#asked = this.#fed;
+    this.#asked = this.#received;
     try {
       const estimate = await send("estimate");
       if (!this.lost) this.#dispatch("estimate", estimate);
