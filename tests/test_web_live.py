@@ -129,39 +129,56 @@ def test_so_many_voices_and_no_more(client: TestClient) -> None:
     assert speak(client, np.zeros(16_000, np.float32), RATE)[-1]["prediction"]["status"] == "no_speech"
 
 
-def test_who_does_not_read_loses_the_session() -> None:
-    settings = Settings(workers=1, live_sessions=1, live_patience_s=0.3)
+class Unread:
+    """A connection whose buffer is full after the handshake, as uvicorn treats it, or that uvicorn has closed."""
 
-    class Unread:  # a connection whose buffer is full after the handshake, as uvicorn treats it
-        def __init__(self, *messages: dict[str, Any]) -> None:
-            self.scope = {"record": RequestRecord("1")}
-            self._messages = list(messages)
+    def __init__(self, *messages: dict[str, Any], closed: str = "") -> None:
+        self.scope = {"record": RequestRecord("1")}
+        self._messages, self._closed = list(messages), closed
 
-        async def accept(self, subprotocol: str | None) -> None:
-            pass
+    async def accept(self, subprotocol: str | None) -> None:
+        pass
 
-        async def receive(self) -> dict[str, Any]:
-            return self._messages.pop(0) if self._messages else await asyncio.Future()
+    async def receive(self) -> dict[str, Any]:
+        return self._messages.pop(0) if self._messages else await asyncio.Future()
 
-        async def send_text(self, text: str) -> None:
-            await asyncio.Future()
+    async def send_text(self, text: str) -> None:
+        if self._closed:
+            raise RuntimeError(self._closed)
+        await asyncio.Future()
 
-        async def close(self, code: int) -> None:
-            await asyncio.Future()
+    async def close(self, code: int) -> None:
+        await asyncio.Future()
 
-    async def served(*messages: dict[str, Any]) -> RequestRecord:
-        live = Live(voxtrait.load(), settings, Metrics())
-        websocket: Any = Unread(*messages)
+
+FIRST = {"type": "websocket.receive", "text": '{"sampling_rate": 16000}'}
+SECOND = {"type": "websocket.receive", "bytes": bytes(4 * RATE)}  # enough for an estimate
+
+
+def served(*messages: dict[str, Any], closed: str = "") -> RequestRecord:
+    async def run() -> RequestRecord:
+        live = Live(voxtrait.load(), Settings(workers=1, live_sessions=1, live_patience_s=0.3), Metrics())
+        websocket: Any = Unread(*messages, closed=closed)
         async with asyncio.timeout(20):
             await live.serve(websocket)
         live.close()
         return websocket.scope["record"]
 
-    first, samples = {"type": "websocket.receive", "text": '{"sampling_rate": 16000}'}, bytes(4 * RATE)
-    assert asyncio.run(served(first, {"type": "websocket.receive", "bytes": samples})).is_gone  # an estimate
-    assert asyncio.run(served(first, {"type": "websocket.receive", "text": '{"end": true}'})).is_gone  # the final one
-    assert asyncio.run(served({"type": "websocket.receive", "text": "abc"})).code == "malformed"  # an error
-    assert asyncio.run(served(first)).code == "upload_timeout"
+    return asyncio.run(run())
+
+
+def test_who_does_not_read_loses_the_session() -> None:
+    assert served(FIRST, SECOND).is_gone
+    assert served(FIRST, {"type": "websocket.receive", "text": '{"end": true}'}).is_gone  # the final estimate
+    assert served({"type": "websocket.receive", "text": "abc"}).code == "malformed"
+    assert served(FIRST).code == "upload_timeout"
+
+
+def test_a_connection_that_the_server_closed_during_an_estimate_is_gone() -> None:
+    closed = "Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."
+    assert served(FIRST, SECOND, closed=closed).is_gone
+    with pytest.raises(RuntimeError, match="no loop"):
+        served(FIRST, SECOND, closed="no loop")
 
 
 def test_who_leaves_in_the_middle_leaves_nothing(client: TestClient) -> None:

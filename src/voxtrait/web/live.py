@@ -256,6 +256,11 @@ class Live:
                 await websocket.send_text(json.dumps(message, ensure_ascii=False))
         except TimeoutError:  # the client sends but does not read: it must not keep a session from others
             raise GoneError from None
+        except RuntimeError as error:
+            # uvicorn closed the connection itself, as for a ping without an answer, since the last message was read
+            if "after sending 'websocket.close'" not in str(error):
+                raise
+            raise GoneError from None
 
     async def _end(self, websocket: "WebSocket", error: dict[str, Any] | None, code: int) -> None:
         """Send the error, if any, and close the connection."""
