@@ -71,11 +71,10 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     cases = [
         ([tmp_path / "full"], "is not an empty folder. Choose a new folder for the site."),
         ([tmp_path / "new", "--runtime", tmp_path], "lacks dist/ort.wasm.min.mjs. Expected the folder of onnxruntime"),
-        (
-            [tmp_path / "new", "--model", "voxtrait-diary", "--runtime", nodes.PACKAGES / "onnxruntime-web"],
-            "is a CNN on",
-        ),
     ]
+    runtime = nodes.PACKAGES / "onnxruntime-web"
+    if runtime.is_dir():  # `make node`
+        cases.append(([tmp_path / "new", "--model", "voxtrait-diary", "--runtime", runtime], "is a CNN on"))
     for arguments, reason in cases:
         done = CliRunner().invoke(root, ["site", *map(str, arguments)])
         assert done.exit_code == 2 and reason in done.output, done.output
