@@ -145,7 +145,8 @@ def test_names_of_files_cannot_control_a_terminal(tmp_path: Path, monkeypatch: p
             "age mae is not a number with its interval",
         ),
         ({"age": {"mae": {"value": 1e300, "low": None, "high": None}}}, "age mae is not a number with its interval"),
-        ({"age": {"by_group": {"teens": {"mae": 1.0}}}}, "age by_group is not a table of numbers by group"),
+        ({"age": {"by_group": {"teens": 9.0}}}, "age by_group is not a table of numbers by group"),
+        ({"age": {"by_group": {"teens": {"n_clips": 1.5}}}}, "age by_group is not a table of numbers by group"),
         ({"age": {"by_group": {"teens": {"n_clips": 1, "n_speakers": 1, "mae": "x"}}}}, "is not a table of numbers"),
         ({"age": {"constant": float("nan")}}, "the score age constant is not a number"),
     ],
@@ -153,3 +154,7 @@ def test_names_of_files_cannot_control_a_terminal(tmp_path: Path, monkeypatch: p
 def test_scores_that_cannot_be_shown_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         scores.check(values, ("gender", "age"))
+
+
+def test_scores_of_older_versions_may_lack_tables_and_counts() -> None:
+    scores.check({"age": {"by_group": None, "by_estimate": {"teens": {"mae": 1.0}}}}, ("gender", "age"))
