@@ -5,6 +5,8 @@ import hashlib
 import itertools
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -287,6 +289,18 @@ def test_a_graph_that_is_replaced_after_loading_is_refused(tmp_path: Path) -> No
     (tmp_path / "b" / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"model\.onnx is missing or was changed"):
         recognizer.predict(picture)
+
+
+def test_a_graph_that_cannot_be_opened_leaves_standard_output_to_the_results(tmp_path: Path) -> None:
+    """ONNX Runtime prints its second attempt there, if the error of the first is one of Python's."""
+    with pytest.MonkeyPatch.context() as patch:  # a name that is not UTF-8
+        patch.setattr(models, "graph", lambda labels: WHOLE.replace(b"ReduceMean", b"ReduceMea\xff"))
+        folder = models.make_bundle(tmp_path / "b").folder
+    picture = models.grey(tmp_path / "a.png", 0.5)
+    command = (sys.executable, "-m", "voxtrait", "predict", "--model", str(folder), "--format", "jsonl", str(picture))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "model.onnx" in done.stderr and "codec can't decode byte 0xff" in done.stderr
 
 
 def replaced(folder: Path, old: str, new: str) -> Path:

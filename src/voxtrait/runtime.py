@@ -33,7 +33,8 @@ def session(graph: Path | bytes, *, threads: int = 1, optimised: bool = True, re
     options.enable_mem_reuse = reuse_memory
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    # without a fallback, because ONNX Runtime reports one on standard output, which is for results
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def packaged(package: str, graph: str) -> Any:
