@@ -159,7 +159,7 @@ import io, sys
 for name in ("jinja2", "matplotlib", "PIL", "polars", "scipy"):
     sys.modules[name] = None
 import voxtrait
-from voxtrait import evaluate, features
+from voxtrait import evaluate, features, synthetic
 from voxtrait.timelines import Timeline, formats, plot
 timeline = Timeline("a.wav", "ok", None, 1.0, 1.0, (), (), "")
 model = voxtrait.load()
@@ -168,7 +168,8 @@ def load(name):
     return lambda: __import__(f"voxtrait.{name}")
 
 for call in (
-    *map(load, ("corpora", "manifest", "derived.convert", "integrity", "audit", "synthetic")),
+    *map(load, ("corpora", "manifest", "derived.convert", "integrity", "audit", "synthetic.sounds", "synthetic.music")),
+    lambda: synthetic.write_common_voice("release", synthetic.cohort(1, seed=1), 1, seed=1),
     lambda: voxtrait.to_frame([]),
     lambda: model.predict_shards(["gone.wav"], "parts"),
     lambda: timeline.to_polars(),
@@ -194,7 +195,8 @@ def test_a_function_whose_extra_is_missing_names_it(tmp_path: Path) -> None:
         "converting and drawing needs the extra [corpus]",
         "checking corpora needs the extra [corpus]",
         "the audit needs the extra [audit]",
-        "synthetic speech needs the extra [corpus]",
+        *["a synthetic sound needs the extra [corpus]"] * 2,
+        "a synthetic release needs the extra [corpus]",
         *["a table needs the extra [corpus]"] * 4,
         "plotting a timeline needs the extra [timeline]",
         "reading an image needs the extra [corpus]",

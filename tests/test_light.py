@@ -11,6 +11,7 @@ import pytest
 
 from voxtrait import audio
 from voxtrait.synthetic import cohort, speak
+from voxtrait.web import site
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -47,8 +48,9 @@ print(json.dumps(one.to_dict() | {{"speakers": len(timeline.speakers)}}))
 """
 
 
-def run(program: str, *arguments: str) -> str:
-    command = [sys.executable, "-c", program, ",".join(HEAVY), *arguments]
+def run(program: str, *arguments: str, allowed: tuple[str, ...] = ()) -> str:
+    refused = ",".join(name for name in HEAVY if name not in allowed)
+    command = [sys.executable, "-c", program, refused, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "80"})
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
@@ -98,11 +100,45 @@ def test_other_commands_need_no_more(clip: str, arguments: list[str]) -> None:
     assert run(CONSOLE, *(clip if word == "CLIP" else word for word in arguments))
 
 
-def test_the_server_needs_nothing_of_corpora() -> None:
-    its = ("jinja2", "fastapi", "uvicorn", "av")
-    program = (
-        f"{REFUSED}\nfrom voxtrait.web import create_app, require_extra\nrequire_extra()\nprint(create_app().title)"
+SERVER = f"""{REFUSED}
+from starlette.testclient import TestClient
+from voxtrait.web import create_app, require_extra
+
+require_extra()
+client = TestClient(create_app(), base_url="http://localhost")
+for name in ("female", "male", "talk"):
+    found = [client.get(f"/examples/{{name}}.wav") for _ in range(2)]
+    assert [one.status_code for one in found] == [200, 200], found
+    assert found[0].content == found[1].content
+    print(name, len(found[0].content))
+"""
+
+
+def test_the_server_and_its_example_clips_need_nothing_of_corpora() -> None:
+    pytest.importorskip("httpx2")
+    printed = run(SERVER, allowed=("jinja2", "fastapi", "uvicorn", "av"))
+    assert printed.splitlines() == ["female 256044", "male 256044", "talk 768044"]
+
+
+def test_a_site_needs_nothing_of_corpora(tmp_path: Path) -> None:
+    for name in site.RUNTIME:
+        (tmp_path / "package" / "dist" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "package" / "dist" / name).write_text("its content does not matter here")
+    arguments = (
+        "site",
+        str(tmp_path / "out"),
+        "--model",
+        "voxtrait-fast",
+        "--runtime",
+        str(tmp_path / "package"),
+        "-q",
     )
-    command = [sys.executable, "-c", program, ",".join(name for name in HEAVY if name not in its)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    run(CONSOLE, *arguments, allowed=("jinja2", "onnx"))
+    assert len(list((tmp_path / "out" / "examples").glob("*.wav"))) == 3
+
+
+def test_synthetic_speech_needs_numpy_only() -> None:
+    program = (
+        f"{REFUSED}\nfrom voxtrait.synthetic import cohort, speak\nprint(len(speak(cohort(1, seed=1)[0], 1.0, 1)))"
+    )
+    assert run(program) == "16000\n"

@@ -1,14 +1,11 @@
 """Synthetic voices for the demo and the tests: a seeded cohort from published averages, without any recording.
 
 :mod:`voxtrait.synthetic.voices` draws the voices, :mod:`voxtrait.synthetic.synthesis` synthesises their speech, and
-:mod:`voxtrait.synthetic.release` writes it as a Common Voice release.
+:mod:`voxtrait.synthetic.release` writes it as a Common Voice release. Voices and speech need NumPy only, a release also
+needs Polars, and :mod:`voxtrait.synthetic.sounds` and :mod:`voxtrait.synthetic.music` need SciPy.
 
 Synthetic voices test the pipeline. The scores of a model trained on them do not apply to real voices.
 """
-
-from voxtrait.errors import require
-
-require("synthetic speech", "corpus", "scipy")
 
 from voxtrait.synthetic.release import client_id, write_common_voice
 from voxtrait.synthetic.synthesis import speak

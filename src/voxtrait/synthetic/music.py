@@ -8,6 +8,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from voxtrait.errors import require
+
+require("a synthetic sound", "corpus", "scipy")
+
 import scipy.signal
 
 Array = npt.NDArray[np.float64]

@@ -83,6 +83,7 @@ def write_common_voice(
 
     Raises:
         OptionError: if a number is out of range, or two voices have the same name.
+        MissingExtraError: if Polars, of the extra ``corpus``, is not installed.
 
     Examples:
         >>> import tempfile
@@ -93,15 +94,15 @@ def write_common_voice(
         ['.mp3', '.mp3', '.tsv', '.tsv']
     """
     _check(voices, clips_per_voice, seed, jobs, seconds, blank)
+    require("a synthetic release", "corpus", "polars")
+    import polars as pl
+
     release_dir = Path(folder, release)
     clips_dir = release_dir / locale / "clips"
     clips_dir.mkdir(parents=True, exist_ok=True)
     planned = [_plan_voice(voice, clips_per_voice, seed, locale, seconds) for voice in voices]
     _speak_all(voices, planned, clips_dir, jobs)
     rows = _rows(voices, planned, seed, locale, blank)
-    require("a synthetic release", "corpus", "polars")
-    import polars as pl
-
     table = pl.DataFrame(rows, schema=dict.fromkeys(COLUMNS, pl.String), orient="row")
     _write_table(table, clips_dir.with_name("validated.tsv"))
     clips = [clip for plan in planned for clip in plan]

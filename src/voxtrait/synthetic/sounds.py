@@ -12,9 +12,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from voxtrait.errors import OptionError, require
+
+require("a synthetic sound", "corpus", "scipy")
+
 import scipy.signal
 
-from voxtrait.errors import OptionError
 from voxtrait.synthetic import music
 
 Array = npt.NDArray[np.float64]

@@ -14,11 +14,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.fft
-import scipy.ndimage
-import scipy.signal
 
 from voxtrait.errors import OptionError
+from voxtrait.synthetic.filters import bell, filtered, high_pass, low_pass
 from voxtrait.synthetic.voices import Voice
 
 Array = npt.NDArray[np.float64]
@@ -97,7 +95,7 @@ def speak(voice: Voice, seconds: float, seed: int, sampling_rate: int = RATE) ->
         ``(samples,)`` float32 in [-1, 1].
 
     Raises:
-        OptionError: if a number is out of range.
+        OptionError: if a number is out of range, also of the voice's microphone.
 
     Examples:
         >>> from voxtrait.synthetic.voices import draw_voice
@@ -187,9 +185,14 @@ def _tracks(sounds: list[Sound], n_frames: int) -> dict[str, Array]:
         track = table[at, column]
         if name in reach:
             window = np.hanning(reach[name] + 2)
-            track = scipy.ndimage.convolve1d(track, window / window.sum(), mode="nearest")
+            track = _averaged(track, window / window.sum(), (len(window) - 1) // 2)
         tracks[name] = track
     return tracks
+
+
+def _averaged(track: Array, window: Array, before: int) -> Array:
+    """Return the weighted averages of windows that begin ``before`` frames earlier; the edges are repeated."""
+    return np.convolve(np.pad(track, (before, len(window) - 1 - before), mode="edge"), window, "valid")
 
 
 def _source(voice: Voice, tracks: dict[str, Array], semitones: Array, rng: np.random.Generator) -> Array:
@@ -197,7 +200,7 @@ def _source(voice: Voice, tracks: dict[str, Array], semitones: Array, rng: np.ra
     n_frames = len(semitones)
     n_samples = n_frames * HOP
     times = np.arange(n_frames) * HOP / RATE
-    smooth = scipy.ndimage.uniform_filter1d(semitones, 12, mode="nearest")
+    smooth = _averaged(semitones, np.full(12, 1 / 12), 6)
     tremor = voice.tremor_semitones * np.sin(2 * np.pi * (voice.tremor_hz * times + rng.random()))
     frames = np.arange(n_samples) / HOP
     f0_hz = np.interp(frames, np.arange(n_frames), voice.f0_hz * 2.0 ** ((smooth + tremor) / 12))
@@ -213,7 +216,7 @@ def _source(voice: Voice, tracks: dict[str, Array], semitones: Array, rng: np.ra
     pulses = np.diff(flow * shimmer[cycle], prepend=0.0) * RATE / (10 * f0_hz)
     if voice.tilt_db > 0:
         pole = np.exp(-2 * np.pi * 3000 / np.sqrt(10 ** (voice.tilt_db / 10) - 1) / RATE)
-        pulses = scipy.signal.lfilter([1 - pole], [1, -pole], pulses)
+        pulses = filtered(pulses, ([1 - pole], [1.0, -pole]))
     voicing = np.interp(frames, np.arange(n_frames), tracks["voicing"])
     aspiration = np.interp(frames, np.arange(n_frames), tracks["aspiration"])
     noise = rng.standard_normal(n_samples) * 0.6
@@ -225,7 +228,7 @@ def _tract(voice: Voice, tracks: dict[str, Array], source: Array, rng: np.random
     """Filter the source by the moving tract, and add the noise of teeth and lips; same length."""
     n_frames = len(tracks["f1"])
     scale = REFERENCE_CM / voice.tract_cm
-    bins = scipy.fft.rfftfreq(FFT, 1 / RATE)
+    bins = np.asarray(np.fft.rfftfreq(FFT, 1 / RATE), np.float64)
     response = np.broadcast_to(_upper_formants(round(scale, 6)), (n_frames, len(bins)))
     for name, width in zip(("f1", "f2", "f3"), BANDWIDTHS_HZ, strict=False):
         response = response * _resonance(bins, tracks[name][:, None] * scale, width * scale)
@@ -233,7 +236,7 @@ def _tract(voice: Voice, tracks: dict[str, Array], source: Array, rng: np.random
     frication = tracks["frication"][:, None] * np.exp(-0.5 * ((bins - centre) / tracks["width_hz"][:, None]) ** 2)
     hiss = rng.standard_normal(len(source))
     spectra = _frames(source) * response + _frames(hiss) * frication
-    rung = scipy.fft.irfft(spectra, FFT, axis=1).reshape(n_frames, FFT // HOP, HOP)
+    rung = np.fft.irfft(spectra, FFT, axis=1).reshape(n_frames, FFT // HOP, HOP)
     out = np.zeros((n_frames + FFT // HOP, HOP))
     for part in range(FFT // HOP):
         out[part : part + n_frames] += rung[:, part]
@@ -244,7 +247,7 @@ def _frames(signal: Array) -> npt.NDArray[np.complex128]:
     """Return the spectra of frames of two hops, whose windows add up to 1: ``(n_frames, FFT // 2 + 1)``."""
     padded = np.concatenate([np.zeros(HOP), signal]).reshape(-1, HOP)
     window = np.sin(np.pi * (np.arange(2 * HOP) + 0.5) / (2 * HOP)) ** 2
-    spectra: npt.NDArray[np.complex128] = scipy.fft.rfft(np.hstack([padded[:-1], padded[1:]]) * window, FFT, axis=1)
+    spectra: npt.NDArray[np.complex128] = np.fft.rfft(np.hstack([padded[:-1], padded[1:]]) * window, FFT, axis=1)
     return spectra
 
 
@@ -257,7 +260,7 @@ def _resonance(frequency: Array, formant: Array | float, width: float) -> npt.ND
 @lru_cache(maxsize=64)
 def _upper_formants(scale: float) -> npt.NDArray[np.complex128]:
     """Return the response of the fourth and higher formants, which hardly move: those of an even tube, up to 9 kHz."""
-    bins = scipy.fft.rfftfreq(FFT, 1 / RATE)
+    bins = np.asarray(np.fft.rfftfreq(FFT, 1 / RATE), np.float64)
     response = np.ones(len(bins), np.complex128)
     for formant in np.arange(3500.0, 9000.0 / scale, 1000.0) * scale:
         response *= _resonance(bins, formant, BANDWIDTHS_HZ[3] * scale * formant / 3500)
@@ -269,22 +272,12 @@ def _record(voice: Voice, dry: Array, rng: np.random.Generator) -> Array:
     room = np.random.default_rng(zlib.crc32(voice.name.encode()))
     decay = np.exp(-6.9 * np.arange(1, int(voice.reverberation_s * RATE)) / (voice.reverberation_s * RATE))
     echo = np.concatenate([[1.0], 0.02 * decay * room.standard_normal(len(decay))])
-    wet = scipy.signal.oaconvolve(dry, echo)[: len(dry)]
+    wet = filtered(dry, (echo, [1.0]))
     power = float(np.mean(np.square(wet))) + 1e-12
-    noise = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.standard_normal(len(dry)))  # rooms: mostly low frequencies
+    noise = filtered(rng.standard_normal(len(dry)), ([1.0], [1.0, -0.9]))  # rooms: mostly low frequencies
     noise *= np.sqrt(power / np.mean(np.square(noise))) * 10 ** (-(voice.snr_db + rng.normal(0.0, 1.5)) / 20)
-    recorded = np.asarray(scipy.signal.sosfilt(_microphone(voice), wet + noise))
+    microphone = high_pass(voice.low_hz, RATE), low_pass(voice.high_hz, RATE), bell(3000, voice.presence_db, RATE)
+    recorded = filtered(wet + noise, *microphone)
     level = voice.level_dbfs + float(rng.normal(0.0, 1.0))
     recorded *= 10 ** (level / 20) / (np.sqrt(np.mean(np.square(recorded))) + 1e-9)
     return recorded / max(1.0, float(np.abs(recorded).max()) / 0.98)
-
-
-def _microphone(voice: Voice) -> Array:
-    """Return second-order sections: a low cut, a high cut, and a bell of ``presence_db`` around 3 kHz."""
-    low = scipy.signal.butter(1, voice.low_hz, "highpass", fs=RATE, output="sos")
-    high = scipy.signal.butter(2, voice.high_hz, "lowpass", fs=RATE, output="sos")
-    gain, turn = 10 ** (voice.presence_db / 40), 2 * np.pi * 3000 / RATE
-    spread = np.sin(turn) / 2  # quality 1, after R. Bristow-Johnson's equaliser cookbook
-    top = np.array([1 + spread * gain, -2 * np.cos(turn), 1 - spread * gain])
-    bottom = np.array([1 + spread / gain, -2 * np.cos(turn), 1 - spread / gain])
-    return np.vstack([low, high, np.concatenate([top, bottom]) / bottom[0]])

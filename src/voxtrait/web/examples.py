@@ -1,19 +1,15 @@
-"""Example clips of the start page: synthetic voices, stored as FLAC so that a server needs no SciPy to make them.
-
-``python -m voxtrait.web.examples`` generates the files anew, with the extra [corpus]. A test compares them.
-"""
+"""Example clips of the start page: synthetic voices, made at the first request."""
 
 import functools
 import io
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from voxtrait import audio
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
+from voxtrait.synthetic import draw_voice, speak
 
-FOLDER: Final = Path(__file__).parent / "clips"
 CLIP_S: Final = 8.0  # of one voice
 TURN_S: Final = 4.0  # of one turn of two speakers
 TURNS: Final = 6
@@ -31,16 +27,13 @@ def example(name: str) -> bytes:
         >>> example("female")[:4], len(example("female")) == 44 + 2 * 8 * 16_000
         (b'RIFF', True)
     """
-    signal, rate = audio.load(FOLDER / f"{name}.flac")
     target = io.BytesIO()
-    audio.write_wav(target, signal, rate)
+    audio.write_wav(target, _signal(name), SAMPLING_RATE)
     return target.getvalue()
 
 
-def generate(name: str) -> Signal:
+def _signal(name: str) -> Signal:
     """Synthesise an example clip: ``(samples,)`` float32 at 16 kHz."""
-    from voxtrait.synthetic import draw_voice, speak  # SciPy
-
     match name:
         case "female":
             return speak(draw_voice("female", 62, seed=21), CLIP_S, seed=1)
@@ -54,18 +47,3 @@ def _levelled(signal: Signal) -> Signal:
     """Scale a turn to -20 dBFS, so that both speakers have one level."""
     scaled = 0.1 * signal / np.sqrt(np.mean(np.square(signal)))
     return np.asarray(np.clip(scaled, -1, 1), dtype=np.float32)
-
-
-def main() -> None:
-    """Write the stored clips."""
-    import soundfile
-
-    for name in NAMES:
-        target = io.BytesIO()
-        audio.write_wav(target, generate(name), SAMPLING_RATE)
-        target.seek(0)
-        soundfile.write(FOLDER / f"{name}.flac", *soundfile.read(target, dtype="int16"), subtype="PCM_16")
-
-
-if __name__ == "__main__":
-    main()

@@ -49,7 +49,7 @@ def write(bundle: Bundle, out: Path, runtime: Path | None = None) -> list[Path]:
         OptionError: if the folder is not empty, or is not onnxruntime-web, or if npm is missing or fails.
         OutputError: if a file cannot be written.
     """
-    require("a site", "site", "onnx", "jinja2", "scipy")
+    require("a site", "site", "onnx", "jinja2")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OptionError(f"{out} exists and is not an empty folder. Choose a new folder for the site.")
     with _runtime(runtime) as found:
