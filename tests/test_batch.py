@@ -1,17 +1,24 @@
 """Jobs over many items: order, flat memory, and what happens when a worker dies."""
 
+import contextlib
+import functools
+import gc
+import multiprocessing.spawn
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from voxtrait import batch
-from voxtrait.errors import OptionError
+from voxtrait.batch import Where, crew
+from voxtrait.errors import OptionError, WorkerError
 
 ITEMS = list(range(40))
 
@@ -44,6 +51,35 @@ def blas_threads(item: int) -> str:
     return ", ".join(map(str, sorted(numbers)))
 
 
+def command_line(item: int) -> tuple[str, ...]:
+    return tuple(sys.argv)
+
+
+def stop_within_a_message(item: int) -> str:
+    if item == 2:
+        return "2"
+    owner = next(one for one in gc.get_objects() if isinstance(one, Connection))
+    os.write(owner.fileno(), struct.pack("!i", 1_000) + b"a part")
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return ""
+
+
+@contextlib.contextmanager
+def ends_within(seconds: int) -> Iterator[None]:
+    """Fail if the block takes longer; it may wait where only a signal ends the wait."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"it took longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def crash(item: int, reason: str) -> str:
     return f"{item} crashed: {reason}"
 
@@ -60,6 +96,23 @@ class Counted(Sequence[int]):
     def __getitem__(self, at):  # type: ignore[no-untyped-def]
         self.given += len(range(*at.indices(self.length))) if isinstance(at, slice) else 1
         return list(range(*at.indices(self.length))) if isinstance(at, slice) else at
+
+
+class Slow:
+    """A job that blocks when a worker unpickles it: in the first worker, or in each."""
+
+    def __init__(self, folder: Path, once: bool) -> None:
+        self.folder, self.once = folder, once
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__ |= state
+        first = self.folder / "first"
+        if not self.once or not first.exists():
+            first.touch()
+            time.sleep(60)
+
+    def __call__(self, item: int) -> int:
+        return -item
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -88,6 +141,69 @@ def test_a_dying_worker_costs_one_item() -> None:
     results = list(batch.run(die_at_13, ITEMS, jobs=2, on_crash=crash))
     assert results[:13] + results[14:] == [str(item) for item in ITEMS if item != 13]
     assert results[13].startswith("13 crashed: its worker process died")
+
+
+def test_a_worker_that_blocks_while_it_starts_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "START_S", 3)
+    results = batch.run(Slow(tmp_path, once=True), [1, 2, 3], jobs=Where(jobs=1, timeout=60), on_crash=crash)
+    assert list(results) == [-1, -2, -3]
+
+
+def test_workers_that_all_block_while_they_start_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "START_S", 0.2)
+    before = time.monotonic()
+    with pytest.raises(WorkerError, match=r"No worker process was ready within 0\.2 s, in two attempts\."):
+        list(batch.run(Slow(tmp_path, once=False), ITEMS, jobs=2, on_crash=crash))
+    assert time.monotonic() - before < 10
+
+
+@pytest.fixture
+def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Replace the program that workers run."""
+
+    def replace(script: str) -> None:
+        file = tmp_path / "python"
+        file.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+        file.chmod(0o755)
+        monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(file))
+
+    return replace
+
+
+def test_a_job_that_no_worker_takes_ends_the_run(
+    interpreter: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is larger than what the system keeps on its way, so sending it waits for the worker."""
+    interpreter("exec sleep 60")
+    monkeypatch.setattr("voxtrait.batch.worker.START_S", 0.2)
+    with pytest.raises(WorkerError, match="No worker process was ready within"):
+        list(batch.run(functools.partial(crash, reason="x" * 2**21), ITEMS, jobs=2, on_crash=crash))
+
+
+def test_a_worker_that_dies_before_it_reads_a_long_command_line(
+    interpreter: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not fit into the pipe of multiprocessing, whose writer then waited for ever."""
+    interpreter("exit 1")
+    given = [sys.argv[0], *(f"/recordings/{at:0100d}.wav" for at in range(5_000))]
+    monkeypatch.setattr(sys, "argv", given)
+    with ends_within(10), pytest.raises(WorkerError, match="No worker process could start"):
+        list(batch.run(slow_square, ITEMS, jobs=2, on_crash=crash))
+    assert sys.argv is given
+
+
+def test_the_first_arguments_reach_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script may read them where it imports its job from."""
+    monkeypatch.setattr(sys, "argv", [sys.argv[0], "é\udcff", *(f"{at:0100d}" for at in range(5_000))])
+    (found,) = set(batch.run(command_line, ITEMS[:16], jobs=2, on_crash=crash))
+    assert found[:2] == tuple(sys.argv[:2]) and 10 < len(found) < 100
+
+
+def test_a_worker_that_stops_in_the_middle_of_a_message_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxtrait.batch.worker.START_S", 0.5)
+    with ends_within(20):
+        results = list(batch.run(stop_within_a_message, [1, 2], jobs=Where(jobs=1, timeout=60), on_crash=crash))
+    assert results[0].startswith("1 crashed: its worker process died 3 times") and results[1] == "2"
 
 
 def test_an_error_of_the_job_comes_out_and_the_pool_ends() -> None:

@@ -9,7 +9,7 @@ from multiprocessing.connection import wait
 from typing import Any, Final, NamedTuple
 
 from voxtrait.batch.where import ATTEMPTS
-from voxtrait.batch.worker import DONE, FAILED, READY, Worker
+from voxtrait.batch.worker import DONE, FAILED, READY, START_S, Worker
 from voxtrait.errors import WorkerError
 
 WINDOW: Final = 4  # running or queued chunks for each worker
@@ -55,7 +55,7 @@ class _Post:
     worker: Worker
     ready: bool = False
     task: _Task | None = None
-    since: float = 0.0  # start of the current item, on the crew's clock
+    since: float = 0.0  # start of the process or of the current item, on the crew's clock
 
 
 class Crew:
@@ -68,7 +68,7 @@ class Crew:
         bare: see :class:`voxtrait.batch.worker.Worker`.
 
     Raises:
-        WorkerError: before the first result, if no process can start.
+        WorkerError: if no process can start, or none is ready within ``START_S`` in two attempts.
     """
 
     def __init__(self, job: bytes, size: int, *, timeout: float | None = None, bare: bool = False) -> None:
@@ -111,10 +111,10 @@ class Crew:
             post.worker.stop()
         end = time.monotonic() + (0.0 if now else GRACE_S)
         for post in posts:
-            post.worker.join(end - time.monotonic())
+            post.worker.join(end - time.monotonic() if post.ready else 0.0)  # one that still starts has no item
 
     def _post(self) -> _Post:
-        return _Post(Worker(self.job, bare=self.bare))
+        return _Post(Worker(self.job, bare=self.bare), since=self._clock)
 
     def _give(self, post: _Post, task: _Task) -> None:
         post.task, post.since = task, self._clock
@@ -122,8 +122,8 @@ class Crew:
 
     def _watch(self, todo: collections.deque[_Task]) -> None:
         """Wait for messages, deaths and timeouts of workers, and process them."""
-        busy = [post.since for post in self._posts if post.task is not None]
-        patience = None if self.timeout is None or not busy else max(0.0, min(busy) + self.timeout - self._clock)
+        ends = [post.since + limit for post in self._posts if (limit := self._limit(post)) is not None]
+        patience = max(0.0, min(ends) - self._clock) if ends else None
         posts = {post.worker.connection: post for post in self._posts}
         before = time.monotonic()
         readable = wait(posts, patience)
@@ -132,11 +132,17 @@ class Crew:
         self._clock += waited if patience is None else min(waited, patience + 1)
         for connection in readable:
             self._receive(posts[connection], todo)  # type: ignore[index]
-        if self.timeout is not None:
-            for post in self._posts:
-                # a worker with unread messages is not late: the owner is
-                if post.task and self._clock - post.since >= self.timeout and not post.worker.connection.poll():
-                    self._replace(post, todo, Lost(late(self.timeout)))
+        for post in self._posts:
+            limit = self._limit(post)
+            # a worker with unread messages is not late: the owner is
+            if limit is not None and self._clock - post.since >= limit and not post.worker.connection.poll():
+                self._replace(post, todo, Lost(late(limit)) if post.task else None, slow=not post.ready)
+
+    def _limit(self, post: _Post) -> float | None:
+        """Return the maximum seconds for what a worker is doing: starting, an item, or nothing."""
+        if not post.ready:
+            return START_S
+        return self.timeout if post.task else None
 
     def _receive(self, post: _Post, todo: collections.deque[_Task]) -> None:
         while True:
@@ -157,13 +163,18 @@ class Crew:
             if not post.task or not post.worker.connection.poll():
                 return
 
-    def _replace(self, post: _Post, todo: collections.deque[_Task], lost: Lost | None) -> None:
+    def _replace(self, post: _Post, todo: collections.deque[_Task], lost: Lost | None, *, slow: bool = False) -> None:
         """Replace a worker that is dead or late."""
         status, task = post.worker.kill(), post.task
         if not post.ready:
             self._failed_starts += 1
+            if (slow or post.worker.blocked) and self._failed_starts > self.size:
+                raise WorkerError(
+                    f"No worker process was ready within {START_S:g} s, in two attempts. Check the load of the "
+                    "machine and the disk that Python is installed on, or use jobs=1 without a timeout."
+                )
             # a negative status is a signal: the worker was killed, and the next one may survive
-            if status is None or status >= 0 or self._failed_starts > ATTEMPTS * self.size:
+            if not slow and (status is None or status >= 0 or self._failed_starts > ATTEMPTS * self.size):
                 raise WorkerError(
                     "No worker process could start. In a script, put the calls under if __name__ == '__main__':, or "
                     "use jobs=1 without a timeout."
@@ -174,7 +185,7 @@ class Crew:
                 task.add(lost or Lost(DIED))
             if not task.whole:
                 todo.appendleft(task)
-        post.worker, post.ready, post.task = self._post().worker, False, None
+        post.worker, post.ready, post.task, post.since = self._post().worker, False, None, self._clock
 
 
 def late(timeout: float) -> str:

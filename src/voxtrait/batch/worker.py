@@ -11,6 +11,8 @@ import functools
 import multiprocessing
 import os
 import pickle
+import socket
+import struct
 import sys
 import threading
 import traceback
@@ -28,10 +30,12 @@ READY: Final = 0
 DONE: Final = 1
 FAILED: Final = 2
 PART: Final = 3
+START_S: Final = 300.0  # maximum seconds until a process is ready, and that a message may stop on its way
 KILL_S: Final = 5.0  # maximum seconds that a killed process takes to end
 # One thread for matrix products: several processes with a thread per core each take up to three times as long.
 _ONE_THREAD: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 FIRST: Final = 300  # of 1,000: how much earlier the system ends a worker than its parent if memory is short
+ARGUMENTS: Final = 8_000  # maximum bytes of the command line that a new process gets
 _starting: Final = threading.Lock()
 
 
@@ -54,25 +58,33 @@ class Worker:
         # spawn, not fork: a forked child would inherit dead threads and locks of Polars and ONNX Runtime.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
+        self.blocked = False  # whether the process took no message in time, and was killed
         self.process: BaseProcess = context.Process(target=_work, args=(theirs, parts), daemon=True)
-        with _starting, _one_thread(), _without_script() if bare else contextlib.nullcontext():
+        with _starting, _one_thread(), _short_command_line(), _without_script() if bare else contextlib.nullcontext():
             self.process.start()
         theirs.close()  # so that reading ends when the process ends
-        with contextlib.suppress(OSError):  # the process is dead already: the next :meth:`take` reports it
-            self.connection.send_bytes(job)
+        _limit(self.connection, START_S)
+        self._send(self.connection.send_bytes, job)
 
     def give(self, items: Sequence[Any]) -> None:
         """Send a chunk; if the process is dead, the next :meth:`take` reports it."""
-        with contextlib.suppress(OSError):
-            self.connection.send(items)
+        self._send(self.connection.send, items)
 
     def reply(self, go_on: bool) -> None:
         """Reply to a part: whether the job may continue."""
-        with contextlib.suppress(OSError):
-            self.connection.send(go_on)
+        self._send(self.connection.send, go_on)
+
+    def _send(self, send: Callable[[Any], None], message: Any) -> None:
+        try:
+            send(message)
+        except BlockingIOError:  # the limit of :func:`_limit`; a part of the message may have been sent
+            self.blocked = True
+            self.process.kill()
+        except OSError:  # the process is dead already
+            pass
 
     def take(self) -> tuple[int, Any] | None:
-        """Return the next message, or ``None`` if the process is dead."""
+        """Return the next message, or ``None`` if the process is dead, or stopped in the middle of a message."""
         try:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
@@ -111,6 +123,36 @@ def _one_thread() -> Iterator[None]:
     finally:
         for name in chosen:
             os.environ.pop(name, None)
+
+
+def _limit(connection: Connection, seconds: float) -> None:
+    """Let a message fail that stops on its way, because its process is stopped or blocked. Not on Windows."""
+    if sys.platform == "win32":
+        return
+    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.setblocking(True)
+        whole, rest = divmod(seconds, 1)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            same.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(whole), int(rest * 1e6)))
+
+
+@contextlib.contextmanager
+def _short_command_line() -> Iterator[None]:
+    """Give a new process only the first arguments of the command line.
+
+    ``multiprocessing`` sends them through a pipe before it closes its own end for reading. If they do not fit and the
+    process ends before it reads them, the parent waits for ever.
+    """
+    given, left = sys.argv, ARGUMENTS
+    for at, argument in enumerate(given):
+        left -= len(argument.encode("utf-8", "surrogatepass")) + 10  # at most, in a pickle
+        if left < 0:
+            sys.argv = given[:at]
+            break
+    try:
+        yield
+    finally:
+        sys.argv = given
 
 
 @contextlib.contextmanager
