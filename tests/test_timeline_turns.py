@@ -6,92 +6,11 @@ from pathlib import Path
 import pytest
 
 from test_timeline_formats import Rows, rows, written
+from textgrids import LONG_GRID, SHORT_GRID
 from voxtrait.errors import OptionError
 from voxtrait.timelines.turns import read_turns
 
 CONVERSATION: Rows = [(0.5, 2.0, "Anna B."), (1.75, 4.25, "SPEAKER_01"), (5.0, 6.125, "Anna B.")]
-LONG_GRID = """File type = "ooTextFile"
-Object class = "TextGrid"
-
-xmin = 0
-xmax = 8
-tiers? <exists>
-size = 3
-item []:
-    item [1]:
-        class = "IntervalTier"
-        name = "Anna B."
-        xmin = 0
-        xmax = 8
-        intervals: size = 5
-        intervals [1]:
-            xmin = 0
-            xmax = 0.5
-            text = ""
-        intervals [2]:
-            xmin = 0.5
-            xmax = 2
-            text = "He said ""hello"" = 5"
-        intervals [3]:
-            xmin = 2
-            xmax = 5
-            text = "sil"
-        intervals [4]:
-            xmin = 5
-            xmax = 6.125
-            text = "Yes.
-And 12 no."
-        intervals [5]:
-            xmin = 6.125
-            xmax = 8
-            text = ""
-    item [2]:
-        class = "TextTier"
-        name = "clicks"
-        xmin = 0
-        xmax = 8
-        points: size = 1
-        points [1]:
-            number = 3
-            mark = "click"
-    item [3]:
-        class = "IntervalTier"
-        name = "SPEAKER_01"
-        xmin = 0
-        xmax = 8
-        intervals: size = 1
-        intervals [1]:
-            xmin = 1.75
-            xmax = 4.25
-            text = "Ach so!"
-"""
-SHORT_GRID = """File type = "ooTextFile"
-"TextGrid"
-
-0
-8
-<exists>
-2
-"IntervalTier"
-"Anna B."
-0
-8
-2
-0.5
-2
-"a"
-5
-6.125
-"b"
-"IntervalTier"
-"SPEAKER_01"
-0
-8
-1
-1.75
-4.25
-"c"
-"""
 ELAN = """<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT AUTHOR="" DATE="2026-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0">
 <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>

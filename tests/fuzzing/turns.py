@@ -9,62 +9,13 @@ from typing import Final
 
 from fuzzing import Target
 from fuzzing.sound import place
+from textgrids import LONG_GRID, SHORT_GRID
 from voxtrait.errors import OptionError
 
 RTTM: Final = (
     b"SPEAKER talk 1 0.500 1.500 <NA> <NA> Anna <NA> <NA>\nSPEAKER talk 1 1.75 2.5 <NA> <NA> S2 0.9 <NA>\n",
     b";; a comment\nSPKR-INFO talk 1 <NA> <NA> <NA> unknown S1 <NA>\nSPEAKER news 1 5 1.125 <NA> <NA> S1 <NA> <NA>\n",
 )
-LONG: Final = b"""File type = "ooTextFile"
-Object class = "TextGrid"
-
-xmin = 0
-xmax = 8
-tiers? <exists>
-size = 2
-item []:
-    item [1]:
-        class = "IntervalTier"
-        name = "Anna B."
-        xmin = 0
-        xmax = 8
-        intervals: size = 2
-        intervals [1]:
-            xmin = 0
-            xmax = 0.5
-            text = ""
-        intervals [2]:
-            xmin = 0.5
-            xmax = 8
-            text = "He said ""hello"" = 5"
-    item [2]:
-        class = "TextTier"
-        name = "clicks"
-        xmin = 0
-        xmax = 8
-        points: size = 1
-        points [1]:
-            number = 3
-            mark = "click"
-"""
-SHORT: Final = b"""File type = "ooTextFile"
-"TextGrid"
-0
-9
-<exists>
-1
-"IntervalTier"
-"who"
-0
-9
-2
-0
-5
-"Anna"
-5
-9
-"sil"
-"""
 EAF: Final = b"""<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT AUTHOR="" VERSION="3.0"><HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>
 <TIME_ORDER><TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="500"/>
@@ -98,7 +49,7 @@ CSV: Final = (
 LABELS: Final = (b"0.500000\t2.000000\tAnna\n\\\t100.0\t200.0\n2,5\t3\tBen (male, 30)\n",)
 FORMATS: Final[dict[str, tuple[str, tuple[bytes, ...]]]] = {
     "rttm": ("a.rttm", RTTM),
-    "textgrid": ("a.TextGrid", (LONG, SHORT, LONG.decode().encode("utf-16"))),
+    "textgrid": ("a.TextGrid", (LONG_GRID.encode(), SHORT_GRID.encode(), LONG_GRID.encode("utf-16"))),
     "eaf": ("a.eaf", (EAF,)),
     "srt": ("a.srt", SRT),
     "vtt": ("a.vtt", VTT),
