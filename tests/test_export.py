@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from polars.testing import assert_frame_equal
 
+import formats
 from voxtrait import manifest
 from voxtrait.audio.writing import write_wav
 from voxtrait.cli import root
@@ -177,6 +178,38 @@ def test_a_foreign_file_in_the_place_of_a_clip_is_a_failure(tmp_path: Path, clip
     ]
     assert (out / "audio" / "c__r__en__2.wav").read_text() == "precious"
     assert pl.read_csv(out / "failures.csv")["clip_id"].to_list() == ["c/r/en/2", "c/r/en/gone"]
+
+
+@pytest.mark.parametrize("audio", ["copy", "link"])
+def test_only_recordings_are_copied_and_linked(tmp_path: Path, clips: pl.DataFrame, audio: str) -> None:
+    """A table of somebody else may name any file, and an export is often published."""
+    secret, zeros, pipe = tmp_path / "id_ed25519.mp3", tmp_path / "zeros.wav", tmp_path / "pipe.wav"
+    secret.write_text("-----BEGIN OPENSSH PRIVATE KEY-----")
+    zeros.write_bytes(bytes(100))
+    os.mkfifo(pipe)
+    (tmp_path / "empty.mp3").touch()
+    (tmp_path / "keys.flac").write_bytes(b"SQLite format 3\0" + bytes(range(256)) * 20)
+    (tmp_path / "clips" / "voice").write_bytes(
+        b"ID3\4\0\0\0\0\1\0" + bytes(128) + formats.sndfile("MP3")(np.zeros(8000, np.float32))
+    )
+    named = {
+        f"{tmp_path}/clips/../id_ed25519.mp3": "it is a text file",
+        str(secret): "it is a text file",
+        str(zeros): "it is of an unknown kind, or damaged",
+        str(pipe): "pipe.wav is not a regular file",
+        "/dev/zero": "zero is not a regular file",
+        f"{tmp_path}/empty.mp3": "is empty (0 bytes)",
+        f"{tmp_path}/keys.flac": "it is an SQLite database",
+        f"{tmp_path}/clips": "clips is not a regular file",
+    }
+    good = [f"{tmp_path}/clips/voice", f"{tmp_path}/clips/2.wav"]
+    table = pl.DataFrame({"path": [*named, *good]}).with_row_index("at")
+    table = manifest.conform(table.select("path", clip_id=pl.format("c/-/-/{}", "at"), split=pl.lit("train")))
+    done = export(table, tmp_path / "out", to="audiofolder", audio=audio)
+    assert done.written == len(good) and done.failures["path"].to_list() == list(named)
+    for (path, reason), found in zip(named.items(), done.failures["reason"], strict=True):
+        assert reason in found or (audio == "link" and found == "no such file" and not Path(path).is_file())
+    assert len(list((tmp_path / "out" / "train" / "audio").iterdir())) == len(good)
 
 
 def test_a_disk_without_links_is_said(tmp_path: Path, clips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:

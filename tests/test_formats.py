@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from formats import KINDS, RATE, REFUSED
 from piping import piped
-from voxtrait import audio, synthetic
+from voxtrait import audio, corpora, manifest, synthetic
 from voxtrait.cli import root
 from voxtrait.errors import DecodeError
 from voxtrait.web import Settings, create_app
@@ -138,6 +138,15 @@ def test_every_kind_is_read(cells: Cells, command: str) -> None:
 def test_what_is_no_sound_is_refused_alike(cells: Cells, name: str) -> None:
     said = {cells[command].get(name) for command in COMMANDS}
     assert len(said) == 1, cells["predict"].get(name)
+
+
+def test_every_kind_may_be_exported(folder: Path, tmp_path: Path) -> None:
+    """A header is enough for most; what is refused there is refused with the reason of the decoder."""
+    table = pl.DataFrame({"path": [str(folder / name) for name in [*KINDS, *REFUSED]]}).with_row_index("at")
+    table = manifest.conform(table.select("path", clip_id=pl.format("c/-/-/{}", "at")))
+    done = corpora.export(table, tmp_path / "out", to="audiofolder", audio="copy")
+    lost = {Path(path).name: why for path, why in done.failures.select("path", "reason").iter_rows()}
+    assert lost.keys() <= REFUSED.keys() and len(lost) > 5
 
 
 def test_the_page_has_the_table(cells: Cells) -> None:

@@ -70,6 +70,26 @@ def opened(source: Source) -> Iterator["AudioFile"]:
                 yield AudioFile(content, pieces.contents(content), name)
 
 
+def check_kind(path: str) -> None:
+    """Check by its first bytes that a regular file is audio or video; no samples are decoded.
+
+    Raises:
+        AudioMissingError: if the file does not exist.
+        NotAudioError: if its content is not audio.
+        DecodeError: if it is empty, or not a regular file, such as a folder, a device or a pipe.
+        OSError: if it cannot be opened.
+    """
+    name = name_of(path)
+    try:
+        status = os.stat(path)  # noqa: PTH116 - before it is opened, because opening a pipe waits for a writer
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise AudioMissingError(f"no such file: {name}") from None
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        raise DecodeError(f"{name} is {'empty (0 bytes)' if stat.S_ISREG(status.st_mode) else 'not a regular file'}")
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a string, a million times
+        AudioFile(file, pieces.Contents(file), name).check_kind()
+
+
 @contextlib.contextmanager
 def gathered(file: Any) -> Iterator[Any]:
     """Read a pipe to its end, into a seekable file: in memory, or on the disk if it is large."""
@@ -96,6 +116,21 @@ class AudioFile:
         self.kind: Kind | None = kinds.kind_of(self._head)
         if self.kind is None and (at := mpeg.next_frame(data, at)) >= 0 and mpeg.is_chain(data, at):
             self.kind = kinds.MP3
+
+    def check_kind(self) -> None:
+        """Check that the file is audio or video; no samples are decoded.
+
+        Raises:
+            NotAudioError: if it is neither of a known kind nor readable by libsndfile.
+        """
+        if self.kind is not None:
+            return
+        import soundfile
+
+        try:
+            self._sndfile(next(pieces.pieces_of(self.data, None))).close()
+        except soundfile.LibsndfileError:
+            raise self._no_audio() from None
 
     def blocks(self, samples: int | None = None) -> Blocks:
         """Decode all pieces in blocks ``(channels, samples)``, with the rate and channels of the first piece.

@@ -13,8 +13,9 @@ import polars as pl
 
 from voxtrait import batch, storage
 from voxtrait.audio.durability import is_older
+from voxtrait.audio.opening import check_kind
 from voxtrait.audio.writing import atomic_path, create_folder, remove_unfinished, synced, writing
-from voxtrait.errors import DiskFullError, OptionError
+from voxtrait.errors import DecodeError, DiskFullError, OptionError
 from voxtrait.labels import SPLITS
 
 MARK: Final = ".voxtrait-export.json"  # settings of the export; hidden, so that loaders ignore it
@@ -97,7 +98,9 @@ def _same_export(out: Path, wanted: Mapping[str, Any]) -> None:
 def put_all(
     places: Iterable[tuple[str, str]], total: int, out: Path, how: str, label: str | None
 ) -> Iterator[tuple[int, str]]:
-    """Copy or link files into a folder; files from an interrupted run are kept.
+    """Copy or link audio files into a folder; files from an interrupted run are kept.
+
+    Files that are not audio are refused, because a table of somebody else may name any file of this machine.
 
     Args:
         places: absolute path of each file, and its path relative to ``out``.
@@ -127,6 +130,8 @@ def put_all(
                     _link(storage.path_of(source), target)
                 else:
                     _copy(storage.path_of(source), target, unsynced.since)
+            except DecodeError as error:
+                yield at, str(error)
             except FileExistsError:
                 yield at, f"another file exists at {place}"
             except OSError as error:
@@ -148,6 +153,7 @@ def _link(source: str, target: Path) -> None:
         if target.is_symlink() and os.readlink(target) == text:  # noqa: PTH115
             return
         raise FileExistsError(target)
+    check_kind(source)
     os.symlink(text, target)  # noqa: PTH211 - atomic
 
 
@@ -159,6 +165,7 @@ def _copy(source: str, target: Path, since: int | None) -> None:
         if (there.st_size, int(there.st_mtime)) == (status.st_size, int(status.st_mtime)):
             return
         raise FileExistsError(target)
+    check_kind(source)
     with atomic_path(target, sync=False) as part:
         shutil.copy2(source, part)
 
