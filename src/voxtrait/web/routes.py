@@ -139,7 +139,10 @@ def make_router(state: AppState) -> APIRouter:
         responses={200: {"model": HealthAnswer}, 503: {"model": HealthAnswer}, 421: refused()[421]},
     )
     async def healthz() -> Response:
-        """Return whether at least one worker is running. Requires no token."""
+        """Return whether at least one worker is running, and start workers in place of idle ones that ended.
+
+        Requires no token.
+        """
         alive = state.pool.alive
         state.pool.replace_dead()  # if the system killed all of them, 503 would keep requests away, and so for ever
         version = importlib.metadata.version("voxtrait")
