@@ -1,6 +1,7 @@
-"""Measures the static site: python benchmarks/site.py [--models voxtrait-base voxtrait-fast]
+"""Measures the static site: python benchmarks/site.py [--models voxtrait-base voxtrait-fast] [--times]
 
-Prints what the first visit transfers, compressed with gzip and with brotli (needs `make node`).
+Prints what the first visit transfers, compressed with gzip and with brotli (needs `make node`). With --times, also
+prints times and memory in Chromium: 10 records of 5 s, 10 later visits, and half an hour of sound as 6 kinds of file.
 """
 
 import argparse
@@ -11,6 +12,8 @@ import tempfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+import site_times
+
 from sites import written
 from voxtrait.web.site import EXAMPLES
 
@@ -47,10 +50,14 @@ def main() -> None:
     """Print a table for each bundle."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--models", nargs="+", default=["voxtrait-base", "voxtrait-fast"])
+    parser.add_argument("--times", action="store_true", help="Measure times and memory in Chromium too.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         for model in options.models:
-            sizes(model, written(Path(name) / model, model))
+            folder = written(Path(name) / model, model)
+            sizes(model, folder)
+            if options.times:
+                site_times.report(model, folder, long=model == options.models[-1])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 /**
- * Opens the site in Firefox, and predicts files: node firefox.mjs FIREFOX ADDRESS FILES. Prints JSON: the predictions, the
- * text of the page's card of the last file, and what was wrong: errors, and requests to other addresses.
+ * Opens the site in Firefox, and predicts files: node firefox.mjs FIREFOX ADDRESS FILES. Prints a line of JSON: the
+ * predictions, and the text of the page's card of the last file. Then waits until its input is closed, reloads the page,
+ * and prints the same again. `wrong` has errors, and requests to other addresses.
  */
+
+import { once } from "node:events";
 
 import puppeteer from "puppeteer-core";
 
@@ -14,6 +17,17 @@ try {
   page.on("pageerror", (error) => wrong.push(error.message));
   page.on("request", (request) => new RegExp(`^(blob:|data:|${address})`).test(request.url()) || wrong.push(request.url()));
   await page.goto(address);
+  await used(page, wrong);
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+  await once(process.stdin.resume(), "end");
+  await page.reload();
+  await used(page, wrong);
+} finally {
+  await browser.close();
+}
+
+/** Predicts the files on the opened page, and prints what was found. */
+async function used(page, wrong) {
   await page.waitForSelector("body[data-ready=yes]");
   const input = await page.$("#files");
   await input.uploadFile(files.at(-1));
@@ -30,6 +44,4 @@ try {
     return found;
   });
   console.log(JSON.stringify({ answers, card, private: private_, wrong }));
-} finally {
-  await browser.close();
 }

@@ -35,7 +35,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A voice, noise, silence, a voice in noise, at 8 kHz, and in one of two channels."""
+    """A voice, noise, silence, a voice in noise, at 8 kHz, in one of two channels, and one that speaks for minutes."""
     folder = tmp_path_factory.mktemp("sounds")
     voice = speak(cohort(2, 3)[0], 5.0, 1)
     noise = np.random.default_rng(1).normal(0, 0.05, len(voice)).astype(np.float32)
@@ -48,6 +48,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         "telephone": (narrow, RATE // 2),
         "stereo": (np.stack([voice, noise / 50]), RATE),
         "studio": (np.repeat(voice, 3), 3 * RATE),
+        "long": (np.tile(np.concatenate([voice, narrow / 2]), 18), RATE),  # so large that it is decoded in two pieces
     }
     for name, (signal, rate) in made.items():
         audio.write_wav(folder / f"{name}.wav", signal, rate)
@@ -61,19 +62,38 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> recognize.Recognizer:
 
 
 @pytest.fixture(scope="module")
-def exact(model: recognize.Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a site with this bundle."""
-    with hosted(written(tmp_path_factory.mktemp("exact") / "site", str(model.bundle.folder))) as address:
+def public(model: recognize.Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with this bundle."""
+    return written(tmp_path_factory.mktemp("exact") / "site", str(model.bundle.folder))
+
+
+@pytest.fixture(scope="module")
+def exact(public: Path) -> Iterator[str]:
+    """The address of this site."""
+    with hosted(public) as address:
         yield address
 
 
-def table(browser: Any, address: str, files: list[Path], tmp_path: Path) -> list[dict[str, Any]]:
-    """Predict files on the page, and save its table."""
+COUNT = """
+window.decoded = 0;
+const own = BaseAudioContext.prototype.decodeAudioData;
+BaseAudioContext.prototype.decodeAudioData = function (...given) {
+  window.decoded += 1;
+  return own.apply(this, given);
+};
+"""
+
+
+def table(
+    browser: Any, address: str, files: list[Path], tmp_path: Path, decoded: int | None = None
+) -> list[dict[str, Any]]:
+    """Predict files on the page, and save its table; with `decoded`, check how many pieces the browser decoded."""
     with visits(browser, address) as visit:
-        tab = visit()
+        tab = visit(before=lambda tab: tab.add_init_script(COUNT))
         tab.set_input_files("#files", files)
         expect(tab.locator("#many-clear")).to_be_visible()
         found: list[dict[str, Any]] = json.loads(saved(tab, "#json", tmp_path).read_text("utf-8"))
+        assert decoded in (None, tab.evaluate("window.decoded"))
     assert [one["path"] for one in found] == [file.name for file in files]
     return found
 
@@ -115,6 +135,32 @@ def test_every_kind_of_file_is_decoded_or_refused(
     for name in ("h.au", "i.mp3"):
         assert found[name]["status"] == "error", name
         assert found[name]["message"].startswith("The browser cannot decode this file."), name
+
+
+def test_large_wav_files_are_decoded_in_pieces(
+    browser: Any, exact: str, model: recognize.Recognizer, sounds: list[Path], tmp_path: Path
+) -> None:
+    signal, _ = audio.load(str(next(file for file in sounds if file.name == "long.wav")))
+    plain = formats.sndfile("WAV", "PCM_16")(signal)
+    at = plain.index(b"data")
+    contents = {
+        "float.wav": formats.sndfile("WAVEX", "FLOAT")(signal),
+        # a chunk of an odd length before the samples, and a stream that did not know its length
+        "odd.wav": plain[:at] + b"LIST\x03\0\0\0abc\0data\0\0\0\0" + plain[at + 8 :],
+        "cut.wav": plain[:-1],
+        "packed.wav": formats.sndfile("WAV", "IMA_ADPCM")(np.tile(signal, 4)),  # decoded as a whole, or refused
+    }
+    for name, content in contents.items():
+        assert len(content) > 4e6, name
+        (tmp_path / name).write_bytes(content)
+    found = table(browser, exact, sorted(tmp_path.iterdir()), tmp_path, decoded=2 + 2 + 2 + 1)
+    expected = model.predict(signal, audio.SAMPLING_RATE)
+    for one in found:
+        if one["path"] == "packed.wav":
+            assert one["status"] == "error" and "The browser cannot decode this file." in one["message"]
+        else:
+            same(one, expected)
+            assert one["duration_s"] == pytest.approx(len(signal) / RATE, abs=0.001)
 
 
 RATES = {
@@ -165,6 +211,7 @@ def test_every_look_is_for_everybody(opened: Visit, voices: Path, locale: str) -
 
 def test_a_slow_phone_answers(opened: Visit, voices: Path) -> None:
     tab = opened(viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True, has_touch=True)
+    # this slows the page, but not its worker: Chromium refuses it for a worker's own session
     tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": 4})
     tab.set_input_files("#files", voices / "a.wav")
     expect(tab.locator("#single .card.ok h2")).to_have_text("a.wav")
@@ -176,19 +223,27 @@ def test_a_slow_phone_answers(opened: Visit, voices: Path) -> None:
     assert tab.evaluate(WIDTH) == 390
 
 
-def test_firefox_predicts_what_python_predicts(
-    exact: str, model: recognize.Recognizer, sounds: list[Path], tmp_path: Path
+def test_firefox_predicts_what_python_predicts_also_without_the_host(
+    public: Path, model: recognize.Recognizer, sounds: list[Path], tmp_path: Path
 ) -> None:
     firefox = shutil.which("firefox-esr") or shutil.which("firefox")
     if firefox is None or not (nodes.PACKAGES / "puppeteer-core").is_dir():
         pytest.skip("Firefox or puppeteer-core is not installed: apt-get install firefox-esr, and `make node`")
     shutil.copy(Path(__file__).with_name("firefox.mjs"), tmp_path)
     (tmp_path / "node_modules").symlink_to(nodes.PACKAGES)
-    command = ["node", "firefox.mjs", firefox, f"{exact}/", *map(str, sounds)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["wrong"] == []
-    for one, file in zip(found["answers"], sounds, strict=True):
-        same(one, model.predict(file))
-    assert "years" in found["card"] and found["private"] == "Nothing is stored. Audio stays on this machine."
+    with hosted(public) as address:
+        command = ["node", "firefox.mjs", firefox, f"{address}/", *map(str, sounds)]
+        program = subprocess.Popen(
+            command, cwd=tmp_path, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert program.stdout is not None
+        online = program.stdout.readline()
+    # the host is closed: from here on, the page has only what its service worker kept
+    offline, errors = program.communicate(timeout=120)
+    assert program.returncode == 0, errors
+    for line in (online, offline):
+        found = json.loads(line)
+        assert found["wrong"] == []
+        for one, file in zip(found["answers"], sounds, strict=True):
+            same(one, model.predict(file))
+        assert "years" in found["card"] and found["private"] == "Nothing is stored. Audio stays on this machine."

@@ -1,6 +1,6 @@
 /** Stands in for the server: the page's requests go to a worker of this page, and nothing leaves the device. */
 
-import { decode } from "../voxtrait-web/decoding.js";
+import { pieces } from "./pieces.js";
 
 export const busy = new EventTarget(); // the events of a server that is busy; this one never is
 
@@ -14,8 +14,6 @@ export class Problem extends Error {
 }
 
 const LIMITS = { max_upload_bytes: 1e9, max_seconds: 2 * 3600, timeout_s: null, auth: false };
-const LARGE = 4e6; // bytes of a file from which it is decoded to 16 kHz, because memory is short
-const LOW_RATE = 16_000; // Hz
 const PIECE_S = 60; // seconds sent to the worker at a time, and seconds that are drawn
 
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
@@ -42,46 +40,38 @@ export function send(kind, content = {}, transfer = []) {
   });
 }
 
-/** Decode a file with the browser: its channels and their rate. */
-async function decoded(file) {
-  let content;
+const GONE = ["NotFoundError", "NotReadableError"]; // of a file that was deleted or changed
+
+/** Do something that decodes a file; its errors get the reason for the page. */
+async function decoding(action) {
   try {
-    content = await file.arrayBuffer();
-  } catch {
-    throw new Problem("gone", "the file can no longer be read");
-  }
-  try {
-    return await decode(content, content.byteLength > LARGE ? LOW_RATE : undefined);
+    return await action();
   } catch (error) {
+    if (GONE.includes(error.name)) throw new Problem("gone", "the file can no longer be read");
     throw new Problem("not_audio", `The browser cannot decode this file. ${error.message}`);
   }
 }
 
-/** A part of the channels, in seconds. */
-function part({ channels, rate }, start, stop) {
-  return channels.map((channel) => channel.slice(start * rate, stop * rate));
-}
-
-const length = ({ channels, rate }) => channels[0].length / rate;
 let beginning = null; // of the file that was decoded last: { file, sound, duration }
 
-/** Decode a file, and keep its first minute, from which its picture is drawn. */
+/** Decode the beginning of a file, and keep it, because its picture is drawn from it. Returns what follows, too. */
 async function heard(file) {
-  const sound = await decoded(file);
-  beginning = { file, sound: { channels: part(sound, 0, PIECE_S), rate: sound.rate }, duration: length(sound) };
-  return sound;
+  const { duration, parts } = await decoding(() => pieces(file, PIECE_S));
+  if (duration > LIMITS.max_seconds) throw new Problem("too_long", `${Math.round(duration)} s, expected at most ${LIMITS.max_seconds} s`);
+  const { value: sound } = await decoding(() => parts.next());
+  const channels = sound.channels.map((channel) => channel.slice(0, PIECE_S * sound.rate));
+  beginning = { file, sound: { channels, rate: sound.rate }, duration };
+  return { sound, parts };
 }
 
 export async function predict(file, name, signal) {
-  const sound = await heard(file);
-  if (length(sound) > LIMITS.max_seconds) throw new Problem("too_long", `${Math.round(length(sound))} s, expected at most ${LIMITS.max_seconds} s`);
+  const { sound, parts } = await heard(file);
   const job = await send("open", { rate: sound.rate });
   try {
     // minute by minute, so that a long recording is not in memory twice
-    for (let at = 0; at < length(sound); at += PIECE_S) {
+    for (let part = sound; part; part = (await decoding(() => parts.next())).value) {
       signal?.throwIfAborted();
-      const channels = part(sound, at, at + PIECE_S);
-      await send("feed", { job, channels }, channels.map((channel) => channel.buffer));
+      await send("feed", { job, channels: part.channels }, part.channels.map((channel) => channel.buffer));
     }
     signal?.throwIfAborted();
     return { path: name, ...(await send("close", { job })) };

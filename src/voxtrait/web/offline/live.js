@@ -2,12 +2,14 @@
 
 import { send } from "./connection.js";
 
+const SHARE = 1 / 3; // maximum share of the time for estimates, on a slow device
+
 export class Live extends EventTarget {
   #rate;
   #began;
   #received = 0; // samples
   #asked = 0; // samples at the last estimate
-  #estimating = false;
+  #next = 0; // the time of the next estimate
 
   constructor(samplingRate) {
     super();
@@ -24,7 +26,7 @@ export class Live extends EventTarget {
       ({ columns, height, hop }) => columns.length && this.#dispatch("columns", { data: columns, height, hop }),
       () => this.#lose(),
     );
-    if (!this.#estimating && this.#received - this.#asked >= this.#rate) this.#estimate();
+    if (performance.now() >= this.#next && this.#received - this.#asked >= this.#rate) this.#estimate();
   }
 
   /** End the recording; resolves to the prediction, or to null without one. */
@@ -35,9 +37,10 @@ export class Live extends EventTarget {
     return send("end").catch(() => null);
   }
 
-  /** Estimate from the recording so far; without haste, if the device is slow. */
+  /** Estimate from the recording so far. On a slow device estimates are rarer: the result waits for one under way. */
   async #estimate() {
-    this.#estimating = true;
+    const began = performance.now();
+    this.#next = Infinity;
     this.#asked = this.#received;
     try {
       const estimate = await send("estimate");
@@ -45,7 +48,7 @@ export class Live extends EventTarget {
     } catch {
       this.#lose();
     }
-    this.#estimating = false;
+    this.#next = began + (performance.now() - began) / SHARE;
   }
 
   #dispatch(name, detail) {

@@ -21,7 +21,7 @@ for (const one of [opened, drawing]) one.catch(() => {}); // each request report
 
 const jobs = new Map(); // number → the clip of a file
 let last = 0;
-let live = null; // the recording: { clip, rate, blocks, resampler, kept, first }
+let live = null; // the recording: { resampler, clip, recent, kept }, all at 16 kHz
 
 /** The grey levels of columns of a spectrogram, the highest band first. */
 async function greys(signal, centres) {
@@ -101,15 +101,16 @@ const kinds = {
 
   async begin({ rate }) {
     const model = await opened;
-    live = { clip: model.clip(rate), rate, blocks: [], seconds: 0, resampler: new Resampler(rate, RATE), kept: new Float32Array(HALF) };
+    // clip, estimates and columns share what is resampled: that of an estimate took a third of its time
+    live = { resampler: new Resampler(rate, RATE), clip: model.clip(RATE), recent: [], kept: new Float32Array(HALF) };
   },
 
   async block({ block }) {
-    const samples = new Float32Array(block);
-    await live.clip.feed(samples);
-    live.blocks.push(samples);
-    while (live.blocks.length > 1 && length(live.blocks.slice(1)) >= RECENT_S * live.rate) live.blocks.shift();
-    live.kept = joined([live.kept, live.resampler.feed(samples)]);
+    const signal = live.resampler.feed(new Float32Array(block));
+    await live.clip.feed(signal);
+    live.recent.push(signal);
+    while (live.recent.length > 1 && length(live.recent.slice(1)) >= RECENT_S * RATE) live.recent.shift();
+    live.kept = joined([live.kept, signal]);
     // column 0 has its middle at the first sample, half a frame into what is kept
     const count = Math.max(0, Math.floor((live.kept.length - 2 * HALF) / HOP) + 1);
     if (!count) return { columns: new Uint8Array(0), height: 0, hop: HOP / RATE };
@@ -120,10 +121,11 @@ const kinds = {
 
   async estimate() {
     const model = await opened;
-    return answer(await model.predict(joined(live.blocks), live.rate));
+    return answer(await model.predict(joined(live.recent), RATE));
   },
 
   async end() {
+    await live.clip.feed(live.resampler.close());
     const found = answer(await live.clip.close());
     live = null;
     return found;

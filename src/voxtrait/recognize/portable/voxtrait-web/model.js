@@ -42,8 +42,11 @@ export async function load(folder, { ort, session = {} }) {
   const description = JSON.parse(new TextDecoder().decode(await read("model.json")));
   if (description.format !== FORMAT) throw new Error(`${folder} has format ${description.format}. Expected ${FORMAT}.`);
   const graphs = {};
-  for (const name of Object.keys(description.graphs)) {
-    graphs[name.replace(".onnx", "")] = await ort.InferenceSession.create(new Uint8Array(await read(name)), options);
+  // all are read while the first session starts the runtime, which takes longer; the runtime opens one at a time
+  const contents = Object.keys(description.graphs).map((name) => [name.replace(".onnx", ""), read(name)]);
+  for (const [, content] of contents) content.catch(() => {}); // the loop reports it
+  for (const [name, content] of contents) {
+    graphs[name] = await ort.InferenceSession.create(new Uint8Array(await content), options);
   }
   return new Model(description, graphs, ort);
 }
