@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from voxtrait import batch
-from voxtrait.batch import Where, crew
+from voxtrait.batch import Where, crew, shards
 from voxtrait.errors import OptionError, WorkerError
 
 ITEMS = list(range(40))
@@ -229,6 +230,28 @@ def test_one_job_makes_items_only_when_their_turn_comes() -> None:
 
 def test_no_items_give_no_results() -> None:
     assert list(batch.run(slow_square, [], jobs=2, on_crash=crash)) == []
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_slow_disk_is_asked_by_several_threads(
+    is_slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [f"{tmp_path}/{at}" for at in range(400)]
+    for at, file in enumerate(files):
+        Path(file).write_bytes(bytes(at))
+    cut = [files[at : at + 2] for at in range(0, len(files), 2)]
+    expected = [shards.fingerprints([some], "s") for some in cut]
+    asked, stat = set(), Path.stat
+
+    def ask(file: Path) -> os.stat_result:
+        asked.add(threading.get_ident())
+        time.sleep(0.002 if is_slow else 0)
+        return stat(file)
+
+    monkeypatch.setattr(Path, "stat", ask)
+    monkeypatch.setattr(shards, "SLOW_S", 0.002 if is_slow else 10)
+    assert [[mark] for mark in shards.fingerprints(cut, "s")] == expected and len(set(map(str, expected))) == 200
+    assert (len(asked) > 8) == is_slow and threading.get_ident() in asked
 
 
 def test_zero_jobs_are_refused() -> None:

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,8 @@ from voxtrait.errors import OptionError
 
 SHARD: Final = 500  # items per shard, the maximum loss of a killed run
 LOCK: Final = ".running"
+THREADS: Final = 16  # threads that check whether files have changed, on a slow disk
+SLOW_S: Final = 1e-4  # seconds for one file; a local disk takes 6 µs
 _ours: set[tuple[str, int]] = set()  # folders claimed by threads of this process
 
 
@@ -185,8 +188,23 @@ def _lock(file: Path) -> int | None:
 
 
 def fingerprints(cut: Sequence[Sequence[Any]], settings: str) -> list[str]:
-    """Return a hash of each shard: of its items (name, size and modification time of a file) and of the settings."""
-    return [_fingerprint(some, settings) for some in cut]
+    """Return a hash of each shard: of its items (name, size and modification time of a file) and of the settings.
+
+    On a slow disk, such as a shared one, several threads ask for the times; on a fast one, threads would be slower.
+    """
+    marks: list[str] = []
+    for some in cut:
+        begun = time.perf_counter()
+        marks.append(_fingerprint(some, settings))
+        if time.perf_counter() - begun > SLOW_S * len(some):
+            break
+    if len(marks) < len(cut):
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            while ahead := cut[len(marks) : len(marks) + 4 * THREADS]:  # a future for each shard would take much memory
+                marks += pool.map(_fingerprint, ahead, itertools.repeat(settings))
+    return marks
 
 
 def _fingerprint(items: Sequence[Any], settings: str) -> str:
