@@ -89,6 +89,7 @@ def test_a_table_goes_through_import_and_split_as_drawn(tmp_path: Path) -> None:
     for caller in ("corpora.delimited", "corpora.layouts", "corpora.source", "corpora.spellings"):
         arrows.remove((caller, "manifest.table"))  # for the columns' names
     arrows.remove(("corpora.layouts", "corpora.spellings"))  # for the names of class folders
+    arrows = [arrow for arrow in arrows if "manifest.narrow" not in arrow]  # makes a table of columns
     assert sorted(arrows, key=str) == sorted(drawn(1), key=str)
     arrows = called(lambda: splitting.split(found[0].table, seed=1))
     assert arrows == drawn(2)

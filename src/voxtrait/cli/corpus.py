@@ -1,5 +1,6 @@
 """Defines ``voxtrait corpus``: importing corpora into a manifest, and checking, splitting and counting it."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,7 @@ def import_(
     """
     from functools import partial
 
+    _free_memory_at_once()
     from voxtrait import batch, corpora, manifest
     from voxtrait.audio.writing import check_picture
     from voxtrait.errors import NothingToDoError
@@ -117,7 +119,8 @@ def import_(
         raise NothingToDoError(f"No rows to import from {', '.join(map(str, sources))}: {result.why_empty()}")
     if replaced is not None and not overwrite:
         manifest.check_split_kept(result.table, out)
-    manifest.write(manifest.with_relative_paths(result.table, out.parent), out, result.steps())
+    result.table = manifest.with_relative_paths(result.table, out.parent)  # the former paths are freed
+    manifest.write(result.table, out, result.steps())
     if plot is not None:
         funnels.picture(result.steps(), plot)
         note(f"plot: {plot}", quiet)
@@ -128,6 +131,14 @@ def import_(
     for failure in result.failures:
         note(f"voxtrait: {failure}")
     finish(bool(result.failures))
+
+
+def _free_memory_at_once() -> None:
+    """Set the allocator inside Polars, before it is imported: the peak is a fifth lower, and the time a tenth longer.
+
+    Otherwise freed memory goes back to the system after half a second.
+    """
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:0")
 
 
 def _print_funnel(result: "Import", quiet: bool) -> None:
@@ -217,6 +228,7 @@ def split(manifest: Path, out: Path, sizes: str, seed: int, allow_leak: bool, fo
     \b
     Example: voxtrait corpus split all.parquet split.parquet --sizes 80/10/10 --seed 1
     """
+    _free_memory_at_once()
     from voxtrait import manifest as manifests
     from voxtrait.manifest import splitting
 

@@ -18,6 +18,7 @@ import polars as pl
 
 from voxtrait.errors import CorpusError, counted
 from voxtrait.manifest.faults import TABLE_ERRORS, reason
+from voxtrait.manifest.narrow import joined
 from voxtrait.manifest.table import MOST_COLUMNS, lookup
 
 CHUNK: Final = 1 << 24  # bytes read at a time: small enough for the processor's caches and for reuse of memory
@@ -74,8 +75,9 @@ def read(
             data.readline()
             keep = [name for name in names if name[0] != _AGAIN and (columns is None or name in columns)]
             parts, unreadable = [], 0
+            numbered = [pl.col(name).cast(pl.Categorical(pl.Categories.random())) for name in keep if name in repeated]
             for part, bad in _parsed(_chunks(data), separator, names, keep):
-                parts.append(part)
+                parts.append(joined(part.with_columns(numbered).get_columns()))
                 unreadable += len(bad)
                 reasons.update(reason for _, reason in bad)
                 bad_lines += [line for line, _ in bad[: max(0, FIRST - len(bad_lines))]]
@@ -86,8 +88,7 @@ def read(
     if not parts:
         return pl.DataFrame(schema=dict.fromkeys(keep, pl.String)), unreadable
     # one chunk: later steps would copy a table of many chunks as a whole
-    columns_ = [_joined(parts, name, name in repeated) for name in keep]
-    return pl.DataFrame(columns_), unreadable
+    return joined(_column(parts, name) for name in keep), unreadable
 
 
 @contextlib.contextmanager
@@ -244,14 +245,15 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def _joined(parts: list[pl.DataFrame], name: str, repeated: bool) -> pl.Series:
+def _column(parts: list[pl.DataFrame], name: str) -> pl.Series:
     """Remove a column from all parts and join it; repeated texts are stored once."""
     column = pl.concat([part.drop_in_place(name) for part in parts], rechunk=True)
-    if not repeated:
+    if column.dtype == pl.String:
         return column
-    # adding "" copies the distinct texts, so that the memory of all rows can be freed
-    once = column.drop_nulls().unique().to_frame().with_columns(once=pl.col(name) + "")
-    return lookup(column.to_frame(), once, name, "once").alias(name)
+    once = column.drop_nulls().unique()
+    texts = pl.DataFrame({name: once.to_physical(), "text": once.cast(pl.String)})
+    # not cast as a whole, which would copy the text of each row
+    return lookup(column.to_physical().to_frame(), texts, name, "text").alias(name)
 
 
 def _read_quoted(data: bytes, separator: str, bad_lines: list[int], reasons: Counter[str]) -> tuple[pl.DataFrame, int]:

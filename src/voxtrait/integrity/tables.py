@@ -18,8 +18,11 @@ def check_table(table: pl.DataFrame, report: Report) -> None:
 
 def crossing(table: pl.DataFrame, key: str) -> pl.DataFrame:
     """Find the values of a column that are in more than one split: one row per value, with ``splits`` as text."""
-    rows = table.filter(pl.col(key).is_not_null() & pl.col("split").is_not_null())
-    found = rows.group_by(key).agg(splits=pl.col("split").unique()).filter(pl.col("splits").list.len() > 1)
+    rows = table.select(key, "split").drop_nulls()
+    # texts are listed only for the few values that need them: there may be millions of values
+    several = rows.group_by(key).agg(first=pl.col("split").min(), last=pl.col("split").max())
+    several = several.filter(pl.col("first") != pl.col("last"))
+    found = rows.join(several, on=key, how="semi").group_by(key).agg(splits=pl.col("split").unique())
     return found.sort(key).with_columns(pl.col("splits").list.sort().list.join(", "))
 
 
@@ -31,7 +34,7 @@ def both_genders(table: pl.DataFrame, key: str) -> pl.Series:
         >>> both_genders(table, "path").to_list()
         ['a (female 1, male 1)']
     """
-    rows = table.filter(pl.col(key).is_not_null() & pl.col("gender").is_in(GENDERS))
+    rows = table.select(key, "gender").filter(pl.col(key).is_not_null() & pl.col("gender").is_in(GENDERS))
     counts = [(pl.col("gender") == gender).sum().alias(gender) for gender in GENDERS]
     both = rows.group_by(key).agg(counts).filter(pl.all_horizontal(pl.col(GENDERS) > 0)).sort(key)
     parts = [pl.format("{} {}", pl.lit(gender), pl.col(gender)) for gender in GENDERS]
@@ -39,7 +42,7 @@ def both_genders(table: pl.DataFrame, key: str) -> pl.Series:
 
 
 def _check_decades(table: pl.DataFrame, report: Report) -> None:
-    rows = table.filter(pl.col("speaker_id").is_not_null() & pl.col("age_group").is_not_null())
+    rows = table.select("speaker_id", "age_group").drop_nulls()
     decade = pl.col("age_group").cast(pl.Enum(AGE_GROUPS))
     ages = rows.group_by("speaker_id").agg(
         youngest=decade.min(),
@@ -74,7 +77,7 @@ def _check_classes(table: pl.DataFrame, report: Report) -> None:
     """Report the genders, and genders with age groups, that one split has and another lacks."""
     gender = pl.when(pl.col("gender").is_in(GENDERS)).then(pl.col("gender"))
     joint = gender + "_" + pl.col("age_group")
-    rows = table.filter(pl.col("split").is_not_null())
+    rows = table.select("gender", "age_group", "split").filter(pl.col("split").is_not_null())
     present = rows["split"].unique()
     if rows.height:
         report.add("empty splits", REPORTED, [name for name in SPLITS if name not in present])

@@ -17,8 +17,8 @@ from voxtrait.errors import LeakageError, OptionError, counted
 from voxtrait.labels import AGE_GROUPS, GENDERS, SPLITS
 from voxtrait.manifest.table import SPLIT_UNIT
 
-LOOKED_AT: Final = ("clip_id", "speaker_id", "gender", "age_group", "split", "sentence")
-"""The columns that :func:`split`, :func:`summary` and :func:`leakage` use."""
+LOOKED_AT: Final = ("clip_id", "speaker_id", "gender", "age_group", "split")
+"""The columns that :func:`split` and :func:`summary` use."""
 
 SIZES: Final = (80.0, 10.0, 10.0)  # per cent of the speakers in train, validation and test
 NO_LEAK: Final = "none"
@@ -129,6 +129,9 @@ def replaced(table: pl.DataFrame, made: pl.DataFrame) -> pl.DataFrame:
 def leakage(table: pl.DataFrame) -> Leakage:
     """Count the speakers and sentences that the splits of a manifest share.
 
+    Args:
+        table: ``speaker_id``, ``split``, and ``sentence``, without which no sentence is shared.
+
     Returns:
         The counts, and a ``verdict``. The verdict is ``"none"``, ``"unknown: no speaker ids"`` (some clips in a split
         have none), ``"3 speakers in more than one split"``, or ``"no split"``. Shared sentences do not affect it.
@@ -138,8 +141,9 @@ def leakage(table: pl.DataFrame) -> Leakage:
         >>> leakage(table)["verdict"]
         '1 speaker in more than one split'
     """
-    rows = table.filter(pl.col("split").is_not_null())
-    speakers, sentences = _shared(rows, "speaker_id"), _shared(rows, "sentence")
+    rows = table.select("speaker_id", "split").filter(pl.col("split").is_not_null())
+    speakers = _shared(table, "speaker_id")
+    sentences = _shared(table, "sentence") if "sentence" in table.columns else 0
     nameless = rows["speaker_id"].null_count()
     if not rows.height:
         verdict = NO_SPLIT
@@ -195,9 +199,9 @@ def _class_order(name: str) -> tuple[int, str, int]:
     return 1, name.removesuffix(f"_{group}"), AGE_GROUPS.index(group) if group else -1
 
 
-def _shared(rows: pl.DataFrame, column: str) -> int:
-    splits = rows.filter(pl.col(column).is_not_null()).group_by(column).agg(pl.col("split").n_unique())
-    return int((splits["split"] > 1).sum())
+def _shared(table: pl.DataFrame, column: str) -> int:
+    splits = table.select(column, "split").drop_nulls().group_by(column)
+    return int(splits.agg((pl.col("split").min() != pl.col("split").max()).alias("shared"))["shared"].sum())
 
 
 def _units(table: pl.DataFrame) -> pl.DataFrame:
@@ -215,12 +219,13 @@ def _units(table: pl.DataFrame) -> pl.DataFrame:
     unit = (
         pl.when(is_clip).then("clip:" + pl.col("_key").str.strip_prefix(_CLIP)).otherwise("speaker:" + pl.col("_key"))
     )
-    units = table.select("_key").unique().with_columns(_unit=unit).sort("_unit")
+    units = table.select("_key").unique().with_columns(_unit=unit).sort("_unit").with_row_index("_at")
+    at = manifest.lookup(table, units, "_key", "_at")  # grouping by long ids is slow
     for column, label in (("gender", known), ("age_group", pl.col("age_group").cast(pl.Enum(AGE_GROUPS)))):
-        votes = table.select("_key", label.alias(column)).drop_nulls().group_by("_key", column).len()
-        most = votes.sort("_key", "len", column, descending=[False, True, False])
-        most = most.filter(pl.col("_key").is_first_distinct()).with_columns(pl.col(column).cast(pl.String))
-        units = units.with_columns(manifest.lookup(units, most, "_key", column))
+        votes = table.select(at, label.alias(column)).drop_nulls().group_by("_at", column).len()
+        most = votes.sort("_at", "len", column, descending=[False, True, False])
+        most = most.filter(pl.col("_at").is_first_distinct()).with_columns(pl.col(column).cast(pl.String))
+        units = units.with_columns(manifest.lookup(units, most, "_at", column))
     return units
 
 

@@ -68,7 +68,7 @@ REFUSED: Final = {
 }
 NUMBERED: Final = r"^common_voice_.+_\d+$"  # names, without ending, of the same clip in every release
 
-LONG: Final = ("client_id", "accents")  # columns with long values repeated on many rows
+LONG: Final = ("client_id", "accents", "gender")  # columns with long values repeated on many rows
 
 _COLUMNS: Final = {
     "file": ("path",),
@@ -238,5 +238,6 @@ def _with_durations(rows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, lis
     if lines["file"].str.contains("/", literal=True).any():
         lines = lines.with_columns(file_name("file"))
     known = lines.select("file", duration_s=seconds).filter(pl.col("duration_s") > 0)
+    del table, lines  # as large as a column of the rows
     known = known.filter(pl.col("file").is_first_distinct())
     return rows.with_columns(lookup(rows, known, "file", "duration_s")), failures
