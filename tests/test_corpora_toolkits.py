@@ -82,6 +82,13 @@ def test_kaldi_rows_without_one_file_are_dropped_and_counted(tmp_path: Path) -> 
         import_corpora([tmp_path], tables_only=True)
 
 
+def test_kaldi_files_with_a_name_too_long_for_a_path(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "wav.scp").write_text(f"a {'x' * 5000}.wav\nb {'y' * 300}.wav\n")
+    table = import_corpora([tmp_path / "d"]).table
+    assert table["path"].to_list() == [f"{tmp_path}/d/{'x' * 5000}.wav", f"{tmp_path}/d/{'y' * 300}.wav"]
+
+
 @pytest.mark.parametrize(
     ("command", "channel"),
     [

@@ -94,7 +94,13 @@ def test_a_report_without_ages_has_no_age_by_decade(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "scores",
-    [{}, {"age": None}, {"age": {"by_estimate": None}}, {"age": {"by_estimate": {"fifties": {"mae": 9.0}}}}],
+    [
+        {},
+        {"age": None},
+        {"age": {"by_estimate": None}},
+        {"age": {"by_estimate": {"fifties": {"mae": 9.0}}}},
+        {"gender": {"by_group": {"female_adults": {"recall": 0.9}, "male_adults": {"n_clips": 4}, "under_13": {}}}},
+    ],
 )
 def test_a_bundle_without_errors_by_decade_works_everywhere(tmp_path: Path, scores: dict[str, Any]) -> None:
     made = models.with_scores(models.make_encoder_bundle(tmp_path / "b"), scores)

@@ -191,6 +191,24 @@ def test_what_is_wrong_with_shards_is_said(packed, release, tmp_path):
         shards.pictures_of(half / "pictures" / "part-000000-x.parquet")
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda table: table.drop("speaker_id"), "cannot be read"),
+        (lambda table: table.drop("age_years"), "cannot be read"),
+        (lambda table: table.drop("row"), "cannot be read"),
+        (lambda table: table.with_columns(row=pl.lit(None, pl.Int64)), "48 rows have no number"),
+        (lambda table: table.with_columns(shard=pl.when(pl.col("row") > 0).then("shard")), "7 rows have no number"),
+        (lambda table: table.with_columns(row=-pl.col("row") - 1), "row number -"),
+    ],
+)
+def test_a_damaged_table_of_shards_is_refused(packed, damage, message, tmp_path):
+    shutil.copytree(packed, tmp_path / "packed")
+    damage(pl.read_parquet(packed / "clips.parquet")).write_parquet(tmp_path / "packed" / "clips.parquet")
+    with pytest.raises(ManifestError, match=message):
+        shards.read(tmp_path / "packed")
+
+
 def test_the_front_end_of_shards_is_that_of_the_pictures(packed):
     assert shards.shards_front_end(packed) == features.picture_front_end(SIZE)
 

@@ -36,6 +36,7 @@ PICTURES: Final = "pictures"
 _TABLE: Final = pl.Schema(
     {"shard": pl.Int64, "row": pl.Int64, **dict.fromkeys(("name", "split", "gender", "age_group"), pl.String)}
 )
+_NEEDED: Final = (*_TABLE, "clip_id", "speaker_id", "age_years")
 _SCHEMA: Final = {"picture": pl.Binary, "seconds": pl.Float64, "message": pl.String}
 
 
@@ -177,11 +178,19 @@ def read(folder: str | os.PathLike[str]) -> pl.DataFrame:
         )
     try:
         table = pl.read_parquet(parquet.checked(home / TABLE)).cast(_TABLE)
-        least, needed = table.select(
-            pl.min_horizontal("shard", "row").min().alias("least"), pl.col("shard").max() + 1
+        table.select(_NEEDED)
+        least, needed, numberless = table.select(
+            pl.min_horizontal("shard", "row").min().alias("least"),
+            pl.col("shard").max() + 1,
+            pl.any_horizontal(pl.col("shard", "row").is_null()).sum().alias("numberless"),
         ).row(0)
     except TABLE_ERRORS as error:
         raise ManifestError(f"{home / TABLE} cannot be read ({reason(error)}). Delete it, and pack again.") from None
+    if numberless:
+        raise ManifestError(
+            f"{home / TABLE} is damaged: {counted(numberless, 'row has', 'rows have')} no number. "
+            "Delete it, and pack again."
+        )
     files = sorted(str(file.resolve()) for file in (home / PICTURES).glob("part-*.parquet"))
     if least is not None and least < 0:
         raise ManifestError(f"{home / TABLE} is damaged: it has the row number {least}. Delete it, and pack again.")

@@ -64,7 +64,7 @@ def _genders(scores: Mapping[str, Any]) -> Iterator[list[str]]:
     gender = scores.get("gender")
     rows = gender.get(groups.BY_GROUP) if isinstance(gender, Mapping) else None
     for group, row in rows.items() if isinstance(rows, Mapping) else ():
-        counts = [f"{row[name]:,}" for name in groups.COUNTS]
+        counts = [_cell(row.get(name)) for name in groups.COUNTS]
         yield [
             wording.plain(group),
             *counts,

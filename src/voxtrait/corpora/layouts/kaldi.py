@@ -30,6 +30,7 @@ Known problems:
 - A value is one line, so line breaks and repeated blanks of sentences are lost.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -184,7 +185,9 @@ def based(column: str, files: pl.Series, folder: Path) -> pl.Expr:
     first = files.filter(~files.str.starts_with("/"))
     base = folder
     if first.len():
-        base = next((up for up in (folder, *list(folder.parents)[:3]) if (up / first[0]).exists()), folder)
+        places = (folder, *list(folder.parents)[:3])
+        # os.path.exists, because a name in a table may be too long for a path
+        base = next((up for up in places if os.path.exists(up / first[0])), folder)  # noqa: PTH110
     clean = pl.col(column).str.replace(r"^(?:\./)+", "")
     prefix = f"{base.as_posix().rstrip('/')}/"
     return pl.when(pl.col(column).str.starts_with("/")).then(pl.col(column)).otherwise(prefix + clean)
