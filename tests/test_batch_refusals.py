@@ -43,7 +43,7 @@ def test_a_port_where_something_else_listens(engine: str, scheme: str, monkeypat
 @pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("dask", "distributed")])
 def test_an_engine_that_is_not_installed(engine: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=f"pip install .*\\[{engine}\\]'"):
+    with pytest.raises(MissingExtraError, match=f"pip install .*\\[{engine}\\]"):
         list(batch.run(square, range(9), jobs=Where(engine), on_crash=crash))
 
 

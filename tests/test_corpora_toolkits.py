@@ -261,5 +261,5 @@ def test_audformat_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(CorpusError, match="cannot be read as an audformat database"):
         import_corpora([tmp_path], tables_only=True)
     monkeypatch.setitem(sys.modules, "audformat", None)
-    with pytest.raises(MissingExtraError, match=r"pip install .*\[audformat\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[audformat\]"):
         import_corpora([tmp_path], tables_only=True)

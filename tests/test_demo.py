@@ -126,7 +126,7 @@ def test_another_plan_starts_anew_and_removes_only_its_own(tmp_path: Path, monke
 def test_without_torch_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else real(name))
-    with pytest.raises(MissingExtraError, match=r"pip install .*\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[train\]"):
         demo.run(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -255,7 +255,7 @@ def test_the_audformat_extra_is_asked_for_before_anything_is_written(
     tmp_path: Path, clips: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "audformat", None)
-    with pytest.raises(MissingExtraError, match=r"pip install .*\[audformat\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[audformat\]"):
         export(clips, tmp_path / "out", to="audformat")
     assert not (tmp_path / "out").exists()
 

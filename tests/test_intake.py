@@ -158,7 +158,7 @@ def test_a_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OptionError, match=r"Cannot open the microphone 'none': No input.*python -m sounddevice"):
         next(streams.microphone("none"))
     monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(MissingExtraError, match=r"pip install .*\[microphone\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[microphone\]"):
         next(streams.microphone())
 
 

@@ -152,6 +152,7 @@ def test_the_table_of_licences_is_that_of_the_tested_versions() -> None:
     assert made == table, "run: python release/licences.py, and read the licence files of new packages"
 
 
+@pytest.mark.checkout
 def test_the_bill_of_materials_has_every_weight_and_font() -> None:
     source = bill.SOURCE
     kinds = (".onnx", ".ttf", ".woff2")
