@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 import formats
 import models
@@ -18,9 +20,12 @@ from sites import hosted, written
 from test_page_looks import SMALL, WIDTH, problems
 from voxtrait import audio, recognize
 from voxtrait.synthetic import cohort, speak
+from voxtrait.web import site
 
 pytest_plugins = ["page_fixtures", "site_fixtures"]
 
+OTHER = (0.03, 0.5)  # other decoders round MP3 samples, and keep others at the beginning of an Opus or M4A file
+MPEG_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 AAC = "document.createElement('audio').canPlayType('audio/mp4; codecs=\"mp4a.40.2\"') !== ''"
 KINDS = {
     "a.wav": formats.sndfile("WAV", "PCM_24"),
@@ -31,6 +36,13 @@ KINDS = {
     "f.webm": formats.media("webm", "libopus", 48_000),
     "g.m4a": formats.media("ipod", "aac"),
 }
+
+
+def covered(content: bytes) -> bytes:
+    """Put a tag of four megabytes before the sound, as large as some pictures are, and two small tags after it."""
+    size = bytes([4_000_000 >> shift & 127 for shift in (21, 14, 7, 0)])
+    ape = b"APETAGEX" + struct.pack("<4I", 2000, 32, 0, 0xA0000000) + bytes(8)
+    return b"ID3\x04\0\0" + size + bytes(4_000_000) + content + ape + bytes(32) + b"TAG" + bytes(125)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +64,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     }
     for name, (signal, rate) in made.items():
         audio.write_wav(folder / f"{name}.wav", signal, rate)
+    (folder / "music.mp3").write_bytes(covered(formats.sndfile("MP3")(made["long"][0])))
     return sorted(folder.iterdir())
 
 
@@ -110,9 +123,9 @@ def same(found: dict[str, Any], expected: recognize.Prediction, share: float = 0
 def test_a_browser_predicts_what_python_predicts(
     browser: Any, exact: str, model: recognize.Recognizer, sounds: list[Path], tmp_path: Path
 ) -> None:
-    found = table(browser, exact, sounds, tmp_path)
+    found = table(browser, exact, sounds, tmp_path, decoded=len(sounds) + 2)  # long.wav and music.mp3 have two pieces
     for one, file in zip(found, sounds, strict=True):
-        same(one, model.predict(file))
+        same(one, model.predict(file), *(OTHER if file.suffix == ".mp3" else ()))
     assert {one["status"] for one in found} == {"ok", "no_speech"}
 
 
@@ -128,10 +141,7 @@ def test_every_kind_of_file_is_decoded_or_refused(
     files = sorted(tmp_path.iterdir())
     found = {one["path"]: one for one in table(browser, exact, files, tmp_path)}
     for name in kinds:
-        # other decoders keep other samples at the beginning of an MP3, Opus or M4A file
-        same(
-            found[name], model.predict(tmp_path / name), *((0.03, 0.5) if name in ("b.mp3", "e.opus", "g.m4a") else ())
-        )
+        same(found[name], model.predict(tmp_path / name), *(OTHER if name in ("b.mp3", "e.opus", "g.m4a") else ()))
     for name in ("h.au", "i.mp3"):
         assert found[name]["status"] == "error", name
         assert found[name]["message"].startswith("The browser cannot decode this file."), name
@@ -161,6 +171,97 @@ def test_large_wav_files_are_decoded_in_pieces(
         else:
             same(one, expected)
             assert one["duration_s"] == pytest.approx(len(signal) / RATE, abs=0.001)
+
+
+JOINED = """
+async (rates) => {
+  const { pieces } = await import("./static/pieces.js");
+  const { decode } = await import("./voxtrait-web/decoding.js");
+  const found = [];
+  for (const [at, file] of [...document.getElementById("more").files].entries()) {
+    const whole = (await decode(file, rates[at])).channels;
+    const { duration, parts } = await pieces(file, 2);
+    let [count, start, most] = [0, 0, 0];
+    for await (const { channels } of parts) {
+      channels.forEach((one, channel) => one.forEach((sample, place) => {
+        most = Math.max(most, Math.abs(sample - (whole[channel][start + place] ?? Infinity)));
+      }));
+      start += channels[0].length;
+      count += 1;
+    }
+    found.push({ count, most, lengths: [whole[0].length, start, Math.round(duration * rates[at])] });
+  }
+  return found;
+}
+"""
+MORE = (
+    "document.body.append(Object.assign(document.createElement('input'), { type: 'file', id: 'more', multiple: true }))"
+)
+
+
+def test_pieces_of_large_mp3_files_are_joined_without_a_seam(browser: Any, exact: str, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="av is not installed: pip install 'voxtrait[media]'")
+    voice = speak(cohort(2, 3)[0], 12.0, 1)
+    contents = {
+        "44100.mp3": formats.media("mp3", "libmp3lame", 44_100)(voice),
+        "48000.mp3": formats.media("mp3", "libmp3lame", 48_000, **formats.VBR)(voice),  # without facts about the file
+        "24000.mp3": formats.media("mp3", "libmp3lame", 24_000, bit_rate=8000)(voice),  # few bytes a frame
+        "16000.mp3": formats.sndfile("MP3")(np.stack([voice, voice[::-1]], axis=1)),
+    }
+    assert [any(name in content for name in (b"Xing", b"Info")) for content in contents.values()] == [1, 0, 1, 1]
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(covered(content))
+    with visits(browser, exact) as visit:
+        tab = visit()
+        tab.evaluate(MORE)
+        tab.set_input_files("#more", [tmp_path / name for name in contents])
+        found = tab.evaluate(JOINED, [int(name.split(".")[0]) for name in contents])
+    for one, name in zip(found, contents, strict=True):
+        assert one["count"] == 6 and one["most"] <= 1e-4, (name, one)
+        assert len(set(one["lengths"])) == 1, (name, one)
+
+
+FRAMES = """
+import { openAsBlob } from "node:fs";
+import { framesOf } from "./mpeg.mjs";
+for (const file of process.argv.slice(2)) {
+  const found = await framesOf(await openAsBlob(file));
+  const length = ({ starts, samples, before, after }) => (starts.length - 1) * samples - before - after;
+  console.log(JSON.stringify(found && [found.rate, length(found)]));
+}
+"""
+
+
+def test_frames_of_mp3_files_are_found_or_the_file_is_not_cut(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="av is not installed: pip install 'voxtrait[media]'")
+    voice = speak(cohort(2, 3)[0], 3.0, 1)
+    whole = formats.media("mp3", "libmp3lame", 44_100)(voice)
+    other = formats.media("mp3", "libmp3lame", 22_050, **formats.VBR)(voice)
+    plain = formats.media("mp3", "libmp3lame", 44_100, **formats.VBR)(voice)
+    good = {f"{rate}.mp3": formats.media("mp3", "libmp3lame", rate)(voice) for rate in MPEG_RATES}
+    good |= {"covered.mp3": covered(whole), "sndfile.mp3": formats.sndfile("MP3")(voice)}
+    bad = {
+        "none.mp3": b"",
+        "text.mp3": b"no sound" * 1000,
+        "tag.mp3": covered(b""),
+        "two.mp3": 2 * good["sndfile.mp3"],
+        "tagged-two.mp3": whole + whole,
+        "cut.mp3": whole[:-10],
+        "rates.mp3": plain + other,
+        "garbage.mp3": plain + b"no sound" * 100 + plain,
+        "tags.mp3": covered(plain) + plain,
+        "layer2.mp3": formats.media("mp2", "mp2", 44_100)(voice),
+        "adts.mp3": formats.media("adts", "aac", 44_100)(voice),
+        "free.mp3": bytes([*plain[:2], plain[2] & 15, *plain[3:]]),
+    }
+    program = nodes.folder(tmp_path / "node") / "frames.mjs"
+    program.write_text(FRAMES)
+    shutil.copy(site.OFFLINE / "mpeg.js", program.with_name("mpeg.mjs"))
+    for name, content in (good | bad).items():
+        (tmp_path / name).write_bytes(content)
+    found = nodes.run(program, *(tmp_path / name for name in good | bad))
+    expected = [soundfile.info(tmp_path / name) for name in good]
+    assert found == [[one.samplerate, one.frames] for one in expected] + [None] * len(bad)
 
 
 RATES = {
@@ -211,7 +312,7 @@ def test_every_look_is_for_everybody(opened: Visit, voices: Path, locale: str) -
 
 def test_a_slow_phone_answers(opened: Visit, voices: Path) -> None:
     tab = opened(viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True, has_touch=True)
-    # this slows the page, but not its worker: Chromium refuses it for a worker's own session
+    # Chromium refuses this for the session of a worker
     tab.context.new_cdp_session(tab).send("Emulation.setCPUThrottlingRate", {"rate": 4})
     tab.set_input_files("#files", voices / "a.wav")
     expect(tab.locator("#single .card.ok h2")).to_have_text("a.wav")
@@ -245,5 +346,5 @@ def test_firefox_predicts_what_python_predicts_also_without_the_host(
         found = json.loads(line)
         assert found["wrong"] == []
         for one, file in zip(found["answers"], sounds, strict=True):
-            same(one, model.predict(file))
+            same(one, model.predict(file), *(OTHER if file.suffix == ".mp3" else ()))
         assert "years" in found["card"] and found["private"] == "Nothing is stored. Audio stays on this machine."

@@ -1,9 +1,11 @@
-/** Decodes files in pieces. A WAV file is decoded piece by piece, so that memory does not grow with its length. */
+/** Decodes files in pieces. WAV and MP3 files are decoded piece by piece, so that memory does not grow with their length. */
 
 import { decode } from "../voxtrait-web/decoding.js";
+import { framesOf } from "./mpeg.js";
 
 const LARGE = 4e6; // bytes of a file from which it is decoded to 16 kHz, because memory is short
 const LOW_RATE = 16_000; // Hz
+const EARLIER = 40; // frames before those of a piece of MP3: the data of a sound may begin in one of the 30 before it
 const FIXED = [1, 3, 6, 7, 0xfffe]; // formats of WAV files in which each sample has its own bytes: PCM, floats, A-law, …
 
 /**
@@ -13,6 +15,8 @@ const FIXED = [1, 3, 6, 7, 0xfffe]; // formats of WAV files in which each sample
 export async function pieces(file, seconds) {
   const wav = file.size > LARGE ? await wavOf(file) : null;
   if (wav) return { duration: wav.frames / wav.rate, parts: slices(file, wav, seconds) };
+  const mpeg = file.size > LARGE ? await framesOf(file) : null;
+  if (mpeg) return { duration: lengthOf(mpeg) / mpeg.rate, parts: runs(file, mpeg, seconds) };
   const sound = await decode(file, file.size > LARGE ? LOW_RATE : undefined);
   return { duration: sound.channels[0].length / sound.rate, parts: cuts(sound, seconds) };
 }
@@ -33,6 +37,22 @@ async function* slices(file, { format, begin, width, rate, frames }, seconds) {
   for (const [start, stop] of borders(frames, seconds * rate)) {
     const samples = file.slice(begin + start * width, begin + stop * width);
     yield decode(new Blob(["RIFF", size(20 + format.byteLength + samples.size), "WAVEfmt ", size(format.byteLength), format, "data", size(samples.size), samples]), LOW_RATE);
+  }
+}
+
+const lengthOf = ({ samples, starts, before, after }) => (starts.length - 1) * samples - before - after;
+
+/**
+ * Browsers decode frames without the first one, which has facts about the file, to all of their samples. With it, Firefox
+ * removes samples at the end of each piece.
+ */
+async function* runs(file, { rate, samples, starts, before, after }, seconds) {
+  const count = starts.length - 1;
+  for (const [start, stop] of borders(count, Math.floor((seconds * rate) / samples))) {
+    const { channels } = await decode(file.slice(starts[Math.max(0, start - EARLIER)], starts[stop]), rate);
+    const own = Math.max(0, channels[0].length - (stop - start) * samples) + (start ? 0 : before);
+    const rest = channels[0].length - (stop < count ? 0 : after);
+    yield { channels: channels.map((channel) => channel.subarray(own, rest)), rate };
   }
 }
 
