@@ -75,27 +75,25 @@ def power_loss(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
 
 def _power_loss_of(stage: Stage, name: str) -> Outcome:
     whole, seconds = stage.undisturbed(name)
-    room, seen, copies = stage.room(), list[str](), list[Path]()
-    image = room.with_suffix(".img")
-
-    def copy_later(process: "subprocess.Popen[bytes]") -> None:
-        later = threading.Timer(0.8 * seconds, lambda: copies.append(_copy(image, 0)))
-        later.start()
-
+    out, seen, copies = stage.room(), list[str](), list[Path]()
+    image = out.with_suffix(".img")
+    later = threading.Timer(0.8 * seconds, lambda: copies.append(_copy(image, 0)))
     _make_disk(image)
-    with _mounted(image, room, "commit=1"):
-        out = room / "out"
-        out.mkdir()
+    # the results are as deep as those of the undisturbed run, because the page of an audit has relative paths
+    with _mounted(image, out, "commit=1"):
         os.sync()
-        during = copy_later if name in (*BATCHES, "predict", "audit") else None
+        during = (lambda process: later.start()) if name in (*BATCHES, "predict", "audit") else None
         done = stage.run(COMMANDS[name], out, during=during)
+        if during:
+            later.cancel()  # on a busy machine, the undisturbed run may have taken longer
+            later.join()
         one = judged(stage, "power loss", name, done, (0, 1) if name == "check" else (0,))
         time.sleep(1.5)
         copies.append(_copy(image, 1))
     image.unlink()
     for copy in copies:
         last = copy == copies[-1]
-        with _mounted(copy, room, "noatime"):
+        with _mounted(copy, out, "noatime"):
             found = contents(out)
             broken = [file for file in found if not _is_hidden(file) and found[file] != whole.get(file)]
             lost = [file for file in whole if file not in found]

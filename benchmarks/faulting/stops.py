@@ -243,7 +243,8 @@ def terminal_closed(stage: Stage, chosen: set[str]) -> Iterator[Outcome]:
             COMMANDS[name], room, prefix=prefix, during=during, stdin=terminal, stdout=terminal, stderr=terminal
         )
         os.close(terminal)
-        outcome = judged(stage, "the terminal closes", name, done, (0, 129, -signal.SIGHUP))
+        # 2 if the command prints before the signal arrives: its results are lost
+        outcome = judged(stage, "the terminal closes", name, done, (0, 2, 129, -signal.SIGHUP))
         outcome.wrong = [one for one in outcome.wrong if one != "no line says what happened"]
         outcome.happened = f"status {done.status}"
         yield resumed(stage, outcome, room)
