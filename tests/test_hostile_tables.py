@@ -11,7 +11,7 @@ import pytest
 from public_corpora import put
 from test_corpora_hugging_face import FEATURES, saved, shard
 from voxtrait import manifest, storage
-from voxtrait.corpora import archives, detect, import_corpora
+from voxtrait.corpora import archives, delimited, detect, import_corpora
 from voxtrait.corpora import table as tables
 from voxtrait.corpora.importing import OUTSIDE
 from voxtrait.corpora.layouts import hugging_face
@@ -168,6 +168,25 @@ def test_lines_with_a_field_of_their_own_each_make_no_square_table(tmp_path: Pat
     put(tmp_path / "list.txt", "\t".join(["a.wav", *map(str, range(30_000))]))
     with pytest.raises(CorpusError, match=r"a line of 30,001 fields\. Expected at most 100\."):
         import_corpora([tmp_path / "list.txt"])
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "bad"),
+    [
+        ("a\nx\n\ny\n", [("x",), ("y",)], []),
+        ("a\n\nx\n", [("x",)], []),
+        ("a\tb\nx\ty\n\nz\tw\n", [("x", "y"), ("z", "w")], []),
+        ("a\tb\n\n\tx\ty\n", [], [3]),  # as many separators as two good lines
+        ("a\tb\nx\ty\tq\n\nz\tw\n", [("z", "w")], [2]),
+    ],
+)
+def test_blank_lines_do_not_hide_lines_with_too_many_fields(
+    text: str, rows: list[tuple[str, ...]], bad: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "t.tsv").write_text(text)
+    lines: list[int] = []
+    table, unreadable = delimited.read(tmp_path / "t.tsv", bad_lines=lines)
+    assert (table.rows(), unreadable, lines) == (rows, len(bad), bad)
 
 
 def test_json_lines_that_swell_end_at_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

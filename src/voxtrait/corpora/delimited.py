@@ -156,7 +156,8 @@ def _parsed(
             # If the number of separators is right in total and no line has too many, no line has too few. So all
             # lines are parsed at once, and one by one only if that fails.
             plausible = chunk.count(separator) == lines * (len(names) - 1)
-            plausible = plausible and b"\n\n" not in chunk and chunk[:1] != b"\n"
+            if len(names) == 1:  # a blank line has as many separators as any other
+                plausible = b"\n\n" not in chunk and chunk[:1] != b"\n"
             task = pool.submit(_parse_good, chunk, separator, names, keep) if plausible else None
             waiting.append((chunk, first, task))
             first += lines

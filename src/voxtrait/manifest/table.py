@@ -83,7 +83,8 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
 def _typed(table: pl.DataFrame, schema: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
     """Cast columns to their types, replace empty strings by null, and check the values."""
     extra = [name for name in table.columns if name not in schema]
-    table = table.with_columns(known(name) for name in LABELS if table.schema.get(name) == pl.String)
+    labels = [name for name in LABELS if table.schema.get(name) == pl.String]
+    table = table.with_columns(known(name) for name in labels if _has_unknown(table.select(pl.col(name).unique())))
     try:
         table = table.select(
             [pl.col(name).cast(kind) for name, kind in schema.items()] + [pl.col(name) for name in extra]
@@ -115,8 +116,15 @@ def known(column: str) -> pl.Expr:
         >>> pl.DataFrame({"g": ["male", " NaN", "unknown", "Agender"]}).select(known("g"))["g"].to_list()
         ['male', None, None, 'Agender']
     """
-    word = pl.col(column).str.strip_chars().str.to_lowercase()
-    return pl.when(~word.is_in(UNKNOWN_WORDS)).then(pl.col(column)).alias(column)
+    return pl.when(~_is_unknown(column)).then(pl.col(column)).alias(column)
+
+
+def _has_unknown(labels: pl.DataFrame) -> bool:
+    return bool(labels.select(_is_unknown(labels.columns[0]).any()).item())
+
+
+def _is_unknown(column: str) -> pl.Expr:
+    return pl.col(column).str.strip_chars().str.to_lowercase().is_in(UNKNOWN_WORDS)
 
 
 def _is_unique(names: pl.Series) -> bool:
