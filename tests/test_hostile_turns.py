@@ -50,6 +50,24 @@ def test_turns_that_are_not_real_are_one_clear_error(kind: str, tmp_path: Path) 
     assert len(str(caught.value)) < 500
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "1.0\t2.0\tA\n"),
+        ("a.rttm", "SPEAKER a 1 1 1 <NA> <NA> A <NA>\n"),
+        ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\nA: x\n"),
+        ("a.vtt", "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n<v A>x\n"),
+        ("a.csv", "start,end,speaker\n1,2,A\n"),
+        ("a.json", '[{"start": 1, "end": 2, "speaker": "A"}]\n'),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "\n" * 300, " \r\n" * 300])
+def test_turns_after_many_blank_lines(name: str, content: str, before: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(before + content)
+    (turn,) = read_turns(tmp_path / name)
+    assert (turn.start_s, turn.end_s, turn.speaker) == (1.0, 2.0, "A")
+
+
 CUE = "00:00:01.000 --> 00:00:02.000\n"
 SLOW = {
     "a voice of many points": ("a.vtt", f"WEBVTT\n\n{CUE}<v{'.' * 40}\n"),

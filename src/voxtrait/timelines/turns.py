@@ -176,7 +176,7 @@ def decoded(data: bytes) -> str | None:
 
 def _reader(file: str, text: str) -> Reader:
     """Return the reader for the content, or else for the suffix."""
-    lines = [line for line in text.split("\n", 200)[:200] if line.strip()]
+    lines = [line for line in text.lstrip().split("\n", 200)[:200] if line.strip()]
     first = next((line.lstrip() for line in lines if not line.startswith((";;", "\\"))), lines[0])
     start = "\n".join(lines[:4])
     ending = Path(file).suffix.lower()
