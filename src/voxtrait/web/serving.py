@@ -45,8 +45,10 @@ def serve(app: "FastAPI", host: str, port: int, *, ready: Callable[[str], None] 
     require_extra()
     import uvicorn
 
+    from voxtrait.web.memory import return_freed
     from voxtrait.web.protocol import Protocol
 
+    return_freed()
     state: AppState = app.state.server
     with contextlib.closing(listen(host, port, state.settings.timeout_s)) as listener:
         url = address(host, listener.getsockname()[1])
