@@ -15,7 +15,7 @@ def return_freed() -> None:
     """Set the allocator of this process to return large blocks at once; does nothing on systems without glibc.
 
     By default, glibc keeps freed blocks of up to 32 MB in the pool of each thread. Sessions of different lengths leave
-    gaps in these pools, so the memory of a server would rise for hours.
+    gaps in these pools, so the memory of a server rises.
     """
     if not sys.platform.startswith("linux"):
         return
