@@ -5,8 +5,8 @@ python benchmarks/soak.py [--minutes 30] [--kill-every 20] [--seed 1] [--out bui
 The clients send good, hostile, slow and aborted uploads and requests with false headers, do not read responses, and
 open live sessions that stay, break off or stall. Every 200 response to a good upload is compared with the result of the
 Python API. The younger of the two workers is killed, so that the older one shows whether a worker grows. At the end the
-server receives SIGTERM during an upload and a live session. Prints a table, and draws a plot in the folder --out. Exit
-status 1 if a promise is broken. Everything runs on the loopback address.
+server receives SIGTERM during an upload and a live session. Prints a table, and writes a plot, the samples in it, and
+the server's log to the folder --out. Exit status 1 if a promise is broken. Everything runs on the loopback address.
 """
 
 import argparse
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # sta
 import psutil
 from soak_live import Sessions
 from soak_right import TIMEOUT_S, UPLOAD_S, Good, Tally, known
-from soak_samples import Sample, Sampler, growth
+from soak_samples import Sample, Sampler, growth, save
 from soak_uploads import Uploads
 
 from servers import Running, running
@@ -54,7 +54,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30, help="minutes of load")
     parser.add_argument("--kill-every", type=float, default=20, help="seconds between two kills of a worker")
     parser.add_argument("--seed", type=int, default=1, help="random seed of the clients")
-    parser.add_argument("--out", type=Path, default=Path("build/soak"), help="folder of the plot")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/soak"), help="folder of the plot, the samples and the log"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="voxtrait-soak-") as folder:
         good, live = known(Path(folder), asked.seed)
@@ -66,6 +68,7 @@ def main() -> int:
             failed = soak.report()
         asked.out.mkdir(parents=True, exist_ok=True)
         plot(soak.samples, asked.out / "soak.png")
+        save(soak.samples, asked.out / "samples.csv")
         (asked.out / "server.log").write_text("\n".join(server.lines))
     for line in failed:
         print("FAILED:", line)

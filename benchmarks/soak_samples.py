@@ -1,6 +1,7 @@
 """Samples what a server and its processes use, for ``benchmarks/soak.py``: memory, files, sockets, threads."""
 
 import contextlib
+import csv
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -104,3 +105,11 @@ def growth(samples: list[Sample], field: str) -> tuple[float, float]:
     kept = np.isfinite(values)
     slope, _ = np.polyfit(times[kept], values[kept], 1)
     return float(slope * (times[-1] - times[0])), float(values[kept].mean())
+
+
+def save(samples: list[Sample], file: Path) -> None:
+    """Write the samples as CSV, one row each."""
+    with file.open("w", newline="") as target:
+        table = csv.writer(target)
+        table.writerow(Sample._fields)
+        table.writerows([round(value, 2) for value in sample] for sample in samples)

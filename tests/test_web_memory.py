@@ -22,11 +22,42 @@ del large
 print((psutil.Process().memory_info().rss - before) / 1e6)
 """
 
+SESSIONS = """
+import sys, threading
+import numpy, psutil, voxtrait
+from voxtrait.recognize import Listening
+from voxtrait.synthetic import cohort, speak
+from voxtrait.web import memory
+if sys.argv[1] == "returned":
+    memory.return_freed()
+voice = (0.2 * speak(cohort(4, 3)[1], 16, 1, sampling_rate=16_000)).astype(numpy.float32)
+recognizer = voxtrait.load("voxtrait-fast")
+def live(seconds):
+    with Listening(recognizer) as listening:
+        for second in range(seconds):
+            listening.feed(voice[16_000 * second : 16_000 * (second + 1)], 16_000)
+        listening.close()
+live(3)
+before = psutil.Process().memory_info().rss
+sessions = [threading.Thread(target=live, args=(4 + 3 * n,)) for n in range(5)]
+for session in sessions:
+    session.start()
+for session in sessions:
+    session.join()
+print((psutil.Process().memory_info().rss - before) / 1e6)
+"""
 
-def kept_mb(how: str) -> float:
-    return float(subprocess.check_output([sys.executable, "-c", HELD, how], text=True))
+
+def kept_mb(script: str, how: str) -> float:
+    return float(subprocess.check_output([sys.executable, "-c", script, how], text=True))
 
 
 def test_large_blocks_are_returned_although_small_ones_stay_between_them() -> None:
-    assert kept_mb("kept") > 60
-    assert kept_mb("returned") < 10
+    assert kept_mb(HELD, "kept") > 60
+    assert kept_mb(HELD, "returned") < 10
+
+
+def test_live_sessions_of_different_lengths_return_the_memory_of_their_encoder() -> None:
+    kept, returned = kept_mb(SESSIONS, "kept"), kept_mb(SESSIONS, "returned")
+    assert returned < 25
+    assert kept > 1.5 * returned

@@ -73,7 +73,7 @@ class Graph:
         session = self._opened()
         names = list(self.gives)
         try:
-            found = session.run(names, {self._input: rows})
+            found = session.run(names, {self._input: rows}, runtime.run_options())
         except Exception as error:  # the runtime has a dozen kinds, none of them public
             raise BundleError(f"{self.file} cannot process an input of shape {rows.shape}: {error}") from None
         return dict(zip(names, found, strict=True))

@@ -44,5 +44,5 @@ def activity(window: Signal) -> Array:
     """
     filled = np.zeros((1, WINDOW), np.float32)
     filled[0, : len(window)] = window
-    (log_probabilities,) = runtime.packaged(PACKAGE, GRAPH).run(["sets"], {"signal": filled})
+    (log_probabilities,) = runtime.packaged(PACKAGE, GRAPH).run(["sets"], {"signal": filled}, runtime.run_options())
     return np.asarray(np.exp(log_probabilities[0]) @ _MEMBERS)

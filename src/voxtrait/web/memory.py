@@ -5,6 +5,8 @@ import ctypes
 import sys
 from typing import Final
 
+from voxtrait import runtime
+
 LARGE: Final = 1 << 18  # bytes of a block that is returned as soon as it is freed
 # parameters of mallopt in glibc's malloc.h
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
@@ -12,11 +14,12 @@ ARENAS: Final = 2  # pools of memory for small blocks; by default, 8 for each co
 
 
 def return_freed() -> None:
-    """Set the allocator of this process to return large blocks at once; does nothing on systems without glibc.
+    """Let ONNX Runtime return its memory after each run, and glibc return large blocks at once.
 
-    By default, glibc keeps freed blocks of up to 32 MB in the pool of each thread. Sessions of different lengths leave
-    gaps in these pools, so the memory of a server rises.
+    By default, glibc, the C library of most Linux systems, keeps freed blocks of up to 32 MB in the pool of each
+    thread. Sessions of different lengths leave gaps in these pools, so the memory of a server rises.
     """
+    runtime.return_memory()
     if not sys.platform.startswith("linux"):
         return
     with contextlib.suppress(AttributeError, OSError):  # another C library, such as musl
