@@ -1,12 +1,14 @@
 """The static site: the page predicts in the browser what Python predicts, sends nothing, and works offline."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner
 
 import nodes
-from pages import Visit, expect
+from pages import Visit, expect, visits
 from sites import Quiet
 from voxtrait import recognize
 from voxtrait.cli import root
@@ -50,6 +52,23 @@ def test_a_recording_has_live_estimates_and_a_result(opened: Visit) -> None:
     tab.click("#record")
     expect(tab.locator("#single .card.ok")).to_be_visible()
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def without(name: str) -> Callable[[Any], None]:
+    """Prepare a tab that cannot load a file."""
+    return lambda tab: tab.route(f"**/{name}", lambda route: route.abort())
+
+
+def test_the_worker_starts_before_the_page_and_its_failure_is_shown(browser: Any, host: str, voices: Path) -> None:
+    with visits(browser, host) as visit:
+        tab = visit("/voice/", allow="ERR_FAILED", before=without("app.js"))
+        tab.wait_for_load_state()
+        assert len(tab.workers) == 1
+        tab = visit("/voice/", allow="ERR_FAILED", before=without("ort.wasm.min.mjs"))
+        tab.wait_for_selector("body[data-ready=yes]")
+        for name in ("a.wav", "c9.wav"):  # also after the failure
+            tab.set_input_files("#files", voices / name)
+            expect(tab.locator("#single .card.error h2")).to_have_text(name)
 
 
 def test_the_policy_allows_nothing_outside_and_the_site_is_small(folder: Path) -> None:

@@ -23,6 +23,7 @@ RUNTIME: Final = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-si
 RUNTIME_PACKAGE: Final = "onnxruntime-web@1.30.0"
 ROOT_FILES: Final = ("sw.js", "manifest.webmanifest")
 EXAMPLES: Final = "examples/"  # clips that a visitor may ask for; they are no part of the first visit
+START: Final = '<script type="module" async src="static/start.js"></script>'  # the worker, before all else
 POLICY: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; "
     "font-src 'self'; connect-src 'self'; media-src 'self' blob:; worker-src 'self'; manifest-src 'self'; "
@@ -91,7 +92,7 @@ def _pages(bundle: Bundle) -> dict[str, bytes]:
     contents |= {f"{EXAMPLES}{name}.wav": example(name) for name in NAMES}
     index = (PAGE / "index.html").read_text("utf-8")
     index = index.replace("<body ", '<body data-local="yes" ', 1)
-    index = index.replace("</title>", '</title>\n<link rel="manifest" href="manifest.webmanifest">', 1)
+    index = index.replace("</title>", f'</title>\n{START}\n<link rel="manifest" href="manifest.webmanifest">', 1)
     return contents | {"index.html": _local(index), "model-card.html": _local(card(bundle))}
 
 

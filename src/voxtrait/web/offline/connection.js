@@ -1,6 +1,7 @@
 /** Stands in for the server: the page's requests go to a worker of this page, and nothing leaves the device. */
 
 import { pieces } from "./pieces.js";
+import { broken, worker } from "./start.js";
 
 export const busy = new EventTarget(); // the events of a server that is busy; this one never is
 
@@ -16,9 +17,9 @@ export class Problem extends Error {
 const LIMITS = { max_upload_bytes: 1e9, max_seconds: 2 * 3600, timeout_s: null, auth: false };
 const PIECE_S = 60; // seconds sent to the worker at a time, and seconds that are drawn
 
-const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 const waiting = new Map(); // number of a request → what to call with its answer
 let last = 0;
+let reason = null; // why the worker is not running
 
 worker.addEventListener("message", ({ data }) => {
   const { done, failed } = waiting.get(data.number);
@@ -26,14 +27,16 @@ worker.addEventListener("message", ({ data }) => {
   if (data.problem) failed(new Problem(...data.problem));
   else done(data.answer);
 });
-worker.addEventListener("error", ({ message }) => {
-  for (const { failed } of waiting.values()) failed(new Problem("other", message || "the worker cannot be started"));
+broken.then((message) => {
+  reason = message;
+  for (const { failed } of waiting.values()) failed(new Problem("other", reason));
   waiting.clear();
 });
 
 /** Send a request to the worker. Requests are answered in order. */
 export function send(kind, content = {}, transfer = []) {
   return new Promise((done, failed) => {
+    if (reason) throw new Problem("other", reason);
     last += 1;
     waiting.set(last, { done, failed });
     worker.postMessage({ number: last, kind, ...content }, transfer);
