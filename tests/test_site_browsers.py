@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,22 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 
 import formats
 import models
 import nodes
+from large_files import covered, music, opus, padded
 from pages import RATE, Visit, expect, saved, visits
 from sites import hosted, written
 from test_page_looks import SMALL, WIDTH, problems
 from voxtrait import audio, recognize
 from voxtrait.synthetic import cohort, speak
-from voxtrait.web import site
 
 pytest_plugins = ["page_fixtures", "site_fixtures"]
 
 OTHER = (0.03, 0.5)  # other decoders round MP3 samples, and keep others at the beginning of an Opus or M4A file
-MPEG_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 AAC = "document.createElement('audio').canPlayType('audio/mp4; codecs=\"mp4a.40.2\"') !== ''"
 KINDS = {
     "a.wav": formats.sndfile("WAV", "PCM_24"),
@@ -36,13 +33,6 @@ KINDS = {
     "f.webm": formats.media("webm", "libopus", 48_000),
     "g.m4a": formats.media("ipod", "aac"),
 }
-
-
-def covered(content: bytes) -> bytes:
-    """Put a tag of four megabytes before the sound, as large as some pictures are, and two small tags after it."""
-    size = bytes([4_000_000 >> shift & 127 for shift in (21, 14, 7, 0)])
-    ape = b"APETAGEX" + struct.pack("<4I", 2000, 32, 0, 0xA0000000) + bytes(8)
-    return b"ID3\x04\0\0" + size + bytes(4_000_000) + content + ape + bytes(32) + b"TAG" + bytes(125)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +113,7 @@ def same(found: dict[str, Any], expected: recognize.Prediction, share: float = 0
 def test_a_browser_predicts_what_python_predicts(
     browser: Any, exact: str, model: recognize.Recognizer, sounds: list[Path], tmp_path: Path
 ) -> None:
-    found = table(browser, exact, sounds, tmp_path, decoded=len(sounds) + 2)  # long.wav and music.mp3 have two pieces
+    found = table(browser, exact, sounds, tmp_path, decoded=len(sounds) + 3)  # see below; music.mp3 has two pieces
     for one, file in zip(found, sounds, strict=True):
         same(one, model.predict(file), *(OTHER if file.suffix == ".mp3" else ()))
     assert {one["status"] for one in found} == {"ok", "no_speech"}
@@ -163,7 +153,7 @@ def test_large_wav_files_are_decoded_in_pieces(
     for name, content in contents.items():
         assert len(content) > 4e6, name
         (tmp_path / name).write_bytes(content)
-    found = table(browser, exact, sorted(tmp_path.iterdir()), tmp_path, decoded=2 + 2 + 2 + 1)
+    found = table(browser, exact, sorted(tmp_path.iterdir()), tmp_path, decoded=3 + 3 + 3 + 1)  # also the first second
     expected = model.predict(signal, audio.SAMPLING_RATE)
     for one in found:
         if one["path"] == "packed.wav":
@@ -173,95 +163,32 @@ def test_large_wav_files_are_decoded_in_pieces(
             assert one["duration_s"] == pytest.approx(len(signal) / RATE, abs=0.001)
 
 
-JOINED = """
-async (rates) => {
-  const { pieces } = await import("./static/pieces.js");
-  const { decode } = await import("./voxtrait-web/decoding.js");
-  const found = [];
-  for (const [at, file] of [...document.getElementById("more").files].entries()) {
-    const whole = (await decode(file, rates[at])).channels;
-    const { duration, parts } = await pieces(file, 2);
-    let [count, start, most] = [0, 0, 0];
-    for await (const { channels } of parts) {
-      channels.forEach((one, channel) => one.forEach((sample, place) => {
-        most = Math.max(most, Math.abs(sample - (whole[channel][start + place] ?? Infinity)));
-      }));
-      start += channels[0].length;
-      count += 1;
-    }
-    found.push({ count, most, lengths: [whole[0].length, start, Math.round(duration * rates[at])] });
-  }
-  return found;
-}
-"""
-MORE = (
-    "document.body.append(Object.assign(document.createElement('input'), { type: 'file', id: 'more', multiple: true }))"
-)
-
-
-def test_pieces_of_large_mp3_files_are_joined_without_a_seam(browser: Any, exact: str, tmp_path: Path) -> None:
+def test_large_files_of_other_kinds_are_decoded_in_pieces(
+    browser: Any, exact: str, model: recognize.Recognizer, sounds: list[Path], tmp_path: Path
+) -> None:
     pytest.importorskip("av", reason="av is not installed: pip install 'voxtrait[media]'")
-    voice = speak(cohort(2, 3)[0], 12.0, 1)
-    contents = {
-        "44100.mp3": formats.media("mp3", "libmp3lame", 44_100)(voice),
-        "48000.mp3": formats.media("mp3", "libmp3lame", 48_000, **formats.VBR)(voice),  # without facts about the file
-        "24000.mp3": formats.media("mp3", "libmp3lame", 24_000, bit_rate=8000)(voice),  # few bytes a frame
-        "16000.mp3": formats.sndfile("MP3")(np.stack([voice, voice[::-1]], axis=1)),
+    signal, _ = audio.load(str(next(file for file in sounds if file.name == "long.wav")))
+    signal = signal[: 95 * RATE]  # two pieces
+    two = np.stack([signal, signal[::-1] / 50], axis=1)
+    makers = {
+        "a.flac": lambda: padded(formats.sndfile("FLAC")(two)),
+        "b.flac": lambda: music(signal),
+        "c.opus": lambda: opus(signal),
+        "d.webm": lambda: padded(formats.media("webm", "libopus", 48_000)(signal)),
+        "e.m4a": lambda: padded(formats.media("ipod", "aac", 44_100)(signal)),
     }
-    assert [any(name in content for name in (b"Xing", b"Info")) for content in contents.values()] == [1, 0, 1, 1]
-    for name, content in contents.items():
-        (tmp_path / name).write_bytes(covered(content))
     with visits(browser, exact) as visit:
-        tab = visit()
-        tab.evaluate(MORE)
-        tab.set_input_files("#more", [tmp_path / name for name in contents])
-        found = tab.evaluate(JOINED, [int(name.split(".")[0]) for name in contents])
-    for one, name in zip(found, contents, strict=True):
-        assert one["count"] == 6 and one["most"] <= 1e-4, (name, one)
-        assert len(set(one["lengths"])) == 1, (name, one)
-
-
-FRAMES = """
-import { openAsBlob } from "node:fs";
-import { framesOf } from "./mpeg.mjs";
-for (const file of process.argv.slice(2)) {
-  const found = await framesOf(await openAsBlob(file));
-  const length = ({ starts, samples, before, after }) => (starts.length - 1) * samples - before - after;
-  console.log(JSON.stringify(found && [found.rate, length(found)]));
-}
-"""
-
-
-def test_frames_of_mp3_files_are_found_or_the_file_is_not_cut(tmp_path: Path) -> None:
-    pytest.importorskip("av", reason="av is not installed: pip install 'voxtrait[media]'")
-    voice = speak(cohort(2, 3)[0], 3.0, 1)
-    whole = formats.media("mp3", "libmp3lame", 44_100)(voice)
-    other = formats.media("mp3", "libmp3lame", 22_050, **formats.VBR)(voice)
-    plain = formats.media("mp3", "libmp3lame", 44_100, **formats.VBR)(voice)
-    good = {f"{rate}.mp3": formats.media("mp3", "libmp3lame", rate)(voice) for rate in MPEG_RATES}
-    good |= {"covered.mp3": covered(whole), "sndfile.mp3": formats.sndfile("MP3")(voice)}
-    bad = {
-        "none.mp3": b"",
-        "text.mp3": b"no sound" * 1000,
-        "tag.mp3": covered(b""),
-        "two.mp3": 2 * good["sndfile.mp3"],
-        "tagged-two.mp3": whole + whole,
-        "cut.mp3": whole[:-10],
-        "rates.mp3": plain + other,
-        "garbage.mp3": plain + b"no sound" * 100 + plain,
-        "tags.mp3": covered(plain) + plain,
-        "layer2.mp3": formats.media("mp2", "mp2", 44_100)(voice),
-        "adts.mp3": formats.media("adts", "aac", 44_100)(voice),
-        "free.mp3": bytes([*plain[:2], plain[2] & 15, *plain[3:]]),
-    }
-    program = nodes.folder(tmp_path / "node") / "frames.mjs"
-    program.write_text(FRAMES)
-    shutil.copy(site.OFFLINE / "mpeg.js", program.with_name("mpeg.mjs"))
-    for name, content in (good | bad).items():
-        (tmp_path / name).write_bytes(content)
-    found = nodes.run(program, *(tmp_path / name for name in good | bad))
-    expected = [soundfile.info(tmp_path / name) for name in good]
-    assert found == [[one.samplerate, one.frames] for one in expected] + [None] * len(bad)
+        names = [name for name in makers if name != "e.m4a" or visit().evaluate(AAC)]
+    for name in names:
+        (tmp_path / name).write_bytes(makers[name]())
+    with (tmp_path / "f.wav").open("wb") as file:  # so large that the browser does not decode it
+        plain = formats.sndfile("WAV", "PCM_16")(two)
+        file.write(plain[:12] + b"JUNK" + (100_000_000).to_bytes(4, "little"))
+        file.seek(100_000_000, 1)
+        file.write(plain[12:])
+    files = sorted(tmp_path.iterdir())
+    for one, file in zip(table(browser, exact, files, tmp_path, decoded=3 * len(names)), files, strict=True):
+        same(one, model.predict(file), *(OTHER if file.suffix in (".opus", ".webm", ".m4a") else ()))
 
 
 RATES = {

@@ -1,5 +1,7 @@
 /** Finds the frames of MP3 files, so that they can be cut. */
 
+import { afterTags, reader, starting, view } from "./reading.js";
+
 const KBPS = [ // by the bits of a header: MPEG 1, and MPEG 2 and 2.5
   [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
   [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
@@ -7,7 +9,6 @@ const KBPS = [ // by the bits of a header: MPEG 1, and MPEG 2 and 2.5
 const RATES = [44_100, 48_000, 32_000]; // Hz, of MPEG 1
 const SHARES = [4, 0, 2, 1]; // MPEG 2.5 has a quarter of these rates, and MPEG 2 half
 const LATE = 529; // samples by which decoders are late
-const READ = 2 ** 20; // bytes read at a time
 const NEEDED = 200; // bytes of a frame that are looked at
 
 /**
@@ -16,8 +17,9 @@ const NEEDED = 200; // bytes of a frame that are looked at
  * frames with sound begin and, as the last number, at which the sound ends, and how many samples the encoder added.
  */
 export async function framesOf(file) {
-  const at = reader(file);
-  let place = await beginning(at);
+  const read = reader(file);
+  const at = (place) => read(place, NEEDED);
+  let place = await afterTags(at);
   let [kind, facts] = [null, null];
   const starts = [];
   for (let bytes = await at(place), frame; (frame = header(bytes)); bytes = await at(place)) {
@@ -34,26 +36,6 @@ export async function framesOf(file) {
   const { count = 0, before = 0, after = 0 } = facts ?? {};
   if (!starts.length || (count && count !== starts.length)) return null; // such as two files in one
   return { rate: kind.rate, samples: kind.samples, starts: [...starts, place], before, after };
-}
-
-/** Returns a function that gives the bytes of a file from a place on, and reads the file in large parts. */
-function reader(file) {
-  let [from, part] = [0, new Uint8Array(0)];
-  return async (place) => {
-    if (place < from || place + NEEDED > from + part.length) {
-      part = new Uint8Array(await file.slice(place, place + READ).arrayBuffer());
-      from = place;
-    }
-    return part.subarray(place - from, place - from + NEEDED);
-  };
-}
-
-/** Where the first frame begins: after tags of the kind ID3, which may be long. */
-async function beginning(at, place = 0) {
-  const bytes = await at(place);
-  if (!starting(bytes, "ID3")) return place;
-  const footer = bytes[5] & 16 ? 10 : 0;
-  return beginning(at, place + 10 + footer + [6, 7, 8, 9].reduce((size, byte) => size * 128 + bytes[byte], 0));
 }
 
 function header(bytes) {
@@ -77,7 +59,7 @@ function factsIn(bytes, { samples, mono }) {
   const sizes = [4, 4, 100, 4].map((size, bit) => (facts[7] & (1 << bit) ? size : 0));
   const encoder = 8 + sizes.reduce((sum, size) => sum + size, 0);
   const [high, middle, low] = facts.subarray(encoder + 21);
-  const count = sizes[0] ? new DataView(facts.buffer, facts.byteOffset).getUint32(8) : 0;
+  const count = sizes[0] ? view(facts).getUint32(8) : 0;
   return { count, before: LATE + (high << 4) + (middle >> 4), after: Math.max(0, ((middle & 15) << 8) + low - LATE) };
 }
 
@@ -85,8 +67,6 @@ function factsIn(bytes, { samples, mono }) {
 async function end(at, place) {
   const bytes = await at(place);
   if (starting(bytes, "TAG")) return end(at, place + 128);
-  if (starting(bytes, "APETAGEX")) return end(at, place + 32 + new DataView(bytes.buffer, bytes.byteOffset).getUint32(12, true));
+  if (starting(bytes, "APETAGEX")) return end(at, place + 32 + view(bytes).getUint32(12, true));
   return place;
 }
-
-const starting = (bytes, text) => [...text].every((letter, at) => bytes[at] === letter.charCodeAt(0));

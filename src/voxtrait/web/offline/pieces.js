@@ -1,29 +1,66 @@
-/** Decodes files in pieces. WAV and MP3 files are decoded piece by piece, so that memory does not grow with their length. */
+/** Decodes files in pieces, so that memory does not grow with their length. */
 
 import { decode } from "../voxtrait-web/decoding.js";
+import { flacOf } from "./flac.js";
+import { matroskaOf } from "./matroska.js";
+import { mp4Of } from "./mp4.js";
 import { framesOf } from "./mpeg.js";
+import { oggOf } from "./ogg.js";
+import { free } from "./reading.js";
+import { wavOf } from "./riff.js";
 
+/**
+ * Each of these reads a kind of file, a Blob, and returns null for others and for those that cannot be cut; else
+ * - `rate` in Hz, `count` of frames, `size`: the samples of each frame, the last one may have fewer,
+ * - `length` in samples, without the ones `before` it that the encoder added,
+ * - `lead`: frames before those of a piece that its first samples depend on,
+ * - `content(start, stop)`: a promise of a file, Blob or ArrayBuffer, with these frames, of which all samples are decoded,
+ * - `samples(start, stop)`: a promise of the samples, a Float32Array for each channel, if they are not compressed.
+ */
+const KINDS = [wavOf, flacOf, mp4Of, matroskaOf, oggOf];
 const LARGE = 4e6; // bytes of a file from which it is decoded to 16 kHz, because memory is short
+const HUGE = 1e8; // bytes of a file that the browser does not decode if possible, because it keeps them all in memory
 const LOW_RATE = 16_000; // Hz
 const EARLIER = 40; // frames before those of a piece of MP3: the data of a sound may begin in one of the 30 before it
-const FIXED = [1, 3, 6, 7, 0xfffe]; // formats of WAV files in which each sample has its own bytes: PCM, floats, A-law, …
+const ALIGNED_S = 15; // maximum length of frames that are a whole number of samples at this rate
+const AROUND_S = 0.02; // seconds on both sides of a sample that the resampling of browsers depends on
 
 /**
  * Opens a file, a Blob. Returns its `duration` in seconds, and `parts`, which yields { channels, rate }: a Float32Array
- * for each channel. Each part has `seconds`, the last one up to twice as many.
+ * for each channel. Parts have about `seconds`, the last one up to half of it more.
  */
 export async function pieces(file, seconds) {
-  const wav = file.size > LARGE ? await wavOf(file) : null;
-  if (wav) return { duration: wav.frames / wav.rate, parts: slices(file, wav, seconds) };
-  const mpeg = file.size > LARGE ? await framesOf(file) : null;
+  const large = file.size > LARGE;
+  const mpeg = large ? await framesOf(file).catch(() => null) : null;
   if (mpeg) return { duration: lengthOf(mpeg) / mpeg.rate, parts: runs(file, mpeg, seconds) };
-  const sound = await decode(file, file.size > LARGE ? LOW_RATE : undefined);
+  const cut = large ? await opened(file) : null;
+  if (cut) return { duration: cut.length / cut.rate, parts: (cut.samples ? blocks : stretches)(cut, seconds) };
+  const sound = await decode(file, large ? LOW_RATE : undefined);
   return { duration: sound.channels[0].length / sound.rate, parts: cuts(sound, seconds) };
+}
+
+/** What is known of a file that can be cut, and null for others. */
+async function opened(file) {
+  for (const kind of KINDS) {
+    const cut = await kind(file).catch(() => null); // such as tables that end too early
+    if (!cut) continue;
+    if (file.size <= HUGE) cut.samples = null;
+    return cut.samples || (await isAsExpected(cut).catch(() => false)) ? cut : null;
+  }
+  return null;
+}
+
+/** Whether the browser decodes the first second to as many samples as expected. */
+async function isAsExpected({ rate, size, count, length, before, content }) {
+  const stop = Math.min(count, Math.ceil(rate / size));
+  const { channels } = await decode(await content(0, stop), LOW_RATE);
+  const [least, most] = [Math.min(stop * size, before + length), stop * size].map((samples) => (samples * LOW_RATE) / rate);
+  return least - 2 <= channels[0].length && channels[0].length <= most + 2;
 }
 
 /** Yields where each piece begins and ends. A short rest is no piece of its own, because decoders refuse a few samples. */
 function* borders(length, size) {
-  const count = Math.max(1, Math.floor(length / size));
+  const count = Math.max(1, Math.round(length / size));
   for (let at = 0; at < count; at += 1) yield [at * size, at + 1 < count ? (at + 1) * size : length];
 }
 
@@ -33,11 +70,34 @@ async function* cuts({ channels, rate }, seconds) {
   }
 }
 
-async function* slices(file, { format, begin, width, rate, frames }, seconds) {
-  for (const [start, stop] of borders(frames, seconds * rate)) {
-    const samples = file.slice(begin + start * width, begin + stop * width);
-    yield decode(new Blob(["RIFF", size(20 + format.byteLength + samples.size), "WAVEfmt ", size(format.byteLength), format, "data", size(samples.size), samples]), LOW_RATE);
+async function* blocks({ rate, count, samples }, seconds) {
+  for (const [start, stop] of borders(count, seconds * rate)) yield { channels: await samples(start, stop), rate };
+}
+
+/** Each piece is decoded with the frames around it that its samples depend on, so that there is no seam. */
+async function* stretches({ rate, size, count, length, before, lead, content }, seconds) {
+  const aligned = unitOf(rate, size);
+  const own = aligned * size > ALIGNED_S * rate; // else the browser resamples, which takes less time
+  const [unit, around, out] = own ? [1, 0, rate] : [aligned, Math.ceil((AROUND_S * rate) / size), LOW_RATE];
+  const early = Math.ceil((lead + around) / unit) * unit;
+  const step = Math.max(1, Math.floor((seconds * rate) / size / unit)) * unit;
+  const low = (number) => (number * out) / rate; // a whole number at borders, which are multiples of the unit
+  const first = Math.round(low(before));
+  const last = first + Math.floor(low(length));
+  for (const [start, stop] of borders(count, step)) {
+    const [from, to] = [Math.max(0, start - early), Math.min(count, stop + around)];
+    const { channels } = await decode(await content(from, to), out);
+    const [begin, end] = [start ? low(start * size) : first, stop < count ? low(stop * size) : last];
+    yield { channels: channels.map((one) => one.slice(begin - low(from * size), end - low(from * size))), rate: out };
+    free(channels);
   }
+}
+
+/** The least number of frames of which the samples are a whole number at the low rate. */
+function unitOf(rate, size) {
+  const divisor = (a, b) => (b ? divisor(b, a % b) : a);
+  const down = rate / divisor(rate, LOW_RATE);
+  return down / divisor(size, down);
 }
 
 const lengthOf = ({ samples, starts, before, after }) => (starts.length - 1) * samples - before - after;
@@ -54,29 +114,4 @@ async function* runs(file, { rate, samples, starts, before, after }, seconds) {
     const rest = channels[0].length - (stop < count ? 0 : after);
     yield { channels: channels.map((channel) => channel.subarray(own, rest)), rate };
   }
-}
-
-const size = (bytes) => Uint32Array.of(bytes); // WAV files and all processors of browsers have the lowest byte first
-
-/** Reads the header of a WAV file; null for other files, and for those whose samples cannot be cut. */
-async function wavOf(file) {
-  const read = async (start, stop) => new DataView(await file.slice(start, stop).arrayBuffer());
-  const text = (view, at) => String.fromCharCode(...new Uint8Array(view.buffer, at, 4));
-  const head = await read(0, 12);
-  if (text(head, 0) !== "RIFF" || text(head, 8) !== "WAVE") return null;
-  let format = null;
-  for (let at = 12; at + 8 <= file.size; ) {
-    const chunk = await read(at, at + 8);
-    const [name, bytes] = [text(chunk, 0), chunk.getUint32(4, true)];
-    if (name === "fmt ") format = await read(at + 8, at + 8 + bytes);
-    if (name === "data") return cuttable(format, at + 8, Math.min(bytes || Infinity, file.size - at - 8)); // 0 from a stream
-    at += 8 + bytes + (bytes % 2);
-  }
-  return null;
-}
-
-function cuttable(format, begin, bytes) {
-  if (!format || format.byteLength < 16 || !FIXED.includes(format.getUint16(0, true))) return null;
-  const [rate, width] = [format.getUint32(4, true), format.getUint16(12, true)];
-  return rate && width ? { format: format.buffer, begin, width, rate, frames: Math.floor(bytes / width) } : null;
 }
