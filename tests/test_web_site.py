@@ -5,13 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from click.testing import CliRunner
 
 import nodes
-from pages import Visit, expect, visits
-from sites import Quiet
-from voxtrait import recognize
+from pages import RATE, Visit, expect, visits
+from sites import Quiet, hosted, written
+from voxtrait import audio, recognize
 from voxtrait.cli import root
+from voxtrait.synthetic import draw_voice, speak
 from voxtrait.web import site
 
 pytest_plugins = ["page_fixtures", "site_fixtures"]
@@ -52,6 +54,26 @@ def test_a_recording_has_live_estimates_and_a_result(opened: Visit) -> None:
     tab.click("#record")
     expect(tab.locator("#single .card.ok")).to_be_visible()
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+CONTROLLED = """() => new Promise((done) => {
+  if (navigator.serviceWorker.controller) done();
+  else navigator.serviceWorker.addEventListener("controllerchange", () => done());
+})"""
+
+
+def test_several_voices_are_found_without_a_network(browser: Any, tmp_path: Path) -> None:
+    written(tmp_path / "site", "voxtrait-base")
+    voices = [draw_voice("female", 70.0, seed=2), draw_voice("male", 25.0, seed=4)]
+    audio.write_wav(tmp_path / "two.wav", np.concatenate([speak(voice, 10.0, seed=1) for voice in voices]), RATE)
+    with hosted(tmp_path / "site") as host, visits(browser, host) as visit:
+        tab = visit("/")
+        tab.wait_for_selector("body[data-ready=yes]")
+        tab.evaluate(CONTROLLED)
+        tab.context.set_offline(True)
+        tab.set_input_files("#files", tmp_path / "two.wav")
+        expect(tab.locator("#single .several")).to_contain_text("or use voxtrait timeline")
+        expect(tab.locator("#single .several")).to_be_visible()
 
 
 def without(name: str) -> Callable[[Any], None]:

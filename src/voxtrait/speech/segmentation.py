@@ -26,7 +26,8 @@ SLOTS: Final = 3  # speakers in a window
 SETS: Final = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2))
 """The set of speakers that each output of the network means."""
 
-_MEMBERS: Final = np.array([[slot in members for slot in range(SLOTS)] for members in SETS], np.float32)
+MEMBERS: Final = np.array([[slot in members for slot in range(SLOTS)] for members in SETS], np.float32)
+"""Whether each set has each speaker: ``(7, 3)`` float32."""
 
 
 def activity(window: Signal) -> Array:
@@ -45,4 +46,4 @@ def activity(window: Signal) -> Array:
     filled = np.zeros((1, WINDOW), np.float32)
     filled[0, : len(window)] = window
     (log_probabilities,) = runtime.packaged(PACKAGE, GRAPH).run(["sets"], {"signal": filled}, runtime.run_options())
-    return np.asarray(np.exp(log_probabilities[0]) @ _MEMBERS)
+    return np.asarray(np.exp(log_probabilities[0]) @ MEMBERS)

@@ -16,7 +16,7 @@ from voxtrait.audio.writing import atomic_path
 from voxtrait.bundle import SHIPPED, Bundle, describe
 from voxtrait.errors import OptionError
 from voxtrait.labels import AGE_GROUPS
-from voxtrait.recognize.portable import answer, detection
+from voxtrait.recognize.portable import answer, detection, voices
 
 FORMAT: Final = 1
 WIDTH: Final = 100  # columns of the page
@@ -26,8 +26,10 @@ GRAPHS: Final = {
     "silero.onnx": "Speech detection, exact (Silero VAD): for windows where the fast one is not clear.",
     "voice.onnx": "Front end and speaker encoder: speech in, one summary a window out.",
     "answer.onnx": "Heads and calibration: the summaries of all windows of a clip in, the answer out.",
+    "segmentation.onnx": "Separates up to three speakers in 10 s of speech (pyannote's segmentation 3.0).",
 }
-"""Graphs of an export, and what each computes, in the order of their use."""
+"""Graphs of an export, and what each computes, in the order of their use. A bundle that cannot count voices has no
+``segmentation.onnx``."""
 MEANINGS: Final = {
     ("quick.onnx", "signal"): "Samples in [-1, 1], mono, 16 kHz. The length is a multiple of 512.",
     ("quick.onnx", "gain"): "Factor that brings the signal to the usual level.",
@@ -53,11 +55,13 @@ MEANINGS: Final = {
     ("answer.onnx", "age_low"): "Lower end of the calibrated 80 % interval, in years.",
     ("answer.onnx", "age_high"): "Upper end of the calibrated 80 % interval, in years.",
     ("answer.onnx", "age_groups"): "Calibrated probability of each age group. The sum is 1.",
+    ("segmentation.onnx", "signal"): "A window of the speech, samples in [-1, 1], mono, 16 kHz. Up to 10 s are used.",
+    ("segmentation.onnx", "activity"): "Probability that each speaker speaks. Frame `i` has the middle 270 i + 495.",
 }
 """Meaning of each input and output."""
 PACKAGE: Final = "voxtrait-web"  # folder of the JavaScript package
 MODEL: Final = "model"  # folder of the graphs in it
-NOTICES: Final = ("silero_vad.NOTICE.txt", "campplus.NOTICE.txt")
+SPEECH: Final = SHIPPED.parent / "speech"  # folder of the networks that every bundle uses
 
 
 def write(bundle: Bundle, out: Path, *, above: Path | None = None) -> list[Path]:
@@ -79,6 +83,8 @@ def write(bundle: Bundle, out: Path, *, above: Path | None = None) -> list[Path]
         "voice.onnx": answer.voice_graph(bundle),
         "answer.onnx": answer.answer_graph(bundle),
     }
+    if counts_voices(bundle):
+        graphs["segmentation.onnx"] = voices.segmentation_graph()
     new = above or out
     if new.exists() and (not new.is_dir() or any(new.iterdir())):
         raise OptionError(f"{new} exists and is not an empty folder. Choose a new folder for the export.")
@@ -110,6 +116,11 @@ def write_package(bundle: Bundle, out: Path) -> list[Path]:
     return files
 
 
+def counts_voices(bundle: Bundle) -> bool:
+    """Return whether a prediction of a bundle has the field ``voices``: only if its windows follow one another."""
+    return not bundle.front_end.chosen_from
+
+
 def description(bundle: Bundle, graphs: dict[str, bytes]) -> dict[str, Any]:
     """Return the content of ``model.json``.
 
@@ -132,6 +143,7 @@ def description(bundle: Bundle, graphs: dict[str, bytes]) -> dict[str, Any]:
         "unsure": None if gender is None else list(gender["unsure"]),
         "calibration": {task: dict(values) for task, values in bundle.calibration.items()},
         "speech": detection.rules(),
+        "voices": voices.rules() if counts_voices(bundle) else None,
         "graphs": {
             name: {
                 "computes": computes,
@@ -139,6 +151,7 @@ def description(bundle: Bundle, graphs: dict[str, bytes]) -> dict[str, Any]:
                 **dict(zip(("inputs", "outputs"), _values(name, graphs[name]), strict=True)),
             }
             for name, computes in GRAPHS.items()
+            if name in graphs
         },
         "scores": origin["scores"],
         "data": origin["data"],
@@ -164,9 +177,12 @@ def _values(name: str, graph: bytes) -> Iterator[list[dict[str, Any]]]:
 
 def notices(bundle: Bundle) -> str:
     """Return the notices of the weights in the graphs."""
-    names = NOTICES if bundle.pretrained else NOTICES[:1]
-    folders = {name: SHIPPED if name.startswith("campplus") else SHIPPED.parent / "speech" for name in names}
-    return "\n\n".join(folders[name].joinpath(name).read_text("utf-8").strip() for name in names) + "\n"
+    files = [SPEECH / "silero_vad.NOTICE.txt"]
+    if bundle.pretrained:
+        files.append(SHIPPED / "campplus.NOTICE.txt")
+    if counts_voices(bundle):
+        files.append(SPEECH / "segmentation.NOTICE.txt")
+    return "\n\n".join(file.read_text("utf-8").strip() for file in files) + "\n"
 
 
 STEPS: Final = """\
@@ -188,13 +204,19 @@ The graphs take samples and return the values of a prediction of voxtrait. They 
 4. Run `answer.onnx` on all rows.
 5. If there is no speech, the status is `no_speech`; with less than {shortest} s, it is `too_short`:
    ignore the answer.
-{unsure}
+{unsure}{voices}
 All values are float32. A shape that has a name may have any length. The graphs are optimised: turn
 the runtime's own optimisation off to open them faster.
 """
 UNSURE: Final = """\
 6. If `p_female` is between {low:.4f} and {high:.4f}, the gender is `unsure`; else it is `female`
    from 0.5 on, and `male` below.
+"""
+VOICES: Final = """\
+
+To find out whether several people speak, use `segmentation.onnx` and `embedding`. `model.json` has
+the numbers of the rules under `voices`. The module `voices.js` of the package voxtrait-web has the
+rules in JavaScript.
 """
 REST: Final = """\
 ## Labels
@@ -217,9 +239,13 @@ def readme(described: dict[str, Any]) -> str:
     """
     band = described["unsure"]
     unsure = UNSURE.format(low=band[0], high=band[1]) if band else ""
-    shortest = described["speech"]["shortest_s"]
-    text = textwrap.fill(f"{described['description']}.", WIDTH)
-    parts = [STEPS.format(**described | {"unsure": unsure, "shortest": shortest, "description": text})]
+    filled = {
+        "description": textwrap.fill(f"{described['description']}.", WIDTH),
+        "shortest": described["speech"]["shortest_s"],
+        "unsure": unsure,
+        "voices": VOICES if described["voices"] else "",
+    }
+    parts = [STEPS.format(**described | filled)]
     for name, graph in described["graphs"].items():
         rows = [
             f"| {kind} | `{value['name']}` | ({', '.join(map(str, value['shape']))}{',' * (len(value['shape']) == 1)}) "

@@ -71,7 +71,7 @@ function waveform(signal) {
 
 /** Removes what only programs use. */
 function answer({ embedding, ...prediction }) {
-  return { ...prediction, voices: null };
+  return prediction;
 }
 
 const kinds = {
@@ -123,7 +123,7 @@ const kinds = {
 
   async estimate() {
     const model = await opened;
-    return answer(await model.predict(joined(live.recent), RATE));
+    return answer(await model.predict(joined(live.recent), RATE, { voices: false }));
   },
 
   async end() {

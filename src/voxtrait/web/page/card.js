@@ -84,7 +84,8 @@ function estimates({ prediction, timeline }, served) {
       notes(ageLimits(prediction, scores?.age?.by_group, scores?.age?.by_estimate)),
       prediction.age_groups === null ? null : ageCurve(prediction)));
   }
-  const several = html("p", { class: "several", text: say("several") });
+  // a site has no timelines
+  const several = html("p", { class: "several", text: say(document.body.dataset.local ? "several.here" : "several") });
   const look = () => (several.hidden = prediction.voices !== "several" && timeline.speakers.length < 2);
   timeline.follow(several, look);
   look();

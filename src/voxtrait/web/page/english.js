@@ -133,6 +133,7 @@ export default {
 
   "averaged": "The channels contain different speakers and were averaged. Save each channel as a separate file, or use voxtrait timeline --channels.",
   "several": "The recording has several voices. The values below are for all of them together. The timeline has the values of each speaker.",
+  "several.here": "The recording has several voices. The values below are for all of them together. For each speaker, save a separate file, or use voxtrait timeline.",
   "timeline": "Timeline",
   "timeline.making": "Making the timeline",
   "timeline.progress": "Timeline: {at} of {duration} processed",

@@ -7,7 +7,7 @@ export type Signal = Float32Array | Float32Array[];
 export interface Prediction {
   /** "ok"; or why the fields from `gender` to `age_groups` are null. */
   status: "ok" | "no_speech" | "too_short";
-  /** The reason if the status is not "ok". */
+  /** The reason if the status is not "ok"; a note if there are several voices. */
   message: string | null;
   /** Duration of the recording, in seconds. */
   duration_s: number;
@@ -28,6 +28,8 @@ export interface Prediction {
   age_groups: Record<string, number> | null;
   /** Name and version of the bundle. */
   model: string;
+  /** Whether one voice or several speak; null if that was not examined. */
+  voices: "one" | "several" | null;
   /** Speaker embedding of length 1; only if the status is "ok". */
   embedding?: Float32Array;
 }
@@ -47,9 +49,15 @@ export class Model {
   /** Name and version, such as "voxtrait-base 2.1". */
   readonly name: string;
   /** Predicts gender and age of a recording. `rate` is in Hz. */
-  predict(signal: Signal, rate: number): Promise<Prediction>;
+  predict(signal: Signal, rate: number, options?: ClipOptions): Promise<Prediction>;
   /** Returns a clip that takes a recording block by block. `rate` is in Hz. */
-  clip(rate: number): Clip;
+  clip(rate: number, options?: ClipOptions): Clip;
+}
+
+/** What a prediction has. */
+export interface ClipOptions {
+  /** Whether to examine `voices`; true by default. */
+  voices?: boolean;
 }
 
 /** What `load` needs. */

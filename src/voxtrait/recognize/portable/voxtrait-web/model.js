@@ -4,9 +4,11 @@ import { Detector, joined } from "./detection.js";
 import { Mixer } from "./mixing.js";
 import { Offset } from "./offset.js";
 import { Resampler } from "./resampling.js";
+import { VoiceCount } from "./voices.js";
 
 const BLOCK_S = 60; // seconds that are mixed at a time
 const FORMAT = 1;
+const LATER = "segmentation.onnx"; // opened when a recording may have several voices
 const NOTHING = {
   gender: null,
   p_female: null,
@@ -43,23 +45,25 @@ export async function load(folder, { ort, session = {} }) {
   if (description.format !== FORMAT) throw new Error(`${folder} has format ${description.format}. Expected ${FORMAT}.`);
   const graphs = {};
   // all are read while the first session starts the runtime, which takes longer; the runtime opens one at a time
-  const contents = Object.keys(description.graphs).map((name) => [name.replace(".onnx", ""), read(name)]);
+  const first = Object.keys(description.graphs).filter((name) => name !== LATER);
+  const contents = first.map((name) => [name.replace(".onnx", ""), read(name)]);
   for (const [, content] of contents) content.catch(() => {}); // the loop reports it
-  for (const [name, content] of contents) {
-    graphs[name] = await ort.InferenceSession.create(new Uint8Array(await content), options);
-  }
-  return new Model(description, graphs, ort);
+  const open = async (content) => ort.InferenceSession.create(new Uint8Array(await content), options);
+  for (const [name, content] of contents) graphs[name] = await open(content);
+  return new Model(description, graphs, ort, () => open(read(LATER)));
 }
 
 /** A bundle that predicts. */
 export class Model {
   #graphs;
   #ort;
+  #later;
 
-  constructor(description, graphs, ort) {
+  constructor(description, graphs, ort, later) {
     this.description = description;
     this.#graphs = graphs;
     this.#ort = ort;
+    this.#later = later; // opens the last graph
   }
 
   /** Name and version, such as "voxtrait-base 2.1". */
@@ -69,11 +73,11 @@ export class Model {
 
   /**
    * Predicts gender and age of a recording. `signal` is a Float32Array, or an array of one for each channel; samples are
-   * in [-1, 1]. Returns an object with the fields of a prediction of voxtrait.
+   * in [-1, 1]. Returns an object with the fields of a prediction of voxtrait. Options: see `clip`.
    */
-  async predict(signal, rate) {
+  async predict(signal, rate, options) {
     const channels = signal instanceof Float32Array ? [signal] : signal;
-    const clip = this.clip(rate);
+    const clip = this.clip(rate, options);
     const size = Math.max(1, Math.round(BLOCK_S * rate));
     for (let at = 0; at < channels[0].length; at += size) {
       await clip.feed(channels.map((channel) => channel.subarray(at, at + size)));
@@ -81,9 +85,12 @@ export class Model {
     return clip.close();
   }
 
-  /** Returns a clip that takes a recording block by block, so that memory does not grow with its length. */
-  clip(rate) {
-    return new Clip(this, rate);
+  /**
+   * Returns a clip that takes a recording block by block, so that memory does not grow with its length. With `voices` false,
+   * it does not examine whether there are several voices.
+   */
+  clip(rate, { voices = true } = {}) {
+    return new Clip(this, rate, voices);
   }
 
   /** Runs a graph on Float32Arrays; `given` has name → [values, shape]. */
@@ -111,6 +118,29 @@ export class Model {
     const next = Object.fromEntries(graph.inputs.slice(2).map(({ name }) => [name, found[`next_${name}`].data]));
     return [found.shares.data, next];
   }
+
+  /** Runs the encoder on speech. Returns the summary of each window. */
+  async summarise(speech) {
+    const { summaries } = await this.run("voice", { speech: [speech, [speech.length]] });
+    return rowsOf(summaries);
+  }
+
+  /** Returns the speaker embedding of a summary. */
+  async embed(summary) {
+    const given = { summaries: [summary, [1, summary.length]], speech_s: [Float32Array.of(1), [1]] };
+    return Float32Array.from((await this.run("answer", given)).embedding.data);
+  }
+
+  /** Separates the speakers of a window of speech. Returns the probability that each of them speaks, frame by frame. */
+  async separate(window) {
+    this.#graphs.segmentation ??= await this.#later();
+    const { activity } = await this.run("segmentation", { signal: [window, [window.length]] });
+    return rowsOf(activity);
+  }
+}
+
+function rowsOf({ dims: [rows, width], data }) {
+  return Array.from({ length: rows }, (_, row) => Float32Array.from(data.subarray(row * width, (row + 1) * width)));
 }
 
 /** A recording that is read block by block. */
@@ -124,11 +154,14 @@ class Clip {
   #frames = 0; // with speech
   #waiting = []; // speech that no window has yet
   #summaries = [];
+  #count = null; // of the voices
 
-  constructor(model, rate) {
+  constructor(model, rate, voices) {
+    const { sampling_rate: newRate, speech, voices: rules } = model.description;
     this.#model = model;
-    this.#resampler = new Resampler(rate, model.description.sampling_rate);
-    this.#detector = new Detector(model, model.description.speech);
+    this.#resampler = new Resampler(rate, newRate);
+    this.#detector = new Detector(model, speech);
+    if (voices && rules) this.#count = new VoiceCount(model, rules, newRate);
   }
 
   /** Processes the next block: a Float32Array, or an array of one for each channel. */
@@ -175,8 +208,9 @@ class Clip {
 
   async #summarise(speech) {
     if (!speech.length) return;
-    const { summaries } = await this.#model.run("voice", { speech: [speech, [speech.length]] });
-    this.#summaries.push({ rows: summaries.dims[0], width: summaries.dims[1], data: Float32Array.from(summaries.data) });
+    const summaries = await this.#model.summarise(speech);
+    this.#summaries.push(...summaries);
+    await this.#count?.feed(speech, summaries);
   }
 
   #seconds() {
@@ -198,20 +232,21 @@ class Clip {
     const { description } = this.#model;
     const seconds = this.#seconds();
     const refusal = this.#refusal();
-    if (refusal) return { status: refusal[0], message: refusal[1], ...seconds, ...NOTHING, model: description.model };
-    const rows = this.#summaries.reduce((sum, part) => sum + part.rows, 0);
+    if (refusal) return { status: refusal[0], message: refusal[1], ...seconds, ...NOTHING, model: description.model, voices: null };
+    const voices = this.#count?.voices ?? null;
     const found = await this.#model.run("answer", {
-      summaries: [joined(this.#summaries.map((part) => part.data)), [rows, this.#summaries[0].width]],
+      summaries: [joined(this.#summaries), [this.#summaries.length, this.#summaries[0].length]],
       speech_s: [Float32Array.of(seconds.speech_s), [1]],
     });
     return {
       status: "ok",
-      message: null,
+      message: voices === "several" ? description.voices.message : null,
       ...seconds,
       ...NOTHING,
       ...(found.p_female ? genderOf(found.p_female.data[0], description.unsure) : {}),
       ...(found.age_years ? agesOf(found, description.labels.age_groups) : {}),
       model: description.model,
+      voices,
       embedding: Float32Array.from(found.embedding.data),
     };
   }

@@ -1,0 +1,62 @@
+"""Writes the network that separates speakers as an ONNX graph, for the field ``voices`` of a prediction.
+
+The rules around the network, :mod:`voxtrait.recognize.several`, are no part of the graph. Their numbers are in
+:func:`rules`, for programs in other languages. The module ``voices.js`` of the JavaScript package has the rules.
+"""
+
+import importlib.resources
+from typing import Any
+
+import numpy as np
+
+from voxtrait.recognize import several
+from voxtrait.recognize.notes import SEVERAL_NOTE
+from voxtrait.recognize.portable.nodes import Nodes
+from voxtrait.speech import segmentation
+
+
+def segmentation_graph() -> bytes:
+    """Return the network that separates speakers as a graph.
+
+    Returns:
+        The serialised model: ``signal`` (samples,) at 16 kHz → ``activity`` (589, 3), float32. The values are those of
+        :func:`voxtrait.speech.segmentation.activity` for the first 10 s.
+
+    Examples:
+        >>> from voxtrait import runtime
+        >>> session = runtime.session(segmentation_graph())
+        >>> session.run(["activity"], {"signal": np.zeros(48_000, np.float32)})[0].shape
+        (589, 3)
+    """
+    nodes = Nodes()
+    signal = nodes.take("signal", np.float32, ["samples"])
+    window = nodes.part(signal, 0, segmentation.WINDOW)
+    missing = nodes("Sub", segmentation.WINDOW, nodes.shape(window))
+    filled = nodes("Pad", window, nodes.row(0, missing))
+    graph = importlib.resources.files(segmentation.PACKAGE).joinpath(segmentation.GRAPH).read_bytes()
+    found = nodes.include(graph, {"signal": nodes("Unsqueeze", filled, np.array([0]))})["sets"]
+    shares = nodes("Exp", nodes("Squeeze", found, np.array([0])))
+    activity = nodes("MatMul", shares, segmentation.MEMBERS)
+    nodes.give("activity", activity, np.float32, [segmentation.FRAMES, segmentation.SLOTS])
+    return nodes.serialised()
+
+
+def rules() -> dict[str, Any]:
+    """Return the numbers of the rules around the network, and the message for several voices, for other programs.
+
+    Examples:
+        >>> rules()["alike"], rules()["frame_samples"]
+        (0.8, 270)
+    """
+    return {
+        "alike": several.ALIKE,
+        "likely": several.LIKELY,
+        "same": several.SAME,
+        "slot_bonus": several.SLOT_BONUS,
+        "active": several.ACTIVE,
+        "frame_samples": segmentation.HOP,
+        "piece_s": several.PIECE_S,
+        "shortest_s": several.SHORTEST_S,
+        "least_s": several.LEAST_S,
+        "message": SEVERAL_NOTE,
+    }
