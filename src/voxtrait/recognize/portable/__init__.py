@@ -1,7 +1,8 @@
 """Exports a bundle as ONNX graphs that take samples, for programs in other languages and for browsers.
 
 :mod:`~voxtrait.recognize.portable.windows` writes the front end, :mod:`~voxtrait.recognize.portable.detection` the
-speech detection, :mod:`~voxtrait.recognize.portable.answer` encoder, heads and calibration, and
+speech detection, :mod:`~voxtrait.recognize.portable.answer` encoder, heads and calibration,
+:mod:`~voxtrait.recognize.portable.voices` the separation of speakers, and
 :mod:`~voxtrait.recognize.portable.folder` a folder with all of them. Importing these modules needs the package ``onnx``
 (extra ``site``).
 """
