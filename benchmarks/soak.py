@@ -43,7 +43,7 @@ OPTIONS = (
     *("--workers", str(WORKERS), "--live-sessions", str(LIVE_SESSIONS), "--quiet"),
     *("--timeout", f"{TIMEOUT_S:g}", "--upload-timeout", f"{UPLOAD_S:g}"),
 )
-MEMORY_SHARE = 0.05  # accepted growth of memory over the second half
+MEMORY_SHARE = 0.05  # accepted growth of the lowest memory of a minute over the second half
 POOLED = LIVE_SESSIONS + 8  # threads that the server's pools start when they are first needed
 
 Action = Callable[[random.Random], None]
@@ -192,7 +192,8 @@ class Soak:
             print(f"| {client} | {', '.join(f'{n:,} × {outcome}' for n, outcome in reversed(found))} |")
         restarts = dict(re.findall(r'^voxtrait_worker_restarts\{reason="(\w+)"\} (\d+)', self.metrics, re.MULTILINE))
         print(f"\nreplaced workers by reason: {restarts}\n")
-        print("| used | at rest, before | second half: mean | rise | at rest, after |\n|---|---:|---:|---:|---:|")
+        print("In the second half, of the lowest value of each minute:\n")
+        print("| used | at rest, before | mean | rise | at rest, after |\n|---|---:|---:|---:|---:|")
         for field in Sample._fields[1:]:
             rise, mean = growth(self.samples, field)
             before, after = getattr(self.at_start, field), getattr(self.at_end, field)

@@ -98,13 +98,19 @@ def is_zombie(process: psutil.Process) -> bool:
 
 
 def growth(samples: list[Sample], field: str) -> tuple[float, float]:
-    """Fit a line to the second half of the samples; return its rise over that half, and its mean."""
+    """Fit a line to the lowest value of each minute in the second half; return its rise over that half, and its mean.
+
+    A leak raises the lowest values. Higher ones show how many clients were served at that moment.
+    """
     half = samples[len(samples) // 2 :]
-    times = np.array([one.at_s for one in half])
-    values = np.array([getattr(one, field) for one in half])
-    kept = np.isfinite(values)
-    slope, _ = np.polyfit(times[kept], values[kept], 1)
-    return float(slope * (times[-1] - times[0])), float(values[kept].mean())
+    period_s = min(60.0, (half[-1].at_s - half[0].at_s) / 4)  # in a short run
+    minutes: dict[int, list[float]] = {}
+    for one in half:
+        if np.isfinite(value := getattr(one, field)):
+            minutes.setdefault(int((one.at_s - half[0].at_s) // period_s), []).append(value)
+    lowest = np.array([min(values) for values in minutes.values()])
+    slope, _ = np.polyfit(list(minutes), lowest, 1)
+    return float(slope * max(minutes)), float(lowest.mean())
 
 
 def save(samples: list[Sample], file: Path) -> None:
