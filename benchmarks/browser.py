@@ -1,8 +1,9 @@
 """Compares the JavaScript package with Python on real clips: python benchmarks/browser.py CORPORA
 
-Draws clips from the folder, writes each as a WAV at its own rate, and predicts it in Python and in Node (`make node`).
-Prints, for each bundle, how often the status agrees and how far the values are apart. The third column is how far
-Python's own values move if its features are rounded differently: by 0.000001.
+Draws clips from the folder, and predicts each in Python and in Node (`make node`): as a WAV at 16 kHz, which both
+process alike, and as a WAV at its own rate, which both resample. Prints, for each bundle, how often the status agrees
+and how far the values are apart. The third row shows how far Python's own values move if its features move by 0.000001,
+as after another resampler.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import numpy as np
 import soundfile
 
 from voxtrait import audio, recognize
+from voxtrait.audio.signals import SAMPLING_RATE
 from voxtrait.errors import VoxtraitError
 from voxtrait.recognize import portable
 
@@ -50,12 +52,13 @@ def drawn(folder: Path, count: int) -> list[Path]:
     return [found[at] for at in np.random.default_rng(SEED).permutation(len(found))[:count]]
 
 
-def wavs(clips: list[Path], into: Path) -> list[Path]:
-    """Write each clip as a WAV of floats at its own rate, so that both decode the same samples."""
+def wavs(clips: list[Path], into: Path, rate_hz: int | None) -> list[Path]:
+    """Write each clip as a WAV of floats, at its own rate or another, so that both decode the same samples."""
+    into.mkdir()
     files = []
     for number, clip in enumerate(clips):
         try:
-            signal, rate = audio.load(str(clip), None)
+            signal, rate = audio.load(str(clip), rate_hz)
         except VoxtraitError:
             continue
         files.append(into / f"{number:04d}.wav")
@@ -76,7 +79,7 @@ def row(name: str, found: list[dict[str, Any]], expected: list[dict[str, Any]]) 
     both = [
         (one, other) for one, other in zip(found, expected, strict=True) if one["status"] == other["status"] == "ok"
     ]
-    cells = [f"{name:<28} {agree}/{len(found)}"]
+    cells = [f"{name:<40} {agree}/{len(found)}"]
     for field, limit in LIMITS.items():
         apart = np.abs([one[field] - other[field] for one, other in both])
         cells.append(
@@ -104,15 +107,16 @@ def main() -> None:
         package = Path(portable.__file__).parent / "voxtrait-web"
         (folder / "node_modules" / "voxtrait-web").symlink_to(package)
         shutil.copy(ROOT / "examples" / "javascript" / "predict.mjs", folder)
-        (folder / "wavs").mkdir()
-        files = wavs(drawn(options.corpora, options.clips), folder / "wavs")
+        clips = drawn(options.corpora, options.clips)
+        at_16_khz, at_own_rate = wavs(clips, folder / "16", SAMPLING_RATE), wavs(clips, folder / "own", None)
         for which in options.models:
             model = recognize.load(which)
-            expected = [model.predict(file).to_dict() for file in files]
             portable.export(which, folder / "model")
-            print(row(f"{which} in JavaScript", in_node(folder, files), expected), flush=True)
+            for name, files in (("own rate", at_own_rate), ("16 kHz", at_16_khz)):
+                expected = [model.predict(file).to_dict() for file in files]
+                print(row(f"{which} in JavaScript, {name}", in_node(folder, files), expected), flush=True)
             nudged = Nudged(model.bundle)
-            print(row(f"{which}, features nudged", [nudged.predict(file).to_dict() for file in files], expected))
+            print(row(f"{which}, features moved", [nudged.predict(file).to_dict() for file in files], expected))
             shutil.rmtree(folder / "model")
 
 

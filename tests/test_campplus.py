@@ -11,15 +11,19 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from encoders import FAST, SMALL, one_by_one, random_encoder, summaries, voices
+from encoders import FAST, SMALL, lenient, one_by_one, random_encoder, summaries, voices
+from voxtrait import runtime
 from voxtrait.errors import BundleError, PretrainedMissingError
 from voxtrait.features import Array
 from voxtrait.training.voices import assembly, campplus
 from voxtrait.training.voices.assembly import Assembly, Coded
 from voxtrait.training.voices.campplus import EMBEDDING, CamPlus
+from voxtrait.training.voices.weights import largest_pairs
 
+__all__ = ["lenient"]  # a fixture
 SHAPES = {"as published": SMALL, "fast": FAST}
 FRAMES = (70, 199, 200, 201, 399)  # steps of 20 ms: 35, 100, 100, 101, 200, and a segment has 100
 
@@ -149,14 +153,22 @@ def test_the_near_context_may_be_the_whole_window() -> None:
 class Whole(Assembly):
     """The same graph in 32 bits: what it computes can be compared exactly."""
 
-    def coded(self, x: str, name: str, *, rectified: bool) -> Coded:
-        return Coded(self.add("Relu", [x], f"{name}.coded") if rectified else x, "", "")
+    def coded(self, x: str, name: str, *, rectified: bool = True, unit: float = 1) -> Coded:
+        self.constants |= {f"{name}.unit": np.array(unit, np.float32), f"{name}.one": np.array(1, np.float32)}
+        x = self.add("Mul", [x, f"{name}.unit"], f"{name}.value")
+        return Coded(self.add("Relu", [x], f"{name}.coded") if rectified else x, f"{name}.one", "")
 
     def plain(self, x: Coded) -> str:
         return x.tensor
 
-    def grid(self, name: str, *, rectified: bool) -> tuple[str, str]:
-        return "", ""
+    def sigmoid(self, x: Coded) -> str:
+        return self.add("Sigmoid", [x.tensor], f"{x.tensor}.open")
+
+    def context(self, x: Coded, name: str, matrices: tuple[str, str] | None) -> Coded:
+        if matrices:
+            return super().context(x, name, matrices)
+        mean = self.add("ReduceMean", [x.tensor, "1"], f"{name}.mean")
+        return self.coded(mean, f"{name}.input", unit=2)
 
     def convolution(
         self, x: Coded, name: str, weights: Array, biases: Array, *, rectified: bool = True, **attributes: Any
@@ -167,12 +179,6 @@ class Whole(Assembly):
         made = self.add("Conv", [first, f"{name}.w", f"{name}.b"], f"{name}.32", **attributes)
         last = self.add("Transpose", [made], f"{name}.last", perm=[0, *(axis + 1 for axis in axes), 1])
         return self.coded(last, name, rectified=rectified)
-
-    def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        if kind == "QLinearAdd":
-            added = super().add("Add", [inputs[0], inputs[3]], f"{name}.sum")
-            return super().add("Relu", [added], name)
-        return super().add(kind, inputs, name, **attributes)
 
 
 @pytest.fixture(scope="module")
@@ -196,19 +202,23 @@ def opened(graph: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(graph, options)
 
 
-def test_without_rounding_the_graph_is_the_network(network: CamPlus, others: Array) -> None:
+def test_without_rounding_the_graph_is_the_network(
+    network: CamPlus, others: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, finer in (("INPUT_STEPS", 1 << 16), ("SHARES", 1 << 24), ("EXACT", 1 << 45)):
+        monkeypatch.setattr(assembly, name, finer)
     session = opened(Whole(network, {}).model().SerializeToString())
     for frames in (10, *FRAMES):
         windows = np.ascontiguousarray(others[:3, :frames])
         (found,) = session.run(["summary"], {"windows": windows})
-        np.testing.assert_allclose(found, summaries(network, [windows]), rtol=0, atol=5e-4)
+        expected = summaries(network, [windows])
+        np.testing.assert_allclose(found[:, EMBEDDING:], expected[:, EMBEDDING:], rtol=0, atol=5e-4)
+        # the weights of the embedding keep their 8 bits
+        assert assembly.correlation(expected[:, :EMBEDDING], found[:, :EMBEDDING]) > 0.9995
 
 
-@pytest.mark.parametrize("smallest", [False, True])
-def test_in_8_bits_the_graph_is_nearly_the_network(
-    network: CamPlus, seen: list[Array], others: Array, smallest: bool
-) -> None:
-    graph = assembly.graph(network, seen, one_by_one(others), smallest=smallest)  # checks itself too
+def test_in_8_bits_the_graph_is_nearly_the_network(network: CamPlus, seen: list[Array], others: Array) -> None:
+    graph = assembly.graph(network, seen, one_by_one(others))  # checks itself too
     session = opened(graph)
     assert [(one.name, one.shape) for one in session.get_inputs()] == [("windows", ["n", "frames", 80])]
     size = EMBEDDING + 2 * network.shape.widths[-1]
@@ -219,23 +229,66 @@ def test_in_8_bits_the_graph_is_nearly_the_network(
         assert found.shape == (12, size)
         expected = summaries(network, [windows])
         for part in (slice(0, EMBEDDING), slice(EMBEDDING, None)):
-            assert assembly.correlation(expected[:, part], found[:, part]) >= 0.98, frames
-        two = session.run(["summary"], {"windows": windows[:2]})[0]
-        apart = np.concatenate([session.run(["summary"], {"windows": one})[0] for one in one_by_one(windows[:2])])
-        # sums of 32 bits depend on the batch in their last digit, which may be a step of 8 bits behind them; the
-        # smallest graph rounds the inputs of masks in the range that they have in the batch
-        assert np.abs(two - apart).mean() < (0.02 if smallest else 0.005) * found.std()
+            assert assembly.correlation(expected[:, part], found[:, part]) >= 0.95, frames
 
 
-def test_the_smallest_graph_has_8_bits_for_all_weights() -> None:
+def test_the_order_of_additions_changes_no_code(network: CamPlus, seen: list[Array], others: Array) -> None:
+    """Batches, threads and fused nodes change the order: without whole numbers, a tenth of the codes would differ."""
+    graph = assembly.graph(network, seen, one_by_one(others))
+    for frames in FRAMES:
+        windows = np.ascontiguousarray(others[:, :frames])
+        together = runtime.session(graph, threads=2).run(["summary"], {"windows": windows})[0]
+        plain = runtime.session(graph, optimised=False)
+        apart = np.concatenate([plain.run(["summary"], {"windows": one})[0] for one in one_by_one(windows)])
+        # only mean, spread and embedding of the last codes are sums of rounded numbers
+        np.testing.assert_allclose(together, apart, rtol=0, atol=1e-4 * float(together.std()))
+
+
+def test_sums_before_a_quantiser_are_exact_at_full_scale(network: CamPlus, seen: list[Array]) -> None:
+    made = Assembly(network, campplus.ranges_of(network, seen))
+    model = made.model()
+    weights = made.constants["front.first.w"]
+    largest = np.abs(weights).reshape(len(weights), -1).sum(1) * assembly.INPUT_MOST * assembly.INPUT_STEPS
+    largest += np.abs(made.constants["front.first.b"])
+    assert 0.9 * assembly.EXACT < largest.max() <= assembly.EXACT
+    if network.shape.segment:
+        model.graph.output.append(helper.make_tensor_value_info("segments.averages", TensorProto.FLOAT, None))
+        session = opened(model.SerializeToString())
+        for frames in (*FRAMES, 600):
+            windows = np.zeros((1, frames, 80), np.float32)
+            (averages,) = session.run(["segments.averages"], {"windows": windows})
+            assert (averages == averages.round()).all() and averages.min() >= 0
+            assert 1.9 * 255 * assembly.SHARES < 255 * averages.sum(1).max() <= assembly.EXACT
+
+
+def test_two_products_fit_16_bits(network: CamPlus, seen: list[Array]) -> None:
+    ranges = campplus.ranges_of(network, seen)
+    free = Assembly(network, ranges)
+    peaks = assembly.peaks_of(free.model(), seen)
+    kept = Assembly(network, ranges, peaks)
+    layers = [node for node in kept.model().graph.node if node.op_type == "QLinearConv"]
+    assert set(peaks) == {node.output[0] for node in layers}
+
+    def largest(made: Assembly, node: Any) -> float:
+        return float(largest_pairs(made.constants[node.input[3]].astype(np.float32), peaks[node.output[0]]).max())
+
+    assert max(largest(kept, node) for node in layers) < 1 << 15 < max(largest(free, node) for node in layers)
+    for node in layers:
+        coarser = kept.constants[node.input[4]] / free.constants[node.input[4]]
+        assert ((coarser == 1) | (coarser > 1)).all() and coarser.max() <= 2.02, node.output[0]
+
+
+def test_pairs_of_channels() -> None:
+    weights = np.array([[[3.0], [4.0], [-5.0]], [[-2.0], [1.0], [0.0]], [[-2.0], [-1.0], [0.5]]], np.float32)
+    np.testing.assert_array_equal(largest_pairs(weights, np.array([1.0, 10.0, 2.0], np.float32)), [43, 10, 12])
+
+
+def test_nearly_all_weights_have_8_bits() -> None:
     network = CamPlus(campplus.FAST).eval()
-    ranges = assembly.ranges_of(network, [np.zeros((1, 75, 80), np.float32)])
-    large, small = (
-        len(Assembly(network, ranges, smallest=smallest).model().SerializeToString()) for smallest in (False, True)
-    )
-    weights = sum(one.numel() for one in network.parameters())
-    assert small < 1.08 * weights < 0.8 * large
-    assert small < 5.2e6
+    ranges = campplus.ranges_of(network, [np.zeros((1, 75, 80), np.float32)])
+    size = len(Assembly(network, ranges).model().SerializeToString())
+    assert size < 1.1 * sum(one.numel() for one in network.parameters())
+    assert size < 5.2e6
 
 
 def test_the_graph_is_the_same_every_time(seen: list[Array], others: Array) -> None:
@@ -246,7 +299,7 @@ def test_the_graph_is_the_same_every_time(seen: list[Array], others: Array) -> N
 
 def test_a_network_whose_ranges_were_not_shown_is_refused(network: CamPlus, others: Array) -> None:
     silence = np.zeros((1, 300, 80), np.float32)
-    with pytest.raises(BundleError, match=r"correlate by .* after quantisation\. Expected 0\.98 or more\."):
+    with pytest.raises(BundleError, match=r"correlate by .* after quantisation\. Expected 0\.95 or more\."):
         assembly.graph(network, [silence], one_by_one(others))
 
 
@@ -263,11 +316,11 @@ class Asked(dict[str, tuple[float, float]]):
 
 
 def test_every_range_that_the_graph_needs_is_found(network: CamPlus, seen: list[Array]) -> None:
-    ranges = Asked(assembly.ranges_of(network, seen[:2]))
+    ranges = Asked(campplus.ranges_of(network, seen[:2]))
     Assembly(network, ranges).model()  # a KeyError names a module that was not watched
     layers = sum(network.shape.layers)
-    # three in a layer; a norm and a half for each block, the last of which is the last norm; one behind the first steps
-    timed = 3 * layers + 2 * 3 + 1
+    # six in a layer; a norm and a half for each block, the last of which is the last norm; one behind the first steps
+    timed = 6 * layers + 2 * 3 + 1
     planes = sum(4 if stride > 1 else 3 for stride in network.shape.residuals) + 1 + bool(network.shape.last)
     assert len(ranges.names) == timed + planes
     assert all(low <= 0 <= high and low < high for low, high in map(ranges.__getitem__, ranges.names))
@@ -280,9 +333,9 @@ def test_ranges_include_zero_and_all_windows(value: float) -> None:
     nn.init.zeros_(norm.weight)
     nn.init.constant_(norm.bias, value)
     windows = voices(2, 100, seed=4)
-    found = assembly.ranges_of(network, one_by_one(windows))
+    found = campplus.ranges_of(network, one_by_one(windows))
     assert found["delay_norm"] == (min(value, 0.0), max(value, 0.0))
-    one, other = (assembly.ranges_of(network, [window]) for window in one_by_one(windows))
+    one, other = (campplus.ranges_of(network, [window]) for window in one_by_one(windows))
     for name, (low, high) in found.items():
         assert (low, high) == (min(one[name][0], other[name][0]), max(one[name][1], other[name][1]))
     assert not any(module._forward_hooks for module in network.modules())

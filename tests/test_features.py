@@ -214,7 +214,7 @@ def test_centred_frames_are_cut_into_windows_too(frames: int, count: int, size: 
     assert len(power) == frames
     cut = features.windows(signal, PLAIN)
     assert cut.shape == (count, size, 40) and cut.dtype == np.float32
-    np.testing.assert_array_equal(cut, power[: count * size].reshape(cut.shape))
+    np.testing.assert_array_equal(cut, power[: count * size].astype(np.float32).reshape(cut.shape))
 
 
 def test_windows_are_compressed_and_brought_to_one_level() -> None:

@@ -33,7 +33,7 @@ TALK = Timeline(
         Segment(0.0, 50.0, "S1"), Segment(45.0, 80.0, "S2"), Segment(80.0, 90.0, None, "music"),
         Segment(91.0, 91.5, "S3"), Segment(92.0, 102.0, "S1"), Segment(110.0, 115.0, "S2"),
     ),
-    "voxtrait-base 2.1",
+    "voxtrait-base 2.2",
 )  # fmt: skip
 PNG = features.encode_png(np.full((96, 432), 128, np.uint8))
 
@@ -67,7 +67,7 @@ def answered(lines: list[dict[str, Any]], duration: float, **prediction: Any) ->
     said = {
         "path": "a", "status": "ok", "message": None, "duration_s": duration, "speech_s": 0.9 * duration,
         "gender": "female", "p_female": 0.9, "age_years": 33.0, "age_low": 24.0, "age_high": 45.0,
-        "age_group": "thirties", "age_groups": SHARES, "model": "voxtrait-base 2.1",
+        "age_group": "thirties", "age_groups": SHARES, "model": "voxtrait-base 2.2",
     } | prediction  # fmt: skip
     body = "".join(json.dumps(line) + "\n" for line in lines)
 
@@ -262,7 +262,7 @@ NEXT_DRAWN = """() => new Promise((done) => {
 
 def test_an_hour_of_turns_needs_few_elements(visit: Visit, talk: Path) -> None:
     segments = tuple(Segment(4.0 * n, 4.0 * n + 3.5, f"S{1 + n % 2}") for n in range(900))
-    hour = Timeline("hour.wav", "ok", None, 3600.0, 3150.0, CAST[:2], segments, "voxtrait-base 2.1")
+    hour = Timeline("hour.wav", "ok", None, 3600.0, 3150.0, CAST[:2], segments, "voxtrait-base 2.2")
     tab = shown(visit, talk, hour)
     assert tab.evaluate("document.querySelectorAll('#single *').length") < 250
     for _ in range(5):

@@ -60,9 +60,9 @@ def test_the_front_end_is_pythons(name: str, voice: Array) -> None:
         (found,) = graph.run(None, {"speech": signal})
         assert found.shape == expected.shape, len(signal)
         scale = 1 if front_end.compression != "none" else max(float(expected.max()), 1e-9)
-        # where a band is nearly empty, Python's own transform in 32 bits is off by up to 0.001
-        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-3 * scale, err_msg=str(len(signal)))
-        assert np.abs(found - expected).mean() < 2e-5 * scale, len(signal)
+        # both compute with 64 bits, so that the results differ by a digit of 32 bits, and seldom
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6 * scale, err_msg=str(len(signal)))
+        assert (found != expected).mean() < 1e-3, len(signal)
 
 
 @pytest.mark.parametrize("front_end", [FrontEnd(), FrontEnd(n_mels=96, hop_length=320, fit="stretch", columns=100)])
@@ -164,12 +164,24 @@ def test_every_kind_of_age_classes(labels: tuple[str, ...], tmp_path: Path) -> N
             assert found[year][0] == pytest.approx(expected[year], abs=1e-3)
 
 
-def test_a_shipped_bundle_end_to_end(voice: Array) -> None:
-    model = recognize.load("voxtrait-fast")
+@pytest.mark.parametrize("name", ["voxtrait-base", "voxtrait-fast"])
+def test_a_shipped_bundle_end_to_end(name: str, voice: Array) -> None:
+    model = recognize.load(name)
     found, expected = answered(model.bundle, voice), model.predict(voice, 16_000)
-    # the encoder counts in 8 bits: a difference of 1e-6 in its input may round differently (docs/how-to/languages.md)
-    assert found["p_female"][0] == pytest.approx(expected.p_female, abs=0.03)
-    assert found["age_years"][0] == pytest.approx(expected.age_years, abs=2.0)
+    # nothing before the last code of the encoder is rounded differently (docs/how-to/languages.md)
+    assert found["p_female"][0] == pytest.approx(expected.p_female, abs=1e-4)
+    assert found["age_years"][0] == pytest.approx(expected.age_years, abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["voxtrait-base", "voxtrait-fast"])
+def test_a_shipped_encoder_gives_the_same_codes_however_it_runs(name: str, voice: Array) -> None:
+    bundle = bundles.load(name)
+    rows = np.concatenate([features.windows(part, bundle.front_end) for part in np.split(voice[:48_000], 3)])
+    sessions = [runtime.session(bundle.model, optimised=optimised, threads=2) for optimised in (False, True)]
+    (together,), (fused,) = (session.run(["summary"], {"windows": rows}) for session in sessions)
+    apart = np.concatenate([sessions[0].run(["summary"], {"windows": row[None]})[0] for row in rows])
+    for other in (fused, apart):  # sums over the last codes are rounded, and one other code would change them by 1e-3
+        np.testing.assert_allclose(other, together, rtol=0, atol=1e-4)
 
 
 def test_an_export_is_a_folder_that_explains_itself(tmp_path: Path) -> None:
@@ -186,7 +198,7 @@ def test_an_export_is_a_folder_that_explains_itself(tmp_path: Path) -> None:
                 (one["name"], one["shape"], "tensor(float)") for one in graph[kind]
             ]
             assert [one.name for one in values if f"| `{one.name}` | (" not in readme] == []
-    assert (described["model"], described["sampling_rate"]) == ("voxtrait-fast 2.1", 16_000)
+    assert (described["model"], described["sampling_rate"]) == ("voxtrait-fast 2.2", 16_000)
     assert described["labels"]["gender"] == ["female", "male"] and len(described["labels"]["age"]) == 100
     assert described["unsure"] == list(bundles.load("voxtrait-fast").calibration["gender"]["unsure"])
     assert all(notice in files["NOTICE.txt"].read_text("utf-8") for notice in ("Silero", "CAM++"))

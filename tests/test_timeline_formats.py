@@ -14,7 +14,7 @@ from voxtrait.timelines import formats
 from voxtrait.timelines.records import COLUMNS, Segment, Speaker, Timeline
 from voxtrait.timelines.turns import read_turns
 
-MODEL = "voxtrait-base 2.1"
+MODEL = "voxtrait-base 2.2"
 SPEAKERS = (
     Speaker("S1", 8.25, "female", 0.99, 41.0, 33.0, 50.0, "forties", {"forties": 1.0}),
     Speaker('Zoë "Z"', 5.0, "male", 0.02, 27.0, 21.0, 36.0, "twenties", {"twenties": 1.0}),

@@ -158,9 +158,9 @@ def test_a_shipped_bundle_in_javascript(place: Path, files: list[Path]) -> None:
     voice = files[0]
     (found,) = nodes.run(place / "predict.mjs", "web/model", voice)
     expected = recognize.load("voxtrait-fast").predict(voice)
-    # rounding in 8 bits: see docs/how-to/languages.md
-    assert found["p_female"] == pytest.approx(expected.p_female, abs=0.03)
-    assert found["age_years"] == pytest.approx(expected.age_years, abs=2.0)
+    # at 16 kHz, nothing before the last code of the encoder is rounded differently: see docs/how-to/languages.md
+    assert found["p_female"] == pytest.approx(expected.p_female, abs=1e-3)
+    assert found["age_years"] == pytest.approx(expected.age_years, abs=0.05)
 
 
 USE = """

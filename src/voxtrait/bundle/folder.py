@@ -101,7 +101,7 @@ class Bundle:
 
     @property
     def title(self) -> str:
-        """Name and version, as in a prediction, such as ``voxtrait-base 2.1``."""
+        """Name and version, as in a prediction, such as ``voxtrait-base 2.2``."""
         return f"{self.name} {self.version}"
 
     @property

@@ -14,6 +14,7 @@ from voxtrait.errors import OptionError
 from voxtrait.features.front_end import FrontEnd
 
 Array = npt.NDArray[np.float32]
+Powers = npt.NDArray[np.floating[Any]]
 
 QUIET: Final = 1e-4  # minimum power of a hop as a share of the mean, so that the level of silence is finite
 TINY: Final = float(np.finfo(np.float32).tiny)
@@ -27,10 +28,10 @@ class _Filters(NamedTuple):
 
     bands: slice
     bins: slice
-    weights: Array  # (bins, bands)
+    weights: Powers  # (bins, bands)
 
 
-def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64] | None = None) -> Array:
+def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64] | None = None) -> Powers:
     """Compute mel band powers.
 
     Args:
@@ -40,7 +41,7 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
             every hop from 0 to the end, or all frames inside the signal.
 
     Returns:
-        ``(n_mels, frames)`` float32, linear power, lowest band first.
+        ``(n_mels, frames)``, linear power, lowest band first; float64 for windows of an encoder, float32 for images.
 
     Examples:
         >>> import numpy as np
@@ -51,21 +52,26 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
     """
     if centres is None:
         centres = _centres(len(signal), front_end)
+    # the codes of an encoder in 8 bits must not depend on the processor: rounding errors of 64 bits do not reach them
+    real, pair = (np.float64, np.complex128) if front_end.fit == "windows" else (np.float32, np.complex64)
     gain = 1.0
     if front_end.level_db is not None:
-        offset = float(signal.mean()) if front_end.dc_removed and len(signal) else 0.0
-        power = float(np.dot(signal, signal)) / len(signal) - offset**2 if len(signal) else 0.0
+        wide = signal.astype(np.float64)
+        offset = float(wide.mean()) if front_end.dc_removed and len(signal) else 0.0
+        power = float(np.dot(wide, wide)) / len(signal) - offset**2 if len(signal) else 0.0
         if power > 0:
             gain = 10 ** (front_end.level_db / 20) / math.sqrt(power)
-    window, bank = window_function(front_end), _filters(front_end)
+    window, bank = window_function(front_end).astype(real), _filters(front_end, real)
     half = front_end.window_length // 2
     # only the part of the signal that the frames cover is padded and cut into frames
     start, stop = int(centres[0]) - half, int(centres[-1]) - half + front_end.window_length
     known = signal[max(start, 0) : max(stop, 0)]
-    padded = np.pad(known, (max(-start, 0), max(stop - max(start, 0) - len(known), 0)))
+    padded: npt.NDArray[Any] = np.pad(
+        known.astype(real, copy=False), (max(-start, 0), max(stop - max(start, 0) - len(known), 0))
+    )
     np.clip(padded, -LOUDEST, LOUDEST, out=padded)
     if gain != 1.0:
-        padded *= np.float32(gain)
+        padded *= real(gain)
     first = centres - half - start
     windows = np.lib.stride_tricks.sliding_window_view(padded, front_end.window_length)
     step = int(first[1] - first[0]) if len(first) > 1 else 1
@@ -76,17 +82,17 @@ def mel_power(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int64
         (1 - front_end.pre_emphasis) * windows[some].mean(1, keepdims=True) for some in where if front_end.dc_removed
     ]
     if front_end.pre_emphasis:  # for all frames at once: only the first sample of each differs, and its weight is 0
-        padded[1:] -= np.float32(front_end.pre_emphasis) * padded[:-1]
-    out = np.empty((len(first), front_end.n_mels), dtype=np.float32)
-    frames = np.zeros((min(FRAMES, len(first)), front_end.n_fft), dtype=np.float32)
-    spectra: npt.NDArray[Any] = np.empty((len(frames), front_end.n_fft // 2 + 1), dtype=np.complex64)
+        padded[1:] -= real(front_end.pre_emphasis) * padded[:-1]
+    out = np.empty((len(first), front_end.n_mels), dtype=real)
+    frames = np.zeros((min(FRAMES, len(first)), front_end.n_fft), dtype=real)
+    spectra: npt.NDArray[Any] = np.empty((len(frames), front_end.n_fft // 2 + 1), dtype=pair)
     # always all rows, because the rounding of a product depends on their number: a frame has one value in any signal
-    powers = np.zeros((FRAMES, front_end.n_fft // 2 + 1), dtype=np.float32)
+    powers = np.zeros((FRAMES, front_end.n_fft // 2 + 1), dtype=real)
     for number, some in enumerate(where):
         found, at, count = windows[some], number * FRAMES, len(parts[number])
         inside = frames[:count, : front_end.window_length]
         np.multiply(found - offsets[number] if front_end.dc_removed else found, window, out=inside)
-        squares = np.fft.rfft(frames[:count], axis=1, out=spectra[:count]).view(np.float32)
+        squares: npt.NDArray[Any] = np.fft.rfft(frames[:count], axis=1, out=spectra[:count]).view(real)
         squares *= squares
         np.add(squares[:, ::2], squares[:, 1::2], out=powers[:count])  # of real and imaginary parts
         for group in bank:
@@ -189,14 +195,14 @@ def _compressed(signal: Signal, front_end: FrontEnd, centres: npt.NDArray[np.int
     return bands
 
 
-def _compress(power: Array, front_end: FrontEnd) -> Array:
+def _compress(power: Powers, front_end: FrontEnd) -> Array:
     match front_end.compression:
         case "db":
             return np.asarray(10 * np.log10(np.maximum(power, front_end.floor)), dtype=np.float32)
         case "log":
             return np.asarray(np.log(np.maximum(power, front_end.floor)), dtype=np.float32)
         case _:
-            return power
+            return power.astype(np.float32, copy=False)
 
 
 @functools.lru_cache(maxsize=8)
@@ -211,9 +217,9 @@ def window_function(front_end: FrontEnd) -> Array:
 
 
 @functools.lru_cache(maxsize=8)
-def _filters(front_end: FrontEnd) -> list[_Filters]:
+def _filters(front_end: FrontEnd, real: type[np.floating[Any]]) -> list[_Filters]:
     """Return the filters, a few bands at a time. A product with all bins would mostly multiply by zero."""
-    bank = filters(front_end)
+    bank = filters(front_end).astype(real)
     found = []
     for at in range(0, len(bank), BANDS):
         part = bank[at : at + BANDS]

@@ -29,7 +29,7 @@ def to_frame(answers: Iterable[Prediction] | Prediction, library: Literal["polar
         MissingExtraError: if Polars is requested and the extra ``[corpus]`` is not installed.
 
     Examples:
-        >>> silent = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 2.1")
+        >>> silent = Prediction("a.mp3", "no_speech", "no speech was found", 2.5, 0.0, *[None] * 7, "voxtrait-base 2.2")
         >>> to_frame([silent]).select("path", "status", "duration_s").rows()
         [('a.mp3', 'no_speech', 2.5)]
     """

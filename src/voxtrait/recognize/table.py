@@ -110,9 +110,9 @@ def check_replaceable(
     Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, "a.csv").write_text("path,model\\na.mp3,voxtrait-base 2.1\\n")
-        ...     check_replaceable(f"{folder}/a.csv", ["a.mp3", "b.mp3"], "voxtrait-base 2.1")
-        ...     check_replaceable(f"{folder}/b.csv", ["c.mp3"], "voxtrait-base 2.1")
+        ...     _ = Path(folder, "a.csv").write_text("path,model\\na.mp3,voxtrait-base 2.2\\n")
+        ...     check_replaceable(f"{folder}/a.csv", ["a.mp3", "b.mp3"], "voxtrait-base 2.2")
+        ...     check_replaceable(f"{folder}/b.csv", ["c.mp3"], "voxtrait-base 2.2")
     """
     if storage.is_url(target):
         try:

@@ -22,7 +22,7 @@ def text(timeline: Timeline, width: int = WIDTH) -> str:
 
     Examples:
         >>> talk = Timeline("talk.mp3", "ok", None, 10.0, 5.0, (Speaker("S1", 5.0, "female", 0.99, 41.2, 33, 50),),
-        ...     (Segment(0.0, 5.0, "S1"),), "voxtrait-base 2.1")
+        ...     (Segment(0.0, 5.0, "S1"),), "voxtrait-base 2.2")
         >>> print(text(talk, 10))
         talk.mp3  0:10  1 speaker, 1 turn, 0:05 of speech
         <BLANKLINE>
@@ -35,7 +35,7 @@ def text(timeline: Timeline, width: int = WIDTH) -> str:
         female  0:05  100 % (100–100 %)
         <BLANKLINE>
         0:00.0–0:05.0  S1
-        >>> print(text(Timeline("a.mp3", "error", "No such file", None, None, (), (), "voxtrait-base 2.1")))
+        >>> print(text(Timeline("a.mp3", "error", "No such file", None, None, (), (), "voxtrait-base 2.2")))
         a.mp3  error: No such file
     """
     path = _clean(shown_path(timeline))

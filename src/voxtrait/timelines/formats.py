@@ -96,7 +96,7 @@ def render(timelines: Iterable[Timeline], format_: str, many: bool = False) -> s
     Examples:
         >>> from voxtrait.timelines.records import Segment, Speaker
         >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 4.0, (Speaker("S1", 4.0, "female", 0.99, 41.2),),
-        ...     (Segment(1.0, 5.25, "S1"),), "voxtrait-base 2.1")
+        ...     (Segment(1.0, 5.25, "S1"),), "voxtrait-base 2.2")
         >>> print(render([talk], "rttm"), end="")
         SPEAKER talk 1 1.000 4.250 <NA> <NA> S1 <NA> <NA>
         >>> print(render([talk], "csv"), end="")
@@ -119,7 +119,7 @@ def write_table(timelines: Sequence[Timeline], target: str | os.PathLike[str]) -
         >>> import tempfile, polars as pl
         >>> from voxtrait.timelines.records import Segment, Speaker
         >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 4.0, (Speaker("S1", 4.0, "female", 0.99, 41.2),),
-        ...     (Segment(1.0, 5.25, "S1"),), "voxtrait-base 2.1")
+        ...     (Segment(1.0, 5.25, "S1"),), "voxtrait-base 2.2")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_table([talk], f"{folder}/all.parquet")
         ...     pl.read_parquet(f"{folder}/all.parquet").row(0)[:4]

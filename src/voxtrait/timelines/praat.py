@@ -25,7 +25,7 @@ def write(timeline: Timeline) -> str:
 
     Examples:
         >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 4.0, (Speaker("S1", 4.0, "female", 0.99, 41.2),),
-        ...     (Segment(1.0, 5.0, "S1"),), "voxtrait-base 2.1")
+        ...     (Segment(1.0, 5.0, "S1"),), "voxtrait-base 2.2")
         >>> print(write(talk).splitlines()[10].strip())
         name = "S1"
         >>> [line.strip() for line in write(talk).splitlines() if "text" in line]

@@ -26,7 +26,7 @@ def write(timeline: Timeline) -> str:
 
     Examples:
         >>> talk = Timeline("talk.mp3", "ok", None, 9.0, 4.0, (Speaker("S1", 4.0, "female", 0.99, 41.2),),
-        ...     (Segment(1.0, 5.25, "S1"),), "voxtrait-base 2.1")
+        ...     (Segment(1.0, 5.25, "S1"),), "voxtrait-base 2.2")
         >>> print(write(talk))
         1
         00:00:01,000 --> 00:00:05,250

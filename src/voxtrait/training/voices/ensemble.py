@@ -45,7 +45,7 @@ from voxtrait.training.voices.examples import Clips, clips_of, contradictions, e
 from voxtrait.training.voices.heads import Examples, Heads, HeadTraining
 from voxtrait.training.voices.summaries import SHORT_S, summarise
 
-VERSION: Final = "2.1"  # version of the bundles of these recipes: 1 had another encoder, 2.0 one tail for all ages
+VERSION: Final = "2.2"  # of the bundles: 1 had another encoder, 2.0 one tail for all ages, 2.1 results by processor
 ENCODER: Final = "encoder.onnx"  # file in the run folder
 PARITY_CLIPS: Final = 48
 RANGE_CLIPS: Final = 96  # clips that give the range of every activation

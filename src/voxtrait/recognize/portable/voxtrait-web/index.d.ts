@@ -46,7 +46,7 @@ export interface Clip {
 export class Model {
   /** Content of model.json. */
   readonly description: Record<string, unknown>;
-  /** Name and version, such as "voxtrait-base 2.1". */
+  /** Name and version, such as "voxtrait-base 2.2". */
   readonly name: string;
   /** Predicts gender and age of a recording. `rate` is in Hz. */
   predict(signal: Signal, rate: number, options?: ClipOptions): Promise<Prediction>;

@@ -66,7 +66,7 @@ export class Model {
     this.#later = later; // opens the last graph
   }
 
-  /** Name and version, such as "voxtrait-base 2.1". */
+  /** Name and version, such as "voxtrait-base 2.2". */
   get name() {
     return this.description.model;
   }
