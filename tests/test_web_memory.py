@@ -22,6 +22,19 @@ del large
 print((psutil.Process().memory_info().rss - before) / 1e6)
 """
 
+SMALL = """
+import sys
+import psutil
+from voxtrait.web import memory
+memory.return_freed()
+before = psutil.Process().memory_info().rss
+small = [bytes(1000) for _ in range(60_000)]
+last = bytes(1000)  # stays behind them
+del small
+if sys.argv[1] == "returned":
+    memory.trim()
+print((psutil.Process().memory_info().rss - before) / 1e6)
+"""
 SESSIONS = """
 import sys, threading
 import numpy, psutil, voxtrait
@@ -55,6 +68,11 @@ def kept_mb(script: str, how: str) -> float:
 def test_large_blocks_are_returned_although_small_ones_stay_between_them() -> None:
     assert kept_mb(HELD, "kept") > 60
     assert kept_mb(HELD, "returned") < 10
+
+
+def test_small_blocks_are_returned_although_one_stays_behind_them() -> None:
+    assert kept_mb(SMALL, "kept") > 40
+    assert kept_mb(SMALL, "returned") < 10
 
 
 def test_live_sessions_of_different_lengths_return_the_memory_of_their_encoder() -> None:

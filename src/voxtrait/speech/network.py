@@ -59,6 +59,7 @@ def probabilities(signal: Signal, state: State, gain: float = 1.0) -> tuple[Arra
     values, hidden, cell = runtime.packaged(PACKAGE, GRAPH).run(
         ["speech_probs", "hn", "cn"],
         {"spectra": _spectra(padded, gain), "h": state.hidden, "c": state.cell},
+        runtime.run_options(),
     )
     return values, State(padded[-CONTEXT:].copy(), hidden, cell)
 

@@ -61,7 +61,9 @@ def probabilities(signal: Signal, gain: float = 1.0) -> Array:
         >>> share.shape, bool((share < 0.1).all())
         ((5,), True)
     """
-    (logits,) = runtime.packaged(PACKAGE, GRAPH).run(["logits"], {"powers": powers(signal, gain)})
+    (logits,) = runtime.packaged(PACKAGE, GRAPH).run(
+        ["logits"], {"powers": powers(signal, gain)}, runtime.run_options()
+    )
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -HIGHEST, HIGHEST))), dtype=np.float32)
 
 

@@ -13,6 +13,7 @@ from voxtrait import features
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.errors import VoxtraitError
 from voxtrait.recognize import Listening, Recognizer
+from voxtrait.web import memory
 from voxtrait.web.access import SUBPROTOCOL
 from voxtrait.web.errors import GoneError, RequestError
 from voxtrait.web.request_log import Metrics, RequestRecord
@@ -145,6 +146,7 @@ class Session:
     def leave(self) -> None:
         """Stop processing, and discard the results that were not sent."""
         self._listening.__exit__(None, None, None)
+        memory.trim()
 
 
 class Live:

@@ -16,7 +16,7 @@ from voxtrait.errors import AudioError, MissingExtraError, NotAudioError
 from voxtrait.recognize import Recognizer
 from voxtrait.speech import segmentation
 from voxtrait.timelines.diarizer import diarize
-from voxtrait.web import timeline
+from voxtrait.web import memory, timeline
 from voxtrait.web.pictures import show
 from voxtrait.web.sound import Sound, TooLongError
 
@@ -69,6 +69,12 @@ class Work:
         if task.kind == "warm":
             self.warm()
             return Outcome(None)
+        try:
+            return self._process(task, send)
+        finally:
+            memory.trim()
+
+    def _process(self, task: Task, send: Callable[[Any], None]) -> Outcome:
         sound = Sound(task.place, self.max_seconds, lambda: send(None))
         try:
             value: Any = None
