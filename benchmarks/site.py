@@ -1,7 +1,9 @@
-"""Measures the static site: python benchmarks/site.py [--models voxtrait-base voxtrait-fast] [--times]
+"""Measures the static site: python benchmarks/site.py [--models NAME...] [--times] [--stages] [--slow]
 
 Prints what the first visit transfers, compressed with gzip and with brotli (needs `make node`). With --times, also
 prints times and memory in Chromium: 10 records of 5 s, 10 later visits, and half an hour of sound as 6 kinds of file.
+With --stages, prints when each stage of a later visit ends. With --slow, prints the times of a phone that is four times
+as slow: all processes of the browser stop for three quarters of the time.
 """
 
 import argparse
@@ -12,7 +14,9 @@ import tempfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+import site_slow
 import site_times
+import site_visits
 
 from sites import written
 from voxtrait.web.site import EXAMPLES
@@ -51,6 +55,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--models", nargs="+", default=["voxtrait-base", "voxtrait-fast"])
     parser.add_argument("--times", action="store_true", help="Measure times and memory in Chromium too.")
+    parser.add_argument("--stages", action="store_true", help="Print when each stage of a later visit ends.")
+    parser.add_argument("--slow", action="store_true", help="Measure times in Chromium, slowed four times.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         for model in options.models:
@@ -58,6 +64,10 @@ def main() -> None:
             sizes(model, folder)
             if options.times:
                 site_times.report(model, folder, long=model == options.models[-1])
+            if options.stages:
+                site_visits.stages(model, folder, site_times.RECORDS)
+            if options.slow:
+                site_slow.report(model, folder)
 
 
 if __name__ == "__main__":

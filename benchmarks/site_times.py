@@ -11,23 +11,17 @@ import numpy as np
 import soundfile
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from site_visits import loads, microphone, visited
+
 import formats
 from pages import RATE, launch
 from sites import hosted
-from voxtrait import audio
 from voxtrait.synthetic import cohort, speak
 
 SPOKEN_S = 5
 RECORDS = 10
 LONG_S = 1800
 PATIENCE_MS = 300_000
-OPENED = """
-async () => {
-  const { send } = await import("./static/connection.js");
-  await send("drop", { job: await send("open", { rate: 16000 }) });
-  return performance.now();
-}
-"""
 STOP = """
 () => new Promise((done, failed) => {
   const single = document.getElementById("single");
@@ -55,10 +49,8 @@ def opened(folder: Path) -> Iterator[tuple[Any, Any]]:
     """The browser, and a tab of the site in it. The microphone plays a synthetic voice."""
     from playwright.sync_api import sync_playwright
 
-    microphone = folder.parent / "microphone.wav"
-    audio.write_wav(microphone, speak(cohort(2, 3)[1], 8.0, 1), RATE)
     with hosted(folder) as address, sync_playwright() as driver:
-        browser = launch(driver, microphone)
+        browser = launch(driver, microphone(folder.parent))
         tab = browser.new_context(permissions=["microphone"]).new_page()
         tab.goto(address)
         tab.wait_for_selector("body[data-ready=yes]")
@@ -76,15 +68,6 @@ def answers(tab: Any, count: int = RECORDS) -> list[float]:
         tab.wait_for_timeout(1000 * SPOKEN_S)
         found.append(tab.evaluate(STOP))
         tab.wait_for_selector("#single .player[data-shown=yes]")
-    return found
-
-
-def loads(tab: Any, count: int = RECORDS) -> list[float]:
-    """Open the page again; return the times from the start of the visit until the graphs are opened, in ms."""
-    found = []
-    for _ in range(count):
-        tab.reload()
-        found.append(tab.evaluate(OPENED))
     return found
 
 
@@ -136,9 +119,11 @@ def row(name: str, found: list[float]) -> str:
 
 def report(model: str, folder: Path, *, long: bool) -> None:
     """Print the times of a site in Chromium, and the memory for long files."""
-    with opened(folder) as (_, tab):
+    with visited(folder) as tab:
         answered = answers(tab)
-        loaded = loads(tab)
+        tab.reload()
+        answers(tab, 2)  # the browser keeps the code that it compiled on this visit, too
+        loaded = loads(tab, RECORDS)
     print(f"\n| {model}, ms | median | range | times |\n|---|---|---|---|")
     print(row("from stop to the result, 5 s of speech", answered))
     print(row("from the start of a later visit until the model is loaded", loaded), flush=True)

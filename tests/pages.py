@@ -25,8 +25,8 @@ def serving(*options: str) -> Iterator[str]:
         yield server.url
 
 
-def launch(driver: Any, heard: Path) -> Any:
-    """Chromium with a microphone that plays a WAV file in a loop."""
+def launch(driver: Any, heard: Path, profile: Path | None = None, **look: Any) -> Any:
+    """Chromium with a microphone that plays a WAV file in a loop; with a profile on disk, its only context."""
     from playwright.sync_api import Error
 
     own = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -35,7 +35,9 @@ def launch(driver: Any, heard: Path) -> Any:
     file = f"--use-file-for-fake-audio-capture={heard}"
     try:
         options = [*(["--no-sandbox"] if root else []), *microphone, file]
-        return driver.chromium.launch(executable_path=own, args=options)
+        if profile is None:
+            return driver.chromium.launch(executable_path=own, args=options)
+        return driver.chromium.launch_persistent_context(profile, executable_path=own, args=options, **look)
     except Error as error:
         pytest.skip(f"no Chromium to look with: {str(error).splitlines()[0]}")
 
