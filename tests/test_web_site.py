@@ -38,6 +38,7 @@ def test_files_are_predicted_in_the_browser_and_offline(opened: Visit, voices: P
     tab.context.set_offline(True)
     tab.reload()
     tab.wait_for_selector("body[data-ready=yes]")
+    assert tab.evaluate("fetch('./?from=link').then((found) => found.ok)")
     files = [voices / name for name in ("b, too.wav", "silent.wav", "short.wav", "text.wav")]
     tab.set_input_files("#files", files)
     for kind in ("no_speech", "too_short", "error"):

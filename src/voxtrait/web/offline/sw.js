@@ -23,7 +23,8 @@ self.addEventListener("fetch", (event) => {
 
 async function answer(request) {
   const cache = await caches.open(NAME);
-  const found = await cache.match(request, { ignoreSearch: true });
+  // without a query first: to ignore one, Chromium reads all entries of the cache, for each file of a visit
+  const found = (await cache.match(request)) ?? (await cache.match(request, { ignoreSearch: true }));
   if (found) return found;
   const response = await fetch(request);
   if (response.ok && response.status === 200) await cache.put(request, response.clone());
