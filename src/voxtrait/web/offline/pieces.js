@@ -44,18 +44,27 @@ async function opened(file) {
   for (const kind of KINDS) {
     const cut = await kind(file).catch(() => null); // such as tables that end too early
     if (!cut) continue;
-    if (file.size <= HUGE) cut.samples = null;
-    return cut.samples || (await isAsExpected(cut).catch(() => false)) ? cut : null;
+    return cut.samples && file.size > HUGE ? cut : adapted({ ...cut, samples: null }).catch(() => null);
   }
   return null;
 }
 
-/** Whether the browser decodes the first second to as many samples as expected. */
-async function isAsExpected({ rate, size, count, length, before, content }) {
+/**
+ * Decodes the first second, and returns what is known of a file with `late`: how many frames the browser leaves out at the
+ * beginning, as Firefox does for AAC. Returns null if there is another number of samples than expected.
+ */
+async function adapted(cut) {
+  const { rate, size, count, length, before, content } = cut;
   const stop = Math.min(count, Math.ceil(rate / size));
   const { channels } = await decode(await content(0, stop), LOW_RATE);
-  const [least, most] = [Math.min(stop * size, before + length), stop * size].map((samples) => (samples * LOW_RATE) / rate);
-  return least - 2 <= channels[0].length && channels[0].length <= most + 2;
+  for (const late of [0, 1]) {
+    const most = (stop - late) * size;
+    const least = Math.min(most, before + length - late * size);
+    const [low, high] = [least, most].map((samples) => (samples * LOW_RATE) / rate);
+    const fits = low - 2 <= channels[0].length && channels[0].length <= high + 2;
+    if (fits && before >= late * size) return { ...cut, late, before: before - late * size };
+  }
+  return null;
 }
 
 /** Yields where each piece begins and ends. A short rest is no piece of its own, because decoders refuse a few samples. */
@@ -74,8 +83,11 @@ async function* blocks({ rate, count, samples }, seconds) {
   for (const [start, stop] of borders(count, seconds * rate)) yield { channels: await samples(start, stop), rate };
 }
 
-/** Each piece is decoded with the frames around it that its samples depend on, so that there is no seam. */
-async function* stretches({ rate, size, count, length, before, lead, content }, seconds) {
+/**
+ * Each piece is decoded with the frames around it that its samples depend on, so that there is no seam. Places are counted
+ * without frames that the browser leaves out at the beginning, of the file as of each piece.
+ */
+async function* stretches({ rate, size, count, length, before, lead, late, content }, seconds) {
   const aligned = unitOf(rate, size);
   const own = aligned * size > ALIGNED_S * rate; // else the browser resamples, which takes less time
   const [unit, around, out] = own ? [1, 0, rate] : [aligned, Math.ceil((AROUND_S * rate) / size), LOW_RATE];
@@ -85,7 +97,7 @@ async function* stretches({ rate, size, count, length, before, lead, content }, 
   const first = Math.round(low(before));
   const last = first + Math.floor(low(length));
   for (const [start, stop] of borders(count, step)) {
-    const [from, to] = [Math.max(0, start - early), Math.min(count, stop + around)];
+    const [from, to] = [Math.max(0, start - early), Math.min(count, stop + around + late)];
     const { channels } = await decode(await content(from, to), out);
     const [begin, end] = [start ? low(start * size) : first, stop < count ? low(stop * size) : last];
     yield { channels: channels.map((one) => one.slice(begin - low(from * size), end - low(from * size))), rate: out };
