@@ -97,7 +97,7 @@ class Offset:
     def _frames(self, rows: Signal) -> Signal:
         """Process whole frames, ``(channels, n * FRAME)``."""
         frames = rows.reshape(len(rows), -1, FRAME)
-        means = (np.add.reduce(frames, axis=2) / FRAME).T.tolist()
+        means = (np.add.reduce(frames, axis=2, dtype=np.float64) / FRAME).T.tolist()
         powers = (np.einsum("cfs,cfs->f", frames, frames) / (FRAME * len(rows))).tolist()
         nothing = ([0.0] * len(rows),) * 2
         ramps = []
