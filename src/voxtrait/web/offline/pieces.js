@@ -19,7 +19,7 @@ import { wavOf } from "./riff.js";
  */
 const KINDS = [wavOf, flacOf, mp4Of, matroskaOf, oggOf];
 const LARGE = 4e6; // bytes of a file from which it is decoded to 16 kHz, because memory is short
-const HUGE = 1e8; // bytes of a file that the browser does not decode if possible, because it keeps them all in memory
+const HUGE = 1e8; // bytes of a file that is not decoded by the browser if possible, because it keeps them all in memory
 const LOW_RATE = 16_000; // Hz
 const EARLIER = 40; // frames before those of a piece of MP3: the data of a sound may begin in one of the 30 before it
 const ALIGNED_S = 15; // maximum length of frames that are a whole number of samples at this rate
@@ -44,7 +44,9 @@ async function opened(file) {
   for (const kind of KINDS) {
     const cut = await kind(file).catch(() => null); // such as tables that end too early
     if (!cut) continue;
-    return cut.samples && file.size > HUGE ? cut : adapted({ ...cut, samples: null }).catch(() => null);
+    // the page resamples more slowly than the browser
+    const direct = cut.samples && (cut.rate === LOW_RATE || file.size > HUGE);
+    return direct ? cut : adapted({ ...cut, samples: null }).catch(() => null);
   }
   return null;
 }

@@ -3,6 +3,7 @@
 import * as ort from "../runtime/ort.wasm.min.mjs";
 import "../runtime/ort-wasm-simd-threaded.mjs"; // imported by the runtime too, but only when it starts
 import { load, Mixer, Resampler } from "../voxtrait-web/index.js";
+import { free } from "./reading.js";
 
 const RATE = 16_000; // Hz
 const STROKES = 600; // parts of a waveform
@@ -81,7 +82,10 @@ const kinds = {
     return last;
   },
 
-  feed: ({ job, channels }) => jobs.get(job).feed(channels),
+  async feed({ job, channels }) {
+    await jobs.get(job).feed(channels);
+    free(channels); // the clip has copies
+  },
 
   async close({ job }) {
     const found = answer(await jobs.get(job).close());
