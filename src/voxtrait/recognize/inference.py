@@ -23,7 +23,6 @@ from voxtrait.recognize.notes import SEVERAL_NOTE, note_on
 from voxtrait.recognize.prediction import ANSWERS, Prediction
 from voxtrait.recognize.several import VoiceCount
 
-WINDOWS: Final = 4  # windows per call of the encoder: more are not faster and need more memory
 LONGEST: Final = 10**6  # frames: longer than any stretch
 
 
@@ -261,7 +260,8 @@ class Inference:
         ``(1, f)``. ``count`` counts the voices."""
         total, number = np.zeros(1), 0
         for spoken, windows in stretches:
-            parts = [self.summaries(windows[at : at + WINDOWS]) for at in range(0, len(windows), WINDOWS)]
+            # one by one: several at a time are not faster, and need more memory
+            parts = [self.summaries(window[None]) for window in windows]
             for part in parts:
                 total = total + part.sum(axis=0, dtype=np.float64)
             number += len(windows)
