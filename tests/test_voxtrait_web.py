@@ -49,6 +49,7 @@ def clips() -> dict[str, tuple[Array, int]]:
         "stereo": (np.stack([voice, 0.5 * voice]), 16_000),
         "inverted": (np.stack([voice, hiss - 0.97 * voice]), 16_000),
         "a channel of hiss": (np.stack([hiss, voice]), 16_000),
+        "a call": (np.stack([voice, voice]) * (np.arange(64_000) // 32_000 == [[0], [1]]), 16_000),
         "offset": (0.02 * voice + 0.3, 16_000),
         "voice in noise": (voice + rng.normal(0, 0.01, len(voice)).astype(np.float32), 16_000),
         "half a second": (voice[8000:16_000], 16_000),

@@ -13,9 +13,10 @@ import soundfile
 import models
 import nodes
 from voxtrait import recognize, runtime
+from voxtrait.audio.channels import Comparison
 from voxtrait.recognize import portable, several
 from voxtrait.recognize.merging import ANY, merge
-from voxtrait.recognize.notes import SEVERAL_NOTE
+from voxtrait.recognize.notes import SEVERAL_NOTE, averaged_note
 from voxtrait.recognize.portable import voices
 from voxtrait.speech import segmentation
 from voxtrait.synthetic import draw_voice, speak
@@ -168,6 +169,52 @@ def test_the_rules_are_those_of_python(place: Path, monkeypatch: pytest.MonkeyPa
     results = [result for result, *_ in expected]
     assert min(results.count(None), results.count("one"), results.count("several")) >= 5, results
     assert separated > 100
+
+
+COMPARED = """
+import { readFileSync } from "node:fs";
+import { Comparison } from "./node_modules/voxtrait-web/channels.js";
+
+const { rules, cases } = JSON.parse(readFileSync("compared.json"));
+const samples = new Float32Array(new Uint8Array(readFileSync("compared.f32")).buffer);
+for (const { rate, channels, start, length, block } of cases) {
+  const compared = new Comparison(rules, rate);
+  for (let at = 0; at < length; at += block) {
+    const stop = Math.min(length, at + block);
+    const part = (k) => samples.subarray(start + k * length + at, start + k * length + stop);
+    compared.feed(Array.from({ length: channels }, (_, k) => part(k)));
+  }
+  console.log(JSON.stringify(compared.note));
+}
+"""
+
+
+def test_channels_with_different_people_have_the_note_of_python(place: Path) -> None:
+    cases: list[dict[str, int]] = []
+    signals, expected = [], []
+    for seed in range(80):
+        rng = np.random.default_rng(seed)
+        rate, channels, seconds = int(rng.choice([1000, 4000])), 1 + seed % 4, int(rng.integers(2, 60))
+        levels = 10 ** (rng.choice([-90.0, -45.0, -20.0, -9.0, 0.0], (channels, seconds)) / 20)
+        if seed % 5 == 0:
+            levels[0] *= 0.02  # silence beside the others
+        if seed % 5 == 1:  # the first channel is louder, all but a second
+            levels[:] = 0.01
+            levels[0, :-1] = levels[1:, -1] = 1
+        noise = rng.normal(0, 0.1, (channels, seconds * rate)) * np.repeat(levels, rate, axis=1)
+        signal = noise.astype(np.float32)
+        compared = Comparison()
+        compared.feed(signal, rate)
+        expected.append(averaged_note(channels) if compared.differ else None)
+        start = sum(one.size for one in signals)
+        block = int(rng.integers(30, 3 * rate))
+        cases.append({"rate": rate, "channels": channels, "start": start, "length": signal.shape[1], "block": block})
+        signals.append(signal)
+    np.concatenate([one.ravel() for one in signals]).tofile(place / "compared.f32")
+    (place / "compared.json").write_text(json.dumps({"rules": voices.channel_rules(), "cases": cases}))
+    (place / "compared.mjs").write_text(COMPARED)
+    assert nodes.run(place / "compared.mjs") == expected
+    assert expected.count(None) >= 20 and {averaged_note(2), averaged_note(3), averaged_note(4)} < {*expected}
 
 
 def recordings() -> dict[str, Array]:

@@ -7,6 +7,9 @@ from voxtrait.audio.channels import Comparison
 SEVERAL_NOTE: Final = (
     "Several voices; the estimates are for all of them together. Run `voxtrait timeline` for each speaker."
 )
+AVERAGED_NOTE: Final = (
+    "The {channels} channels hold different people and were averaged. Run `voxtrait timeline --channels`."
+)
 
 
 def note_on(compared: Comparison | None) -> str | None:
@@ -21,4 +24,4 @@ def averaged_note(channels: int) -> str:
         >>> averaged_note(2)
         'The 2 channels hold different people and were averaged. Run `voxtrait timeline --channels`.'
     """
-    return f"The {channels} channels hold different people and were averaged. Run `voxtrait timeline --channels`."
+    return AVERAGED_NOTE.format(channels=channels)

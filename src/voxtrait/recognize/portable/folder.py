@@ -143,6 +143,7 @@ def description(bundle: Bundle, graphs: dict[str, bytes]) -> dict[str, Any]:
         "unsure": None if gender is None else list(gender["unsure"]),
         "calibration": {task: dict(values) for task, values in bundle.calibration.items()},
         "speech": detection.rules(),
+        "channels": voices.channel_rules(),
         "voices": voices.rules() if counts_voices(bundle) else None,
         "graphs": {
             name: {

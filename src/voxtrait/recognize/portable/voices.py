@@ -1,7 +1,8 @@
 """Writes the network that separates speakers as an ONNX graph, for the field ``voices`` of a prediction.
 
 The rules around the network, :mod:`voxtrait.recognize.several`, are no part of the graph. Their numbers are in
-:func:`rules`, for programs in other languages. The module ``voices.js`` of the JavaScript package has the rules.
+:func:`rules`, and those of :mod:`voxtrait.audio.channels` in :func:`channel_rules`, for programs in other languages.
+The modules ``voices.js`` and ``channels.js`` of the JavaScript package have the rules.
 """
 
 import importlib.resources
@@ -9,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from voxtrait.audio import channels
 from voxtrait.recognize import several
-from voxtrait.recognize.notes import SEVERAL_NOTE
+from voxtrait.recognize.notes import AVERAGED_NOTE, SEVERAL_NOTE
 from voxtrait.recognize.portable.nodes import Nodes
 from voxtrait.speech import segmentation
 
@@ -59,4 +61,22 @@ def rules() -> dict[str, Any]:
         "shortest_s": several.SHORTEST_S,
         "least_s": several.LEAST_S,
         "message": SEVERAL_NOTE,
+    }
+
+
+def channel_rules() -> dict[str, Any]:
+    """Return the numbers of the rules that detect channels with different people, and the message about them.
+
+    Examples:
+        >>> channel_rules()["frame_s"], channel_rules()["dominant_db"]
+        (0.1, 10.0)
+    """
+    return {
+        "frame_s": channels.FRAME_S,
+        "dominant_db": channels.DOMINANT_DB,
+        "active_db": channels.ACTIVE_DB,
+        "quietest": channels.QUIETEST,
+        "least_s": channels.LEAST_S,
+        "least_share": channels.LEAST_SHARE,
+        "message": AVERAGED_NOTE,
     }

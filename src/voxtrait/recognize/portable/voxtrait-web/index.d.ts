@@ -7,7 +7,7 @@ export type Signal = Float32Array | Float32Array[];
 export interface Prediction {
   /** "ok"; or why the fields from `gender` to `age_groups` are null. */
   status: "ok" | "no_speech" | "too_short";
-  /** The reason if the status is not "ok"; a note if there are several voices. */
+  /** The reason if the status is not "ok"; a note on several voices, or on channels with different people. */
   message: string | null;
   /** Duration of the recording, in seconds. */
   duration_s: number;

@@ -1,5 +1,6 @@
 /** Opens an exported bundle, and predicts: the path of voxtrait.recognize.inference. */
 
+import { Comparison } from "./channels.js";
 import { Detector, joined } from "./detection.js";
 import { Mixer } from "./mixing.js";
 import { Offset } from "./offset.js";
@@ -154,19 +155,23 @@ class Clip {
   #frames = 0; // with speech
   #waiting = []; // speech that no window has yet
   #summaries = [];
+  #compared = null; // the channels
   #count = null; // of the voices
 
   constructor(model, rate, voices) {
-    const { sampling_rate: newRate, speech, voices: rules } = model.description;
+    const { sampling_rate: newRate, speech, channels, voices: rules } = model.description;
     this.#model = model;
     this.#resampler = new Resampler(rate, newRate);
     this.#detector = new Detector(model, speech);
+    if (channels) this.#compared = new Comparison(channels, rate);
     if (voices && rules) this.#count = new VoiceCount(model, rules, newRate);
   }
 
   /** Processes the next block: a Float32Array, or an array of one for each channel. */
   async feed(block) {
-    const mono = block instanceof Float32Array ? block : this.#mixer.mix(block);
+    const channels = block instanceof Float32Array ? [block] : block;
+    this.#compared?.feed(channels);
+    const mono = this.#mixer.mix(channels);
     if (!mono.every(Number.isFinite)) throw new RangeError("Got a signal with NaN or infinity. Expected finite samples in [-1, 1].");
     await this.#listen(this.#resampler.feed(mono));
   }
@@ -240,7 +245,7 @@ class Clip {
     });
     return {
       status: "ok",
-      message: voices === "several" ? description.voices.message : null,
+      message: this.#compared?.note ?? (voices === "several" ? description.voices.message : null),
       ...seconds,
       ...NOTHING,
       ...(found.p_female ? genderOf(found.p_female.data[0], description.unsure) : {}),
