@@ -58,7 +58,8 @@ def main() -> None:
         "two speakers, one after the other": joined(people, 2, given.each, given.seed),
         "dialogues of 10 to 60 s": (signal for _, signal in dialogues(people, given.each, given.seed)),
     }
-    print("| recordings | number | several: Python, JavaScript | same | Python, features moved: same |\n|---|---|---|---|---|")
+    print("| recordings | number | several: Python, JavaScript | same | Python, features moved: same |")
+    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = nodes.folder(Path(name) / "node")
         (folder / "predict.mjs").write_bytes((nodes.ROOT / "examples" / "javascript" / "predict.mjs").read_bytes())
