@@ -98,7 +98,12 @@ def test_the_networks_of_the_speech_detection_are_pythons(voice: Array) -> None:
 def answered(bundle: Bundle, signal: Array) -> dict[str, Array]:
     """The answer of the two graphs of a bundle."""
     found = speech.find(signal)
-    summaries = ran(answer.voice_graph(bundle), speech=found.surrounded)["summaries"]
+    graph = answer.voice_graph(bundle)
+    whole = ran(graph, speech=found.surrounded, rows=np.array([0, 1e6]))
+    summaries = whole["summaries"]
+    assert whole["windows"] == len(summaries)
+    parts = [ran(graph, speech=found.surrounded, rows=np.array([at, at + 1])) for at in range(len(summaries))]
+    np.testing.assert_allclose(np.concatenate([part["summaries"] for part in parts]), summaries, atol=1e-4)
     seconds = np.array([found.frames.sum() * speech.FRAME_S])
     return ran(answer.answer_graph(bundle), summaries=summaries, speech_s=seconds)
 

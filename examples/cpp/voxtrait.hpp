@@ -241,7 +241,8 @@ class Model {
     for (std::size_t at = 0, size; at < speech.size(); at += size) {
       size = speech.size() - at > 2 * stretch ? stretch : speech.size() - at;
       Samples piece(speech.begin() + at, speech.begin() + at + size);
-      const Samples rows = voice_.run({{"speech", {&piece, {static_cast<int64_t>(size)}}}}, &shape)["summaries"];
+      Samples all{0, 1e6F};
+      const Samples rows = voice_.run({{"speech", {&piece, {static_cast<int64_t>(size)}}}, {"rows", {&all, {2}}}}, &shape)["summaries"];
       summaries.insert(summaries.end(), rows.begin(), rows.end());
     }
     Samples seconds{static_cast<float>(found.speech_s)};

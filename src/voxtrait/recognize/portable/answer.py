@@ -27,7 +27,9 @@ def voice_graph(bundle: Bundle) -> bytes:
         bundle: a bundle with an encoder.
 
     Returns:
-        The serialised model: ``speech`` (samples,) at 16 kHz → ``summaries`` (windows, f), float32.
+        The serialised model: ``speech`` (samples,) at 16 kHz, and ``rows`` (2,), the first window to compute and the
+        one after the last → ``summaries`` (rows, f), and ``windows`` (1,), the number of windows of the speech. All
+        values are float32. A few rows at a time need less memory than all.
 
     Raises:
         BundleError: if the bundle has no encoder, or its front end has another sampling rate.
@@ -35,15 +37,20 @@ def voice_graph(bundle: Bundle) -> bytes:
     Examples:
         >>> from voxtrait import bundle, runtime
         >>> session = runtime.session(voice_graph(bundle.load("voxtrait-fast")))
-        >>> session.run(["summaries"], {"speech": np.zeros(16000, np.float32)})[0].shape
+        >>> inputs = {"speech": np.zeros(16000, np.float32), "rows": np.array([0, 9], np.float32)}
+        >>> session.run(["summaries"], inputs)[0].shape
         (1, 1216)
     """
     head = _check(bundle)
     nodes = Nodes()
     speech = nodes.take("speech", np.float32, ["samples"])
     cut = windows(nodes, speech, bundle.front_end)
-    summaries = nodes.include(bundle.model.read_bytes(), {"windows": cut})["summary"]
-    nodes.give("summaries", summaries, np.float32, ["windows", _width(head, "summary")])
+    rows = nodes.whole(nodes.take("rows", np.float32, [2]), TensorProto.INT64)
+    first, stop = nodes.several("Split", 2, rows, num_outputs=2)
+    some = nodes("Slice", cut, first, stop, np.array([0]))
+    summaries = nodes.include(bundle.model.read_bytes(), {"windows": some})["summary"]
+    nodes.give("summaries", summaries, np.float32, ["rows", _width(head, "summary")])
+    nodes.give("windows", nodes.whole(nodes("Shape", cut, start=0, end=1)), np.float32, [1])
     return nodes.serialised()
 
 

@@ -20,6 +20,7 @@ from voxtrait.recognize.portable import answer, detection, voices
 
 FORMAT: Final = 1
 WIDTH: Final = 100  # columns of the page
+FRAMES_AT_ONCE: Final = 2400  # frames for one call of the encoder: more are not faster, and need more memory
 DESCRIPTION: Final = "model.json"
 GRAPHS: Final = {
     "quick.onnx": "Speech detection, fast: the probability of speech of each 32 ms.",
@@ -44,7 +45,9 @@ MEANINGS: Final = {
     ("silero.onnx", "next_hidden"): "`hidden` of the next call.",
     ("silero.onnx", "next_cell"): "`cell` of the next call.",
     ("voice.onnx", "speech"): "Speech without pauses, samples in [-1, 1], mono, 16 kHz, at any level; 0.7 s to 2 min.",
-    ("voice.onnx", "summaries"): "One row for each window of the speech.",
+    ("voice.onnx", "rows"): "First window to compute, and the one after the last; 0 and 1,000,000 for all.",
+    ("voice.onnx", "summaries"): "One row for each of these windows of the speech.",
+    ("voice.onnx", "windows"): "Number of all windows of the speech.",
     ("answer.onnx", "summaries"): "The rows of all calls of voice.onnx for one clip.",
     ("answer.onnx", "speech_s"): "Seconds of speech in the clip: frames with speech × 0.032.",
     ("answer.onnx", "embedding"): "Speaker embedding of length 1. The scalar product of two is their cosine.",
@@ -138,6 +141,7 @@ def description(bundle: Bundle, graphs: dict[str, bytes]) -> dict[str, Any]:
         "description": bundle.description,
         "licence": bundle.licence,
         "sampling_rate": SAMPLING_RATE,
+        "windows_at_once": max(1, FRAMES_AT_ONCE // bundle.front_end.columns),
         "labels": {**{task: list(labels) for task, labels in bundle.outputs.items()}, "age_groups": list(AGE_GROUPS)},
         # the answer graph computes everything else of the calibration
         "unsure": None if gender is None else list(gender["unsure"]),
@@ -201,7 +205,8 @@ The graphs take samples and return the values of a prediction of voxtrait. They 
 2. Find the speech with `quick.onnx` and `silero.onnx`. `model.json` has the numbers of the rules
    under `speech`, and `examples/cpp/voxtrait.hpp` of voxtrait has the rules in C++. If you have
    speech without pauses, skip this step.
-3. Run `voice.onnx` on the speech. Cut more than two minutes into pieces, and join the rows.
+3. Run `voice.onnx` on the speech. Cut more than two minutes into pieces, and join the rows. To need
+   less memory, run it several times on a piece, for `windows_at_once` windows each.
 4. Run `answer.onnx` on all rows.
 5. If there is no speech, the status is `no_speech`; with less than {shortest} s, it is `too_short`:
    ignore the answer.

@@ -122,8 +122,14 @@ export class Model {
 
   /** Runs the encoder on speech. Returns the summary of each window. */
   async summarise(speech) {
-    const { summaries } = await this.run("voice", { speech: [speech, [speech.length]] });
-    return rowsOf(summaries);
+    const rows = [];
+    for (let count = 1; rows.length < count; ) {
+      const some = Float32Array.of(rows.length, rows.length + this.description.windows_at_once);
+      const found = await this.run("voice", { speech: [speech, [speech.length]], rows: [some, [2]] });
+      rows.push(...rowsOf(found.summaries));
+      [count] = found.windows.data;
+    }
+    return rows;
   }
 
   /** Returns the speaker embedding of a summary. */
