@@ -61,7 +61,7 @@ def main() -> None:
         files, what = chosen.choose(Path(folder) / "clips", given.clips)
         paths = [str(file) for file in files]
         seconds = sum(audio.load(path)[0].size for path in paths) / audio.SAMPLING_RATE
-        print("\n".join(bench.machine(what, bench.Size(len(paths), 0, given.rounds, (0, 0)))), flush=True)
+        print("\n".join(bench.machine(what, bench.FULL._replace(clips=len(paths), rounds=given.rounds))), flush=True)
         jobs: list[Decode | Predict] = [Decode(), *map(Predict, models)]
         best = {(number, count): float("inf") for number in range(len(jobs)) for count in (1, 2)}
         for _ in range(given.rounds):
