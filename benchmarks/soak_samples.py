@@ -98,6 +98,16 @@ def is_zombie(process: psutil.Process) -> bool:
 
 
 def growth(samples: list[Sample], field: str) -> tuple[float, float]:
+    """Fit a line to the second half of the samples; return its rise over that half, and its mean."""
+    half = samples[len(samples) // 2 :]
+    times = np.array([one.at_s for one in half])
+    values = np.array([getattr(one, field) for one in half])
+    kept = np.isfinite(values)
+    slope, _ = np.polyfit(times[kept], values[kept], 1)
+    return float(slope * (times[-1] - times[0])), float(values[kept].mean())
+
+
+def lowest_growth(samples: list[Sample], field: str) -> tuple[float, float]:
     """Fit a line to the lowest value of each minute in the second half; return its rise over that half, and its mean.
 
     A leak raises the lowest values. Higher ones show how many clients were served at that moment.

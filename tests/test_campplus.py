@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from encoders import FAST, SMALL, lenient, one_by_one, random_encoder, summaries, voices
+from encoders import FAST, SMALL, one_by_one, random_encoder, summaries, voices
 from voxtrait import runtime
 from voxtrait.errors import BundleError, PretrainedMissingError
 from voxtrait.features import Array
@@ -23,7 +23,6 @@ from voxtrait.training.voices.assembly import Assembly, Coded
 from voxtrait.training.voices.campplus import EMBEDDING, CamPlus
 from voxtrait.training.voices.weights import largest_pairs
 
-__all__ = ["lenient"]  # a fixture
 SHAPES = {"as published": SMALL, "fast": FAST}
 FRAMES = (70, 199, 200, 201, 399)  # steps of 20 ms: 35, 100, 100, 101, 200, and a segment has 100
 
@@ -229,7 +228,7 @@ def test_in_8_bits_the_graph_is_nearly_the_network(network: CamPlus, seen: list[
         assert found.shape == (12, size)
         expected = summaries(network, [windows])
         for part in (slice(0, EMBEDDING), slice(EMBEDDING, None)):
-            assert assembly.correlation(expected[:, part], found[:, part]) >= 0.95, frames
+            assert assembly.correlation(expected[:, part], found[:, part]) >= 0.98, frames
 
 
 def test_the_order_of_additions_changes_no_code(network: CamPlus, seen: list[Array], others: Array) -> None:
@@ -299,7 +298,7 @@ def test_the_graph_is_the_same_every_time(seen: list[Array], others: Array) -> N
 
 def test_a_network_whose_ranges_were_not_shown_is_refused(network: CamPlus, others: Array) -> None:
     silence = np.zeros((1, 300, 80), np.float32)
-    with pytest.raises(BundleError, match=r"correlate by .* after quantisation\. Expected 0\.95 or more\."):
+    with pytest.raises(BundleError, match=r"correlate by .* after quantisation\. Expected 0\.98 or more\."):
         assembly.graph(network, [silence], one_by_one(others))
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from encoders import SMALL, lenient, one_by_one, random_encoder, voices
+from encoders import SMALL, one_by_one, random_encoder, voices
 from factories import tiny_release
 from voxtrait import audio, bundle, corpora, manifest, recognize, speech, synthetic
 from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
@@ -24,7 +24,6 @@ from voxtrait.training.voices.campplus import EMBEDDING
 from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of, fold_of
 from voxtrait.training.voices.heads import Heads, HeadTraining, year_targets
 
-__all__ = ["lenient"]  # a fixture
 SUMMARY = EMBEDDING + 1024  # values of a summary of CAM++
 QUICK = ("views=3", "members=3", "hidden=8", "max_epochs=3", "batch_size=16", "threads=1", "learning_rate=0.003")
 

@@ -16,7 +16,7 @@ if sys.argv[1] == "returned":
     memory.return_freed()
 numpy.ones(2 << 20)  # 16 MB: after this, glibc keeps blocks of up to this size
 before = psutil.Process().memory_info().rss
-large = [(numpy.ones(1 << 18), numpy.ones(12_500)) for _ in range(60)]  # 2 MB, then 0.1 MB: too much for older gaps
+large = [(numpy.ones(1 << 18), numpy.ones(5_000)) for _ in range(60)]  # 2 MB, then 40 kB: too much for older gaps
 small = [pair[1] for pair in large]
 del large
 print((psutil.Process().memory_info().rss - before) / 1e6)
@@ -67,7 +67,7 @@ def kept_mb(script: str, how: str) -> float:
 
 def test_large_blocks_are_returned_although_small_ones_stay_between_them() -> None:
     assert kept_mb(HELD, "kept") > 60
-    assert kept_mb(HELD, "returned") < 15
+    assert kept_mb(HELD, "returned") < 10
 
 
 def test_small_blocks_are_returned_although_one_stays_behind_them() -> None:
