@@ -14,8 +14,8 @@ def return_memory() -> None:
     """Let graphs return their working memory after each run, in this process, from now on.
 
     By default, each session of ONNX Runtime keeps the memory of its runs for later ones. Runs of different lengths
-    leave gaps in it, so the memory of a server rises in steps. Memory that is returned must be requested again: this
-    makes live sessions slower, by about a tenth.
+    leave gaps in it, so the memory of a server rises in steps. Memory that is returned must be requested again, so
+    live sessions are slower.
     """
     global _options
     import onnxruntime

@@ -36,8 +36,8 @@ OPSET: Final = 18
 RUNTIME: Final = "com.microsoft"  # domain of the runtime's own operators
 STEPS: Final = 127  # quantisation steps of a weight on each side of 0
 LEVELS: Final = 255  # quantisation steps of an activation
-PAIR: Final = (1 << 15) - 1 - LEVELS  # largest sum of two products before weights are rounded: … must fit 16 bits
-MARGIN: Final = 1.25  # … of the largest codes in other speech, to those that were seen
+PAIR: Final = (1 << 15) - 1 - LEVELS  # largest sum of two products before weights are rounded: then it fits 16 bits
+MARGIN: Final = 1.25  # largest code that is expected in other speech, as a multiple of the largest one seen
 EXACT: Final = 1 << 24  # whole numbers up to this are exact in 32 bits
 INPUT_STEPS: Final = 64  # steps of the input per unit of its natural logarithm
 INPUT_MOST: Final = 32  # maximum absolute input, so that it is a whole number of 11 bits
@@ -382,6 +382,6 @@ class Assembly:
         return f"{name}.scale", f"{name}.zero"
 
     def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        """Add a node with one output; nodes have no names of their own, which would be 2 % of the smaller graph."""
+        """Add a node with one output; nodes have no names of their own, so that the graph is smaller."""
         self.nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
