@@ -15,8 +15,9 @@ from voxtrait.web import memory
 if sys.argv[1] == "returned":
     memory.return_freed()
 numpy.ones(2 << 20)  # 16 MB: after this, glibc keeps blocks of up to this size
+filled = [numpy.ones(5_000) for _ in range(1_500)]  # 60 MB fill the older gaps, so the next ones come from the top
 before = psutil.Process().memory_info().rss
-large = [(numpy.ones(1 << 18), numpy.ones(5_000)) for _ in range(60)]  # 2 MB, then 40 kB: too much for older gaps
+large = [(numpy.ones(1 << 18), numpy.ones(5_000)) for _ in range(60)]  # 2 MB, then 40 kB
 small = [pair[1] for pair in large]
 del large
 print((psutil.Process().memory_info().rss - before) / 1e6)
