@@ -44,7 +44,7 @@ node: $(NODE)/node_modules
 $(NODE)/node_modules: Makefile
 	mkdir -p $(NODE)
 	if command -v npm >/dev/null; then \
-		npm install --silent --no-save --ignore-scripts --prefix $(NODE) onnxruntime-web@1.30.0 typescript@7.0.2 \
+		npm install --silent --no-save --ignore-scripts --prefix $(NODE) onnxruntime-web@1.22.0 typescript@7.0.2 \
 			puppeteer-core@24.43.1; \
 		touch $@; \
 	fi
