@@ -48,10 +48,10 @@ def test_every_second_frame_is_what_the_recogniser_sees(clips: list[Path]) -> No
         spoken = speech.find(audio.load(clip)[0]).surrounded
         found, disturbed = distillation.Windows(list(map(str, clips)))(str(clip))
         expected = features.windows(spoken, front_end)[0]
-        assert found.shape == disturbed.shape == (150, 80) and expected.shape == (75, 80)
+        assert found.shape == disturbed.shape == (200, 80) and expected.shape == (100, 80)
         assert not np.array_equal(found, disturbed)
         # chosen from levels at 10 instead of 20 ms, it may start a few frames beside
-        moves = [np.abs(found[shift : 150 - 10 + shift : 2] - expected[5 + at : 75 + at]).mean() for at in range(-5, 1)
+        moves = [np.abs(found[shift : 200 - 10 + shift : 2] - expected[5 + at : 100 + at]).mean() for at in range(-5, 1)
                  for shift in (0, 1)]  # fmt: skip
         assert min(moves) < 0.35 * expected.std()
 

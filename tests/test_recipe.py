@@ -18,7 +18,7 @@ def test_shipped_recipes_load_and_name_their_task():
 def test_the_fast_encoder_sees_half_of_the_frames_of_the_loudest_part():
     base, fast = (recipe.load(name).front_end for name in ("base", "fast"))
     assert (base.columns, base.hop_length) == (600, 160)  # 6 s
-    assert (fast.columns, fast.hop_length) == (75, 320)  # 1.5 s
+    assert (fast.columns, fast.hop_length) == (100, 320)  # 2 s
     assert (base.chosen_from, fast.chosen_from * fast.hop_length) == (0, 600 * 160)  # of 6 s
     assert dataclasses.replace(fast, columns=600, hop_length=160, chosen_from=0) == base
 

@@ -135,9 +135,9 @@ class EncoderRecipe:
     def front_end(self) -> FrontEnd:
         """Front end of the encoder.
 
-        Windows have up to 6 s. The fast encoder uses the loudest 1.5 s of up to 6 s, and half of the frames.
+        Windows have up to 6 s. The fast encoder uses the loudest 2 s of up to 6 s, and half of the frames.
         """
-        return kaldi_front_end(75, chosen_from=300, hop_length=320) if self.encoder == "fast" else kaldi_front_end(600)
+        return kaldi_front_end(100, chosen_from=300, hop_length=320) if self.encoder == "fast" else kaldi_front_end(600)
 
 
 LARGEST: Final = 2**15  # bytes of a recipe; the time for a key with dots grows with the square of its length

@@ -2,7 +2,7 @@
 
 ::
 
-    clip ─► speech ─┬► as recorded ───────────────┬► loudest 1.5 s ─┬► CAM++ ──► outputs of each convolution
+    clip ─► speech ─┬► as recorded ───────────────┬► loudest 2 s ───┬► CAM++ ──► outputs of each convolution
                     └► room, noise, codec, phone ─┘                 └► student ─► the same: fitted, first to last
 
 The student has fewer layers and channels, and half of the frames. :mod:`voxtrait.training.distillation.least_squares`
@@ -45,13 +45,13 @@ DISTURBED_S: Final = 4.5  # maximum seconds of a clip to augment: longer ones ta
 BABBLERS: Final = 4  # recordings mixed into babble
 CHANCES: Final = Chances()
 SEED: Final = 7
-FRAMES: Final = features.kaldi_front_end(150, chosen_from=600)
+FRAMES: Final = features.kaldi_front_end(200, chosen_from=600)
 """The teacher's front end. Its every second frame is nearly equal to a frame of the recipe ``fast``."""
 
 
 @dataclasses.dataclass
 class Windows:
-    """Job: file → two windows for the teacher, as recorded and augmented, ``(150, 80)`` each."""
+    """Job: file → two windows for the teacher, as recorded and augmented, ``(200, 80)`` each."""
 
     others: Sequence[str]  # files for babble
     front_end: FrontEnd = FRAMES

@@ -45,7 +45,9 @@ from voxtrait.training.voices.examples import Clips, clips_of, contradictions, e
 from voxtrait.training.voices.heads import Examples, Heads, HeadTraining
 from voxtrait.training.voices.summaries import SHORT_S, summarise
 
-VERSION: Final = "2.2"  # of the bundles: 1 had another encoder, 2.0 one tail for all ages, 2.1 results by processor
+VERSIONS: Final = {"campplus": "2.2", "fast": "2.3"}
+"""Versions of the bundles, by encoder. 1 had another encoder, 2.0 one tail for all ages, the results of 2.1 depended on
+the processor, and fast 2.2 had windows of 1.5 s."""
 ENCODER: Final = "encoder.onnx"  # file in the run folder
 PARITY_CLIPS: Final = 48
 RANGE_CLIPS: Final = 96  # clips that give the range of every activation
@@ -313,7 +315,7 @@ def describe(recipe: EncoderRecipe, clips: Clips, fitted: dict[str, dict[str, An
     return Bundle(
         folder=folder,
         name=recipe.name,
-        version=VERSION,
+        version=VERSIONS[recipe.encoder],
         description=recipe.description,
         front_end=recipe.front_end,
         outputs={"gender": GENDERS, "age": YEARS},
