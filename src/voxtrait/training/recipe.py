@@ -87,7 +87,7 @@ class EncoderRecipe:
 
     Examples:
         >>> EncoderRecipe("mine", encoder="fast").front_end.input_shape
-        (75, 80)
+        (100, 80)
     """
 
     name: str  #: name of the recipe and of its bundle
