@@ -22,6 +22,7 @@ from voxtrait.recognize.merging import ANY, Limits
 from voxtrait.recognize.notes import note_on
 from voxtrait.speech import segmentation
 from voxtrait.timelines.clusters import Item, Speakers
+from voxtrait.timelines.compensation import compensated
 from voxtrait.timelines.music import Music
 from voxtrait.timelines.records import Segment, Speaker, Timeline, union_s
 from voxtrait.timelines.runs import MOST_FRAMES, Run, Runs
@@ -141,7 +142,7 @@ class Diarizer:
         summary = embedding = None
         if alone_s >= EMBEDDED_S:
             summary = self._voices.summary(run.alone)
-            embedding = self._recognizer.embed_summary(summary[None])
+            embedding = compensated(self._recognizer.embed_summary(summary[None]))
         start_s, end_s = (OFFSET_S + frame * segmentation.FRAME_S for frame in (run.start - 0.5, run.end - 0.5))
         item = Item(max(0.0, start_s), min(end_s, self.duration_s), run.slot, alone_s, embedding)
         return EncodedRun(run._replace(alone=run.alone[:0]), summary, item)

@@ -26,7 +26,10 @@ Array = npt.NDArray[np.float32]
 STEP_FRAMES: Final = 59  # 1.0 s from window to window
 AHEAD_FRAMES: Final = 59  # 1.0 s of input after a frame, before the frame becomes final
 MOST_FRAMES: Final = 178  # 3 s: longer runs are cut
-SAME: Final = 0.35  # a run with a lower similarity gets a new speaker; single runs are less similar than clusters
+SAME: Final = 0.42  # a run with a lower similarity gets a new speaker
+BEGIN_S: Final = (
+    1.0  # minimum seconds of a run that can begin a new speaker; there are no other runs to compare it with
+)
 
 
 class LiveTracks:
@@ -121,7 +124,7 @@ class LiveDiarizer(Diarizer):
     def __init__(self, recognizer: Inference, *, limits: Limits = ANY) -> None:
         super().__init__(recognizer, limits=limits)
         self._tracks, self._runs = LiveTracks(), Runs(MOST_FRAMES)
-        self._speakers = Speakers(limits, same=SAME)
+        self._speakers = Speakers(limits, same=SAME, lone=SAME, begin_s=BEGIN_S)
 
     def _process(self, stretches: Iterable[Stretch]) -> list[Segment]:
         """Encode the runs of each stretch, and assign their speakers immediately."""
