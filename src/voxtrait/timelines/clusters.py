@@ -2,8 +2,10 @@
 
 The method is agglomerative clustering with average linkage, each run weighted by its seconds
 (:mod:`voxtrait.recognize.merging`). It is the usual method of diarisation (Sell et al., "Diarization is hard",
-Interspeech 2018). The similarity of two runs is the cosine of their speaker embeddings; between runs in one window of
-the segmentation network, the slots of the network count too.
+Interspeech 2018). The similarity of two runs is the cosine of their speaker embeddings, divided by the reliability of
+each: the correction for attenuation (Spearman, "The proof and measurement of association between two things", American
+Journal of Psychology 15, 1904). Without it, short runs of one voice are too different, above all in noise. Between runs
+in one window of the segmentation network, the slots of the network count too.
 """
 
 from typing import Any, Final, NamedTuple
