@@ -1,10 +1,10 @@
-"""Removes from speaker embeddings what they owe to rooms, noise and telephones.
+"""Removes the effects of rooms, noise and telephones from speaker embeddings.
 
 The method is nuisance attribute projection (Solomonoff, Campbell and Boardman, "Advances in channel compensation for
 SVM speaker recognition", ICASSP 2005). ``python benchmarks/compensation.py --write`` estimates the mean of all
-embeddings and the directions in which the means of several conditions differ. The mean is subtracted, and these
-directions are removed. Without it, voices through one telephone are similar, and one voice in noise differs from
-itself.
+embeddings, and the directions in which the means of several conditions differ. The mean is subtracted, and these
+directions are projected away. Otherwise different voices through one telephone are similar, and one voice is different
+in noise.
 """
 
 import functools

@@ -27,9 +27,8 @@ STEP_FRAMES: Final = 59  # 1.0 s from window to window
 AHEAD_FRAMES: Final = 59  # 1.0 s of input after a frame, before the frame becomes final
 MOST_FRAMES: Final = 178  # 3 s: longer runs are cut
 SAME: Final = 0.42  # a run with a lower similarity gets a new speaker
-BEGIN_S: Final = (
-    1.0  # minimum seconds of a run that can begin a new speaker; there are no other runs to compare it with
-)
+# minimum seconds of a run that can begin a new speaker: there are no later runs yet that could confirm it
+BEGIN_S: Final = 1.0
 
 
 class LiveTracks:
