@@ -2,9 +2,9 @@
 
 python benchmarks/compensation.py [SPEECH] [--speakers 400] [--write]
 
-One turn of each of many training speakers is put into every condition of ``conversations.py``. The file has the mean
-over conditions of the mean embedding of each, and the two directions in which these means differ most: ``(1 + 2, d)``
-in 16 bits. Held-out speakers are not used.
+One turn of each of many training speakers is mixed into every condition of ``conversations.py``. Each condition has a
+mean embedding. The file has the mean of these, and the two directions in which they differ most: ``(1 + 2, d)`` in 16
+bits. Held-out speakers are not used.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import scipy.signal
 from clips import SPEECH
-from composing import CONDITIONS, RATE, Signal, Voice, background, impulse_response, people_of
+from composing import CONDITIONS, Signal, Voice, background, impulse_response, people_of
 
 import voxtrait
 from voxtrait.timelines import compensation
@@ -45,7 +45,7 @@ def embeddings(speech: Path, count: int) -> np.ndarray:
             spoken = np.concatenate([signal[start:stop] for start, stop in spans])
             heard.append(model.embed_summary(model.summaries(model.windows(spoken)).mean(axis=0)[None]))
         if len(found) % 50 == 0:
-            print(f"{len(found)} of {count} speakers; {len(spoken) / RATE:.1f} s", flush=True)
+            print(f"{len(found)} of {count} speakers", flush=True)
         found.append(np.stack(heard))
     return np.stack(found).astype(np.float64)
 

@@ -129,8 +129,8 @@ class Speakers:
     def _move(self, items: list[Item], labels: dict[int, int], before: list[npt.NDArray[np.float64]]) -> None:
         """Move each run to the speaker whose other runs are most similar to it, as k-means does.
 
-        New speakers to whom too little speech is left are dissolved. The moves do not change the sums with which later
-        parts are compared, so no sum becomes empty.
+        New speakers with too little speech after the moves are dissolved. The moves do not change the sums with which
+        later parts are compared, so no sum becomes empty.
 
         Args:
             items: runs of this part.
@@ -192,7 +192,7 @@ class Speakers:
         self._seconds[number] += item.alone_s
 
     def _forget(self, kept: set[int], labels: dict[int, int]) -> None:
-        """Forget new speakers to whom no run is left, so that later parts are not compared with them."""
+        """Forget new speakers without runs, so that later parts are not compared with them."""
         numbers = {old: new for new, old in enumerate(sorted(kept))}
         self._sums = [self._sums[number] for number in numbers]
         self._seconds = [self._seconds[number] for number in numbers]
