@@ -1,6 +1,7 @@
 """Timelines: windows joined, runs cut, parts settled, somebody else's turns."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,18 @@ def test_settled_turns_do_not_depend_on_what_follows(model: Recognizer, talk: np
     short, long = turns(np.tile(talk, 2)[: 50 * RATE]), turns(np.tile(talk, 2))
     assert len(short) >= 2
     assert long[: len(short)] == short
+
+
+def test_the_samples_of_a_run_leave_memory_when_it_is_encoded(model: Recognizer, talk: np.ndarray) -> None:
+    diarizer = Diarizer(model)
+    diarizer.feed(talk)
+    tracemalloc.start()
+    for _ in range(4):
+        diarizer.feed(talk)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(diarizer._waiting) > 25
+    assert kept < 0.1 * 4 * talk.nbytes
 
 
 def test_given_turns_keep_their_names_and_are_not_diarised_again(

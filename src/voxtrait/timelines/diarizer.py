@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+import numpy as np
+
 from voxtrait.audio.channels import Comparison
 from voxtrait.audio.signals import SAMPLING_RATE, Signal
 from voxtrait.features import Array
@@ -145,7 +147,8 @@ class Diarizer:
             embedding = compensated(self._recognizer.embed_summary(summary[None]))
         start_s, end_s = (OFFSET_S + frame * segmentation.FRAME_S for frame in (run.start - 0.5, run.end - 0.5))
         item = Item(max(0.0, start_s), min(end_s, self.duration_s), run.slot, alone_s, embedding)
-        return EncodedRun(run._replace(alone=run.alone[:0]), summary, item)
+        spent = np.zeros(0, np.float32)  # an empty slice would keep all samples in memory
+        return EncodedRun(run._replace(alone=spent), summary, item)
 
     def _settle(self, before: int | None) -> list[Segment]:
         now = [one for one in self._waiting if before is None or one.run.start < before]
