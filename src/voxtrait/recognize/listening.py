@@ -13,6 +13,7 @@ and summarises one window per 6 s of speech. The memory of both passes is bounde
 import dataclasses
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
@@ -38,7 +39,8 @@ LONGEST_WINDOW_S: Final = 3600.0  # one summary per window of it is kept
 CONTEXT_S: Final = 12.0  # seconds of speech for level and mean spectrum of a new window, unless windows are selected
 SHORTEST_WINDOW_S: Final = 1.0  # an unfinished window starts earlier if it would be shorter
 PIECE_S: Final = 1.0  # seconds put into the queue in one piece, …
-PIECES: Final = 8  # … and how many pieces it holds
+PIECES: Final = 8  # … how many pieces it holds, …
+FULL_S: Final = 0.005  # … and seconds until a full queue is looked at again
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,21 +296,23 @@ class _FinalPrediction:
     """Computes the prediction for a file with the same audio, in its own thread."""
 
     def __init__(self, recognizer: Inference, path: str | None, compared: Comparison) -> None:
-        self._blocks: queue.Queue[tuple[Signal, int] | None] = queue.Queue(PIECES)
+        # not queue.Queue and not Thread.is_alive(): if Ctrl-C interrupts their locks, both threads wait for ever
+        self._blocks: queue.SimpleQueue[tuple[Signal, int] | None] = queue.SimpleQueue()
         self._found: Prediction | BaseException | None = None
-        self._cancelled = False
+        self._cancelled = self._finished = False
         self._thread = threading.Thread(target=self._work, args=(recognizer, path, compared), daemon=True)
         self._thread.start()
 
     def put(self, block: tuple[Signal, int] | None) -> None:
-        """Put the next block into the queue; ``None`` ends the audio."""
+        """Put the next block into the queue when it has room; ``None`` ends the audio."""
+        while self._blocks.qsize() >= PIECES and not self._finished:
+            time.sleep(FULL_S)
         self._blocks.put(block)
 
     def result(self) -> Prediction:
         """End the audio and wait for the prediction, which takes a fraction of a second."""
-        if self._thread.is_alive():
-            self.put(None)
-            self._thread.join()
+        self.put(None)
+        self._thread.join()
         if isinstance(self._found, Prediction):
             return self._found
         assert self._found is not None
@@ -318,9 +322,8 @@ class _FinalPrediction:
         """End the audio and the thread without a prediction. The thread must end here: if ONNX Runtime still runs in a
         thread while the interpreter shuts down, it aborts the process."""
         self._cancelled = True
-        if self._thread.is_alive():
-            self.put(None)
-            self._thread.join()
+        self.put(None)
+        self._thread.join()
 
     def _work(self, recognizer: Inference, path: str | None, compared: Comparison) -> None:
         ended = False
@@ -340,3 +343,5 @@ class _FinalPrediction:
             self._found = error
             while not ended and self._blocks.get() is not None:  # empty the queue, so that put() does not block
                 pass
+        finally:
+            self._finished = True
