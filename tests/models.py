@@ -253,4 +253,4 @@ def grey(path: Path, m: float) -> Path:
 def voice(seconds: float, rate: int = 16_000, channels: int = 1, seed: int = 1) -> np.ndarray:
     """Let a made-up woman of 34 speak, ``(samples, channels)``, at a level that the graph of pictures is unsure of."""
     wave = synthetic.speak(synthetic.draw_voice("female", 34, seed=seed), seconds, seed=1, sampling_rate=rate)
-    return np.repeat((0.125 * wave / np.abs(wave).max())[:, None], channels, axis=1).astype(np.float32)
+    return np.repeat((0.09 * wave / np.abs(wave).max())[:, None], channels, axis=1).astype(np.float32)

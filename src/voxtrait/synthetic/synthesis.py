@@ -31,7 +31,7 @@ VOWELS: Final = (
     *((270, 2290, 3010), (390, 1990, 2550), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440)),
     *((570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690)),
 )
-BANDWIDTHS_HZ: Final = (70.0, 100.0, 150.0, 220.0)  # bandwidths of F1 to F4
+BANDWIDTHS_HZ: Final = (100.0, 150.0, 220.0)  # bandwidths of F2 to F4; that of F1 is the voice's
 
 
 class Sound(NamedTuple):
@@ -230,7 +230,7 @@ def _tract(voice: Voice, tracks: dict[str, Array], source: Array, rng: np.random
     scale = REFERENCE_CM / voice.tract_cm
     bins = np.asarray(np.fft.rfftfreq(FFT, 1 / RATE), np.float64)
     response = np.broadcast_to(_upper_formants(round(scale, 6)), (n_frames, len(bins)))
-    for name, width in zip(("f1", "f2", "f3"), BANDWIDTHS_HZ, strict=False):
+    for name, width in zip(("f1", "f2", "f3"), (voice.first_bandwidth_hz, *BANDWIDTHS_HZ), strict=False):
         response = response * _resonance(bins, tracks[name][:, None] * scale, width * scale)
     centre = np.minimum(tracks["centre_hz"] * scale, 7200)[:, None]
     frication = tracks["frication"][:, None] * np.exp(-0.5 * ((bins - centre) / tracks["width_hz"][:, None]) ** 2)
@@ -263,7 +263,7 @@ def _upper_formants(scale: float) -> npt.NDArray[np.complex128]:
     bins = np.asarray(np.fft.rfftfreq(FFT, 1 / RATE), np.float64)
     response = np.ones(len(bins), np.complex128)
     for formant in np.arange(3500.0, 9000.0 / scale, 1000.0) * scale:
-        response *= _resonance(bins, formant, BANDWIDTHS_HZ[3] * scale * formant / 3500)
+        response *= _resonance(bins, formant, BANDWIDTHS_HZ[2] * scale * formant / 3500)
     return response
 
 

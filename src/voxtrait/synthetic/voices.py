@@ -12,6 +12,8 @@ Averages are from published tables, with linear interpolation. If the sources gi
   and boys before puberty, different after it. The centimetres are acoustic, not anatomical: with them, the formants are
   near the averages of G. Peterson & H. Barney, J. Acoust. Soc. Am. 24 (1952), for men, women and children.
 * Open quotient and breath by gender: after D. & L. Klatt, J. Acoust. Soc. Am. 87 (1990).
+* Bandwidth of the first formant: women's vocal folds close less completely than men's, so it is wider: after H. Hanson,
+  J. Acoust. Soc. Am. 101 (1997), and H. Hanson & E. Chuang, J. Acoust. Soc. Am. 106 (1999).
 * Unsteadier pitch and loudness, tremor, breath and slower speech with age: after S. Linville, Vocal Aging (2001), and
   R. Baken & R. Orlikoff, Clinical Measurement of Speech and Voice (2000).
 """
@@ -40,6 +42,7 @@ _TRACT_CM: Final[dict[str, _Knots]] = {
     "female": ((5, 11.6), (8, 12.7), (12, 14.0), (16, 14.8), (20, 14.9)),
     "male": ((5, 11.6), (8, 12.7), (12, 14.1), (15, 16.0), (18, 17.0), (20, 17.3)),
 }
+_FIRST_BANDWIDTH_HZ: Final[dict[str, _Knots]] = {"female": ((12, 70), (18, 210)), "male": ((12, 70), (18, 70))}
 COHORT_AGES: Final = tuple((max(16.0, 10.0 * at), 10.0 * at + 10.0) for at in range(1, 8))
 """Age ranges of the groups in a cohort: teens from 16, when most boys' voices have changed, to the seventies."""
 
@@ -54,6 +57,7 @@ class Voice:
         age_years: age in years.
         f0_hz: median fundamental frequency in Hz.
         tract_cm: acoustic length of the vocal tract in cm.
+        first_bandwidth_hz: bandwidth of the first formant in a tract of 17.5 cm, in Hz.
         open_quotient: share of a glottal cycle in which the glottis is open, 0 to 1.
         tilt_db: attenuation of the glottal source at 3 kHz relative to a modal voice, in dB.
         breath_db: aspiration noise relative to the voiced source, in dB.
@@ -76,6 +80,7 @@ class Voice:
     age_years: float
     f0_hz: float
     tract_cm: float
+    first_bandwidth_hz: float
     open_quotient: float
     tilt_db: float
     breath_db: float
@@ -153,6 +158,7 @@ def draw_voice(gender: str, age_years: float, seed: int, name: str | None = None
         age_years=float(age_years),
         f0_hz=typical_f0_hz(gender, age_years) * float(np.exp(rng.normal(0.0, 0.11))),
         tract_cm=typical_tract_cm(gender, age_years) + float(rng.normal(0.0, 0.45)),
+        first_bandwidth_hz=_between(_FIRST_BANDWIDTH_HZ, gender, age_years),
         open_quotient=(0.66 if woman else 0.56) + float(rng.uniform(-0.08, 0.08)),
         tilt_db=(6.0 if woman else 3.0) + 4.0 * old + float(rng.uniform(-2.5, 4.0)),
         breath_db=(-24.0 if woman else -28.0) + 9.0 * old + float(rng.normal(0.0, 2.5)),
