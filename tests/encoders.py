@@ -30,10 +30,11 @@ FAST = dataclasses.replace(
     layers=tuple(map(len, KEPT)),
     dilations=(1, 1, 1),
     segment=None,
+    transited=True,
 )
 
 
-def random_encoder(shape: Shape = SMALL, seed: int = 8) -> CamPlus:
+def random_encoder(shape: Shape = SMALL, seed: int = 6) -> CamPlus:
     """Make a network with random weights, and batch normalisations that change what they see.
 
     Its kernels are smooth and most of its values positive, as in trained networks. 8 bits are enough for it, though not

@@ -70,16 +70,18 @@ def test_features_and_embeddings_are_those_of_the_published_network(
     def keep(name: str) -> Any:
         return lambda module, given, value: seen.__setitem__(name, value.clone())  # a ReLU behind it works in place
 
-    names = ("tdnn", "transit1", "transit2", "out_nonlinear", "stats")
-    hooks = [getattr(published.xvector, name).register_forward_hook(keep(name)) for name in names]
+    names = ("tdnn", "transit1", "transit2", "transit3.nonlinear", "out_nonlinear")
+    hooks = [published.xvector.get_submodule(name).register_forward_hook(keep(name)) for name in names]
     with torch.no_grad():
         expected = published(windows)
         found, summary = pretrained.features(windows), pretrained(windows)
     for hook in hooks:
         hook.remove()
-    for name, ours in zip(names, [*found, summary[:, EMBEDDING:]], strict=True):
+    for name, ours in zip(names, found, strict=True):
         np.testing.assert_allclose(ours, seen[name], rtol=0, atol=1e-4, err_msg=name)
-    assert summary.shape == (2, EMBEDDING + 2 * 512)
+    assert summary.shape == (2, EMBEDDING + 2 * 1024)
+    dense = seen["transit3.nonlinear"]
+    np.testing.assert_allclose(summary[:, EMBEDDING:], torch.cat([dense.mean(2), dense.std(2)], 1), rtol=0, atol=1e-4)
     # the published network rectifies its embedding
     np.testing.assert_allclose(summary[:, :EMBEDDING].relu(), expected, rtol=0, atol=1e-4)
     assert summary[:, :EMBEDDING].min() < -0.1
@@ -220,7 +222,7 @@ def test_in_8_bits_the_graph_is_nearly_the_network(network: CamPlus, seen: list[
     graph = assembly.graph(network, seen, one_by_one(others))  # checks itself too
     session = opened(graph)
     assert [(one.name, one.shape) for one in session.get_inputs()] == [("windows", ["n", "frames", 80])]
-    size = EMBEDDING + 2 * network.shape.widths[-1]
+    size = EMBEDDING + 2 * {SMALL: 20 + 2 * 8, FAST: 16}[network.shape]
     assert [(one.name, one.shape) for one in session.get_outputs()] == [("summary", ["n", size])]
     for frames in FRAMES:
         windows = np.ascontiguousarray(others[:, :frames])

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from encoders import SMALL, one_by_one, random_encoder, voices
+from encoders import one_by_one, random_encoder, voices
 from factories import tiny_release
 from voxtrait import audio, bundle, corpora, manifest, recognize, speech, synthetic
 from voxtrait.errors import BundleError, ManifestError, PretrainedMissingError
@@ -24,7 +24,7 @@ from voxtrait.training.voices.campplus import EMBEDDING
 from voxtrait.training.voices.examples import Clips, clips_of, contradictions, examples_of, fold_of
 from voxtrait.training.voices.heads import Heads, HeadTraining, year_targets
 
-SUMMARY = EMBEDDING + 1024  # values of a summary of CAM++
+SUMMARY = EMBEDDING + 1024  # values of a summary of the fast encoder
 QUICK = ("views=3", "members=3", "hidden=8", "max_epochs=3", "batch_size=16", "threads=1", "learning_rate=0.003")
 
 
@@ -119,7 +119,7 @@ def test_the_bundle_hears_what_the_training_heard(run, speech_like, tmp_path):
     audio.write_wav(file, np.concatenate([pause, speech_like, pause, pause, speech_like, pause]), 16_000)
     heard = summaries.Summarise(graph, settings, [str(file)])(str(file))
     first, *_ = np.split(np.asarray(heard["summaries"]), settings.views)
-    assert first.shape == (EMBEDDING + 2 * SMALL.widths[-1],)
+    assert first.shape == (EMBEDDING + 2 * (20 + 2 * 8),)
     model = recognize.load(run.bundle)
     windows = model.inputs(audio.load(file)[0])
     assert len(windows) == 3
@@ -324,7 +324,7 @@ def test_views_do_not_depend_on_the_processes_and_say_what_cannot_be_heard(run, 
     assert one["summaries"].null_count() == 1
     assert "broken.mp3" in one["message"][3]
     kept = clips_of(one, settings)
-    assert kept.summaries.shape == (3, 19, EMBEDDING + 2 * SMALL.widths[-1])
+    assert kept.summaries.shape == (3, 19, EMBEDDING + 2 * (20 + 2 * 8))
     assert not np.allclose(kept.summaries[0], kept.summaries[2])
 
 

@@ -29,6 +29,10 @@ def alike(small: CamPlus, large: CamPlus, windows: torch.Tensor) -> list[float]:
     every = small.shape.frame_ms // large.shape.frame_ms  # of frames and of steps
     with torch.no_grad():
         mine, its = small.features(windows[:, ::every]), large.features(windows)
+    if small.shape.layers[-1] < large.shape.layers[-1]:  # before the last transition: channels of the layers it keeps
+        before, growth = large.shape.widths[-2], large.shape.growth
+        kept = [before + layer * growth + channel for layer in KEPT[-1] for channel in range(growth)]
+        its[-2] = its[-2][:, [*range(before), *kept]]
     return [correlation(a, b[:, :, ::every]) for a, b in zip(mine, its, strict=True)]
 
 

@@ -66,7 +66,7 @@ WAYS: Final[dict[str, Way]] = {
 
 @dataclasses.dataclass
 class Summaries:
-    """Job: file → its summary for every input, ``(ways, 1024)``; ``None`` for an unusable file."""
+    """Job: file → its summary for every input, ``(ways, 2048)``; ``None`` for an unusable file."""
 
     network: CamPlus
 

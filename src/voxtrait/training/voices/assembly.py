@@ -29,7 +29,7 @@ from voxtrait import runtime
 from voxtrait.errors import BundleError
 from voxtrait.features import Array
 from voxtrait.training.voices import campplus
-from voxtrait.training.voices.campplus import EMBEDDING, CamPlus, DenseLayer
+from voxtrait.training.voices.campplus import CamPlus, DenseLayer
 from voxtrait.training.voices.weights import folded, largest_pairs, scale_and_shift, values
 
 OPSET: Final = 18
@@ -64,7 +64,7 @@ def graph(network: CamPlus, seen: list[Array], real: list[Array]) -> bytes:
 
     Returns:
         The serialised model: input ``windows`` ``(n, frames, bands)`` of any length, output ``summary`` ``(n,
-        192 + 2 * width)``: speaker embedding, mean and spread of the last features over time.
+        192 + 2 * summarised)``: speaker embedding, mean and spread over time of the network's features.
 
     Raises:
         BundleError: if the summaries of graph and network correlate by less than 0.98 (``FIDELITY``).
@@ -138,24 +138,20 @@ class Assembly:
             for layer, module in enumerate(block):
                 name = f"blocks.{at}.{layer}"
                 x = self.add("Concat", [x, self.layer(x, module, name, matrices)], f"{name}.joined", axis=2)
-            x = self.normed(x, norm, f"norms.{at}")
+            dense = self.coded(self.normed(x, norm, f"norms.{at}"), f"norms.{at}", rectified=True)
             last = at == len(network.blocks) - 1
             weights, biases = folded(half, network.last_norm if last else None)
-            coded = self.convolution(
-                self.coded(x, f"norms.{at}", rectified=True),
-                "last_norm" if last else f"transitions.{at}",
-                weights,
-                biases,
-                rectified=last,
-            )
-            x = self.plain(coded)
-        found = self.add("Concat", self.statistics(x), "statistics", axis=1)
-        self.add("Concat", [self.voice(found), found], "summary", axis=1)
+            name = "last_norm" if last else f"transitions.{at}"
+            x = self.plain(self.convolution(dense, name, weights, biases, rectified=last))
+        found = self.statistics(x, "last")
+        voice = self.voice(self.add("Concat", found, "last", axis=1))
+        found = found if shape.transited else self.statistics(self.plain(dense), "dense")
+        self.add("Concat", [voice, *found], "summary", axis=1)
         made = helper.make_graph(
             self.nodes,
             "speaker encoder",
             [helper.make_tensor_value_info("windows", TensorProto.FLOAT, ["n", "frames", shape.bands])],
-            [helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["n", EMBEDDING + 2 * shape.widths[-1]])],
+            [helper.make_tensor_value_info("summary", TensorProto.FLOAT, ["n", shape.summary])],
             [numpy_helper.from_array(np.array(value), name) for name, value in self.constants.items()],
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(RUNTIME, 1)]
@@ -272,18 +268,18 @@ class Assembly:
         averages = self.add("Round", [self.add("Mul", [both, "shares"], f"{name}.shares")], f"{name}.averages")
         return averages, self.add("Transpose", [members], f"{name}.by_step", perm=[1, 0])
 
-    def statistics(self, x: str) -> list[str]:
+    def statistics(self, x: str, name: str) -> list[str]:
         """Add mean and standard deviation over time, ``(n, steps, width)`` → ``(n, width)`` each."""
-        steps = self.add("Squeeze", [self.add("Shape", [x], "summary.shape", start=1, end=2)], "summary.steps")
-        fewer = self.add("Max", [self.add("Sub", [steps, "1.scalar"], "summary.fewer"), "1.scalar"], "summary.most")
-        mean = self.add("ReduceMean", [x, "1"], "summary.mean")
-        away = self.add("Sub", [x, mean], "summary.away")
+        steps = self.add("Squeeze", [self.add("Shape", [x], f"{name}.shape", start=1, end=2)], f"{name}.steps")
+        fewer = self.add("Max", [self.add("Sub", [steps, "1.scalar"], f"{name}.fewer"), "1.scalar"], f"{name}.most")
+        mean = self.add("ReduceMean", [x, "1"], f"{name}.mean")
+        away = self.add("Sub", [x, mean], f"{name}.away")
         squares = self.add(
-            "ReduceSum", [self.add("Mul", [away, away], "summary.squares"), "1"], "summary.sum", keepdims=0
+            "ReduceSum", [self.add("Mul", [away, away], f"{name}.squares"), "1"], f"{name}.sum", keepdims=0
         )
-        divisor = self.add("Cast", [fewer], "summary.divisor", to=TensorProto.FLOAT)
-        spread = self.add("Sqrt", [self.add("Div", [squares, divisor], "summary.variance")], "summary.spread")
-        return [self.add("Squeeze", [mean, "1"], "summary.mean.flat"), spread]
+        divisor = self.add("Cast", [fewer], f"{name}.divisor", to=TensorProto.FLOAT)
+        spread = self.add("Sqrt", [self.add("Div", [squares, divisor], f"{name}.variance")], f"{name}.spread")
+        return [self.add("Squeeze", [mean, "1"], f"{name}.mean.flat"), spread]
 
     def voice(self, found: str) -> str:
         """Add the speaker embedding, ``(n, 2 * width)`` → ``(n, 192)``: weights of 8 bits, sums of 32 bits.

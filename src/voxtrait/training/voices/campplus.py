@@ -56,15 +56,34 @@ class Shape:
     widths: tuple[int, ...] = (256, 512, 512)  # channels after each block
     dilations: tuple[int, ...] = (1, 2, 2)  # steps between the taps of the convolutions over time in each block
     segment: int | None = 100  # steps whose mean is the near context of a mask; None: all steps of the window
+    transited: bool = False  # whether summaries are of the features after the last transition, not before it
 
     @property
     def flat(self) -> int:
         """Channels of the two-dimensional part times its bands."""
         return self.planes * self.bands // (self.first * math.prod(self.residuals) * self.last)
 
+    @property
+    def dense(self) -> int:
+        """Channels before the last transition: those after the block before, and those of each layer of the last."""
+        return (self.channels, *self.widths)[len(self.layers) - 1] + self.layers[-1] * self.growth
 
-FAST: Final = Shape(inner=(16, 16, 16, 16), frame_ms=20, span=3, layers=(8, 17, 12), dilations=(1, 1, 1), segment=None)
-"""Sizes of the encoder in the recipe ``fast``, with steps every 40 ms."""
+    @property
+    def summarised(self) -> int:
+        """Channels whose mean and spread over time are in a summary."""
+        return self.widths[-1] if self.transited else self.dense
+
+    @property
+    def summary(self) -> int:
+        """Values of a summary: the speaker embedding, mean and spread of the summarised channels."""
+        return EMBEDDING + 2 * self.summarised
+
+
+FAST: Final = Shape(
+    inner=(16, 16, 16, 16), frame_ms=20, span=3, layers=(8, 17, 12), dilations=(1, 1, 1), segment=None, transited=True
+)
+"""Sizes of the encoder in the recipe ``fast``, with steps every 40 ms. Its last transition is fitted to the teacher's
+features, and corrects errors of the layers before it."""
 
 
 class Residual(nn.Module):
@@ -152,7 +171,11 @@ class DenseLayer(nn.Module):
 
 
 class CamPlus(nn.Module):
-    """The encoder: windows of log mel bands → statistics of its last features over time, and the embedding.
+    """The encoder: windows of log mel bands → the speaker embedding, and statistics of features over time.
+
+    The statistics are of the channels before the last transition. The transition keeps what distinguishes speakers. The
+    features after it give larger errors of age on a corpus that was left out (docs/notes/results.md). The embedding is
+    made from them.
 
     Args:
         shape: sizes of the network; ``None`` for those of the published CAM++.
@@ -184,25 +207,26 @@ class CamPlus(nn.Module):
         return torch.relu(self.delay_norm(self.delay(self.front(windows))))
 
     def features(self, windows: Tensor) -> list[Tensor]:
-        """Map windows ``(n, frames, bands)`` to the features after the first steps and after each block, ``(n, width,
-        steps)`` each.
+        """Map windows ``(n, frames, bands)`` to the features after the first steps, after each block but the last,
+        before the last transition, and after it, ``(n, width, steps)`` each.
 
-        The last ones are taken after their norm and rectifier.
+        Both last ones are taken after their norm and rectifier.
         """
         x = self.first(windows)
         found = [x]
         for block, norm, half in zip(self.blocks, self.norms, self.transitions, strict=True):
             for layer in block:
                 x = torch.cat([x, layer(x)], 1)
-            x = half(torch.relu(norm(x)))
+            dense = torch.relu(norm(x))
+            x = half(dense)
             found.append(x)
-        return [*found[:-1], torch.relu(self.last_norm(x))]
+        return [*found[:-1], dense, torch.relu(self.last_norm(x))]
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Map windows ``(n, frames, bands)`` to summaries ``(n, 192 + 2 * width)``: speaker embedding, mean and spread
-        of the last features over time."""
-        found = statistics(self.features(windows)[-1])
-        return torch.cat([self.embed(found), found], 1)
+        """Map windows ``(n, frames, bands)`` to summaries ``(n, 192 + 2 * summarised)``: speaker embedding, mean and
+        spread over time of the features before the last transition, or after it (``Shape.transited``)."""
+        *_, dense, last = self.features(windows)
+        return torch.cat([self.embed(statistics(last)), statistics(last if self.shape.transited else dense)], 1)
 
     def embed(self, found: Tensor) -> Tensor:
         """Map mean and spread over time ``(n, 2 * width)`` to speaker embeddings ``(n, 192)``."""
