@@ -31,7 +31,8 @@ def test_how_a_signal_is_cut_changes_nothing(sound: np.ndarray, size: int) -> No
     np.testing.assert_array_equal(found, expected)
     heard = speech.find(sound)
     np.testing.assert_array_equal(found, heard.surrounded)
-    assert len(found) > len(heard.speech) == round(16_000 * cut.speech_s)  # what surrounds speech does not count as speech
+    # what surrounds speech does not count as speech
+    assert len(found) > len(heard.speech) == round(16_000 * cut.speech_s)
     assert (cut.duration_s, cut.speech_s, cut.refusal) == (whole.duration_s, whole.speech_s, None)
     assert cut.duration_s == len(sound) / 16_000
     assert cut.speech_s == pytest.approx(speech.speech_seconds(sound), abs=1e-9)
