@@ -101,6 +101,20 @@ def test_a_shorter_tract_moves_the_formants_up_by_as_much() -> None:
     assert np.exp(shifts[np.argmax(fits)] * per_step) == pytest.approx(1.25, rel=0.05)
 
 
+def test_a_wide_first_formant_is_weaker_than_the_others() -> None:
+    narrow, wide = (
+        np.mean([spectrum_db(speak(studio("female", 30, first_bandwidth_hz=hz), 5.0, seed)) for seed in range(4)], 0)
+        for hz in (70.0, 210.0)
+    )
+    lost = narrow - wide
+    lost -= lost[200:].mean()  # above 2 kHz; the level of a clip is fixed
+    assert lost[:80].mean() > 2  # 500 to 870 Hz
+    girl, boy, woman, man = (draw_voice(*who, seed=1).first_bandwidth_hz for who in
+                             (("female", 9), ("male", 9), ("female", 30), ("male", 30)))  # fmt: skip
+    assert girl == boy == man == 70
+    assert woman == 210
+
+
 def test_jitter_and_breath_make_a_voice_less_periodic() -> None:
     def periodicity(**changes: float) -> float:
         signal = speak(
