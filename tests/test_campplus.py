@@ -82,6 +82,9 @@ def test_features_and_embeddings_are_those_of_the_published_network(
     assert summary.shape == (2, EMBEDDING + 2 * 1024)
     dense = seen["transit3.nonlinear"]
     np.testing.assert_allclose(summary[:, EMBEDDING:], torch.cat([dense.mean(2), dense.std(2)], 1), rtol=0, atol=1e-4)
+    last = seen["out_nonlinear"]
+    expected_last = torch.cat([last.mean(2), last.std(2)], 1)  # these a network with Shape.transited summarises
+    np.testing.assert_allclose(campplus.statistics(found[-1]), expected_last, rtol=0, atol=1e-4)
     # the published network rectifies its embedding
     np.testing.assert_allclose(summary[:, :EMBEDDING].relu(), expected, rtol=0, atol=1e-4)
     assert summary[:, :EMBEDDING].min() < -0.1

@@ -81,7 +81,7 @@ def test_images_have_no_graph() -> None:
 
 
 def test_the_networks_of_the_speech_detection_are_pythons() -> None:
-    voice = models.voice(7, seed=10)[:, 0]
+    voice = models.voice(7, seed=10)[:, 0]  # with half of the seeds, 11 bits differ by a little more: up to 0.003
     whole = voice[: len(voice) // 512 * 512]
     found = ran(detection.quick_graph(), signal=whole, gain=np.array([2.5]))
     np.testing.assert_allclose(found["shares"], quick.probabilities(whole, 2.5), atol=1e-5)

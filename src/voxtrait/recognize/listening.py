@@ -296,12 +296,11 @@ class _FinalPrediction:
     """Computes the prediction for a file with the same audio, in its own thread."""
 
     def __init__(self, recognizer: Inference, path: str | None, compared: Comparison) -> None:
-        # not queue.Queue and not Thread.is_alive(): if Ctrl-C interrupts their locks, both threads wait for ever
+        # no queue.Queue, is_alive() or join(): Ctrl-C within their locks can leave a thread waiting for ever
         self._blocks: queue.SimpleQueue[tuple[Signal, int] | None] = queue.SimpleQueue()
         self._found: Prediction | BaseException | None = None
         self._cancelled = self._finished = False
-        self._thread = threading.Thread(target=self._work, args=(recognizer, path, compared), daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._work, args=(recognizer, path, compared), daemon=True).start()
 
     def put(self, block: tuple[Signal, int] | None) -> None:
         """Put the next block into the queue when it has room; ``None`` ends the audio."""
@@ -311,8 +310,7 @@ class _FinalPrediction:
 
     def result(self) -> Prediction:
         """End the audio and wait for the prediction, which takes a fraction of a second."""
-        self.put(None)
-        self._thread.join()
+        self._end()
         if isinstance(self._found, Prediction):
             return self._found
         assert self._found is not None
@@ -322,8 +320,13 @@ class _FinalPrediction:
         """End the audio and the thread without a prediction. The thread must end here: if ONNX Runtime still runs in a
         thread while the interpreter shuts down, it aborts the process."""
         self._cancelled = True
+        self._end()
+
+    def _end(self) -> None:
+        """End the audio and wait until the thread has finished."""
         self.put(None)
-        self._thread.join()
+        while not self._finished:
+            time.sleep(FULL_S)
 
     def _work(self, recognizer: Inference, path: str | None, compared: Comparison) -> None:
         ended = False
@@ -341,7 +344,7 @@ class _FinalPrediction:
             self._found = recognizer.answer(path, minutes, compared)
         except BaseException as error:  # raised again in the thread that calls result()
             self._found = error
-            while not ended and self._blocks.get() is not None:  # empty the queue, so that put() does not block
+            while not ended and self._blocks.get() is not None:  # empty the queue, so that put() does not wait for room
                 pass
         finally:
             self._finished = True

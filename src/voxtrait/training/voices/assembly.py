@@ -64,7 +64,7 @@ def graph(network: CamPlus, seen: list[Array], real: list[Array]) -> bytes:
 
     Returns:
         The serialised model: input ``windows`` ``(n, frames, bands)`` of any length, output ``summary`` ``(n,
-        192 + 2 * summarised)``: speaker embedding, mean and spread over time of the network's features.
+        192 + 2 * summarised)``: speaker embedding, mean and spread over time of the summarised channels.
 
     Raises:
         BundleError: if the summaries of graph and network correlate by less than 0.98 (``FIDELITY``).

@@ -173,9 +173,9 @@ class DenseLayer(nn.Module):
 class CamPlus(nn.Module):
     """The encoder: windows of log mel bands → the speaker embedding, and statistics of features over time.
 
-    The statistics are of the channels before the last transition. The transition keeps what distinguishes speakers. The
-    features after it give larger errors of age on a corpus that was left out (docs/notes/results.md). The embedding is
-    made from them.
+    The statistics are of the channels before the last transition or, with ``Shape.transited``, of the features after
+    it. The features after it give larger errors of age on a corpus that was left out (docs/notes/results.md). The
+    embedding is always computed from the features after the transition.
 
     Args:
         shape: sizes of the network; ``None`` for those of the published CAM++.
@@ -210,7 +210,7 @@ class CamPlus(nn.Module):
         """Map windows ``(n, frames, bands)`` to the features after the first steps, after each block but the last,
         before the last transition, and after it, ``(n, width, steps)`` each.
 
-        Both last ones are taken after their norm and rectifier.
+        The last two are taken after their norm and rectifier.
         """
         x = self.first(windows)
         found = [x]

@@ -51,8 +51,8 @@ class Examples:
 class Heads(nn.Module):
     """Ensemble of small networks on standardised summaries: a linear layer plus one hidden layer each.
 
-    A summary starts with the speaker embedding, which the heads do not use: it is linear in the other values, and has
-    less information about age.
+    A summary starts with the speaker embedding, which the heads do not use: it has less information about age than the
+    other values.
 
     Args:
         size: number of values in a summary.
