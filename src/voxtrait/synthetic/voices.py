@@ -12,8 +12,8 @@ Averages are from published tables, with linear interpolation. If the sources gi
   and boys before puberty, different after it. The centimetres are acoustic, not anatomical: with them, the formants are
   near the averages of G. Peterson & H. Barney, J. Acoust. Soc. Am. 24 (1952), for men, women and children.
 * Open quotient and breath by gender: after D. & L. Klatt, J. Acoust. Soc. Am. 87 (1990).
-* Bandwidth of the first formant: women's vocal folds close less completely than men's, so it is wider: after H. Hanson,
-  J. Acoust. Soc. Am. 101 (1997), and H. Hanson & E. Chuang, J. Acoust. Soc. Am. 106 (1999).
+* Bandwidth of the first formant: wider in women, whose vocal folds close less completely, after H. Hanson, J. Acoust.
+  Soc. Am. 101 (1997), and H. Hanson & E. Chuang, J. Acoust. Soc. Am. 106 (1999). Its sizes are our choice.
 * Unsteadier pitch and loudness, tremor, breath and slower speech with age: after S. Linville, Vocal Aging (2001), and
   R. Baken & R. Orlikoff, Clinical Measurement of Speech and Voice (2000).
 """
