@@ -5,10 +5,12 @@ import os
 import queue
 import select
 import threading
+import time
 from collections.abc import Callable, Generator
 from typing import IO, Final, TypeVar
 
 WAITING: Final = 64  # maximum items in the queue for the consumer
+LOOK_S: Final = 0.005  # seconds between two looks at a full queue
 LEAVE_S: Final = 1.0  # seconds to wait for the end of a thread: if it reads from a Python object, it cannot be ended
 
 Item = TypeVar("Item")
@@ -84,15 +86,17 @@ def in_thread(items: Generator[Item, None, None], end: Callable[[], None]) -> Ge
     The thread ends with this generator, because a thread that runs while the interpreter shuts down may abort the
     process. ``end`` is called to end its waiting for items.
     """
-    waiting: queue.Queue[tuple[Item | None, BaseException | None]] = queue.Queue(WAITING)
+    # no queue.Queue: Ctrl-C within its locks leaves both threads waiting for ever
+    waiting: queue.SimpleQueue[tuple[Item | None, BaseException | None]] = queue.SimpleQueue()
     wanted = threading.Event()
     wanted.set()
 
     def put(item: Item | None, error: BaseException | None) -> None:
         while wanted.is_set():
-            with contextlib.suppress(queue.Full):
-                waiting.put((item, error), timeout=0.2)
+            if waiting.qsize() < WAITING:
+                waiting.put((item, error))
                 return
+            time.sleep(LOOK_S)
 
     def work() -> None:
         try:

@@ -131,11 +131,11 @@ def microphone(device: str | None = None) -> Iterator[tuple[Signal, int]]:
         raise MissingExtraError("a microphone", "microphone") from None
     except OSError as error:  # the package is installed, but not the library that it wraps
         raise OptionError(f"Cannot open a microphone: {error}. On Debian: apt-get install libportaudio2.") from None
-    recorded: queue.Queue[Signal] = queue.Queue(100 * WAITING)
+    recorded: queue.SimpleQueue[Signal] = queue.SimpleQueue()
 
     def on_block(samples: Signal, frames: int, time: Any, status: Any) -> None:
-        with contextlib.suppress(queue.Full):
-            recorded.put_nowait(samples[:, 0].copy())
+        if recorded.qsize() < 100 * WAITING:
+            recorded.put(samples[:, 0].copy())
 
     which = int(device) if device is not None and device.isdigit() else device
     try:

@@ -39,8 +39,8 @@ LONGEST_WINDOW_S: Final = 3600.0  # one summary per window of it is kept
 CONTEXT_S: Final = 12.0  # seconds of speech for level and mean spectrum of a new window, unless windows are selected
 SHORTEST_WINDOW_S: Final = 1.0  # an unfinished window starts earlier if it would be shorter
 PIECE_S: Final = 1.0  # seconds put into the queue in one piece, …
-PIECES: Final = 8  # … how many pieces it holds, …
-FULL_S: Final = 0.005  # … and seconds until a full queue is looked at again
+PIECES: Final = 8  # … and how many pieces it holds
+LOOK_S: Final = 0.005  # seconds between two looks at a full queue, or at the thread that ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,7 +305,7 @@ class _FinalPrediction:
     def put(self, block: tuple[Signal, int] | None) -> None:
         """Put the next block into the queue when it has room; ``None`` ends the audio."""
         while self._blocks.qsize() >= PIECES and not self._finished:
-            time.sleep(FULL_S)
+            time.sleep(LOOK_S)
         self._blocks.put(block)
 
     def result(self) -> Prediction:
@@ -326,7 +326,7 @@ class _FinalPrediction:
         """End the audio and wait until the thread has finished."""
         self.put(None)
         while not self._finished:
-            time.sleep(FULL_S)
+            time.sleep(LOOK_S)
 
     def _work(self, recognizer: Inference, path: str | None, compared: Comparison) -> None:
         ended = False

@@ -166,7 +166,7 @@ class ModelAnswer(BaseModel):
     """An installed bundle."""
 
     name: str = Field(description="Name of the bundle.", examples=["voxtrait-base"])
-    version: str = Field(description="Version of the bundle.", examples=["2.2"])
+    version: str = Field(description="Version of the bundle.", examples=["2.4"])
     title: str = Field(description="Name and version.", examples=["voxtrait-base 2.4"])
     active: bool = Field(description="Whether this server predicts with it.")
     unsure: list[float] | None = Field(
