@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from typing import IO, Final, TypeVar
 
 WAITING: Final = 64  # maximum items in the queue for the consumer
-LOOK_S: Final = 0.005  # seconds between two looks at a full queue
+LOOK_S: Final = 0.005  # seconds between two looks at a full queue, or at a thread that ends
 LEAVE_S: Final = 1.0  # seconds to wait for the end of a thread: if it reads from a Python object, it cannot be ended
 
 Item = TypeVar("Item")

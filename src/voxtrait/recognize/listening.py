@@ -25,6 +25,7 @@ from voxtrait import audio, speech
 from voxtrait.audio.channels import Comparison
 from voxtrait.audio.mixing import Mixer
 from voxtrait.audio.offset import Offset, steady
+from voxtrait.audio.pipes import LOOK_S
 from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal
 from voxtrait.errors import BundleError, OptionError, SignalError
 from voxtrait.features import Array
@@ -40,7 +41,6 @@ CONTEXT_S: Final = 12.0  # seconds of speech for level and mean spectrum of a ne
 SHORTEST_WINDOW_S: Final = 1.0  # an unfinished window starts earlier if it would be shorter
 PIECE_S: Final = 1.0  # seconds put into the queue in one piece, …
 PIECES: Final = 8  # … and how many pieces it holds
-LOOK_S: Final = 0.005  # seconds between two looks at a full queue, or at the thread that ends
 
 
 @dataclasses.dataclass(frozen=True)
