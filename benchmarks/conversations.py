@@ -51,6 +51,7 @@ from voxtrait.timelines.records import Segment, Speaker, Timeline, union_s
 
 COLUMNS = (
     *("condition", "conversations", "DER", "detection error", "gender error", "women's share, error in points"),
+    "… without unsure voices",
     *("speakers right", "age MAE by speaker", "age MAE by clip", "× real time"),
 )
 
@@ -100,7 +101,7 @@ def score(reference: Sequence[Turn], hypothesis: Timeline, truth: Mapping[str, A
     """Compare a timeline with a reference; errors in seconds, no collar, overlapping speech counted.
 
     ``ages`` has, for each reference speaker with a known age, the age of the hypothesis speaker mapped to them, or
-    ``None``. A gender that is unsure counts as wrong, and is left out of the women's share.
+    ``None``. A gender that is unsure counts as wrong. In the women's share, it counts by its probability.
     """
     from pyannote.core import Segment as Span
     from pyannote.core import Timeline as Spans
@@ -126,7 +127,8 @@ def score(reference: Sequence[Turn], hypothesis: Timeline, truth: Mapping[str, A
     speech = detection.compute_components(known, found, uem=whole)
     wrong = identification.compute_components(*genders, uem=whole)
     mapped = {who: theirs[one] for one, who in diarisation.optimal_mapping(known, found, uem=whole).items()}
-    share, true_share = (women(one.label_duration("female"), one.label_duration("male")) for one in genders[::-1])
+    labels, true_share = (women(one.label_duration("female"), one.label_duration("male")) for one in genders[::-1])
+    share = hypothesis.female_share()
     spoke = {who for _, _, who in reference}
     return {
         "condition": truth["condition"],
@@ -138,7 +140,8 @@ def score(reference: Sequence[Turn], hypothesis: Timeline, truth: Mapping[str, A
         "detection_s": speech["miss"] + speech["false alarm"],
         "detection_of_s": speech["total"],
         "gender_s": wrong["missed detection"] + wrong["false alarm"] + wrong["confusion"],
-        "women": share,
+        "women": share and share["share"],
+        "women_sure": labels,
         "women_true": true_share,
         "speakers": len({who for _, _, who in turns}),
         "speakers_true": len(spoke),
@@ -164,7 +167,11 @@ def summary(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         listed = list(values)
         return float(np.mean(listed)) if listed else float("nan")
 
-    known = [one for one in scores if one["women_true"] is not None]
+    def points(name: str) -> float:
+        # without detected speech there is no share: count the maximum error
+        known = [(one[name], one["women_true"]) for one in scores if one["women_true"] is not None]
+        return 100 * mean(1.0 if share is None else abs(share - true) for share, true in known)
+
     return {
         "der": total("missed_s", "false_alarm_s", "confusion_s") / total("speech_s"),
         "missed": total("missed_s") / total("speech_s"),
@@ -172,9 +179,8 @@ def summary(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "confusion": total("confusion_s") / total("speech_s"),
         "detection": total("detection_s") / total("detection_of_s"),
         "gender": total("gender_s") / total("speech_s"),
-        # without detected speech there is no share: count the maximum error
-        "women_points": 100
-        * mean(abs(one["women"] - one["women_true"]) if one["women"] is not None else 1.0 for one in known),
+        "women_points": points("women"),
+        "women_sure_points": points("women_sure"),
         "speakers_right": mean(one["speakers"] == one["speakers_true"] for one in scores),
         "age": mean(abs(found - age) for one in scores for _, age, found in one["ages"] if found is not None),
         "age_found": mean(found is not None for one in scores for *_, found in one["ages"]),
@@ -199,7 +205,8 @@ def row(label: str, scores: Sequence[Mapping[str, Any]], clip_ages: Mapping[str,
     single = [clip_ages[who] for one in scores for who, *_ in one["ages"] if who in clip_ages]
     return [
         *(label, str(len(scores)), f"{found['der']:.1%}", f"{found['detection']:.1%}", f"{found['gender']:.1%}"),
-        *(f"{found['women_points']:.1f}", f"{found['speakers_right']:.0%}", f"{found['age']:.1f}"),
+        *(f"{found['women_points']:.1f}", f"{found['women_sure_points']:.1f}"),
+        *(f"{found['speakers_right']:.0%}", f"{found['age']:.1f}"),
         f"{np.mean(single):.1f}" if single else "–",
         f"{sum(one['duration_s'] for one in scores) / wall_s:.0f}" if wall_s else "–",
     ]

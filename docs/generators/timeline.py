@@ -22,6 +22,13 @@ def lines() -> Iterator[str]:
         f"`share`, and `low` and `high`, a 95 % bootstrap interval of the share over the turns ({records.RESAMPLES:,} "
         "resamples). Overlapping speech counts for each speaker."
     )
+    yield ""
+    yield from prose(
+        "`female_share` is the share of female voices in the speaking time: `share`, `low` and `high`. Here `unsure` "
+        f"voices count too. Genders of the speakers are drawn with `p_female`, {records.RESAMPLES:,} times. `share` is "
+        "the median over these draws. `low` and `high` are a 95 % interval, for which the turns are resampled too. "
+        "Speakers without a prediction are left out; if there is no other, `female_share` is null."
+    )
     yield from ("", "## Speakers", "")
     yield from table(("field", "type", "meaning", "null"), map(row_of, class_fields(records, "Speaker")))
     yield ""

@@ -1,7 +1,7 @@
 """Draws a timeline as text for a terminal: bars of speech, speakers, speaking time and turns."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from voxtrait.errors import counted
 from voxtrait.labels import whole_years
@@ -108,13 +108,21 @@ def about(one: Speaker) -> list[str]:
 
 def _speaking(timeline: Timeline) -> list[str]:
     rows = [
-        [gender, clock(part["seconds"]), f"{part['share']:.0%} ({part['low']:.0%}–{part['high']:.0%})"]
+        [gender, clock(part["seconds"]), _share(part)]
         for gender, part in timeline.shares("gender").items()
         if part["seconds"] > 0
     ]
-    for row in rows:
-        row[2] = row[2].replace("%–", "–").replace("%", " %")
-    return ["Speaking time (share, 95 % interval)", *_columns(rows)] if rows else []
+    if not rows:
+        return []
+    lines = ["Speaking time (share, 95 % interval)", *_columns(rows)]
+    found = timeline.female_share()
+    if found is not None and any(one.gender == UNSURE for one in timeline.speakers):
+        lines.append(f"Female voices, unsure ones included: {_share(found)}")
+    return lines
+
+
+def _share(part: Mapping[str, float]) -> str:
+    return f"{part['share']:.0%} ({part['low']:.0%}–{part['high']:.0%})".replace("%–", "–").replace("%", " %")
 
 
 def _columns(rows: list[list[str]]) -> list[str]:

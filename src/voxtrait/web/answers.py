@@ -86,6 +86,11 @@ class TimelineAnswer(UploadAnswer):
         description="Seconds and share of speech for each `gender` and `age_group`, with a 95 % interval of the share.",
         examples=[{"gender": {"female": {"seconds": 140.2, "share": 0.579, "low": 0.49, "high": 0.66}}}],
     )
+    female_share: dict[str, float] | None = Field(
+        description="Share of female voices in the speaking time, with a 95 % interval. `unsure` voices count by "
+        "`p_female`. Null if no speaker has a prediction.",
+        examples=[{"share": 0.607, "low": 0.41, "high": 0.72}],
+    )
 
 
 class PieceLine(BaseModel):

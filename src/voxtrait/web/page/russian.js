@@ -150,6 +150,7 @@ export default {
   "lane.music": "Музыка",
   "lane.little": "слишком мало речи для оценки",
   "shares": "Время речи по полу голоса",
+  "shares.female": "Женские голоса с учётом неясных: {share} % ({low}–{high} %)",
   "turns.list": { one: "Список реплик: {n}", few: "Список реплик: {n}", many: "Список реплик: {n}", other: "Список реплик: {n}" },
   "turn.play": "Воспроизвести с {at}: {who}, до {end}",
   "chart.p_female": "Пол по ходу записи",

@@ -73,8 +73,8 @@ function progress(section, { timeline, prediction }) {
   bar.value = duration ? Math.min(1, timeline.at / duration) : 0;
 }
 
-/** Speaking time by gender: a bar and its numbers. */
-function shares({ speaking }) {
+/** Speaking time by gender: a bar, its numbers and, with unsure voices, the share of female voices among all. */
+function shares({ speaking, speakers, female_share: female }) {
   const parts = GENDERS.map((gender) => [gender, speaking?.gender?.[gender]]).filter(([, part]) => part?.seconds > 0);
   if (!parts.length) return [];
   const bar = html("div", { class: "shares", "aria-hidden": "true" }, ...parts.map(([gender, { share }]) => {
@@ -86,7 +86,10 @@ function shares({ speaking }) {
     html("span", { class: `swatch ${gender}`, "aria-hidden": "true" }),
     html("strong", { text: say(`gender.${gender}`) }), " ",
     html("span", { class: "number", text: `${span(seconds)}, ${number(100 * share)} %` }))));
-  return [html("p", { class: "quiet caption-line", text: say("shares") }), bar, names];
+  const caption = html("p", { class: "quiet caption-line", text: say("shares") });
+  if (!female || !speakers.some(({ gender }) => gender === "unsure")) return [caption, bar, names];
+  const [share, low, high] = [female.share, female.low, female.high].map((part) => number(100 * part));
+  return [caption, bar, names, html("p", { class: "quiet number", text: say("shares.female", { share, low, high }) })];
 }
 
 /** The list of turns, created when it is opened: there may be hundreds. */
