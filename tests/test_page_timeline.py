@@ -183,7 +183,7 @@ def test_female_voices_are_summed_up_if_a_voice_is_unsure(visit: Visit, talk: Pa
     unsure = dataclasses.replace(TALK, speakers=(CAST[0], dataclasses.replace(CAST[1], gender="unsure", p_female=0.4)))
     tab = shown(visit, talk, dataclasses.replace(unsure, segments=unsure.segments[:3]))
     found = {name: round(100 * part) for name, part in unsure[0:85].female_share().items()}
-    share = f"{found['share']} % ({found['low']}–{found['high']} %)"
+    share = f"{found['share']} % (95 % interval: {found['low']} to {found['high']} %)"
     expect(tab.get_by_text(f"Female voices, unsure ones included: {share}")).to_be_visible()
 
 
