@@ -90,7 +90,7 @@ class Offset:
         self._squares += float(np.sum(rows**2, dtype=np.float64))
         self._filled += rows.shape[1]
         if self._filled == FRAME:
-            self._follow((np.asarray(self._sum) / FRAME).tolist(), self._squares / (FRAME * len(rows)))
+            self._follow([(np.asarray(self._sum) / FRAME).tolist()], [self._squares / (FRAME * len(rows))])
             self._filled, self._sum, self._squares = 0, 0.0, 0.0
         return out
 
@@ -99,27 +99,36 @@ class Offset:
         frames = rows.reshape(len(rows), -1, FRAME)
         means = (np.add.reduce(frames, axis=2, dtype=np.float64) / FRAME).T.tolist()
         powers = (np.einsum("cfs,cfs->f", frames, frames) / (FRAME * len(rows))).tolist()
-        nothing = ([0.0] * len(rows),) * 2
-        ramps = []
-        for mean, power in zip(means, powers, strict=True):  # plain numbers: small arrays are ten times slower
-            ramps.append(self._ramp if self._active else nothing)
-            self._follow(mean, power)
+        ramps = self._follow(means, powers)
         if not self._active:
             return rows
         steps = (np.arange(FRAME) + 1) / FRAME
         begin, end = np.asarray(ramps).transpose(1, 2, 0)[..., None]
         return np.asarray(frames - (begin + (end - begin) * steps), np.float32).reshape(rows.shape)
 
-    def _follow(self, means: list[float], power: float) -> None:
-        """Move the offset towards the mean of a complete frame."""
-        before = self._offset
-        assert before is not None
-        after = [one + FOLLOWS * (mean - one) for one, mean in zip(before, means, strict=True)]
-        self._low += SMOOTHED * (sum(one * one for one in after) / len(after) - self._low)
-        self._all += SMOOTHED * (power - self._all)
-        begins = not self._active and self._low > max(LEAST, SHARE * self._all)
-        self._active |= begins
-        self._offset, self._ramp = after, (after if begins else before, after)
+    def _follow(self, means: list[list[float]], powers: list[float]) -> list[tuple[list[float], list[float]]]:
+        """Move the offset towards the means of complete frames; return the offset at both ends of each frame.
+
+        It is zero for frames before the signal is found to have an offset.
+        """
+        offset, low, power_of_all, ramp = self._offset, self._low, self._all, self._ramp
+        assert offset is not None
+        nothing = [0.0] * len(offset)
+        ramps = []
+        for mean, power in zip(means, powers, strict=True):  # plain numbers: small arrays are ten times slower
+            ramps.append(ramp if self._active else (nothing, nothing))
+            before, offset, square = offset, [], 0.0
+            for one, new in zip(before, mean, strict=True):
+                one += FOLLOWS * (new - one)
+                square += one * one
+                offset.append(one)
+            low += SMOOTHED * (square / len(offset) - low)
+            power_of_all += SMOOTHED * (power - power_of_all)
+            begins = not self._active and low > LEAST and low > SHARE * power_of_all
+            self._active |= begins
+            ramp = (offset if begins else before, offset)
+        self._offset, self._low, self._all, self._ramp = offset, low, power_of_all, ramp
+        return ramps
 
 
 def steady(blocks: Iterable[Signal]) -> Iterator[Signal]:
