@@ -288,13 +288,19 @@ def read(folder: Path) -> Iterator[tuple[str, Conversation]]:
         )
 
 
-def followed(signal: np.ndarray, sampling_rate: int, model: Recognizer) -> Timeline:
-    """The timeline of ``voxtrait listen --timeline``."""
-    live = LiveDiarizer(model)
-    for at in range(0, len(signal), sampling_rate // 2):
-        live.feed(signal[at : at + sampling_rate // 2])
-    live.close()
-    return live.timeline()
+class Following:
+    """The timeline of ``voxtrait listen --timeline``, and the longest delay from the start of a turn to its output."""
+
+    def __init__(self, model: Recognizer) -> None:
+        self.model, self.delay_s = model, 0.0
+
+    def __call__(self, signal: np.ndarray, sampling_rate: int) -> Timeline:
+        live = LiveDiarizer(self.model)
+        for at in range(0, len(signal), sampling_rate // 2):
+            for turn in live.feed(signal[at : at + sampling_rate // 2]):
+                self.delay_s = max(self.delay_s, live.duration_s - turn.start_s)
+        live.close()
+        return live.timeline()
 
 
 def report(made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool, live: bool) -> Iterator[str]:
@@ -303,8 +309,9 @@ def report(made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool
     process: Callable[..., Timeline] = functools.partial(
         voxtrait.timeline, model=voxtrait.load(), threads=os.cpu_count() or 1
     )
+    following = Following(voxtrait.load())
     if live:
-        process = functools.partial(followed, model=voxtrait.load())
+        process = following
     process(np.zeros(RATE, np.float32), sampling_rate=RATE)  # loads the models
     scores: list[dict[str, Any]] = []
     walls: list[float] = []
@@ -324,6 +331,8 @@ def report(made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool
         if not scores:
             raise NothingToDoError("No conversations. Expected a --count of at least 1.")
         yield table(scores, walls, clip_age_errors(people) if clip_ages else {})
+        if live:
+            yield f"Longest delay from the start of a turn to its output: {following.delay_s:.1f} s"
         if peer:
             timelines, wall_s = peer_timelines([file for file, *_ in kept])
             theirs = [score(turns, one, truth) for one, (_, turns, truth) in zip(timelines, kept, strict=True)]
