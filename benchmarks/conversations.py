@@ -101,7 +101,8 @@ def score(reference: Sequence[Turn], hypothesis: Timeline, truth: Mapping[str, A
     """Compare a timeline with a reference; errors in seconds, no collar, overlapping speech counted.
 
     ``ages`` has, for each reference speaker with a known age, the age of the hypothesis speaker mapped to them, or
-    ``None``. A gender that is unsure counts as wrong. In the women's share, it counts by its probability.
+    ``None``. An unsure gender counts as wrong. ``women`` is the share of
+    ``Timeline.female_share``, ``women_sure`` that without unsure voices.
     """
     from pyannote.core import Segment as Span
     from pyannote.core import Timeline as Spans
@@ -289,7 +290,11 @@ def read(folder: Path) -> Iterator[tuple[str, Conversation]]:
 
 
 class Following:
-    """The timeline of ``voxtrait listen --timeline``, and the longest delay from the start of a turn to its output."""
+    """Makes timelines as ``voxtrait listen --timeline`` does.
+
+    ``delay_s`` is the longest time from the start of a turn to its output, in seconds of audio. Turns at the end of the
+    input are not counted.
+    """
 
     def __init__(self, model: Recognizer) -> None:
         self.model, self.delay_s = model, 0.0

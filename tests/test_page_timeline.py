@@ -176,15 +176,15 @@ def test_lanes_by_speaker_coloured_by_gender(visit: Visit, talk: Path) -> None:
     expect(tab.locator("canvas.shown")).to_have_attribute("aria-label", re.compile(r"3 speakers\. 5 turns$"))
 
 
-def test_female_voices_are_summed_up_if_a_voice_is_unsure(visit: Visit, talk: Path) -> None:
+def test_the_share_of_female_voices_is_shown_if_a_voice_is_unsure(visit: Visit, talk: Path) -> None:
     tab = shown(visit, talk)
     expect(tab.locator(".share-names")).to_be_visible()
-    expect(tab.get_by_text("unsure ones included")).to_have_count(0)
+    expect(tab.get_by_text("counted by probability")).to_have_count(0)
     unsure = dataclasses.replace(TALK, speakers=(CAST[0], dataclasses.replace(CAST[1], gender="unsure", p_female=0.4)))
     tab = shown(visit, talk, dataclasses.replace(unsure, segments=unsure.segments[:3]))
     found = {name: round(100 * part) for name, part in unsure[0:85].female_share().items()}
     share = f"{found['share']} % (95 % interval: {found['low']} to {found['high']} %)"
-    expect(tab.get_by_text(f"Female voices, unsure ones included: {share}")).to_be_visible()
+    expect(tab.get_by_text(f"Share of female voices, unsure ones counted by probability: {share}")).to_be_visible()
 
 
 def test_turns_are_a_list_and_every_format_is_saved_as_the_server_wrote_it(

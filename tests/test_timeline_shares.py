@@ -8,7 +8,7 @@ from voxtrait.timelines.records import Segment, Speaker, Timeline
 
 
 def talk(*speakers: tuple[str | None, float | None, float]) -> Timeline:
-    """A timeline in which each speaker, with a gender, P(female) and seconds, has turns of one second in rotation."""
+    """Return a timeline: each speaker (gender, P(female), seconds) has turns of up to a second, in rotation."""
     rest, segments, at = [seconds for *_, seconds in speakers], [], 0.0
     while any(left > 0 for left in rest):
         for place, left in enumerate(rest):
@@ -25,9 +25,9 @@ def talk(*speakers: tuple[str | None, float | None, float]) -> Timeline:
         ([("female", 0.99, 30), ("male", 0.01, 10)], 0.75),
         ([("female", 0.99, 30), ("unsure", 0.7, 10), ("male", 0.01, 10)], 0.8),
         ([("female", 0.99, 30), ("unsure", 0.3, 10), ("male", 0.01, 10)], 0.6),
-        # of eight voices at 0.6 the median number of women is 5: each at its likelier gender would be all women
+        # the median of eight draws with 0.6 is 5; the more probable gender of each voice would give 8
         ([("unsure", 0.6, 10)] * 8, 5 / 8),
-        # a voice without a prediction says nothing about the share
+        # speakers without a prediction are left out
         ([("female", 0.99, 30), (None, None, 20), ("male", 0.01, 10)], 0.75),
         # other programs give a gender without a probability
         ([("female", None, 12), ("male", None, 4)], 0.75),
@@ -42,7 +42,7 @@ def test_unsure_voices_count_by_their_probability(
     assert found["low"] <= found["share"] <= found["high"]
 
 
-def test_the_interval_has_the_doubt_about_voices_and_the_chance_of_turns() -> None:
+def test_the_interval_includes_uncertain_genders_and_resampled_turns() -> None:
     sure, unsure = talk(("female", 1.0, 40), ("male", 0.0, 40)), talk(("female", 1.0, 40), ("unsure", 0.3, 40))
     widths = []
     for one in (sure, unsure):
@@ -60,20 +60,20 @@ def test_there_is_no_share_without_a_prediction() -> None:
     for nobody in (talk(), talk((None, None, 5)), talk(("female", 0.9, 5))[90:95]):
         assert nobody.female_share() is None
         assert nobody.to_dict()["female_share"] is None
-        assert "Female voices" not in text(nobody)
+        assert "Share of female" not in text(nobody)
 
 
 def test_the_text_has_the_share_only_if_a_voice_is_unsure() -> None:
-    # a speaker without a prediction has unsure seconds, but no probability that could count
-    assert "Female voices" not in text(talk(("female", 0.99, 30), (None, None, 20)))
+    # the seconds of a speaker without a prediction count as unsure, but there is no probability
+    assert "Share of female" not in text(talk(("female", 0.99, 30), (None, None, 20)))
     lines = text(talk(("female", 1.0, 3), ("unsure", 0.7, 1))).splitlines()
-    assert "Female voices, unsure ones included: 100 % (50–100 %)" in lines
+    assert "Share of female voices, unsure ones counted by probability: 100 % (50–100 %)" in lines
     assert lines.index("Speaking time (share, 95 % interval)") < lines.index(
-        "Female voices, unsure ones included: 100 % (50–100 %)"
+        "Share of female voices, unsure ones counted by probability: 100 % (50–100 %)"
     )
 
 
-def test_json_has_the_share_after_the_others() -> None:
+def test_female_share_is_the_last_field_of_json() -> None:
     found = talk(("female", 1.0, 3), ("unsure", 0.7, 1)).to_dict()
     assert list(found)[-2:] == ["speaking", "female_share"]
     assert found["female_share"] == {"share": 1.0, "low": 0.5, "high": 1.0}

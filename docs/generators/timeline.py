@@ -20,14 +20,16 @@ def lines() -> Iterator[str]:
         "After `segments`, `speaking_s` is an object with the seconds of speech by gender: `female`, `male` and "
         f"`{records.UNSURE}`. After `model`, `speaking` has the same for `gender` and for `age_group`: `seconds`, "
         f"`share`, and `low` and `high`, a 95 % bootstrap interval of the share over the turns ({records.RESAMPLES:,} "
-        "resamples). Overlapping speech counts for each speaker."
+        "resamples). Overlapping speech counts for each speaker. Speakers without a prediction count as "
+        f"`{records.UNSURE}`."
     )
     yield ""
     yield from prose(
-        "`female_share` is the share of female voices in the speaking time: `share`, `low` and `high`. Here `unsure` "
-        f"voices count too. Genders of the speakers are drawn with `p_female`, {records.RESAMPLES:,} times. `share` is "
-        "the median over these draws. `low` and `high` are a 95 % interval, for which the turns are resampled too. "
-        "Speakers without a prediction are left out; if there is no other, `female_share` is null."
+        "The last field, `female_share`, is the share of female voices in the speaking time: `share`, `low` and "
+        f"`high`. Each speaker is drawn as female with the probability `p_female`, {records.RESAMPLES:,} times. "
+        "`share` is the median over the draws. `low` and `high` are a 95 % interval, for which each draw also "
+        "resamples the turns. It does not include errors in turns and speakers. Speakers without a prediction are left "
+        "out. If no speaker has a prediction, `female_share` is null."
     )
     yield from ("", "## Speakers", "")
     yield from table(("field", "type", "meaning", "null"), map(row_of, class_fields(records, "Speaker")))

@@ -107,9 +107,9 @@ class Offset:
         return np.asarray(frames - (begin + (end - begin) * steps), np.float32).reshape(rows.shape)
 
     def _follow(self, means: list[list[float]], powers: list[float]) -> list[tuple[list[float], list[float]]]:
-        """Move the offset towards the means of complete frames; return the offset at both ends of each frame.
+        """Move the offset towards the means of complete frames; return the offset at the start and end of each frame.
 
-        It is zero for frames before the signal is found to have an offset.
+        Both are 0 until an offset is detected.
         """
         offset, low, power_of_all, ramp = self._offset, self._low, self._all, self._ramp
         assert offset is not None

@@ -117,7 +117,7 @@ def _speaking(timeline: Timeline) -> list[str]:
     lines = ["Speaking time (share, 95 % interval)", *_columns(rows)]
     found = timeline.female_share()
     if found is not None and any(one.gender == UNSURE for one in timeline.speakers):
-        lines.append(f"Female voices, unsure ones included: {_share(found)}")
+        lines.append(f"Share of female voices, unsure ones counted by probability: {_share(found)}")
     return lines
 
 

@@ -186,9 +186,11 @@ class Timeline:
     def female_share(self, *, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, float] | None:
         """Return the share of female voices in speaking time, with a 95 % interval; ``unsure`` voices count too.
 
-        The gender of each speaker is drawn with ``p_female``, many times. The share is the median over these draws,
-        which has the least expected absolute error. A voice with a ``p_female`` of 0.7 usually counts as female. For
-        the interval, the turns are resampled too, as in :meth:`shares`. Speakers without a prediction are left out.
+        Each speaker is drawn as female with the probability ``p_female``, ``resamples`` times. The share is the median
+        over the draws: if the probabilities are right, no other value has a lower expected absolute error. A single
+        unsure voice with 0.7 counts as female; of eight equally long voices with 0.6, five do. For the interval, each
+        draw also resamples the turns, as in :meth:`shares`. Speakers without a prediction are left out, and a gender
+        without ``p_female`` is not drawn.
 
         Args:
             resamples: number of draws.

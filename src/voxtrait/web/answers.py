@@ -89,7 +89,7 @@ class TimelineAnswer(UploadAnswer):
     female_share: dict[str, float] | None = Field(
         description="Share of female voices in the speaking time, with a 95 % interval. `unsure` voices count by "
         "`p_female`. Null if no speaker has a prediction.",
-        examples=[{"share": 0.607, "low": 0.41, "high": 0.72}],
+        examples=[{"share": 0.607, "low": 0.52, "high": 0.69}],
     )
 
 

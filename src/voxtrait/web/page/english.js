@@ -150,7 +150,7 @@ export default {
   "lane.music": "Music",
   "lane.little": "too little speech for an estimate",
   "shares": "Speaking time by gender",
-  "shares.female": "Female voices, unsure ones included: {share} % (95 % interval: {low} to {high} %)",
+  "shares.female": "Share of female voices, unsure ones counted by probability: {share} % (95 % interval: {low} to {high} %)",
   "turns.list": { one: "List of {n} turn", other: "List of {n} turns" },
   "turn.play": "Play from {at}: {who}, until {end}",
   "chart.p_female": "Gender over time",

@@ -73,7 +73,7 @@ function progress(section, { timeline, prediction }) {
   bar.value = duration ? Math.min(1, timeline.at / duration) : 0;
 }
 
-/** Speaking time by gender: a bar, its numbers and, with unsure voices, the share of female voices among all. */
+/** Speaking time by gender: a bar and its numbers. If a voice is unsure, also the share of female voices. */
 function shares({ speaking, speakers, female_share: female }) {
   const parts = GENDERS.map((gender) => [gender, speaking?.gender?.[gender]]).filter(([, part]) => part?.seconds > 0);
   if (!parts.length) return [];
