@@ -209,7 +209,7 @@ def row(label: str, scores: Sequence[Mapping[str, Any]], clip_ages: Mapping[str,
         *(f"{found['women_points']:.1f}", f"{found['women_sure_points']:.1f}"),
         *(f"{found['speakers_right']:.0%}", f"{found['age']:.1f}"),
         f"{np.mean(single):.1f}" if single else "–",
-        f"{sum(one['duration_s'] for one in scores) / wall_s:.0f}" if wall_s else "–",
+        f"{sum(one['duration_s'] for one in scores) / wall_s:.3g}" if wall_s else "–",
     ]
 
 
@@ -235,7 +235,7 @@ PEER_CODE = """
 import json, os, sys, time
 out = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)  # keep the output of libraries off standard output
 import tensorflow
-tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+tensorflow.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
 tensorflow.config.threading.set_inter_op_parallelism_threads(1)
 from inaSpeechSegmenter import Segmenter
 segmenter = Segmenter(batch_size=1024)
@@ -248,11 +248,11 @@ for file in files:
 """
 
 
-def peer_timelines(files: Sequence[Path]) -> tuple[list[Timeline], float]:
+def peer_timelines(files: Sequence[Path], threads: int) -> tuple[list[Timeline], float]:
     """Run inaSpeechSegmenter, one speaker for each gender; return its timelines and its seconds."""
     if not PEER_PYTHON.is_file():
         raise NothingToDoError(f"No inaSpeechSegmenter in {PEERS}. Run `make bench-peers` first.")
-    environment = os.environ | ONE_THREAD | peer_environment()
+    environment = os.environ | dict.fromkeys(ONE_THREAD, str(threads)) | peer_environment()
     answer = subprocess.run(
         [str(PEER_PYTHON), "-c", PEER_CODE],
         input=json.dumps([str(file) for file in files]),
@@ -308,12 +308,12 @@ class Following:
         return live.timeline()
 
 
-def report(made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool, live: bool) -> Iterator[str]:
+def report(
+    made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool, live: bool, threads: int
+) -> Iterator[str]:
     """Process conversations, and yield the tables."""
     metrics()
-    process: Callable[..., Timeline] = functools.partial(
-        voxtrait.timeline, model=voxtrait.load(), threads=os.cpu_count() or 1
-    )
+    process: Callable[..., Timeline] = functools.partial(voxtrait.timeline, model=voxtrait.load(), threads=threads)
     following = Following(voxtrait.load())
     if live:
         process = following
@@ -339,7 +339,7 @@ def report(made: Iterable[tuple[str, Conversation]], peer: bool, clip_ages: bool
         if live:
             yield f"Longest delay from the start of a turn to its output: {following.delay_s:.1f} s"
         if peer:
-            timelines, wall_s = peer_timelines([file for file, *_ in kept])
+            timelines, wall_s = peer_timelines([file for file, *_ in kept], threads)
             theirs = [score(turns, one, truth) for one, (_, turns, truth) in zip(timelines, kept, strict=True)]
             yield "inaSpeechSegmenter (genders, not speakers: its DER and number of speakers are those of genders)"
             yield table(theirs, [wall_s * one["duration_s"] / sum(s["duration_s"] for s in theirs) for one in theirs])
@@ -370,6 +370,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, nargs=2, default=(2, 6), metavar="N", help="range of speakers in each")
     parser.add_argument("--seed", type=int, default=0, help="random seed")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS), help="used in turn")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each program; default: 1")
     parser.add_argument("--peer", action="store_true", help="also run inaSpeechSegmenter, from build/peers")
     parser.add_argument("--live", action="store_true", help="measure `voxtrait listen --timeline` instead")
     parser.add_argument("--no-clips", action="store_true", help="skip the age errors of single clips")
@@ -380,7 +381,7 @@ def main() -> None:
     if given.write:
         write(given.write, made)
         return
-    for part in report(made, given.peer, not given.no_clips, given.live):
+    for part in report(made, given.peer, not given.no_clips, given.live, given.threads):
         print(part)
 
 
