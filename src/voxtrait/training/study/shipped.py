@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+import torch
 
 from voxtrait import bundle as bundles
 from voxtrait import integrity, manifest
@@ -36,6 +37,7 @@ from voxtrait.training.voices.ensemble import ENCODER
 DIARY: Final = "voxtrait-diary"
 DESCRIPTION: Final = "Two spectrogram CNNs (baseline) on one mel-spectrogram image: gender, and gender with age group"
 SEED: Final = 1
+THREADS: Final = 2  # of torch, on any machine: the last digits of sums depend on their number
 COMMON_VOICE: Final = ("common-voice", "cv-")
 
 
@@ -164,6 +166,7 @@ def main() -> None:
         help="value of the recipe to replace",
     )
     arguments = parser.parse_args()
+    torch.set_num_threads(THREADS)
     made = build(
         arguments.speech,
         arguments.out,

@@ -95,8 +95,6 @@ def train(
             raise ManifestError(f"No train/validation split in {source}. Run 'voxtrait corpus split' first.")
         alone.enter_context(batch.claimed(folder))
         claim(folder, recipe, source, resume)
-        if recipe.threads:  # the ranges of the encoder's activations depend on it, in their last digits
-            torch.set_num_threads(recipe.threads)
         graph = encoder_graph(known, folder, recipe)
         summarised = summarise(known, graph, recipe, folder / "summaries", jobs=jobs, label=label and "encoder")
         clips = clips_of(summarised, recipe)
