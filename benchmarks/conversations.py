@@ -101,8 +101,8 @@ def score(reference: Sequence[Turn], hypothesis: Timeline, truth: Mapping[str, A
     """Compare a timeline with a reference; errors in seconds, no collar, overlapping speech counted.
 
     ``ages`` has, for each reference speaker with a known age, the age of the hypothesis speaker mapped to them, or
-    ``None``. An unsure gender counts as wrong. ``women`` is the share of
-    ``Timeline.female_share``, ``women_sure`` that without unsure voices.
+    ``None``. An unsure gender counts as wrong. ``women`` is the share of ``Timeline.female_share``, ``women_sure`` that
+    without unsure voices.
     """
     from pyannote.core import Segment as Span
     from pyannote.core import Timeline as Spans
@@ -313,8 +313,9 @@ def report(
 ) -> Iterator[str]:
     """Process conversations, and yield the tables."""
     metrics()
-    process: Callable[..., Timeline] = functools.partial(voxtrait.timeline, model=voxtrait.load(), threads=threads)
-    following = Following(voxtrait.load())
+    model = voxtrait.load()
+    following = Following(model)
+    process: Callable[..., Timeline] = functools.partial(voxtrait.timeline, model=model, threads=threads)
     if live:
         process = following
     process(np.zeros(RATE, np.float32), sampling_rate=RATE)  # loads the models
