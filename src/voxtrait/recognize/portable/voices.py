@@ -35,12 +35,17 @@ def segmentation_graph() -> bytes:
     window = nodes.part(signal, 0, segmentation.WINDOW)
     missing = nodes("Sub", segmentation.WINDOW, nodes.shape(window))
     filled = nodes("Pad", window, nodes.row(0, missing))
-    graph = importlib.resources.files(segmentation.PACKAGE).joinpath(segmentation.GRAPH).read_bytes()
-    found = nodes.include(graph, {"signal": nodes("Unsqueeze", filled, np.array([0]))})["sets"]
+    row = nodes("Unsqueeze", filled, np.array([0]))
+    peaks = nodes.include(_packaged(segmentation.FILTERS), {"signal": row})["peaks"]
+    found = nodes.include(_packaged(segmentation.GRAPH), {"signal": row, "peaks": peaks})["sets"]
     shares = nodes("Exp", nodes("Squeeze", found, np.array([0])))
     activity = nodes("MatMul", shares, segmentation.MEMBERS)
     nodes.give("activity", activity, np.float32, [segmentation.FRAMES, segmentation.SLOTS])
     return nodes.serialised()
+
+
+def _packaged(graph: str) -> bytes:
+    return importlib.resources.files(segmentation.PACKAGE).joinpath(graph).read_bytes()
 
 
 def rules() -> dict[str, Any]:
