@@ -247,3 +247,21 @@ def test_the_bundle_fast_is_made_on_the_fast_encoder(tmp_path: Path, monkeypatch
         with pytest.raises(StoppedError):
             study.build(tmp_path, tmp_path, bundle="fast", label="model")
     assert calls == [(table, tmp_path / "distilled", "fast encoder")]
+
+
+def test_a_bundle_that_ships_is_built_with_two_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The last digits of sums depend on the number of threads, so it must not be that of the machine."""
+
+    def build(*_: object, **__: object) -> None:
+        raise InterruptedError(torch.get_num_threads())  # main ends here, before it copies the bundle
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(study, "build", build)
+    monkeypatch.setattr("sys.argv", ["shipped", str(tmp_path), str(tmp_path / "out")])
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            with pytest.raises(InterruptedError, match=r"^2$"):
+                study.main()
+    finally:
+        torch.set_num_threads(before)
