@@ -1,4 +1,4 @@
-"""Writes pyannote's network "segmentation 3.0" as two ONNX graphs: its first layer in 32 bits, the others in 8 or 32.
+"""Writes pyannote's network "segmentation 3.0" as two ONNX graphs: the first layer, and the rest.
 
     python benchmarks/segmentation_graph.py WEIGHTS FOLDER [--bits 8]
 
@@ -90,8 +90,10 @@ class Segmentation(nn.Module):
             mine[key] = value
         self.load_state_dict(mine)
         if self.norm0.weight.item() <= 0:
-            raise ValueError(f"Got the factor {self.norm0.weight.item()} for the signal. Expected a positive one.")
-        self.register_buffer("sums", taps.double().sum(dim=1).float()[:, None])  # of a constant signal
+            raise ValueError(f"Got {self.norm0.weight.item()} as factor of the signal. Expected more than 0.")
+        self.register_buffer(
+            "sums", taps.double().sum(dim=1).float()[:, None]
+        )  # outputs of the filters for a signal of 1
 
     def forward(self, signal: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
         mean = signal.mean(dim=1, keepdim=True)
@@ -109,7 +111,7 @@ class Segmentation(nn.Module):
 
 
 def write(network: nn.Module, given: dict[str, torch.Tensor], name: str, lengths: str, file: Path) -> None:
-    """Write a network as a graph with one output; ``lengths`` is the name of that output's length."""
+    """Write a network as a graph with one output; ``lengths`` names the axis of that output that varies."""
     axes = {"signal": "samples", "peaks": "positions"}
     torch.onnx.export(
         network.eval(),
@@ -128,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path, help="file of the published weights")
     parser.add_argument("folder", type=Path, help="folder of the two graphs")
-    parser.add_argument("--bits", type=int, choices=(8, 32), default=32, help="bits of the weights after the filters")
+    parser.add_argument("--bits", type=int, choices=(8, 32), default=32, help="bits of the recurrent and linear layers")
     args = parser.parse_args()
     state = torch.load(args.weights, map_location="cpu", weights_only=True)["state_dict"]
     low, band = (next(value for key, value in state.items() if key.endswith(end)) for end in ("low_hz_", "band_hz_"))

@@ -23,7 +23,6 @@ import pythons
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "voxtrait"
-SEGMENTATION = "speech/segmentation"
 CONTAINED = (
     ("CAM++ of 3D-Speaker, in 8 bits", "machine-learning-model", "Apache-2.0", "bundles/voxtrait-base/model.onnx"),
     ("heads of voxtrait-base", "machine-learning-model", "Apache-2.0", "bundles/voxtrait-base/head.onnx"),
@@ -32,8 +31,8 @@ CONTAINED = (
     ("voxtrait-diary", "machine-learning-model", "Apache-2.0", "bundles/voxtrait-diary/model.onnx"),
     ("Silero VAD", "machine-learning-model", "MIT", "speech/silero_vad_16k_spectra.onnx"),
     ("quick speech detector", "machine-learning-model", "Apache-2.0", "speech/quick_16k.onnx"),
-    ("first layer of pyannote segmentation 3.0", "machine-learning-model", "MIT", SEGMENTATION + "_filters_16k.onnx"),
-    ("pyannote segmentation 3.0, in 8 bits", "machine-learning-model", "MIT", SEGMENTATION + "_16k.onnx"),
+    ("pyannote segmentation, filters", "machine-learning-model", "MIT", "speech/segmentation_filters_16k.onnx"),
+    ("pyannote segmentation 3.0, mostly in 8 bits", "machine-learning-model", "MIT", "speech/segmentation_16k.onnx"),
     ("Onest, Latin", "data", "OFL-1.1", "web/page/onest-latin.woff2"),
     ("Onest, Cyrillic", "data", "OFL-1.1", "web/page/onest-cyrillic.woff2"),
     ("Onest, for plots", "data", "OFL-1.1", "palette/onest.ttf"),

@@ -27,7 +27,7 @@ CONTAINED: Final = (
     ("voxtrait's code, heads and calibration", "Apache-2.0", "LICENSE"),
     ("speaker encoder CAM++ of 3D-Speaker, changed", "Apache-2.0", "bundles/campplus.NOTICE.txt"),
     ("speech detection: Silero VAD", "MIT", "speech/silero_vad.NOTICE.txt"),
-    ("speaker segmentation: pyannote segmentation 3.0, in 8 bits", "MIT", "speech/segmentation.NOTICE.txt"),
+    ("speaker segmentation: pyannote segmentation 3.0, mostly in 8 bits", "MIT", "speech/segmentation.NOTICE.txt"),
     ("font Onest of the web page", "OFL-1.1", "web/page/onest.LICENSE.txt"),
 )
 """What the wheel contains, its licence, and the file with the notice."""

@@ -1,8 +1,9 @@
 """Separates up to three speakers in a window of 10 s, two at a time, with the network of pyannote's segmentation 3.0.
 
-The weights are pyannote's, MIT, in 8 bits after the first layer; ``benchmarks/segmentation_graph.py`` wrote the graphs.
-The first layer has a graph of its own, because windows that overlap can share its values. Speakers are not identified
-across windows: the first speaker of a window may be the second of the next. Plaquet and Bredin, "Powerset
+The weights are pyannote's, MIT, those of the recurrent and linear layers in 8 bits;
+``benchmarks/segmentation_graph.py`` wrote the graphs. The first layer has a graph of its own, because windows that
+overlap can share its values. Speakers are not identified across windows: the first speaker of a window may be the
+second of the next. Plaquet and Bredin, "Powerset
 multi-class cross entropy loss for neural speaker diarization", Interspeech 2023.
 """
 
@@ -35,7 +36,7 @@ MEMBERS: Final = np.array([[slot in members for slot in range(SLOTS)] for member
 
 
 def first_layer(signal: Signal) -> Array:
-    """Run the first layer of the network: 80 band-pass filters, and their extremes.
+    """Run the first layer of the network: the maximum and minimum of 80 band-pass filters at each position.
 
     Args:
         signal: mono at 16 kHz, ``(samples,)``, at any level; at least 271 samples.
@@ -48,8 +49,8 @@ def first_layer(signal: Signal) -> Array:
         >>> first_layer(np.zeros(160_000, np.float32)).shape
         (160, 5325)
     """
-    session = runtime.packaged(PACKAGE, FILTERS)
-    return np.asarray(session.run(["peaks"], {"signal": signal[None]}, runtime.run_options())[0][0])
+    session, row = runtime.packaged(PACKAGE, FILTERS), np.asarray(signal, np.float32)[None]
+    return np.asarray(session.run(["peaks"], {"signal": row}, runtime.run_options())[0][0])
 
 
 def activity(window: Signal, first: Array | None = None) -> Array:

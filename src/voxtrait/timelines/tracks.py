@@ -20,6 +20,7 @@ Array = npt.NDArray[np.float32]
 STEP_FRAMES: Final = 296  # 5 s from window to window
 STEP: Final = STEP_FRAMES * segmentation.HOP
 SHARED: Final = segmentation.POSITIONS - STEP // segmentation.POSITION  # positions that two windows share
+TOGETHER: Final = 4  # windows whose first layers, of 1.7 MB, are in memory at once if map_ has threads
 ORDERS: Final = tuple(itertools.permutations(range(segmentation.SLOTS)))
 SPEECH: Final = 0.3  # the segmentation network skips windows whose probabilities of speech stay below this
 TARGET_DBFS: Final = -16.0  # level of the loud frames
@@ -39,7 +40,7 @@ class Tracks:
     """Joins windows into stretches. Memory does not grow with the length of a recording.
 
     Args:
-        map_: function that runs the network on several windows, such as the built-in ``map`` or that of a pool.
+        map_: function that calls another for several windows, such as the built-in ``map`` or that of a pool.
 
     Examples:
         >>> tracks = Tracks()
@@ -66,8 +67,10 @@ class Tracks:
         count = max(0, (len(self._samples) - segmentation.WINDOW) // STEP + 1)
         windows = [self._samples[place * STEP :][: segmentation.WINDOW] for place in range(count)]
         spoken = self._spoken(count)
-        for found in self._map(self._activity, windows, spoken, self._first_layers(windows, spoken)):
-            yield self._next(found, STEP_FRAMES)
+        for at in range(0, count, TOGETHER):
+            some, which = windows[at : at + TOGETHER], spoken[at : at + TOGETHER]
+            for found in self._map(self._activity, some, which, self._first_layers(some, which)):
+                yield self._next(found, STEP_FRAMES)
 
     def close(self) -> Iterator[Stretch]:
         """End the signal, and yield the rest."""
@@ -106,8 +109,9 @@ class Tracks:
         return [bool(part.max(initial=0.0) >= SPEECH) for part in parts]
 
     def _first_layers(self, windows: list[Signal], spoken: list[bool]) -> Iterator[list[Array]]:
-        """Yield the parts of the first layer for each window; a window after one with speech shares that one's end."""
-        known = [self._shared is not None, *spoken[:-1]]
+        """Yield the parts of the first layer of each window. After a window with speech, the first part is that one's
+        end."""
+        known = [self._shared is not None, *spoken][: len(spoken)]
         own = [
             window[SHARED * segmentation.POSITION if shares else 0 :]
             for window, is_spoken, shares in zip(windows, spoken, known, strict=True)

@@ -4,13 +4,12 @@ The rules around the networks, :mod:`voxtrait.speech.detector`, are no part of t
 :func:`rules`, for programs in other languages.
 """
 
-import importlib.resources
 from typing import Any
 
 import numpy as np
 
 from voxtrait.recognize.clip import SHORTEST_S, STRETCH_S
-from voxtrait.recognize.portable.nodes import Nodes
+from voxtrait.recognize.portable.nodes import Nodes, packaged
 from voxtrait.recognize.portable.windows import spectrum
 from voxtrait.speech import detector, network, quick
 
@@ -35,7 +34,7 @@ def quick_graph() -> bytes:
     gain = nodes.take("gain", np.float32, [1])
     frames = nodes("Reshape", signal, np.array([-1, network.FRAME]))
     powers = spectrum(nodes, nodes("Mul", frames, nodes("Mul", quick.HANN, gain)), network.FRAME)
-    logits = nodes.include(_packaged(quick.GRAPH), {"powers": powers})["logits"]
+    logits = nodes.include(packaged(quick.GRAPH), {"powers": powers})["logits"]
     shares = nodes("Sigmoid", nodes("Clip", logits, -quick.HIGHEST, quick.HIGHEST))
     nodes.give("shares", shares, np.float32, ["frames"])
     return nodes.serialised()
@@ -72,7 +71,7 @@ def silero_graph() -> bytes:
     cut = nodes("Reshape", frames, np.array([-1, *within.shape]))
     powers = spectrum(nodes, nodes("Mul", cut, nodes("Mul", network.HANN, gain)), network.FFT)
     inputs = {"spectra": nodes("Sqrt", powers), "h": hidden, "c": cell}
-    found = nodes.include(_packaged(network.GRAPH), inputs, halved=True)
+    found = nodes.include(packaged(network.GRAPH), inputs, halved=True)
     nodes.give("shares", found["speech_probs"], np.float32, ["frames"])
     after = nodes("Slice", padded, np.array([-network.CONTEXT]), np.array([2**62]))
     nodes.give("next_context", after, np.float32, [network.CONTEXT])
@@ -113,7 +112,3 @@ def rules() -> dict[str, Any]:
         "shortest_s": SHORTEST_S,
         "stretch_s": STRETCH_S,
     }
-
-
-def _packaged(graph: str) -> bytes:
-    return importlib.resources.files(network.PACKAGE).joinpath(graph).read_bytes()

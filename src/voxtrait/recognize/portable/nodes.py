@@ -1,5 +1,6 @@
 """Builds ONNX graphs node by node, and joins them with finished graphs."""
 
+import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ import onnx.compose
 import onnx.numpy_helper
 import onnx.version_converter
 from onnx import TensorProto, helper
+
+from voxtrait.speech import network
 
 OPSET: Final = 18  # of the bundles' graphs too
 IR: Final = 10
@@ -143,3 +146,8 @@ class Nodes:
     def _name(self, stem: str) -> str:
         self._count += 1
         return f"{stem}_{self._count}"
+
+
+def packaged(graph: str) -> bytes:
+    """Return a graph of :mod:`voxtrait.speech`, for :meth:`Nodes.include`."""
+    return importlib.resources.files(network.PACKAGE).joinpath(graph).read_bytes()

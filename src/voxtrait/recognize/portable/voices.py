@@ -5,7 +5,6 @@ The rules around the network, :mod:`voxtrait.recognize.several`, are no part of 
 The modules ``voices.js`` and ``channels.js`` of the JavaScript package have the rules.
 """
 
-import importlib.resources
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from voxtrait.audio import channels
 from voxtrait.recognize import several
 from voxtrait.recognize.notes import AVERAGED_NOTE, SEVERAL_NOTE
-from voxtrait.recognize.portable.nodes import Nodes
+from voxtrait.recognize.portable.nodes import Nodes, packaged
 from voxtrait.speech import segmentation
 
 
@@ -36,16 +35,12 @@ def segmentation_graph() -> bytes:
     missing = nodes("Sub", segmentation.WINDOW, nodes.shape(window))
     filled = nodes("Pad", window, nodes.row(0, missing))
     row = nodes("Unsqueeze", filled, np.array([0]))
-    peaks = nodes.include(_packaged(segmentation.FILTERS), {"signal": row})["peaks"]
-    found = nodes.include(_packaged(segmentation.GRAPH), {"signal": row, "peaks": peaks})["sets"]
+    peaks = nodes.include(packaged(segmentation.FILTERS), {"signal": row})["peaks"]
+    found = nodes.include(packaged(segmentation.GRAPH), {"signal": row, "peaks": peaks})["sets"]
     shares = nodes("Exp", nodes("Squeeze", found, np.array([0])))
     activity = nodes("MatMul", shares, segmentation.MEMBERS)
     nodes.give("activity", activity, np.float32, [segmentation.FRAMES, segmentation.SLOTS])
     return nodes.serialised()
-
-
-def _packaged(graph: str) -> bytes:
-    return importlib.resources.files(segmentation.PACKAGE).joinpath(graph).read_bytes()
 
 
 def rules() -> dict[str, Any]:
