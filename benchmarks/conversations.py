@@ -325,6 +325,8 @@ def report(
     with tempfile.TemporaryDirectory(prefix="voxtrait-conversations-") as temporary:
         kept = []
         for name, one in made:
+            if not walls:
+                process(one.signal, sampling_rate=RATE)  # opens the graphs; the peer has processed its first file, too
             start = time.perf_counter()
             timeline = process(one.signal, sampling_rate=RATE)
             walls.append(time.perf_counter() - start)
