@@ -68,8 +68,8 @@ class Tracks:
         windows = [self._samples[place * STEP :][: segmentation.WINDOW] for place in range(count)]
         spoken = self._spoken(count)
         for at in range(0, count, TOGETHER):
-            some, which = windows[at : at + TOGETHER], spoken[at : at + TOGETHER]
-            for found in self._map(self._activity, some, which, self._first_layers(some, which)):
+            group, group_spoken = windows[at : at + TOGETHER], spoken[at : at + TOGETHER]
+            for found in self._map(self._activity, group, group_spoken, self._first_layers(group, group_spoken)):
                 yield self._next(found, STEP_FRAMES)
 
     def close(self) -> Iterator[Stretch]:
@@ -109,8 +109,10 @@ class Tracks:
         return [bool(part.max(initial=0.0) >= SPEECH) for part in parts]
 
     def _first_layers(self, windows: list[Signal], spoken: list[bool]) -> Iterator[list[Array]]:
-        """Yield the parts of the first layer of each window. After a window with speech, the first part is that one's
-        end."""
+        """Yield the parts of the first layer for each window; without speech, the window does not need them.
+
+        After a window with speech, the first part is the end of that window's layer.
+        """
         known = [self._shared is not None, *spoken][: len(spoken)]
         own = [
             window[SHARED * segmentation.POSITION if shares else 0 :]
