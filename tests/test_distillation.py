@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import torch
 
-from encoders import FAST, KEPT, LARGE, random_encoder
+from encoders import FAST, KEPT, LARGE, random_encoder, voices
 from factories import tiny_manifest
 from voxtrait import audio, bundle, features, manifest, speech
 from voxtrait.errors import ManifestError, OptionError, PretrainedMissingError
@@ -128,7 +128,8 @@ def test_the_command_writes_a_graph_for_the_recipe_fast(
     monkeypatch.setattr(sys, "argv", command)
     distillation.main()
     assert capsys.readouterr().out.splitlines()[-1] == str(out / "encoder.onnx")
-    assert json.loads((out / "distillation.json").read_text("utf-8")) == {"without": []}
+    assert json.loads((out / "distillation.json").read_text("utf-8")) == {"without": [], "epochs": 0}
+    assert sorted(one.name for one in out.iterdir()) == ["distillation.json", "encoder.onnx"]
     session = onnxruntime.InferenceSession(out / "encoder.onnx")
     assert [(one.name, one.shape) for one in session.get_inputs()] == [("windows", ["n", "frames", 80])]
     size = EMBEDDING + 2 * 16
@@ -153,6 +154,68 @@ def test_it_is_the_same_however_many_processes_read(
     table = tiny_manifest(tmp_path, speakers=12, clips=1)
     made = [distillation.make(table, tmp_path / str(jobs), jobs=jobs).read_bytes() for jobs in (1, 2)]
     assert made[0] == made[1]
+
+
+def test_refined_by_gradients_it_comes_closer_to_its_teacher(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It uses all clips, keeps the windows of a killed run, and leaves learning curves."""
+    monkeypatch.setattr(assembly, "FIDELITY", 0.5)
+    monkeypatch.setattr(distillation, "CLIPS", 8)
+    monkeypatch.setattr(distillation, "UNHEARD", 3)
+    monkeypatch.setattr(distillation.refinement, "BATCH", 8)
+    monkeypatch.setattr(distillation.refinement, "RATE", 0.005)  # few steps
+    table = tiny_manifest(tmp_path, speakers=30, clips=1)
+    known = manifest.read(table).filter(pl.col("split") != "test").height
+    assert known == 20
+    networks: list[CamPlus] = []
+    graph = distillation.graph
+
+    def watched(network: CamPlus, windows: Any) -> bytes:
+        networks.append(network)
+        assert len(windows) == 16
+        return graph(network, windows)
+
+    monkeypatch.setattr(distillation, "graph", watched)
+    plain, out = tmp_path / "plain", tmp_path / "refined"
+    distillation.make(table, plain)
+    lessons = distillation.refinement.lessons
+
+    def stopped(*given: Any, **more: Any) -> Any:
+        raise InterruptedError
+
+    monkeypatch.setattr(distillation.refinement, "lessons", stopped)
+    command = ["distillation", str(table), str(out), "--epochs", "4"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(InterruptedError):
+        distillation.main()
+    assert not (out / "encoder.onnx").exists()
+    monkeypatch.setattr(distillation.refinement, "lessons", lessons)
+    monkeypatch.setattr(distillation.Windows, "__call__", stopped)  # they are stored
+    monkeypatch.setattr(sys, "argv", command[:3])
+    with pytest.raises(OptionError, match="was made with other settings"):
+        distillation.main()
+    monkeypatch.setattr(sys, "argv", command)
+    distillation.main()
+    assert (out / "encoder.onnx").read_bytes() != (plain / "encoder.onnx").read_bytes()
+    assert {"curves.csv", "curves.png"} < {one.name for one in out.iterdir()} and not (out / "windows").exists()
+    assert "fast encoder, refinement: 4 epochs done" in capsys.readouterr().err.replace("epoch 4/4", "4 epochs")
+    windows, large = torch.from_numpy(voices(24, 60, seed=5)), campplus.pretrained()
+    with torch.no_grad():
+        expected = campplus.statistics(large.features(windows)[-1])
+        found = [campplus.statistics(one.features(windows[:, ::2])[-1]) for one in networks]
+    before, after = (float(((one - expected) / expected.std(0)).square().mean()) for one in found)
+    assert after < 0.95 * before
+
+
+def test_a_random_part_is_as_long_as_the_loudest(clips: list[Path]) -> None:
+    job = distillation.Windows(list(map(str, clips)), anywhere=True)
+    for clip in clips[:3]:
+        found = job(str(clip))
+        assert [one.shape for one in found] == [(200, 80)] * 4
+        assert all(np.abs(one.mean(0)).max() < 1e-4 for one in found)
+        for loudest, part, other in zip(found[:2], found[2:], distillation.Windows(job.others)(str(clip)), strict=True):
+            assert np.array_equal(loudest, other) and not np.array_equal(loudest, part)
 
 
 def test_too_few_clips_are_refused(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

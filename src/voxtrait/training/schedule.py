@@ -43,12 +43,16 @@ class EpochSampler(Sampler[int]):
 
 
 def cosine(
-    parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float, steps: int, warm: float
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+    learning_rate: float,
+    weight_decay: float,
+    steps: int,
+    warm: float,
 ) -> dict[str, Any]:
     """Make AdamW with a linear warm-up and then a cosine to zero, in the form of Lightning's ``configure_optimizers``.
 
     Args:
-        parameters: parameters to train.
+        parameters: parameters to train, or groups of them, which may have an ``lr`` of their own.
         learning_rate: peak learning rate.
         weight_decay: weight decay of AdamW.
         steps: optimiser steps of all epochs together.

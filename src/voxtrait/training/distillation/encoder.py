@@ -1,35 +1,39 @@
-"""Makes the fast encoder: a student whose weights are fitted to CAM++'s outputs by least squares.
+"""Makes the fast encoder: a student whose weights are fitted to CAM++'s outputs by least squares, then by gradients.
 
 ::
 
     clip ─► speech ─┬► as recorded ───────────────┬► loudest 2 s ───┬► CAM++ ──► outputs of each convolution
-                    └► room, noise, codec, phone ─┘                 └► student ─► the same: fitted, first to last
+                    └► room, noise, codec, phone ─┘  (and any 2 s)  └► student ─► the same: fitted, first to last
 
 The student has fewer layers and channels, and half of the frames. :mod:`voxtrait.training.distillation.least_squares`
-makes it. No labels are used. The only targets are the teacher's outputs.
+makes it, :mod:`voxtrait.training.distillation.refinement` trains it further if ``epochs`` are given. No labels are
+used. The only targets are the teacher's outputs.
 
 ``python -m voxtrait.training.distillation.encoder MANIFEST OUT`` writes ``OUT/encoder.onnx``; ``--without`` leaves
 corpora out. ``docs/how-to/training.md`` describes the steps.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import polars as pl
 import torch
 
 from voxtrait import audio, batch, features, manifest, speech
-from voxtrait.audio.signals import SAMPLING_RATE, check_signal
+from voxtrait.audio.signals import SAMPLING_RATE, Signal, check_signal
 from voxtrait.audio.writing import atomic_path
 from voxtrait.errors import ManifestError, OptionError, VoxtraitError
 from voxtrait.features import Array, FrontEnd
+from voxtrait.training.distillation import refinement, student
 from voxtrait.training.distillation.least_squares import compress
 from voxtrait.training.study.cross_corpus import held_out
 from voxtrait.training.voices import assembly, campplus
@@ -37,8 +41,10 @@ from voxtrait.training.voices.acoustics import Chances, disturb
 from voxtrait.training.voices.campplus import CamPlus
 from voxtrait.training.voices.summaries import Recordings
 
-CLIPS: Final = 1600  # maximum clips for fitting the weights; each gives two windows
+Item = TypeVar("Item")
+CLIPS: Final = 1600  # maximum clips for least squares; each gives two windows
 FEWEST: Final = 300  # minimum windows for fitting
+UNHEARD: Final = 12  # in the refinement, one speaker in 12 is held out
 GRAPH_WINDOWS: Final = 144  # two in three give the activation ranges for 8 bits, the others check the graph
 LONGEST_S: Final = 20.0
 DISTURBED_S: Final = 4.5  # maximum seconds of a clip to augment: longer ones take more time
@@ -47,14 +53,21 @@ CHANCES: Final = Chances()
 SEED: Final = 7
 FRAMES: Final = features.kaldi_front_end(200, chosen_from=600)
 """The teacher's front end. Its every second frame is nearly equal to a frame of the recipe ``fast``."""
+WINDOWS: Final = "windows"  # folder in the working folder, removed when the encoder is finished
+SCHEMA: Final = {"windows": pl.Binary}
+"""Schema of a clip's windows: float32 ``(n, frames, bands)``."""
 
 
 @dataclasses.dataclass
 class Windows:
-    """Job: file → two windows for the teacher, as recorded and augmented, ``(200, 80)`` each."""
+    """Job: file → windows for the teacher, ``(200, 80)`` each: the loudest part, as recorded and augmented.
+
+    With ``anywhere``, a part from a random place of each follows, in the same order.
+    """
 
     others: Sequence[str]  # files for babble
     front_end: FrontEnd = FRAMES
+    anywhere: bool = False
 
     def __call__(self, path: str) -> list[Array]:
         """Return the windows of one file: none for an unusable file or one with too little speech."""
@@ -71,16 +84,27 @@ class Windows:
             disturbed = disturb(spoken[: int(DISTURBED_S * SAMPLING_RATE)], babble, rng, CHANCES)
         except (VoxtraitError, OSError, RuntimeError):  # RuntimeError: a codec of libsndfile's
             return []
-        return [first[0], features.windows(disturbed, self.front_end)[0]]
+        loudest = [first[0], features.windows(disturbed, self.front_end)[0]]
+        return [*loudest, *(self.part(one, rng) for one in (spoken, disturbed))] if self.anywhere else loudest
+
+    def part(self, signal: Signal, rng: np.random.Generator) -> Array:
+        """Return the window of a random part of a signal."""
+        size = self.front_end.window_length + (self.front_end.columns - 1) * self.front_end.hop_length
+        start = int(rng.integers(len(signal) - size + 1))
+        return np.asarray(features.windows(signal[start : start + size], self.front_end)[0])
 
 
-def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1, label: str | None = None) -> Path:
+def make(
+    source: Path, out: Path, *, left_out: Sequence[str] = (), epochs: int = 0, jobs: int = 1, label: str | None = None
+) -> Path:
     """Make a fast encoder from CAM++ and clips of train and validation speakers, and write its graph.
 
     Args:
         source: manifest with splits.
-        out: folder for ``encoder.onnx`` and the settings, ``distillation.json``. A finished encoder is kept.
+        out: folder for ``encoder.onnx`` and the settings, ``distillation.json``. A finished encoder is kept, an
+            interrupted run is resumed.
         left_out: corpora or releases to leave out, with all other clips of their speakers.
+        epochs: epochs of the refinement, for which all clips are used; with 0, the weights are those of least squares.
         jobs: number of processes that read clips.
         label: label of the progress line on standard error; ``None`` shows no progress.
 
@@ -93,33 +117,76 @@ def make(source: Path, out: Path, *, left_out: Sequence[str] = (), jobs: int = 1
         PretrainedMissingError: if the package with the teacher's weights is not installed.
         BundleError: if the summaries of the graph in 8 bits differ too much from those of the student.
     """
-    file, note, settings = out / "encoder.onnx", out / "distillation.json", {"without": sorted(left_out)}
-    if file.is_file():
+    file, note = out / "encoder.onnx", out / "distillation.json"
+    settings = {"without": sorted(left_out), "epochs": epochs}
+    if note.is_file() or file.is_file():
         if not note.is_file() or json.loads(note.read_text("utf-8")) != settings:
             raise OptionError(f"{file} was made with other settings ({note.name}). Choose another folder.")
-        return file
+        if file.is_file():
+            return file
     large = campplus.pretrained()
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = without(table.filter(pl.col("split").is_in(["train", "validation"])), left_out)
-    paths = spread(known["path"].to_list(), CLIPS)
-    job = Windows(known["path"].gather_every(7).to_list(), FRAMES)
-    found = list(batch.run(job, paths, jobs=jobs, on_crash=lambda path, why: [], label=label, unit="clip"))
+    chosen = spread(range(known.height), CLIPS)
+    rows = known if epochs else known[chosen]
+    found = windows_of(rows["path"].to_list(), known["path"].gather_every(7).to_list(), bool(epochs), out, jobs, label)
+    some = [found[at] for at in chosen] if epochs else found
     # all recorded windows first, then all disturbed ones: every n-th window of the list then includes both kinds
-    windows = [window for kind in (slice(0, 1), slice(1, 2)) for of_clip in found for window in of_clip[kind]]
+    windows = [of_clip[kind] for kind in range(2) for of_clip in some if of_clip]
     if len(windows) < FEWEST:
+        shutil.rmtree(out / WINDOWS)
+        with contextlib.suppress(OSError):  # other files are in it
+            out.rmdir()
         raise ManifestError(
-            f"Got {len(windows)} windows of {FRAMES.columns / 100} s of speech from {len(paths)} "
-            f"clip{'' if len(paths) == 1 else 's'}. Expected {FEWEST} or more. Use a manifest with more clips."
+            f"Got {len(windows)} windows of {FRAMES.columns / 100} s of speech from {len(some)} "
+            f"clip{'' if len(some) == 1 else 's'}. Expected {FEWEST} or more. Use a manifest with more clips."
         )
+    with atomic_path(note) as part:
+        part.write_text(json.dumps(settings) + "\n", "utf-8")
     if label:
         print(f"{label}: fitting to {len(windows)} windows; this takes a few minutes", file=sys.stderr)
     small = compress(large, torch.from_numpy(np.stack(windows)))
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(note) as part:
-        part.write_text(json.dumps(settings) + "\n", "utf-8")
+    if epochs:
+        speakers = rows.select(pl.coalesce("speaker_id", "clip_id")).to_series()
+        unheard = [student.kept_aside(one, UNHEARD) for one in speakers]
+        aside = [one for one, of_clip in zip(unheard, found, strict=True) for _ in of_clip]
+        every = [window for of_clip in found for window in of_clip]
+        given = refinement.lessons(small, large, every, np.array(aside), label=label and f"{label}, teacher")
+        small = refinement.refine(small, given, out, epochs, label=label and f"{label}, refinement")
     with atomic_path(file) as part:
         part.write_bytes(graph(small, windows))
+    shutil.rmtree(out / WINDOWS)
     return file
+
+
+def windows_of(
+    paths: Sequence[str], others: Sequence[str], anywhere: bool, folder: Path, jobs: int, label: str | None
+) -> list[list[Array]]:
+    """Compute the windows of files, none for an unusable file; a killed run is resumed where it stopped.
+
+    Args:
+        paths: files.
+        others: files for babble.
+        anywhere: as in :class:`Windows`.
+        folder: working folder. The windows are stored in ``windows/``, 0.3 MB a clip with ``anywhere``.
+        jobs: number of processes.
+        label: label of the progress line on standard error; ``None`` shows no progress.
+    """
+    job = Windows(others, FRAMES, anywhere)
+    shards = batch.run_sharded(
+        job,
+        paths,
+        folder / WINDOWS,
+        row=lambda found: {"windows": np.stack(found).tobytes() if found else b""},
+        schema=SCHEMA,
+        settings=repr((job.front_end, anywhere, len(others), LONGEST_S, DISTURBED_S, BABBLERS, CHANCES, SEED)),
+        jobs=jobs,
+        on_crash=lambda path, why: [],
+        label=label,
+        unit="clip",
+    )
+    stored = pl.read_parquet(shards)["windows"]
+    return [list(np.frombuffer(one, np.float32).reshape(-1, *FRAMES.input_shape)) for one in stored]
 
 
 def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:
@@ -137,14 +204,14 @@ def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:
     return assembly.graph(small, [one for at, one in enumerate(some) if at % 3], checked)
 
 
-def spread(paths: Sequence[str], most: int) -> list[str]:
-    """Select at most ``most`` files, evenly spaced from the first to the last, because files of a corpus are adjacent.
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """Select at most ``most`` items, evenly spaced from the first to the last, because clips of a corpus are adjacent.
 
     Examples:
         >>> spread(["a", "b", "c", "d", "e", "f", "g"], 3)
         ['a', 'd', 'g']
     """
-    return [paths[int(at)] for at in np.linspace(0, len(paths) - 1, min(most, len(paths)))]
+    return [items[int(at)] for at in np.linspace(0, len(items) - 1, min(most, len(items)))]
 
 
 def without(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
@@ -174,8 +241,22 @@ def main() -> None:
     parser.add_argument("manifest", type=Path, help="manifest with splits")
     parser.add_argument("out", type=Path, help="folder to write the encoder to")
     parser.add_argument("--without", action="append", default=[], metavar="SET", help="corpus or release to leave out")
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=0,
+        help="epochs of the refinement by gradients; 0 for least squares only [default: 0]",
+    )
     given = parser.parse_args()
-    print(make(given.manifest, given.out, left_out=given.without, jobs=batch.default_jobs(), label="windows"))
+    made = make(
+        given.manifest,
+        given.out,
+        left_out=given.without,
+        epochs=given.epochs,
+        jobs=batch.default_jobs(),
+        label="fast encoder",
+    )
+    print(made)
 
 
 if __name__ == "__main__":

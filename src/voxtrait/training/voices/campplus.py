@@ -213,7 +213,11 @@ class CamPlus(nn.Module):
         The last two are taken after their norm and rectifier.
         """
         x = self.first(windows)
-        found = [x]
+        return [x, *self.after(x)]
+
+    def after(self, first: Tensor) -> list[Tensor]:
+        """Map the features before the blocks, ``(n, channels, steps)``, to the other results of :meth:`features`."""
+        x, found = first, []
         for block, norm, half in zip(self.blocks, self.norms, self.transitions, strict=True):
             for layer in block:
                 x = torch.cat([x, layer(x)], 1)
