@@ -209,13 +209,14 @@ def test_refined_by_gradients_it_comes_closer_to_its_teacher(
 
 
 def test_a_random_part_is_as_long_as_the_loudest(clips: list[Path]) -> None:
-    job = distillation.Windows(list(map(str, clips)), anywhere=True)
+    job = distillation.Windows(list(map(str, clips)), parts=2)
     for clip in clips[:3]:
         found = job(str(clip))
-        assert [one.shape for one in found] == [(200, 80)] * 4
+        assert [one.shape for one in found] == [(200, 80)] * 6
         assert all(np.abs(one.mean(0)).max() < 1e-4 for one in found)
-        for loudest, part, other in zip(found[:2], found[2:], distillation.Windows(job.others)(str(clip)), strict=True):
-            assert np.array_equal(loudest, other) and not np.array_equal(loudest, part)
+        assert len({one.tobytes() for one in found}) == 6
+        for loudest, other in zip(found[:2], distillation.Windows(job.others)(str(clip)), strict=True):
+            assert np.array_equal(loudest, other)
 
 
 def test_too_few_clips_are_refused(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ from voxtrait.training.voices.summaries import Recordings
 
 Item = TypeVar("Item")
 CLIPS: Final = 1600  # maximum clips for least squares; each gives two windows
+PARTS: Final = 2  # windows from random places, of each clip and of its augmented form, in the refinement
 FEWEST: Final = 300  # minimum windows for fitting
 UNHEARD: Final = 12  # in the refinement, one speaker in 12 is held out
 GRAPH_WINDOWS: Final = 144  # two in three give the activation ranges for 8 bits, the others check the graph
@@ -62,12 +63,12 @@ SCHEMA: Final = {"windows": pl.Binary}
 class Windows:
     """Job: file → windows for the teacher, ``(200, 80)`` each: the loudest part, as recorded and augmented.
 
-    With ``anywhere``, a part from a random place of each follows, in the same order.
+    Then ``parts`` parts from random places of the first follow, and as many of the second.
     """
 
     others: Sequence[str]  # files for babble
     front_end: FrontEnd = FRAMES
-    anywhere: bool = False
+    parts: int = 0
 
     def __call__(self, path: str) -> list[Array]:
         """Return the windows of one file: none for an unusable file or one with too little speech."""
@@ -85,7 +86,7 @@ class Windows:
         except (VoxtraitError, OSError, RuntimeError):  # RuntimeError: a codec of libsndfile's
             return []
         loudest = [first[0], features.windows(disturbed, self.front_end)[0]]
-        return [*loudest, *(self.part(one, rng) for one in (spoken, disturbed))] if self.anywhere else loudest
+        return loudest + [self.part(one, rng) for one in (spoken, disturbed) for _ in range(self.parts)]
 
     def part(self, signal: Signal, rng: np.random.Generator) -> Array:
         """Return the window of a random part of a signal."""
@@ -129,7 +130,8 @@ def make(
     known = without(table.filter(pl.col("split").is_in(["train", "validation"])), left_out)
     chosen = spread(range(known.height), CLIPS)
     rows = known if epochs else known[chosen]
-    found = windows_of(rows["path"].to_list(), known["path"].gather_every(7).to_list(), bool(epochs), out, jobs, label)
+    parts = PARTS if epochs else 0
+    found = windows_of(rows["path"].to_list(), known["path"].gather_every(7).to_list(), parts, out, jobs, label)
     some = [found[at] for at in chosen] if epochs else found
     # all recorded windows first, then all disturbed ones: every n-th window of the list then includes both kinds
     windows = [of_clip[kind] for kind in range(2) for of_clip in some if of_clip]
@@ -160,26 +162,26 @@ def make(
 
 
 def windows_of(
-    paths: Sequence[str], others: Sequence[str], anywhere: bool, folder: Path, jobs: int, label: str | None
+    paths: Sequence[str], others: Sequence[str], parts: int, folder: Path, jobs: int, label: str | None
 ) -> list[list[Array]]:
     """Compute the windows of files, none for an unusable file; a killed run is resumed where it stopped.
 
     Args:
         paths: files.
         others: files for babble.
-        anywhere: as in :class:`Windows`.
-        folder: working folder. The windows are stored in ``windows/``, 0.3 MB a clip with ``anywhere``.
+        parts: as in :class:`Windows`.
+        folder: working folder. Each window needs 64 kB in ``windows/``.
         jobs: number of processes.
         label: label of the progress line on standard error; ``None`` shows no progress.
     """
-    job = Windows(others, FRAMES, anywhere)
+    job = Windows(others, FRAMES, parts)
     shards = batch.run_sharded(
         job,
         paths,
         folder / WINDOWS,
         row=lambda found: {"windows": np.stack(found).tobytes() if found else b""},
         schema=SCHEMA,
-        settings=repr((job.front_end, anywhere, len(others), LONGEST_S, DISTURBED_S, BABBLERS, CHANCES, SEED)),
+        settings=repr((job.front_end, parts, len(others), LONGEST_S, DISTURBED_S, BABBLERS, CHANCES, SEED)),
         jobs=jobs,
         on_crash=lambda path, why: [],
         label=label,
