@@ -237,8 +237,10 @@ def test_targets_are_decades_with_soft_edges_or_bells():
     assert decision.expected_years(target[0]) == pytest.approx(35.0, abs=0.1)
 
 
-def test_the_mean_of_the_members_is_what_is_exported(clips):
-    network = Heads(SUMMARY, 3, small()).eval()
+@pytest.mark.parametrize("networks", [1, 2])
+def test_the_mean_of_the_members_is_what_is_exported(clips, networks):
+    network = Heads(SUMMARY, 3, small(networks=networks)).eval()
+    assert len(network.hidden) == 3 * networks
     for values, spread in ((network.deep, 0.1), (network.linear, 0.03), (network.bias, 1.0)):
         torch.nn.init.normal_(values, std=spread)
     network.mean += 0.2
@@ -252,6 +254,44 @@ def test_the_mean_of_the_members_is_what_is_exported(clips):
     assert embedding.shape == (5, EMBEDDING)
     voice = summary[:, :EMBEDDING]
     assert torch.allclose(embedding, voice / voice.norm(dim=1, keepdim=True), atol=1e-5)
+
+
+def test_of_two_networks_the_second_uses_what_the_last_block_adds(clips):
+    network = Heads(SUMMARY, 3, small(networks=2)).eval()
+    for values in (network.deep, network.linear):
+        torch.nn.init.normal_(values, std=0.1)
+    summary = torch.from_numpy(clips.summaries[0, :5])
+    changed = summary.clone()
+    channels = (SUMMARY - EMBEDDING) // 2  # half of them are of the blocks before
+    for first in (EMBEDDING, EMBEDDING + channels):  # mean and spread
+        changed[:, first : first + channels // 2] += 1
+    with torch.no_grad():
+        moved = (network.answers(changed) - network.answers(summary)).abs().amax((1, 2))
+    assert (moved[:3] > 0.1).all() and (moved[3:] == 0).all()
+    fast = Heads(SUMMARY, 3, small(networks=2, encoder="fast"))  # its features are those after the last block
+    assert fast.used.all() and not network.used.all()
+
+
+def test_of_two_networks_the_first_learns_from_clips_as_recorded(clips, monkeypatch):
+    settings = small(networks=2)
+    numbered = np.arange(3, dtype=np.float32)[:, None, None] + np.zeros_like(clips.summaries)
+    module = HeadTraining(settings, examples_of(dataclasses.replace(clips, summaries=numbered), settings), 10)
+    seen = []
+    monkeypatch.setattr(module, "log", lambda *given, **more: None)
+    monkeypatch.setattr(type(module), "current_epoch", 0)
+    monkeypatch.setattr(module, "_loss", lambda summary, *others: seen.append(summary) or torch.zeros(()))
+    module.training_step(torch.arange(200), 0)
+    assert seen[0].shape == (2, 200, SUMMARY)
+    assert not seen[0][0].any() and set(seen[0][1].unique().tolist()) == {0, 1, 2}
+
+
+def test_both_networks_of_a_member_are_held_out_from_its_fold(clips):
+    settings = small(networks=2)
+    module = HeadTraining(settings, examples_of(clips, settings), 10)
+    rows = torch.from_numpy(np.flatnonzero(clips.fold == 1))
+    module._loss(module.summaries[0, rows], rows, module.learnt).backward()
+    moved = module.network.linear.grad.abs().sum(dim=(1, 2)) > 0
+    assert moved.tolist() == [True, False, True] * 2
 
 
 def test_heads_in_8_bits_answer_as_before_and_else_are_refused(clips, monkeypatch):

@@ -110,7 +110,8 @@ class EncoderRecipe:
 
     # heads
     members: int = 10  #: number of ensemble members, and of speaker folds
-    hidden: int = 128  #: hidden units of each member
+    networks: int = 1  #: networks of each member, 1 or 2; two are trained on other views and channels each
+    hidden: int = 128  #: hidden units of each network
     dropout: float = 0.5  #: dropout probability of hidden units
     input_dropout: float = 0.5  #: dropout probability of a summary's values
 
@@ -150,7 +151,7 @@ LIMITS: Final = {
     "threads": (0, 1024), "workers": (0, 1024), "memory_mb": (0, 10_000_000), "hidden": (1, 65_536),
     "time_masks": (0, 100), "band_masks": (0, 100), "weight_decay": (0, 10), "seed": (0, 2**32 - 1),
     "views": (2, 1000), "longest_s": (2, 600), "crop": (0, 1), "room": (0, 1), "colour": (0, 1), "noise": (0, 1),
-    "babble": (0, 1), "clip": (0, 1), "telephone": (0, 1), "codec": (0, 1), "members": (2, 100),
+    "babble": (0, 1), "clip": (0, 1), "telephone": (0, 1), "codec": (0, 1), "members": (2, 100), "networks": (1, 2),
     "input_dropout": (0, 0.95), "group_balance": (0, 1), "contradiction": (0.5, 1), "age_share": (0, 100),
     "likelihood": (0, 100), "ranked": (0, 100), "buffer": (1, 100_000_000),
 }  # fmt: skip

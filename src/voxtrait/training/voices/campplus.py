@@ -74,6 +74,11 @@ class Shape:
         return self.widths[-1] if self.transited else self.dense
 
     @property
+    def added(self) -> int:
+        """Last channels of the summarised ones that the last block adds; all of those after the transition."""
+        return self.summarised if self.transited else self.layers[-1] * self.growth
+
+    @property
     def summary(self) -> int:
         """Values of a summary: the speaker embedding, mean and spread of the summarised channels."""
         return EMBEDDING + 2 * self.summarised
@@ -84,6 +89,8 @@ FAST: Final = Shape(
 )
 """Sizes of the encoder in the recipe ``fast``, with steps every 40 ms. Its last transition is fitted to the teacher's
 features, and corrects errors of the layers before it."""
+SHAPES: Final = {"campplus": Shape(), "fast": FAST}
+"""Sizes of the networks that recipes name."""
 
 
 class Residual(nn.Module):

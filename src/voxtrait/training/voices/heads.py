@@ -6,7 +6,6 @@ jackknife+", Annals of Statistics 2021). The exported network is the mean of all
 """
 
 import dataclasses
-import math
 from typing import Any, Final
 
 import lightning
@@ -21,7 +20,7 @@ from voxtrait.labels import YEARS
 from voxtrait.training import export
 from voxtrait.training.recipe import EncoderRecipe
 from voxtrait.training.schedule import cosine
-from voxtrait.training.voices.campplus import EMBEDDING
+from voxtrait.training.voices.campplus import EMBEDDING, SHAPES
 
 KNOTS: Final = 34  # knots of the smooth distributions over years
 KNOT_YEARS: Final = 4.0  # standard deviation of the bump at each knot, in years
@@ -51,13 +50,18 @@ class Examples:
 class Heads(nn.Module):
     """Ensemble of small networks on standardised summaries: a linear layer plus one hidden layer each.
 
+    A member has one network, or two (``EncoderRecipe.networks``), and its outputs are their mean. Of two networks, the
+    first uses all channels. It is trained on clips as recorded, so it has the smaller error on recordings like those
+    of the training speakers. The second uses the channels that the encoder's last block adds. It is trained on all
+    views, and has the smaller error on corpora that were left out (docs/notes/results.md).
+
     A summary starts with the speaker embedding, which the heads do not use: it has less information about age than the
     other values.
 
     Args:
         size: number of values in a summary.
-        members: number of networks.
-        recipe: settings with hidden units and dropout.
+        members: number of members.
+        recipe: settings with the number of networks, hidden units and dropout.
     """
 
     def __init__(self, size: int, members: int, recipe: EncoderRecipe) -> None:
@@ -66,6 +70,10 @@ class Heads(nn.Module):
         self.mean: Tensor
         self.scale: Tensor
         self.bumps: Tensor
+        self.used: Tensor
+        self.networks = recipe.networks
+        self.register_buffer("used", _used(size, recipe).repeat_interleave(members, 0), persistent=False)
+        members *= recipe.networks
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
         middles = torch.arange(len(YEARS)) + 0.5
@@ -74,7 +82,7 @@ class Heads(nn.Module):
         self.register_buffer("bumps", bumps / bumps.sum(0, keepdim=True))
         self.input_dropout, self.dropout = recipe.input_dropout, recipe.dropout
         outputs = 1 + KNOTS  # the logit of female, then the knots of age
-        self.hidden = nn.Parameter(torch.randn(members, size, recipe.hidden) / math.sqrt(size))
+        self.hidden = nn.Parameter(torch.randn(members, size, recipe.hidden) / self.used.sum(1, keepdim=True).sqrt())
         self.hidden_bias = nn.Parameter(torch.zeros(members, 1, recipe.hidden))
         self.deep = nn.Parameter(torch.zeros(members, recipe.hidden, outputs))
         self.linear = nn.Parameter(torch.zeros(members, size, outputs))
@@ -82,26 +90,46 @@ class Heads(nn.Module):
 
     def members(self, summary: Tensor) -> tuple[Tensor, Tensor]:
         """Map summaries ``(n, d)`` to each member's logits: female ``(members, n)`` and years ``(members, n, 100)``."""
-        out = self.answers(summary)
-        return out[..., 0], out[..., 1:] @ self.bumps
+        answers = self.answers(summary)
+        return self.logits(answers.reshape(self.networks, -1, *answers.shape[1:]).mean(0))
 
     def answers(self, summary: Tensor) -> Tensor:
-        """Map summaries ``(n, d)`` to the members' outputs ``(members, n, 35)``: the logit of female, the knots of age.
+        """Map summaries to the outputs of the networks: the logit of female, and the knots of age.
 
-        The knots are not yet spread over years.
+        Args:
+            summary: ``(n, d)``, or ``(networks, n, d)`` with other summaries for each network of a member.
+
+        Returns:
+            ``(networks * members, n, 35)``: the first networks of all members, then the second ones.
         """
-        x = ((summary[:, EMBEDDING:] - self.mean) / self.scale).expand(len(self.hidden), -1, -1)
+        x = (summary[..., EMBEDDING:] - self.mean) / self.scale
+        members = len(self.hidden) // self.networks
+        x = x.expand(self.networks, -1, -1)[:, None].expand(-1, members, -1, -1).flatten(0, 1)
         x = nn.functional.dropout(x, self.input_dropout, self.training)
-        hidden = nn.functional.gelu(x @ self.hidden + self.hidden_bias)
+        hidden = nn.functional.gelu(x @ (self.hidden * self.used) + self.hidden_bias)
         hidden = nn.functional.dropout(hidden, self.dropout, self.training)
-        return hidden @ self.deep + x @ self.linear + self.bias
+        return hidden @ self.deep + x @ (self.linear * self.used) + self.bias
+
+    def logits(self, answers: Tensor) -> tuple[Tensor, Tensor]:
+        """Spread the knots of outputs ``(…, 35)`` over years: logits of female ``(…)`` and of years ``(…, 100)``."""
+        return answers[..., 0], answers[..., 1:] @ self.bumps
+
+
+def _used(size: int, recipe: EncoderRecipe) -> Tensor:
+    """Return which values each network of a member uses, ``(networks, size, 1)``, 1 or 0."""
+    used = torch.ones(recipe.networks, size, 1)
+    shape = SHAPES[recipe.encoder]
+    channels = size // 2  # mean and spread of each
+    others = channels * (shape.summarised - shape.added) // shape.summarised
+    used.view(-1, 2, channels)[1:, :, :others] = 0
+    return used
 
 
 class JoinedHeads(nn.Module):
-    """All members as one network for export: it computes their mean, with one matrix product for all hidden units.
+    """All networks as one for export: it computes their mean, with one matrix product for all hidden units.
 
-    The members' outputs for years are averaged before the softmax. Each member's normaliser is the same for all years,
-    so the probabilities equal those of the mean of log-probabilities.
+    The networks' outputs for years are averaged before the softmax. Each network's normaliser is the same for all
+    years, so the probabilities equal those of the mean of log-probabilities.
 
     Args:
         heads: trained heads.
@@ -109,23 +137,23 @@ class JoinedHeads(nn.Module):
 
     mean: Tensor  # (d,)
     gain: Tensor  # (d,)
-    hidden: Tensor  # (d, members * units)
-    hidden_bias: Tensor  # (1, members * units)
-    deep: Tensor  # (members * units, 35)
+    hidden: Tensor  # (d, networks * units)
+    hidden_bias: Tensor  # (1, networks * units)
+    deep: Tensor  # (networks * units, 35)
     linear: Tensor  # (d, 35)
     bias: Tensor  # (1, 35)
     bumps: Tensor  # (34, 100)
 
     def __init__(self, heads: Heads) -> None:
         super().__init__()
-        members, size, _ = heads.hidden.shape
+        networks, size, _ = heads.hidden.shape
         values = {
             "mean": heads.mean,
             "gain": 1 / heads.scale,
-            "hidden": heads.hidden.transpose(0, 1).reshape(size, -1),
+            "hidden": (heads.hidden * heads.used).transpose(0, 1).reshape(size, -1),
             "hidden_bias": heads.hidden_bias.reshape(1, -1),
-            "deep": heads.deep.flatten(0, 1) / members,
-            "linear": heads.linear.mean(0),
+            "deep": heads.deep.flatten(0, 1) / networks,
+            "linear": (heads.linear * heads.used).mean(0),
             "bias": heads.bias.mean(0),
             "bumps": heads.bumps,
         }
@@ -203,9 +231,10 @@ class HeadTraining(lightning.LightningModule):
         smooth = recipe.label_smoothing
         self.female = torch.nan_to_num(torch.from_numpy(examples.female)) * (1 - 2 * smooth) + smooth
         self.target = year_targets(examples.years, examples.exact)
-        learns = torch.from_numpy(examples.fold)[:, None] != torch.arange(recipe.members)[None]  # (n, members)
+        learns = torch.from_numpy(examples.fold)[:, None] != torch.arange(recipe.members)[None]
+        learns = learns.repeat(1, recipe.networks)  # (n, networks * members)
         weights = torch.from_numpy(np.stack([examples.gender_weight, examples.age_weight])).float()[:, :, None]
-        self.learnt = weights * learns  # (2, n, members): gender and age
+        self.learnt = weights * learns  # (2, n, networks * members): gender and age
         self.held_out = weights * ~learns
 
     def on_train_epoch_start(self) -> None:
@@ -213,11 +242,14 @@ class HeadTraining(lightning.LightningModule):
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Draw a random view of each clip, and return the loss of all members together."""
+        """Draw a random view of each clip, and return the loss of all networks together."""
         chance = torch.manual_seed((self.recipe.seed * 1_000_003 + self.current_epoch) * 100_003 + at)
         rows = batch.cpu()
         view = torch.randint(len(self.summaries), rows.shape, generator=chance)
-        loss = self._loss(self.summaries[view, rows], rows, self.learnt)
+        summary = self.summaries[view, rows]
+        if self.recipe.networks > 1:
+            summary = torch.stack([self.summaries[0, rows], summary])
+        loss = self._loss(summary, rows, self.learnt)
         # all members but one are trained on a clip, and the other one is measured on it; divided by the numbers of
         # members, the two curves are comparable
         by_member = loss.detach() / (self.recipe.members - 1)
@@ -236,7 +268,7 @@ class HeadTraining(lightning.LightningModule):
 
     def _loss(self, summary: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         device = self.device
-        female, years = self.network.members(summary.to(device))
+        female, years = self.network.logits(self.network.answers(summary.to(device)))
         truth = self.female[rows].to(device).expand_as(female)
         gender = nn.functional.binary_cross_entropy_with_logits(female, truth, reduction="none")
         target = self.target[rows].to(device)
@@ -245,7 +277,7 @@ class HeadTraining(lightning.LightningModule):
         ranked = ((logs.exp().cumsum(2) - target.cumsum(1)) ** 2).sum(2)
         age = self.recipe.likelihood * likelihood + self.recipe.ranked * ranked
         by_gender, by_age = weights[:, rows].transpose(1, 2).to(device)
-        # a sum over members, so that each is trained independently of the others
+        # a sum over networks, so that each is trained independently of the others
         loss: Tensor = (by_gender * gender + self.recipe.age_share * by_age * age).sum(0).mean()
         return loss
 
