@@ -7,9 +7,9 @@
                 (as fitted)              (trained)
 
 Least squares fits one convolution after the other, so later ones compensate for errors of the ones before, but not the
-other way round. Gradients change all blocks together. Two things are needed, or the training diverges: batch
-normalisations keep their statistics, and the rate of each tensor is relative to the size of its fitted values, as in
-Shazeer & Stern, "Adafactor: adaptive learning rates with sublinear memory cost" (ICML 2018).
+other way round. Gradients change all blocks together. Batch normalisations keep their statistics, and the rate of each
+tensor is relative to the size of its fitted values, as in Shazeer & Stern, "Adafactor: adaptive learning rates with
+sublinear memory cost" (ICML 2018). Trials without these rules diverged.
 """
 
 from collections.abc import Iterator, Sequence
