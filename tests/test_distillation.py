@@ -128,7 +128,9 @@ def test_the_command_writes_a_graph_for_the_recipe_fast(
     monkeypatch.setattr(sys, "argv", command)
     distillation.main()
     assert capsys.readouterr().out.splitlines()[-1] == str(out / "encoder.onnx")
-    assert json.loads((out / "distillation.json").read_text("utf-8")) == {"without": [], "epochs": 0}
+    assert json.loads((out / "distillation.json").read_text("utf-8")) == {"without": [], "epochs": 0} | {
+        "windows": json.loads((out / "distillation.json").read_text("utf-8"))["windows"]
+    }
     assert sorted(one.name for one in out.iterdir()) == ["distillation.json", "encoder.onnx"]
     session = onnxruntime.InferenceSession(out / "encoder.onnx")
     assert [(one.name, one.shape) for one in session.get_inputs()] == [("windows", ["n", "frames", 80])]
@@ -162,7 +164,7 @@ def test_refined_by_gradients_it_comes_closer_to_its_teacher(
     """It uses all clips, keeps the windows of a killed run, and leaves learning curves."""
     monkeypatch.setattr(assembly, "FIDELITY", 0.5)
     monkeypatch.setattr(distillation, "CLIPS", 8)
-    monkeypatch.setattr(distillation, "UNHEARD", 3)
+    monkeypatch.setattr(distillation, "HELD_OUT", 3)
     monkeypatch.setattr(distillation.refinement, "BATCH", 8)
     monkeypatch.setattr(distillation.refinement, "RATE", 0.005)  # few steps
     table = tiny_manifest(tmp_path, speakers=30, clips=1)
@@ -199,6 +201,7 @@ def test_refined_by_gradients_it_comes_closer_to_its_teacher(
     distillation.main()
     assert (out / "encoder.onnx").read_bytes() != (plain / "encoder.onnx").read_bytes()
     assert {"curves.csv", "curves.png"} < {one.name for one in out.iterdir()} and not (out / "windows").exists()
+    # which of two lines is printed depends on the time
     assert "fast encoder, refinement: 4 epochs done" in capsys.readouterr().err.replace("epoch 4/4", "4 epochs")
     windows, large = torch.from_numpy(voices(24, 60, seed=5)), campplus.pretrained()
     with torch.no_grad():
@@ -217,6 +220,50 @@ def test_a_random_part_is_as_long_as_the_loudest(clips: list[Path]) -> None:
         assert len({one.tobytes() for one in found}) == 6
         for loudest, other in zip(found[:2], distillation.Windows(job.others)(str(clip)), strict=True):
             assert np.array_equal(loudest, other)
+
+
+def test_a_finished_encoder_is_kept_and_other_settings_are_refused(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "FIDELITY", 0.5)
+    table = tiny_manifest(tmp_path, speakers=12, clips=1)
+    out = tmp_path / "out"
+    with pytest.raises(OptionError, match=r"Got -1 epochs\. Expected 0 or more\."):
+        distillation.make(table, out, epochs=-1)
+    monkeypatch.setattr(distillation, "compress", lambda *given: 1 / 0)  # killed after the windows
+    with pytest.raises(ZeroDivisionError):
+        distillation.make(table, out)
+    other = tiny_manifest(tmp_path / "other", speakers=13, clips=1)
+    with pytest.raises(OptionError, match="has an interrupted run with other clips"):
+        distillation.make(other, out)
+    # an encoder of an earlier version, whose run was killed before it removed the windows
+    (out / "distillation.json").write_text(json.dumps({"without": []}))
+    (out / "encoder.onnx").write_text("finished")
+    assert (out / "windows").is_dir()
+    assert distillation.make(table, out).read_text() == "finished" and not (out / "windows").exists()
+    with pytest.raises(OptionError, match=r"other settings\. Got .*'epochs': 2\}, expected .*'epochs': 0\}"):
+        distillation.make(table, out, epochs=2)
+    (out / "distillation.json").unlink()  # nobody knows how it was made
+    with pytest.raises(OptionError, match="was made with other settings"):
+        distillation.make(table, out)
+
+
+@pytest.mark.parametrize(("every", "what"), [(1, "all"), (10**12, "none")])
+def test_speakers_are_needed_on_both_sides(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, what: str
+) -> None:
+    monkeypatch.setattr(distillation, "HELD_OUT", every)
+    table = tiny_manifest(tmp_path, speakers=12, clips=1)
+    with pytest.raises(ManifestError, match=rf"Got 8 speakers, and {what} of them are held out\."):
+        distillation.make(table, tmp_path / "out", epochs=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_clips_it_says_so(small: None, tmp_path: Path) -> None:
+    table = tiny_manifest(tmp_path, speakers=12, clips=1)
+    manifest.write(manifest.read(table).filter(pl.col("split") == "test"), table)
+    with pytest.raises(ManifestError, match=r"Got 0 windows of 0\.6 s of speech from 0 clips\. Expected 16 or more"):
+        distillation.make(table, tmp_path / "out")
 
 
 def test_too_few_clips_are_refused(small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,8 +189,10 @@ def test_a_member_never_learns_from_its_own_fold(clips):
     assert moved.tolist() == [True, False, True]
 
 
-def test_members_learn_what_is_in_plain_sight_about_held_out_speakers(clips, tmp_path):
-    settings = small()
+@pytest.mark.parametrize("networks", [1, 2])
+def test_members_learn_what_is_in_plain_sight_about_held_out_speakers(clips, tmp_path, networks):
+    # with the fast encoder, both networks use all channels
+    settings = small(networks=networks, encoder="fast", max_epochs=12 * networks)
     network = ensemble.fit(settings, examples_of(clips, settings), tmp_path)
     figures = ensemble.figures_of(clips, *ensemble.cross_fitted(network, clips))
     assert figures["uar"] > 0.95
@@ -268,8 +270,18 @@ def test_of_two_networks_the_second_uses_what_the_last_block_adds(clips):
     with torch.no_grad():
         moved = (network.answers(changed) - network.answers(summary)).abs().amax((1, 2))
     assert (moved[:3] > 0.1).all() and (moved[3:] == 0).all()
-    fast = Heads(SUMMARY, 3, small(networks=2, encoder="fast"))  # its features are those after the last block
+    fast = Heads(SUMMARY, 3, small(networks=2, encoder="fast"))  # its features are those after the last transition
     assert fast.used.all() and not network.used.all()
+
+
+def test_each_network_of_a_member_may_see_another_summary(clips):
+    network = Heads(SUMMARY, 3, small(networks=2)).eval()
+    torch.nn.init.normal_(network.deep, std=0.1)
+    one, other = torch.from_numpy(clips.summaries[:2, :5])
+    with torch.no_grad():
+        both = network.answers(torch.stack([one, other]))
+        expected = torch.cat([network.answers(one)[:3], network.answers(other)[3:]])
+    assert both.shape == (6, 5, 35) and torch.allclose(both, expected, atol=1e-6)
 
 
 def test_of_two_networks_the_first_learns_from_clips_as_recorded(clips, monkeypatch):

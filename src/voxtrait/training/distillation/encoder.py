@@ -1,13 +1,13 @@
-"""Makes the fast encoder: a student whose weights are fitted to CAM++'s outputs by least squares, then by gradients.
+"""Makes the fast encoder: a student fitted to CAM++'s outputs by least squares, and optionally refined by gradients.
 
 ::
 
     clip ─► speech ─┬► as recorded ───────────────┬► loudest 2 s ───┬► CAM++ ──► outputs of each convolution
-                    └► room, noise, codec, phone ─┘  (and any 2 s)  └► student ─► the same: fitted, first to last
+                    └► room, noise, codec, phone ─┘  (+ random 2 s)  └► student ─► the same: fitted, first to last
 
 The student has fewer layers and channels, and half of the frames. :mod:`voxtrait.training.distillation.least_squares`
-makes it, :mod:`voxtrait.training.distillation.refinement` trains it further if ``epochs`` are given. No labels are
-used. The only targets are the teacher's outputs.
+makes it. With ``epochs``, :mod:`voxtrait.training.distillation.refinement` trains it further. No labels are used. The
+only targets are the teacher's outputs.
 
 ``python -m voxtrait.training.distillation.encoder MANIFEST OUT`` writes ``OUT/encoder.onnx``; ``--without`` leaves
 corpora out. ``docs/how-to/training.md`` describes the steps.
@@ -20,9 +20,9 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import polars as pl
@@ -45,7 +45,7 @@ Item = TypeVar("Item")
 CLIPS: Final = 1600  # maximum clips for least squares; each gives two windows
 PARTS: Final = 2  # windows from random places, of each clip and of its augmented form, in the refinement
 FEWEST: Final = 300  # minimum windows for fitting
-UNHEARD: Final = 12  # in the refinement, one speaker in 12 is held out
+HELD_OUT: Final = 12  # one speaker in 12 is held out from the refinement
 GRAPH_WINDOWS: Final = 144  # two in three give the activation ranges for 8 bits, the others check the graph
 LONGEST_S: Final = 20.0
 DISTURBED_S: Final = 4.5  # maximum seconds of a clip to augment: longer ones take more time
@@ -63,7 +63,7 @@ SCHEMA: Final = {"windows": pl.Binary}
 class Windows:
     """Job: file → windows for the teacher, ``(200, 80)`` each: the loudest part, as recorded and augmented.
 
-    Then ``parts`` parts from random places of the first follow, and as many of the second.
+    Then follow ``parts`` windows from random places of the speech as recorded, and as many from the augmented speech.
     """
 
     others: Sequence[str]  # files for babble
@@ -102,7 +102,7 @@ def make(
 
     Args:
         source: manifest with splits.
-        out: folder for ``encoder.onnx`` and the settings, ``distillation.json``. A finished encoder is kept, an
+        out: folder for ``encoder.onnx`` and the settings, ``distillation.json``. A finished encoder is kept. An
             interrupted run is resumed.
         left_out: corpora or releases to leave out, with all other clips of their speakers.
         epochs: epochs of the refinement, for which all clips are used; with 0, the weights are those of least squares.
@@ -113,47 +113,67 @@ def make(
         The path of the graph.
 
     Raises:
-        OptionError: if ``out`` holds an encoder made with other settings.
-        ManifestError: if there are too few clips, or a name in ``left_out`` is unknown.
+        OptionError: if ``out`` holds an encoder or an interrupted run with other settings or clips, or if ``epochs`` is
+            negative.
+        ManifestError: if there are too few clips or speakers, or a name in ``left_out`` is unknown.
         PretrainedMissingError: if the package with the teacher's weights is not installed.
         BundleError: if the summaries of the graph in 8 bits differ too much from those of the student.
     """
+    if epochs < 0:
+        raise OptionError(f"Got {epochs} epochs. Expected 0 or more.")
     file, note = out / "encoder.onnx", out / "distillation.json"
-    settings = {"without": sorted(left_out), "epochs": epochs}
-    if note.is_file() or file.is_file():
-        if not note.is_file() or json.loads(note.read_text("utf-8")) != settings:
-            raise OptionError(f"{file} was made with other settings ({note.name}). Choose another folder.")
-        if file.is_file():
-            return file
+    settings: dict[str, Any] = {"without": sorted(left_out), "epochs": epochs}
+    before = json.loads(note.read_text("utf-8")) if note.is_file() else {}
+    found = {"without": before.get("without"), "epochs": before.get("epochs", 0)}
+    if (before or file.is_file()) and found != settings:
+        raise OptionError(
+            f"{out} was made with other settings. Got {settings}, expected {found}. Use the same settings, or choose "
+            "another folder."
+        )
+    if file.is_file():
+        shutil.rmtree(out / WINDOWS, ignore_errors=True)
+        return file
     large = campplus.pretrained()
     table = manifest.with_absolute_paths(manifest.read(source), source.parent).sort("clip_id")
     known = without(table.filter(pl.col("split").is_in(["train", "validation"])), left_out)
     chosen = spread(range(known.height), CLIPS)
     rows = known if epochs else known[chosen]
     parts = PARTS if epochs else 0
-    found = windows_of(rows["path"].to_list(), known["path"].gather_every(7).to_list(), parts, out, jobs, label)
-    some = [found[at] for at in chosen] if epochs else found
+    of_clips, digest = windows_of(
+        rows["path"].to_list(), known["path"].gather_every(7).to_list(), parts, out, jobs=jobs, label=label
+    )
+    some = [of_clips[at] for at in chosen] if epochs else of_clips
     # all recorded windows first, then all disturbed ones: every n-th window of the list then includes both kinds
     windows = [of_clip[kind] for kind in range(2) for of_clip in some if of_clip]
-    if len(windows) < FEWEST:
+    speakers = rows.select(pl.coalesce("speaker_id", "clip_id")).to_series()
+    held_out = [student.kept_aside(one, HELD_OUT) for one in speakers]
+    aside = np.array([one for one, of_clip in zip(held_out, of_clips, strict=True) for _ in of_clip], bool)
+    try:
+        if len(windows) < FEWEST:
+            raise ManifestError(
+                f"Got {len(windows)} windows of {FRAMES.columns / 100} s of speech from {len(some)} "
+                f"clip{'' if len(some) == 1 else 's'}. Expected {FEWEST} or more. Use a manifest with more clips."
+            )
+        if epochs and aside.all() == aside.any():
+            raise ManifestError(
+                f"Got {speakers.n_unique()} speakers, and {'all' if aside.any() else 'none'} of them are held out. "
+                "Expected some for training and some held out. Use a manifest with more speakers, or 0 epochs."
+            )
+    except ManifestError:
         shutil.rmtree(out / WINDOWS)
         with contextlib.suppress(OSError):  # other files are in it
             out.rmdir()
-        raise ManifestError(
-            f"Got {len(windows)} windows of {FRAMES.columns / 100} s of speech from {len(some)} "
-            f"clip{'' if len(some) == 1 else 's'}. Expected {FEWEST} or more. Use a manifest with more clips."
-        )
+        raise
+    if before.get(WINDOWS, digest) != digest:
+        raise OptionError(f"{out} has an interrupted run with other clips. Choose another folder.")
     with atomic_path(note) as part:
-        part.write_text(json.dumps(settings) + "\n", "utf-8")
+        part.write_text(json.dumps(settings | {WINDOWS: digest}) + "\n", "utf-8")
     if label:
         print(f"{label}: fitting to {len(windows)} windows; this takes a few minutes", file=sys.stderr)
     small = compress(large, torch.from_numpy(np.stack(windows)))
     if epochs:
-        speakers = rows.select(pl.coalesce("speaker_id", "clip_id")).to_series()
-        unheard = [student.kept_aside(one, UNHEARD) for one in speakers]
-        aside = [one for one, of_clip in zip(unheard, found, strict=True) for _ in of_clip]
-        every = [window for of_clip in found for window in of_clip]
-        given = refinement.lessons(small, large, every, np.array(aside), label=label and f"{label}, teacher")
+        every = [window for of_clip in of_clips for window in of_clip]
+        given = refinement.lessons(small, large, every, aside, label=label and f"{label}, teacher")
         small = refinement.refine(small, given, out, epochs, label=label and f"{label}, refinement")
     with atomic_path(file) as part:
         part.write_bytes(graph(small, windows))
@@ -162,8 +182,8 @@ def make(
 
 
 def windows_of(
-    paths: Sequence[str], others: Sequence[str], parts: int, folder: Path, jobs: int, label: str | None
-) -> list[list[Array]]:
+    paths: Sequence[str], others: Sequence[str], parts: int, folder: Path, *, jobs: int = 1, label: str | None = None
+) -> tuple[list[list[Array]], str]:
     """Compute the windows of files, none for an unusable file; a killed run is resumed where it stopped.
 
     Args:
@@ -173,22 +193,37 @@ def windows_of(
         folder: working folder. Each window needs 64 kB in ``windows/``.
         jobs: number of processes.
         label: label of the progress line on standard error; ``None`` shows no progress.
+
+    Returns:
+        The windows of each file, and a digest of all files and settings.
     """
     job = Windows(others, FRAMES, parts)
+    babblers = digest_of(others)
     shards = batch.run_sharded(
         job,
         paths,
         folder / WINDOWS,
         row=lambda found: {"windows": np.stack(found).tobytes() if found else b""},
         schema=SCHEMA,
-        settings=repr((job.front_end, parts, len(others), LONGEST_S, DISTURBED_S, BABBLERS, CHANCES, SEED)),
+        settings=repr((job.front_end, parts, babblers, LONGEST_S, DISTURBED_S, BABBLERS, CHANCES, SEED)),
         jobs=jobs,
         on_crash=lambda path, why: [],
         label=label,
         unit="clip",
     )
-    stored = pl.read_parquet(shards)["windows"]
-    return [list(np.frombuffer(one, np.float32).reshape(-1, *FRAMES.input_shape)) for one in stored]
+    stored: Iterable[bytes] = pl.read_parquet(shards)["windows"] if shards else []
+    found = [list(np.frombuffer(one, np.float32).reshape(-1, *FRAMES.input_shape)) for one in stored]
+    return found, digest_of([shard.name for shard in shards])
+
+
+def digest_of(names: Sequence[str]) -> str:
+    """Return a digest of names and their order.
+
+    Examples:
+        >>> digest_of(["a", "b"]) == digest_of(["b", "a"])
+        False
+    """
+    return hashlib.blake2b("\0".join(names).encode(), digest_size=8).hexdigest()
 
 
 def graph(small: CamPlus, windows: Sequence[Array]) -> bytes:

@@ -32,8 +32,8 @@ RATE: Final = 2e-3  # peak learning rate of a tensor, in units of the root mean 
 LEAST: Final = 0.02  # minimum root mean square for this: biases may be 0
 WARM: Final = 0.02  # share of the steps for the warm-up
 BATCH: Final = 32  # windows
-TEACHER_BATCH: Final = 16  # windows for which the teacher is run at a time
-SPREAD: Final = 1e-3  # minimum spread of a value over the windows
+TEACHER_BATCH: Final = 16  # windows per batch of the teacher
+SPREAD: Final = 1e-3  # added to the spread of each value over the windows, so that none is 0
 SEED: Final = 7
 
 
@@ -54,7 +54,8 @@ def lessons(
     Args:
         small: the student.
         large: the teacher.
-        windows: windows for the teacher, ``(frames, bands)`` each. The student has every ``n``-th frame of them.
+        windows: windows for the teacher, ``(frames, bands)`` each. The student processes every second frame if its
+            frames are twice as far apart.
         aside: ``(n,)``, windows that are held out from training.
         label: label of the progress line on standard error; ``None`` shows no progress.
     """

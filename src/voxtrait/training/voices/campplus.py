@@ -75,7 +75,7 @@ class Shape:
 
     @property
     def added(self) -> int:
-        """Last channels of the summarised ones that the last block adds; all of those after the transition."""
+        """Number of summarised channels that the last block adds, the last ones. After the transition, all count."""
         return self.summarised if self.transited else self.layers[-1] * self.growth
 
     @property

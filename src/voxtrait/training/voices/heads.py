@@ -51,9 +51,9 @@ class Heads(nn.Module):
     """Ensemble of small networks on standardised summaries: a linear layer plus one hidden layer each.
 
     A member has one network, or two (``EncoderRecipe.networks``), and its outputs are their mean. Of two networks, the
-    first uses all channels. It is trained on clips as recorded, so it has the smaller error on recordings like those
-    of the training speakers. The second uses the channels that the encoder's last block adds. It is trained on all
-    views, and has the smaller error on corpora that were left out (docs/notes/results.md).
+    first uses all channels and is trained on clips as recorded. The second is trained on all views. With CAM++, it uses
+    only the channels that the last block adds; with ``fast``, all channels. In a trial with CAM++, the first had the
+    smaller error on held-out speakers, and the second on Common Voice 6.1 left out (docs/notes/results.md).
 
     A summary starts with the speaker embedding, which the heads do not use: it has less information about age than the
     other values.
@@ -116,10 +116,16 @@ class Heads(nn.Module):
 
 
 def _used(size: int, recipe: EncoderRecipe) -> Tensor:
-    """Return which values each network of a member uses, ``(networks, size, 1)``, 1 or 0."""
+    """Return which values each network of a member uses, ``(networks, size, 1)``, 1 or 0.
+
+    Args:
+        size: values of a summary without the embedding.
+        recipe: settings with encoder and number of networks.
+    """
     used = torch.ones(recipe.networks, size, 1)
     shape = SHAPES[recipe.encoder]
     channels = size // 2  # mean and spread of each
+    # in proportion, because summaries in tests are smaller
     others = channels * (shape.summarised - shape.added) // shape.summarised
     used.view(-1, 2, channels)[1:, :, :others] = 0
     return used
@@ -242,7 +248,10 @@ class HeadTraining(lightning.LightningModule):
         self.trainer.train_dataloader.sampler.epoch = self.current_epoch
 
     def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Draw a random view of each clip, and return the loss of all networks together."""
+        """Draw a random view of each clip, and return the loss of all networks together.
+
+        Of two networks, the first is trained on the clip as recorded.
+        """
         chance = torch.manual_seed((self.recipe.seed * 1_000_003 + self.current_epoch) * 100_003 + at)
         rows = batch.cpu()
         view = torch.randint(len(self.summaries), rows.shape, generator=chance)
@@ -251,15 +260,15 @@ class HeadTraining(lightning.LightningModule):
             summary = torch.stack([self.summaries[0, rows], summary])
         loss = self._loss(summary, rows, self.learnt)
         # all members but one are trained on a clip, and the other one is measured on it; divided by the numbers of
-        # members, the two curves are comparable
-        by_member = loss.detach() / (self.recipe.members - 1)
-        self.log("train_loss", by_member, on_step=False, on_epoch=True, batch_size=len(rows))
+        # networks, the two curves are comparable
+        by_network = loss.detach() / (self.recipe.members - 1) / self.recipe.networks
+        self.log("train_loss", by_network, on_step=False, on_epoch=True, batch_size=len(rows))
         return loss
 
     def validation_step(self, batch: Tensor, at: int) -> None:
-        """Measure each member on its held-out speakers."""
+        """Measure each network on the held-out speakers of its member."""
         rows = batch.cpu()
-        loss = self._loss(self.summaries[0, rows], rows, self.held_out)
+        loss = self._loss(self.summaries[0, rows], rows, self.held_out) / self.recipe.networks
         self.log("validation_loss", loss, on_step=False, on_epoch=True, batch_size=len(rows))
 
     def configure_optimizers(self) -> Any:
