@@ -110,7 +110,7 @@ class EncoderRecipe:
 
     # heads
     members: int = 10  #: number of ensemble members, and of speaker folds
-    networks: int = 1  #: networks of each member, 1 or 2: one for clips as recorded, one for all views
+    networks: int = 1  #: networks of each member, 1 or 2; of two, one for clips as recorded, one for all views
     hidden: int = 128  #: hidden units of each network
     dropout: float = 0.5  #: dropout probability of hidden units
     input_dropout: float = 0.5  #: dropout probability of a summary's values
