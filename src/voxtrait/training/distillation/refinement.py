@@ -71,7 +71,7 @@ def lessons(
     return Lessons(first, expected, aside)
 
 
-class Refinement(lightning.LightningModule):
+class Refinement(student.StudentTraining):
     """A student with its loss, which is the sum of two terms.
 
     The first is the mean square of the difference between its statistics and the teacher's, in units of their spread
@@ -97,20 +97,6 @@ class Refinement(lightning.LightningModule):
         super().train(False)
         return self
 
-    def on_train_epoch_start(self) -> None:
-        """Set the sampler's epoch, so that a resumed run has the same order as an uninterrupted one."""
-        self.trainer.train_dataloader.sampler.epoch = self.current_epoch
-
-    def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Return the loss of a batch of rows."""
-        loss = self._loss(batch)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
-        return loss
-
-    def validation_step(self, batch: Tensor, at: int) -> None:
-        """Measure the loss on held-out speakers."""
-        self.log("validation_loss", self._loss(batch), on_step=False, on_epoch=True, batch_size=len(batch))
-
     def configure_optimizers(self) -> Any:
         """Return AdamW without weight decay, with a rate for each tensor, a warm-up, then a cosine to zero."""
         groups = [
@@ -120,7 +106,8 @@ class Refinement(lightning.LightningModule):
         ]
         return schedule.cosine(groups, RATE, 0.0, self.steps, warm=WARM)
 
-    def _loss(self, batch: Tensor) -> Tensor:
+    def loss(self, batch: Tensor) -> Tensor:
+        """Compute the loss of a batch of rows."""
         rows = batch.cpu().numpy()
         first, expected = (
             torch.from_numpy(values[rows]).to(self.device).float() for values in (self.given.first, self.given.expected)

@@ -187,7 +187,7 @@ def lessons(paths: list[str], folder: Path, *, jobs: int = 1, label: str | None 
     return Lessons(np.stack(bands), np.stack(shares), np.stack(counts), np.array(aside))
 
 
-class Teaching(lightning.LightningModule):
+class Teaching(student.StudentTraining):
     """The quick detector with its loss: the cross-entropy to Silero's probabilities."""
 
     def __init__(self, given: Lessons, steps: int) -> None:
@@ -198,25 +198,12 @@ class Teaching(lightning.LightningModule):
         self.network.mean.copy_(some.mean((0, 2)))
         self.network.scale.copy_(some.std((0, 2)))
 
-    def on_train_epoch_start(self) -> None:
-        """Set the sampler's epoch, so that a resumed run has the same order as an uninterrupted one."""
-        self.trainer.train_dataloader.sampler.epoch = self.current_epoch
-
-    def training_step(self, batch: Tensor, at: int) -> Tensor:
-        """Return the loss of a batch of rows."""
-        loss = self._loss(batch)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
-        return loss
-
-    def validation_step(self, batch: Tensor, at: int) -> None:
-        """Measure the loss on held-out items."""
-        self.log("validation_loss", self._loss(batch), on_step=False, on_epoch=True, batch_size=len(batch))
-
     def configure_optimizers(self) -> Any:
         """Return AdamW with a warm-up over the first twentieth of the steps, then a cosine to zero."""
         return schedule.cosine(self.network.parameters(), LEARNING_RATE, 1e-3, self.steps, warm=1 / 20)
 
-    def _loss(self, batch: Tensor) -> Tensor:
+    def loss(self, batch: Tensor) -> Tensor:
+        """Compute the loss of a batch of rows."""
         rows = batch.cpu().numpy()
         bands, shares = (
             torch.from_numpy(values[rows]).to(self.device).float() for values in (self.given.bands, self.given.shares)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from voxtrait.training import schedule
@@ -40,8 +41,30 @@ def loader_of(rows: npt.NDArray[np.int64], batch: int, seed: int) -> "DataLoader
     )
 
 
+class StudentTraining(lightning.LightningModule):
+    """A student with its loss. A subclass has ``loss`` and ``configure_optimizers``."""
+
+    def on_train_epoch_start(self) -> None:
+        """Set the sampler's epoch, so that a resumed run has the same order as an uninterrupted one."""
+        self.trainer.train_dataloader.sampler.epoch = self.current_epoch
+
+    def training_step(self, batch: Tensor, at: int) -> Tensor:
+        """Return the loss of a batch of rows."""
+        loss = self.loss(batch)
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Tensor, at: int) -> None:
+        """Measure the loss on held-out rows."""
+        self.log("validation_loss", self.loss(batch), on_step=False, on_epoch=True, batch_size=len(batch))
+
+    def loss(self, batch: Tensor) -> Tensor:
+        """Compute the loss of a batch of rows."""
+        raise NotImplementedError
+
+
 def teach(
-    module: lightning.LightningModule,
+    module: StudentTraining,
     loader: "DataLoader[Any]",
     aside: npt.NDArray[np.int64],
     folder: Path,
@@ -53,7 +76,7 @@ def teach(
     """Train a module; a killed run is resumed after its last epoch.
 
     Args:
-        module: module that logs ``train_loss`` and ``validation_loss``.
+        module: student with its loss.
         loader: result of :func:`loader_of`.
         aside: held-out rows.
         folder: folder for ``checkpoints/``, ``curves.csv`` and ``curves.png``.
