@@ -94,6 +94,23 @@ def test_expected_years_is_the_mean_of_the_middles() -> None:
     assert float(decision.expected_years((THIRTIES + np.eye(10)[6]) / 2)) == pytest.approx(50)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.2])
+def test_estimated_years_are_halfway_between_median_and_mean(scale: float) -> None:
+    skewed = scale * (0.75 * np.eye(10)[2] + 0.25 * np.eye(10)[8])  # median 26.67, mean 40
+    assert float(decision.estimated_years(skewed)) == pytest.approx((20 + 10 * 0.5 / 0.75 + 40) / 2)
+    years = np.repeat(skewed / 10, 10)
+    assert decision.estimated_years(np.stack([years, years[::-1]])).tolist() == pytest.approx([100 / 3, 200 / 3])
+
+
+def test_the_years_of_an_answer_are_inside_its_interval() -> None:
+    skewed = 0.65 * np.eye(100)[20] + 0.35 * np.eye(100)[99]  # the mean is far above the interval of the middle 20 %
+    for shares, end in ((skewed, "age_high"), (skewed[::-1], "age_low")):
+        answer = decision.age_answer(shares, 0.4)
+        assert answer["age_years"] == answer[end]
+        assert answer["age_low"] <= answer["age_years"] <= answer["age_high"]
+        assert answer["age_group"] == ("twenties" if end == "age_high" else "seventies")
+
+
 @pytest.mark.parametrize(
     ("p_female", "name"), [(0.0, "male"), (0.3, "male"), (0.31, "unsure"), (0.69, "unsure"), (0.7, "female")]
 )
@@ -125,7 +142,7 @@ def test_the_age_group_is_that_of_the_years_and_not_the_likeliest() -> None:
 def test_an_age_answer_from_years() -> None:
     answer = decision.age_answer(0.5 * np.eye(100)[29] + 0.3 * np.eye(100)[31] + 0.2 * np.eye(100)[32], 0.1)
     assert answer["age_group"] == "thirties"  # the group of the years
-    assert answer["age_years"] == pytest.approx(30)
+    assert answer["age_years"] == pytest.approx((30 + 30.7) / 2)
     assert (answer["age_low"], answer["age_high"]) == pytest.approx((29.2, 32.5))
     assert answer["age_groups"] == pytest.approx(dict.fromkeys(AGE_GROUPS, 0.0) | {"twenties": 0.5, "thirties": 0.5})
 

@@ -204,7 +204,7 @@ def test_an_export_is_a_folder_that_explains_itself(tmp_path: Path) -> None:
                 (one["name"], one["shape"], "tensor(float)") for one in graph[kind]
             ]
             assert [one.name for one in values if f"| `{one.name}` | (" not in readme] == []
-    assert (described["model"], described["sampling_rate"]) == ("voxtrait-fast 2.3", 16_000)
+    assert (described["model"], described["sampling_rate"]) == ("voxtrait-fast 2.4", 16_000)
     assert described["labels"]["gender"] == ["female", "male"] and len(described["labels"]["age"]) == 100
     assert described["unsure"] == list(bundles.load("voxtrait-fast").calibration["gender"]["unsure"])
     assert all(notice in files["NOTICE.txt"].read_text("utf-8") for notice in ("Silero", "CAM++"))

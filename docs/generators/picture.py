@@ -68,7 +68,7 @@ def _stages() -> Iterator[tuple[str, str, list[tuple[str, str]], str]]:
     text = f"{front.n_mels} bands, windows of up to {front.columns // frames} s"
     yield "Filter bank", text, [], _bands()
     yield "Encoder, frozen", "CAM++ in 8 bits: mean and spread over time", [("embedding", "192 values")], _vector()
-    yield "Heads", f"{recipe['members']} small networks, trained on labelled clips", [], _network()
+    yield "Heads", f"{recipe['members'] * recipe['networks']} small networks, trained on labelled clips", [], _network()
     exits = [("unsure", f"p_female from {low:.2f} to {high:.2f}")]
     yield "Calibration", "fitted on held-out speakers", exits, _gauge(low, high)
     years, first, last = EXAMPLE

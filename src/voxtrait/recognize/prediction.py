@@ -50,7 +50,7 @@ class Prediction:
     gender: str | None
     #: Calibrated probability of ``female``, from 0 to 1. None if not ``ok``.
     p_female: float | None
-    #: Age in years, the median of the age distribution. None if not ``ok``.
+    #: Age in years, halfway between median and mean of the age distribution. None if not ``ok``.
     age_years: float | None
     #: Lower end of the calibrated 80 % interval, in years. None if not ``ok``.
     age_low: float | None

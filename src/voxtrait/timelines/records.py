@@ -71,7 +71,7 @@ class Speaker:
     gender: str | None = None
     #: Calibrated probability of ``female``, from 0 to 1. None without a prediction.
     p_female: float | None = None
-    #: Age in years, the median of the age distribution. None without a prediction.
+    #: Age in years, halfway between median and mean of the age distribution. None without a prediction.
     age_years: float | None = None
     #: Lower end of the calibrated 80 % interval, in years. None without a prediction.
     age_low: float | None = None

@@ -17,7 +17,7 @@ from voxtrait.recognize.decision import Floats
 
 COVERAGE: Final = 0.80  # share of true ages inside the interval
 COVERAGE_BY_GROUP: Final = 0.82  # the same with tails by group: unseen people differ more from the training speakers
-LARGEST_TAIL: Final = 0.22  # largest tail by group: every interval contains at least the middle 56 % of the probability
+LARGEST_TAIL: Final = 0.25  # largest tail by group: every interval contains at least the middle 50 % of the probability
 SMALLEST_TAIL: Final = 0.0005
 FEWEST_SPEAKERS: Final = 20  # minimum speakers of a group with its own tail
 ROUNDS: Final = 4

@@ -36,7 +36,7 @@ class PredictionAnswer(UploadAnswer):
     age_groups: dict[str, float] | None = Field(
         description="Probability of each age group; sums to 1.", examples=[_SHARES]
     )
-    model: str = Field(description="Name and version of the bundle.", examples=["voxtrait-base 2.4"])
+    model: str = Field(description="Name and version of the bundle.", examples=["voxtrait-base 2.5"])
     voices: Literal["one", "several"] | None = Field(
         None, description="Whether the clip has one voice or several; null if not examined.", examples=["one"]
     )
@@ -81,7 +81,7 @@ class TimelineAnswer(UploadAnswer):
     speaking_s: dict[str, float] = Field(
         description="Seconds of speech by gender.", examples=[{"female": 140.2, "male": 95.1, "unsure": 6.7}]
     )
-    model: str = Field(description="Name and version of the bundle.", examples=["voxtrait-base 2.4"])
+    model: str = Field(description="Name and version of the bundle.", examples=["voxtrait-base 2.5"])
     speaking: dict[str, dict[str, dict[str, float]]] = Field(
         description="Seconds and share of speech for each `gender` and `age_group`, with a 95 % interval of the share.",
         examples=[{"gender": {"female": {"seconds": 140.2, "share": 0.579, "low": 0.49, "high": 0.66}}}],
@@ -171,8 +171,8 @@ class ModelAnswer(BaseModel):
     """An installed bundle."""
 
     name: str = Field(description="Name of the bundle.", examples=["voxtrait-base"])
-    version: str = Field(description="Version of the bundle.", examples=["2.4"])
-    title: str = Field(description="Name and version.", examples=["voxtrait-base 2.4"])
+    version: str = Field(description="Version of the bundle.", examples=["2.5"])
+    title: str = Field(description="Name and version.", examples=["voxtrait-base 2.5"])
     active: bool = Field(description="Whether this server predicts with it.")
     unsure: list[float] | None = Field(
         description="Abstention band of p_female: inside it, gender is `unsure`.", examples=[[0.23, 0.77]]

@@ -156,16 +156,16 @@ def _without_childhood(nodes: Nodes, likely: str, ages: str, bins: int, childhoo
 def _give_ages(nodes: Nodes, ages: str, likely: str, bundle: Bundle) -> None:
     """Add years, interval and age groups: :func:`voxtrait.recognize.decision.age_answer`."""
     bins = _bins(bundle.outputs["age"])
-    years = _median(nodes, ages, bins)
     low, high = _interval(nodes, ages, bins, likely, bundle.calibration["age"]["tail"])
+    years = nodes("Min", nodes("Max", _years(nodes, ages, bins), low), high)
     groups = nodes("ReduceSum", nodes("Reshape", ages, np.array([len(AGE_GROUPS), -1])), np.array([1]), keepdims=0)
     for name, value in (("age_years", years), ("age_low", low), ("age_high", high)):
         nodes.give(name, nodes.whole(value), np.float32, [1])
     nodes.give("age_groups", nodes.whole(groups), np.float32, [len(AGE_GROUPS)])
 
 
-def _median(nodes: Nodes, ages: str, bins: int) -> str:
-    """Add :func:`voxtrait.recognize.decision.years_at` for the level 0.5: ``(1,)`` float64."""
+def _years(nodes: Nodes, ages: str, bins: int) -> str:
+    """Add :func:`voxtrait.recognize.decision.estimated_years`: ``(1,)`` float64."""
     total = nodes("CumSum", ages, 0)
     goal = nodes("Mul", nodes.part(total, bins - 1, bins), np.array(0.5))
     reached = nodes("GreaterOrEqual", total, nodes("Sub", goal, np.array(1e-12)))
@@ -173,7 +173,10 @@ def _median(nodes: Nodes, ages: str, bins: int) -> str:
     before = nodes("Gather", nodes("Sub", total, ages), inside)
     share = nodes("Max", nodes("Gather", ages, inside), np.array(1e-12))
     part = nodes("Min", nodes("Max", nodes("Div", nodes("Sub", goal, before), share), np.array(0.0)), np.array(1.0))
-    return nodes("Mul", nodes("Add", nodes.whole(inside, DOUBLE), part), np.array(decision.LIFE / bins))
+    median = nodes("Add", nodes.whole(inside, DOUBLE), part)
+    every = nodes("ReduceSum", nodes("Mul", ages, np.arange(bins) + 0.5), np.array([0]), keepdims=1)
+    mean = nodes("Div", every, nodes.part(total, bins - 1, bins))
+    return nodes("Mul", nodes("Add", median, mean), np.array(decision.LIFE / bins / 2))
 
 
 def _interval(nodes: Nodes, ages: str, bins: int, likely: str, tail: decision.Tail) -> tuple[str, str]:

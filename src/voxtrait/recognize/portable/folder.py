@@ -54,7 +54,7 @@ MEANINGS: Final = {
     ("answer.onnx", "gender_logits"): "Logits of the genders, before calibration.",
     ("answer.onnx", "p_female"): "Calibrated probability of `female`, from 0 to 1.",
     ("answer.onnx", "age_logits"): "Logits of the age classes, before calibration.",
-    ("answer.onnx", "age_years"): "Age in years, the median of the calibrated distribution.",
+    ("answer.onnx", "age_years"): "Age in years, halfway between median and mean of the calibrated distribution.",
     ("answer.onnx", "age_low"): "Lower end of the calibrated 80 % interval, in years.",
     ("answer.onnx", "age_high"): "Upper end of the calibrated 80 % interval, in years.",
     ("answer.onnx", "age_groups"): "Calibrated probability of each age group. The sum is 1.",

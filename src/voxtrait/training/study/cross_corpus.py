@@ -233,23 +233,23 @@ def _mean(network: Heads, clips: Clips) -> tuple[Floats, Floats]:
     return (2 * gender[:, GENDERS.index("female")]).double().numpy(), age.double().numpy()
 
 
-def _decided(outputs: Answers, seconds: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return P(female) and both ends of the age interval, as in prediction."""
+def _decided(outputs: Answers, seconds: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return P(female), the estimated age and both ends of the age interval, as in prediction."""
     gender, age = outputs.calibration["gender"], outputs.calibration["age"]
     p_female = 1 / (1 + np.exp(-outputs.female / decision.temperature_at(gender, seconds)))
     shares = decision.probabilities(outputs.years, decision.temperature_at(age, seconds)[:, None])
     p_female = decision.without_childhood(p_female, shares, gender["childhood"])
-    return p_female, *decision.interval(shares, age["tail"], p_female)
+    low, high = decision.interval(shares, age["tail"], p_female)
+    return p_female, np.clip(decision.estimated_years(shares), low, high), low, high
 
 
 def _row(name: str, clips: Clips, tested: Bools, trained: Bools, outputs: Answers, pitches: Floats) -> dict[str, Any]:
-    female, years, _ = outputs
+    female = outputs.female
     weight = np.bincount(clips.speaker)[clips.speaker] ** -1.0
     gendered, aged = tested & ~np.isnan(clips.female), tested & ~np.isnan(clips.years)
     threshold = _threshold(clips, pitches, trained)
     known = trained & ~np.isnan(clips.years)
     constant = baselines.constant_years(clips.years[known].astype(np.float64), weight[known])
-    guess = decision.years_at(decision.probabilities(years), 0.5)
     truth = clips.years.astype(np.float64)
 
     def uar(rows: Bools, is_female: Bools) -> metrics.Figure:
@@ -257,7 +257,7 @@ def _row(name: str, clips: Clips, tested: Bools, trained: Bools, outputs: Answer
         return metrics.uar(index, np.where(is_female[rows], GENDERS.index("female"), GENDERS.index("male")))
 
     adult = gendered & ~(truth < ADULT_YEARS)
-    p_female, low, high = _decided(outputs, clips.table["speech_s"].to_numpy())
+    p_female, guess, low, high = _decided(outputs, clips.table["speech_s"].to_numpy())
 
     def covered(rows: Bools) -> metrics.Figure:
         return metrics.interval_coverage(truth[rows], low[rows], high[rows])

@@ -45,7 +45,7 @@ from voxtrait.training.voices.examples import Clips, clips_of, contradictions, e
 from voxtrait.training.voices.heads import Examples, Heads, HeadTraining
 from voxtrait.training.voices.summaries import SHORT_S, summarise
 
-VERSIONS: Final = {"campplus": "2.4", "fast": "2.3"}
+VERSIONS: Final = {"campplus": "2.5", "fast": "2.4"}
 """Versions of the bundles, by encoder. 1 had another encoder, 2.0 one tail for all ages, the results of 2.1 depended on
 the processor, fast 2.2 had windows of 1.5 s, and base 2.2 summarised the features after the last transition. There
 was no base 2.3."""
@@ -296,7 +296,7 @@ def calibrated(network: Heads, clips: Clips) -> dict[str, dict[str, Any]]:
 
 
 def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Return recall and age error on held-out speakers, with the same weight for every clip."""
+    """Return recall and age error on held-out speakers before calibration, with the same weight for every clip."""
     from voxtrait.evaluate import metrics
     from voxtrait.recognize import decision
 
@@ -304,7 +304,7 @@ def figures_of(clips: Clips, female: npt.NDArray[np.float64], years: npt.NDArray
     truth = np.where(clips.female[known] == 1, GENDERS.index("female"), GENDERS.index("male"))
     predicted = np.where(female[known] >= 0, GENDERS.index("female"), GENDERS.index("male"))
     aged = ~np.isnan(clips.years)
-    estimated = decision.years_at(decision.probabilities(years[aged]), 0.5)
+    estimated = decision.estimated_years(decision.probabilities(years[aged]))
     return {
         "uar": float(metrics.uar(truth, predicted).value or 0.0),
         "mae": float(metrics.mae(clips.years[aged].astype(np.float64), estimated).value or 0.0),

@@ -17,7 +17,7 @@ export interface Prediction {
   gender: "female" | "male" | "unsure" | null;
   /** Calibrated probability of "female", from 0 to 1. */
   p_female: number | null;
-  /** Age in years, the median of the calibrated distribution. */
+  /** Age in years, halfway between median and mean of the calibrated distribution. */
   age_years: number | null;
   /** Ends of the calibrated 80 % interval, in years. */
   age_low: number | null;
