@@ -27,7 +27,7 @@ class Release:
     """A clean release of 24 speakers with two clips each: eight a split, every gender in each of three decades."""
 
     def __init__(self, folder: Path) -> None:
-        self.home = tiny_release(folder, 24, 2, seconds=(3.0, 4.5)) / LOCALE
+        self.home = tiny_release(folder, 24, 2, seconds=(3.0, 5.0)) / LOCALE
         self.rows = read_table(self.home / "validated.tsv").to_dicts()
         self.lengths = dict(read_table(self.home / "clip_durations.tsv").iter_rows())
         self.tables = [list(SPLITS)[at // 2 % 3] for at in range(len(self.rows))]

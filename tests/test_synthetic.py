@@ -259,6 +259,18 @@ def test_processes_make_the_same_bytes(tmp_path: Path) -> None:
     assert contents(one) == contents(two)
 
 
+def test_the_last_digits_of_a_processor_do_not_rename_clips(tmp_path: Path) -> None:
+    voices = cohort(2, seed=1)
+    nearly = [dataclasses.replace(voice, f0_hz=float(np.nextafter(voice.f0_hz, 1e9))) for voice in voices]
+    other = [dataclasses.replace(voice, f0_hz=1.01 * voice.f0_hz) for voice in voices]
+    names = [
+        {clip.name for clip in factories.clips_of(write_common_voice(tmp_path / kind, some, 1, 1, seconds=(0.3, 0.4)))}
+        for kind, some in (("drawn", voices), ("nearly", nearly), ("other", other))
+    ]
+    assert nearly != voices
+    assert names[0] == names[1] and not names[0] & names[2]
+
+
 def test_a_second_call_makes_only_what_is_missing(tmp_path: Path) -> None:
     release = factories.tiny_release(tmp_path, speakers=3, clips=2, seconds=(0.3, 0.4))
     before = contents(release)
