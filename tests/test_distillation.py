@@ -38,7 +38,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    release = write_common_voice(tmp_path_factory.mktemp("clips"), cohort(4, seed=3), 2, seed=4, jobs=1)
+    release = write_common_voice(tmp_path_factory.mktemp("clips"), cohort(4, seed=3), 2, seed=8, jobs=1)
     return sorted(release.glob("*/clips/*.mp3"))
 
 
