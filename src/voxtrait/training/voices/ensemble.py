@@ -47,8 +47,8 @@ from voxtrait.training.voices.summaries import SHORT_S, summarise
 
 VERSIONS: Final = {"campplus": "2.5", "fast": "2.4"}
 """Versions of the bundles, by encoder. 1 had another encoder, 2.0 one tail for all ages, the results of 2.1 depended on
-the processor, fast 2.2 had windows of 1.5 s, and base 2.2 summarised the features after the last transition. There
-was no base 2.3."""
+the processor, fast 2.2 had windows of 1.5 s, and base 2.2 summarised the features after the last transition. Base 2.4
+had one network a member, and base 2.4 and fast 2.3 had smaller tails. There was no base 2.3."""
 ENCODER: Final = "encoder.onnx"  # file in the run folder
 PARITY_CLIPS: Final = 48
 RANGE_CLIPS: Final = 96  # clips that give the range of every activation
